@@ -1,0 +1,115 @@
+import { isUtf8 } from "node:buffer";
+import { malformed } from "./malformed.ts";
+import type { ByteFile } from "./map-file.ts";
+
+/** Headers are read in windows of this size: a vocabulary of 50,000 tokens takes a few of them. */
+const WINDOW_BYTES = 1024 * 1024;
+
+/** The longest strings in published files are chat templates and licence texts, below 200 KB. */
+const MAX_STRING_BYTES = 16 * 1024 * 1024;
+
+/** Reads the little-endian values of a GGUF header one after the other; every length is checked before it is used. */
+export class GgufCursor {
+  readonly #file: ByteFile;
+  #window: Buffer = Buffer.alloc(0);
+  #windowStart = 0;
+  #position = 0;
+
+  constructor(file: ByteFile) {
+    this.#file = file;
+  }
+
+  /** Bytes from the start of the file. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Bytes left in the file. */
+  get remaining(): number {
+    return this.#file.size - this.#position;
+  }
+
+  u8(field: string): number {
+    return this.#window.readUInt8(this.#take(1, field));
+  }
+
+  i8(field: string): number {
+    return this.#window.readInt8(this.#take(1, field));
+  }
+
+  u16(field: string): number {
+    return this.#window.readUInt16LE(this.#take(2, field));
+  }
+
+  i16(field: string): number {
+    return this.#window.readInt16LE(this.#take(2, field));
+  }
+
+  u32(field: string): number {
+    return this.#window.readUInt32LE(this.#take(4, field));
+  }
+
+  i32(field: string): number {
+    return this.#window.readInt32LE(this.#take(4, field));
+  }
+
+  f32(field: string): number {
+    return this.#window.readFloatLE(this.#take(4, field));
+  }
+
+  f64(field: string): number {
+    return this.#window.readDoubleLE(this.#take(8, field));
+  }
+
+  u64(field: string): bigint {
+    return this.#window.readBigUInt64LE(this.#take(8, field));
+  }
+
+  i64(field: string): bigint {
+    return this.#window.readBigInt64LE(this.#take(8, field));
+  }
+
+  /** A u64 that counts things; `limit` (a safe integer) is what the file or a named limit allows. */
+  count(field: string, limit: number, reason: string): number {
+    const value = this.u64(field);
+    if (value > BigInt(limit)) throw malformed(this.#file.path, field, `at most ${limit} (${reason})`, value);
+    return Number(value);
+  }
+
+  /** A string: u64 length, then UTF-8. */
+  string(field: string): string {
+    const length = this.count(`${field}, length of string`, MAX_STRING_BYTES, "longest string");
+    const start = this.#take(length, field);
+    const bytes = this.#window.subarray(start, start + length);
+    if (!isUtf8(bytes)) throw malformed(this.#file.path, field, "UTF-8", "bytes that are not");
+    return bytes.toString("utf8");
+  }
+
+  /** A copy of the next bytes. */
+  bytes(length: number, field: string): Uint8Array<ArrayBuffer> {
+    this.#require(length, field);
+    const bytes = this.#file.read(this.#position, length);
+    this.#position += length;
+    return bytes;
+  }
+
+  /** Moves past `length` bytes; returns where they begin in the window, which holds them all. */
+  #take(length: number, field: string): number {
+    let start = this.#position - this.#windowStart;
+    if (start + length > this.#window.length) {
+      this.#require(length, field);
+      const size = Math.min(Math.max(length, WINDOW_BYTES), this.remaining);
+      this.#window = Buffer.from(this.#file.read(this.#position, size).buffer);
+      this.#windowStart = this.#position;
+      start = 0;
+    }
+    this.#position += length;
+    return start;
+  }
+
+  #require(length: number, field: string): void {
+    if (length > this.remaining) {
+      throw malformed(this.#file.path, field, `${length} bytes at offset ${this.#position}`, `${this.remaining}, the file ends`);
+    }
+  }
+}

@@ -1,0 +1,27 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { fileError } from "./map-file.ts";
+
+/** Enough for the hash to be the limit, little enough for progress to be shown. */
+const CHUNK_BYTES = 1024 * 1024;
+
+/** SHA-256 of a file in hexadecimal, read as a stream; `onProgress` is told the bytes done so far. */
+export async function sha256File(
+  path: string,
+  onProgress?: (bytesDone: number) => void,
+  signal?: AbortSignal,
+): Promise<string> {
+  const hash = createHash("sha256");
+  let done = 0;
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: CHUNK_BYTES, signal }) as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      done += chunk.length;
+      onProgress?.(done);
+    }
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw fileError(path, error);
+  }
+  return hash.digest("hex");
+}
