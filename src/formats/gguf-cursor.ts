@@ -14,6 +14,8 @@ export class GgufCursor {
   #window: Buffer = Buffer.alloc(0);
   #windowStart = 0;
   #position = 0;
+  /** Where the value that was taken last begins in the window. */
+  #at = 0;
 
   constructor(file: ByteFile) {
     this.#file = file;
@@ -30,43 +32,43 @@ export class GgufCursor {
   }
 
   u8(field: string): number {
-    return this.#window.readUInt8(this.#take(1, field));
+    return this.#take(1, field).readUInt8(this.#at);
   }
 
   i8(field: string): number {
-    return this.#window.readInt8(this.#take(1, field));
+    return this.#take(1, field).readInt8(this.#at);
   }
 
   u16(field: string): number {
-    return this.#window.readUInt16LE(this.#take(2, field));
+    return this.#take(2, field).readUInt16LE(this.#at);
   }
 
   i16(field: string): number {
-    return this.#window.readInt16LE(this.#take(2, field));
+    return this.#take(2, field).readInt16LE(this.#at);
   }
 
   u32(field: string): number {
-    return this.#window.readUInt32LE(this.#take(4, field));
+    return this.#take(4, field).readUInt32LE(this.#at);
   }
 
   i32(field: string): number {
-    return this.#window.readInt32LE(this.#take(4, field));
+    return this.#take(4, field).readInt32LE(this.#at);
   }
 
   f32(field: string): number {
-    return this.#window.readFloatLE(this.#take(4, field));
+    return this.#take(4, field).readFloatLE(this.#at);
   }
 
   f64(field: string): number {
-    return this.#window.readDoubleLE(this.#take(8, field));
+    return this.#take(8, field).readDoubleLE(this.#at);
   }
 
   u64(field: string): bigint {
-    return this.#window.readBigUInt64LE(this.#take(8, field));
+    return this.#take(8, field).readBigUInt64LE(this.#at);
   }
 
   i64(field: string): bigint {
-    return this.#window.readBigInt64LE(this.#take(8, field));
+    return this.#take(8, field).readBigInt64LE(this.#at);
   }
 
   /** A u64 that counts things; `limit` (a safe integer) is what the file or a named limit allows. */
@@ -79,8 +81,7 @@ export class GgufCursor {
   /** A string: u64 length, then UTF-8. */
   string(field: string): string {
     const length = this.count(`${field}, length of string`, MAX_STRING_BYTES, "longest string");
-    const start = this.#take(length, field);
-    const bytes = this.#window.subarray(start, start + length);
+    const bytes = this.#take(length, field).subarray(this.#at, this.#at + length);
     if (!isUtf8(bytes)) throw malformed(this.#file.path, field, "UTF-8", "bytes that are not");
     return bytes.toString("utf8");
   }
@@ -93,18 +94,18 @@ export class GgufCursor {
     return bytes;
   }
 
-  /** Moves past `length` bytes; returns where they begin in the window, which holds them all. */
-  #take(length: number, field: string): number {
-    let start = this.#position - this.#windowStart;
-    if (start + length > this.#window.length) {
+  /** Moves past `length` bytes; returns the window, which holds them all from `#at` on. */
+  #take(length: number, field: string): Buffer {
+    this.#at = this.#position - this.#windowStart;
+    if (this.#at + length > this.#window.length) {
       this.#require(length, field);
       const size = Math.min(Math.max(length, WINDOW_BYTES), this.remaining);
       this.#window = Buffer.from(this.#file.read(this.#position, size).buffer);
       this.#windowStart = this.#position;
-      start = 0;
+      this.#at = 0;
     }
     this.#position += length;
-    return start;
+    return this.#window;
   }
 
   #require(length: number, field: string): void {
