@@ -1,0 +1,17 @@
+// The body of each instruction set's translation unit.
+#include "attention.h"
+#include "linear.h"
+#include "rows.h"
+#include "table.h"
+
+#define IDLM_TEXT2(x) #x
+#define IDLM_TEXT(x) IDLM_TEXT2(x)
+
+namespace idlm {
+namespace IDLM_ISA {
+
+extern const KernelTable table;
+const KernelTable table = {IDLM_TEXT(IDLM_ISA), linear, quantise, quantiseGroups, rmsnorm, add, swiglu, silu, rope, storeKv, attention, argmax, readAll, mathTest};
+
+}  // namespace IDLM_ISA
+}  // namespace idlm

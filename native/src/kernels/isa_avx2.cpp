@@ -1,0 +1,2 @@
+#define IDLM_ISA avx2
+#include "isa.h"

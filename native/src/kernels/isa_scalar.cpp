@@ -1,0 +1,2 @@
+#define IDLM_ISA scalar
+#include "isa.h"

@@ -1,0 +1,135 @@
+// What is done row by row: norms, rotation, the cache, elementwise operations, the best of the logits.
+#pragma once
+#include "math.h"
+#include "table.h"
+
+namespace idlm {
+namespace IDLM_ISA {
+
+// Rows are padded to 16 floats with zeros, except heads (`cols` not a multiple of 16): those go lane by lane through a
+// padded copy, so that the chain of operations is the same.
+static void rmsnorm(const float* x, const float* weight, int cols, float epsilon, float* out) {
+  F squares = fset(0);
+  int whole = cols / LANES * LANES;
+  float tail[LANES];
+  for (int i = 0; i < LANES; i++) tail[i] = whole + i < cols ? x[whole + i] : 0.0f;
+  for (int i = 0; i < whole; i += LANES) {
+    F v = fload(x + i);
+    squares = fma(v, v, squares);
+  }
+  if (whole < cols) squares = fma(fload(tail), fload(tail), squares);
+  float inverse = 1.0f / __builtin_sqrtf(sumLanes(squares) / float(cols) + epsilon);
+  F scale = fset(inverse);
+  for (int i = 0; i < whole; i += LANES) {
+    F y = fload(x + i) * scale;
+    fstore(out + i, weight ? y * fload(weight + i) : y);
+  }
+  for (int i = whole; i < cols; i++) {
+    float y = tail[i - whole] * inverse;
+    out[i] = weight ? y * weight[i] : y;
+  }
+}
+
+static void add(float* x, const float* y, int n) {
+  int i = 0;
+  for (; i + LANES <= n; i += LANES) fstore(x + i, fload(x + i) + fload(y + i));
+  for (; i < n; i++) x[i] = x[i] + y[i];
+}
+
+static void swiglu(const float* gate, const float* up, float* out, int n) {
+  int i = 0;
+  for (; i + LANES <= n; i += LANES) fstore(out + i, vsilu(fload(gate + i)) * fload(up + i));
+  if (i == n) return;
+  float g[LANES] = {}, u[LANES] = {};
+  for (int j = 0; i + j < n; j++) g[j] = gate[i + j], u[j] = up[i + j];
+  fstore(g, vsilu(fload(g)) * fload(u));
+  for (int j = 0; i + j < n; j++) out[i + j] = g[j];
+}
+
+static void silu(float* x, int n) {
+  for (int i = 0; i + LANES <= n; i += LANES) fstore(x + i, vsilu(fload(x + i)));
+}
+
+// Pairs (i, i + headDim / 2) of one head. Products and sums are rounded one by one.
+static void rope(float* x, const float* cosine, const float* sine, int headDim) {
+  int half = headDim / 2;
+  for (int i = 0; i < half; i++) {
+    float a = x[i], b = x[i + half];
+    float ac = a * cosine[i], bs = b * sine[i], bc = b * cosine[i], as = a * sine[i];
+    x[i] = ac - bs;
+    x[i + half] = bc + as;
+  }
+}
+
+// Rounds one head's K and V to the cache's type. K lies [dim][position], V [position][dim].
+static void storeKv(const float* k, const float* v, void* page, int lane, int headDim, int dPad, bool half) {
+  if (half) {
+    uint16_t *kp = (uint16_t*)page, *vp = kp + size_t(dPad) * PAGE + size_t(lane) * size_t(dPad);
+    for (int d = 0; d < dPad; d += LANES) {
+      float kt[LANES] = {}, vt[LANES] = {};
+      for (int i = 0; i < LANES && d + i < headDim; i++) kt[i] = k[d + i], vt[i] = v[d + i];
+      uint16_t rounded[LANES];
+      halfstore(rounded, fload(kt));
+      for (int i = 0; i < LANES; i++) kp[size_t(d + i) * PAGE + size_t(lane)] = rounded[i];
+      halfstore(vp + d, fload(vt));
+    }
+    return;
+  }
+  float *kp = (float*)page, *vp = kp + size_t(dPad) * PAGE + size_t(lane) * size_t(dPad);
+  for (int d = 0; d < dPad; d++) {
+    kp[size_t(d) * PAGE + size_t(lane)] = d < headDim ? k[d] : 0.0f;
+    vp[d] = d < headDim ? v[d] : 0.0f;
+  }
+}
+
+static bool argmax(const float* logits, int n, const int32_t* order, int32_t* best) {
+  F largest = fset(-__builtin_inff());
+  uint32_t finite = 0xffffu;
+  F limit = fset(3.4028234664e38f);
+  int whole = n / LANES * LANES;
+  for (int i = 0; i < whole; i += LANES) {
+    F v = fload(logits + i);
+    largest = fmax(v, largest);
+    finite &= bits(limit >= fabs(v));
+  }
+  float top = maxLanes(largest);
+  for (int i = whole; i < n; i++) {
+    top = logits[i] > top ? logits[i] : top;
+    finite &= __builtin_fabsf(logits[i]) <= 3.4028234664e38f ? 0xffffu : 0u;
+  }
+  if (finite != 0xffffu) return false;
+  int32_t id = INT32_MAX;
+  F wanted = fset(top);
+  for (int i = 0; i < n; i += LANES) {
+    if (i + LANES <= n && bits(fload(logits + i) == wanted) == 0) continue;
+    for (int j = i; j < n && j < i + LANES; j++) {
+      if (logits[j] != top) continue;
+      int32_t candidate = order ? order[j] : j;
+      if (candidate < id) id = candidate;
+    }
+  }
+  *best = id;
+  return true;
+}
+
+// Reads n floats (a multiple of 64), for the measurement of the bandwidth.
+static void readAll(const float* x, size_t n, float* sink) {
+  F a = fset(0), b = a, c = a, d = a;
+  for (size_t i = 0; i + 64 <= n; i += 64) {
+    a = a + fload(x + i);
+    b = b + fload(x + i + 16);
+    c = c + fload(x + i + 32);
+    d = d + fload(x + i + 48);
+  }
+  fstore(sink, (a + b) + (c + d));
+}
+
+static void mathTest(const float* x, float* y, int n, int which) {
+  for (int i = 0; i + LANES <= n; i += LANES) {
+    F v = fload(x + i);
+    fstore(y + i, which == 0 ? vexp(v) : which == 1 ? vlog(v) : vsilu(v));
+  }
+}
+
+}  // namespace IDLM_ISA
+}  // namespace idlm

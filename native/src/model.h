@@ -1,0 +1,221 @@
+// A program made ready to run: operations lowered to steps over packed weights, and the memory that a forward needs.
+#pragma once
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arena.h"
+#include "kernels/table.h"
+#include "pack.h"
+#include "pool.h"
+
+namespace idlm {
+
+
+// ---- what JavaScript hands over (src/compute/program.ts), pointers valid until Model's constructor returns
+
+struct WeightSource {
+  int rows = 0, cols = 0;
+  std::string type;
+  const uint8_t* bytes = nullptr;
+  size_t size = 0;
+  std::vector<int32_t> order;  // empty: identity
+};
+
+struct LoraSource {
+  int rank = 0;
+  const float *a = nullptr, *b = nullptr;
+  float scale = 1;
+};
+
+struct PartSource {
+  std::string weight, bias, out;
+  LoraSource lora;  // rank 0: none
+};
+
+struct OperationSource {
+  std::string kind, x, y, weight, out, q, k, v, gate, up;
+  float epsilon = 0;
+  int layer = 0;
+  std::vector<PartSource> parts;
+};
+
+struct ProgramSource {
+  std::map<std::string, int> buffers;
+  std::map<std::string, WeightSource> weights;
+  std::vector<OperationSource> operations;
+  int nLayers = 0, hiddenSize = 0, vocabSize = 0, nHeads = 0, nKvHeads = 0, headDim = 0;
+  bool halfCache = false;
+  std::vector<double> inverseFrequencies;
+  double attentionFactor = 1;
+  bool hasMask = false, sharedByDepth = false;
+  std::vector<float> maskEmbedding;
+  int nDepths = 0, entryLayer = 0;
+  float entryScale = 1;
+  std::vector<int32_t> draftVocabulary;
+  const float *w1 = nullptr, *w2 = nullptr;
+};
+
+// ---- lowered
+
+enum class StepKind { Embed, Enter, Norm, HeadNorm, LoraA, Linear, Swiglu, Add, RotateStore, Attention, Quantise, Gather, Logits, Draw };
+enum class Rows { Tokens, All, Wanted };
+
+constexpr int NONE = -1;
+
+struct LoweredPart {
+  Matrix weight, loraA, loraB;
+  const float* bias = nullptr;
+  int out = NONE;
+  size_t loraOffset = 0;
+};
+
+struct Step {
+  StepKind kind;
+  Rows rows;
+  int x = NONE, y = NONE, out = NONE, gate = NONE, up = NONE;
+  int layer = 0, heads = 0, cols = 0;
+  const float* vector = nullptr;
+  float epsilon = 0;
+  bool quantise = false;  // the result (of norm, attention, swiglu) is read by an integer product
+  bool integer = false;   // this product reads quantised rows
+  Epilogue epilogue = Epilogue::Store;
+  std::vector<LoweredPart> parts;
+  size_t tStride = 0;
+  bool hasLora = false;
+};
+
+class KvCache {
+ public:
+  KvCache(int nPages, size_t bytes, size_t layerBytes) : nPages(nPages), layerBytes(layerBytes), memory(bytes) {}
+  const int nPages;
+  const size_t layerBytes;
+  Arena memory;
+};
+
+struct SequenceInput {
+  int length = 0;
+  std::vector<int32_t> pages;
+};
+
+struct DrawInput {
+  int row = 0;
+  class SamplerState* sampler = nullptr;
+  int64_t position = 0;
+  std::vector<int32_t> extra;
+};
+
+struct ForestInput {
+  std::vector<SequenceInput> sequences;
+  std::vector<int32_t> tokens, positions, parents, sequence;
+  std::vector<uint8_t> gate, wanted;
+  std::vector<DrawInput> draws;
+};
+
+class Model {
+ public:
+  Model(const ProgramSource& source, std::shared_ptr<Pool> pool, const KernelTable* kernels);
+  std::shared_ptr<KvCache> createCache(int nPages) const;
+  // Throws std::invalid_argument for a forest that is not well-formed; checks everything that memory depends on.
+  void prepare(const ForestInput& forest, const KvCache& cache);
+  void forward(KvCache& cache);
+  void moveKv(KvCache& cache, const std::vector<int32_t>& pages, const std::vector<int32_t>& from, const std::vector<int32_t>& to);
+
+  // Results of the last forward, by forest row.
+  int wantedIndex(int row) const { return row >= 0 && row < int(wantedOf_.size()) ? wantedOf_[size_t(row)] : NONE; }
+  bool isMask(int row) const { return forest_.tokens[size_t(row)] < 0; }
+  void hidden(int row, float* out) const;
+  int logitsLength(int row) const;
+  void logits(int row, float* out) const;
+  // Logits of a MASK row over the draft vocabulary after the sampler head.
+  void logitsAfterHead(int row, int previous, float* out);
+  int propose(const DrawInput& draw, int previous, int count, int32_t* out);
+
+  struct DrawOutput {
+    int32_t token = NONE;
+    int status = 0;  // 0 fine, 1 not finite, 2 nothing is allowed
+    float logprob = 0;
+    int nTop = 0;
+  };
+  std::vector<DrawOutput> drawn;
+  std::vector<int32_t> topTokens;    // [draw][MAX_LOGPROBS]
+  std::vector<float> topLogprobs;
+
+  size_t weightBytes() const { return weightBytes_; }
+  int vocabSize() const { return vocab_; }
+  int hiddenSize() const { return hidden_; }
+  int threads() const { return pool_->threads(); }
+  const KernelTable& kernels() const { return *kernels_; }
+  std::map<std::string, double> timings;  // ms of the last forward by kind of step, if profile is on
+  bool profile = false;
+
+ private:
+  struct Row {
+    int token, position, depth, anchor, sequence, slot, nTail;
+    size_t tail;
+    bool identity, gated;
+  };
+  struct Lowering;
+  friend struct Lowering;
+
+  float* buffer(int id) const { return bufferMemory_.data() ? reinterpret_cast<float*>(bufferMemory_.data()) + bufferOffset_[size_t(id)] * size_t(capacity_) : nullptr; }
+  uint8_t* quantised(int id) const { return quantisedMemory_.data() + quantisedOffset_[size_t(id)] * size_t(capacity_); }
+  void reserve(int rows, int wanted, int positions);
+  void runStep(const Step& step, int index, int thread, KvCache& cache);
+  void linearStep(const Step& step, int index);
+  void loraStep(const Step& step, int index, int thread);
+  void drawRow(size_t i, int thread);
+  int activeRows(Rows rows) const;
+  void product(const Matrix& m, const float* x, float* out, const int32_t* panels, int nPanels);
+  const float* afterHead(int row, int previous);
+  template <class Fn> void items(int step, int n, int chunk, Fn fn);
+
+  std::shared_ptr<Pool> pool_;
+  const KernelTable* kernels_;
+  int layers_, hidden_, vocab_, heads_, kvHeads_, headDim_, dPad_;
+  bool half_;
+  std::vector<double> inverseFrequencies_;
+  double attentionFactor_;
+  bool hasMask_, sharedByDepth_;
+  std::vector<float> maskEmbedding_;
+  int depths_, entryLayer_;
+  float entryScale_, attentionScale_;
+  int draftSize_ = 0;
+  std::vector<int32_t> order_, inverse_;  // output row <-> id; empty: identity
+  Matrix embedding_, output_, w1_, w2_;
+  bool head_ = false, embeddingIsOutput_ = false;
+  float epsilon_ = 0;  // of the final norm
+
+  Arena weightMemory_;
+  size_t weightBytes_ = 0;
+  std::vector<std::vector<float>> vectors_;
+
+  std::vector<Step> steps_;
+  std::vector<int> widths_;           // floats per row, padded to 16
+  std::vector<size_t> bufferOffset_;  // floats per row of capacity
+  size_t bufferWidth_ = 0;
+  std::vector<size_t> quantisedStride_, quantisedOffset_;
+  size_t quantisedWidth_ = 0, tWidth_ = 0;
+  int qRotated_ = NONE, logitsX_ = NONE;
+
+  // Memory of a forward, grown when needed and kept.
+  int capacity_ = 0, wantedCapacity_ = 0, scoreCapacity_ = 0;
+  Arena bufferMemory_, quantisedMemory_, tMemory_, logitsMemory_;
+  size_t logitsStride_ = 0;
+  std::vector<std::vector<float>> scores_;
+  std::vector<std::vector<float>> scratch_;
+  std::vector<uint8_t> headBlock_;
+  std::vector<float> headScratch_, headLogits_;
+  std::vector<float> cosine_, sine_;
+  std::unique_ptr<std::atomic<int>[]> counters_;
+  Barrier barrier_;
+
+  ForestInput forest_;
+  std::vector<Row> rows_;          // token rows first
+  std::vector<int32_t> tails_, gatedIndex_, wantedOf_, wantedRows_;
+  int nTokens_ = 0, nWanted_ = 0, nWantedTokens_ = 0, nGated_ = 0, nGatedTokens_ = 0;
+};
+
+}  // namespace idlm

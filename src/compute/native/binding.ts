@@ -1,0 +1,111 @@
+import { createRequire } from "node:module";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { IdlmError } from "../../errors.ts";
+import type { SamplerSettings } from "../backend.ts";
+import type { Program } from "../program.ts";
+
+/** The native addon as JavaScript sees it (native/src/addon.cpp). Every method throws an Error with a plain message. */
+export interface NativeBinding {
+  readonly Backend: new (threads: number, isa: string) => NativeBackendHandle;
+  readonly Sampler: new (settings: SamplerSettings & { readonly biasTokens: Int32Array; readonly biasValues: Float32Array }) => NativeSampler;
+  /** Instruction sets that were built and that this CPU runs, best first. */
+  isas(): string[];
+  /** Maps a file read-only. */
+  mapFile(path: string): ArrayBuffer;
+  /** Detaches the buffer, then unmaps. */
+  unmapFile(buffer: ArrayBuffer): void;
+  /** exp (0), log (1) or silu (2) of 16·n floats by one instruction set's kernels; for tests. */
+  math(isa: string, which: number, x: Float32Array): Float32Array;
+}
+
+export interface NativeBackendHandle {
+  /** Packs the weights on the pool's threads, off the event loop. */
+  load(program: Program): Promise<NativeModel>;
+  /** Read bandwidth in GB/s: all threads read `bytes` of memory, the best of `rounds`. */
+  bandwidth(bytes: number, rounds: number): Promise<number>;
+}
+
+export interface NativeCache {
+  readonly nPages: number;
+  dispose(): void;
+}
+
+export interface NativeSampler {
+  prompt(tokens: Int32Array): void;
+  accept(token: number): void;
+  allow(mask: Uint32Array | undefined): void;
+}
+
+/** A forest as the addon reads it; see Forest in ../backend.ts. */
+export interface NativeForest {
+  readonly sequences: readonly { readonly length: number; readonly pages: Int32Array | readonly number[] }[];
+  readonly tokens: Int32Array;
+  readonly positions: Int32Array;
+  readonly parents: Int32Array;
+  readonly gate: Uint8Array;
+  readonly sequence: Int32Array;
+  readonly wanted: Uint8Array;
+  readonly draws: readonly NativeDraw[];
+}
+
+export interface NativeDraw {
+  readonly row: number;
+  readonly sampler: NativeSampler;
+  readonly position: number;
+  readonly extra: readonly number[];
+}
+
+/** status: 0 drawn, 1 a logit is not finite, 2 no token is allowed. */
+export interface NativeDrawn {
+  readonly token: number;
+  readonly status: number;
+  readonly logprob?: number;
+  readonly topTokens?: Int32Array;
+  readonly topLogprobs?: Float32Array;
+}
+
+export interface NativeModel {
+  readonly weightBytes: number;
+  createCache(nPages: number): NativeCache;
+  /** Checks the forest at once; runs it on a worker thread. */
+  forward(forest: NativeForest, cache: NativeCache): Promise<readonly NativeDrawn[]>;
+  hidden(row: number): Float32Array;
+  logits(row: number): Float32Array;
+  logitsAfterHead(row: number, previous: number): Float32Array;
+  propose(draw: NativeDraw, previous: number, count: number): Int32Array;
+  moveKv(cache: NativeCache, pages: Int32Array | readonly number[], from: readonly number[], to: readonly number[]): void;
+  /** Milliseconds by kind of step of the last forward; the first call switches the measurement on. */
+  timings(): Record<string, number>;
+  dispose(): void;
+}
+
+let loaded: NativeBinding | undefined;
+
+/** The package's root: the nearest folder above this file (in src/ or dist/) that holds package.json. */
+function packageRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, "package.json")) && dirname(folder) !== folder) folder = dirname(folder);
+  return folder;
+}
+
+/** Loads the addon once. IDLM_NATIVE_ADDON names another file. @throws IdlmError "backend" where it is missing. */
+export function nativeBinding(): NativeBinding {
+  if (loaded) return loaded;
+  const path = process.env["IDLM_NATIVE_ADDON"] ?? join(packageRoot(), "build", "Release", "idlm_native.node");
+  if (!existsSync(path)) {
+    throw new IdlmError("backend", {
+      backend: "native",
+      reason: `${path} was not built`,
+      hint: "Run `npm run install` with a C++ compiler installed, or use --backend reference.",
+    });
+  }
+  try {
+    loaded = createRequire(import.meta.url)(path) as NativeBinding;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new IdlmError("backend", { backend: "native", reason, hint: "Run `npm run install` to build it again." }, error);
+  }
+  return loaded;
+}

@@ -1,0 +1,127 @@
+import { IdlmError } from "../../errors.ts";
+import type {
+  Draw,
+  Drawn,
+  Forest,
+  ForwardResult,
+  KvCache,
+  LoadedModel,
+  Sampler,
+  SamplerSettings,
+} from "../backend.ts";
+import type { Program } from "../program.ts";
+import { validateForest } from "../validate-forest.ts";
+import { type NativeDraw, type NativeDrawn, type NativeModel, type NativeSampler, nativeBinding } from "./binding.ts";
+
+/** A sampler whose state lives in the addon. */
+class NativeLoadedSampler implements Sampler {
+  readonly settings: SamplerSettings;
+  readonly handle: NativeSampler;
+
+  constructor(settings: SamplerSettings) {
+    this.settings = settings;
+    const biasTokens = Int32Array.from(settings.logitBias.keys());
+    const biasValues = Float32Array.from(settings.logitBias.values());
+    this.handle = new (nativeBinding().Sampler)({ ...settings, biasTokens, biasValues });
+  }
+
+  prompt(tokens: Int32Array): void {
+    this.handle.prompt(tokens);
+  }
+
+  accept(token: number): void {
+    this.handle.accept(token);
+  }
+
+  allow(mask: Uint32Array | undefined): void {
+    this.handle.allow(mask);
+  }
+
+  dispose(): void {
+    this.handle.allow(undefined);
+  }
+}
+
+/** A model in the addon. */
+export class NativeLoadedModel implements LoadedModel {
+  readonly program: Program;
+  readonly weightBytes: number;
+  readonly #handle: NativeModel;
+
+  constructor(program: Program, handle: NativeModel) {
+    this.program = program;
+    this.#handle = handle;
+    this.weightBytes = handle.weightBytes;
+  }
+
+  createCache(nPages: number): KvCache {
+    return this.#handle.createCache(nPages);
+  }
+
+  createSampler(settings: SamplerSettings): Sampler {
+    return new NativeLoadedSampler(settings);
+  }
+
+  async forward(forest: Forest, cache: KvCache): Promise<ForwardResult> {
+    validateForest(forest, this.program, cache.nPages);
+    const draws = (forest.draws ?? []).map(nativeDraw);
+    const drawn = await this.#handle.forward({ ...forest, draws }, cache);
+    return new NativeResult(this.#handle, forest, drawn);
+  }
+
+  moveKv(cache: KvCache, pages: Int32Array | readonly number[], from: readonly number[], to: readonly number[]): void {
+    this.#handle.moveKv(cache, pages, from, to);
+  }
+
+  timings(): Readonly<Record<string, number>> {
+    return this.#handle.timings();
+  }
+
+  dispose(): void {
+    this.#handle.dispose();
+  }
+}
+
+function nativeDraw(draw: Draw): NativeDraw {
+  if (!(draw.sampler instanceof NativeLoadedSampler)) throw new TypeError("a draw's sampler is of another backend");
+  return { row: draw.row, sampler: draw.sampler.handle, position: draw.position, extra: draw.extra };
+}
+
+class NativeResult implements ForwardResult {
+  readonly drawn: readonly Drawn[];
+  readonly #handle: NativeModel;
+
+  constructor(handle: NativeModel, forest: Forest, drawn: readonly NativeDrawn[]) {
+    this.#handle = handle;
+    this.drawn = drawn.map((d, i) => {
+      const position = forest.draws?.[i]?.position ?? -1;
+      if (d.status === 1) throw new IdlmError("not-finite", { position: position - 1 });
+      if (d.status === 2) {
+        throw new IdlmError("usage", {
+          problem: `at position ${position} no token is allowed`,
+          hint: "Loosen the mask or the logit bias",
+        });
+      }
+      if (d.logprob === undefined) return { token: d.token };
+      const { topTokens = new Int32Array(), topLogprobs = new Float32Array() } = d;
+      const top = Array.from(topTokens, (token, j) => ({ token, logprob: topLogprobs[j] as number }));
+      return { token: d.token, logprob: d.logprob, top };
+    });
+  }
+
+  hidden(row: number): Float32Array {
+    return this.#handle.hidden(row);
+  }
+
+  logits(row: number): Float32Array {
+    return this.#handle.logits(row);
+  }
+
+  logitsAfterHead(row: number, previous: number): Float32Array {
+    return this.#handle.logitsAfterHead(row, previous);
+  }
+
+  propose(draw: Draw, previous: number, count: number): Int32Array {
+    return this.#handle.propose(nativeDraw(draw), previous, count);
+  }
+}
