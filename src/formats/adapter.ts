@@ -1,0 +1,163 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { isScale, readFloats } from "./int8-storage.ts";
+import { kindOf, readJsonObject } from "./json.ts";
+import { malformed, quote } from "./malformed.ts";
+import { type MaskEmbedding, readMaskEmbedding } from "./mask-embedding.ts";
+import { type PeftAdapter, readPeftAdapter } from "./peft.ts";
+import { openSafetensors } from "./safetensors.ts";
+import type { StoredTensor } from "./tensor.ts";
+
+/** An adapter folder: LoRA as PEFT has it, and what PEFT has no place for. */
+export interface Adapter {
+  readonly path: string;
+  readonly peft: PeftAdapter;
+  /** Undefined for a folder that only PEFT's files are in. */
+  readonly idlm: IdlmPart | undefined;
+}
+
+/** `idlm_config.json` and `idlm.safetensors`. */
+export interface IdlmPart {
+  /** One vector for each depth. */
+  readonly maskEmbedding: MaskEmbedding;
+  /** MASK rows join the forward at this layer. */
+  readonly entryLayer: number;
+  /** For an entry layer above 0: factor of the anchor's hidden state. 1 where it is not used. */
+  readonly entryScale: number;
+  /** Ids, ascending; undefined: the whole vocabulary. */
+  readonly draftVocabulary: Int32Array<ArrayBuffer> | undefined;
+  /** Row-major: w1 [hidden, 2·hidden], w2 [hidden, hidden]; h' = h + w2·silu(w1·[h; e]). */
+  readonly samplerHead: { readonly w1: Float32Array; readonly w2: Float32Array } | undefined;
+  /** SHA-256 of the file of the base model, hexadecimal. */
+  readonly baseSha256: string | undefined;
+}
+
+const CONFIG_NAME = "idlm_config.json";
+const WEIGHTS_NAME = "idlm.safetensors";
+const MAX_CONFIG_BYTES = 1024 * 1024;
+/** Largest id that fits an int32. */
+const MAX_ID = 0x7fff_ffff;
+const configKeys: ReadonlySet<string> = new Set(["masks", "sampler_head", "draft_vocabulary", "entry_layer", "base_sha256"]);
+const tensorNames: ReadonlySet<string> = new Set([
+  "mask_embedding",
+  "sampler_head.w1",
+  "sampler_head.w2",
+  "draft_vocabulary",
+  "entry_scale",
+]);
+
+/** Reads an adapter folder. Errors: as of `readPeftAdapter`. That it fits a model is for whoever builds the program. */
+export function readAdapter(folder: string): Adapter {
+  const peft = readPeftAdapter(folder);
+  const hasConfig = existsSync(join(folder, CONFIG_NAME));
+  const idlm = hasConfig || existsSync(join(folder, WEIGHTS_NAME)) ? readIdlmPart(folder) : undefined;
+  return { path: folder, peft, idlm };
+}
+
+interface IdlmConfig {
+  readonly masks: number;
+  readonly hasSamplerHead: boolean;
+  readonly draftVocabularySize: number | undefined;
+  readonly entryLayer: number;
+  readonly baseSha256: string | undefined;
+}
+
+function readIdlmConfig(path: string): IdlmConfig {
+  const json = readJsonObject(path, { maxBytes: MAX_CONFIG_BYTES }, `${WEIGHTS_NAME} needs it beside it.`);
+  const unknown = Object.keys(json).find((key) => !configKeys.has(key));
+  if (unknown !== undefined) throw malformed(path, `key ${quote(unknown)}`, [...configKeys].join(", "), "another");
+  const count = (field: string, least: number, value: unknown): number => {
+    if (!Number.isSafeInteger(value) || (value as number) < least) {
+      throw malformed(path, field, `a whole number from ${least}`, kindOf(value));
+    }
+    return value as number;
+  };
+  const sha = json.base_sha256 ?? undefined;
+  if (sha !== undefined && (typeof sha !== "string" || !/^[0-9a-f]{64}$/.test(sha))) {
+    throw malformed(path, "base_sha256", "64 hexadecimal digits", kindOf(sha));
+  }
+  const head = json.sampler_head ?? false;
+  if (typeof head !== "boolean") throw malformed(path, "sampler_head", "true or false", kindOf(head));
+  const draft = json.draft_vocabulary ?? undefined;
+  return {
+    masks: count("masks", 1, json.masks),
+    hasSamplerHead: head,
+    draftVocabularySize: draft === undefined ? undefined : count("draft_vocabulary", 1, draft),
+    entryLayer: count("entry_layer", 0, json.entry_layer ?? 0),
+    baseSha256: sha,
+  };
+}
+
+function readIdlmPart(folder: string): IdlmPart {
+  const config = readIdlmConfig(join(folder, CONFIG_NAME));
+  const path = join(folder, WEIGHTS_NAME);
+  const file = openSafetensors(path, `${CONFIG_NAME} needs it beside it.`);
+  try {
+    const { tensors } = file;
+    const unknown = [...tensors.keys()].find((name) => !tensorNames.has(name) && !isScale(name, tensors));
+    if (unknown !== undefined) throw malformed(path, `tensor ${quote(unknown)}`, [...tensorNames].join(", "), "another");
+
+    const maskEmbedding = readMaskEmbedding(tensors, path);
+    if (maskEmbedding.nDepths !== config.masks || maskEmbedding.sharedByDepth) {
+      const found = maskEmbedding.sharedByDepth ? "one vector" : `${maskEmbedding.nDepths} rows`;
+      throw malformed(path, 'tensor "mask_embedding"', `${config.masks} rows, as in ${CONFIG_NAME}`, found);
+    }
+    const { hiddenSize } = maskEmbedding;
+    const w1 = readMatrix(tensors, "sampler_head.w1", [hiddenSize, 2 * hiddenSize], config.hasSamplerHead, path);
+    const w2 = readMatrix(tensors, "sampler_head.w2", [hiddenSize, hiddenSize], config.hasSamplerHead, path);
+    const scale = readMatrix(tensors, "entry_scale", [1], config.entryLayer > 0, path);
+    return {
+      maskEmbedding,
+      entryLayer: config.entryLayer,
+      entryScale: scale?.[0] ?? 1,
+      draftVocabulary: readDraftVocabulary(tensors, config.draftVocabularySize, path),
+      samplerHead: w1 !== undefined && w2 !== undefined ? { w1, w2 } : undefined,
+      baseSha256: config.baseSha256,
+    };
+  } finally {
+    file.close();
+  }
+}
+
+/** A tensor of this shape; undefined where the config says that there is none. */
+function readMatrix(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  name: string,
+  shape: readonly number[],
+  isUsed: boolean,
+  path: string,
+): Float32Array<ArrayBuffer> | undefined {
+  if (!isUsed) return undefined;
+  const tensor = tensors.get(name);
+  const expected = `shape [${shape.join(", ")}]`;
+  if (tensor === undefined) throw malformed(path, `tensor ${quote(name)}`, expected, `nothing, though ${CONFIG_NAME} asks for it`);
+  if (tensor.shape.join() !== shape.join()) {
+    throw malformed(path, `tensor ${quote(name)}`, expected, `[${tensor.shape.join(", ")}]`);
+  }
+  return readFloats(tensor, tensors, path);
+}
+
+function readDraftVocabulary(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  size: number | undefined,
+  path: string,
+): Int32Array<ArrayBuffer> | undefined {
+  if (size === undefined) return undefined;
+  const field = 'tensor "draft_vocabulary"';
+  const tensor = tensors.get("draft_vocabulary");
+  const found = tensor === undefined ? "nothing" : `${tensor.type} [${tensor.shape.join(", ")}]`;
+  if (tensor === undefined || tensor.shape.length !== 1 || tensor.shape[0] !== size || !["I32", "I64"].includes(tensor.type)) {
+    throw malformed(path, field, `I32 or I64 [${size}]`, found);
+  }
+  const { bytes } = tensor;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const ids = new Int32Array(size);
+  let previous = -1;
+  for (let i = 0; i < size; i++) {
+    const id = tensor.type === "I32" ? view.getInt32(4 * i, true) : Number(view.getBigInt64(8 * i, true));
+    if (id <= previous || id > MAX_ID) throw malformed(path, field, "ids from 0, ascending", `${id} after ${previous}`);
+    ids[i] = id;
+    previous = id;
+  }
+  return ids;
+}

@@ -1,0 +1,154 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { IdlmError } from "../errors.ts";
+import { isScale, readFloats } from "./int8-storage.ts";
+import { malformed, quote } from "./malformed.ts";
+import { matchPatterns, matchTargets, type PeftConfig, readPeftConfig } from "./peft-config.ts";
+import { openSafetensors } from "./safetensors.ts";
+import type { StoredTensor } from "./tensor.ts";
+
+export type { PeftConfig } from "./peft-config.ts";
+
+/** The low-rank term of one linear layer: y += scale · B·(A·x). Float32, row-major. */
+export interface LoraModule {
+  readonly rank: number;
+  readonly inSize: number;
+  readonly outSize: number;
+  /** [rank, in] */
+  readonly a: Float32Array;
+  /** [out, rank] */
+  readonly b: Float32Array;
+  readonly scale: number;
+}
+
+/** A LoRA adapter of PEFT. */
+export interface PeftAdapter {
+  readonly config: PeftConfig;
+  /** By the base model's name of the module, like "model.layers.0.self_attn.q_proj". */
+  readonly modules: ReadonlyMap<string, LoraModule>;
+}
+
+const CONFIG_NAME = "adapter_config.json";
+const WEIGHTS_NAME = "adapter_model.safetensors";
+/** What PEFT puts before the base model's own names. */
+const PREFIX = "base_model.model.";
+const weightName = /^(.+)\.lora_([AB])\.weight$/;
+const layerNumber = /(?:^|\.)layers\.(\d{1,9})\.(.+)$/;
+
+/**
+ * Reads `adapter_config.json` and `adapter_model.safetensors` of a folder, as PEFT writes them or with weights in
+ * 8 bits (see `quantiseInt8`). Errors: "file-missing", "file-unreadable", "file-malformed" (also where a layer or a
+ * module has no weights), "unsupported".
+ */
+export function readPeftAdapter(folder: string): PeftAdapter {
+  const configPath = join(folder, CONFIG_NAME);
+  const config = readPeftConfig(configPath);
+  const path = join(folder, WEIGHTS_NAME);
+  if (!existsSync(path) && existsSync(join(folder, "adapter_model.bin"))) {
+    throw new IdlmError("unsupported", { path: folder, feature: "adapter_model.bin", hint: `Save the adapter as ${WEIGHTS_NAME}.` });
+  }
+  const file = openSafetensors(path, `An adapter folder holds ${WEIGHTS_NAME}.`);
+  try {
+    const pairs = collectPairs(file.tensors, path);
+    const names = [...pairs.keys()];
+    checkModules(config, names, path, configPath);
+    const ranks = matchPatterns(config.rankPattern, names, configPath, "rank_pattern");
+    const alphas = matchPatterns(config.alphaPattern, names, configPath, "alpha_pattern");
+    const modules = new Map<string, LoraModule>();
+    for (const [i, [name, pair]] of [...pairs].entries()) {
+      const rank = ranks[i] ?? config.rank;
+      const alpha = alphas[i] ?? config.alpha;
+      const scale = alpha / (config.useRslora ? Math.sqrt(rank) : rank);
+      modules.set(name, readModule(name, pair, rank, scale, file.tensors, path));
+    }
+    return { config, modules };
+  } finally {
+    file.close();
+  }
+}
+
+interface Pair {
+  a?: StoredTensor;
+  b?: StoredTensor;
+}
+
+/** A and B by module. Anything else in the file belongs to a kind of adapter that is not read. */
+function collectPairs(tensors: ReadonlyMap<string, StoredTensor>, path: string): Map<string, Pair> {
+  const pairs = new Map<string, Pair>();
+  for (const [name, tensor] of tensors) {
+    if (isScale(name, tensors)) continue;
+    const match = name.startsWith(PREFIX) ? weightName.exec(name.slice(PREFIX.length)) : null;
+    const [, module, factor] = match ?? [];
+    if (module === undefined) {
+      throw new IdlmError("unsupported", { path, feature: `the tensor ${quote(name)}`, hint: "Plain LoRA on linear layers is." });
+    }
+    const pair = pairs.get(module) ?? {};
+    if (factor === "A") pair.a = tensor;
+    else pair.b = tensor;
+    pairs.set(module, pair);
+  }
+  return pairs;
+}
+
+/** Every module is a target, every target has modules, and all layers have the same ones: nothing was lost. */
+function checkModules(config: PeftConfig, names: readonly string[], path: string, configPath: string): void {
+  const areTargets = matchTargets(config.targetModules, names, configPath);
+  const stray = names.find((_, i) => !areTargets[i]);
+  if (stray !== undefined) throw malformed(path, `module ${quote(stray)}`, "one of target_modules", "one that is none");
+  if (typeof config.targetModules !== "string") {
+    for (const target of config.targetModules) {
+      if (!names.some((name) => name === target || name.endsWith(`.${target}`))) {
+        throw malformed(path, `target module ${quote(target)}`, "weights", "none");
+      }
+    }
+  }
+  const layers = new Map<number, Set<string>>();
+  for (const name of names) {
+    const [, number, rest] = layerNumber.exec(name) ?? [];
+    if (number === undefined || rest === undefined) continue;
+    const layer = layers.get(Number(number)) ?? new Set();
+    layers.set(Number(number), layer.add(rest));
+  }
+  // A pattern may choose other modules in each layer.
+  if (typeof config.targetModules === "string" && config.targetModules !== "all-linear") return;
+  checkLayers(layers, config.layersToTransform, path);
+}
+
+function checkLayers(layers: ReadonlyMap<number, ReadonlySet<string>>, toTransform: readonly number[] | undefined, path: string): void {
+  const expected = toTransform ?? Array.from({ length: layers.size }, (_, i) => i);
+  const stray = [...layers.keys()].find((layer) => !expected.includes(layer));
+  const missing = expected.find((layer) => !layers.has(layer));
+  if (missing !== undefined) throw malformed(path, `layer ${missing}`, "weights", "none");
+  if (stray !== undefined) throw malformed(path, `layer ${stray}`, "one of layers_to_transform", "one that is none");
+  const all = new Set([...layers.values()].flatMap((modules) => [...modules]));
+  for (const [layer, modules] of layers) {
+    const lost = [...all].find((module) => !modules.has(module));
+    if (lost !== undefined) throw malformed(path, `module ${quote(lost)} of layer ${layer}`, "weights, as in other layers", "none");
+  }
+}
+
+function readModule(
+  name: string,
+  { a, b }: Pair,
+  rank: number,
+  scale: number,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  path: string,
+): LoraModule {
+  if (a === undefined || b === undefined) {
+    throw malformed(path, `module ${quote(name)}`, "lora_A and lora_B", a === undefined ? "lora_B alone" : "lora_A alone");
+  }
+  const [rankOfA, inSize] = matrixShape(a, path);
+  const [outSize, rankOfB] = matrixShape(b, path);
+  if (rankOfA !== rank) throw malformed(path, `tensor ${quote(a.name)}`, `shape [${rank}, in]`, `[${rankOfA}, ${inSize}]`);
+  if (rankOfB !== rank) throw malformed(path, `tensor ${quote(b.name)}`, `shape [out, ${rank}]`, `[${outSize}, ${rankOfB}]`);
+  return { rank, inSize, outSize, a: readFloats(a, tensors, path), b: readFloats(b, tensors, path), scale };
+}
+
+function matrixShape(tensor: StoredTensor, path: string): readonly [number, number] {
+  const [rows, cols] = tensor.shape;
+  if (rows === undefined || cols === undefined || tensor.shape.length !== 2) {
+    throw malformed(path, `tensor ${quote(tensor.name)}`, "a matrix", `shape [${tensor.shape.join(", ")}]`);
+  }
+  return [rows, cols];
+}
