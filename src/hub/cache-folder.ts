@@ -1,0 +1,11 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+/** Where fetched models lie: `IDLM_HOME`, else the platform's folder for what can be fetched again. */
+export function cacheFolder(environment: NodeJS.ProcessEnv = process.env, platform: NodeJS.Platform = process.platform): string {
+  const own = environment.IDLM_HOME;
+  if (own) return own;
+  if (platform === "darwin") return join(homedir(), "Library", "Caches", "idlm");
+  if (platform === "win32") return join(environment.LOCALAPPDATA || join(homedir(), "AppData", "Local"), "idlm");
+  return join(environment.XDG_CACHE_HOME || join(homedir(), ".cache"), "idlm");
+}
