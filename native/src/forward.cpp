@@ -141,7 +141,8 @@ void Model::reserve(int rows, int wanted, int positions) {
   }
   if (wanted > wantedCapacity_) {
     wantedCapacity_ = grown(wantedCapacity_, wanted);
-    logitsStride_ = size_t(vocab_ + PANEL - 1) / PANEL * PANEL;
+    // Off multiples of 4 KiB: rows whose stores share a cache set would wait for each other.
+    logitsStride_ = size_t(vocab_ + PANEL - 1) / PANEL * PANEL + 5 * PANEL;
     logitsMemory_ = Arena(logitsStride_ * size_t(wantedCapacity_) * 4);
   }
   int padded = (positions + 3 * PAGE) / PAGE * PAGE;
@@ -151,16 +152,23 @@ void Model::reserve(int rows, int wanted, int positions) {
   }
 }
 
-template <class Fn> void Model::items(int step, int n, int chunk, Fn fn) {
-  std::atomic<int>& next = counters_[size_t(step) * 16];
-  for (;;) {
-    int i = next.fetch_add(chunk, std::memory_order_relaxed);
-    if (i >= n) return;
-    fn(i, i + chunk < n ? i + chunk : n);
+// Every thread has a contiguous share, so that it reads memory in order, and takes it in chunks; one that is done early
+// helps the others. Who computes an item does not matter to its bits.
+template <class Fn> void Model::items(int step, int thread, int n, int chunk, Fn fn) {
+  int threads = pool_->threads();
+  for (int i = 0; i < threads; i++) {
+    int owner = (thread + i) % threads;
+    int begin = int(int64_t(n) * owner / threads), end = int(int64_t(n) * (owner + 1) / threads);
+    std::atomic<int>& next = counters_[(size_t(step) * size_t(threads) + size_t(owner)) * 16];
+    for (;;) {
+      int at = begin + next.fetch_add(chunk, std::memory_order_relaxed);
+      if (at >= end) break;
+      fn(at, at + chunk < end ? at + chunk : end);
+    }
   }
 }
 
-void Model::linearStep(const Step& step, int index) {
+void Model::linearStep(const Step& step, int index, int thread) {
   int nRows = activeRows(step.rows);
   LinearPart parts[8];
   LinearArgs a;
@@ -193,7 +201,6 @@ void Model::linearStep(const Step& step, int index) {
     parts[0].out = buffer(step.out), parts[0].outStride = size_t(widths_[size_t(step.out)]);
     a.quantisedOut = step.quantise ? quantised(step.out) : nullptr;
     a.quantisedStride = quantisedStride_[size_t(step.out)];
-    a.outCols = widths_[size_t(step.out)];
     n = (step.parts[0].weight.panels() + 1) / 2;
   }
   if (step.kind == StepKind::Logits && draftSize_ > 0) {
@@ -201,18 +208,18 @@ void Model::linearStep(const Step& step, int index) {
     a.limitRows = nWantedTokens_;
     if (nWantedTokens_ == 0) n = a.limitPanel;
   }
-  int chunk = n / (pool_->threads() * 6);
+  int chunk = n / (pool_->threads() * 4);
   if (chunk < 1) chunk = 1;
-  if (chunk > 32) chunk = 32;
+  if (chunk > 16) chunk = 16;
   if (nRows == 0) return;
-  items(index, n, chunk, [&](int begin, int end) { kernels_->linear(a, begin, end); });
+  items(index, thread, n, chunk, [&](int begin, int end) { kernels_->linear(a, begin, end); });
 }
 
 // t = A x of the gated rows, ready for the product with B.
 void Model::loraStep(const Step& step, int index, int thread) {
   if (nGated_ == 0) return;
   int nRows = activeRows(step.rows), nParts = int(step.parts.size());
-  items(index, nParts, 1, [&](int begin, int end) {
+  items(index, thread, nParts, 1, [&](int begin, int end) {
     for (int i = begin; i < end; i++) {
       const LoweredPart& p = step.parts[size_t(i)];
       if (!p.loraA.data) continue;
@@ -252,7 +259,7 @@ void Model::runStep(const Step& step, int index, int thread, KvCache& cache) {
   auto row = [&](int id, int r) { return buffer(id) + size_t(r) * width(id); };
   switch (step.kind) {
     case StepKind::Embed:
-      items(index, n, 1, [&](int r, int) {
+      items(index, thread, n, 1, [&](int r, int) {
         const Row& info = rows_[size_t(r)];
         float* out = row(step.out, r);
         if (info.token < 0) {
@@ -265,7 +272,7 @@ void Model::runStep(const Step& step, int index, int thread, KvCache& cache) {
       });
       return;
     case StepKind::Enter:
-      items(index, n - nTokens_, 1, [&](int i, int) {
+      items(index, thread, n - nTokens_, 1, [&](int i, int) {
         const Row& info = rows_[size_t(nTokens_ + i)];
         int depth = info.depth < depths_ ? info.depth : depths_;
         const float *from = row(step.x, info.anchor), *own = maskEmbedding_.data() + size_t(depth - 1) * size_t(hidden_);
@@ -274,37 +281,37 @@ void Model::runStep(const Step& step, int index, int thread, KvCache& cache) {
       });
       return;
     case StepKind::Norm:
-      items(index, n, 1, [&](int r, int) {
+      items(index, thread, n, 1, [&](int r, int) {
         k.rmsnorm(row(step.x, r), step.vector, step.cols, step.epsilon, row(step.out, r));
         if (step.quantise) k.quantise(row(step.out, r), step.cols, quantised(step.out) + size_t(r) * quantisedStride_[size_t(step.out)]);
       });
       return;
     case StepKind::HeadNorm:
-      items(index, n, 1, [&](int r, int) {
+      items(index, thread, n, 1, [&](int r, int) {
         for (int h = 0; h < step.heads; h++) k.rmsnorm(row(step.x, r) + h * step.cols, step.vector, step.cols, step.epsilon, row(step.out, r) + h * step.cols);
       });
       return;
     case StepKind::LoraA: return loraStep(step, index, thread);
     case StepKind::Linear:
-    case StepKind::Logits: return linearStep(step, index);
+    case StepKind::Logits: return linearStep(step, index, thread);
     case StepKind::Swiglu:
-      items(index, n, 1, [&](int r, int) {
+      items(index, thread, n, 1, [&](int r, int) {
         k.swiglu(row(step.gate, r), row(step.up, r), row(step.out, r), int(width(step.out)));
         if (step.quantise) k.quantise(row(step.out, r), int(width(step.out)), quantised(step.out) + size_t(r) * quantisedStride_[size_t(step.out)]);
       });
       return;
     case StepKind::Quantise:
-      items(index, n, 1, [&](int r, int) { k.quantise(row(step.out, r), int(width(step.out)), quantised(step.out) + size_t(r) * quantisedStride_[size_t(step.out)]); });
+      items(index, thread, n, 1, [&](int r, int) { k.quantise(row(step.out, r), int(width(step.out)), quantised(step.out) + size_t(r) * quantisedStride_[size_t(step.out)]); });
       return;
     case StepKind::Add:
-      items(index, n, 1, [&](int r, int) { k.add(row(step.x, r), row(step.y, r), int(width(step.x))); });
+      items(index, thread, n, 1, [&](int r, int) { k.add(row(step.x, r), row(step.y, r), int(width(step.x))); });
       return;
     case StepKind::RotateStore: {
       // Items: a row and a KV head, with the query heads that share it.
       int group = heads_ / kvHeads_;
       size_t element = half_ ? 2 : 4, headBytes = 2 * size_t(dPad_) * PAGE * element, pageBytes = headBytes * size_t(kvHeads_);
       uint8_t* layer = cache.memory.data() + size_t(step.layer) * cache.layerBytes;
-      items(index, n * kvHeads_, 1, [&](int item, int) {
+      items(index, thread, n * kvHeads_, 1, [&](int item, int) {
         int r = item / kvHeads_, h = item % kvHeads_;
         const Row& info = rows_[size_t(r)];
         const float *cosine = cosine_.data() + size_t(r) * size_t(headDim_ / 2), *sine = sine_.data() + size_t(r) * size_t(headDim_ / 2);
@@ -324,7 +331,7 @@ void Model::runStep(const Step& step, int index, int thread, KvCache& cache) {
     case StepKind::Attention: {
       int group = heads_ / kvHeads_;
       size_t element = half_ ? 2 : 4, headBytes = 2 * size_t(dPad_) * PAGE * element;
-      items(index, n * kvHeads_, 1, [&](int item, int) {
+      items(index, thread, n * kvHeads_, 1, [&](int item, int) {
         int r = item / kvHeads_, h = item % kvHeads_;
         const Row& info = rows_[size_t(r)];
         const SequenceInput& s = forest_.sequences[size_t(info.sequence)];
@@ -342,22 +349,22 @@ void Model::runStep(const Step& step, int index, int thread, KvCache& cache) {
         k.attention(a, row(qRotated_, r) + size_t(h) * size_t(group) * size_t(dPad_));
         if (step.quantise) {
           int groups = group * headDim_ / GROUP;
-          k.quantiseGroups(a.out, quantised(step.out) + size_t(r) * quantisedStride_[size_t(step.out)], (heads_ * headDim_ + GROUP - 1) / GROUP, h * groups, groups);
+          k.quantiseGroups(a.out, quantised(step.out) + size_t(r) * quantisedStride_[size_t(step.out)], h * groups, groups);
         }
       });
       return;
     }
     case StepKind::Gather:
-      items(index, n, 1, [&](int r, int) { memcpy(row(step.out, r), row(step.x, wantedRows_[size_t(r)]), width(step.out) * 4); });
+      items(index, thread, n, 1, [&](int r, int) { memcpy(row(step.out, r), row(step.x, wantedRows_[size_t(r)]), width(step.out) * 4); });
       return;
     case StepKind::Draw:
-      items(index, int(forest_.draws.size()), 1, [&](int i, int) { drawRow(size_t(i), thread); });
+      items(index, thread, int(forest_.draws.size()), 1, [&](int i, int) { drawRow(size_t(i), thread); });
       return;
   }
 }
 
 void Model::forward(KvCache& cache) {
-  for (size_t i = 0; i < steps_.size(); i++) counters_[i * 16].store(0, std::memory_order_relaxed);
+  for (size_t i = 0; i < steps_.size() * size_t(pool_->threads()); i++) counters_[i * 16].store(0, std::memory_order_relaxed);
   barrier_.reset(pool_->threads());
   if (profile) timings.clear();
   auto work = [&](int thread) {

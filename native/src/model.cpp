@@ -382,7 +382,7 @@ Model::Model(const ProgramSource& source, std::shared_ptr<Pool> pool, const Kern
   attentionScale_ = 1.0f / std::sqrt(float(headDim_));
   head_ = source.w1 != nullptr && source.w2 != nullptr;
   Lowering{*this, source}.run();
-  counters_ = std::make_unique<std::atomic<int>[]>(steps_.size() * 16);
+  counters_ = std::make_unique<std::atomic<int>[]>(steps_.size() * size_t(pool_->threads()) * 16);
   scores_.resize(size_t(pool_->threads()));
   scratch_.resize(size_t(pool_->threads()) + 1);
 }

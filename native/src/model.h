@@ -164,13 +164,13 @@ class Model {
   uint8_t* quantised(int id) const { return quantisedMemory_.data() + quantisedOffset_[size_t(id)] * size_t(capacity_); }
   void reserve(int rows, int wanted, int positions);
   void runStep(const Step& step, int index, int thread, KvCache& cache);
-  void linearStep(const Step& step, int index);
+  void linearStep(const Step& step, int index, int thread);
   void loraStep(const Step& step, int index, int thread);
   void drawRow(size_t i, int thread);
   int activeRows(Rows rows) const;
   void product(const Matrix& m, const float* x, float* out, const int32_t* panels, int nPanels);
   const float* afterHead(int row, int previous);
-  template <class Fn> void items(int step, int n, int chunk, Fn fn);
+  template <class Fn> void items(int step, int thread, int n, int chunk, Fn fn);
 
   std::shared_ptr<Pool> pool_;
   const KernelTable* kernels_;

@@ -17,13 +17,24 @@ template <bool HALF> IDLM_INLINE F cacheLoad(const uint8_t* p, size_t element) {
 
 // Scores of NQ heads for NB blocks that begin at slot block `block`.
 template <int NQ, int NB, bool HALF>
-IDLM_INLINE void scoreBlocks(const AttentionArgs& a, const float* q, int block, float* scores) {
+IDLM_INLINE void scoreBlocks(const AttentionArgs& a, const float* q, int block, int blocks, float* scores) {
   const uint8_t* k[NB];
   for (int b = 0; b < NB; b++) k[b] = (const uint8_t*)a.cache + size_t(a.pages[block + b]) * a.pageBytes;
   F s[NQ][NB];
   for (int i = 0; i < NQ; i++)
     for (int b = 0; b < NB; b++) s[i][b] = fset(0);
+  // The keys of the next blocks and the values of these, a line each for every line read here.
+  const uint8_t* next[NB];
+  for (int b = 0; b < NB; b++) next[b] = (const uint8_t*)a.cache + size_t(a.pages[block + b + NB < blocks ? block + b + NB : block]) * a.pageBytes;
+  constexpr int ROW_BYTES = HALF ? 32 : 64;
   for (int d = 0; d < a.headDim; d++) {
+    if (!HALF || (d & 1) == 0) {
+#pragma GCC unroll 4
+      for (int b = 0; b < NB; b++) {
+        __builtin_prefetch(next[b] + d * ROW_BYTES);
+        __builtin_prefetch(k[b] + a.vOffset + d * ROW_BYTES);
+      }
+    }
 #pragma GCC unroll 4
     for (int b = 0; b < NB; b++) {
       F key = cacheLoad<HALF>(k[b], size_t(d) * PAGE);
@@ -42,9 +53,9 @@ IDLM_INLINE void mixValues(const AttentionArgs& a, const float* weights, const f
   F s[NQ][ND];
   for (int i = 0; i < NQ; i++)
     for (int d = 0; d < ND; d++) s[i][d] = fset(0);
-  auto step = [&](int position, int slot) __attribute__((always_inline)) {
-    const uint8_t* page = (const uint8_t*)a.cache + size_t(a.pages[slot / PAGE]) * a.pageBytes + a.vOffset;
-    size_t at = size_t(slot % PAGE) * size_t(a.dPad) + size_t(d0);
+  auto pageOf = [&](int slot) { return (const uint8_t*)a.cache + size_t(a.pages[slot / PAGE]) * a.pageBytes + a.vOffset; };
+  auto step = [&](const uint8_t* page, int position, int slot) __attribute__((always_inline)) {
+    size_t at = size_t(slot) * size_t(a.dPad) + size_t(d0);
     F v[ND];
 #pragma GCC unroll 4
     for (int d = 0; d < ND; d++) v[d] = cacheLoad<HALF>(page, at + size_t(d) * LANES);
@@ -55,8 +66,15 @@ IDLM_INLINE void mixValues(const AttentionArgs& a, const float* weights, const f
       for (int d = 0; d < ND; d++) s[i][d] = fma(w, v[d], s[i][d]);
     }
   };
-  for (int i = 0; i < a.length; i++) step(i, i);
-  for (int i = a.length; i < n; i++) step(i, a.tail[i - a.length]);
+  for (int block = 0; block < a.length; block += PAGE) {
+    const uint8_t* page = pageOf(block);
+    int end = a.length - block < PAGE ? a.length - block : PAGE;
+    for (int i = 0; i < end; i++) step(page, block + i, i);
+  }
+  for (int i = a.length; i < n; i++) {
+    int slot = a.tail[i - a.length];
+    step(pageOf(slot), i, slot % PAGE);
+  }
   for (int i = 0; i < NQ; i++)
     for (int d = 0; d < ND; d++) {
       float lanes[LANES];
@@ -71,8 +89,9 @@ template <int NQ, bool HALF> static void attendHeads(const AttentionArgs& a, con
   int slots = a.nTail ? a.tail[a.nTail - 1] + 1 : a.length;
   int blocks = (slots + PAGE - 1) / PAGE, block = 0;
   float* scores = a.scores;
-  for (; block + 3 <= blocks; block += 3) scoreBlocks<NQ, 3, HALF>(a, q, block, scores);
-  for (; block < blocks; block++) scoreBlocks<NQ, 1, HALF>(a, q, block, scores);
+  constexpr int NB = sizeof(M) == 2 ? 4 : 1;  // as many chains as registers hold
+  for (; block + NB <= blocks; block += NB) scoreBlocks<NQ, NB, HALF>(a, q, block, blocks, scores);
+  for (; block < blocks; block++) scoreBlocks<NQ, 1, HALF>(a, q, block, blocks, scores);
   float inverse[NQ];
   for (int i = 0; i < NQ; i++) {
     float* s = scores + size_t(i) * a.scoreStride;

@@ -6,17 +6,13 @@
 namespace idlm {
 namespace IDLM_ISA {
 
-struct ActRow {
-  const int8_t* q;
-  const float* scale;
-  const float* scaledSum;
-  const int32_t* sum;
+// Rows of a product: row r begins at base + r * stride.
+struct RowSpan {
+  const uint8_t* base;
+  size_t stride;
+  IDLM_INLINE const ActGroup& group(int r, int g) const { return ((const ActGroup*)(base + size_t(r) * stride))[g]; }
+  IDLM_INLINE const float* floats(int r) const { return (const float*)(base + size_t(r) * stride); }
 };
-
-IDLM_INLINE ActRow actRow(const uint8_t* block, int groups) {
-  const float* scale = (const float*)(block + size_t(groups) * GROUP);
-  return {(const int8_t*)block, scale, scale + groups, (const int32_t*)(scale + 2 * groups)};
-}
 
 #if defined(__AVX512F__)
 constexpr int TILE = 8;  // rows whose accumulators stay in registers
@@ -28,7 +24,7 @@ IDLM_INLINE __m512i quad(const int8_t* p) {  // four activations to every lane
 }
 
 // Integer dot products of one group of K, for R rows: out[r][lane].
-template <int R> IDLM_INLINE void groupQ4(const uint8_t* w, const ActRow* rows, int g, I* out) {
+template <int R> IDLM_INLINE void groupQ4(const uint8_t* w, const RowSpan& rows, int g, I* out) {
   const __m512i low = _mm512_set1_epi8(0x0f);
   __m512i v[8];
   for (int j = 0; j < 4; j++) {
@@ -38,7 +34,7 @@ template <int R> IDLM_INLINE void groupQ4(const uint8_t* w, const ActRow* rows, 
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; r++) {
-    const int8_t* q = rows[r].q + g * GROUP;
+    const int8_t* q = rows.group(r, g).q;
     __m512i s = _mm512_setzero_si512();
 #pragma GCC unroll 8
     for (int j = 0; j < 8; j++) s = _mm512_dpbusd_epi32(s, v[j], quad(q + 4 * j));
@@ -46,13 +42,13 @@ template <int R> IDLM_INLINE void groupQ4(const uint8_t* w, const ActRow* rows, 
   }
 }
 
-template <int R> IDLM_INLINE void groupQ8(const uint8_t* w, const ActRow* rows, int g, I* out) {
+template <int R> IDLM_INLINE void groupQ8(const uint8_t* w, const RowSpan& rows, int g, I* out) {
   __m512i v[8];
   for (int j = 0; j < 8; j++) v[j] = _mm512_loadu_si512(w + j * 64);
 #pragma GCC unroll 8
   for (int r = 0; r < R; r++) {
-    const int8_t* q = rows[r].q + g * GROUP;
-    __m512i s = _mm512_set1_epi32(-128 * rows[r].sum[g]);  // weights are stored as q + 128
+    const int8_t* q = rows.group(r, g).q;
+    __m512i s = _mm512_set1_epi32(rows.group(r, g).offset);  // weights are stored as q + 128
 #pragma GCC unroll 8
     for (int j = 0; j < 8; j++) s = _mm512_dpbusd_epi32(s, v[j], quad(q + 4 * j));
     out[r] = {s};
@@ -69,7 +65,7 @@ IDLM_INLINE __m256i quad(const int8_t* p) {
 }
 
 // vpmaddubsw adds two products in 16 bits: at most 2 * 15 * 127 = 3810, and eight of those 30,480: no saturation.
-template <int R> IDLM_INLINE void groupQ4(const uint8_t* w, const ActRow* rows, int g, I* out) {
+template <int R> IDLM_INLINE void groupQ4(const uint8_t* w, const RowSpan& rows, int g, I* out) {
   const __m256i low = _mm256_set1_epi8(0x0f), ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 2
   for (int h = 0; h < 2; h++) {
@@ -82,7 +78,7 @@ template <int R> IDLM_INLINE void groupQ4(const uint8_t* w, const ActRow* rows, 
     }
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++) {
-      const int8_t* q = rows[r].q + g * GROUP;
+      const int8_t* q = rows.group(r, g).q;
       __m256i s = _mm256_maddubs_epi16(v[0], quad(q));
 #pragma GCC unroll 8
       for (int j = 1; j < 8; j++) s = _mm256_add_epi16(s, _mm256_maddubs_epi16(v[j], quad(q + 4 * j)));
@@ -95,7 +91,7 @@ template <int R> IDLM_INLINE void groupQ4(const uint8_t* w, const ActRow* rows, 
 
 // |w| <= 128 unsigned times x with w's sign: a pair is at most 2 * 128 * 127 = 32,512, within 16 bits; pairs are widened
 // before they are added. (Plain u8 * s8 with w + 128 would saturate.)
-template <int R> IDLM_INLINE void groupQ8(const uint8_t* w, const ActRow* rows, int g, I* out) {
+template <int R> IDLM_INLINE void groupQ8(const uint8_t* w, const RowSpan& rows, int g, I* out) {
   const __m256i flip = _mm256_set1_epi8(int8_t(0x80)), ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 2
   for (int h = 0; h < 2; h++) {
@@ -108,7 +104,7 @@ template <int R> IDLM_INLINE void groupQ8(const uint8_t* w, const ActRow* rows, 
       __m256i magnitude = _mm256_abs_epi8(v);
 #pragma GCC unroll 4
       for (int r = 0; r < R; r++) {
-        __m256i x = _mm256_sign_epi8(quad(rows[r].q + g * GROUP + 4 * j), v);
+        __m256i x = _mm256_sign_epi8(quad(rows.group(r, g).q + 4 * j), v);
         s[r] = _mm256_add_epi32(s[r], _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, x), ones));
       }
     }
@@ -123,9 +119,9 @@ template <int R> IDLM_INLINE void groupQ8(const uint8_t* w, const ActRow* rows, 
 #else
 constexpr int TILE = 4;
 
-template <int R> IDLM_INLINE void groupQ4(const uint8_t* w, const ActRow* rows, int g, I* out) {
+template <int R> IDLM_INLINE void groupQ4(const uint8_t* w, const RowSpan& rows, int g, I* out) {
   for (int r = 0; r < R; r++) {
-    const int8_t* q = rows[r].q + g * GROUP;
+    const int8_t* q = rows.group(r, g).q;
     I s = iset(0);
     for (int j = 0; j < 4; j++)
       for (int lane = 0; lane < 16; lane++)
@@ -137,9 +133,9 @@ template <int R> IDLM_INLINE void groupQ4(const uint8_t* w, const ActRow* rows, 
   }
 }
 
-template <int R> IDLM_INLINE void groupQ8(const uint8_t* w, const ActRow* rows, int g, I* out) {
+template <int R> IDLM_INLINE void groupQ8(const uint8_t* w, const RowSpan& rows, int g, I* out) {
   for (int r = 0; r < R; r++) {
-    const int8_t* q = rows[r].q + g * GROUP;
+    const int8_t* q = rows.group(r, g).q;
     I s = iset(0);
     for (int j = 0; j < 8; j++)
       for (int lane = 0; lane < 16; lane++)
@@ -149,146 +145,152 @@ template <int R> IDLM_INLINE void groupQ8(const uint8_t* w, const ActRow* rows, 
 }
 #endif
 
-// acc[r] = panel · row r, from zero.
-template <int R> IDLM_INLINE void tileQ4(const uint8_t* panel, int groups, const ActRow* rows, F* acc) {
+// Weights are read once a forward, from memory: asked for this many bytes ahead (within a panel and into the next).
+constexpr size_t AHEAD = 6144;
+
+template <int LINES> IDLM_INLINE void fetchAhead(const uint8_t* w) {
+#pragma GCC unroll 8
+  for (int i = 0; i < LINES; i++) __builtin_prefetch(w + AHEAD + i * 64);
+}
+
+// out[r] = panel · row r.
+template <int R> IDLM_INLINE void tileQ4(const uint8_t* panel, int groups, const RowSpan& rows, F* out) {
+  F acc[R];
+#pragma GCC unroll 8
   for (int r = 0; r < R; r++) acc[r] = fset(0);
   for (int g = 0; g < groups; g++) {
     const uint8_t* w = panel + size_t(g) * 320;
+    fetchAhead<5>(w);
     I s[R];
     groupQ4<R>(w, rows, g, s);
     F scale = halfload((const uint16_t*)(w + 256)), minimum = halfload((const uint16_t*)(w + 288));
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
-      acc[r] = fma(toFloat(s[r]), scale * fset(rows[r].scale[g]), acc[r]);
-      acc[r] = fma(minimum, fset(rows[r].scaledSum[g]), acc[r]);
+      const ActGroup& x = rows.group(r, g);
+      acc[r] = fma(toFloat(s[r]), scale * fset(x.scale), acc[r]);
+      acc[r] = fma(minimum, fset(x.scaledSum), acc[r]);
     }
   }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; r++) out[r] = acc[r];
 }
 
-template <int R, bool HALF> IDLM_INLINE void tileQ8(const uint8_t* panel, int groups, const ActRow* rows, F* acc) {
+template <int R, bool HALF> IDLM_INLINE void tileQ8(const uint8_t* panel, int groups, const RowSpan& rows, F* out) {
+  F acc[R];
+#pragma GCC unroll 8
   for (int r = 0; r < R; r++) acc[r] = fset(0);
   const uint8_t* scales = panel + size_t(groups) * 512;
   for (int g = 0; g < groups; g++) {
+    fetchAhead<8>(panel + size_t(g) * 512);
     I s[R];
     groupQ8<R>(panel + size_t(g) * 512, rows, g, s);
     F scale = HALF ? halfload((const uint16_t*)(scales + g * 32)) : fload((const float*)(scales + size_t(g) * 64));
 #pragma GCC unroll 8
-    for (int r = 0; r < R; r++) acc[r] = fma(toFloat(s[r]), scale * fset(rows[r].scale[g]), acc[r]);
+    for (int r = 0; r < R; r++) acc[r] = fma(toFloat(s[r]), scale * fset(rows.group(r, g).scale), acc[r]);
   }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; r++) out[r] = acc[r];
 }
 
-template <int R, Format FORMAT> IDLM_INLINE void tileFloat(const uint8_t* panel, int cols, const float* const* x, F* acc) {
+template <int R, Format FORMAT> IDLM_INLINE void tileFloat(const uint8_t* panel, int cols, const RowSpan& rows, F* out) {
+  F acc[R];
+#pragma GCC unroll 8
   for (int r = 0; r < R; r++) acc[r] = fset(0);
   for (int k = 0; k < cols; k++) {
     F w = FORMAT == Format::F32   ? fload((const float*)panel + size_t(k) * 16)
           : FORMAT == Format::F16 ? halfload((const uint16_t*)panel + size_t(k) * 16)
                                   : bfload((const uint16_t*)panel + size_t(k) * 16);
 #pragma GCC unroll 8
-    for (int r = 0; r < R; r++) acc[r] = fma(w, fset(x[r][k]), acc[r]);
+    for (int r = 0; r < R; r++) acc[r] = fma(w, fset(rows.floats(r)[k]), acc[r]);
   }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; r++) out[r] = acc[r];
 }
 
-// One panel times R rows of `x`, any format.
+// One panel times R rows, any format.
 template <int R>
-__attribute__((noinline)) static void tile(const Matrix& m, int panel, const uint8_t* const* x, F* acc) {
+__attribute__((noinline)) static void tile(const Matrix& m, int panel, const RowSpan& span, F* out) {
   const uint8_t* data = m.data + size_t(panel) * m.stride;
-  if (isInteger(m.format)) {
-    int groups = (m.cols + GROUP - 1) / GROUP;
-    ActRow rows[R];
-    for (int r = 0; r < R; r++) rows[r] = actRow(x[r], groups);
-    if (m.format == Format::Q4) tileQ4<R>(data, groups, rows, acc);
-    else if (m.format == Format::Q8) tileQ8<R, true>(data, groups, rows, acc);
-    else tileQ8<R, false>(data, groups, rows, acc);
-    return;
+  RowSpan rows = span;  // a copy that nothing aliases
+  int groups = (m.cols + GROUP - 1) / GROUP;
+  switch (m.format) {
+    case Format::Q4: return tileQ4<R>(data, groups, rows, out);
+    case Format::Q8: return tileQ8<R, true>(data, groups, rows, out);
+    case Format::Q8S: return tileQ8<R, false>(data, groups, rows, out);
+    case Format::F32: return tileFloat<R, Format::F32>(data, m.cols, rows, out);
+    case Format::F16: return tileFloat<R, Format::F16>(data, m.cols, rows, out);
+    case Format::BF16: return tileFloat<R, Format::BF16>(data, m.cols, rows, out);
   }
-  const float* rows[R];
-  for (int r = 0; r < R; r++) rows[r] = (const float*)x[r];
-  if (m.format == Format::F32) tileFloat<R, Format::F32>(data, m.cols, rows, acc);
-  else if (m.format == Format::F16) tileFloat<R, Format::F16>(data, m.cols, rows, acc);
-  else tileFloat<R, Format::BF16>(data, m.cols, rows, acc);
 }
 
-static void tileRows(const Matrix& m, int panel, const uint8_t* const* x, int n, F* acc) {
+static void tileRows(const Matrix& m, int panel, const RowSpan& rows, int n, F* out) {
   switch (n) {
-    case 1: return tile<1>(m, panel, x, acc);
-    case 2: return tile<2>(m, panel, x, acc);
-    case 3: return tile<3>(m, panel, x, acc);
+    case 1: return tile<1>(m, panel, rows, out);
+    case 2: return tile<2>(m, panel, rows, out);
+    case 3: return tile<3>(m, panel, rows, out);
 #if defined(__AVX512F__)
-    case 4: return tile<4>(m, panel, x, acc);
-    case 5: return tile<5>(m, panel, x, acc);
-    case 6: return tile<6>(m, panel, x, acc);
-    case 7: return tile<7>(m, panel, x, acc);
-    default: return tile<8>(m, panel, x, acc);
+    case 4: return tile<4>(m, panel, rows, out);
+    case 5: return tile<5>(m, panel, rows, out);
+    case 6: return tile<6>(m, panel, rows, out);
+    case 7: return tile<7>(m, panel, rows, out);
+    default: return tile<8>(m, panel, rows, out);
 #else
-    default: return tile<4>(m, panel, x, acc);
+    default: return tile<4>(m, panel, rows, out);
 #endif
   }
 }
 
 // Quantises the 32 floats at p as group g of a row: scale = max|x| / 127, q = nearest even. A value that is not finite
 // makes the scale so, and with it every product: nothing hides.
-IDLM_INLINE void quantiseGroup(const float* p, uint8_t* block, int groups, int g) {
-  int8_t* q = (int8_t*)block;
-  float* scale = (float*)(block + size_t(groups) * GROUP);
-  float* scaledSum = scale + groups;
-  int32_t* sum = (int32_t*)(scaledSum + groups);
+IDLM_INLINE void quantiseGroup(const float* p, ActGroup* out) {
   F a = fload(p), b = fload(p + 16);
   float largest = maxLanes(fmax(fabs(a), fabs(b)));
   if ((bits(a == a) & bits(b == b)) != 0xffffu) largest = __builtin_nanf("");
   float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
   if (inverse > 3.4e38f) inverse = 0.0f, largest = 0.0f;  // a group so small that 127 / largest overflows is nothing
   I qa = roundInt(a * fset(inverse)), qb = roundInt(b * fset(inverse));
-  bytestore(q + g * GROUP, qa);
-  bytestore(q + g * GROUP + 16, qb);
-  int32_t t[16];
-  uint32_t total = 0;
-  istore(t, qa + qb);
-  for (int i = 0; i < 16; i++) total += uint32_t(t[i]);
-  if (!(largest < 3.4e38f)) total = 0;
-  scale[g] = largest / 127.0f;
-  sum[g] = int32_t(total);
-  scaledSum[g] = scale[g] * float(sum[g]);
+  bytestore(out->q, qa);
+  bytestore(out->q + 16, qb);
+  int32_t total = largest < 3.4e38f ? sumLanes(qa + qb) : 0;
+  out->scale = largest / 127.0f;
+  out->scaledSum = out->scale * float(total);
+  out->offset = -128 * total;
 }
 
-static void quantise(const float* x, int cols, uint8_t* block) {
-  int groups = (cols + GROUP - 1) / GROUP;
-  for (int g = 0; g < groups; g++) {
-    if ((g + 1) * GROUP <= cols) {
-      quantiseGroup(x + g * GROUP, block, groups, g);
-      continue;
-    }
-    float padded[GROUP];
-    for (int i = 0; i < GROUP; i++) padded[i] = g * GROUP + i < cols ? x[g * GROUP + i] : 0.0f;
-    quantiseGroup(padded, block, groups, g);
-  }
+static void quantise(const float* x, int cols, uint8_t* row) {
+  ActGroup* out = (ActGroup*)row;
+  int whole = cols / GROUP;
+  for (int g = 0; g < whole; g++) quantiseGroup(x + g * GROUP, out + g);
+  if (whole * GROUP == cols) return;
+  float padded[GROUP];
+  for (int i = 0; i < GROUP; i++) padded[i] = whole * GROUP + i < cols ? x[whole * GROUP + i] : 0.0f;
+  quantiseGroup(padded, out + whole);
 }
 
 // `n` groups of floats at x become groups first .. first + n - 1 of a row.
-static void quantiseGroups(const float* x, uint8_t* block, int groups, int first, int n) {
-  for (int i = 0; i < n; i++) quantiseGroup(x + i * GROUP, block, groups, first + i);
+static void quantiseGroups(const float* x, uint8_t* row, int first, int n) {
+  for (int i = 0; i < n; i++) quantiseGroup(x + i * GROUP, (ActGroup*)row + first + i);
 }
 
 // Adds to `acc` the low-rank term of gated rows.
 IDLM_INLINE void addLora(const LinearArgs& a, const LinearPart& part, int panel, int row0, int n, F* acc) {
   if (!a.gated || !part.loraB.data) return;
-  const uint8_t* x[TILE];
-  int at[TILE], m = 0;
-  for (int r = 0; r < n; r++) {
-    int t = a.gated[row0 + r];
-    if (t < 0) continue;
-    x[m] = a.t + size_t(t) * a.tStride + part.loraOffset;
-    at[m++] = r;
-  }
-  if (m == 0) return;
   F term[TILE];
-  tileRows(part.loraB, panel, x, m, term);
-  for (int r = 0; r < m; r++) acc[at[r]] = acc[at[r]] + term[r];
+  for (int r = 0; r < n;) {
+    int first = a.gated[row0 + r], run = 1;
+    if (first < 0) {
+      r++;
+      continue;
+    }
+    while (r + run < n && a.gated[row0 + r + run] == first + run) run++;  // indices of t ascend with rows
+    tileRows(part.loraB, panel, {a.t + size_t(first) * a.tStride + part.loraOffset, a.tStride}, run, term);
+    for (int i = 0; i < run; i++) acc[r + i] = acc[r + i] + term[i];
+    r += run;
+  }
 }
 
 IDLM_INLINE void panelRows(const LinearArgs& a, const LinearPart& part, int panel, int row0, int n, F* acc) {
-  const uint8_t* x[TILE];
-  for (int r = 0; r < n; r++) x[r] = a.x + size_t(row0 + r) * a.xStride;
-  tileRows(part.weight, panel, x, n, acc);
+  tileRows(part.weight, panel, {a.x + size_t(row0) * a.xStride, a.xStride}, n, acc);
   addLora(a, part, panel, row0, n, acc);
   if (part.bias) {
     F bias = fload(part.bias + panel * PANEL);
@@ -313,7 +315,7 @@ static void linear(const LinearArgs& a, int begin, int end) {
         for (int r = 0; r < n; r++) {
           if (a.epilogue == Epilogue::SwigluQuantised) {
             for (int i = panels * PANEL; i < GROUP; i++) m[r][i] = 0.0f;
-            quantiseGroup(m[r], a.quantisedOut + size_t(row + r) * a.quantisedStride, (a.outCols + GROUP - 1) / GROUP, g);
+            quantiseGroup(m[r], (ActGroup*)(a.quantisedOut + size_t(row + r) * a.quantisedStride) + g);
           } else {
             float* out = a.parts[0].out + size_t(row + r) * a.parts[0].outStride + g * GROUP;
             memcpy(out, m[r], sizeof(float) * size_t(panels) * PANEL);

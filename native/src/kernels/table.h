@@ -34,13 +34,19 @@ inline size_t panelBytes(Format f, int cols) {
   }
 }
 
-// A row of activations as integer kernels read it: K int8 (padded to groups), then per group the scale, scale * sum of
-// the integers, and that sum. One block of memory: q at 0, scale at groups*32, then scaledSum, then sum.
+// A row of activations as integer kernels read it: one of these per 32 of K, so that a kernel needs one pointer a row.
+struct ActGroup {
+  int8_t q[GROUP];
+  float scale;
+  float scaledSum;  // scale * sum of q: what a minimum is multiplied by
+  int32_t offset;   // -128 * sum of q: 8-bit weights are stored as q + 128
+  int32_t unused;
+};
+static_assert(sizeof(ActGroup) == 48, "groups are read at fixed offsets");
+
 struct Quantised {
-  static size_t stride(int cols) {
-    size_t groups = size_t(cols + GROUP - 1) / GROUP;
-    return (groups * (GROUP + 12) + 63) / 64 * 64;
-  }
+  // Bytes per row.
+  static size_t stride(int cols) { return (size_t(cols + GROUP - 1) / GROUP * sizeof(ActGroup) + 63) / 64 * 64; }
 };
 
 struct Matrix {
@@ -74,7 +80,6 @@ struct LinearArgs {
   size_t tStride = 0;
   uint8_t* quantisedOut = nullptr;  // SwigluQuantised: rows of Quantised blocks
   size_t quantisedStride = 0;
-  int outCols = 0;
   // From panel `limitPanel` on only the first `limitRows` rows are computed (draft vocabulary).
   int limitPanel = 1 << 30, limitRows = 0;
 };
@@ -100,7 +105,7 @@ struct KernelTable {
   const char* name;
   void (*linear)(const LinearArgs&, int beginItem, int endItem);
   void (*quantise)(const float* x, int cols, uint8_t* out);
-  void (*quantiseGroups)(const float* x, uint8_t* out, int groups, int first, int n);
+  void (*quantiseGroups)(const float* x, uint8_t* out, int first, int n);
   void (*rmsnorm)(const float* x, const float* weight, int cols, float epsilon, float* out);
   void (*add)(float* x, const float* y, int n);
   void (*swiglu)(const float* gate, const float* up, float* out, int n);

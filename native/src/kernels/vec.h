@@ -268,6 +268,14 @@ IDLM_INLINE float sumLanes(F a) {
   return t[0];
 }
 
+IDLM_INLINE int32_t sumLanes(I a) {
+  int32_t t[16];
+  uint32_t total = 0;
+  istore(t, a);
+  for (int i = 0; i < 16; i++) total += uint32_t(t[i]);
+  return int32_t(total);
+}
+
 IDLM_INLINE float maxLanes(F a) {
   float t[16];
   fstore(t, a);
