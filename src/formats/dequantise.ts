@@ -25,7 +25,6 @@ const blockDequantisers: Partial<Record<TensorType, BlockDequantiser>> = {
 /** Element types: how one is read. */
 const elementReaders: Partial<Record<TensorType, (bytes: DataView, offset: number) => number>> = {
   F64: (bytes, offset) => bytes.getFloat64(offset, true),
-  F32: (bytes, offset) => bytes.getFloat32(offset, true),
   F16: (bytes, offset) => halfToFloat(bytes.getUint16(offset, true)),
   BF16: (bytes, offset) => bfloat16ToFloat(bytes.getUint16(offset, true)),
   I32: (bytes, offset) => bytes.getInt32(offset, true),
@@ -44,6 +43,11 @@ export function dequantise(type: TensorType, bytes: Uint8Array, out: Float32Arra
   const nBlocks = bytes.length / blockBytes;
   if (nBlocks * blockSize !== out.length) {
     throw new RangeError(`${bytes.length} bytes of ${type} are ${nBlocks * blockSize} elements, expected ${out.length}`);
+  }
+  if (type === "F32") {
+    // Hosts are little-endian, as files are: the bits stay what they are, NaNs included.
+    new Uint8Array(out.buffer, out.byteOffset, out.byteLength).set(bytes);
+    return;
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const readElement = elementReaders[type];

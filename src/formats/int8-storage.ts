@@ -66,9 +66,11 @@ export function readFloats(tensor: StoredTensor, tensors: ReadonlyMap<string, St
   const values = new Float32Array(rows * cols);
   dequantise("I8", tensor.bytes, values);
   const scales = toFloat32(scale);
-  for (let i = 0; i < values.length; i++) {
-    const row = Math.floor(i / cols);
-    values[i] = (values[i] as number) * (scales[row * nGroups + Math.floor((i % cols) / GROUP)] as number);
+  for (let row = 0; row < rows; row++) {
+    for (let col = 0; col < cols; col++) {
+      const i = row * cols + col;
+      values[i] = (values[i] as number) * (scales[row * nGroups + Math.floor(col / GROUP)] as number);
+    }
   }
   return values;
 }
