@@ -1,0 +1,96 @@
+import { Command, CommanderError } from "commander";
+import packageJson from "../../package.json" with { type: "json" };
+import { errorCatalogue, IdlmError } from "../errors.ts";
+import { registerChat } from "./chat.ts";
+import { addCommonOptions, type Cli, examples, type Register } from "./cli.ts";
+import { registerDoctor } from "./doctor.ts";
+import { registerForward } from "./forward.ts";
+import { INTERRUPTED, isAbort } from "./interrupt.ts";
+import type { CliIo } from "./io.ts";
+import { registerPull } from "./pull.ts";
+import { registerRace } from "./race.ts";
+import { registerRun } from "./run.ts";
+import { colorsFor } from "./style.ts";
+
+const commands: readonly Register[] = [registerRace, registerRun, registerChat, registerForward, registerDoctor, registerPull];
+
+/** Exit status of an error that is not in the catalogue: a bug. */
+const UNEXPECTED = 1;
+
+const exitStatusHelp = `
+Exit status:
+    0  done (also where the reader of a pipe went away)
+  ${String(UNEXPECTED).padStart(3)}  an unexpected error; please report it with the output of --debug
+    2  the command line or a request is wrong
+    3  a file is missing, malformed or not supported
+    4  two things do not belong together (adapter and model, stride and adapter)
+    5  too little memory, or the context is too short
+    6  a download failed
+    7  computing went wrong, or two texts that have to be the same are not
+  ${INTERRUPTED}  ended by Ctrl-C
+`;
+
+/** Runs one command line (without node and script) and returns the exit status. Never throws. */
+export async function runCli(argv: readonly string[], io: CliIo): Promise<number> {
+  const cli: Cli = { io, status: 0 };
+  try {
+    await buildProgram(cli).parseAsync([...argv], { from: "user" });
+    return cli.status;
+  } catch (error) {
+    return report(error, io, argv.includes("--debug"));
+  }
+}
+
+function buildProgram(cli: Cli): Command {
+  const { io } = cli;
+  const program = new Command("idlm")
+    .description(packageJson.description)
+    .version(packageJson.version, "-V, --version", "show the version")
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+      // Errors are printed by `report`, all in one form.
+      outputError: () => {},
+      getOutHelpWidth: () => io.stdout.columns ?? 100,
+      getErrHelpWidth: () => io.stderr.columns ?? 100,
+      getOutHasColors: () => colorsFor(io, io.stdout).isColorSupported,
+      getErrHasColors: () => colorsFor(io, io.stderr).isColorSupported,
+    })
+    .helpCommand("help [command]", "show the help of a command");
+  addCommonOptions(program);
+  for (const register of commands) register(program, cli);
+  return program.addHelpText(
+    "after",
+    examples("idlm race", 'idlm run smollm2-135m-instruct "What is a forest?"', "idlm doctor --json") + exitStatusHelp,
+  );
+}
+
+/** Prints an error as one line on stderr and returns its exit status. */
+function report(error: unknown, io: CliIo, debug: boolean): number {
+  const print = (message: string, hint = "") => {
+    io.stderr.write(`${colorsFor(io, io.stderr).red("error:")} ${message}\n${hint}`);
+    if (debug && error instanceof Error) io.stderr.write(`${stackOf(error)}\n`);
+  };
+  if (error instanceof CommanderError) {
+    // Help and version are done once they are printed; help for want of a command is an error.
+    if (error.exitCode === 0) return 0;
+    if (error.code !== "commander.help") {
+      print(error.message.replace(/^error: /, "").replace(/\n\(?(Did you mean .*?)\)?$/, " ($1)"), "See idlm --help.\n");
+    }
+    return errorCatalogue["usage"].exit;
+  }
+  if (isAbort(error)) return INTERRUPTED;
+  if (error instanceof IdlmError) {
+    print(error.message);
+    return error.exitStatus;
+  }
+  print(`unexpected: ${error instanceof Error ? error.message : String(error)}`, debug ? "" : "--debug shows where.\n");
+  return UNEXPECTED;
+}
+
+function stackOf(error: Error): string {
+  const cause = error.cause instanceof Error ? `\ncaused by ${stackOf(error.cause)}` : "";
+  return `${error.stack ?? error.message}${cause}`;
+}

@@ -1,0 +1,57 @@
+import type { CliIo } from "./io.ts";
+import { canRedraw, LiveLine, megabytes } from "./style.ts";
+
+/** Columns of the bar itself. */
+const BAR_WIDTH = 28;
+
+/** A terminal is redrawn at most this often. */
+const REDRAW_MS = 80;
+
+/** Shows how far a download is: a bar on a terminal, else a line when it begins and one per quarter. All on stderr. */
+export class Progress {
+  readonly #io: CliIo;
+  readonly #line: LiveLine;
+  #drawnMs = -Infinity;
+  #label = "";
+  #quarter = 0;
+
+  constructor(io: CliIo) {
+    this.#io = io;
+    this.#line = new LiveLine(io);
+  }
+
+  /** `total` in bytes; undefined where the source does not say. */
+  update(label: string, done: number, total: number | undefined): void {
+    if (!canRedraw(this.#io, this.#io.stderr)) {
+      this.#plain(label, done, total);
+      return;
+    }
+    const nowMs = performance.now();
+    const finished = total !== undefined && done >= total;
+    if (label === this.#label && !finished && nowMs - this.#drawnMs < REDRAW_MS) return;
+    this.#drawnMs = nowMs;
+    this.#label = label;
+    const share = total === undefined || total === 0 ? undefined : Math.min(1, done / total);
+    const bar =
+      share === undefined ? "" : `[${"#".repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH, ".")}] ${Math.floor(share * 100)} % `;
+    this.#line.show(`${label} ${bar}${megabytes(done)}${total === undefined ? "" : ` of ${megabytes(total)}`}`);
+  }
+
+  /** Takes the bar away. */
+  end(): void {
+    this.#line.clear();
+  }
+
+  #plain(label: string, done: number, total: number | undefined): void {
+    if (label !== this.#label) {
+      this.#label = label;
+      this.#quarter = 0;
+      this.#io.stderr.write(`${label}${total === undefined ? "" : `, ${megabytes(total)}`}\n`);
+    }
+    const quarter = total === undefined || total === 0 ? 0 : Math.floor((4 * done) / total);
+    if (quarter > this.#quarter) {
+      this.#quarter = quarter;
+      this.#io.stderr.write(`${label}: ${quarter * 25} %\n`);
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import type { Command } from "commander";
+import { IdlmError } from "../errors.ts";
+import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
+import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } from "./generation-options.ts";
+import { INTERRUPTED, withInterrupt } from "./interrupt.ts";
+import { write } from "./io.ts";
+import { readText } from "./read-text.ts";
+import { readMessages } from "./messages-file.ts";
+import { integer } from "./numbers.ts";
+import { loadModel, textRequest } from "./requests.ts";
+import { colorsFor } from "./style.ts";
+
+interface RunOptions extends LoadOptions, TextOptions {
+  readonly messages?: string;
+  readonly logprobs?: number;
+  readonly raw?: boolean;
+  readonly json?: boolean;
+  readonly verbose?: boolean;
+}
+
+/** `idlm run`: one answer to one prompt. */
+export function registerRun(program: Command, cli: Cli): void {
+  const command = addCommonOptions(program.command("run"))
+    .summary("write one answer")
+    .description("Writes one answer. The same command gives the same bytes on every machine, with any stride and any number of threads.")
+    .argument("<model>", "a catalogue name (fetched if need be), a GGUF file or a Hugging Face folder")
+    .argument("[prompt]", "the user's message; - reads it from standard input")
+    .option("--messages <file>", 'JSON file with the conversation instead of a prompt: [{"role": "user", "content": "…"}]')
+    .option("--raw", "give the prompt to the model as it is, without a chat template");
+  addLoadOptions(addTextOptions(command))
+    .option("--logprobs <n>", "report log-probabilities of the written and the n likeliest tokens (with --json)", integer({ min: 0, max: 100 }))
+    .option("--json", "print text and figures as JSON and nothing else")
+    .option("--verbose", "print the figures on stderr where it is no terminal, too")
+    .addHelpText(
+      "after",
+      examples(
+        'idlm run smollm2-135m-instruct "What is a forest?"',
+        "cat question.txt | idlm run model.gguf - --temperature 0.7 --seed 42",
+        "idlm run model.gguf --messages conversation.json --max-tokens 200 --json",
+        'idlm run model.gguf "Once upon a time" --raw --propose none',
+      ),
+    )
+    .action(async (name: string, prompt: string | undefined, options: RunOptions) => {
+      cli.status = await withInterrupt(cli.io, (signal) => run(cli, name, prompt, options, signal));
+    });
+}
+
+async function run(cli: Cli, name: string, prompt: string | undefined, options: RunOptions, signal: AbortSignal): Promise<number> {
+  const { io } = cli;
+  // Everything that may be wrong with the request is read before the model is loaded.
+  const conversation = await readConversation(cli, prompt, options);
+  const request = { ...textRequest(options), ...conversation, signal };
+  const model = await loadModel(io, name, options, signal);
+  try {
+    const generation = model.generate(request);
+    let text = "";
+    for await (const part of generation) {
+      text += part.text;
+      if (!options.json) await write(io.stdout, part.text);
+    }
+    const result = await generation.result;
+    if (options.json) printJson(cli, jsonOf(result));
+    else {
+      if (!text.endsWith("\n")) io.stdout.write("\n");
+      if (io.stderr.isTTY === true || options.verbose) io.stderr.write(colorsFor(io, io.stderr).dim(summary(result)));
+    }
+    return signal.aborted ? INTERRUPTED : 0;
+  } finally {
+    await model.dispose();
+  }
+}
+
+async function readConversation(cli: Cli, prompt: string | undefined, options: RunOptions) {
+  if (options.messages !== undefined) {
+    if (prompt !== undefined) throw usage("a prompt and --messages were both given", "Leave one of them out");
+    if (options.raw) throw usage("--raw and --messages were both given", "Messages always go through the chat template");
+    return { messages: readMessages(options.messages) };
+  }
+  if (prompt === undefined) throw usage("no prompt was given", "Name one, - for standard input, or --messages FILE");
+  const text = prompt === "-" ? await readText(cli.io.stdin) : prompt;
+  // `echo question | idlm run model -` asks the question, not the question and a line break.
+  if (!options.raw) return { messages: [{ role: "user" as const, content: prompt === "-" ? text.replace(/\r?\n$/, "") : text }] };
+  return { prompt: text };
+}

@@ -1,0 +1,73 @@
+import pc from "picocolors";
+import type { CliIo, Output } from "./io.ts";
+
+export type Colors = ReturnType<typeof pc.createColors>;
+
+/** Colours for one stream: on a terminal only, and not where NO_COLOR (no-color.org) or TERM=dumb says otherwise. */
+export function colorsFor(io: CliIo, output: Output): Colors {
+  return pc.createColors(output.isTTY === true && !io.env["NO_COLOR"] && io.env["TERM"] !== "dumb");
+}
+
+/** True where a line may be redrawn in place. */
+export function canRedraw(io: CliIo, output: Output): boolean {
+  return output.isTTY === true && io.env["TERM"] !== "dumb";
+}
+
+/** Lays out rows of cells as columns two spaces apart: the first column to the left, the others to the right. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .map((line) => `${line}\n`)
+    .join("");
+}
+
+/** A status line on stderr that is redrawn in place; on anything but a terminal it stays silent. */
+export class LiveLine {
+  readonly #io: CliIo;
+  readonly #enabled: boolean;
+  #shown = false;
+
+  constructor(io: CliIo, enabled = true) {
+    this.#io = io;
+    this.#enabled = enabled && canRedraw(io, io.stderr);
+  }
+
+  get enabled(): boolean {
+    return this.#enabled;
+  }
+
+  show(text: string): void {
+    if (!this.#enabled) return;
+    // One column stays free: a line that fills the last one wraps, and could not be taken back.
+    const width = Math.max(20, (this.#io.stderr.columns ?? 80) - 1);
+    this.#io.stderr.write(`\r\x1b[2K${cut(printable(text), width)}`);
+    this.#shown = true;
+  }
+
+  clear(): void {
+    if (!this.#shown) return;
+    this.#io.stderr.write("\r\x1b[2K");
+    this.#shown = false;
+  }
+}
+
+/** The text on one line, without control characters (a model's text may hold escape sequences). */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ");
+}
+
+function cut(text: string, width: number): string {
+  const characters = [...text];
+  return characters.length <= width ? text : `${characters.slice(0, width - 1).join("")}…`;
+}
+
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
