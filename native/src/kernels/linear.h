@@ -14,6 +14,14 @@ struct RowSpan {
   IDLM_INLINE const float* floats(int r) const { return (const float*)(base + size_t(r) * stride); }
 };
 
+// Weights are read once a forward, from memory: asked for this many bytes ahead (within a panel and into the next).
+constexpr size_t AHEAD = 6144;
+
+template <int LINES> IDLM_INLINE void fetchAhead(const uint8_t* w) {
+#pragma GCC unroll 8
+  for (int i = 0; i < LINES; i++) __builtin_prefetch(w + AHEAD + i * 64);
+}
+
 #if defined(__AVX512F__)
 constexpr int TILE = 8;  // rows whose accumulators stay in registers
 
@@ -64,56 +72,93 @@ IDLM_INLINE __m256i quad(const int8_t* p) {
   return _mm256_set1_epi32(w);
 }
 
-// vpmaddubsw adds two products in 16 bits: at most 2 * 15 * 127 = 3810, and eight of those 30,480: no saturation.
-template <int R> IDLM_INLINE void groupQ4(const uint8_t* w, const RowSpan& rows, int g, I* out) {
-  const __m256i low = _mm256_set1_epi8(0x0f), ones = _mm256_set1_epi16(1);
-#pragma GCC unroll 2
+// The sixteen outputs go eight at a time, so that R accumulators and the eight weight vectors stay in registers.
+template <int R, class Dot, class Finish> IDLM_INLINE void halves(int groups, const RowSpan& rows, F* out, Dot dot, Finish finish) {
   for (int h = 0; h < 2; h++) {
-    __m256i v[8];
+    __m256 acc[R];
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) {
-      __m256i x = _mm256_loadu_si256((const __m256i*)(w + j * 64 + h * 32));
-      v[2 * j] = _mm256_and_si256(x, low);
-      v[2 * j + 1] = _mm256_and_si256(_mm256_srli_epi16(x, 4), low);
+    for (int r = 0; r < R; r++) acc[r] = _mm256_setzero_ps();
+    for (int g = 0; g < groups; g++) {
+      __m256i s[R];
+      dot(g, h, s);
+      finish(g, h, s, acc);
     }
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++) {
-      const int8_t* q = rows.group(r, g).q;
-      __m256i s = _mm256_maddubs_epi16(v[0], quad(q));
-#pragma GCC unroll 8
-      for (int j = 1; j < 8; j++) s = _mm256_add_epi16(s, _mm256_maddubs_epi16(v[j], quad(q + 4 * j)));
-      s = _mm256_madd_epi16(s, ones);
-      if (h == 0) out[r].a = s;
-      else out[r].b = s;
+      if (h == 0) out[r].a = acc[r];
+      else out[r].b = acc[r];
     }
   }
+  (void)rows;
+}
+
+IDLM_INLINE __m256 half8(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)); }
+
+// vpmaddubsw adds two products in 16 bits: at most 2 * 15 * 127 = 3810, and eight of those 30,480: no saturation.
+template <int R> IDLM_INLINE void tileQ4(const uint8_t* panel, int groups, const RowSpan& rows, F* out) {
+  const __m256i low = _mm256_set1_epi8(0x0f), ones = _mm256_set1_epi16(1);
+  halves<R>(
+      groups, rows, out,
+      [&](int g, int h, __m256i* s) __attribute__((always_inline)) {
+        const uint8_t* w = panel + size_t(g) * 320;
+        if (h == 0) fetchAhead<5>(w);
+        __m256i v[8];
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) {
+          __m256i x = _mm256_loadu_si256((const __m256i*)(w + j * 64 + h * 32));
+          v[2 * j] = _mm256_and_si256(x, low);
+          v[2 * j + 1] = _mm256_and_si256(_mm256_srli_epi16(x, 4), low);
+        }
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) {
+          const int8_t* q = rows.group(r, g).q;
+          __m256i t = _mm256_maddubs_epi16(v[0], quad(q));
+#pragma GCC unroll 8
+          for (int j = 1; j < 8; j++) t = _mm256_add_epi16(t, _mm256_maddubs_epi16(v[j], quad(q + 4 * j)));
+          s[r] = _mm256_madd_epi16(t, ones);
+        }
+      },
+      [&](int g, int h, const __m256i* s, __m256* acc) __attribute__((always_inline)) {
+        const uint8_t* w = panel + size_t(g) * 320 + 256 + h * 16;
+        __m256 scale = half8((const uint16_t*)w), minimum = half8((const uint16_t*)(w + 32));
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) {
+          const ActGroup& x = rows.group(r, g);
+          acc[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[r]), _mm256_mul_ps(scale, _mm256_set1_ps(x.scale)), acc[r]);
+          acc[r] = _mm256_fmadd_ps(minimum, _mm256_set1_ps(x.scaledSum), acc[r]);
+        }
+      });
 }
 
 // |w| <= 128 unsigned times x with w's sign: a pair is at most 2 * 128 * 127 = 32,512, within 16 bits; pairs are widened
 // before they are added. (Plain u8 * s8 with w + 128 would saturate.)
-template <int R> IDLM_INLINE void groupQ8(const uint8_t* w, const RowSpan& rows, int g, I* out) {
+template <int R, bool HALF> IDLM_INLINE void tileQ8(const uint8_t* panel, int groups, const RowSpan& rows, F* out) {
   const __m256i flip = _mm256_set1_epi8(int8_t(0x80)), ones = _mm256_set1_epi16(1);
-#pragma GCC unroll 2
-  for (int h = 0; h < 2; h++) {
-    __m256i s[R];
+  const uint8_t* scales = panel + size_t(groups) * 512;
+  halves<R>(
+      groups, rows, out,
+      [&](int g, int h, __m256i* s) __attribute__((always_inline)) {
+        const uint8_t* w = panel + size_t(g) * 512 + h * 32;
+        if (h == 0) fetchAhead<8>(w);
 #pragma GCC unroll 4
-    for (int r = 0; r < R; r++) s[r] = _mm256_setzero_si256();
+        for (int r = 0; r < R; r++) s[r] = _mm256_setzero_si256();
 #pragma GCC unroll 8
-    for (int j = 0; j < 8; j++) {
-      __m256i v = _mm256_xor_si256(_mm256_loadu_si256((const __m256i*)(w + j * 64 + h * 32)), flip);
-      __m256i magnitude = _mm256_abs_epi8(v);
+        for (int j = 0; j < 8; j++) {
+          __m256i v = _mm256_xor_si256(_mm256_loadu_si256((const __m256i*)(w + j * 64)), flip);
+          __m256i magnitude = _mm256_abs_epi8(v);
 #pragma GCC unroll 4
-      for (int r = 0; r < R; r++) {
-        __m256i x = _mm256_sign_epi8(quad(rows.group(r, g).q + 4 * j), v);
-        s[r] = _mm256_add_epi32(s[r], _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, x), ones));
-      }
-    }
+          for (int r = 0; r < R; r++) {
+            __m256i x = _mm256_sign_epi8(quad(rows.group(r, g).q + 4 * j), v);
+            s[r] = _mm256_add_epi32(s[r], _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, x), ones));
+          }
+        }
+      },
+      [&](int g, int h, const __m256i* s, __m256* acc) __attribute__((always_inline)) {
+        __m256 scale = HALF ? half8((const uint16_t*)(scales + g * 32 + h * 16)) : _mm256_loadu_ps((const float*)(scales + size_t(g) * 64) + h * 8);
 #pragma GCC unroll 4
-    for (int r = 0; r < R; r++) {
-      if (h == 0) out[r].a = s[r];
-      else out[r].b = s[r];
-    }
-  }
+        for (int r = 0; r < R; r++)
+          acc[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[r]), _mm256_mul_ps(scale, _mm256_set1_ps(rows.group(r, g).scale)), acc[r]);
+      });
 }
 
 #else
@@ -145,14 +190,7 @@ template <int R> IDLM_INLINE void groupQ8(const uint8_t* w, const RowSpan& rows,
 }
 #endif
 
-// Weights are read once a forward, from memory: asked for this many bytes ahead (within a panel and into the next).
-constexpr size_t AHEAD = 6144;
-
-template <int LINES> IDLM_INLINE void fetchAhead(const uint8_t* w) {
-#pragma GCC unroll 8
-  for (int i = 0; i < LINES; i++) __builtin_prefetch(w + AHEAD + i * 64);
-}
-
+#if defined(__AVX512F__) || !defined(__AVX2__)
 // out[r] = panel · row r.
 template <int R> IDLM_INLINE void tileQ4(const uint8_t* panel, int groups, const RowSpan& rows, F* out) {
   F acc[R];
@@ -191,6 +229,7 @@ template <int R, bool HALF> IDLM_INLINE void tileQ8(const uint8_t* panel, int gr
 #pragma GCC unroll 8
   for (int r = 0; r < R; r++) out[r] = acc[r];
 }
+#endif
 
 template <int R, Format FORMAT> IDLM_INLINE void tileFloat(const uint8_t* panel, int cols, const RowSpan& rows, F* out) {
   F acc[R];
