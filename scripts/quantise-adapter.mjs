@@ -14,7 +14,16 @@ const root = join(import.meta.dirname, "..");
 const outDir = await mkdtemp(join(tmpdir(), "idlm-quantise-"));
 try {
   const entry = { quantise: join(root, "src/formats/quantise-adapter.ts") };
-  await build({ config: false, cwd: root, entry, outDir, format: "esm", platform: "node", dts: false, logLevel: "error" });
+  await build({
+    config: false,
+    cwd: root,
+    entry,
+    outDir,
+    format: "esm",
+    platform: "node",
+    dts: false,
+    logLevel: "error",
+  });
   const { quantiseAdapter } = await import(pathToFileURL(join(outDir, "quantise.mjs")).href);
   quantiseAdapter(from, to);
 } finally {

@@ -98,7 +98,9 @@ describe("readMaskEmbeddingFile", () => {
   it("refuses another shape", () => {
     const path = join(folder, "mask.safetensors");
     writeSafetensors(path, { mask_embedding: tensorOf(new Float32Array(8), [2, 2, 2]) });
-    expect(() => readMaskEmbeddingFile(path)).toThrow(/expected shape \[hidden\] or \[depth, hidden\], found \[2, 2, 2\]/);
+    expect(() => readMaskEmbeddingFile(path)).toThrow(
+      /expected shape \[hidden\] or \[depth, hidden\], found \[2, 2, 2\]/,
+    );
   });
 });
 
@@ -113,7 +115,13 @@ describe("quantiseInt8", () => {
         fc.record({
           rows: fc.constant(rows),
           cols: fc.constant(cols),
-          values: fc.float32Array({ minLength: rows * cols, maxLength: rows * cols, noNaN: true, min: -1000, max: 1000 }),
+          values: fc.float32Array({
+            minLength: rows * cols,
+            maxLength: rows * cols,
+            noNaN: true,
+            min: -1000,
+            max: 1000,
+          }),
         }),
       );
     fc.assert(
@@ -141,7 +149,10 @@ describe("quantiseInt8", () => {
     const tensor = tensors.get("m");
     if (tensor === undefined) throw new Error("no tensor m");
     expect(() => readFloats(tensor, stored(entries.slice(0, 1)), "x")).toThrow(/I8 with a scale/);
-    const wrong = stored([...entries.slice(0, 1), ["m_scale", { type: "F16", shape: [1, 1], bytes: new Uint8Array(2) }]]);
+    const wrong = stored([
+      ...entries.slice(0, 1),
+      ["m_scale", { type: "F16", shape: [1, 1], bytes: new Uint8Array(2) }],
+    ]);
     expect(() => readFloats(tensor, wrong, "x")).toThrow(/expected F16 \[2, 1\], found F16 \[1, 1\]/);
   });
 });

@@ -37,7 +37,13 @@ const WEIGHTS_NAME = "idlm.safetensors";
 const MAX_CONFIG_BYTES = 1024 * 1024;
 /** Largest id that fits an int32. */
 const MAX_ID = 0x7fff_ffff;
-const configKeys: ReadonlySet<string> = new Set(["masks", "sampler_head", "draft_vocabulary", "entry_layer", "base_sha256"]);
+const configKeys: ReadonlySet<string> = new Set([
+  "masks",
+  "sampler_head",
+  "draft_vocabulary",
+  "entry_layer",
+  "base_sha256",
+]);
 const tensorNames: ReadonlySet<string> = new Set([
   "mask_embedding",
   "sampler_head.w1",
@@ -95,7 +101,8 @@ function readIdlmPart(folder: string): IdlmPart {
   try {
     const { tensors } = file;
     const unknown = [...tensors.keys()].find((name) => !tensorNames.has(name) && !isScale(name, tensors));
-    if (unknown !== undefined) throw malformed(path, `tensor ${quote(unknown)}`, [...tensorNames].join(", "), "another");
+    if (unknown !== undefined)
+      throw malformed(path, `tensor ${quote(unknown)}`, [...tensorNames].join(", "), "another");
 
     const maskEmbedding = readMaskEmbedding(tensors, path);
     if (maskEmbedding.nDepths !== config.masks || maskEmbedding.sharedByDepth) {
@@ -130,7 +137,8 @@ function readMatrix(
   if (!isUsed) return undefined;
   const tensor = tensors.get(name);
   const expected = `shape [${shape.join(", ")}]`;
-  if (tensor === undefined) throw malformed(path, `tensor ${quote(name)}`, expected, `nothing, though ${CONFIG_NAME} asks for it`);
+  if (tensor === undefined)
+    throw malformed(path, `tensor ${quote(name)}`, expected, `nothing, though ${CONFIG_NAME} asks for it`);
   if (tensor.shape.join() !== shape.join()) {
     throw malformed(path, `tensor ${quote(name)}`, expected, `[${tensor.shape.join(", ")}]`);
   }
@@ -146,7 +154,12 @@ function readDraftVocabulary(
   const field = 'tensor "draft_vocabulary"';
   const tensor = tensors.get("draft_vocabulary");
   const found = tensor === undefined ? "nothing" : `${tensor.type} [${tensor.shape.join(", ")}]`;
-  if (tensor === undefined || tensor.shape.length !== 1 || tensor.shape[0] !== size || !["I32", "I64"].includes(tensor.type)) {
+  if (
+    tensor === undefined ||
+    tensor.shape.length !== 1 ||
+    tensor.shape[0] !== size ||
+    !["I32", "I64"].includes(tensor.type)
+  ) {
     throw malformed(path, field, `I32 or I64 [${size}]`, found);
   }
   const { bytes } = tensor;

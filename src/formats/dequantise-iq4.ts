@@ -1,7 +1,24 @@
 import { halfToFloat } from "./half.ts";
 
 /** What the 16 nibbles of IQ4_NL and IQ4_XS stand for (ggml-common.h, `kvalues_iq4nl`): denser around 0. */
-export const iq4Values: Int8Array = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+export const iq4Values: Int8Array = Int8Array.of(
+  -127,
+  -104,
+  -83,
+  -65,
+  -49,
+  -35,
+  -22,
+  -10,
+  1,
+  13,
+  25,
+  38,
+  53,
+  69,
+  89,
+  113,
+);
 
 /** f16 scale, then nibbles as in Q4_0. */
 export function dequantiseIq4Nl(block: DataView, out: Float32Array, to: number): void {

@@ -34,7 +34,13 @@ export function dequantiseQ5K(block: DataView, out: Float32Array, to: number): v
   dequantiseQ45K(block, out, to, 48, 16);
 }
 
-function dequantiseQ45K(block: DataView, out: Float32Array, to: number, nibbles: number, fifthBits: number | undefined): void {
+function dequantiseQ45K(
+  block: DataView,
+  out: Float32Array,
+  to: number,
+  nibbles: number,
+  fifthBits: number | undefined,
+): void {
   const scale = halfToFloat(block.getUint16(0, true));
   const minScale = halfToFloat(block.getUint16(2, true));
   for (let group = 0; group < 8; group++) {

@@ -17,7 +17,9 @@ function bitsOf(values: Float32Array): Uint32Array {
 
 interface GoldenFile {
   readonly file: string;
-  readonly tensors: Readonly<Record<string, { readonly type: string; readonly ne: readonly number[]; readonly sha256_f32: string }>>;
+  readonly tensors: Readonly<
+    Record<string, { readonly type: string; readonly ne: readonly number[]; readonly sha256_f32: string }>
+  >;
 }
 
 function readGoldens(folder: string): readonly GoldenFile[] {
@@ -32,14 +34,21 @@ function expectGolden(folder: string, golden: GoldenFile): void {
     if (tensor === undefined) throw new Error(`no tensor ${name}`);
     expect(tensor.type, name).toBe(type);
     expect(tensor.shape, name).toEqual([...ne].reverse());
-    expect(createHash("sha256").update(new Uint8Array(toFloat32(tensor).buffer)).digest("hex"), name).toBe(sha256_f32);
+    expect(
+      createHash("sha256")
+        .update(new Uint8Array(toFloat32(tensor).buffer))
+        .digest("hex"),
+      name,
+    ).toBe(sha256_f32);
   }
   gguf.close();
 }
 
 describe("dequantise", () => {
   const blocks = openSafetensors(join(fixtures, "blocks.safetensors"));
-  const types = [...blocks.tensors.keys()].filter((name) => name.endsWith(".raw")).map((name) => name.slice(0, -4) as TensorType);
+  const types = [...blocks.tensors.keys()]
+    .filter((name) => name.endsWith(".raw"))
+    .map((name) => name.slice(0, -4) as TensorType);
 
   it.each(types)("%s gives the bits of ggml for random blocks", (type) => {
     const raw = blocks.tensors.get(`${type}.raw`);
@@ -59,11 +68,14 @@ describe("dequantise", () => {
   });
 
   const others = existsSync(allFixtures) ? readGoldens(allFixtures) : [];
-  describe.skipIf(others.length === 0)("with all quantised fixtures (skipped where they are not beside the repository)", () => {
-    it.each(others)("gives the bits of ggml for every tensor of $file", (golden) => {
-      expectGolden(allFixtures, golden);
-    });
-  });
+  describe.skipIf(others.length === 0)(
+    "with all quantised fixtures (skipped where they are not beside the repository)",
+    () => {
+      it.each(others)("gives the bits of ggml for every tensor of $file", (golden) => {
+        expectGolden(allFixtures, golden);
+      });
+    },
+  );
 
   it("refuses a length that does not fit", () => {
     expect(() => dequantise("Q4_0", new Uint8Array(18), new Float32Array(31))).toThrow(RangeError);

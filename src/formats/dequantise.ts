@@ -1,6 +1,6 @@
-import { bfloat16ToFloat, halfToFloat } from "./half.ts";
 import { dequantiseIq4Nl, dequantiseIq4Xs } from "./dequantise-iq4.ts";
 import { dequantiseQ2K, dequantiseQ3K, dequantiseQ4K, dequantiseQ5K, dequantiseQ6K } from "./dequantise-k.ts";
+import { bfloat16ToFloat, halfToFloat } from "./half.ts";
 import type { StoredTensor, TensorType } from "./tensor.ts";
 import { typeLayout } from "./tensor-type.ts";
 
@@ -42,7 +42,9 @@ export function dequantise(type: TensorType, bytes: Uint8Array, out: Float32Arra
   const { blockSize, blockBytes } = typeLayout(type);
   const nBlocks = bytes.length / blockBytes;
   if (nBlocks * blockSize !== out.length) {
-    throw new RangeError(`${bytes.length} bytes of ${type} are ${nBlocks * blockSize} elements, expected ${out.length}`);
+    throw new RangeError(
+      `${bytes.length} bytes of ${type} are ${nBlocks * blockSize} elements, expected ${out.length}`,
+    );
   }
   if (type === "F32") {
     // Hosts are little-endian, as files are: the bits stay what they are, NaNs included.

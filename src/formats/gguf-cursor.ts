@@ -110,7 +110,12 @@ export class GgufCursor {
 
   #require(length: number, field: string): void {
     if (length > this.remaining) {
-      throw malformed(this.#file.path, field, `${length} bytes at offset ${this.#position}`, `${this.remaining}, the file ends`);
+      throw malformed(
+        this.#file.path,
+        field,
+        `${length} bytes at offset ${this.#position}`,
+        `${this.remaining}, the file ends`,
+      );
     }
   }
 }

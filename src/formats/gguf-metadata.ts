@@ -32,7 +32,9 @@ const STRING = 8;
 const ARRAY = 9;
 
 /** Fixed-size value types by number: bytes, and how an array of them is seen. Hosts are little-endian, as the file is. */
-const numberTypes: Readonly<Record<number, { readonly bytes: number; readonly array: (buffer: ArrayBuffer) => GgufNumbers }>> = {
+const numberTypes: Readonly<
+  Record<number, { readonly bytes: number; readonly array: (buffer: ArrayBuffer) => GgufNumbers }>
+> = {
   0: { bytes: 1, array: (b) => new Uint8Array(b) },
   1: { bytes: 1, array: (b) => new Int8Array(b) },
   2: { bytes: 2, array: (b) => new Uint16Array(b) },

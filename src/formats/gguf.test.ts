@@ -60,7 +60,13 @@ describe("ByteFile", () => {
   it("maps a file once, on the first use of its data, and unmaps it on close", () => {
     const events: string[] = [];
     const buffer = new ArrayBuffer(1_000_000);
-    setFileMapper({ mapFile: (name) => (events.push(`map ${name}`), buffer), unmapFile: (b) => void events.push(`unmap ${b === buffer}`) });
+    setFileMapper({
+      mapFile: (name) => {
+        events.push(`map ${name}`);
+        return buffer;
+      },
+      unmapFile: (b) => void events.push(`unmap ${b === buffer}`),
+    });
     const gguf = openGguf(path);
     expect(events).toEqual([]);
     const [first, second] = [...gguf.tensors.values()];

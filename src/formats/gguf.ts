@@ -84,7 +84,11 @@ function readVersion(cursor: GgufCursor, path: string): number {
     throw new IdlmError("unsupported", { path, feature: "big-endian GGUF", hint: "Use a little-endian file." });
   }
   if (version === 1) {
-    throw new IdlmError("unsupported", { path, feature: "GGUF version 1", hint: "Convert it again with a current llama.cpp." });
+    throw new IdlmError("unsupported", {
+      path,
+      feature: "GGUF version 1",
+      hint: "Convert it again with a current llama.cpp.",
+    });
   }
   if (version !== 2 && version !== 3) throw malformed(path, "version", "2 or 3", version);
   return version;
@@ -163,7 +167,12 @@ function placeTensor(file: ByteFile, info: TensorInfo, dataStart: number, alignm
     throw malformed(path, `${field}, offset`, `a multiple of ${alignment}`, info.offset);
   }
   if (info.offset + nBytes > dataBytes) {
-    throw malformed(path, `${field}, ${nBytes} bytes at offset ${info.offset}`, "a place inside the file", `data of ${dataBytes} bytes`);
+    throw malformed(
+      path,
+      `${field}, ${nBytes} bytes at offset ${info.offset}`,
+      "a place inside the file",
+      `data of ${dataBytes} bytes`,
+    );
   }
   // The product fits, but where one dimension is 0 another may still be beyond what a number holds.
   if (info.dimensions.some((dimension) => dimension > BigInt(Number.MAX_SAFE_INTEGER))) {

@@ -25,7 +25,9 @@ describe("half", () => {
 
   it("rounds to the nearest, ties to even, like a search among the neighbours", () => {
     fc.assert(
-      fc.property(fc.float({ noNaN: true }), (value) => expectNearest(value, floatToHalf(value), halfToFloat, 0x7c00, 65_520)),
+      fc.property(fc.float({ noNaN: true }), (value) =>
+        expectNearest(value, floatToHalf(value), halfToFloat, 0x7c00, 65_520),
+      ),
       { numRuns: 2000 },
     );
     // Ties between neighbours, among normals and subnormals.
@@ -58,7 +60,13 @@ describe("bfloat16", () => {
   });
 });
 
-function expectNearest(value: number, bits: number, decode: (bits: number) => number, infinity: number, beyond: number): void {
+function expectNearest(
+  value: number,
+  bits: number,
+  decode: (bits: number) => number,
+  infinity: number,
+  beyond: number,
+): void {
   const magnitude = bits & 0x7fff;
   expect(bits >> 15).toBe(value < 0 || Object.is(value, -0) ? 1 : 0);
   if (magnitude === infinity) {

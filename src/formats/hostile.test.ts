@@ -39,7 +39,8 @@ function readAll(hostile: HostileCase): number {
 
 describe("malformed files", () => {
   // What concerns the model rather than the container is due from whoever builds a model of it.
-  const isDue = ({ level, format, expect: due }: HostileCase) => due === "error" && (level === "format" || format === "directory");
+  const isDue = ({ level, format, expect: due }: HostileCase) =>
+    due === "error" && (level === "format" || format === "directory");
 
   it.each(cases.filter(isDue))("$file is refused: $wrong", (hostile) => {
     let thrown: unknown;
@@ -53,12 +54,11 @@ describe("malformed files", () => {
     expect((thrown as IdlmError).message).toContain(hostile.file);
   });
 
-  it.each(cases.filter((hostile) => hostile.expect === "loads" || (hostile.level === "model" && hostile.format === "gguf")))(
-    "$file is read: $wrong",
-    (hostile) => {
-      expect(readAll(hostile)).toBeGreaterThanOrEqual(0);
-    },
-  );
+  it.each(
+    cases.filter((hostile) => hostile.expect === "loads" || (hostile.level === "model" && hostile.format === "gguf")),
+  )("$file is read: $wrong", (hostile) => {
+    expect(readAll(hostile)).toBeGreaterThanOrEqual(0);
+  });
 
   it.each(cases.filter((hostile) => hostile.level === "format" && hostile.expect === "either"))(
     "$file is refused or read: $wrong",
@@ -72,10 +72,14 @@ describe("malformed files", () => {
   );
 
   it("names a shard that lies outside of the folder, and does not open it", () => {
-    expect(() => openSafetensorsFolder(join(folder, "dir-index-traversal"))).toThrow(/passwd.*lies outside of the folder/);
+    expect(() => openSafetensorsFolder(join(folder, "dir-index-traversal"))).toThrow(
+      /passwd.*lies outside of the folder/,
+    );
   });
 
   it("names a shard that is missing", () => {
-    expect(() => openSafetensorsFolder(join(folder, "dir-shard-missing"))).toThrow(/model-00002-of-00002.*no such file/);
+    expect(() => openSafetensorsFolder(join(folder, "dir-shard-missing"))).toThrow(
+      /model-00002-of-00002.*no such file/,
+    );
   });
 });

@@ -16,7 +16,12 @@ const SCALE_SUFFIX = "_scale";
  * A matrix in 8 bits: `NAME` int8 [rows, cols] and `NAME_scale` f16 [rows, cols / 32]; the value is integer × scale.
  * Each scale is the largest magnitude of its 32 columns / 127, rounded up to an f16, so that nothing is clipped.
  */
-export function quantiseInt8(name: string, values: Float32Array, rows: number, cols: number): [string, TensorToWrite][] {
+export function quantiseInt8(
+  name: string,
+  values: Float32Array,
+  rows: number,
+  cols: number,
+): [string, TensorToWrite][] {
   const nGroups = Math.ceil(cols / GROUP);
   const integers = new Int8Array(rows * cols);
   const scales = new Uint16Array(rows * nGroups);
@@ -27,7 +32,11 @@ export function quantiseInt8(name: string, values: Float32Array, rows: number, c
       const bits = scaleAtLeast(part.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / MAX_INTEGER);
       scales[row * nGroups + group] = bits;
       const scale = halfToFloat(bits);
-      if (scale > 0) part.forEach((value, i) => void (integers[from + i] = Math.round(value / scale)));
+      if (scale > 0)
+        integers.set(
+          part.map((value) => Math.round(value / scale)),
+          from,
+        );
     }
   }
   const scaleBytes = new Uint8Array(scales.buffer);
@@ -48,7 +57,11 @@ export function isScale(name: string, tensors: ReadonlyMap<string, StoredTensor>
 }
 
 /** Values of a float tensor, or of an int8 matrix with its scale. Errors: "file-malformed". */
-export function readFloats(tensor: StoredTensor, tensors: ReadonlyMap<string, StoredTensor>, path: string): Float32Array<ArrayBuffer> {
+export function readFloats(
+  tensor: StoredTensor,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  path: string,
+): Float32Array<ArrayBuffer> {
   if (tensor.type === "F32" || tensor.type === "F16" || tensor.type === "BF16") return toFloat32(tensor);
   const field = `tensor ${quote(tensor.name)}`;
   const scale = tensors.get(tensor.name + SCALE_SUFFIX);

@@ -79,7 +79,8 @@ function checkNesting(text: string, path: string, field: string, maxDepth: numbe
     const code = text.charCodeAt(i);
     if (code === OPEN_BRACE || code === OPEN_BRACKET) {
       open.push(code === OPEN_BRACE ? new Set() : undefined);
-      if (open.length > maxDepth) throw malformed(path, field, `JSON nested at most ${maxDepth} deep`, "deeper nesting");
+      if (open.length > maxDepth)
+        throw malformed(path, field, `JSON nested at most ${maxDepth} deep`, "deeper nesting");
     } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
       open.pop();
     } else if (code === QUOTE) {
@@ -87,7 +88,7 @@ function checkNesting(text: string, path: string, field: string, maxDepth: numbe
       i = endOfString(text, i);
       const keys = open.at(-1);
       if (keys === undefined || text.charCodeAt(skipSpace(text, i + 1)) !== COLON) continue;
-      const key = unescape(text.slice(start, i + 1));
+      const key = unescapeString(text.slice(start, i + 1));
       if (key !== undefined && keys.has(key)) throw malformed(path, `${field}, key ${quote(key)}`, "once", "twice");
       if (key !== undefined) keys.add(key);
     }
@@ -107,7 +108,7 @@ function skipSpace(text: string, start: number): number {
   return i;
 }
 
-function unescape(literal: string): string | undefined {
+function unescapeString(literal: string): string | undefined {
   if (!literal.includes("\\")) return literal.slice(1, -1);
   try {
     return JSON.parse(literal) as string;

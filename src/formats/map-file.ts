@@ -72,7 +72,8 @@ export class ByteFile {
       while (done < length) {
         const wanted = Math.min(READ_CHUNK_BYTES, length - done);
         const count = readSync(this.#descriptor, bytes, done, wanted, offset + done);
-        if (count === 0) throw new IdlmError("file-unreadable", { path: this.path, reason: "it became shorter while it was read" });
+        if (count === 0)
+          throw new IdlmError("file-unreadable", { path: this.path, reason: "it became shorter while it was read" });
         done += count;
       }
     } catch (error) {
@@ -88,7 +89,8 @@ export class ByteFile {
   view(offset: number, length: number): Uint8Array {
     this.#checkRange(offset, length);
     // A mapping of zero bytes does not exist, and one above V8's limit cannot be an ArrayBuffer.
-    if (this.#mapper === undefined || length === 0 || this.size > constants.MAX_LENGTH) return this.read(offset, length);
+    if (this.#mapper === undefined || length === 0 || this.size > constants.MAX_LENGTH)
+      return this.read(offset, length);
     if (this.#mapped === undefined) {
       try {
         this.#mapped = this.#mapper.mapFile(this.path);

@@ -21,7 +21,18 @@ type Change =
 
 /** Values at which sizes and sums go wrong. */
 const oddNumber = fc.oneof(
-  fc.constantFrom(0n, 1n, 2n ** 31n - 1n, 2n ** 31n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 53n, 2n ** 61n, 2n ** 63n, 2n ** 64n - 1n),
+  fc.constantFrom(
+    0n,
+    1n,
+    2n ** 31n - 1n,
+    2n ** 31n,
+    2n ** 32n - 1n,
+    2n ** 32n,
+    2n ** 53n,
+    2n ** 61n,
+    2n ** 63n,
+    2n ** 64n - 1n,
+  ),
   fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
 );
 
@@ -42,7 +53,8 @@ function apply(original: Buffer, list: readonly Change[]): Buffer {
     if (change.kind === "byte" && change.at < bytes.length) bytes[change.at] = change.value;
     else if (change.kind === "number" && change.at + 8 <= bytes.length) bytes.writeBigUInt64LE(change.value, change.at);
     else if (change.kind === "cut") bytes = bytes.subarray(0, change.at);
-    else if (change.kind === "copy" && change.from < bytes.length && change.to < bytes.length) bytes.copy(bytes, change.to, change.from, change.from + change.length);
+    else if (change.kind === "copy" && change.from < bytes.length && change.to < bytes.length)
+      bytes.copy(bytes, change.to, change.from, change.from + change.length);
   }
   return bytes;
 }

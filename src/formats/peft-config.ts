@@ -110,7 +110,8 @@ function readPositive(value: unknown, path: string, field: string): number {
 
 function readTargets(value: unknown, path: string): readonly string[] | string {
   if (typeof value === "string" && value !== "") return value;
-  if (Array.isArray(value) && value.length > 0 && value.every((name): name is string => typeof name === "string")) return value;
+  if (Array.isArray(value) && value.length > 0 && value.every((name): name is string => typeof name === "string"))
+    return value;
   throw malformed(path, "target_modules", "names of modules, or a pattern", kindOf(value));
 }
 
@@ -118,7 +119,10 @@ function readPattern(value: unknown, path: string, field: string): [string, numb
   if (value === undefined || value === null) return [];
   return Object.entries(requireObject(value, path, field)).map(([pattern, number]) => {
     const name = `${field} ${quote(pattern)}`;
-    return [pattern, field === "rank_pattern" ? readCount(number, path, name, MAX_RANK) : readPositive(number, path, name)];
+    return [
+      pattern,
+      field === "rank_pattern" ? readCount(number, path, name, MAX_RANK) : readPositive(number, path, name),
+    ];
   });
 }
 
@@ -126,7 +130,8 @@ function readLayers(value: unknown, path: string): number[] | undefined {
   if (value === undefined || value === null) return undefined;
   const layers: unknown[] = Array.isArray(value) ? value : [value];
   const isLayer = (layer: unknown): layer is number => Number.isSafeInteger(layer) && (layer as number) >= 0;
-  if (layers.length === 0 || !layers.every(isLayer)) throw malformed(path, "layers_to_transform", "numbers of layers", kindOf(value));
+  if (layers.length === 0 || !layers.every(isLayer))
+    throw malformed(path, "layers_to_transform", "numbers of layers", kindOf(value));
   return layers;
 }
 
@@ -164,6 +169,11 @@ function runPatterns(sources: readonly string[], names: readonly string[], path:
     return JSON.parse(String(runInNewContext(script, context, { timeout: PATTERN_TIMEOUT_MS }))) as number[];
   } catch (error) {
     const timedOut = (error as NodeJS.ErrnoException).code === "ERR_SCRIPT_EXECUTION_TIMEOUT";
-    throw malformed(path, field, "regular expressions that are valid and quick", timedOut ? "one that takes too long" : "others");
+    throw malformed(
+      path,
+      field,
+      "regular expressions that are valid and quick",
+      timedOut ? "one that takes too long" : "others",
+    );
   }
 }

@@ -2,8 +2,8 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { matchPatterns } from "./peft-config.ts";
 import { readPeftAdapter } from "./peft.ts";
+import { matchPatterns } from "./peft-config.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { type TensorToWrite, writeSafetensors } from "./safetensors-writer.ts";
 
@@ -11,7 +11,9 @@ const fixtures = join(import.meta.dirname, "../../test/fixtures/peft");
 
 describe("readPeftAdapter", () => {
   it.each(readdirSync(fixtures))("gives the scaling that peft gives: %s", (name) => {
-    const golden = JSON.parse(readFileSync(join(fixtures, name, "golden.json"), "utf8")) as { scaling: Record<string, number> };
+    const golden = JSON.parse(readFileSync(join(fixtures, name, "golden.json"), "utf8")) as {
+      scaling: Record<string, number>;
+    };
     const { modules } = readPeftAdapter(join(fixtures, name));
     expect(Object.fromEntries([...modules].map(([module, { scale }]) => [module, scale]))).toEqual(golden.scaling);
   });
@@ -36,7 +38,9 @@ describe("readPeftAdapter, of what it cannot apply", () => {
   afterAll(() => rmSync(folder, { recursive: true }));
 
   function withConfig(changes: Readonly<Record<string, unknown>>): void {
-    const original = JSON.parse(readFileSync(join(fixtures, "llama-tiny-lora", "adapter_config.json"), "utf8")) as object;
+    const original = JSON.parse(
+      readFileSync(join(fixtures, "llama-tiny-lora", "adapter_config.json"), "utf8"),
+    ) as object;
     writeFileSync(join(folder, "adapter_config.json"), JSON.stringify({ ...original, ...changes }));
   }
 
@@ -93,7 +97,10 @@ describe("readPeftAdapter, of what it cannot apply", () => {
     withConfig({});
     withTensors((tensors) => tensors.delete(`${moduleName}.lora_B.weight`));
     expect(() => readPeftAdapter(folder)).toThrow(/up_proj".*expected lora_A and lora_B, found lora_A alone/);
-    withTensors((tensors) => [tensors.delete(`${moduleName}.lora_B.weight`), tensors.delete(`${moduleName}.lora_A.weight`)]);
+    withTensors((tensors) => [
+      tensors.delete(`${moduleName}.lora_B.weight`),
+      tensors.delete(`${moduleName}.lora_A.weight`),
+    ]);
     expect(() => readPeftAdapter(folder)).toThrow(/"mlp.up_proj" of layer 1: expected weights, as in other layers/);
   });
 
@@ -117,7 +124,17 @@ describe("matchPatterns", () => {
 
   it("matches the end of a name after a dot, or all of it, and the first pattern wins", () => {
     expect(matchPatterns([["layers.1.mlp.up_proj", 1]], names, "p", "f")).toEqual([1, undefined]);
-    expect(matchPatterns([["up_proj", 1], ["layers.1.mlp.up_proj", 2]], names, "p", "f")).toEqual([1, 1]);
+    expect(
+      matchPatterns(
+        [
+          ["up_proj", 1],
+          ["layers.1.mlp.up_proj", 2],
+        ],
+        names,
+        "p",
+        "f",
+      ),
+    ).toEqual([1, 1]);
     expect(matchPatterns([["^layers.1.mlp.up_proj", 1]], names, "p", "f")).toEqual([undefined, undefined]);
     expect(matchPatterns([["^model.*", 1]], names, "p", "f")).toEqual([1, 1]);
     expect(matchPatterns([["p_proj", 1]], names, "p", "f")).toEqual([undefined, undefined]);

@@ -45,7 +45,11 @@ export function readPeftAdapter(folder: string): PeftAdapter {
   const config = readPeftConfig(configPath);
   const path = join(folder, WEIGHTS_NAME);
   if (!existsSync(path) && existsSync(join(folder, "adapter_model.bin"))) {
-    throw new IdlmError("unsupported", { path: folder, feature: "adapter_model.bin", hint: `Save the adapter as ${WEIGHTS_NAME}.` });
+    throw new IdlmError("unsupported", {
+      path: folder,
+      feature: "adapter_model.bin",
+      hint: `Save the adapter as ${WEIGHTS_NAME}.`,
+    });
   }
   const file = openSafetensors(path, `An adapter folder holds ${WEIGHTS_NAME}.`);
   try {
@@ -80,7 +84,11 @@ function collectPairs(tensors: ReadonlyMap<string, StoredTensor>, path: string):
     const match = name.startsWith(PREFIX) ? weightName.exec(name.slice(PREFIX.length)) : null;
     const [, module, factor] = match ?? [];
     if (module === undefined) {
-      throw new IdlmError("unsupported", { path, feature: `the tensor ${quote(name)}`, hint: "Plain LoRA on linear layers is." });
+      throw new IdlmError("unsupported", {
+        path,
+        feature: `the tensor ${quote(name)}`,
+        hint: "Plain LoRA on linear layers is.",
+      });
     }
     const pair = pairs.get(module) ?? {};
     if (factor === "A") pair.a = tensor;
@@ -114,7 +122,11 @@ function checkModules(config: PeftConfig, names: readonly string[], path: string
   checkLayers(layers, config.layersToTransform, path);
 }
 
-function checkLayers(layers: ReadonlyMap<number, ReadonlySet<string>>, toTransform: readonly number[] | undefined, path: string): void {
+function checkLayers(
+  layers: ReadonlyMap<number, ReadonlySet<string>>,
+  toTransform: readonly number[] | undefined,
+  path: string,
+): void {
   const expected = toTransform ?? Array.from({ length: layers.size }, (_, i) => i);
   const stray = [...layers.keys()].find((layer) => !expected.includes(layer));
   const missing = expected.find((layer) => !layers.has(layer));
@@ -123,7 +135,8 @@ function checkLayers(layers: ReadonlyMap<number, ReadonlySet<string>>, toTransfo
   const all = new Set([...layers.values()].flatMap((modules) => [...modules]));
   for (const [layer, modules] of layers) {
     const lost = [...all].find((module) => !modules.has(module));
-    if (lost !== undefined) throw malformed(path, `module ${quote(lost)} of layer ${layer}`, "weights, as in other layers", "none");
+    if (lost !== undefined)
+      throw malformed(path, `module ${quote(lost)} of layer ${layer}`, "weights, as in other layers", "none");
   }
 }
 
@@ -136,12 +149,19 @@ function readModule(
   path: string,
 ): LoraModule {
   if (a === undefined || b === undefined) {
-    throw malformed(path, `module ${quote(name)}`, "lora_A and lora_B", a === undefined ? "lora_B alone" : "lora_A alone");
+    throw malformed(
+      path,
+      `module ${quote(name)}`,
+      "lora_A and lora_B",
+      a === undefined ? "lora_B alone" : "lora_A alone",
+    );
   }
   const [rankOfA, inSize] = matrixShape(a, path);
   const [outSize, rankOfB] = matrixShape(b, path);
-  if (rankOfA !== rank) throw malformed(path, `tensor ${quote(a.name)}`, `shape [${rank}, in]`, `[${rankOfA}, ${inSize}]`);
-  if (rankOfB !== rank) throw malformed(path, `tensor ${quote(b.name)}`, `shape [out, ${rank}]`, `[${outSize}, ${rankOfB}]`);
+  if (rankOfA !== rank)
+    throw malformed(path, `tensor ${quote(a.name)}`, `shape [${rank}, in]`, `[${rankOfA}, ${inSize}]`);
+  if (rankOfB !== rank)
+    throw malformed(path, `tensor ${quote(b.name)}`, `shape [out, ${rank}]`, `[${outSize}, ${rankOfB}]`);
   return { rank, inSize, outSize, a: readFloats(a, tensors, path), b: readFloats(b, tensors, path), scale };
 }
 

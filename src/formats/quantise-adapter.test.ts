@@ -43,7 +43,12 @@ describe("the adapter that the package carries", () => {
   it("is whole, and names its base", () => {
     const { peft, idlm } = readAdapter(join(root, "models/smollm2-135m-instruct"));
     expect(peft.modules.size).toBe(30 * 7);
-    expect(peft.modules.get("model.layers.29.mlp.down_proj")).toMatchObject({ rank: 32, inSize: 1536, outSize: 576, scale: 4 });
+    expect(peft.modules.get("model.layers.29.mlp.down_proj")).toMatchObject({
+      rank: 32,
+      inSize: 1536,
+      outSize: 576,
+      scale: 4,
+    });
     expect(idlm?.maskEmbedding).toMatchObject({ nDepths: 3, hiddenSize: 576 });
     expect(idlm?.draftVocabulary).toHaveLength(6327);
     expect(idlm?.samplerHead?.w1).toHaveLength(576 * 1152);

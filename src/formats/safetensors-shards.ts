@@ -41,7 +41,12 @@ export function openShardedSafetensors(indexPath: string): TensorFile {
     for (const [tensorName, shardName] of weightMap) {
       const tensor = shards.get(String(shardName))?.tensors.get(tensorName);
       if (tensor === undefined) {
-        throw malformed(indexPath, `weight_map ${quote(tensorName)}`, `a tensor of ${quote(String(shardName))}`, "none there");
+        throw malformed(
+          indexPath,
+          `weight_map ${quote(tensorName)}`,
+          `a tensor of ${quote(String(shardName))}`,
+          "none there",
+        );
       }
       tensors.set(tensorName, tensor);
     }
@@ -57,7 +62,12 @@ function checkShardName(tensor: string, name: unknown, indexPath: string): strin
   const field = `weight_map ${quote(tensor)}`;
   if (typeof name !== "string" || name === "") throw malformed(indexPath, field, "the name of a file", kindOf(name));
   if (isAbsolute(name) || /[\\:\0]/.test(name) || name.split("/").includes("..")) {
-    throw malformed(indexPath, field, "a file inside of the model's folder", `${quote(name)}, which lies outside of the folder`);
+    throw malformed(
+      indexPath,
+      field,
+      "a file inside of the model's folder",
+      `${quote(name)}, which lies outside of the folder`,
+    );
   }
   return name;
 }

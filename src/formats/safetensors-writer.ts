@@ -44,7 +44,9 @@ export function writeSafetensors(
   metadata?: Readonly<Record<string, string>>,
 ): void {
   const entries = tensors instanceof Map ? [...tensors.entries()] : Object.entries(tensors);
-  const ordered = entries.sort(([nameA, a], [nameB, b]) => elementBytes(b) - elementBytes(a) || (nameA < nameB ? -1 : 1));
+  const ordered = entries.sort(
+    ([nameA, a], [nameB, b]) => elementBytes(b) - elementBytes(a) || (nameA < nameB ? -1 : 1),
+  );
   const header = makeHeader(ordered, metadata);
   const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   let descriptor: number | undefined;
@@ -67,19 +69,29 @@ function elementBytes(tensor: TensorToWrite): number {
   return byteLength(tensor.type, 1) ?? 0;
 }
 
-function makeHeader(ordered: readonly (readonly [string, TensorToWrite])[], metadata?: Readonly<Record<string, string>>): Uint8Array {
+function makeHeader(
+  ordered: readonly (readonly [string, TensorToWrite])[],
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array {
   const header: [string, unknown][] = metadata === undefined ? [] : [["__metadata__", metadata]];
   let offset = 0;
   for (const [name, { type, shape, bytes }] of ordered) {
-    const expected = byteLength(type, shape.reduce((product, dimension) => product * dimension, 1));
+    const expected = byteLength(
+      type,
+      shape.reduce((product, dimension) => product * dimension, 1),
+    );
     if (!isSafetensorsType(type) || expected !== bytes.length) {
-      throw new RangeError(`tensor ${name}: ${bytes.length} bytes for ${type} [${shape.join(", ")}], expected ${expected}`);
+      throw new RangeError(
+        `tensor ${name}: ${bytes.length} bytes for ${type} [${shape.join(", ")}], expected ${expected}`,
+      );
     }
     header.push([name, { dtype: type, shape, data_offsets: [offset, offset + bytes.length] }]);
     offset += bytes.length;
   }
   // Not by assignment to an object: a tensor may be called "__proto__".
-  const json = Buffer.from(`{${header.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",")}}`);
+  const json = Buffer.from(
+    `{${header.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",")}}`,
+  );
   const length = Math.ceil(json.length / HEADER_ALIGNMENT) * HEADER_ALIGNMENT;
   const bytes = Buffer.alloc(8 + length, " ");
   bytes.writeBigUInt64LE(BigInt(length), 0);

@@ -20,7 +20,11 @@ const tensorToWrite = fc
     shape: fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 3 }),
   })
   .chain(({ type, shape }): fc.Arbitrary<TensorToWrite> => {
-    const length = byteLength(type, shape.reduce((product, dimension) => product * dimension, 1)) ?? 0;
+    const length =
+      byteLength(
+        type,
+        shape.reduce((product, dimension) => product * dimension, 1),
+      ) ?? 0;
     return fc.uint8Array({ minLength: length, maxLength: length }).map((bytes) => ({ type, shape, bytes }));
   });
 
@@ -32,7 +36,9 @@ const tensorName = fc.oneof(
 describe("writeSafetensors", () => {
   it("is read back as it was written", () => {
     const path = join(folder, "law.safetensors");
-    const tensors = fc.dictionary(tensorName, tensorToWrite, { maxKeys: 6 }).map((entries) => new Map(Object.entries(entries)));
+    const tensors = fc
+      .dictionary(tensorName, tensorToWrite, { maxKeys: 6 })
+      .map((entries) => new Map(Object.entries(entries)));
     fc.assert(
       fc.property(tensors, fc.dictionary(tensorName, fc.string(), { maxKeys: 3 }), (written, metadata) => {
         writeSafetensors(path, written, metadata);
@@ -59,7 +65,9 @@ describe("writeSafetensors", () => {
     const path = join(folder, "kept.safetensors");
     writeSafetensors(path, { a: tensorOf(Float32Array.of(1)) });
     const before = readdirSync(folder).sort();
-    expect(() => writeSafetensors(path, { a: { type: "F32", shape: [2], bytes: new Uint8Array(4) } })).toThrow(/tensor a: 4 bytes/);
+    expect(() => writeSafetensors(path, { a: { type: "F32", shape: [2], bytes: new Uint8Array(4) } })).toThrow(
+      /tensor a: 4 bytes/,
+    );
     expect(() => writeSafetensors(join(folder, "nowhere/x"), {})).toThrow(/no such file or folder/);
     expect(readdirSync(folder).sort()).toEqual(before);
   });
@@ -75,9 +83,18 @@ describe("openSafetensors", () => {
   }
 
   it.each([
-    ['{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}', /key "a": expected once, found twice/],
-    ['{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"\\u0061":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}', /key "a": expected once, found twice/],
-    ['{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', /data: expected 4 bytes, the sum of all tensors, found 8/],
+    [
+      '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}',
+      /key "a": expected once, found twice/,
+    ],
+    [
+      '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"\\u0061":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}',
+      /key "a": expected once, found twice/,
+    ],
+    [
+      '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+      /data: expected 4 bytes, the sum of all tensors, found 8/,
+    ],
     ['{"a":{"dtype":"U32","shape":[2],"data_offsets":[0,8]}}', /type "U32".*not supported/],
     ['{"a":{"shape":[2],"data_offsets":[0,8]}}', /dtype: expected a string/],
     ['{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}}', /data_offsets: expected/],
@@ -86,7 +103,7 @@ describe("openSafetensors", () => {
     ['{"a":{"dtype":"F32","shape":[2],"data_offsets":[0]}}', /expected two numbers/],
     ['{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4611686018427387904]}}', /data_offsets/],
     ['{"__metadata__":{"a":1}}', /__metadata__ "a": expected a string/],
-    ['[]', /header: expected a JSON object, found an array/],
+    ["[]", /header: expected a JSON object, found an array/],
     ["", /header: expected JSON, found nothing/],
     ['{"a":"\xff', /header: expected JSON/],
   ])("refuses %s", (header, message) => {

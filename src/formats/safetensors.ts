@@ -109,7 +109,12 @@ function readNumbers(value: unknown, path: string, field: string, maxLength: num
   if (value.length > maxLength) throw malformed(path, field, `at most ${maxLength} numbers`, value.length);
   return value.map((number: unknown) => {
     if (typeof number !== "number" || !Number.isSafeInteger(number) || number < 0) {
-      throw malformed(path, field, "whole numbers from 0 below 2^53", typeof number === "number" ? number : typeof number);
+      throw malformed(
+        path,
+        field,
+        "whole numbers from 0 below 2^53",
+        typeof number === "number" ? number : typeof number,
+      );
     }
     return number;
   });

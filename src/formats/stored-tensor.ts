@@ -11,7 +11,14 @@ export class FileTensor implements StoredTensor {
   readonly nBytes: number;
   readonly #file: ByteFile;
 
-  constructor(file: ByteFile, name: string, type: TensorType, shape: readonly number[], offset: number, nBytes: number) {
+  constructor(
+    file: ByteFile,
+    name: string,
+    type: TensorType,
+    shape: readonly number[],
+    offset: number,
+    nBytes: number,
+  ) {
     this.#file = file;
     this.name = name;
     this.type = type;

@@ -2,7 +2,10 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 
 /** Where fetched models lie: `IDLM_HOME`, else the platform's folder for what can be fetched again. */
-export function cacheFolder(environment: NodeJS.ProcessEnv = process.env, platform: NodeJS.Platform = process.platform): string {
+export function cacheFolder(
+  environment: NodeJS.ProcessEnv = process.env,
+  platform: NodeJS.Platform = process.platform,
+): string {
   const own = environment.IDLM_HOME;
   if (own) return own;
   if (platform === "darwin") return join(homedir(), "Library", "Caches", "idlm");

@@ -72,9 +72,11 @@ function packageFolder(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   for (;;) {
     const manifest = join(folder, "package.json");
-    if (existsSync(manifest) && (JSON.parse(readFileSync(manifest, "utf8")) as { name?: string }).name === "idlm") return folder;
+    if (existsSync(manifest) && (JSON.parse(readFileSync(manifest, "utf8")) as { name?: string }).name === "idlm")
+      return folder;
     const parent = dirname(folder);
-    if (parent === folder) throw new IdlmError("file-missing", { path: "package.json of idlm", hint: "Install the package again." });
+    if (parent === folder)
+      throw new IdlmError("file-missing", { path: "package.json of idlm", hint: "Install the package again." });
     folder = parent;
   }
 }

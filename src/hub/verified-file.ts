@@ -29,12 +29,17 @@ export type FileState = "missing" | "wrong" | "verified";
  * Whether `path` is the file of a catalogue's entry. Its checksum is taken once and recorded beside it, with length and
  * time of change; while those stay, the record is trusted.
  */
-export async function verify(path: string, entry: CatalogueEntry, options: VerifyOptions = {}): Promise<{ state: FileState; sha256?: string }> {
+export async function verify(
+  path: string,
+  entry: CatalogueEntry,
+  options: VerifyOptions = {},
+): Promise<{ state: FileState; sha256?: string }> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined || !found.isFile()) return { state: "missing" };
   const { nBytes, sha256 } = entry.file;
   const record = readRecord(path);
-  if (record?.nBytes === found.size && record.modifiedMs === found.mtimeMs && record.sha256 === sha256) return { state: "verified", sha256 };
+  if (record?.nBytes === found.size && record.modifiedMs === found.mtimeMs && record.sha256 === sha256)
+    return { state: "verified", sha256 };
   if (found.size !== nBytes) return { state: "wrong", sha256: `that of a file of ${found.size} bytes` };
   const actual = await sha256File(path, options.onProgress, options.signal);
   if (actual !== sha256) return { state: "wrong", sha256: actual };

@@ -21,7 +21,13 @@ async function extract(archive: Uint8Array, member: string): Promise<Buffer> {
 
 const a = Buffer.from("first ".repeat(100));
 const b = Buffer.from("second");
-const archive = makeZip([{ name: "x/a", content: a }, { name: "x/b", content: b, method: 0 }], "a comment");
+const archive = makeZip(
+  [
+    { name: "x/a", content: a },
+    { name: "x/b", content: b, method: 0 },
+  ],
+  "a comment",
+);
 
 describe("extractMember", () => {
   it("takes out one file, deflated or stored", async () => {
@@ -34,7 +40,12 @@ describe("extractMember", () => {
     ["an empty file", Buffer.alloc(0), "x/a", /expected a zip archive/],
     ["no such file in it", archive, "x/c", /"x\/c": expected a file of the archive/],
     ["a method of another kind", makeZip([{ name: "x/a", content: a, method: 12 }]), "x/a", /method 12/],
-    ["data that are not deflated", Buffer.concat([archive.subarray(0, 33), Buffer.alloc(8, 0xff), archive.subarray(41)]), "x/a", /deflated data/],
+    [
+      "data that are not deflated",
+      Buffer.concat([archive.subarray(0, 33), Buffer.alloc(8, 0xff), archive.subarray(41)]),
+      "x/a",
+      /deflated data/,
+    ],
   ])("says what is wrong with %s", async (_, bytes, member, message) => {
     await expect(extract(bytes, member)).rejects.toThrow(message);
   });

@@ -44,16 +44,19 @@ export async function extractMember(
     const { size } = await file.stat();
     const entry = findMember(await readDirectory(file, size, zipPath), member, zipPath);
     const local = await readAt(file, entry.localOffset, LOCAL_BYTES, size, zipPath);
-    if (local.readUInt32LE(0) !== LOCAL_SIGNATURE) throw malformed(zipPath, `header of ${quote(member)}`, "its signature", "another");
+    if (local.readUInt32LE(0) !== LOCAL_SIGNATURE)
+      throw malformed(zipPath, `header of ${quote(member)}`, "its signature", "another");
     const start = entry.localOffset + LOCAL_BYTES + local.readUInt16LE(26) + local.readUInt16LE(28);
     const end = start + entry.nCompressedBytes;
-    if (end > size || end === start) throw malformed(zipPath, quote(member), "data inside the file", "none, or data beyond its end");
+    if (end > size || end === start)
+      throw malformed(zipPath, quote(member), "data inside the file", "none, or data beyond its end");
     const source = file.createReadStream({ start, end: end - 1, autoClose: false });
     const decoder = entry.method === DEFLATED ? createInflateRaw() : new PassThrough();
     await pipeline(source, decoder, through, target, { signal });
   } catch (error) {
     if (signal?.aborted) throw error;
-    if ((error as NodeJS.ErrnoException).code?.startsWith("Z_")) throw malformed(zipPath, quote(member), "deflated data", "other data");
+    if ((error as NodeJS.ErrnoException).code?.startsWith("Z_"))
+      throw malformed(zipPath, quote(member), "deflated data", "other data");
     throw fileError(zipPath, error);
   } finally {
     await file?.close();
@@ -67,7 +70,8 @@ async function readDirectory(file: FileHandle, size: number, path: string): Prom
   while (at >= 0 && tail.readUInt32LE(at) !== END_SIGNATURE) at--;
   if (at < 0) throw malformed(path, "end of the archive", "a zip archive", "none");
   const length = tail.readUInt32LE(at + 12);
-  if (length > MAX_DIRECTORY_BYTES) throw malformed(path, "length of the directory", `at most ${MAX_DIRECTORY_BYTES}`, length);
+  if (length > MAX_DIRECTORY_BYTES)
+    throw malformed(path, "length of the directory", `at most ${MAX_DIRECTORY_BYTES}`, length);
   return readAt(file, tail.readUInt32LE(at + 16), length, size, path);
 }
 
@@ -78,7 +82,8 @@ function findMember(directory: Buffer, member: string, path: string): ZipEntry {
     const name = directory.subarray(at + ENTRY_BYTES, at + ENTRY_BYTES + nameLength).toString("utf8");
     const method = directory.readUInt16LE(at + 10);
     if (name === member) {
-      if (method !== STORED && method !== DEFLATED) throw malformed(path, quote(member), "stored or deflated data", `method ${method}`);
+      if (method !== STORED && method !== DEFLATED)
+        throw malformed(path, quote(member), "stored or deflated data", `method ${method}`);
       return {
         method,
         nCompressedBytes: directory.readUInt32LE(at + 20),
