@@ -21,6 +21,7 @@ export const errorCatalogue = {
   "checksum": { exit: 6, message: "{path}: SHA-256 is {found}, expected {expected}. The file was not used. {hint}" },
   // 7: computing went wrong
   "not-finite": { exit: 7, message: "the logits of position {position} are not finite. The model's weights are damaged or overflow." },
+  "bytes-differ": { exit: 7, message: "the texts of {what} differ, although they have to be the same. Please report it with model, prompt and machine." },
   "backend": { exit: 7, message: "the backend {backend} is not available: {reason}. {hint}" },
 } as const satisfies Record<string, { exit: number; message: string }>;
 

@@ -13,9 +13,9 @@ export interface Lap {
 }
 
 /** One way to decode, with its laps in order. */
-export interface Competitor {
+export interface Competitor<L extends Lap = Lap> {
   readonly name: "plain" | "proposing";
-  readonly laps: Lap[];
+  readonly laps: L[];
 }
 
 /** Tokens per second after the prefill, which both ways share and which gives the first token. */

@@ -1,11 +1,13 @@
 import type { Command } from "commander";
-import { type GenerationResult, load, type Model } from "../index.ts";
+import { IdlmError } from "../errors.ts";
+import type { GenerationResult, Model } from "../index.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
 import { adapterOption, backendOption, maxTokensOption, strideOption, threadsOption } from "./generation-options.ts";
 import { INTERRUPTED, withInterrupt } from "./interrupt.ts";
-import { write } from "./io.ts";
+import { type CliIo, write } from "./io.ts";
 import { integer } from "./numbers.ts";
-import { BYTES_DIFFER, type Competitor, median, raceTable, speedOf, summary } from "./race-table.ts";
+import { type Competitor, figures, raceTable, sameBytes, speedOf } from "./race-table.ts";
+import { loadModel } from "./requests.ts";
 import { colorsFor, LiveLine } from "./style.ts";
 
 interface RaceOptions {
@@ -47,29 +49,95 @@ export function registerRace(program: Command, cli: Cli): void {
     });
 }
 
+
 async function race(cli: Cli, name: string, options: RaceOptions, signal: AbortSignal): Promise<number> {
   const { io } = cli;
   const model = await loadModel(io, name, options, signal);
-  const live = new LiveLine(io, !options.json);
-  const plain: Competitor = { name: "plain", laps: [] };
-  const proposing: Competitor = { name: "proposing", laps: [] };
-  const colors = colorsFor(io, io.stdout);
+  const plain: Competitor<GenerationResult> = { name: "plain", laps: [] };
+  const proposing: Competitor<GenerationResult> = { name: "proposing", laps: [] };
   try {
-    if (!options.json) await write(io.stdout, `${colors.bold(name)}: ${options.prompt}\n`);
+    if (!options.json) await write(io.stdout, `${options.prompt}\n`);
     for (let round = 1; round <= options.rounds; round++) {
-      for (const competitor of [plain, proposing]) {
-        // The first round shows both texts; later ones only sharpen the speeds.
-        const shown = round === 1 && !options.json;
-        if (shown) await write(io.stdout, `\n${colors.cyan(competitor.name)}\n`);
-        const lap = await runLap(cli, model, competitor, options, signal, { shown, live, round });
+      // The two change places every round, so that a machine that warms up or slows down favours neither.
+      for (const competitor of round % 2 === 1 ? [plain, proposing] : [proposing, plain]) {
+        const lap = await runLap(io, model, competitor, round, options, signal);
+        // A lap that was cut short says nothing about speed.
         if (signal.aborted) break;
         competitor.laps.push(lap);
       }
       if (signal.aborted) break;
     }
   } finally {
-    live.clear();
     await model.dispose();
   }
-  ...
+  const same = sameBytes([plain, proposing]);
+  const complete = plain.laps.length > 0 && proposing.laps.length > 0;
+  if (options.json) printJson(cli, jsonOf(name, options, plain, proposing));
+  else if (complete) io.stdout.write(`\n${raceTable(plain, proposing)}`);
+  if (signal.aborted) return INTERRUPTED;
+  if (!same) throw new IdlmError("bytes-differ", { what: "plain and proposing" });
+  return 0;
+}
+
+async function runLap(
+  io: CliIo,
+  model: Model,
+  competitor: Competitor<GenerationResult>,
+  round: number,
+  options: RaceOptions,
+  signal: AbortSignal,
+): Promise<GenerationResult> {
+  const { prompt, maxTokens, stride, rounds, json } = options;
+  // The first round shows both texts; the later ones sharpen the speeds.
+  const shown = round === 1 && !json;
+  const colors = colorsFor(io, io.stdout);
+  const live = new LiveLine(io, !shown && !json);
+  const generation = model.generate({
+    messages: [{ role: "user", content: prompt }],
+    maxTokens,
+    propose: competitor.name === "plain" ? "none" : "auto",
+    ...(stride === undefined || competitor.name === "plain" ? {} : { stride }),
+    signal,
+  });
+  if (shown) await write(io.stdout, `\n${colors.bold(competitor.name)}\n`);
+  const startMs = performance.now();
+  let text = "";
+  let nTokens = 0;
+  for await (const part of generation) {
+    text += part.text;
+    nTokens += part.tokens.length;
+    if (shown) await write(io.stdout, part.text);
+    else live.show(liveText(competitor.name, round, rounds, nTokens, performance.now() - startMs, text));
+  }
+  live.clear();
+  const result = await generation.result;
+  if (shown) {
+    const speed = `${result.tokens.length} tokens in ${result.forwards} forwards, ${speedOf(result).toFixed(1)} tokens/s`;
+    await write(io.stdout, `${text.endsWith("\n") ? "" : "\n"}${colors.dim(`[${speed}]`)}\n`);
+  }
+  return result;
+}
+
+function liveText(name: string, round: number, rounds: number, nTokens: number, elapsedMs: number, text: string): string {
+  const speed = elapsedMs > 0 ? (nTokens / elapsedMs) * 1000 : 0;
+  return `${name.padEnd(9)} ${round}/${rounds}  ${String(nTokens).padStart(4)} tokens  ${speed.toFixed(0).padStart(4)}/s  …${text.slice(-40)}`;
+}
+
+function jsonOf(name: string, options: RaceOptions, plain: Competitor<GenerationResult>, proposing: Competitor<GenerationResult>) {
+  const [a, b] = [figures(plain), figures(proposing)];
+  const last = proposing.laps.at(-1) ?? plain.laps.at(-1);
+  return {
+    model: name,
+    prompt: options.prompt,
+    maxTokens: options.maxTokens,
+    rounds: Math.min(plain.laps.length, proposing.laps.length),
+    sameBytes: sameBytes([plain, proposing]),
+    ratio: a.tokensPerSecond > 0 ? b.tokensPerSecond / a.tokensPerSecond : 0,
+    plain: a,
+    proposing: b,
+    text: last?.text ?? "",
+    instructionSet: last?.instructionSet,
+    threads: last?.threads,
+    numerics: last?.numerics,
+  };
 }
