@@ -32,7 +32,7 @@ export function supportedInstructionSets(): InstructionSet[] {
  */
 export function createNativeBackend(options: NativeOptions = {}): NativeBackend {
   const binding = nativeBinding();
-  setFileMapper({ map: (path) => binding.mapFile(path), unmap: (buffer) => binding.unmapFile(buffer) });
+  setFileMapper(binding);
   const supported = supportedInstructionSets();
   const wanted = options.instructionSet ?? (process.env["IDLM_ISA"] || undefined);
   const instructionSet = supported.find((name) => wanted === undefined || name === wanted);

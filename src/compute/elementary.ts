@@ -1,0 +1,85 @@
+/**
+ * exp, ln, power in double, of + − × ÷ alone: `Math`'s versions differ between engines and CPUs, and what they give
+ * reaches logits through the rotary embedding's frequencies. Sine and cosine are in native/src/trig.h and
+ * {@link sineCosine} here: the same polynomials.
+ */
+
+const LN2_HIGH = 6.93147180369123816490e-1;
+const LN2_LOW = 1.90821492927058770002e-10;
+/** 1.5 · 2^52: adding and subtracting it rounds to the nearest integer. */
+const ROUND = 6755399441055744;
+
+/** 2^n for integers −1022 … 1023, exactly. */
+function powerOfTwo(n: number): number {
+  let result = 1;
+  for (let bit = 1, base = n < 0 ? 0.5 : 2, left = Math.abs(n); bit <= left; bit *= 2, base *= base) {
+    if ((left & bit) !== 0) result *= base;
+  }
+  return result;
+}
+
+/** e^x for |x| < 700; relative error below 1e-15. Reduction to |r| ≤ ln2/2, then the Taylor series to r^13. */
+export function exp(x: number): number {
+  const n = x * Math.LOG2E + ROUND - ROUND;
+  const r = x - n * LN2_HIGH - n * LN2_LOW;
+  let sum = 1;
+  for (let k = 13; k > 0; k--) sum = 1 + (r / k) * sum;
+  return sum * powerOfTwo(n);
+}
+
+/** Natural logarithm of a normal x > 0; relative error below 1e-15. x = m · 2^e, ln m = 2 artanh((m − 1) / (m + 1)). */
+export function ln(x: number): number {
+  if (!(x > 0) || x === Number.POSITIVE_INFINITY) return x === 0 ? Number.NEGATIVE_INFINITY : x > 0 ? x : Number.NaN;
+  let m = x;
+  let e = 0;
+  for (; m >= Math.SQRT2; e++) m /= 2;
+  for (; m < Math.SQRT1_2; e--) m *= 2;
+  const s = (m - 1) / (m + 1);
+  const z = s * s;
+  let sum = 0;
+  for (let k = 27; k >= 3; k -= 2) sum = (sum + 1 / k) * z;
+  return e * LN2_HIGH + (2 * s + (2 * s * sum + e * LN2_LOW));
+}
+
+/** base^exponent for base > 0. */
+export function power(base: number, exponent: number): number {
+  return exp(exponent * ln(base));
+}
+
+/** [sin x, cos x] for |x| up to about 2^20; as in native/src/trig.h (fdlibm's kernels, Cody–Waite reduction). */
+export function sineCosine(x: number): [number, number] {
+  const n = x * 0.63661977236758134308 + ROUND - ROUND;
+  const r = x - n * 1.57079632673412561417 - n * 6.0771005063039659766e-11 - n * 2.02226624879595063154e-21;
+  const z = r * r;
+  const s =
+    r +
+    r *
+      z *
+      (-1.66666666666666324348e-1 +
+        z *
+          (8.33333333332248946124e-3 +
+            z *
+              (-1.98412698298579493134e-4 +
+                z * (2.75573137070700676789e-6 + z * (-2.50507602534068634195e-8 + z * 1.58969099521155010221e-10)))));
+  const c =
+    1 -
+    0.5 * z +
+    z *
+      z *
+      (4.16666666666666019037e-2 +
+        z *
+          (-1.38888888888741095749e-3 +
+            z *
+              (2.48015872894767294178e-5 +
+                z * (-2.75573143513906633035e-7 + z * (2.08757232129817482790e-9 + z * -1.13596475577881948265e-11)))));
+  switch (((n % 4) + 4) % 4) {
+    case 0:
+      return [s, c];
+    case 1:
+      return [c, -s];
+    case 2:
+      return [-s, -c];
+    default:
+      return [-c, s];
+  }
+}

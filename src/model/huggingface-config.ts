@@ -1,0 +1,110 @@
+import { IdlmError } from "../errors.ts";
+import type { JsonObject } from "../formats/json.ts";
+import { checkConfig, type ModelConfig, type RopeConfig } from "./config.ts";
+
+/**
+ * The config of a Hugging Face `config.json`, in the layout of transformers 5 (`rope_parameters`) or 4 (`rope_theta`,
+ * `rope_scaling`). @throws IdlmError "file-malformed", "unsupported" (architecture, activation, window, rope type).
+ */
+export function configFromHuggingFace(json: JsonObject, path: string): ModelConfig {
+  const architecture = json["model_type"];
+  if (architecture !== "llama" && architecture !== "qwen2" && architecture !== "qwen3") {
+    throw unsupported(path, `the architecture ${JSON.stringify(architecture)}`, "Use a Llama, Qwen2 or Qwen3 model.");
+  }
+  const activation = json["hidden_act"] ?? "silu";
+  if (activation !== "silu") throw unsupported(path, `the activation ${JSON.stringify(activation)}`, "");
+  for (const key of ["mlp_bias", ...(architecture === "qwen2" ? [] : ["attention_bias"])]) {
+    if (json[key] === true) throw unsupported(path, key, "");
+  }
+  if (json["use_sliding_window"] === true && json["sliding_window"] != null) {
+    throw unsupported(path, "a sliding window of attention", "");
+  }
+  if (json["quantization_config"] != null) {
+    throw unsupported(path, "quantization_config", "Use the GGUF file, or the model in bfloat16.");
+  }
+  const nHeads = number(json, "num_attention_heads", path);
+  const hiddenSize = number(json, "hidden_size", path);
+  return checkConfig(
+    {
+      architecture,
+      nLayers: number(json, "num_hidden_layers", path),
+      hiddenSize,
+      nHeads,
+      nKvHeads: number(json, "num_key_value_heads", path, nHeads),
+      headDim: number(json, "head_dim", path, Math.floor(hiddenSize / nHeads)),
+      mlpSize: number(json, "intermediate_size", path),
+      vocabSize: number(json, "vocab_size", path),
+      normEpsilon: number(json, "rms_norm_eps", path, 1e-6),
+      hasQkvBias: architecture === "qwen2",
+      hasQkNorm: architecture === "qwen3",
+      isTied: json["tie_word_embeddings"] === true,
+      contextLength: number(json, "max_position_embeddings", path, 2048),
+      rope: ropeOf(json, path),
+    },
+    path,
+  );
+}
+
+function ropeOf(json: JsonObject, path: string): RopeConfig {
+  const newer = json["rope_parameters"];
+  const scaling = newer ?? json["rope_scaling"] ?? {};
+  if (typeof scaling !== "object" || Array.isArray(scaling)) {
+    throw new IdlmError("file-malformed", { path, field: "rope_parameters", expected: "an object", found: "another" });
+  }
+  const parameters = scaling as JsonObject;
+  const theta = number(parameters, "rope_theta", path, number(json, "rope_theta", path, 10_000));
+  const kind = parameters["rope_type"] ?? parameters["type"] ?? "default";
+  const context = () =>
+    number(
+      parameters,
+      "original_max_position_embeddings",
+      path,
+      number(json, "original_max_position_embeddings", path, number(json, "max_position_embeddings", path, 2048)),
+    );
+  switch (kind) {
+    case "default":
+      return { theta, kind: "default" };
+    case "linear":
+      return { theta, kind: "linear", factor: number(parameters, "factor", path) };
+    case "llama3":
+      return {
+        theta,
+        kind: "llama3",
+        factor: number(parameters, "factor", path),
+        lowFrequencyFactor: number(parameters, "low_freq_factor", path),
+        highFrequencyFactor: number(parameters, "high_freq_factor", path),
+        originalContext: context(),
+      };
+    case "yarn": {
+      for (const key of ["mscale", "mscale_all_dim"]) {
+        if (parameters[key] != null) throw unsupported(path, `YaRN's ${key}`, "");
+      }
+      const attention = parameters["attention_factor"];
+      return {
+        theta,
+        kind: "yarn",
+        factor: number(parameters, "factor", path),
+        originalContext: context(),
+        betaFast: number(parameters, "beta_fast", path, 32),
+        betaSlow: number(parameters, "beta_slow", path, 1),
+        attentionFactor: attention == null ? undefined : number(parameters, "attention_factor", path),
+        truncate: parameters["truncate"] !== false,
+      };
+    }
+    default:
+      throw unsupported(path, `the rope type ${JSON.stringify(kind)}`, "Known are default, linear, llama3 and yarn.");
+  }
+}
+
+function number(json: JsonObject, key: string, path: string, fallback?: number): number {
+  const value = json[key] ?? fallback;
+  if (typeof value !== "number" || !Number.isFinite(value)) {
+    const found = value === undefined ? "nothing" : JSON.stringify(value)?.slice(0, 40);
+    throw new IdlmError("file-malformed", { path, field: key, expected: "a number", found: found ?? "nothing" });
+  }
+  return value;
+}
+
+function unsupported(path: string, feature: string, hint: string): IdlmError {
+  return new IdlmError("unsupported", { path, feature, hint });
+}

@@ -1,0 +1,109 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { IdlmError } from "../errors.ts";
+import { type GgufFile, type GgufValue, openGguf } from "../formats/gguf.ts";
+import { readJsonObject } from "../formats/json.ts";
+import { openSafetensors } from "../formats/safetensors.ts";
+import { openShardedSafetensors } from "../formats/safetensors-shards.ts";
+import type { StoredTensor, TensorFile } from "../formats/tensor.ts";
+import type { ModelConfig } from "./config.ts";
+import { configFromGguf } from "./gguf-config.ts";
+import { configFromHuggingFace } from "./huggingface-config.ts";
+import { ggufName, weightShapes } from "./weight-names.ts";
+
+/** A weight of a model: as stored, and in which order its rows are used. */
+export interface ModelWeight {
+  readonly tensor: StoredTensor;
+  readonly rowOrder?: Int32Array;
+}
+
+/** An opened model: its config and its weights by Hugging Face's names. The files stay open until `close`. */
+export interface OpenedModel {
+  readonly kind: "gguf" | "huggingface";
+  readonly path: string;
+  readonly config: ModelConfig;
+  readonly weights: ReadonlyMap<string, ModelWeight>;
+  /** A GGUF's metadata, which holds its tokenizer and chat template. */
+  readonly metadata: ReadonlyMap<string, GgufValue> | undefined;
+  close(): void;
+}
+
+/**
+ * Opens a GGUF file or a Hugging Face folder, reading headers only, and checks that every weight is there in its shape.
+ * @throws IdlmError "file-missing", "file-malformed", "unsupported", as the readers do.
+ */
+export function openModel(path: string, kind: "gguf" | "huggingface"): OpenedModel {
+  return kind === "gguf" ? openGgufModel(path) : openHuggingFaceModel(path);
+}
+
+function openGgufModel(path: string): OpenedModel {
+  const file = openGguf(path);
+  return guarded(file, () => {
+    const config = configFromGguf(file);
+    const weights = collect(config, file, ggufName, (name) => rotationOrder(config, name));
+    return { kind: "gguf", path, config, weights, metadata: file.metadata, close: () => file.close() };
+  });
+}
+
+function openHuggingFaceModel(path: string): OpenedModel {
+  const configPath = join(path, "config.json");
+  const config = configFromHuggingFace(readJsonObject(configPath, {}, "A model folder holds it."), configPath);
+  const index = join(path, "model.safetensors.index.json");
+  const file: TensorFile | GgufFile = existsSync(index)
+    ? openShardedSafetensors(index)
+    : openSafetensors(join(path, "model.safetensors"), "A model folder holds it, or shards and their index.");
+  return guarded(file, () => {
+    const weights = collect(config, file, (name) => name, () => undefined);
+    return { kind: "huggingface", path, config, weights, metadata: undefined, close: () => file.close() };
+  });
+}
+
+function guarded<T>(file: TensorFile, open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+function collect(
+  config: ModelConfig,
+  file: TensorFile,
+  storedName: (name: string) => string,
+  rowOrder: (name: string) => Int32Array | undefined,
+): Map<string, ModelWeight> {
+  const weights = new Map<string, ModelWeight>();
+  for (const [name, shape] of weightShapes(config)) {
+    const stored = storedName(name);
+    const tensor = file.tensors.get(stored);
+    const field = `tensor ${JSON.stringify(stored)}`;
+    const expected = `shape [${shape.join(", ")}]`;
+    if (tensor === undefined) {
+      throw new IdlmError("file-malformed", { path: file.path, field, expected, found: "no such tensor" });
+    }
+    if (tensor.shape.length !== shape.length || tensor.shape.some((n, i) => n !== shape[i])) {
+      const found = `[${tensor.shape.join(", ")}]`;
+      throw new IdlmError("file-malformed", { path: file.path, field, expected, found });
+    }
+    const order = rowOrder(name);
+    weights.set(name, order === undefined ? { tensor } : { tensor, rowOrder: order });
+  }
+  return weights;
+}
+
+/**
+ * GGUF's llama stores the rows of q and k so that neighbours (2i, 2i + 1) rotate together; the program rotates halves
+ * (i, i + headDim / 2). Row i as used is stored row order[i].
+ */
+function rotationOrder(config: ModelConfig, name: string): Int32Array | undefined {
+  if (config.architecture !== "llama") return undefined;
+  const match = /self_attn\.([qk])_proj\./.exec(name);
+  if (match === null) return undefined;
+  const nHeads = match[1] === "q" ? config.nHeads : config.nKvHeads;
+  const half = config.headDim / 2;
+  return Int32Array.from({ length: nHeads * config.headDim }, (_, row) => {
+    const inHead = row % config.headDim;
+    return row - inHead + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
+  });
+}
