@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { IdlmError } from "../errors.ts";
+import type { GenerationResult } from "../index.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
 import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } from "./generation-options.ts";
 import { INTERRUPTED, withInterrupt } from "./interrupt.ts";
@@ -7,6 +8,7 @@ import { write } from "./io.ts";
 import { readText } from "./read-text.ts";
 import { readMessages } from "./messages-file.ts";
 import { integer } from "./numbers.ts";
+import { speedOf } from "./race-table.ts";
 import { loadModel, textRequest } from "./requests.ts";
 import { colorsFor } from "./style.ts";
 
@@ -81,4 +83,40 @@ async function readConversation(cli: Cli, prompt: string | undefined, options: R
   // `echo question | idlm run model -` asks the question, not the question and a line break.
   if (!options.raw) return { messages: [{ role: "user" as const, content: prompt === "-" ? text.replace(/\r?\n$/, "") : text }] };
   return { prompt: text };
+}
+
+/** The keys that scripts rely on; what else the result has comes behind them. */
+function jsonOf(result: GenerationResult) {
+  const { text, tokens, sha256, finishReason, forwards, tokensPerForward, acceptanceByDepth, prefillMs, decodeMs, instructionSet, threads, numerics, ...rest } =
+    result;
+  return {
+    text,
+    tokens: [...tokens],
+    sha256,
+    finishReason,
+    forwards,
+    tokensPerForward,
+    acceptanceByDepth,
+    prefillMs,
+    decodeMs,
+    instructionSet,
+    threads,
+    numerics,
+    ...rest,
+  };
+}
+
+function summary(result: GenerationResult): string {
+  const { tokens, promptTokens, forwards, tokensPerForward, acceptanceByDepth, prefillMs, decodeMs, finishReason } = result;
+  const depths = acceptanceByDepth.map((share) => share.toFixed(2)).join("/");
+  return [
+    `${promptTokens} prompt tokens in ${prefillMs.toFixed(0)} ms`,
+    `${tokens.length} tokens in ${decodeMs.toFixed(0)} ms (${speedOf(result).toFixed(1)}/s)`,
+    `${forwards} forwards, ${tokensPerForward.toFixed(2)} tokens each${depths === "" ? "" : `, acceptance by depth ${depths}`}`,
+    `ended by ${finishReason}\n`,
+  ].join("; ");
+}
+
+function usage(problem: string, hint: string): IdlmError {
+  return new IdlmError("usage", { problem, hint: `${hint}.` });
 }
