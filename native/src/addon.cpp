@@ -219,6 +219,53 @@ template <class Fn> auto guarded(Napi::Env env, Fn fn) -> decltype(fn()) {
   }
 }
 
+class SamplerObject : public Napi::ObjectWrap<SamplerObject> {
+ public:
+  static Napi::FunctionReference constructor;
+  static void init(Napi::Env env, Napi::Object exports) {
+    constructor = Napi::Persistent(DefineClass(env, "Sampler", {InstanceMethod("prompt", &SamplerObject::prompt), InstanceMethod("accept", &SamplerObject::accept), InstanceMethod("allow", &SamplerObject::allow)}));
+    constructor.SuppressDestruct();
+    exports.Set("Sampler", constructor.Value());
+  }
+  explicit SamplerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SamplerObject>(info) {
+    auto o = info[0].As<Napi::Object>();
+    auto number = [&](const char* key) { return o.Get(key).As<Napi::Number>().DoubleValue(); };
+    SamplerSettings s;
+    s.repetitionPenalty = float(number("repetitionPenalty")), s.presencePenalty = float(number("presencePenalty"));
+    s.frequencyPenalty = float(number("frequencyPenalty")), s.temperature = float(number("temperature"));
+    s.topP = float(number("topP")), s.minP = float(number("minP"));
+    s.topK = int(number("topK")), s.choice = int(number("choice")), s.logprobs = int(number("logprobs"));
+    s.seed = uint64_t(number("seed"));
+    s.biasTokens = integers(o.Get("biasTokens"));
+    copyView<float, Napi::Float32Array>(o.Get("biasValues"), s.biasValues);
+    s.biasValues.resize(s.biasTokens.size());
+    state = std::make_shared<SamplerState>(std::move(s));
+  }
+  std::shared_ptr<SamplerState> state;
+
+ private:
+  void prompt(const Napi::CallbackInfo& info) {
+    auto tokens = integers(info[0]);
+    state->prompt(tokens.data(), tokens.size());
+  }
+  void accept(const Napi::CallbackInfo& info) { state->accept(info[0].As<Napi::Number>().Int32Value()); }
+  void allow(const Napi::CallbackInfo& info) {
+    if (!info[0].IsTypedArray()) return state->allow(nullptr, 0);
+    auto mask = info[0].As<Napi::Uint32Array>();
+    state->allow(mask.Data(), mask.ElementLength());
+  }
+};
+Napi::FunctionReference SamplerObject::constructor;
+
+DrawInput readDraw(const Napi::Object& o) {
+  DrawInput d;
+  d.row = integer(o, "row");
+  d.position = o.Get("position").As<Napi::Number>().Int64Value();
+  d.extra = integers(o.Get("extra"));
+  d.sampler = SamplerObject::Unwrap(o.Get("sampler").As<Napi::Object>())->state;
+  return d;
+}
+
 class CacheObject : public Napi::ObjectWrap<CacheObject> {
  public:
   static Napi::FunctionReference constructor;
@@ -242,7 +289,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
     constructor = Napi::Persistent(DefineClass(env, "Model", {
         InstanceMethod("createCache", &ModelObject::createCache), InstanceMethod("forward", &ModelObject::forward),
         InstanceMethod("hidden", &ModelObject::hidden), InstanceMethod("logits", &ModelObject::logits),
-        InstanceMethod("logitsAfterHead", &ModelObject::logitsAfterHead), InstanceMethod("moveKv", &ModelObject::moveKv),
+        InstanceMethod("logitsAfterHead", &ModelObject::logitsAfterHead), InstanceMethod("propose", &ModelObject::propose), InstanceMethod("moveKv", &ModelObject::moveKv),
         InstanceMethod("timings", &ModelObject::timings), InstanceMethod("dispose", &ModelObject::dispose),
         InstanceAccessor("weightBytes", &ModelObject::weightBytes, nullptr)}));
     constructor.SuppressDestruct();
@@ -292,16 +339,54 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
       copyView<uint8_t, Napi::Uint8Array>(o.Get("gate"), f.gate);
       copyView<uint8_t, Napi::Uint8Array>(o.Get("wanted"), f.wanted);
       f.draws.clear();
+      auto draws = o.Get("draws").As<Napi::Array>();
+      for (uint32_t i = 0; i < draws.Length(); i++) f.draws.push_back(readDraw(draws.Get(i).As<Napi::Object>()));
       m.prepare(f, *cache);
       running_ = true;
       auto keep = model;
       auto* task = new Task<bool>(
           env, [keep, cache] { keep->forward(*cache); return true; },
-          [](Napi::Env e, bool&) -> Napi::Value { return e.Undefined(); });
+          [keep](Napi::Env e, bool&) -> Napi::Value { return drawnOf(e, *keep); });
       task->always = [this] { running_ = false; };
       task->holds.push_back(Napi::Persistent(Value()));
       task->Queue();
       return task->promise();
+    });
+  }
+
+  static Napi::Value drawnOf(Napi::Env env, const Model& m) {
+    auto out = Napi::Array::New(env, m.drawn.size());
+    for (size_t i = 0; i < m.drawn.size(); i++) {
+      const DrawResult& d = m.drawn[i];
+      auto o = Napi::Object::New(env);
+      o.Set("token", d.token);
+      o.Set("status", d.status);
+      if (m.hasLogprobs(i)) {
+        size_t n = size_t(d.nTop);
+        auto tokens = Napi::Int32Array::New(env, n);
+        auto logprobs = Napi::Float32Array::New(env, n);
+        std::copy_n(m.topTokens.data() + i * MAX_LOGPROBS, n, tokens.Data());
+        std::copy_n(m.topLogprobs.data() + i * MAX_LOGPROBS, n, logprobs.Data());
+        o.Set("logprob", d.logprob);
+        o.Set("topTokens", tokens);
+        o.Set("topLogprobs", logprobs);
+      }
+      out.Set(uint32_t(i), o);
+    }
+    return out;
+  }
+
+  Napi::Value propose(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      Model& m = ready(info.Env());
+      DrawInput draw = readDraw(info[0].As<Napi::Object>());
+      int count = info[2].As<Napi::Number>().Int32Value();
+      if (count < 1 || count > 1024) throw std::invalid_argument("propose: count " + std::to_string(count) + " is out of range");
+      std::vector<int32_t> tokens(size_t(count), 0);
+      int n = m.propose(draw, info[1].As<Napi::Number>().Int32Value(), count, tokens.data());
+      auto out = Napi::Int32Array::New(info.Env(), size_t(n));
+      std::copy_n(tokens.data(), n, out.Data());
+      return out;
     });
   }
 
@@ -426,6 +511,16 @@ class BackendObject : public Napi::ObjectWrap<BackendObject> {
   const KernelTable* kernels_ = nullptr;
 };
 
+// math(isa, which, x): for tests of the elementary functions.
+Napi::Value mathOf(const Napi::CallbackInfo& info) {
+  const KernelTable* k = kernelTable(info[0].As<Napi::String>());
+  if (!k) throw Napi::Error::New(info.Env(), "this CPU or build cannot run it");
+  auto x = info[2].As<Napi::Float32Array>();
+  auto out = Napi::Float32Array::New(info.Env(), x.ElementLength());
+  k->mathTest(x.Data(), out.Data(), int(x.ElementLength()), info[1].As<Napi::Number>().Int32Value());
+  return out;
+}
+
 Napi::Value isas(const Napi::CallbackInfo& info) {
   auto out = Napi::Array::New(info.Env());
   uint32_t i = 0;
@@ -436,10 +531,12 @@ Napi::Value isas(const Napi::CallbackInfo& info) {
 }  // namespace
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  SamplerObject::init(env, exports);
   CacheObject::init(env);
   ModelObject::init(env);
   exports.Set("Backend", BackendObject::init(env));
   exports.Set("isas", Napi::Function::New(env, isas));
+  exports.Set("math", Napi::Function::New(env, mathOf));
   exports.Set("mapFile", Napi::Function::New(env, mapFile));
   exports.Set("unmapFile", Napi::Function::New(env, unmapFile));
   return exports;

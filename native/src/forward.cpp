@@ -117,7 +117,9 @@ void Model::prepare(const ForestInput& forest, const KvCache& cache) {
     if (w == NONE || forest.tokens[size_t(d.row)] < 0) fail("a draw's row must be a wanted token row");
   }
   reserve(int(n), nWanted_, positions);
-  drawn.assign(forest.draws.size(), DrawOutput{});
+  drawn.assign(forest.draws.size(), DrawResult{});
+  topTokens.resize(forest.draws.size() * MAX_LOGPROBS);
+  topLogprobs.resize(topTokens.size());
 
   // Angles of the rows' positions, shared by all layers.
   int half = headDim_ / 2;
@@ -387,11 +389,23 @@ void Model::forward(KvCache& cache) {
   pool_->run(work);
 }
 
-void Model::drawRow(size_t i, int) {
+void Model::drawRow(size_t i, int thread) {
   const DrawInput& draw = forest_.draws[i];
-  DrawOutput& out = drawn[i];
+  DrawResult& out = drawn[i];
   const float* packed = reinterpret_cast<const float*>(logitsMemory_.data()) + size_t(wantedOf_[size_t(draw.row)]) * logitsStride_;
-  if (!kernels_->argmax(packed, vocab_, order_.empty() ? nullptr : order_.data(), &out.token)) out.status = 1;
+  if (draw.sampler->isPlainGreedy()) {
+    if (!kernels_->argmax(packed, vocab_, order_.empty() ? nullptr : order_.data(), &out.token)) out.status = 1;
+    return;
+  }
+  const float* byId = packed;
+  if (!order_.empty()) {
+    std::vector<float>& row = scratch_[size_t(thread)];
+    if (row.size() < size_t(vocab_)) row.resize(size_t(vocab_));
+    logits(draw.row, row.data());
+    byId = row.data();
+  }
+  out = draw.sampler->draw(*kernels_, byId, vocab_, draw.position, draw.extra.data(), int(draw.extra.size()), samplerScratch_[size_t(thread)],
+                           topTokens.data() + i * MAX_LOGPROBS, topLogprobs.data() + i * MAX_LOGPROBS);
 }
 
 void Model::moveKv(KvCache& cache, const std::vector<int32_t>& pages, const std::vector<int32_t>& from, const std::vector<int32_t>& to) {

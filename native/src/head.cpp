@@ -1,5 +1,6 @@
 // The sampler head: h' = h + w2 silu(w1 [h; e]), e the normalised embedding of the token before the predicted one. It
 // runs between forwards, when that token is known, on the calling thread: about a million products.
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
@@ -32,8 +33,9 @@ void Model::product(const Matrix& m, const float* x, float* out, const int32_t* 
     return;
   }
   for (int i = 0; i < nPanels; i++) {
-    part.out = out + i * PANEL - size_t(panels[i]) * PANEL;
-    kernels_->linear(a, panels[i], panels[i] + 1);
+    part.out = out + i * PANEL;
+    part.weight.data = m.data + size_t(panels[i]) * m.stride;
+    kernels_->linear(a, 0, 1);
   }
 }
 
@@ -67,6 +69,48 @@ void Model::logitsAfterHead(int row, int previous, float* out) {
   draft.rows = draftSize_ > 0 ? panels * PANEL : vocab_;
   product(draft, h, headLogits_.data(), nullptr, 0);
   memcpy(out, headLogits_.data(), size_t(n) * 4);
+}
+
+// The best `count` tokens of a MASK row. The row's own logits make a shortlist (with the noise of the draw to come, where
+// there is any: then these are the likely draws); the head re-ranks it, at the price of the shortlist's panels.
+int Model::propose(const DrawInput& draw, int previous, int count, int32_t* out) {
+  const float* h = afterHead(draw.row, previous);
+  const float* own = reinterpret_cast<const float*>(logitsMemory_.data()) + size_t(wantedIndex(draw.row)) * logitsStride_;
+  int n = logitsLength(draw.row);
+  const SamplerSettings& settings = draw.sampler->settings;
+  SamplerScratch& s = samplerScratch_.back();
+  constexpr int SHORTLIST = 64;
+  headLogits_.assign(own, own + n);
+  if (settings.temperature > 0) {
+    kernels_->divide(headLogits_.data(), n, settings.temperature);
+    NoiseKey key = noiseKey(settings.seed, draw.position, settings.choice, Purpose::Draw);
+    kernels_->addGumbel(headLogits_.data(), order_.empty() ? nullptr : order_.data(), n, key.word, key.key, headLogits_.data());
+  }
+  shortlist_.resize(size_t(n));
+  for (int i = 0; i < n; i++) shortlist_[size_t(i)] = i;
+  int kept = std::min(n, std::max(SHORTLIST, count));
+  auto before = [&](int32_t a, int32_t b) { return headLogits_[size_t(a)] != headLogits_[size_t(b)] ? headLogits_[size_t(a)] > headLogits_[size_t(b)] : a < b; };
+  std::nth_element(shortlist_.begin(), shortlist_.begin() + (kept - 1), shortlist_.end(), before);
+  shortlist_.resize(size_t(kept));
+  std::sort(shortlist_.begin(), shortlist_.end());
+  headLogits_.resize(size_t(kept));
+  if (head_) {
+    shortlistPanels_.clear();
+    for (int32_t i : shortlist_)
+      if (shortlistPanels_.empty() || shortlistPanels_.back() != i / PANEL) shortlistPanels_.push_back(i / PANEL);
+    panelLogits_.resize(shortlistPanels_.size() * PANEL);
+    product(output_, h, panelLogits_.data(), shortlistPanels_.data(), int(shortlistPanels_.size()));
+    size_t panel = 0;
+    for (size_t i = 0; i < shortlist_.size(); i++) {
+      while (shortlistPanels_[panel] != shortlist_[i] / PANEL) panel++;
+      headLogits_[i] = panelLogits_[panel * PANEL + size_t(shortlist_[i] % PANEL)];
+    }
+  } else {
+    for (size_t i = 0; i < shortlist_.size(); i++) headLogits_[i] = own[shortlist_[i]];
+  }
+  if (!order_.empty())
+    for (int32_t& i : shortlist_) i = order_[size_t(i)];
+  return draw.sampler->propose(*kernels_, headLogits_.data(), shortlist_.data(), kept, draw.position, draw.extra.data(), int(draw.extra.size()), count, out, s);
 }
 
 }  // namespace idlm

@@ -384,7 +384,8 @@ Model::Model(const ProgramSource& source, std::shared_ptr<Pool> pool, const Kern
   Lowering{*this, source}.run();
   counters_ = std::make_unique<std::atomic<int>[]>(steps_.size() * size_t(pool_->threads()) * 16);
   scores_.resize(size_t(pool_->threads()));
-  scratch_.resize(size_t(pool_->threads()) + 1);
+  scratch_.resize(size_t(pool_->threads()));
+  samplerScratch_.resize(size_t(pool_->threads()) + 1);
 }
 
 std::shared_ptr<KvCache> Model::createCache(int nPages) const {

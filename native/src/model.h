@@ -10,6 +10,7 @@
 #include "kernels/table.h"
 #include "pack.h"
 #include "pool.h"
+#include "sampler.h"
 
 namespace idlm {
 
@@ -102,7 +103,7 @@ struct SequenceInput {
 
 struct DrawInput {
   int row = 0;
-  class SamplerState* sampler = nullptr;
+  std::shared_ptr<SamplerState> sampler;
   int64_t position = 0;
   std::vector<int32_t> extra;
 };
@@ -133,15 +134,11 @@ class Model {
   void logitsAfterHead(int row, int previous, float* out);
   int propose(const DrawInput& draw, int previous, int count, int32_t* out);
 
-  struct DrawOutput {
-    int32_t token = NONE;
-    int status = 0;  // 0 fine, 1 not finite, 2 nothing is allowed
-    float logprob = 0;
-    int nTop = 0;
-  };
-  std::vector<DrawOutput> drawn;
+  std::vector<DrawResult> drawn;     // one per draw
   std::vector<int32_t> topTokens;    // [draw][MAX_LOGPROBS]
   std::vector<float> topLogprobs;
+
+  bool hasLogprobs(size_t draw) const { return forest_.draws[draw].sampler->settings.logprobs >= 0; }
 
   size_t weightBytes() const { return weightBytes_; }
   int vocabSize() const { return vocab_; }
@@ -207,8 +204,10 @@ class Model {
   std::vector<std::vector<float>> scores_;
   std::vector<std::vector<float>> scratch_;
   std::vector<uint8_t> headBlock_;
-  std::vector<float> headScratch_, headLogits_;
+  std::vector<float> headScratch_, headLogits_, panelLogits_;
   std::vector<float> cosine_, sine_;
+  std::vector<SamplerScratch> samplerScratch_;  // a thread each, and one for proposals
+  std::vector<int32_t> shortlist_, shortlistPanels_;
   std::unique_ptr<std::atomic<int>[]> counters_;
   Barrier barrier_;
 

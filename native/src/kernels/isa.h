@@ -2,6 +2,7 @@
 #include "attention.h"
 #include "linear.h"
 #include "rows.h"
+#include "sampling.h"
 #include "table.h"
 
 #define IDLM_TEXT2(x) #x
@@ -11,7 +12,8 @@ namespace idlm {
 namespace IDLM_ISA {
 
 extern const KernelTable table;
-const KernelTable table = {IDLM_TEXT(IDLM_ISA), linear, quantise, quantiseGroups, rmsnorm, add, swiglu, silu, rope, storeKv, attention, argmax, readAll, mathTest};
+const KernelTable table = {IDLM_TEXT(IDLM_ISA), linear, quantise, quantiseGroups, rmsnorm, add, swiglu, silu, rope, storeKv, attention, argmax,
+                           exponentials, logarithm, divide, addGumbel, readAll, mathTest};
 
 }  // namespace IDLM_ISA
 }  // namespace idlm

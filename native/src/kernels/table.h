@@ -115,6 +115,10 @@ struct KernelTable {
   void (*attention)(const AttentionArgs&, const float* q);
   // Best of packed logits, lowest id on a tie; `order` maps packed index to id (null: identity). False if not finite.
   bool (*argmax)(const float* logits, int n, const int32_t* order, int32_t* best);
+  float (*exponentials)(const float* x, int n, float largest, float* e);
+  float (*logarithm)(float x);
+  void (*divide)(float* x, int n, float by);
+  void (*addGumbel)(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key, float* out);
   void (*readAll)(const float* x, size_t n, float* sink);
   void (*mathTest)(const float* x, float* y, int n, int which);
 };

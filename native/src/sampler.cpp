@@ -1,0 +1,200 @@
+#include "sampler.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+namespace idlm {
+
+namespace {
+
+constexpr float MINUS_INFINITY = -std::numeric_limits<float>::infinity();
+
+// Index of the best score, lowest id on a tie; -1 where none is above minus infinity.
+int best(const float* scores, const int32_t* ids, size_t n) {
+  int at = -1;
+  for (size_t i = 0; i < n; i++) {
+    if (!(scores[i] > MINUS_INFINITY)) continue;
+    if (at < 0 || scores[i] > scores[size_t(at)] || (scores[i] == scores[size_t(at)] && ids && ids[i] < ids[at])) at = int(i);
+  }
+  return at;
+}
+
+int countOf(const int32_t* tokens, int n, int32_t token) {
+  int count = 0;
+  for (int i = 0; i < n; i++) count += tokens[i] == token;
+  return count;
+}
+
+}  // namespace
+
+void philox4(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
+  uint32_t c[4] = {counter[0], counter[1], counter[2], counter[3]}, k[2] = {key[0], key[1]};
+  for (int round = 0; round < 10; round++) {
+    uint64_t p = uint64_t(0xD2511F53u) * c[0], q = uint64_t(0xCD9E8D57u) * c[2];
+    uint32_t next[4] = {uint32_t(q >> 32) ^ c[1] ^ k[0], uint32_t(q), uint32_t(p >> 32) ^ c[3] ^ k[1], uint32_t(p)};
+    memcpy(c, next, sizeof c);
+    k[0] += 0x9E3779B9u, k[1] += 0xBB67AE85u;
+  }
+  memcpy(out, c, sizeof c);
+}
+
+NoiseKey noiseKey(uint64_t seed, int64_t position, int choice, Purpose purpose) {
+  uint32_t counter[4] = {uint32_t(position), uint32_t(uint64_t(position) >> 32), uint32_t(choice), uint32_t(purpose)};
+  uint32_t key[2] = {uint32_t(seed), uint32_t(seed >> 32)}, out[4];
+  philox4(counter, key, out);
+  return {out[0], out[1]};
+}
+
+void SamplerState::prompt(const int32_t* tokens, size_t n) {
+  for (size_t i = 0; i < n; i++) counts_[tokens[i]].prompt = true;
+}
+
+float SamplerState::penalised(float logit, int32_t token, const Counts& counts, const int32_t* extra, int nExtra) const {
+  int output = counts.output + countOf(extra, nExtra, token);
+  if (counts.prompt || output > 0) logit = logit > 0 ? logit / settings.repetitionPenalty : logit * settings.repetitionPenalty;
+  if (output > 0) logit = logit - settings.presencePenalty - settings.frequencyPenalty * float(output);
+  return logit;
+}
+
+void SamplerState::adjust(float* scores, int vocab, const int32_t* extra, int nExtra) const {
+  if (penalises()) {
+    for (const auto& [token, counts] : counts_)
+      if (token >= 0 && token < vocab) scores[token] = penalised(scores[token], token, counts, extra, nExtra);
+    for (int i = 0; i < nExtra; i++) {
+      int32_t token = extra[i];
+      if (token < 0 || token >= vocab || counts_.count(token) || countOf(extra, i, token)) continue;
+      scores[token] = penalised(scores[token], token, Counts{}, extra, nExtra);
+    }
+  }
+  for (size_t i = 0; i < settings.biasTokens.size(); i++) {
+    int32_t token = settings.biasTokens[i];
+    if (token >= 0 && token < vocab) scores[token] = scores[token] + settings.biasValues[i];
+  }
+  if (!mask_.empty())
+    for (int32_t token = 0; token < vocab; token++)
+      if (!isAllowed(token)) scores[token] = MINUS_INFINITY;
+}
+
+void SamplerState::filter(const KernelTable& k, SamplerScratch& s) const {
+  std::vector<Candidate>& c = s.candidates;
+  auto before = [](const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; };
+  auto at = [&](size_t i) { return c.begin() + std::ptrdiff_t(i); };
+  if (settings.topK > 0 && size_t(settings.topK) < c.size()) {
+    std::nth_element(c.begin(), at(size_t(settings.topK) - 1), c.end(), before);
+    c.resize(size_t(settings.topK));
+    std::sort(c.begin(), c.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  }
+  if (settings.topP >= 1 && settings.minP <= 0) return;
+  // Weights in the order of ids: their sum does not depend on how far anything was sorted.
+  s.scores.resize(c.size()), s.weights.resize(c.size());
+  float largest = MINUS_INFINITY;
+  for (size_t i = 0; i < c.size(); i++) s.scores[i] = c[i].score, largest = std::max(largest, c[i].score);
+  float sum = k.exponentials(s.scores.data(), int(c.size()), largest, s.weights.data());
+  for (size_t i = 0; i < c.size(); i++) c[i].weight = s.weights[i];
+  if (settings.topP < 1) {
+    // Sorted in growing steps: usually a few tokens hold the sum.
+    double reached = 0, goal = double(settings.topP) * double(sum);
+    size_t kept = 0;
+    for (size_t upto = 0, step = 128; upto < c.size() && (kept == 0 || reached < goal); step *= 4) {
+      size_t from = upto;
+      upto = std::min(c.size(), from + step);
+      if (upto < c.size()) std::nth_element(at(from), at(upto), c.end(), before);
+      std::sort(at(from), at(upto), before);
+      for (kept = from; kept < upto && (kept == 0 || reached < goal); kept++) reached += double(c[kept].weight);
+    }
+    c.resize(kept);
+  }
+  if (settings.minP > 0) c.erase(std::remove_if(c.begin(), c.end(), [&](const Candidate& x) { return !(x.weight >= settings.minP); }), c.end());
+}
+
+DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int vocab, int64_t position, const int32_t* extra, int nExtra,
+                              SamplerScratch& s, int32_t* topTokens, float* topLogprobs) const {
+  DrawResult result;
+  size_t n = size_t(vocab);
+  int32_t top = -1;
+  if (!k.argmax(logits, vocab, nullptr, &top)) {
+    result.status = 1;
+    return result;
+  }
+  s.scores.assign(logits, logits + n);
+  if (adjusts()) adjust(s.scores.data(), vocab, extra, nExtra);
+  int chosen = -1;
+  if (settings.temperature == 0) {
+    chosen = best(s.scores.data(), nullptr, n);
+    result.token = chosen;
+  } else {
+    k.divide(s.scores.data(), vocab, settings.temperature);
+    NoiseKey key = noiseKey(settings.seed, position, settings.choice, Purpose::Draw);
+    if (settings.topK <= 0 && settings.topP >= 1 && settings.minP <= 0) {
+      s.weights.resize(n);
+      k.addGumbel(s.scores.data(), nullptr, vocab, key.word, key.key, s.weights.data());
+      chosen = best(s.weights.data(), nullptr, n);
+      result.token = chosen;
+    } else {
+      s.candidates.clear();
+      for (int32_t i = 0; i < vocab; i++)
+        if (s.scores[size_t(i)] > MINUS_INFINITY) s.candidates.push_back({s.scores[size_t(i)], 0, i});
+      filter(k, s);
+      noisy(k, s, key);
+      chosen = best(s.weights.data(), s.ids.data(), s.candidates.size());
+      if (chosen >= 0) result.token = s.ids[size_t(chosen)];
+    }
+  }
+  if (chosen < 0) {
+    result.status = 2;
+    return result;
+  }
+  if (settings.logprobs >= 0) {
+    // Of the model's own distribution, before any setting.
+    float largest = logits[top], shift = k.logarithm(k.exponentials(logits, vocab, largest, nullptr));
+    result.logprob = (logits[result.token] - largest) - shift;
+    int wanted = std::min({settings.logprobs, vocab, MAX_LOGPROBS}), have = 0;
+    for (int32_t i = 0; i < vocab && wanted > 0; i++) {
+      if (have == wanted && !(logits[i] > topLogprobs[have - 1])) continue;
+      int at = have < wanted ? have++ : have - 1;
+      for (; at > 0 && topLogprobs[at - 1] < logits[i]; at--) topLogprobs[at] = topLogprobs[at - 1], topTokens[at] = topTokens[at - 1];
+      topLogprobs[at] = logits[i], topTokens[at] = i;
+    }
+    for (int i = 0; i < have; i++) topLogprobs[i] = (topLogprobs[i] - largest) - shift;
+    result.nTop = have;
+  }
+  return result;
+}
+
+// s.ids and s.weights: the candidates and their scores with noise.
+void SamplerState::noisy(const KernelTable& k, SamplerScratch& s, NoiseKey key) const {
+  size_t n = s.candidates.size();
+  s.ids.resize(n), s.weights.resize(n), s.scores.resize(n);
+  for (size_t i = 0; i < n; i++) s.ids[i] = s.candidates[i].id, s.scores[i] = s.candidates[i].score;
+  k.addGumbel(s.scores.data(), s.ids.data(), int(n), key.word, key.key, s.weights.data());
+}
+
+int SamplerState::propose(const KernelTable& k, const float* logits, const int32_t* ids, int n, int64_t position, const int32_t* extra,
+                          int nExtra, int count, int32_t* out, SamplerScratch& s) const {
+  s.candidates.clear();
+  for (int i = 0; i < n; i++) {
+    int32_t token = ids[i];
+    float score = logits[i];
+    if (!isAllowed(token)) continue;
+    if (penalises()) {
+      auto found = counts_.find(token);
+      score = penalised(score, token, found == counts_.end() ? Counts{} : found->second, extra, nExtra);
+    }
+    for (size_t b = 0; b < settings.biasTokens.size(); b++)
+      if (settings.biasTokens[b] == token) score = score + settings.biasValues[b];
+    s.candidates.push_back({settings.temperature == 0 ? score : score / settings.temperature, 0, token});
+  }
+  if (settings.temperature > 0) {
+    filter(k, s);
+    noisy(k, s, noiseKey(settings.seed, position, settings.choice, Purpose::Draw));
+    for (size_t i = 0; i < s.candidates.size(); i++) s.candidates[i].score = s.weights[i];
+  }
+  size_t kept = std::min(size_t(count), s.candidates.size());
+  std::partial_sort(s.candidates.begin(), s.candidates.begin() + std::ptrdiff_t(kept), s.candidates.end(),
+                    [](const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; });
+  for (size_t i = 0; i < kept; i++) out[i] = s.candidates[i].id;
+  return int(kept);
+}
+
+}  // namespace idlm

@@ -1,0 +1,86 @@
+// From logits to a token, reproducibly (src/compute/backend.ts, SamplerSettings, says what each setting does and in which
+// order). A draw depends on the logits, the request's tokens, and noise keyed by (seed, purpose, position, choice, token).
+#pragma once
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/table.h"
+
+namespace idlm {
+
+// What noise is for: each use has its own.
+enum class Purpose : uint32_t { Draw = 0, Acceptance = 1, Residual = 2, Proposal = 3 };
+
+constexpr int MAX_LOGPROBS = 64;
+
+struct SamplerSettings {
+  float repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0, temperature = 0, topP = 1, minP = 0;
+  int topK = 0, choice = 0, logprobs = -1;
+  uint64_t seed = 0;
+  std::vector<int32_t> biasTokens;
+  std::vector<float> biasValues;
+};
+
+// Two words that key the noise of a position; from Philox4x32-10 of (position, choice, purpose) under the seed.
+struct NoiseKey {
+  uint32_t key, word;
+};
+NoiseKey noiseKey(uint64_t seed, int64_t position, int choice, Purpose purpose);
+// Philox4x32-10 itself, for tests with known answers.
+void philox4(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
+struct Candidate {
+  float score, weight;
+  int32_t id;
+};
+
+struct SamplerScratch {
+  std::vector<Candidate> candidates;
+  std::vector<float> scores, weights;
+  std::vector<int32_t> ids;
+};
+
+struct DrawResult {
+  int32_t token = -1;
+  int status = 0;  // 0 fine, 1 a logit is not finite, 2 nothing is allowed
+  float logprob = 0;
+  int nTop = 0;
+};
+
+class SamplerState {
+ public:
+  explicit SamplerState(SamplerSettings settings) : settings(std::move(settings)) {}
+  const SamplerSettings settings;
+  void prompt(const int32_t* tokens, size_t n);
+  void accept(int32_t token) { counts_[token].output++; }
+  void allow(const uint32_t* mask, size_t words) { mask_.assign(mask, mask + words); }
+  bool isPlainGreedy() const { return settings.temperature == 0 && !adjusts() && settings.logprobs < 0; }
+
+  // Draws from logits [vocab] in id order. Safe on several threads at once with a scratch each.
+  DrawResult draw(const KernelTable& k, const float* logits, int vocab, int64_t position, const int32_t* extra, int nExtra,
+                  SamplerScratch& scratch, int32_t* topTokens, float* topLogprobs) const;
+
+  // The best `count` of some candidates by the same settings and noise, best first. Returns how many there are.
+  int propose(const KernelTable& k, const float* logits, const int32_t* ids, int n, int64_t position, const int32_t* extra,
+              int nExtra, int count, int32_t* out, SamplerScratch& scratch) const;
+
+ private:
+  struct Counts {
+    bool prompt = false;
+    int output = 0;
+  };
+  bool penalises() const { return settings.repetitionPenalty != 1 || settings.presencePenalty != 0 || settings.frequencyPenalty != 0; }
+  bool adjusts() const { return penalises() || !settings.biasTokens.empty() || !mask_.empty(); }
+  bool isAllowed(int32_t token) const { return mask_.empty() || (size_t(token) / 32 < mask_.size() && (mask_[size_t(token) / 32] >> (token % 32) & 1)); }
+  float penalised(float logit, int32_t token, const Counts& counts, const int32_t* extra, int nExtra) const;
+  // Applies penalties, bias and mask to scores [vocab].
+  void adjust(float* scores, int vocab, const int32_t* extra, int nExtra) const;
+  // Applies top-k, top-p and min-p to scratch.candidates (divided by the temperature, ids ascending).
+  void filter(const KernelTable& k, SamplerScratch& scratch) const;
+  void noisy(const KernelTable& k, SamplerScratch& scratch, NoiseKey key) const;
+  std::unordered_map<int32_t, Counts> counts_;
+  std::vector<uint32_t> mask_;
+};
+
+}  // namespace idlm
