@@ -1,0 +1,79 @@
+{
+  "variables": {
+    "common_flags": ["-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"],
+    "sanitize%": 0
+  },
+  "target_defaults": {
+    "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+    "cflags!": ["-O2", "-Wno-unused-parameter"],
+    "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
+    "cflags_cc": ["<@(common_flags)", "-fexceptions"],
+    "defines": ["NAPI_CPP_EXCEPTIONS", "NAPI_VERSION=8"],
+    "xcode_settings": {
+      "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
+      "CLANG_CXX_LANGUAGE_STANDARD": "c++17",
+      "MACOSX_DEPLOYMENT_TARGET": "11.0",
+      "OTHER_CPLUSPLUSFLAGS": ["<@(common_flags)", "-fexceptions"]
+    },
+    "conditions": [
+      ["sanitize==1", {
+        "cflags_cc": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g", "-O1"],
+        "ldflags": ["-fsanitize=address,undefined"]
+      }]
+    ]
+  },
+  "targets": [
+    {
+      "target_name": "kernels_scalar",
+      "type": "static_library",
+      "sources": ["native/src/kernels/isa_scalar.cpp"],
+      "cflags": ["-fPIC"]
+    },
+    {
+      "target_name": "idlm_native",
+      "sources": [
+        "native/src/addon.cpp",
+        "native/src/forward.cpp",
+        "native/src/head.cpp",
+        "native/src/isa.cpp",
+        "native/src/model.cpp",
+        "native/src/pack.cpp",
+        "native/src/pool.cpp",
+        "native/src/sampler.cpp"
+      ],
+      "dependencies": ["kernels_scalar"],
+      "conditions": [
+        ["target_arch=='x64'", { "dependencies": ["kernels_avx2", "kernels_avx512vnni"] }]
+      ]
+    }
+  ],
+  "conditions": [
+    ["target_arch=='x64'", {
+      "targets": [
+        {
+          "target_name": "kernels_avx2",
+          "type": "static_library",
+          "sources": ["native/src/kernels/isa_avx2.cpp"],
+          "cflags": ["-fPIC"],
+          "cflags_cc": ["-mavx2", "-mfma", "-mf16c"],
+          "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["-mavx2", "-mfma", "-mf16c"] }
+        },
+        {
+          "target_name": "kernels_avx512vnni",
+          "type": "static_library",
+          "sources": ["native/src/kernels/isa_avx512vnni.cpp"],
+          "cflags": ["-fPIC"],
+          "cflags_cc": [
+            "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c",
+            "-mprefer-vector-width=512"
+          ],
+          "xcode_settings": {
+            "OTHER_CPLUSPLUSFLAGS": [
+              "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c"
+            ]
+          }
+        }
+      ]
+    }]
+  ]
+}
