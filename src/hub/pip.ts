@@ -125,7 +125,7 @@ function reasonOf({ output, status }: PipRun): string {
     return "pip could not reach its package index; this machine may be offline";
   }
   if (/No matching distribution|Could not find a version/i.test(output))
-    return "pip's package index has no such package";
+    return "pip found no such package: this machine is offline, or its package index does not have it";
   const last = /ERROR: (.{1,200})/.exec(output)?.[1];
   return `pip ended with status ${status}${last === undefined ? "" : ` (${last})`}`;
 }

