@@ -1,0 +1,227 @@
+import type { BackendInfo } from "../compute/backend.ts";
+
+/** One turn of a conversation. */
+export interface ChatMessage {
+  readonly role: "system" | "user" | "assistant" | "tool";
+  readonly content: string;
+}
+
+/** How far loading has come: fetching the model's file, then packing its weights. */
+export interface LoadProgress {
+  readonly stage: "verify" | "download" | "extract" | "load";
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}
+
+export interface LoadOptions {
+  /** Adapter folder; false: none. Default: the catalogue's for a name of the catalogue, else none. */
+  readonly adapter?: string | false | undefined;
+  /** Default: native; where it is not built, the reference with a warning. */
+  readonly backend?: "native" | "reference" | undefined;
+  /** Compute threads of the native backend; default: one per core, at most 16. */
+  readonly threads?: number | undefined;
+  /** Positions to make room for, prompt and answer. Default: what the model was made for, as far as memory allows. */
+  readonly context?: number | undefined;
+  /** Whether a model of the catalogue is fetched where it is missing. Default: true. */
+  readonly pull?: boolean | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  /** Called with a sentence for a person. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Where proposals come from; auto: the adapter's MASK rows where there are any, else lookup. */
+export type Propose = "none" | "mask" | "lookup" | "auto";
+
+/**
+ * What to write. Exactly one of `prompt`, `messages` and `ids`. Sampling settings act in the order in which they stand
+ * here; their defaults switch them off, so that the likeliest token is written (temperature 0).
+ */
+export interface GenerateRequest {
+  /** Raw text, without a chat template. Special tokens in it count as such. */
+  readonly prompt?: string | undefined;
+  /** A conversation, put through the model's chat template. Special tokens written in it are plain text. */
+  readonly messages?: readonly ChatMessage[] | undefined;
+  /** Token ids as they are. */
+  readonly ids?: readonly number[] | undefined;
+
+  /** Default: auto. */
+  readonly propose?: Propose | undefined;
+  /** Tokens that a forward yields at best, 1 to 8. Default: the adapter's depths + 1, at most 4. */
+  readonly stride?: number | undefined;
+  /** chain: a MASK run off the last proposal; quadratic: off every proposal and the pending token. @internal */
+  readonly shape?: "chain" | "quadratic" | undefined;
+
+  /** Most tokens to write. Default: until the context is full. */
+  readonly maxTokens?: number | undefined;
+  /** 0 … 2^53 − 1; default 0. */
+  readonly seed?: number | undefined;
+
+  /** Above 0; 1: off. Over prompt and output. */
+  readonly repetitionPenalty?: number | undefined;
+  /** 0: off. Subtracted once from the logit of each token of the output. */
+  readonly presencePenalty?: number | undefined;
+  /** 0: off. Subtracted per occurrence in the output. */
+  readonly frequencyPenalty?: number | undefined;
+  /** Added to logits, by token id. */
+  readonly logitBias?: Readonly<Record<number, number>> | ReadonlyMap<number, number> | undefined;
+  /** 0: the likeliest token, the lowest id on a tie. */
+  readonly temperature?: number | undefined;
+  /** 0: off. */
+  readonly topK?: number | undefined;
+  /** Above 0; 1: off. */
+  readonly topP?: number | undefined;
+  /** 0: off. */
+  readonly minP?: number | undefined;
+
+  /** The text ends before the first of these; at most 16. */
+  readonly stop?: readonly string[] | undefined;
+  /** Log-probabilities of the written token and of the n likeliest, 0 to 64. Default: none. */
+  readonly logprobs?: number | undefined;
+  /** Positions for prompt and answer, at most those of `load`. */
+  readonly context?: number | undefined;
+  /** Ends the generation after the forward that runs; what is written so far stays, `finishReason` is "cancelled". */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What became final in one round. Text may lag behind tokens: half a character or half a stop string is held back. */
+export interface GenerationPart {
+  readonly text: string;
+  readonly tokens: readonly number[];
+}
+
+/** Natural log-probabilities of the model's own distribution, before any sampling setting. */
+export interface TokenLogprobs {
+  readonly token: number;
+  readonly logprob: number;
+  /** The likeliest, best first. */
+  readonly top: readonly { readonly token: number; readonly logprob: number }[];
+}
+
+export interface GenerationResult {
+  /** Ends before a stop string. Empty where the model has no tokenizer. */
+  readonly text: string;
+  /** Ids without the end token; up to and with the token that completed a stop string. */
+  readonly tokens: readonly number[];
+  /** Of the text's UTF-8, hexadecimal. */
+  readonly sha256: string;
+  /** stop: an end token or a stop string; length: `maxTokens` or the context's end. */
+  readonly finishReason: "stop" | "length" | "cancelled";
+  /** Forwards that drew tokens: the prefill's last one and every round. */
+  readonly forwards: number;
+  /** Drawn tokens (an end token included) ÷ forwards: 1 for plain decoding. */
+  readonly tokensPerForward: number;
+  /** Proposals at depth i + 1. */
+  readonly proposedByDepth: readonly number[];
+  /** Those of them that stood. */
+  readonly acceptedByDepth: readonly number[];
+  /** Share of proposals at depth i + 1 that stood, of those whose earlier ones all had. */
+  readonly acceptanceByDepth: readonly number[];
+  /** Up to the first token. */
+  readonly prefillMs: number;
+  /** From the first token on. */
+  readonly decodeMs: number;
+  readonly promptTokens: number;
+  /** Tokens of the prompt that a session had in its KV cache. */
+  readonly cachedTokens: number;
+  readonly stride: number;
+  readonly propose: "none" | "mask" | "lookup";
+  /** One entry per token, where the request asked for them. */
+  readonly logprobs?: readonly TokenLogprobs[];
+  readonly instructionSet: BackendInfo["instructionSet"];
+  readonly threads: number;
+  readonly numerics: number;
+  /** The text is byte for byte plain decoding's. */
+  readonly lossless: true;
+}
+
+/** A running generation. It runs to its end whether or not it is read; read it once. */
+export interface Generation extends AsyncIterable<GenerationPart> {
+  /** Rejects with what iterating throws. */
+  readonly result: Promise<GenerationResult>;
+}
+
+/** A conversation's memory: tokens that a prompt shares with the turns before are not computed again. */
+export interface Session {
+  /** As `Model.generate`, but the KV cache is kept for the next call. */
+  generate(request: GenerateRequest): Generation;
+  /** Tokens whose keys and values are in the cache. */
+  readonly cachedTokens: number;
+  /** Gives the session's pages back. Waits for a running generation. */
+  dispose(): Promise<void>;
+}
+
+export interface ModelInfo {
+  readonly path: string;
+  readonly architecture: string;
+  readonly nLayers: number;
+  readonly vocabSize: number;
+  /** Positions that room was made for. */
+  readonly contextLength: number;
+  /** Weights as used. */
+  readonly weightBytes: number;
+  readonly backend: BackendInfo;
+  readonly loadMs: number;
+  readonly adapter?: { readonly path: string; readonly depths: number; readonly entryLayer: number };
+}
+
+/** A forest whose roots (parent −1) each start a sequence of their own. One entry per row. */
+export interface ForestInput {
+  /** Ids, or −1: a MASK row. */
+  readonly tokens: ArrayLike<number>;
+  readonly positions: ArrayLike<number>;
+  /** Row of the parent, which comes before; −1: a root. */
+  readonly parents: ArrayLike<number>;
+  /** 1: the adapter acts on this row. Default: on MASK rows. */
+  readonly gate?: ArrayLike<number> | undefined;
+  /** MASK rows: the token before the predicted one, for the sampler head; −1: none. */
+  readonly previous?: ArrayLike<number> | undefined;
+}
+
+export interface ForwardOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Copies, one entry per row. */
+export interface ForwardOutput {
+  /** [row][hidden], after the final norm. */
+  readonly hidden: readonly Float32Array[];
+  /** [row][vocabulary]; MASK rows: [row][draft vocabulary] where the adapter has one, after the sampler head given `previous`. */
+  readonly logits: readonly Float32Array[];
+  /** Ids of the draft vocabulary, ascending. */
+  readonly draftVocabulary?: Int32Array;
+}
+
+export interface Model {
+  readonly info: ModelInfo;
+  /** Undefined for a model folder without one: then only `ids` can be prompted with. */
+  readonly tokenizer: TextTokenizer | undefined;
+  /** Ids of a text. `special`: special tokens written in it count as such; default false. */
+  tokenize(text: string, options?: { readonly special?: boolean }): number[];
+  /** Text of ids, special tokens included as they are written. */
+  detokenize(ids: readonly number[]): string;
+  session(): Session;
+  /** Generations of one model run one after the other, in the order of the calls. */
+  generate(request: GenerateRequest): Generation;
+  /** Runs one forest from an empty cache. */
+  forward(forest: ForestInput, options?: ForwardOptions): Promise<ForwardOutput>;
+  /** Cancels what runs, waits for it and frees everything. */
+  dispose(): Promise<void>;
+}
+
+/** What the engine needs of a tokenizer. */
+export interface TextTokenizer {
+  encode(text: string, options?: { readonly special?: boolean }): number[];
+  decode(ids: readonly number[]): string;
+  /** Decodes token by token; never gives out half a character. */
+  stream(): TextStream;
+  /** Ids of a conversation through the chat template, with the opening of the answer. */
+  encodeChat(messages: readonly ChatMessage[]): number[];
+}
+
+export interface TextStream {
+  /** Text that became whole with this token; may be empty. */
+  push(token: number): string;
+  /** What is left: bytes of an unfinished character, as U+FFFD. */
+  end(): string;
+}

@@ -1,0 +1,22 @@
+export { type ErrorCode, errorCatalogue, IdlmError } from "./errors.ts";
+export { load } from "./engine/load.ts";
+export type {
+  ChatMessage,
+  ForestInput,
+  ForwardOptions,
+  ForwardOutput,
+  GenerateRequest,
+  GenerateRequest as GenerationRequest,
+  Generation,
+  GenerationPart,
+  GenerationResult,
+  LoadOptions,
+  LoadProgress,
+  Model,
+  ModelInfo,
+  Propose,
+  Session,
+  TextStream,
+  TextTokenizer,
+  TokenLogprobs,
+} from "./engine/types.ts";
