@@ -36,3 +36,5 @@ export function registerChat(program: Command, cli: Cli): void {
       await chat(cli, name, options);
     });
 }
+
+async function chat(cli: Cli, name: string, options: ChatOptions): Promise<void> {}
