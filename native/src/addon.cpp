@@ -21,23 +21,28 @@ namespace {
 
 // ---- mapped files
 
+// A mapping is released once, by unmapFile or when its ArrayBuffer is collected, whichever comes first: afterwards the
+// system may give the same address to another file.
+struct Mapping {
+  void* data;
+  size_t size;
+};
 std::mutex mappedLock;
-std::unordered_map<void*, size_t> mapped;
+std::unordered_map<void*, Mapping*> mapped;  // live ones, by address
 
-void release(void* data) {
-  std::lock_guard<std::mutex> lock(mappedLock);
-  auto found = mapped.find(data);
-  if (found == mapped.end()) return;
-  munmap(data, found->second);
-  mapped.erase(found);
+void release(Mapping* mapping) {
+  if (!mapping->data) return;
+  mapped.erase(mapping->data);
+  munmap(mapping->data, mapping->size);
+  mapping->data = nullptr;
 }
 
 // Gives back the memory of a mapped range; the file still backs it.
 void forget(const uint8_t* bytes, size_t size) {
   std::lock_guard<std::mutex> lock(mappedLock);
-  for (auto& [base, length] : mapped) {
+  for (auto& [base, mapping] : mapped) {
     auto* begin = static_cast<const uint8_t*>(base);
-    if (bytes < begin || bytes + size > begin + length) continue;
+    if (bytes < begin || bytes + size > begin + mapping->size) continue;
     uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE)), first = (uintptr_t(bytes) + page - 1) / page * page, last = (uintptr_t(bytes) + size) / page * page;
     if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
   }
@@ -56,18 +61,27 @@ Napi::Value mapFile(const Napi::CallbackInfo& info) {
   void* data = mmap(nullptr, size_t(st.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
   close(fd);
   if (data == MAP_FAILED) throw Napi::Error::New(env, path + ": " + strerror(errno));
+  auto* mapping = new Mapping{data, size_t(st.st_size)};
   {
     std::lock_guard<std::mutex> lock(mappedLock);
-    mapped[data] = size_t(st.st_size);
+    mapped[data] = mapping;
   }
-  return Napi::ArrayBuffer::New(env, data, size_t(st.st_size), [](Napi::Env, void* p) { release(p); });
+  return Napi::ArrayBuffer::New(env, data, size_t(st.st_size), [](Napi::Env, void*, Mapping* m) {
+    {
+      std::lock_guard<std::mutex> lock(mappedLock);
+      release(m);
+    }
+    delete m;
+  }, mapping);
 }
 
 void unmapFile(const Napi::CallbackInfo& info) {
   auto buffer = info[0].As<Napi::ArrayBuffer>();
   void* data = buffer.Data();
   buffer.Detach();  // views become empty before the memory goes
-  release(data);
+  std::lock_guard<std::mutex> lock(mappedLock);
+  auto found = mapped.find(data);
+  if (found != mapped.end()) release(found->second);
 }
 
 // ---- reading arguments
@@ -103,7 +117,12 @@ const float* floats(const Napi::Value& v, size_t expected, const char* what) {
   return view.Data();
 }
 
-ProgramSource readProgram(const Napi::Object& p) {
+// `holds` keeps every view whose memory the program points to: a view may be made anew by each access to a property.
+ProgramSource readProgram(const Napi::Object& p, std::vector<Napi::ObjectReference>& holds) {
+  auto hold = [&](const Napi::Value& v) {
+    holds.push_back(Napi::Persistent(v.As<Napi::Object>()));
+    return v;
+  };
   ProgramSource s;
   s.nLayers = integer(p, "nLayers"), s.hiddenSize = integer(p, "hiddenSize"), s.vocabSize = integer(p, "vocabSize");
   s.nHeads = integer(p, "nHeads"), s.nKvHeads = integer(p, "nKvHeads"), s.headDim = integer(p, "headDim");
@@ -118,7 +137,7 @@ ProgramSource readProgram(const Napi::Object& p) {
     auto o = Napi::Value(value).As<Napi::Object>();
     WeightSource w;
     w.rows = integer(o, "rows"), w.cols = integer(o, "cols"), w.type = text(o, "type");
-    auto bytes = o.Get("bytes").As<Napi::Uint8Array>();
+    auto bytes = hold(o.Get("bytes")).As<Napi::Uint8Array>();
     w.bytes = bytes.Data(), w.size = bytes.ByteLength();
     if (o.Get("rowOrder").IsTypedArray()) w.order = integers(o.Get("rowOrder"));
     s.weights[Napi::Value(key).As<Napi::String>().Utf8Value()] = std::move(w);
@@ -144,8 +163,8 @@ ProgramSource readProgram(const Napi::Object& p) {
           auto found = s.weights.find(ps.weight);
           if (found == s.weights.end() || ps.lora.rank < 1 || ps.lora.rank > (1 << 16)) throw std::invalid_argument("a low-rank term does not fit the program");
           size_t rank = size_t(ps.lora.rank);
-          ps.lora.a = floats(lora.Get("a"), rank * size_t(found->second.cols), "lora A");
-          ps.lora.b = floats(lora.Get("b"), rank * size_t(found->second.rows), "lora B");
+          ps.lora.a = floats(hold(lora.Get("a")), rank * size_t(found->second.cols), "lora A");
+          ps.lora.b = floats(hold(lora.Get("b")), rank * size_t(found->second.rows), "lora B");
         }
         op.parts.push_back(ps);
       }
@@ -163,7 +182,7 @@ ProgramSource readProgram(const Napi::Object& p) {
     if (m.Get("samplerHead").IsObject()) {
       auto head = m.Get("samplerHead").As<Napi::Object>();
       size_t h = size_t(s.hiddenSize);
-      s.w1 = floats(head.Get("w1"), 2 * h * h, "sampler_head.w1"), s.w2 = floats(head.Get("w2"), h * h, "sampler_head.w2");
+      s.w1 = floats(hold(head.Get("w1")), 2 * h * h, "sampler_head.w1"), s.w2 = floats(hold(head.Get("w2")), h * h, "sampler_head.w2");
     }
   }
   return s;
@@ -456,7 +475,8 @@ class BackendObject : public Napi::ObjectWrap<BackendObject> {
   Napi::Value load(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     return guarded(env, [&]() -> Napi::Value {
-      auto source = std::make_shared<ProgramSource>(readProgram(info[0].As<Napi::Object>()));
+      std::vector<Napi::ObjectReference> holds;
+      auto source = std::make_shared<ProgramSource>(readProgram(info[0].As<Napi::Object>(), holds));
       auto pool = pool_;
       auto* kernels = kernels_;
       auto* task = new Task<std::shared_ptr<Model>>(
@@ -471,7 +491,7 @@ class BackendObject : public Napi::ObjectWrap<BackendObject> {
             ModelObject::Unwrap(o)->model = model;
             return o;
           });
-      task->holds.push_back(Napi::Persistent(info[0].As<Napi::Object>()));
+      task->holds = std::move(holds);
       task->Queue();
       return task->promise();
     });

@@ -25,7 +25,8 @@ IDLM_INLINE F vexp(F x) {
   I rest = roundInt(n) - half;
   F result = p * asFloat(shl<23>(half + iset(127))) * asFloat(shl<23>(rest + iset(127)));
   result = select(x < low, fset(0.0f), result);
-  return select(x > high, fset(__builtin_inff()), result);
+  result = select(x > high, fset(__builtin_inff()), result);
+  return select(x == x, result, x);  // what is not a number stays so
 }
 
 // ln x for normal x > 0, relative error below 2e-7 (absolute near 1). x = m 2^e, m in [sqrt(1/2), sqrt 2).
