@@ -1,0 +1,14 @@
+import { type Backend, NUMERICS } from "../backend.ts";
+import type { Program } from "../program.ts";
+import { ReferenceModel } from "./reference-model.ts";
+
+/**
+ * The reference backend: plain TypeScript, float32 between operations, float64 sums. Slow, and outside the same-bits
+ * promise; what other backends are compared with.
+ */
+export function createReferenceBackend(): Backend {
+  return {
+    info: { name: "reference", instructionSet: "typescript", threads: 1, numerics: NUMERICS },
+    load: async (program: Program) => new ReferenceModel(program),
+  };
+}

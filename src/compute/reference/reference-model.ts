@@ -1,0 +1,292 @@
+import { toFloat32 } from "../../formats/dequantise.ts";
+import {
+  type Draw,
+  type Forest,
+  type ForwardResult,
+  type KvCache,
+  type LoadedModel,
+  PAGE_SIZE,
+  type Sampler,
+  type SamplerSettings,
+} from "../backend.ts";
+import type { Program, Weight } from "../program.ts";
+import { ReferenceSampler } from "../sampling/reference-sampler.ts";
+import { maskDepths, validateForest } from "../validate-forest.ts";
+import { add, attend, type Floats, linear, type Matrix, rmsnorm, rotate, silu, swiglu } from "./operations.ts";
+import { ReferenceCache } from "./reference-cache.ts";
+
+/** Best candidates that the sampler head re-ranks; as SHORTLIST in native/src/head.cpp. */
+const SHORTLIST = 64;
+
+/** A program with its weights as float32. */
+export class ReferenceModel implements LoadedModel {
+  readonly program: Program;
+  readonly weightBytes: number;
+  readonly #weights = new Map<string, Matrix>();
+  #isRunning = false;
+
+  constructor(program: Program) {
+    this.program = program;
+    for (const [id, weight] of Object.entries(program.weights)) this.#weights.set(id, matrixOf(id, weight));
+    this.weightBytes = [...this.#weights.values()].reduce((sum, { values }) => sum + values.byteLength, 0);
+  }
+
+  createCache(nPages: number): KvCache {
+    return new ReferenceCache(this.program, nPages);
+  }
+
+  createSampler(settings: SamplerSettings): Sampler {
+    return new ReferenceSampler(settings);
+  }
+
+  moveKv(cache: KvCache, pages: Int32Array | readonly number[], from: readonly number[], to: readonly number[]): void {
+    from.forEach((slot, i) => {
+      referenceCache(cache).move(slotIn(pages, slot), slotIn(pages, to[i] as number));
+    });
+  }
+
+  dispose(): void {
+    this.#weights.clear();
+  }
+
+  async forward(forest: Forest, cache: KvCache): Promise<ForwardResult> {
+    validateForest(forest, this.program, cache.nPages);
+    if (this.#isRunning) throw new Error("a forward of this model is running; wait for it");
+    this.#isRunning = true;
+    try {
+      // Other work of the process goes on between forwards, as with a backend that computes elsewhere.
+      await new Promise((resolve) => setImmediate(resolve));
+      return this.#run(forest, referenceCache(cache));
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  #weight(id: string): Matrix {
+    const weight = this.#weights.get(id);
+    if (weight === undefined) throw new Error(`weight ${id} is not there`);
+    return weight;
+  }
+
+  #run(forest: Forest, cache: ReferenceCache): ForwardResult {
+    const { program } = this;
+    const { mask } = program;
+    const { depths, anchors } = maskDepths(forest);
+    const nRows = forest.tokens.length;
+    const all = [...Array(nRows).keys()];
+    const tokenRows = all.filter((row) => (forest.tokens[row] as number) >= 0);
+    // Before the entry layer MASK rows do not take part.
+    let rows = mask !== undefined && mask.entryLayer > 0 ? tokenRows : all;
+    const slots = rowSlots(forest);
+    const buffers = new Map<string, Floats[]>();
+    const buffer = (name: string): Floats[] => {
+      let rowsOf = buffers.get(name);
+      if (rowsOf === undefined) {
+        const width = program.buffers[name] as number;
+        rowsOf = all.map(() => new Float32Array(width));
+        buffers.set(name, rowsOf);
+      }
+      return rowsOf;
+    };
+    const maskInput = (row: number) => {
+      const { embedding, nDepths } = mask as NonNullable<typeof mask>;
+      const depth = Math.min(depths[row] as number, nDepths) - 1;
+      return embedding.subarray(depth * program.hiddenSize, (depth + 1) * program.hiddenSize);
+    };
+    let hidden: Floats[] = [];
+    const logits = new Map<number, Float32Array>();
+    const output = { weight: "" };
+
+    for (const op of program.operations) {
+      switch (op.kind) {
+        case "embed":
+          for (const row of rows) {
+            const token = forest.tokens[row] as number;
+            buffer(op.out)[row]?.set(token < 0 ? maskInput(row) : rowOf(this.#weight(op.weight), token));
+          }
+          break;
+        case "enter": {
+          rows = all;
+          const x = buffer(op.x);
+          for (const row of all) {
+            if ((forest.tokens[row] as number) >= 0) continue;
+            const anchor = x[anchors[row] as number] as Floats;
+            const own = maskInput(row);
+            x[row] = anchor.map((value, i) => value * (mask?.entryScale ?? 1) + (own[i] as number));
+          }
+          break;
+        }
+        case "rmsnorm":
+          for (const row of rows) {
+            rmsnorm(at(buffer(op.x), row), this.#weight(op.weight).values, op.epsilon, at(buffer(op.out), row));
+          }
+          break;
+        case "linear":
+          for (const part of op.parts) {
+            const weight = this.#weight(part.weight);
+            const bias = part.bias === undefined ? undefined : this.#weight(part.bias).values;
+            for (const row of rows) {
+              const lora = forest.gate[row] === 1 ? part.lora : undefined;
+              linear(weight, at(buffer(op.x), row), bias, lora, at(buffer(part.out), row));
+            }
+          }
+          break;
+        case "rope":
+          for (const row of rows) {
+            const position = forest.positions[row] as number;
+            rotate(at(buffer(op.q), row), position, program);
+            rotate(at(buffer(op.k), row), position, program);
+          }
+          break;
+        case "attention":
+          for (const row of rows) {
+            const slot = slots(row).at(-1) as number;
+            cache.store(op.layer, slot, at(buffer(op.k), row), at(buffer(op.v), row));
+          }
+          for (const row of rows) {
+            attend(at(buffer(op.q), row), slots(row), cache, op.layer, program, at(buffer(op.out), row));
+          }
+          break;
+        case "swiglu":
+          for (const row of rows) swiglu(at(buffer(op.gate), row), at(buffer(op.up), row), at(buffer(op.out), row));
+          break;
+        case "add":
+          for (const row of rows) add(at(buffer(op.x), row), at(buffer(op.y), row));
+          break;
+        case "gather":
+          rows = all.filter((row) => forest.wanted[row] === 1);
+          for (const row of rows) at(buffer(op.out), row).set(at(buffer(op.x), row));
+          break;
+        case "logits": {
+          hidden = buffer(op.x);
+          output.weight = op.weight;
+          for (const row of rows) logits.set(row, this.#logits(op.weight, at(hidden, row), forest.tokens[row] === -1));
+          break;
+        }
+      }
+    }
+    return this.#result(forest, hidden, logits, output.weight);
+  }
+
+  /** Of a token row over the vocabulary, of a MASK row over the draft vocabulary where there is one. */
+  #logits(id: string, hidden: Floats, isMask: boolean): Float32Array {
+    const weight = this.#weight(id);
+    const draft = isMask ? this.program.mask?.draftVocabulary : undefined;
+    const n = draft?.length ?? weight.rows;
+    return Float32Array.from({ length: n }, (_, i) => dot(rowOf(weight, draft?.[i] ?? i), hidden));
+  }
+
+  #result(forest: Forest, hidden: Floats[], logits: Map<number, Float32Array>, outputId: string): ForwardResult {
+    const wanted = (row: number): Float32Array => {
+      const values = logits.get(row);
+      if (values === undefined) throw new Error(`row ${row} was not wanted`);
+      return values;
+    };
+    const afterHead = (row: number, previous: number): Float32Array => {
+      const head = this.program.mask?.samplerHead;
+      if (head === undefined) return wanted(row);
+      return this.#logits(outputId, this.#afterHead(at(hidden, row), previous, head), true);
+    };
+    const drawn = (forest.draws ?? []).map((draw) => referenceSampler(draw).draw(wanted(draw.row), draw));
+    return {
+      drawn,
+      hidden: (row) => at(hidden, row).slice(),
+      logits: (row) => wanted(row).slice(),
+      logitsAfterHead: (row, previous) => afterHead(row, previous).slice(),
+      propose: (draw: Draw, previous: number, count: number) => {
+        const draft = this.program.mask?.draftVocabulary;
+        const sampler = referenceSampler(draw);
+        const index = (token: number) => (draft === undefined ? token : draft.indexOf(token));
+        // The shortlist is by raw logits and noise, without penalties, which the choice below applies.
+        const { temperature, seed, choice } = sampler.settings;
+        const plain = new ReferenceSampler({ ...neutral(sampler.settings), temperature, seed, choice });
+        const shortlist = plain.proposeFrom(wanted(draw.row), draft, draw, Math.max(SHORTLIST, count)).sort();
+        const after = afterHead(draw.row, previous);
+        return sampler.proposeFrom(
+          Float32Array.from(shortlist, (token) => after[index(token)] as number),
+          shortlist,
+          draw,
+          count,
+        );
+      },
+    };
+  }
+
+  /** h + w2 · silu(w1 · [h; e]), e the normalised embedding of the previous token. */
+  #afterHead(hidden: Floats, previous: number, head: { readonly w1: Float32Array; readonly w2: Float32Array }): Floats {
+    const n = hidden.length;
+    const embedding = this.program.operations.find((op) => op.kind === "embed");
+    const epsilon = this.program.operations.findLast((op) => op.kind === "rmsnorm")?.epsilon ?? 0;
+    const joined = new Float32Array(2 * n);
+    joined.set(hidden);
+    const e = new Float32Array(n);
+    rmsnorm(rowOf(this.#weight(embedding?.weight ?? ""), previous), undefined, epsilon, e);
+    joined.set(e, n);
+    const inner = Float32Array.from({ length: n }, (_, i) => silu(dot(head.w1.subarray(i * 2 * n, (i + 1) * 2 * n), joined)));
+    return Float32Array.from(hidden, (h, i) => h + dot(head.w2.subarray(i * n, (i + 1) * n), inner));
+  }
+}
+
+function neutral(settings: SamplerSettings): SamplerSettings {
+  const off = { repetitionPenalty: 1, presencePenalty: 0, frequencyPenalty: 0, topK: 0, topP: 1, minP: 0 };
+  return { ...settings, ...off, logitBias: new Map() };
+}
+
+function dot(a: Floats, b: Floats): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
+  return sum;
+}
+
+function at(rows: readonly Floats[], row: number): Floats {
+  const found = rows[row];
+  if (found === undefined) throw new Error(`row ${row} is not there`);
+  return found;
+}
+
+function rowOf({ values, cols }: Matrix, row: number): Float32Array {
+  return values.subarray(row * cols, (row + 1) * cols);
+}
+
+function matrixOf(id: string, { rows, cols, type, bytes, rowOrder }: Weight): Matrix {
+  const stored = toFloat32({ name: id, type, shape: [rows, cols], bytes });
+  if (rowOrder === undefined) return { rows, cols, values: stored };
+  const isVector = rows === 1;
+  const width = isVector ? 1 : cols;
+  const values = new Float32Array(stored.length);
+  rowOrder.forEach((from, to) => {
+    values.set(stored.subarray(from * width, (from + 1) * width), to * width);
+  });
+  return { rows, cols, values };
+}
+
+function slotIn(pages: Int32Array | readonly number[], slot: number): number {
+  return (pages[Math.floor(slot / PAGE_SIZE)] as number) * PAGE_SIZE + (slot % PAGE_SIZE);
+}
+
+/** Of a row: the cache's slots of the cached positions, its ancestors and itself, in order. */
+function rowSlots(forest: Forest): (row: number) => readonly number[] {
+  const { sequences, sequence, parents } = forest;
+  const used = sequences.map(({ length }) => length);
+  const cached = sequences.map(({ length, pages }) => Array.from({ length }, (_, i) => slotIn(pages, i)));
+  const own = Array.from(sequence, (s) => {
+    const slot = used[s] as number;
+    used[s] = slot + 1;
+    return slotIn((sequences[s] as Forest["sequences"][number]).pages, slot);
+  });
+  return (row) => {
+    const below: number[] = [];
+    for (let r = row; r >= 0; r = parents[r] as number) below.push(own[r] as number);
+    return [...(cached[sequence[row] as number] ?? []), ...below.reverse()];
+  };
+}
+
+function referenceCache(cache: KvCache): ReferenceCache {
+  if (!(cache instanceof ReferenceCache)) throw new TypeError("the KV cache is of another backend");
+  return cache;
+}
+
+function referenceSampler({ sampler }: Draw): ReferenceSampler {
+  if (!(sampler instanceof ReferenceSampler)) throw new TypeError("a draw's sampler is of another backend");
+  return sampler;
+}

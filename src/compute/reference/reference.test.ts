@@ -1,0 +1,4 @@
+import { describeBackend } from "../../../test/support/backend-contract.ts";
+import { createReferenceBackend } from "./index.ts";
+
+describeBackend("reference", createReferenceBackend);

@@ -1,0 +1,57 @@
+/**
+ * Counter-based random numbers (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011), as in
+ * native/src/sampler.cpp and native/src/kernels/sampling.h: noise depends on its key alone, not on what was drawn before.
+ */
+
+/** What noise is for; each use has its own. */
+export const Purpose = { draw: 0, acceptance: 1, residual: 2, proposal: 3 } as const;
+export type Purpose = (typeof Purpose)[keyof typeof Purpose];
+
+function multiply(a: number, b: number): [high: number, low: number] {
+  const product = BigInt(a >>> 0) * BigInt(b >>> 0);
+  return [Number(product >> 32n), Number(product & 0xffff_ffffn)];
+}
+
+/** Philox4x32-10 of four words under a key of two. */
+export function philox4(counter: readonly number[], key: readonly number[]): [number, number, number, number] {
+  let [a = 0, b = 0, c = 0, d = 0] = counter;
+  let [k0 = 0, k1 = 0] = key;
+  for (let round = 0; round < 10; round++) {
+    const [highA, lowA] = multiply(0xd2511f53, a);
+    const [highC, lowC] = multiply(0xcd9e8d57, c);
+    [a, b, c, d] = [(highC ^ b ^ k0) >>> 0, lowC, (highA ^ d ^ k1) >>> 0, lowA];
+    k0 = (k0 + 0x9e3779b9) >>> 0;
+    k1 = (k1 + 0xbb67ae85) >>> 0;
+  }
+  return [a, b, c, d];
+}
+
+/** Philox2x32-10 of (a, b) under one key word. */
+export function philox2(a: number, b: number, key: number): [number, number] {
+  for (let round = 0; round < 10; round++) {
+    const [high, low] = multiply(0xd256d193, a);
+    [a, b] = [(high ^ key ^ b) >>> 0, low];
+    key = (key + 0x9e3779b9) >>> 0;
+  }
+  return [a, b];
+}
+
+/** Words that key the noise of one position. */
+export interface NoiseKey {
+  readonly key: number;
+  readonly word: number;
+}
+
+export function noiseKey(seed: number, position: number, choice: number, purpose: Purpose): NoiseKey {
+  const high = (value: number) => Math.floor(value / 2 ** 32) >>> 0;
+  const counter = [position >>> 0, high(position), choice >>> 0, purpose];
+  const [key, word] = philox4(counter, [seed >>> 0, high(seed)]);
+  return { key, word };
+}
+
+/** Standard Gumbel noise of a token: −ln(−ln u), u uniform from 32 bits. */
+export function gumbel({ key, word }: NoiseKey, token: number): number {
+  const [random] = philox2(token, word, key);
+  const v = Math.min((random + 0.5) / 2 ** 32, 1 - 2 ** -24);
+  return -Math.log(-Math.log1p(-v));
+}
