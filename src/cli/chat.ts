@@ -1,11 +1,12 @@
 import type { Command } from "commander";
 import { IdlmError } from "../errors.ts";
-import type { Model, Session } from "../index.ts";
+import type { ChatMessage, GenerateRequest, Generation, GenerationResult, Model } from "../index.ts";
 import { addCommonOptions, type Cli, examples } from "./cli.ts";
 import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } from "./generation-options.ts";
 import { withInterrupt } from "./interrupt.ts";
-import { write } from "./io.ts";
+import { type CliIo, write } from "./io.ts";
 import { lineReader } from "./line-reader.ts";
+import { speedOf } from "./race-table.ts";
 import { loadModel, textRequest } from "./requests.ts";
 import { colorsFor } from "./style.ts";
 
@@ -37,4 +38,94 @@ export function registerChat(program: Command, cli: Cli): void {
     });
 }
 
-async function chat(cli: Cli, name: string, options: ChatOptions): Promise<void> {}
+
+async function chat(cli: Cli, name: string, options: ChatOptions): Promise<void> {
+  const { io } = cli;
+  const settings = textRequest(options);
+  const model = await withInterrupt(io, (signal) => loadModel(io, name, options, signal));
+  try {
+    await converse(cli, model, settings, options);
+  } finally {
+    await model.dispose();
+  }
+}
+
+async function converse(cli: Cli, model: Model, settings: GenerateRequest, options: ChatOptions): Promise<void> {
+  const { io } = cli;
+  const reader = lineReader(io);
+  const session = model.session();
+  const opening: ChatMessage[] = options.system === undefined ? [] : [{ role: "system", content: options.system }];
+  let turns: ChatMessage[] = [];
+  if (io.stdin.isTTY === true && !options.json) io.stdout.write("/help lists the commands.\n");
+  try {
+    for (let line = await reader.next("> "); line !== undefined; line = await reader.next("> ")) {
+      const word = line.trim();
+      if (word === "") continue;
+      if (word === "/exit") break;
+      if (word === "/reset") turns = [];
+      else if (word === "/help") io.stderr.write(commands);
+      else if (/^\/[a-z]+$/.test(word)) io.stderr.write(`${word} is no command; /help lists them.\n`);
+      else {
+        try {
+          const asked = makeRoom(io, model, opening, [...turns, { role: "user", content: line }], options);
+          const request = { ...settings, messages: [...opening, ...asked] };
+          const result = await withInterrupt(io, (signal) => answer(cli, session.generate({ ...request, signal }), model, options));
+          turns = [...asked, { role: "assistant", content: result.text }];
+        } catch (error) {
+          // One turn that is too long on its own does not end the conversation.
+          if (!(error instanceof IdlmError) || error.code !== "context-too-long") throw error;
+          io.stderr.write(`${error.message} The conversation goes on without it.\n`);
+          cli.status = error.exitStatus;
+        }
+      }
+    }
+  } finally {
+    await session.dispose();
+  }
+}
+
+/** Share of the context that is kept free for the answer, where --max-tokens does not say how long it may become. */
+const ANSWER_SHARE = 1 / 4;
+
+/** Leaves out the oldest turns until the conversation and an answer fit, and says so. A single turn is left to the engine. */
+function makeRoom(io: CliIo, model: Model, opening: readonly ChatMessage[], turns: readonly ChatMessage[], options: ChatOptions): ChatMessage[] {
+  const { contextLength } = model.info;
+  const forAnswer = Math.min(options.maxTokens ?? Number.POSITIVE_INFINITY, Math.floor(contextLength * ANSWER_SHARE));
+  let kept = [...turns];
+  let nTokens = count(kept);
+  while (kept.length > 1 && nTokens + forAnswer > contextLength) {
+    kept = kept.slice(2);
+    nTokens = count(kept);
+  }
+  const dropped = (turns.length - kept.length) / 2;
+  if (dropped > 0) {
+    const turn = dropped === 1 ? "turn was" : `${dropped} turns were`;
+    io.stderr.write(`The context of ${contextLength} tokens is full: the oldest ${turn} dropped.\n`);
+  }
+  return kept;
+
+  function count(messages: readonly ChatMessage[]): number {
+    return model.tokenizer?.encodeChat([...opening, ...messages]).length ?? 0;
+  }
+}
+
+async function answer(cli: Cli, generation: Generation, model: Model, options: ChatOptions): Promise<GenerationResult> {
+  const { io } = cli;
+  let text = "";
+  for await (const part of generation) {
+    text += part.text;
+    if (!options.json) await write(io.stdout, part.text);
+  }
+  const result = await generation.result;
+  const { tokens, promptTokens, cachedTokens, tokensPerForward, finishReason } = result;
+  if (options.json) io.stdout.write(`${JSON.stringify(result)}\n`);
+  else if (!text.endsWith("\n")) io.stdout.write("\n");
+  if (finishReason === "length" && tokens.length !== options.maxTokens) {
+    io.stderr.write(`The context of ${model.info.contextLength} tokens is full: the answer was cut.\n`);
+  }
+  if (io.stderr.isTTY === true && !options.json) {
+    const speed = `${tokens.length} tokens, ${speedOf(result).toFixed(1)}/s, ${tokensPerForward.toFixed(2)} per forward`;
+    io.stderr.write(`${colorsFor(io, io.stderr).dim(`[${speed}; ${cachedTokens} of ${promptTokens} prompt tokens cached]`)}\n`);
+  }
+  return result;
+}

@@ -1,7 +1,9 @@
 import { availableParallelism, cpus } from "node:os";
 import type { Command } from "commander";
 import { createNativeBackend, supportedInstructionSets } from "../compute/native/index.ts";
+import type { Weight } from "../compute/program.ts";
 import { errorCatalogue, IdlmError } from "../errors.ts";
+import { byteLength } from "../formats/tensor-type.ts";
 import { adapterFor, findEntry, resolveModel } from "../hub/index.ts";
 import { loadBareModel } from "./bare-model.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
@@ -35,7 +37,15 @@ interface Report {
     readonly bandwidthGBs: number;
   };
   readonly problem?: string;
-  readonly model?: { readonly name: string; readonly weightBytes: number; readonly boundMs: number; readonly shareOfBound: number } & ForwardTimes;
+  readonly model?: {
+    readonly name: string;
+    /** Weights that a plain forward reads. */
+    readonly bytesPerToken: number;
+    /** The time that reading them takes at the bandwidth measured. */
+    readonly boundMs: number;
+    /** boundMs over the time of one row. */
+    readonly shareOfBound: number;
+  } & ForwardTimes;
 }
 
 /** `idlm doctor`: what this machine can do. */
@@ -73,12 +83,13 @@ async function examine(cli: Cli, name: string | undefined, options: DoctorOption
     if (chosen === undefined) return { ...machine, native };
 
     live.show(`loading ${chosen} …`);
+    const bytesPerToken = await plainBytes(cli, chosen, signal);
     const { model } = await loadBareModel(cli.io, chosen, { ...options, ...adapterOf(chosen, options) }, signal);
     try {
       const times = await measureForwards(model, signal, (round, of) => live.show(`timing forwards, round ${round} of ${of} …`));
-      const boundMs = model.weightBytes / bandwidthGBs / 1e6;
+      const boundMs = bytesPerToken / bandwidthGBs / 1e6;
       const oneRowMs = times.rows[0]?.ms ?? Number.NaN;
-      const figures = { name: chosen, weightBytes: model.weightBytes, boundMs, shareOfBound: boundMs / oneRowMs };
+      const figures = { name: chosen, bytesPerToken, boundMs, shareOfBound: boundMs / oneRowMs };
       return { ...machine, native, model: { ...figures, ...times } };
     } finally {
       model.dispose();
@@ -89,6 +100,21 @@ async function examine(cli: Cli, name: string | undefined, options: DoctorOption
   } finally {
     live.clear();
   }
+}
+
+/** Bytes that a forward of one token row reads: all weights but an adapter's, and of an untied embedding one row. */
+async function plainBytes(cli: Cli, name: string, signal: AbortSignal): Promise<number> {
+  const { model } = await loadBareModel(cli.io, name, { threads: 1 }, signal);
+  const { weights, operations } = model.program;
+  const embedding = operations.find((operation) => operation.kind === "embed")?.weight;
+  const isTied = operations.some((operation) => operation.kind === "logits" && operation.weight === embedding);
+  const unread = isTied || embedding === undefined ? 0 : storedBytes(weights[embedding]);
+  model.dispose();
+  return model.weightBytes - unread;
+}
+
+function storedBytes(weight: Weight | undefined): number {
+  return weight === undefined ? 0 : (byteLength(weight.type, weight.rows * weight.cols) ?? 0);
 }
 
 /** The model of `race`, where it lies in the cache already: doctor fetches nothing that was not asked for. */
@@ -122,7 +148,7 @@ function textOf({ cpu, cores, node, native, problem, model }: Report): string {
   );
   if (model === undefined) return `${table2(lines)}\nNo model was timed. idlm pull ${RACE_MODEL} fetches one.\n`;
   lines.push(
-    ["model", `${model.name}, ${(model.weightBytes / 1e6).toFixed(1)} MB of weights`],
+    ["model", `${model.name}, ${(model.bytesPerToken / 1e6).toFixed(1)} MB read per token`],
     ["reading them takes", `${model.boundMs.toFixed(2)} ms; a row reaches ${(100 * model.shareOfBound).toFixed(0)} % of that bound`],
   );
   const rows = model.rows.map(({ rows, ms, overOneRow }) => [String(rows), ms.toFixed(2), overOneRow.toFixed(2)]);

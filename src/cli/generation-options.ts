@@ -39,7 +39,7 @@ export const adapterOption = () =>
   new Option("--adapter <dir>", "adapter folder for MASK rows (default: the catalogue's, for a catalogue name)");
 
 export const strideOption = () =>
-  new Option("--stride <n>", "tokens that a forward yields at best, 1 to 8 (default: the adapter's depths + 1)").argParser(
+  new Option("--stride <n>", "tokens that a forward yields at best, 1 to 8 (default: the adapter's depths + 1, at most 4)").argParser(
     integer({ min: 1, max: 8 }),
   );
 
@@ -91,7 +91,11 @@ export function addTextOptions(command: Command): Command {
     .addOption(new Option("--stop <string>", "end before this string; may be given several times").argParser(collectStop));
 }
 
+/** As many as the engine looks for at once. */
+const MAX_STOPS = 16;
+
 function collectStop(text: string, before: readonly string[] | undefined): readonly string[] {
   if (text === "") throw new InvalidArgumentError("Expected a string that is not empty.");
+  if (before?.length === MAX_STOPS) throw new InvalidArgumentError(`Expected at most ${MAX_STOPS} of them.`);
   return [...(before ?? []), text];
 }

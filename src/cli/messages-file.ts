@@ -1,14 +1,10 @@
 import { kindOf, readJson, readJsonObject } from "../formats/json.ts";
 import { malformed, quote } from "../formats/malformed.ts";
+import type { ChatMessage } from "../index.ts";
 import { MAX_TEXT_BYTES } from "./read-text.ts";
 
 /** Roles that chat templates know. */
-const roles = ["system", "user", "assistant", "tool"] as const;
-
-export interface ChatMessage {
-  readonly role: (typeof roles)[number];
-  readonly content: string;
-}
+const roles = ["system", "user", "assistant", "tool"] as const satisfies readonly ChatMessage["role"][];
 
 /** More turns than any context holds; a bound on what a template is asked to render. */
 const MAX_MESSAGES = 10_000;

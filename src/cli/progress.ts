@@ -7,7 +7,13 @@ const BAR_WIDTH = 28;
 /** A terminal is redrawn at most this often. */
 const REDRAW_MS = 80;
 
-/** Shows how far a download is: a bar on a terminal, else a line when it begins and one per quarter. All on stderr. */
+/** What the hub and the engine do, as a person would say it. */
+export const stages = { verify: "verifying", download: "downloading", extract: "unpacking", load: "loading" } as const;
+
+/** Work below this is done before anybody could read about it; off a terminal it is not worth a line. */
+const QUIET_BYTES = 16e6;
+
+/** Shows how far work over bytes is: a bar on a terminal, else a line when it begins and one per quarter. All on stderr. */
 export class Progress {
   readonly #io: CliIo;
   readonly #line: LiveLine;
@@ -43,6 +49,7 @@ export class Progress {
   }
 
   #plain(label: string, done: number, total: number | undefined): void {
+    if (label.startsWith(stages.load) || (total ?? 0) < QUIET_BYTES) return;
     if (label !== this.#label) {
       this.#label = label;
       this.#quarter = 0;

@@ -3,7 +3,7 @@ import { catalogue, pull } from "../hub/index.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
 import { withInterrupt } from "./interrupt.ts";
 import type { CliIo } from "./io.ts";
-import { Progress } from "./progress.ts";
+import { Progress, stages } from "./progress.ts";
 
 /** `idlm pull`: fetches a model of the catalogue into the cache. */
 export function registerPull(program: Command, cli: Cli): void {
@@ -20,8 +20,6 @@ export function registerPull(program: Command, cli: Cli): void {
       else cli.io.stdout.write(`${path}\n`);
     });
 }
-
-const stages = { verify: "verifying", download: "downloading", extract: "unpacking" } as const;
 
 /** Fetches what is not there yet, showing how far it is. Returns the model's path. */
 export async function pullWithProgress(io: CliIo, name: string, signal: AbortSignal): Promise<string> {

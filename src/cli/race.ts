@@ -96,7 +96,7 @@ async function runLap(
     messages: [{ role: "user", content: prompt }],
     maxTokens,
     propose: competitor.name === "plain" ? "none" : "auto",
-    ...(stride === undefined || competitor.name === "plain" ? {} : { stride }),
+    stride: competitor.name === "plain" ? undefined : stride,
     signal,
   });
   if (shown) await write(io.stdout, `\n${colors.bold(competitor.name)}\n`);

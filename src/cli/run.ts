@@ -20,6 +20,9 @@ interface RunOptions extends LoadOptions, TextOptions {
   readonly verbose?: boolean;
 }
 
+/** Most log-probabilities that a token can be reported with. */
+const MAX_LOGPROBS = 64;
+
 /** `idlm run`: one answer to one prompt. */
 export function registerRun(program: Command, cli: Cli): void {
   const command = addCommonOptions(program.command("run"))
@@ -30,7 +33,7 @@ export function registerRun(program: Command, cli: Cli): void {
     .option("--messages <file>", 'JSON file with the conversation instead of a prompt: [{"role": "user", "content": "…"}]')
     .option("--raw", "give the prompt to the model as it is, without a chat template");
   addLoadOptions(addTextOptions(command))
-    .option("--logprobs <n>", "report log-probabilities of the written and the n likeliest tokens (with --json)", integer({ min: 0, max: 100 }))
+    .option("--logprobs <n>", "report log-probabilities of the written and the n likeliest tokens (with --json)", integer({ min: 0, max: MAX_LOGPROBS }))
     .option("--json", "print text and figures as JSON and nothing else")
     .option("--verbose", "print the figures on stderr where it is no terminal, too")
     .addHelpText(
@@ -51,7 +54,7 @@ async function run(cli: Cli, name: string, prompt: string | undefined, options: 
   const { io } = cli;
   // Everything that may be wrong with the request is read before the model is loaded.
   const conversation = await readConversation(cli, prompt, options);
-  const request = { ...textRequest(options), ...conversation, signal };
+  const request = { ...textRequest(options), ...conversation, logprobs: options.logprobs, signal };
   const model = await loadModel(io, name, options, signal);
   try {
     const generation = model.generate(request);
