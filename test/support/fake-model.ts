@@ -1,0 +1,253 @@
+import {
+  type Draw,
+  type Drawn,
+  type Forest,
+  type ForwardResult,
+  type KvCache,
+  type LoadedModel,
+  PAGE_SIZE,
+  type Sampler,
+  type SamplerSettings,
+} from "../../src/compute/backend.ts";
+import type { Program } from "../../src/compute/program.ts";
+import { validateForest } from "../../src/compute/validate-forest.ts";
+
+/**
+ * A model without weights: logits are a hash of what a row sees, read back from the slots of a cache, so that a wrong
+ * commit, position or parent changes the text. It runs thousands of generations a second. MASK rows propose the token
+ * that plain decoding draws, with the probability `hitRate`.
+ */
+export interface FakeModelOptions {
+  readonly vocabSize?: number;
+  readonly hitRate?: number;
+  readonly nDepths?: number;
+  readonly entryLayer?: number;
+  /** Distinguishes models. */
+  readonly seed?: number;
+}
+
+const POISON = -7;
+
+/** As murmur3's finaliser. */
+function mix(a: number, b: number): number {
+  let h = Math.imul(a ^ Math.imul(b + 0x9e3779b9, 0x85ebca6b), 0xc2b2ae35);
+  h ^= h >>> 16;
+  h = Math.imul(h, 0x7feb352d);
+  return (h ^ (h >>> 15)) >>> 0;
+}
+
+class FakeCache implements KvCache {
+  readonly nPages: number;
+  readonly tokens: Int32Array;
+  readonly positions: Int32Array;
+  isDisposed = false;
+
+  constructor(nPages: number) {
+    this.nPages = nPages;
+    this.tokens = new Int32Array(nPages * PAGE_SIZE).fill(POISON);
+    this.positions = new Int32Array(nPages * PAGE_SIZE).fill(POISON);
+  }
+
+  dispose(): void {
+    this.isDisposed = true;
+  }
+}
+
+export class FakeSampler implements Sampler {
+  readonly settings: SamplerSettings;
+  readonly promptTokens: number[] = [];
+  readonly output: number[] = [];
+  isDisposed = false;
+
+  constructor(settings: SamplerSettings) {
+    this.settings = settings;
+  }
+
+  prompt(tokens: Int32Array): void {
+    if (this.output.length > 0) throw new Error("prompt after accept");
+    this.promptTokens.push(...tokens);
+  }
+
+  accept(token: number): void {
+    this.output.push(token);
+  }
+
+  allow(): void {}
+
+  dispose(): void {
+    this.isDisposed = true;
+  }
+}
+
+export class FakeModel implements LoadedModel {
+  readonly program: Program;
+  readonly weightBytes = 1000;
+  readonly caches: FakeCache[] = [];
+  readonly samplers: FakeSampler[] = [];
+  /** Rows of each forward. */
+  readonly rowCounts: number[] = [];
+  isDisposed = false;
+  /** Called as each forward starts. */
+  onForward: (() => void) | undefined;
+  readonly #options: Required<FakeModelOptions>;
+  #isRunning = false;
+  #generation = 0;
+
+  constructor(options: FakeModelOptions = {}) {
+    this.#options = { vocabSize: 11, hitRate: 0.6, nDepths: 7, entryLayer: 0, seed: 0, ...options };
+    const { vocabSize, nDepths, entryLayer } = this.#options;
+    this.program = {
+      buffers: {},
+      weights: {},
+      operations: [],
+      nLayers: 2,
+      hiddenSize: 1,
+      vocabSize,
+      nHeads: 1,
+      nKvHeads: 1,
+      headDim: 2,
+      cacheType: "f32",
+      rope: { inverseFrequencies: new Float64Array(1), attentionFactor: 1 },
+      ...(nDepths === 0
+        ? {}
+        : { mask: { embedding: new Float32Array(nDepths), nDepths, sharedByDepth: false, entryLayer, entryScale: 1 } }),
+    };
+  }
+
+  createCache(nPages: number): KvCache {
+    const cache = new FakeCache(nPages);
+    this.caches.push(cache);
+    return cache;
+  }
+
+  createSampler(settings: SamplerSettings): Sampler {
+    const sampler = new FakeSampler(settings);
+    this.samplers.push(sampler);
+    return sampler;
+  }
+
+  async forward(forest: Forest, cache: KvCache): Promise<ForwardResult> {
+    if (this.#isRunning) throw new Error("two forwards at once");
+    if (!(cache instanceof FakeCache) || cache.isDisposed || this.isDisposed) throw new Error("disposed");
+    validateForest(forest, this.program, cache.nPages);
+    this.#isRunning = true;
+    const generation = ++this.#generation;
+    this.rowCounts.push(forest.tokens.length);
+    this.onForward?.();
+    await Promise.resolve();
+    this.#isRunning = false;
+    const hashes = this.#run(forest, cache);
+    const drawn = (forest.draws ?? []).map((draw): Drawn => {
+      if (forest.wanted[draw.row] !== 1 || forest.tokens[draw.row] === -1) throw new Error("a draw of an unwanted row");
+      if (draw.position !== (forest.positions[draw.row] as number) + 1) throw new Error("a draw's position");
+      return this.#draw(hashes[draw.row] as number, draw);
+    });
+    const unsupported = (): never => {
+      throw new Error("a fake model has logits in draws only");
+    };
+    return {
+      drawn,
+      hidden: unsupported,
+      logits: unsupported,
+      logitsAfterHead: unsupported,
+      propose: (draw, previous, count) => {
+        if (generation !== this.#generation) throw new Error("a result after the next forward");
+        if (forest.wanted[draw.row] !== 1 || forest.tokens[draw.row] !== -1) throw new Error("no wanted MASK row");
+        if (draw.position !== (forest.positions[draw.row] as number) + 1) throw new Error("a proposal's position");
+        return this.#propose(draw, previous, count);
+      },
+    };
+  }
+
+  moveKv(cache: KvCache, pages: readonly number[], from: readonly number[], to: readonly number[]): void {
+    if (!(cache instanceof FakeCache)) throw new Error("another backend's cache");
+    from.forEach((source, i) => {
+      const [a, b] = [slotOf(pages, source), slotOf(pages, to[i] as number)];
+      cache.tokens[b] = cache.tokens[a] as number;
+      cache.positions[b] = cache.positions[a] as number;
+    });
+  }
+
+  dispose(): void {
+    this.isDisposed = true;
+  }
+
+  /** Writes the rows' slots and gives each row the hash of all that it sees. */
+  #run(forest: Forest, cache: FakeCache): number[] {
+    const used = forest.sequences.map(({ length }) => length);
+    const slots = Array.from(forest.tokens, (token, row) => {
+      const own = forest.sequence[row] as number;
+      const slot = slotOf(forest.sequences[own]?.pages ?? [], used[own] as number);
+      used[own] = (used[own] as number) + 1;
+      cache.tokens[slot] = token;
+      cache.positions[slot] = forest.positions[row] as number;
+      return slot;
+    });
+    const roots = forest.sequences.map(({ length, pages }) => {
+      let hash = this.#options.seed;
+      for (let i = 0; i < length; i++) hash = this.#see(hash, cache, slotOf(pages, i));
+      return hash;
+    });
+    const hashes: number[] = [];
+    for (const [row, slot] of slots.entries()) {
+      const parent = forest.parents[row] as number;
+      const before = parent >= 0 ? hashes[parent] : roots[forest.sequence[row] as number];
+      hashes.push(this.#see(before as number, cache, slot));
+    }
+    return hashes;
+  }
+
+  #see(hash: number, cache: FakeCache, slot: number): number {
+    if (cache.tokens[slot] === POISON) throw new Error("a slot that was never written");
+    return mix(mix(hash, cache.tokens[slot] as number), cache.positions[slot] as number);
+  }
+
+  /** What the model sees after these tokens, without any cache. */
+  hashOf(tokens: readonly number[]): number {
+    return tokens.reduce((hash, token, position) => mix(mix(hash, token), position), this.#options.seed);
+  }
+
+  /** All settings but topP and minP, which are no business of a decoder. Coarse logits, so that there are ties. */
+  #draw(hash: number, draw: Draw): Drawn {
+    const { settings, promptTokens, output } = draw.sampler as FakeSampler;
+    const seen = [...output, ...draw.extra];
+    const logits = Array.from({ length: this.#options.vocabSize }, (_, token) => (mix(hash, token) % 24) / 4 - 3);
+    const scores = logits.map((logit, token) => {
+      const count = seen.filter((other) => other === token).length;
+      let score = logit;
+      if (count > 0 || promptTokens.includes(token)) {
+        score = score > 0 ? score / settings.repetitionPenalty : score * settings.repetitionPenalty;
+      }
+      if (count > 0) score -= settings.presencePenalty + settings.frequencyPenalty * count;
+      score += settings.logitBias.get(token) ?? 0;
+      if (settings.temperature === 0) return score;
+      const u = (mix(mix(settings.seed, draw.position), token) + 0.5) / 2 ** 32;
+      return score / settings.temperature - Math.log(-Math.log(u));
+    });
+    const token = scores.indexOf(Math.max(...scores));
+    if (settings.logprobs < 0) return { token };
+    const top = logits
+      .map((logprob, id) => ({ token: id, logprob }))
+      .sort((a, b) => b.logprob - a.logprob || a.token - b.token)
+      .slice(0, settings.logprobs);
+    return { token, logprob: logits[token] as number, top };
+  }
+
+  #propose(draw: Draw, previous: number, count: number): Int32Array {
+    const { promptTokens, output } = draw.sampler as FakeSampler;
+    const chain = [...promptTokens, ...output, ...draw.extra];
+    if (chain.at(-1) !== previous) throw new Error("previous is not the token before the predicted one");
+    if (chain.length !== draw.position) throw new Error("a proposal's history");
+    const hash = this.hashOf(chain);
+    const right = this.#draw(hash, draw).token;
+    const isHit = mix(hash, 12_345) / 2 ** 32 < this.#options.hitRate;
+    const first = isHit ? right : (right + 1) % this.#options.vocabSize;
+    return Int32Array.from({ length: count }, (_, i) => (first + i) % this.#options.vocabSize);
+  }
+}
+
+function slotOf(pages: readonly number[] | Int32Array, position: number): number {
+  const page = pages[Math.floor(position / PAGE_SIZE)];
+  if (page === undefined) throw new Error(`position ${position} is beyond the pages`);
+  return page * PAGE_SIZE + (position % PAGE_SIZE);
+}
