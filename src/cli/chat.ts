@@ -25,7 +25,7 @@ export function registerChat(program: Command, cli: Cli): void {
   const command = addCommonOptions(program.command("chat"))
     .summary("talk with a model")
     .description(
-      "A conversation of several turns, typed or piped in, a line each. What was read stays in the KV cache between the\n" +
+      "A conversation of several turns, typed or piped in, a line each. What was read stays in the KV cache between the " +
         "turns. When the context is full, the oldest turns are dropped, and the program says so.",
     )
     .argument("<model>", "a catalogue name (fetched if need be), a GGUF file or a Hugging Face folder")

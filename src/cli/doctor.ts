@@ -53,7 +53,7 @@ export function registerDoctor(program: Command, cli: Cli): void {
   addCommonOptions(program.command("doctor"))
     .summary("measure this machine and what speed-up it allows")
     .description(
-      "Says which kernels this machine runs, how fast it reads memory, how long forwards of a model take by number of\n" +
+      "Says which kernels this machine runs, how fast it reads memory, how long forwards of a model take by number of " +
         `rows, and what speed-up that allows. MODEL as in run; ${RACE_MODEL}, where it was fetched, if none is named.`,
     )
     .argument("[model]", "what to time; only machine and memory are looked at where there is none")

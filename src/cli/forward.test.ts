@@ -99,7 +99,7 @@ describe("idlm forward refuses", () => {
     refused([model, "--forest", writeForest(good), "--adapter", join(fixtures, "peft", "qwen3-tiny-lora")], 4, "does not fit"));
   it("no forest", () => refused([model], 2, "--forest"));
   it("an unknown backend", () => refused([model, "--forest", writeForest(good), "--backend", "cuda"], 2, "native, reference"));
-  it("an unknown option, with a suggestion", () => refused([model, "--forrest", "f.json"], 2, "Did you mean --forest?"));
+  it("an unknown option, with a suggestion", () => refused([model, "--forest", "f.json", "--thread", "2"], 2, "Did you mean --threads?"));
 
   it("an output folder that is not there, and leaves nothing behind", async () => {
     const before = readdirSync(folder);

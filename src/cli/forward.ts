@@ -24,7 +24,7 @@ export function registerForward(program: Command, cli: Cli): void {
   addCommonOptions(program.command("forward"))
     .summary("compute the logits of a forest of rows")
     .description(
-      "Runs one forward over a forest of rows and stores what the model computes, in float32, so that it can be\n" +
+      "Runs one forward over a forest of rows and stores what the model computes, in float32, so that it can be " +
         "compared with another engine. No tokenizer is needed.",
     )
     .argument("<model>", "a catalogue name, a GGUF file or a Hugging Face folder")

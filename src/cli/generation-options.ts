@@ -43,8 +43,7 @@ export const strideOption = () =>
     integer({ min: 1, max: 8 }),
   );
 
-export const maxTokensOption = () =>
-  new Option("--max-tokens <n>", "most tokens to write (default: until the context is full)").argParser(integer({ min: 1 }));
+export const maxTokensOption = (byDefault = "") => new Option("--max-tokens <n>", `most tokens to write${byDefault}`).argParser(integer({ min: 1 }));
 
 export function addLoadOptions(command: Command): Command {
   return command
@@ -66,7 +65,7 @@ export function addTextOptions(command: Command): Command {
         .default("auto"),
     )
     .addOption(strideOption())
-    .addOption(maxTokensOption())
+    .addOption(maxTokensOption(" (default: until the context is full)"))
     .addOption(
       new Option("--seed <n>", "seed of the draws, 0 to 2^53 - 1").default(0).argParser(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })),
     )

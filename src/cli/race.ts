@@ -31,8 +31,8 @@ export function registerRace(program: Command, cli: Cli): void {
   addCommonOptions(program.command("race [model]"))
     .summary("watch a model answer plainly and with proposals, and compare")
     .description(
-      "Lets a model answer the same question plainly (a token per forward) and with several proposals checked per\n" +
-        "forward, by turns, and compares speeds and bytes. MODEL is a catalogue name, a GGUF file or a Hugging Face\n" +
+      "Lets a model answer the same question plainly (a token per forward) and with several proposals checked per " +
+        "forward, by turns, and compares speeds and bytes. MODEL is a catalogue name, a GGUF file or a Hugging Face " +
         `folder; ${RACE_MODEL}, fetched if need be, where none is named.`,
     )
     .option("--prompt <text>", "the question", QUESTION)

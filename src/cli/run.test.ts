@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { type Collect, collect } from "./collect-io.ts";
 
 const fixtures = fileURLToPath(new URL("../../test/fixtures/", import.meta.url));
-const model = join(fixtures, "gguf", "tiny64-F32.gguf");
+const model = join(fixtures, "gguf", "tiny64-F16.gguf");
 const folder = mkdtempSync(join(tmpdir(), "idlm-run-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 

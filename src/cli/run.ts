@@ -53,7 +53,7 @@ export function registerRun(program: Command, cli: Cli): void {
 async function run(cli: Cli, name: string, prompt: string | undefined, options: RunOptions, signal: AbortSignal): Promise<number> {
   const { io } = cli;
   // Everything that may be wrong with the request is read before the model is loaded.
-  const conversation = await readConversation(cli, prompt, options);
+  const conversation = await readConversation(cli, prompt, options, signal);
   const request = { ...textRequest(options), ...conversation, logprobs: options.logprobs, signal };
   const model = await loadModel(io, name, options, signal);
   try {
@@ -75,14 +75,14 @@ async function run(cli: Cli, name: string, prompt: string | undefined, options: 
   }
 }
 
-async function readConversation(cli: Cli, prompt: string | undefined, options: RunOptions) {
+async function readConversation(cli: Cli, prompt: string | undefined, options: RunOptions, signal: AbortSignal) {
   if (options.messages !== undefined) {
     if (prompt !== undefined) throw usage("a prompt and --messages were both given", "Leave one of them out");
     if (options.raw) throw usage("--raw and --messages were both given", "Messages always go through the chat template");
     return { messages: readMessages(options.messages) };
   }
   if (prompt === undefined) throw usage("no prompt was given", "Name one, - for standard input, or --messages FILE");
-  const text = prompt === "-" ? await readText(cli.io.stdin) : prompt;
+  const text = prompt === "-" ? await readText(cli.io.stdin, signal) : prompt;
   // `echo question | idlm run model -` asks the question, not the question and a line break.
   if (!options.raw) return { messages: [{ role: "user" as const, content: prompt === "-" ? text.replace(/\r?\n$/, "") : text }] };
   return { prompt: text };

@@ -63,9 +63,16 @@ export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ");
 }
 
+/** Cuts to `width` columns. What lies beyond the alphabets of Europe counts two: too many is harmless, too few wraps. */
 function cut(text: string, width: number): string {
-  const characters = [...text];
-  return characters.length <= width ? text : `${characters.slice(0, width - 1).join("")}…`;
+  let columns = 0;
+  let kept = "";
+  for (const character of text) {
+    columns += (character.codePointAt(0) ?? 0) < 0x1100 ? 1 : 2;
+    if (columns < width) kept += character;
+    if (columns > width) return `${kept}…`;
+  }
+  return text;
 }
 
 export function megabytes(bytes: number): string {
