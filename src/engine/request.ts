@@ -1,0 +1,232 @@
+import type { SamplerSettings } from "../compute/backend.ts";
+import type { MaskProgram } from "../compute/program.ts";
+import type { Shape } from "../decoding/round.ts";
+import { IdlmError } from "../errors.ts";
+import type { ChatMessage, GenerateRequest, GenerationResult, TextTokenizer } from "./types.ts";
+
+const MAX_STRIDE = 8;
+const MAX_STOP_STRINGS = 16;
+/** UTF-16 units. Each end of the text is compared with each beginning of a stop string. */
+const MAX_STOP_LENGTH = 1000;
+/** What a backend reports at most. */
+const MAX_LOGPROBS = 64;
+const MAX_MESSAGES = 10_000;
+/** The stride where nobody asks for one: beyond it a proposal seldom stands. */
+const DEFAULT_STRIDE = 4;
+/** Below it, logits divided by it leave float32. */
+const MIN_TEMPERATURE = 1e-6;
+
+/** What a request is checked against. */
+export interface RequestLimits {
+  readonly vocabSize: number;
+  /** Positions that room was made for. */
+  readonly context: number;
+  readonly mask: MaskProgram | undefined;
+  readonly adapterPath: string | undefined;
+  readonly tokenizer: TextTokenizer | undefined;
+}
+
+/** A checked request with every default filled in. */
+export interface CheckedRequest {
+  readonly ids: readonly number[];
+  readonly propose: GenerationResult["propose"];
+  readonly stride: number;
+  readonly shape: Shape;
+  /** At least 1; fits behind the prompt. */
+  readonly maxTokens: number;
+  readonly stop: readonly string[];
+  readonly settings: SamplerSettings;
+  readonly signal: AbortSignal | undefined;
+}
+
+const keys: Readonly<Record<keyof GenerateRequest, true>> = {
+  prompt: true,
+  messages: true,
+  ids: true,
+  propose: true,
+  stride: true,
+  shape: true,
+  maxTokens: true,
+  seed: true,
+  repetitionPenalty: true,
+  presencePenalty: true,
+  frequencyPenalty: true,
+  logitBias: true,
+  temperature: true,
+  topK: true,
+  topP: true,
+  minP: true,
+  stop: true,
+  logprobs: true,
+  context: true,
+  signal: true,
+};
+
+function usage(problem: string, hint = "Correct the request."): IdlmError {
+  return new IdlmError("usage", { problem, hint });
+}
+
+/**
+ * Checks a request and fills in its defaults.
+ * @throws IdlmError "usage" (unknown keys, ranges, no prompt), "context-too-long", "stride-too-long".
+ */
+export function checkRequest(request: GenerateRequest, limits: RequestLimits): CheckedRequest {
+  if (typeof request !== "object" || request === null) throw usage("the request is no object");
+  for (const key of Object.keys(request)) {
+    if (!Object.hasOwn(keys, key)) throw usage(`the request has the unknown key ${key}`, `Known are ${Object.keys(keys).join(", ")}.`);
+  }
+  const whole = (name: keyof GenerateRequest, min: number, max: number): number | undefined => {
+    const value = request[name];
+    if (value === undefined) return undefined;
+    if (!Number.isSafeInteger(value) || (value as number) < min || (value as number) > max) {
+      throw usage(`${name}: expected a whole number from ${min} to ${max}, found ${shown(value)}`);
+    }
+    return value as number;
+  };
+  const { propose, stride } = checkProposals(request, whole("stride", 1, MAX_STRIDE), limits);
+  const context = whole("context", 1, Number.MAX_SAFE_INTEGER) ?? limits.context;
+  if (context > limits.context) {
+    throw usage(`context: ${context}, the model was loaded with ${limits.context}`, "Load it with a larger context.");
+  }
+  const { signal } = request;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw usage("signal: expected an AbortSignal");
+  const maxTokens = whole("maxTokens", 1, Number.MAX_SAFE_INTEGER) ?? Number.MAX_SAFE_INTEGER;
+  const settings = checkSettings(request, whole, limits.vocabSize);
+  const stop = checkStop(request.stop, limits.tokenizer);
+  const ids = promptIds(request, limits);
+  if (ids.length >= context) {
+    const hint = "Shorten the prompt or raise the context; at least one position is for the answer.";
+    throw new IdlmError("context-too-long", { nTokens: ids.length, context, hint });
+  }
+  return { ids, propose, stride, shape: checkShape(request.shape), maxTokens: Math.min(maxTokens, context - ids.length), stop, settings, signal };
+}
+
+function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+  return typeof value === "number" || typeof value === "boolean" || value === null ? String(value) : `a ${typeof value}`;
+}
+
+function checkShape(shape: unknown): Shape {
+  if (shape === undefined) return "chain";
+  if (shape !== "chain" && shape !== "quadratic") throw usage(`shape: expected chain or quadratic, found ${shown(shape)}`);
+  return shape;
+}
+
+function checkProposals(
+  { propose = "auto" }: GenerateRequest,
+  stride: number | undefined,
+  { mask, adapterPath }: RequestLimits,
+): Pick<CheckedRequest, "propose" | "stride"> {
+  if (!["none", "mask", "lookup", "auto"].includes(propose)) {
+    throw usage(`propose: expected none, mask, lookup or auto, found ${shown(propose)}`);
+  }
+  if (propose === "none") return { propose, stride: 1 };
+  if (propose === "lookup" || (propose === "auto" && mask === undefined)) {
+    return { propose: "lookup", stride: stride ?? DEFAULT_STRIDE };
+  }
+  if (mask === undefined) throw usage("propose: mask needs an adapter with MASK embeddings", "Load the model with one, or propose otherwise.");
+  const most = mask.sharedByDepth ? MAX_STRIDE : mask.nDepths + 1;
+  if (stride !== undefined && stride > most) {
+    const adapter = adapterPath ?? "in use";
+    throw new IdlmError("stride-too-long", { stride, needed: stride - 1, adapter, depths: mask.nDepths, most });
+  }
+  return { propose: "mask", stride: stride ?? Math.min(most, DEFAULT_STRIDE) };
+}
+
+function checkSettings(
+  request: GenerateRequest,
+  whole: (name: keyof GenerateRequest, min: number, max: number) => number | undefined,
+  vocabSize: number,
+): SamplerSettings {
+  const number = (name: keyof GenerateRequest, fallback: number, min: number, max: number, isOpen = false): number => {
+    const value = request[name] ?? fallback;
+    if (typeof value !== "number" || !(value >= min && value <= max) || (isOpen && value === min)) {
+      throw usage(`${name}: expected a number ${isOpen ? "above" : "from"} ${min} ${isOpen ? "and up " : ""}to ${max}, found ${shown(value)}`);
+    }
+    return value;
+  };
+  const temperature = number("temperature", 0, 0, 1000);
+  if (temperature > 0 && temperature < MIN_TEMPERATURE) {
+    throw usage(`temperature: expected 0 or a number from ${MIN_TEMPERATURE}, found ${temperature}`);
+  }
+  return {
+    repetitionPenalty: number("repetitionPenalty", 1, 0, 1000, true),
+    presencePenalty: number("presencePenalty", 0, -1000, 1000),
+    frequencyPenalty: number("frequencyPenalty", 0, -1000, 1000),
+    logitBias: checkBias(request.logitBias, vocabSize),
+    temperature,
+    topK: whole("topK", 0, Number.MAX_SAFE_INTEGER) === undefined ? 0 : Math.min(request.topK ?? 0, vocabSize),
+    topP: number("topP", 1, 0, 1, true),
+    minP: number("minP", 0, 0, 1),
+    seed: whole("seed", 0, Number.MAX_SAFE_INTEGER) ?? 0,
+    choice: 0,
+    logprobs: whole("logprobs", 0, MAX_LOGPROBS) ?? -1,
+  };
+}
+
+function checkBias(bias: GenerateRequest["logitBias"], vocabSize: number): ReadonlyMap<number, number> {
+  if (bias === undefined) return new Map();
+  if (typeof bias !== "object" || bias === null || Array.isArray(bias)) throw usage("logitBias: expected numbers by token id");
+  const entries: [unknown, unknown][] = bias instanceof Map ? [...bias] : Object.entries(bias).map(([id, value]) => [Number(id), value]);
+  for (const [id, value] of entries) {
+    if (!isToken(id, vocabSize)) throw usage(`logitBias: ${shown(id)} is no token of the vocabulary of ${vocabSize}`);
+    if (typeof value !== "number" || !(Math.abs(value) <= 1e30)) {
+      throw usage(`logitBias: expected a number for token ${String(id)}, found ${shown(value)}`);
+    }
+  }
+  return new Map(entries as [number, number][]);
+}
+
+function checkStop(stop: GenerateRequest["stop"], tokenizer: TextTokenizer | undefined): readonly string[] {
+  if (stop === undefined) return [];
+  if (!Array.isArray(stop) || stop.length > MAX_STOP_STRINGS) throw usage(`stop: expected at most ${MAX_STOP_STRINGS} strings`);
+  for (const text of stop as unknown[]) {
+    if (typeof text !== "string" || text.length === 0 || text.length > MAX_STOP_LENGTH) {
+      throw usage(`stop: expected strings of 1 to ${MAX_STOP_LENGTH} characters, found ${shown(text)}`);
+    }
+  }
+  if (stop.length > 0 && tokenizer === undefined) throw usage("stop: the model has no tokenizer", "Without one there is no text to look at.");
+  return [...stop];
+}
+
+function promptIds(request: GenerateRequest, { tokenizer, vocabSize }: RequestLimits): readonly number[] {
+  const { prompt, messages, ids } = request;
+  if ([prompt, messages, ids].filter((given) => given !== undefined).length !== 1) {
+    throw usage("expected exactly one of prompt, messages and ids");
+  }
+  if (ids !== undefined) {
+    if (!Array.isArray(ids) || ids.length === 0) throw usage("ids: expected at least one token id");
+    const wrong = (ids as unknown[]).find((id) => !isToken(id, vocabSize));
+    if (wrong !== undefined) throw usage(`ids: ${shown(wrong)} is no token of the vocabulary of ${vocabSize}`);
+    return [...ids];
+  }
+  if (tokenizer === undefined) throw usage("the model has no tokenizer", "Prompt it with ids.");
+  if (prompt !== undefined) {
+    if (typeof prompt !== "string" || prompt === "") throw usage("prompt: expected a text that is not empty");
+    const encoded = tokenizer.encode(prompt, { special: true });
+    if (encoded.length === 0) throw usage("prompt: it has no tokens");
+    return encoded;
+  }
+  return tokenizer.encodeChat(checkMessages(messages));
+}
+
+function checkMessages(messages: unknown): readonly ChatMessage[] {
+  if (!Array.isArray(messages) || messages.length === 0 || messages.length > MAX_MESSAGES) {
+    throw usage(`messages: expected 1 to ${MAX_MESSAGES} messages`);
+  }
+  messages.forEach((message: unknown, i) => {
+    if (typeof message !== "object" || message === null) throw usage(`messages[${i}]: expected an object with role and content`);
+    const unknown = Object.keys(message).find((key) => key !== "role" && key !== "content");
+    if (unknown !== undefined) throw usage(`messages[${i}] has the unknown key ${unknown}`, "Known are role and content.");
+    const { role, content } = message as { role?: unknown; content?: unknown };
+    if (!["system", "user", "assistant", "tool"].includes(role as string)) {
+      throw usage(`messages[${i}].role: expected system, user, assistant or tool, found ${shown(role)}`);
+    }
+    if (typeof content !== "string") throw usage(`messages[${i}].content: expected a string, found ${shown(content)}`);
+  });
+  return messages as readonly ChatMessage[];
+}
+
+function isToken(id: unknown, vocabSize: number): boolean {
+  return Number.isInteger(id) && (id as number) >= 0 && (id as number) < vocabSize;
+}

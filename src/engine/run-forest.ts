@@ -1,0 +1,61 @@
+import { type Forest, type ForestSequence, type LoadedModel, PAGE_SIZE } from "../compute/backend.ts";
+import { IdlmError } from "../errors.ts";
+import type { ForestInput, ForwardOutput } from "./types.ts";
+
+/**
+ * Runs one forest, each of whose roots starts a sequence, on a cache of its own, and copies hidden states and logits.
+ * @throws IdlmError "usage" where the forest is wrong.
+ */
+export async function runForest(model: LoadedModel, input: ForestInput): Promise<ForwardOutput> {
+  const { forest, nPages } = forestOf(input);
+  const { mask } = model.program;
+  const cache = model.createCache(nPages);
+  try {
+    const result = await model.forward(forest, cache);
+    const rows = [...forest.tokens.keys()];
+    const logits = rows.map((row) => {
+      const previous = input.previous?.[row] ?? -1;
+      return forest.tokens[row] === -1 && previous >= 0 ? result.logitsAfterHead(row, previous) : result.logits(row);
+    });
+    return {
+      hidden: rows.map((row) => result.hidden(row)),
+      logits,
+      ...(mask?.draftVocabulary === undefined ? {} : { draftVocabulary: mask.draftVocabulary.slice() }),
+    };
+  } finally {
+    cache.dispose();
+  }
+}
+
+function forestOf(input: ForestInput): { readonly forest: Forest; readonly nPages: number } {
+  const tokens = wholeNumbers(input.tokens, "tokens");
+  const nRows = tokens.length;
+  const parents = wholeNumbers(input.parents, "parents", nRows);
+  const positions = wholeNumbers(input.positions, "positions", nRows);
+  const gate = input.gate === undefined ? tokens.map((token) => (token === -1 ? 1 : 0)) : wholeNumbers(input.gate, "gate", nRows);
+  const sequence = new Int32Array(nRows);
+  const rowsOf: number[] = [];
+  parents.forEach((parent, row) => {
+    const own = parent < 0 || parent >= row ? rowsOf.length : (sequence[parent] ?? 0);
+    sequence[row] = own;
+    rowsOf[own] = (rowsOf[own] ?? 0) + 1;
+  });
+  let nPages = 0;
+  const sequences = rowsOf.map((n): ForestSequence => {
+    const pages = Array.from({ length: Math.ceil(n / PAGE_SIZE) }, () => nPages++);
+    return { length: 0, pages };
+  });
+  const wanted = new Uint8Array(nRows).fill(1);
+  return { forest: { sequences, tokens, positions, parents, gate: Uint8Array.from(gate), sequence, wanted }, nPages };
+}
+
+function wholeNumbers(values: ArrayLike<number> | undefined, name: string, length?: number): Int32Array {
+  const array = Array.from(values ?? []);
+  const fail = (problem: string) => new IdlmError("usage", { problem: `forest: ${name}: ${problem}`, hint: "Correct the forest." });
+  if (array.length === 0 || (length !== undefined && array.length !== length)) {
+    throw fail(`expected ${length ?? "at least one"} numbers, found ${array.length}`);
+  }
+  const wrong = array.find((value) => (value | 0) !== value);
+  if (wrong !== undefined) throw fail(`expected whole numbers, found ${String(wrong)}`);
+  return Int32Array.from(array);
+}
