@@ -1,0 +1,86 @@
+import { IdlmError } from "../errors.ts";
+
+/**
+ * Cuts text into the pieces that BPE merges within. Done here and not by `@huggingface/tokenizers` (0.2.0), which does
+ * not take ½ ² ① for digits and takes U+FEFF for white space: JavaScript's \s and \d are not those of Rust's regexes.
+ */
+export type PreTokenizer = (text: string) => string[];
+
+/** Patterns as the models' makers publish them in tokenizer.json. */
+export const patterns = {
+  gpt2: String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
+  llama3: String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  qwen2: String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+} as const;
+
+/** A pattern longer than this is no published one, and would be for harm. */
+const MAX_PATTERN_LENGTH = 4096;
+
+/** A Rust (or Oniguruma) pattern as a JavaScript one with the same meaning. */
+function toJavaScript(pattern: string, path: string): RegExp {
+  const translated = pattern
+    // (?i:…) of literals: each letter in both cases (and ſ, which folds to s).
+    .replace(/\(\?i:([^()]*)\)/g, (_, inner: string) => {
+      const folded = inner.replace(/[a-z]/gi, (c) => `[${c.toLowerCase()}${c.toUpperCase()}${/s/i.test(c) ? "ſ" : ""}]`);
+      return `(?:${folded})`;
+    })
+    .replace(/\\s/g, "\\p{White_Space}")
+    .replace(/\\S/g, "\\P{White_Space}")
+    .replace(/\\d/g, "\\p{Nd}");
+  try {
+    if (pattern.length > MAX_PATTERN_LENGTH) throw new Error(`longer than ${MAX_PATTERN_LENGTH} characters`);
+    return new RegExp(translated, "gu");
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new IdlmError("unsupported", { path, feature: `the pre-tokeniser pattern ${pattern.slice(0, 60)}`, hint: reason });
+  }
+}
+
+/** Cuts by a pattern: matches are pieces of their own, and so is what lies between (`Isolated`). */
+function splitBy(pattern: string, path: string): PreTokenizer {
+  const regex = toJavaScript(pattern, path);
+  return (text) => {
+    const pieces: string[] = [];
+    let end = 0;
+    for (const match of text.matchAll(regex)) {
+      if (match[0] === "") continue;
+      if (match.index > end) pieces.push(text.slice(end, match.index));
+      pieces.push(match[0]);
+      end = match.index + match[0].length;
+    }
+    if (end < text.length) pieces.push(text.slice(end));
+    return pieces;
+  };
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** The `pre_tokenizer` of a tokenizer.json as a function. @throws IdlmError "unsupported" by name. */
+export function preTokenizerOf(config: unknown, path: string): PreTokenizer {
+  if (config == null) return (text) => [text];
+  const json = config as Json;
+  const unsupported = (feature: string) =>
+    new IdlmError("unsupported", { path, feature, hint: "Byte-level BPE tokenisers of Llama 3, Qwen and GPT-2 are known." });
+  switch (json["type"]) {
+    case "Sequence": {
+      const parts = json["pretokenizers"];
+      if (!Array.isArray(parts) || parts.length > 16) throw unsupported("this sequence of pre-tokenisers");
+      const steps = parts.map((part) => preTokenizerOf(part, path));
+      return (text) => steps.reduce<string[]>((pieces, step) => pieces.flatMap(step), [text]);
+    }
+    case "Digits":
+      return splitBy(json["individual_digits"] === true ? "\\p{N}" : "\\p{N}+", path);
+    case "Split": {
+      const pattern = (json["pattern"] as Json | undefined)?.["Regex"];
+      if (typeof pattern !== "string" || json["behavior"] !== "Isolated" || json["invert"] === true) {
+        throw unsupported("this Split pre-tokeniser");
+      }
+      return splitBy(pattern, path);
+    }
+    case "ByteLevel":
+      if (json["add_prefix_space"] === true) throw unsupported("add_prefix_space");
+      return json["use_regex"] === false ? (text) => [text] : splitBy(patterns.gpt2, path);
+    default:
+      throw unsupported(`the pre-tokeniser ${JSON.stringify(json["type"])}`);
+  }
+}

@@ -1,0 +1,142 @@
+import { Tokenizer as Library } from "@huggingface/tokenizers";
+import { IdlmError } from "../errors.ts";
+import { fromByteLevel, toByteLevel } from "./byte-level.ts";
+import { type PreTokenizer, preTokenizerOf } from "./pre-tokenizer.ts";
+import { createStreamDecoder, type StreamDecoder } from "./stream-decoder.ts";
+import { type TokenizerJson, validateTokenizerJson } from "./tokenizer-json.ts";
+
+/** What a model's files say of its tokenizer beside tokenizer.json. */
+export interface TokenizerFacts {
+  readonly bosId?: number | undefined;
+  /** Whether raw text begins with the token bosId. */
+  readonly addsBos?: boolean | undefined;
+  /** Ids that end a generation. */
+  readonly eosIds: readonly number[];
+}
+
+const encoder = new TextEncoder();
+
+/** Byte-level BPE: text to ids and back. Merging is `@huggingface/tokenizers`'; cutting into pieces is ours. */
+export class Tokenizer {
+  readonly vocabSize: number;
+  readonly bosId: number | undefined;
+  readonly addsBos: boolean;
+  readonly eosIds: readonly number[];
+  readonly #library: Library;
+  readonly #split: PreTokenizer;
+  readonly #bytes: (Uint8Array | undefined)[] = [];
+  readonly #special = new Map<number, string>();
+  /** Matches added tokens that are found in any text. */
+  readonly #addedPattern: RegExp | undefined;
+  /** Matches these and special tokens. */
+  readonly #specialPattern: RegExp | undefined;
+  readonly #added = new Map<string, number>();
+
+  /** @throws IdlmError "file-malformed", "unsupported" naming the field of `path`. */
+  constructor(json: TokenizerJson, facts: TokenizerFacts, path: string) {
+    validateTokenizerJson(json, path);
+    this.#split = preTokenizerOf(json.pre_tokenizer, path);
+    try {
+      this.#library = new Library(json, {});
+    } catch (error) {
+      const found = error instanceof Error ? error.message : String(error);
+      throw new IdlmError("file-malformed", { path, field: "tokenizer", expected: "a byte-level BPE", found }, error);
+    }
+    for (const [token, id] of Object.entries(json.model.vocab)) this.#bytes[id] = fromByteLevel(token);
+    const plain: string[] = [];
+    for (const { id, content, special } of json.added_tokens) {
+      this.#bytes[id] = encoder.encode(content);
+      this.#added.set(content, id);
+      if (special) this.#special.set(id, content);
+      else plain.push(content);
+    }
+    this.#addedPattern = alternatives(plain);
+    this.#specialPattern = alternatives([...this.#added.keys()]);
+    this.vocabSize = this.#bytes.length;
+    this.bosId = facts.bosId;
+    this.addsBos = facts.addsBos ?? false;
+    this.eosIds = facts.eosIds;
+  }
+
+  /** Strings of special tokens, for whoever must keep them out of a text. */
+  get specialTokens(): readonly string[] {
+    return [...this.#special.values()];
+  }
+
+  isSpecial(id: number): boolean {
+    return this.#special.has(id);
+  }
+
+  isEnd(id: number): boolean {
+    return this.eosIds.includes(id);
+  }
+
+  /** The id of a special or added token's string. */
+  idOf(content: string): number | undefined {
+    return this.#added.get(content);
+  }
+
+  /**
+   * Ids of a text; nothing is put in front. `special`: strings of special tokens in it become those tokens (default:
+   * they are text like any other). Lone surrogates count as U+FFFD.
+   */
+  encode(text: string, { special = false }: { readonly special?: boolean } = {}): number[] {
+    const ids: number[] = [];
+    for (const segment of this.segments(text, special)) {
+      if (typeof segment === "number") ids.push(segment);
+      else this.#encodePlain(segment, ids);
+    }
+    return ids;
+  }
+
+  /** Cuts a text at added tokens (and special ones): their ids, and the text between. */
+  segments(text: string, special: boolean): (string | number)[] {
+    const pattern = special ? this.#specialPattern : this.#addedPattern;
+    if (pattern === undefined) return text === "" ? [] : [text];
+    const result: (string | number)[] = [];
+    let end = 0;
+    for (const match of text.matchAll(pattern)) {
+      if (match.index > end) result.push(text.slice(end, match.index));
+      result.push(this.#added.get(match[0]) as number);
+      end = match.index + match[0].length;
+    }
+    if (end < text.length) result.push(text.slice(end));
+    return result;
+  }
+
+  #encodePlain(text: string, ids: number[]): void {
+    const model = this.#library.model;
+    if (model === null) return;
+    const normalised = this.#library.normalizer?.normalize(text.toWellFormed()) ?? text.toWellFormed();
+    const pieces = this.#split(normalised).map(toByteLevel);
+    for (const token of model.encode(pieces)) {
+      // A byte that the vocabulary has no token for is dropped, as the reference tokenisers do.
+      const id = model.tokens_to_ids.get(token);
+      if (id !== undefined) ids.push(id);
+    }
+  }
+
+  /** The text of ids; bytes that are no UTF-8 give U+FFFD. */
+  decode(ids: readonly number[], { skipSpecial = false }: { readonly skipSpecial?: boolean } = {}): string {
+    const stream = this.streamDecoder({ skipSpecial });
+    let text = "";
+    for (const id of ids) text += stream.push(id);
+    return text + stream.flush();
+  }
+
+  /** A token's bytes; undefined for an id without any. */
+  tokenBytes(id: number): Uint8Array | undefined {
+    return this.#bytes[id];
+  }
+
+  streamDecoder({ skipSpecial = false }: { readonly skipSpecial?: boolean } = {}): StreamDecoder {
+    return createStreamDecoder((id) => (skipSpecial && this.#special.has(id) ? undefined : this.#bytes[id]));
+  }
+}
+
+/** Longest first, so that of two tokens that begin alike the longer is taken. */
+function alternatives(contents: readonly string[]): RegExp | undefined {
+  if (contents.length === 0) return undefined;
+  const sorted = [...contents].sort((a, b) => b.length - a.length);
+  return new RegExp(sorted.map((c) => c.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|"), "gu");
+}
