@@ -1,5 +1,140 @@
-import type { LoadOptions, Model } from "./types.ts";
+import type { Backend } from "../compute/backend.ts";
+import { createNativeBackend, supportedInstructionSets } from "../compute/native/index.ts";
+import { createReferenceBackend } from "../compute/reference/index.ts";
+import type { Program } from "../compute/program.ts";
+import { IdlmError } from "../errors.ts";
+import { type Adapter, readAdapter } from "../formats/adapter.ts";
+import { sha256File } from "../formats/sha256.ts";
+import { adapterFor, findEntry, type ModelLocation, pull, resolveModel } from "../hub/index.ts";
+import { compileProgram } from "../model/compile.ts";
+import { type OpenedModel, openModel } from "../model/open-model.ts";
+import { EngineModel } from "./engine-model.ts";
+import { fittingContext } from "./memory.ts";
+import { textOf } from "./text-tokenizer.ts";
+import type { LoadOptions, Model, ModelInfo } from "./types.ts";
 
+const keys: Readonly<Record<keyof LoadOptions, true>> = {
+  adapter: true,
+  backend: true,
+  threads: true,
+  context: true,
+  pull: true,
+  onProgress: true,
+  onWarning: true,
+  signal: true,
+};
+
+/**
+ * Loads a model: a name of the catalogue (fetched where it is missing), a GGUF file or a Hugging Face folder.
+ * @throws IdlmError "usage", "file-missing", "file-malformed", "unsupported", "adapter-mismatch", "memory", "backend",
+ * and those of a download; the signal's reason where it is aborted.
+ * @example
+ * ```ts
+ * import { load } from "idlm";
+ *
+ * const model = await load("smollm2-135m-instruct");
+ * const generation = model.generate({ messages: [{ role: "user", content: "What is a forest?" }], maxTokens: 40 });
+ * for await (const { text } of generation) process.stdout.write(text);
+ * const { tokens, forwards } = await generation.result;
+ * console.log(`\n${tokens.length} tokens in ${forwards} forwards`);
+ * await model.dispose();
+ * ```
+ */
 export async function load(model: string, options: LoadOptions = {}): Promise<Model> {
-  throw new Error(`not yet: ${model} ${Object.keys(options).join()}`);
+  checkOptions(model, options);
+  const { signal, onProgress } = options;
+  signal?.throwIfAborted();
+  const backend = createBackend(options);
+  if (options.pull !== false && findEntry(model) !== undefined) await pull(model, { onProgress, signal });
+  const location = await resolveModel(model, { signal });
+  const startMs = performance.now();
+  const adapter = adapterOf(location, options.adapter);
+  const modelSha256 = adapter?.idlm?.baseSha256 === undefined ? undefined : await sha256Of(location, signal);
+  signal?.throwIfAborted();
+  const opened = openModel(location.path, location.kind);
+  try {
+    const program = compileProgram(opened, { ...(adapter && { adapter }), ...(modelSha256 !== undefined && { modelSha256 }) });
+    const { config } = opened;
+    if (options.context !== undefined && options.context > config.contextLength) {
+      const problem = `context: ${options.context}, the model was made for ${config.contextLength} positions`;
+      throw new IdlmError("usage", { problem, hint: `Use ${config.contextLength} or less.` });
+    }
+    const contextLength = fittingContext(program, backend.info.name, options.context, config.contextLength);
+    const text = textOf(opened);
+    onProgress?.({ stage: "load", bytesDone: 0, bytesTotal: 1 });
+    const loaded = await backend.load(program);
+    if (signal?.aborted) loaded.dispose();
+    signal?.throwIfAborted();
+    onProgress?.({ stage: "load", bytesDone: 1, bytesTotal: 1 });
+    const loadMs = performance.now() - startMs;
+    const info = infoOf(opened, program, backend, loaded.weightBytes, contextLength, loadMs, adapter);
+    return new EngineModel({ model: loaded, backend: backend.info, info, ...text });
+  } finally {
+    opened.close();
+  }
+}
+
+function infoOf(
+  { path, config }: OpenedModel,
+  program: Program,
+  backend: Backend,
+  weightBytes: number,
+  contextLength: number,
+  loadMs: number,
+  adapter: Adapter | undefined,
+): ModelInfo {
+  const { mask } = program;
+  return {
+    path,
+    architecture: config.architecture,
+    nLayers: config.nLayers,
+    vocabSize: config.vocabSize,
+    contextLength,
+    weightBytes,
+    backend: backend.info,
+    loadMs,
+    ...(adapter === undefined
+      ? {}
+      : { adapter: { path: adapter.path, depths: mask?.nDepths ?? 0, entryLayer: mask?.entryLayer ?? 0 } }),
+  };
+}
+
+function checkOptions(model: string, options: LoadOptions): void {
+  const usage = (problem: string, hint: string) => new IdlmError("usage", { problem, hint });
+  if (typeof model !== "string" || model === "") throw usage("no model was named", "Name a catalogue model, a GGUF file or a folder.");
+  const unknown = Object.keys(options).find((key) => !Object.hasOwn(keys, key));
+  if (unknown !== undefined) throw usage(`load: unknown option ${unknown}`, `Known are ${Object.keys(keys).join(", ")}.`);
+  const { context, backend } = options;
+  if (context !== undefined && !(Number.isSafeInteger(context) && context >= 2)) {
+    throw usage(`context: expected a whole number from 2, found ${String(context)}`, "It counts positions of prompt and answer.");
+  }
+  if (backend !== undefined && backend !== "native" && backend !== "reference") {
+    throw usage(`backend: expected native or reference, found ${String(backend)}`, "Leave it out for the fastest.");
+  }
+}
+
+function createBackend({ backend, threads, onWarning }: LoadOptions): Backend {
+  if (backend === "reference") return createReferenceBackend();
+  if (backend === undefined) {
+    try {
+      supportedInstructionSets();
+    } catch (error) {
+      if (!(error instanceof IdlmError) || error.code !== "backend") throw error;
+      onWarning?.(`${error.message} The reference backend is used, which is slow.`);
+      return createReferenceBackend();
+    }
+  }
+  return createNativeBackend(threads === undefined ? {} : { threads });
+}
+
+function adapterOf({ catalogueEntry }: ModelLocation, wanted: string | false | undefined): Adapter | undefined {
+  if (wanted === false) return undefined;
+  const folder = wanted ?? (catalogueEntry === undefined ? undefined : adapterFor(catalogueEntry));
+  return folder === undefined ? undefined : readAdapter(folder);
+}
+
+/** The fingerprint that adapters carry: of the model's one file. A folder has none. */
+async function sha256Of({ catalogueEntry, kind, path }: ModelLocation, signal: AbortSignal | undefined): Promise<string | undefined> {
+  if (catalogueEntry !== undefined) return catalogueEntry.file.sha256;
+  return kind === "gguf" ? sha256File(path, undefined, signal) : undefined;
 }

@@ -203,7 +203,7 @@ function promptIds(request: GenerateRequest, { tokenizer, vocabSize }: RequestLi
   if (tokenizer === undefined) throw usage("the model has no tokenizer", "Prompt it with ids.");
   if (prompt !== undefined) {
     if (typeof prompt !== "string" || prompt === "") throw usage("prompt: expected a text that is not empty");
-    const encoded = tokenizer.encode(prompt, { special: true });
+    const encoded = tokenizer.encodePrompt(prompt);
     if (encoded.length === 0) throw usage("prompt: it has no tokens");
     return encoded;
   }

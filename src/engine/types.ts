@@ -212,6 +212,8 @@ export interface Model {
 /** What the engine needs of a tokenizer. */
 export interface TextTokenizer {
   encode(text: string, options?: { readonly special?: boolean }): number[];
+  /** Ids of raw text to continue: special tokens in it count, and what the model's texts begin with is put in front. */
+  encodePrompt(text: string): number[];
   decode(ids: readonly number[]): string;
   /** Decodes token by token; never gives out half a character. */
   stream(): TextStream;

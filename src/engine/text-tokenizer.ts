@@ -1,0 +1,87 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { IdlmError } from "../errors.ts";
+import { readJsonObject } from "../formats/json.ts";
+import type { OpenedModel } from "../model/open-model.ts";
+import { ChatTemplate, encodeChat, type Tokenizer, tokenizerFromFolder, tokenizerFromGguf } from "../tokenizer/index.ts";
+import type { ChatMessage, TextTokenizer } from "./types.ts";
+
+/** A model's tokenizer, where it has one, and the ids that end its text. */
+export interface ModelText {
+  readonly tokenizer: TextTokenizer | undefined;
+  readonly endTokens: ReadonlySet<number>;
+}
+
+/** Reads what a model says of its text. @throws IdlmError "file-malformed", "unsupported". */
+export function textOf(model: OpenedModel): ModelText {
+  const { path, metadata } = model;
+  if (metadata !== undefined) {
+    const template = metadata.get("tokenizer.chat_template");
+    const tokenizer = tokenizerFromGguf(metadata, path);
+    const end = metadata.get("tokenizer.ggml.eos_token_id");
+    if (tokenizer === undefined) return { tokenizer, endTokens: new Set(typeof end === "number" ? [end] : []) };
+    return wrapped(tokenizer, typeof template === "string" ? template : undefined, path);
+  }
+  const found = tokenizerFromFolder(path);
+  return found === undefined ? { tokenizer: undefined, endTokens: endTokensOf(path) } : wrapped(found.tokenizer, found.chatTemplate, path);
+}
+
+function wrapped(tokenizer: Tokenizer, template: string | undefined, path: string): ModelText {
+  return { tokenizer: new ModelTokenizer(tokenizer, template, path), endTokens: new Set(tokenizer.eosIds) };
+}
+
+/** Of a folder without a tokenizer. */
+function endTokensOf(folder: string): ReadonlySet<number> {
+  const ids = ["generation_config.json", "config.json"]
+    .map((name) => join(folder, name))
+    .filter((path) => existsSync(path))
+    .flatMap((path) => readJsonObject(path)["eos_token_id"]);
+  return new Set(ids.filter((id) => typeof id === "number"));
+}
+
+class ModelTokenizer implements TextTokenizer {
+  readonly #tokenizer: Tokenizer;
+  readonly #source: string | undefined;
+  readonly #path: string;
+  /** Parsed when first needed: a text model's broken template harms no raw prompt. */
+  #template: ChatTemplate | undefined;
+
+  constructor(tokenizer: Tokenizer, template: string | undefined, path: string) {
+    this.#tokenizer = tokenizer;
+    this.#source = template;
+    this.#path = path;
+  }
+
+  encode(text: string, options: { readonly special?: boolean } = {}): number[] {
+    return this.#tokenizer.encode(text, options);
+  }
+
+  encodePrompt(text: string): number[] {
+    const ids = this.#tokenizer.encode(text, { special: true });
+    const { bosId, addsBos } = this.#tokenizer;
+    return addsBos && bosId !== undefined && ids[0] !== bosId ? [bosId, ...ids] : ids;
+  }
+
+  encodeChat(messages: readonly ChatMessage[]): number[] {
+    if (this.#source === undefined) {
+      throw new IdlmError("usage", { problem: `${this.#path} has no chat template`, hint: "Give it raw text (--raw)." });
+    }
+    this.#template ??= new ChatTemplate(this.#source, this.#path);
+    const { bosId, eosIds } = this.#tokenizer;
+    const [eosId] = eosIds;
+    const kwargs = {
+      bos_token: bosId === undefined ? "" : this.decode([bosId]),
+      eos_token: eosId === undefined ? "" : this.decode([eosId]),
+    };
+    return encodeChat(this.#tokenizer, this.#template, { messages: messages.map((message) => ({ ...message })), kwargs });
+  }
+
+  decode(ids: readonly number[]): string {
+    return this.#tokenizer.decode(ids);
+  }
+
+  stream() {
+    const decoder = this.#tokenizer.streamDecoder();
+    return { push: (token: number) => decoder.push(token), end: () => decoder.flush() };
+  }
+}
