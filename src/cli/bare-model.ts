@@ -1,6 +1,7 @@
 import type { Backend, BackendInfo, LoadedModel } from "../compute/backend.ts";
 import { createNativeBackend } from "../compute/native/index.ts";
 import { createReferenceBackend } from "../compute/reference/index.ts";
+import { IdlmError } from "../errors.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { readMaskEmbeddingFile } from "../formats/mask-embedding.ts";
 import { sha256File } from "../formats/sha256.ts";
@@ -27,7 +28,7 @@ export interface BareModel {
 
 /** Loads a model's program only; fetches it first where it is a name of the catalogue. */
 export async function loadBareModel(io: CliIo, name: string, options: BareOptions, signal: AbortSignal): Promise<BareModel> {
-  const backend = createBackend(options);
+  const backend = createBackend(io, options);
   if (findEntry(name) !== undefined) await pullWithProgress(io, name, signal);
   const location = await resolveModel(name, { signal });
   const adapter = options.adapter === undefined ? undefined : readAdapter(options.adapter);
@@ -46,9 +47,16 @@ export async function loadBareModel(io: CliIo, name: string, options: BareOption
   }
 }
 
-function createBackend({ backend = "native", threads }: BareOptions): Backend {
+/** As `load` chooses: native, and where it was not built the reference, with a warning. */
+function createBackend(io: CliIo, { backend, threads }: BareOptions): Backend {
   if (backend === "reference") return createReferenceBackend();
-  return createNativeBackend(threads === undefined ? {} : { threads });
+  try {
+    return createNativeBackend(threads === undefined ? {} : { threads });
+  } catch (error) {
+    if (backend === "native" || process.env["IDLM_ISA"] || !(error instanceof IdlmError) || error.code !== "backend") throw error;
+    io.stderr.write(`warning: ${error.message} The reference backend is used, which is slow.\n`);
+    return createReferenceBackend();
+  }
 }
 
 /** The fingerprint that adapters carry: of the model's one file. */

@@ -37,6 +37,11 @@ export class Progress {
     if (label === this.#label && !finished && nowMs - this.#drawnMs < REDRAW_MS) return;
     this.#drawnMs = nowMs;
     this.#label = label;
+    if (label.startsWith(stages.load)) {
+      // Packing the weights takes a moment and has no bytes to count.
+      this.#line.show(`${label} …`);
+      return;
+    }
     const share = total === undefined || total === 0 ? undefined : Math.min(1, done / total);
     const bar =
       share === undefined ? "" : `[${"#".repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH, ".")}] ${Math.floor(share * 100)} % `;
