@@ -4,9 +4,9 @@ import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { nodeDirArguments } from "./node-headers.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const isSanitized = process.argv.includes("--sanitize");
 
 function runs(command, args = ["--version"]) {
   const result = spawnSync(command, args, { stdio: "ignore" });
@@ -16,7 +16,7 @@ function runs(command, args = ["--version"]) {
 function leave(reason, remedy) {
   console.error(`idlm: the native addon was not built: ${reason}.`);
   console.error(`idlm: ${remedy} Then run \`npm run install\`. Until then only --backend reference works, slowly.`);
-  process.exit(isSanitized ? 1 : 0);
+  process.exit(0);
 }
 
 if (process.env.IDLM_SKIP_NATIVE === "1") {
@@ -24,7 +24,10 @@ if (process.env.IDLM_SKIP_NATIVE === "1") {
   process.exit(0);
 }
 if (!runs(process.env.CXX ?? "c++") && !runs("g++") && !runs("clang++")) {
-  leave("no C++ compiler was found", "Install g++ or clang (Debian: apt-get install g++ make; macOS: xcode-select --install).");
+  leave(
+    "no C++ compiler was found",
+    "Install g++ or clang (Debian: apt-get install g++ make; macOS: xcode-select --install).",
+  );
 }
 if (!runs("make")) leave("make was not found", "Install make (Debian: apt-get install make).");
 if (!["python3", "python"].some((name) => runs(name))) {
@@ -37,9 +40,8 @@ try {
 } catch {
   leave("node-gyp was not found", "Install the package's dependencies with npm ci.");
 }
-const args = [nodeGyp, "rebuild", "--jobs=max", "--loglevel=error"];
-if (isSanitized) args.push("--", "-Dsanitize=1");
-console.error(`idlm: building the native addon${isSanitized ? " with sanitizers" : ""} …`);
+const args = [nodeGyp, "rebuild", "--jobs=max", "--loglevel=error", ...nodeDirArguments()];
+console.error("idlm: building the native addon …");
 const started = Date.now();
 const build = spawnSync(process.execPath, args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 28 });
 if (build.status !== 0) {

@@ -4,25 +4,36 @@
  */
 export const errorCatalogue = {
   // 2: the command line or a request is wrong
-  "usage": { exit: 2, message: "{problem}. {hint}" },
+  usage: { exit: 2, message: "{problem}. {hint}" },
   // 3: a file is missing, malformed, or of a kind that is not supported
   "file-missing": { exit: 3, message: "{path}: no such file or folder. {hint}" },
   "file-unreadable": { exit: 3, message: "{path}: cannot be read: {reason}." },
   "file-malformed": { exit: 3, message: "{path}: {field}: expected {expected}, found {found}." },
-  "unsupported": { exit: 3, message: "{path}: {feature} is not supported. {hint}" },
+  unsupported: { exit: 3, message: "{path}: {feature} is not supported. {hint}" },
   // 4: two things do not belong together
   "adapter-mismatch": { exit: 4, message: "{adapter}: does not fit the model {model}: {reason}." },
-  "stride-too-long": { exit: 4, message: "stride {stride} needs {needed} MASK depths, the adapter {adapter} has {depths}. Use --stride {most} or less." },
+  "stride-too-long": {
+    exit: 4,
+    message:
+      "stride {stride} needs {needed} MASK depths, the adapter {adapter} has {depths}. Use --stride {most} or less.",
+  },
   // 5: this machine or this model cannot hold the work
   "context-too-long": { exit: 5, message: "{nTokens} tokens do not fit into the context of {context}. {hint}" },
-  "memory": { exit: 5, message: "about {needed} MB of memory are needed, {available} MB are there. Lower {what}." },
+  memory: { exit: 5, message: "about {needed} MB of memory are needed, {available} MB are there. Lower {what}." },
   // 6: the network or a download
-  "download": { exit: 6, message: "{name}: {reason}. {hint}" },
-  "checksum": { exit: 6, message: "{path}: SHA-256 is {found}, expected {expected}. The file was not used. {hint}" },
+  download: { exit: 6, message: "{name}: {reason}. {hint}" },
+  checksum: { exit: 6, message: "{path}: SHA-256 is {found}, expected {expected}. The file was not used. {hint}" },
   // 7: computing went wrong
-  "not-finite": { exit: 7, message: "the logits of position {position} are not finite. The model's weights are damaged or overflow." },
-  "bytes-differ": { exit: 7, message: "the texts of {what} differ, although they have to be the same. Please report it with model, prompt and machine." },
-  "backend": { exit: 7, message: "the backend {backend} is not available: {reason}. {hint}" },
+  "not-finite": {
+    exit: 7,
+    message: "the logits of position {position} are not finite. The model's weights are damaged or overflow.",
+  },
+  "bytes-differ": {
+    exit: 7,
+    message:
+      "the texts of {what} differ, although they have to be the same. Please report it with model, prompt and machine.",
+  },
+  backend: { exit: 7, message: "the backend {backend} is not available: {reason}. {hint}" },
 } as const satisfies Record<string, { exit: number; message: string }>;
 
 export type ErrorCode = keyof typeof errorCatalogue;

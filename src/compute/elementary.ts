@@ -4,7 +4,7 @@
  * {@link sineCosine} here: the same polynomials.
  */
 
-const LN2_HIGH = 6.93147180369123816490e-1;
+const LN2_HIGH = 6.9314718036912381649e-1;
 const LN2_LOW = 1.90821492927058770002e-10;
 /** 1.5 · 2^52: adding and subtracting it rounds to the nearest integer. */
 const ROUND = 6755399441055744;
@@ -71,7 +71,7 @@ export function sineCosine(x: number): [number, number] {
           (-1.38888888888741095749e-3 +
             z *
               (2.48015872894767294178e-5 +
-                z * (-2.75573143513906633035e-7 + z * (2.08757232129817482790e-9 + z * -1.13596475577881948265e-11)))));
+                z * (-2.75573143513906633035e-7 + z * (2.0875723212981748279e-9 + z * -1.13596475577881948265e-11)))));
   switch (((n % 4) + 4) % 4) {
     case 0:
       return [s, c];

@@ -19,7 +19,10 @@ export interface Program {
   /** What K and V are rounded to in the cache: f16 for quantised models, f32 for float ones. */
   readonly cacheType: "f16" | "f32";
   /** Rotary position embedding; pairs are (i, i + headDim/2), always: rows of weights are reordered at load. */
-  readonly rope: { readonly inverseFrequencies: Float64Array; /** multiplies cos and sin (YaRN) */ readonly attentionFactor: number };
+  readonly rope: {
+    readonly inverseFrequencies: Float64Array /** multiplies cos and sin (YaRN) */;
+    readonly attentionFactor: number;
+  };
   /** What concerns MASK rows; absent where no adapter (and no MASK embedding) is loaded. */
   readonly mask?: MaskProgram;
 }
@@ -75,12 +78,25 @@ export type Operation =
   /** Start of layer E > 0: MASK rows of x become anchor's row of x · entryScale + MASK embedding. From here they take part. */
   | { readonly kind: "enter"; readonly x: string }
   /** Root mean square norm over consecutive groups of `weight.cols` floats of a row (the whole row, or each head). In place if x = out. */
-  | { readonly kind: "rmsnorm"; readonly x: string; readonly weight: string; readonly epsilon: number; readonly out: string }
+  | {
+      readonly kind: "rmsnorm";
+      readonly x: string;
+      readonly weight: string;
+      readonly epsilon: number;
+      readonly out: string;
+    }
   | { readonly kind: "linear"; readonly x: string; readonly parts: readonly LinearPart[] }
   /** Rotates q [nHeads·headDim] and k [nKvHeads·headDim] in place by the row's position. */
   | { readonly kind: "rope"; readonly q: string; readonly k: string }
   /** Rounds k and v to the cache's type, writes them to the row's slot, then each row attends to its ancestors and itself. */
-  | { readonly kind: "attention"; readonly layer: number; readonly q: string; readonly k: string; readonly v: string; readonly out: string }
+  | {
+      readonly kind: "attention";
+      readonly layer: number;
+      readonly q: string;
+      readonly k: string;
+      readonly v: string;
+      readonly out: string;
+    }
   /** out = silu(gate) ⊙ up */
   | { readonly kind: "swiglu"; readonly gate: string; readonly up: string; readonly out: string }
   /** x += y */

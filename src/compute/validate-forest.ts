@@ -24,7 +24,8 @@ export function validateForest(forest: Forest, program: Program, nPages: number)
   sequences.forEach(({ length, pages }, i) => {
     if (!Number.isInteger(length) || length < 0) fail(`sequence ${i}: length ${length} is not a whole number`);
     for (const page of pages) {
-      if (!Number.isInteger(page) || page < 0 || page >= nPages) fail(`sequence ${i}: page ${page} is not in the cache`);
+      if (!Number.isInteger(page) || page < 0 || page >= nPages)
+        fail(`sequence ${i}: page ${page} is not in the cache`);
     }
   });
   const used = sequences.map(({ length }) => length);
@@ -45,7 +46,8 @@ export function validateForest(forest: Forest, program: Program, nPages: number)
     if (parent >= 0 && sequence[parent] !== own) fail(`row ${row}: its parent ${parent} is of another sequence`);
     const slot = used[own] as number;
     used[own] = slot + 1;
-    if (slot >= pages.length * PAGE_SIZE) fail(`row ${row}: slot ${slot} is beyond the sequence's ${pages.length} pages`);
+    if (slot >= pages.length * PAGE_SIZE)
+      fail(`row ${row}: slot ${slot} is beyond the sequence's ${pages.length} pages`);
     if (token >= 0) {
       if (parent >= 0 && tokens[parent] === -1) fail(`row ${row}: a token row cannot follow a MASK row`);
       continue;
@@ -61,7 +63,8 @@ export function validateForest(forest: Forest, program: Program, nPages: number)
     if (depth > mask.nDepths && !mask.sharedByDepth) {
       fail(`row ${row}: a MASK row of depth ${depth}, the adapter has ${mask.nDepths} depths`);
     }
-    if (mask.entryLayer > 0 && derived?.anchors[row] === -1) fail(`row ${row}: a MASK row's anchor must be in the same forward`);
+    if (mask.entryLayer > 0 && derived?.anchors[row] === -1)
+      fail(`row ${row}: a MASK row's anchor must be in the same forward`);
   }
 }
 

@@ -37,7 +37,20 @@ export function compileProgram(model: OpenedModel, options: CompileOptions = {})
   const q = config.nHeads * config.headDim;
   const kv = config.nKvHeads * config.headDim;
   const { hiddenSize: hidden, mlpSize: mlp, normEpsilon: epsilon } = config;
-  const buffers = { x: hidden, n: hidden, q, k: kv, v: kv, a: q, o: hidden, g: mlp, u: mlp, m: mlp, y: hidden, h: hidden };
+  const buffers = {
+    x: hidden,
+    n: hidden,
+    q,
+    k: kv,
+    v: kv,
+    a: q,
+    o: hidden,
+    g: mlp,
+    u: mlp,
+    m: mlp,
+    y: hidden,
+    h: hidden,
+  };
 
   const operations: Operation[] = [{ kind: "embed", weight: "model.embed_tokens.weight", out: "x" }];
   for (let layer = 0; layer < config.nLayers; layer++) {
@@ -55,7 +68,8 @@ export function compileProgram(model: OpenedModel, options: CompileOptions = {})
     const norm = (module: string, x: string, out: string): Operation => {
       return { kind: "rmsnorm", x, weight: `${prefix}${module}.weight`, epsilon, out };
     };
-    if (mask !== undefined && mask.entryLayer > 0 && mask.entryLayer === layer) operations.push({ kind: "enter", x: "x" });
+    if (mask !== undefined && mask.entryLayer > 0 && mask.entryLayer === layer)
+      operations.push({ kind: "enter", x: "x" });
     operations.push(
       norm("input_layernorm", "x", "n"),
       {

@@ -53,7 +53,12 @@ function openHuggingFaceModel(path: string): OpenedModel {
     ? openShardedSafetensors(index)
     : openSafetensors(join(path, "model.safetensors"), "A model folder holds it, or shards and their index.");
   return guarded(file, () => {
-    const weights = collect(config, file, (name) => name, () => undefined);
+    const weights = collect(
+      config,
+      file,
+      (name) => name,
+      () => undefined,
+    );
     return { kind: "huggingface", path, config, weights, metadata: undefined, close: () => file.close() };
   });
 }

@@ -128,7 +128,10 @@ export function encodeChat(tokenizer: Tokenizer, template: ChatTemplate, options
   const mark = String.fromCodePoint(guard);
   const protect = (value: unknown): unknown => {
     if (typeof value === "string") {
-      return found.reduce((text, token) => text.replaceAll(token, `${token.slice(0, 1)}${mark}${token.slice(1)}`), value);
+      return found.reduce(
+        (text, token) => text.replaceAll(token, `${token.slice(0, 1)}${mark}${token.slice(1)}`),
+        value,
+      );
     }
     if (Array.isArray(value)) return value.map(protect);
     if (typeof value !== "object" || value === null) return value;
@@ -151,7 +154,10 @@ function limited<T>(work: () => T): T {
 }
 
 function messageOf(error: unknown): string {
-  const message = error instanceof Error || (typeof error === "object" && error !== null && "message" in error) ? String(error.message) : String(error);
+  const message =
+    error instanceof Error || (typeof error === "object" && error !== null && "message" in error)
+      ? String(error.message)
+      : String(error);
   return /timed out/.test(message) ? `it did not end within ${MAX_RENDER_MS / 1000} s` : message.slice(0, 300);
 }
 
@@ -160,7 +166,9 @@ function flattened(message: TemplateMessage): TemplateMessage {
   const { content } = message;
   if (!Array.isArray(content) || content.length === 0) return message;
   const texts = content.map((part: unknown) =>
-    typeof part === "object" && part !== null && "text" in part && typeof part.text === "string" ? part.text : undefined,
+    typeof part === "object" && part !== null && "text" in part && typeof part.text === "string"
+      ? part.text
+      : undefined,
   );
   return texts.every((text) => text !== undefined) ? { ...message, content: texts.join("") } : message;
 }

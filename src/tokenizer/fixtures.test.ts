@@ -112,24 +112,24 @@ suite(`chat templates render as transformers does${label}`, () => {
       // JavaScript's JSON has no 1.0 that is not 1.
       .filter(([caseName]: [string]) => caseName !== "tool-arguments-floats");
     it.each(cases)("%s", (_, c) => {
-        const render = () =>
-          template.render({
-            messages: c.messages,
-            tools: c.tools,
-            addGenerationPrompt: c.add_generation_prompt,
-            continueFinalMessage: c.continue_final_message,
-            kwargs: c.kwargs,
-            now: new Date(c.now),
-          });
-        if (c.error !== undefined) {
-          if (c.error.raised_by_template) expect(render).toThrow(c.error.message);
-          return;
-        }
-        const right = [c.expected, c.expected_if_flattened, c.also_right].filter((text) => text !== undefined);
-        if (c.python_repr === true) return;
-        // Conversations without a message are refused before any template sees them.
-        if (c.messages.length === 0) expect(render).toThrow(/no messages/);
-        else expect(right).toContain(render());
+      const render = () =>
+        template.render({
+          messages: c.messages,
+          tools: c.tools,
+          addGenerationPrompt: c.add_generation_prompt,
+          continueFinalMessage: c.continue_final_message,
+          kwargs: c.kwargs,
+          now: new Date(c.now),
+        });
+      if (c.error !== undefined) {
+        if (c.error.raised_by_template) expect(render).toThrow(c.error.message);
+        return;
+      }
+      const right = [c.expected, c.expected_if_flattened, c.also_right].filter((text) => text !== undefined);
+      if (c.python_repr === true) return;
+      // Conversations without a message are refused before any template sees them.
+      if (c.messages.length === 0) expect(render).toThrow(/no messages/);
+      else expect(right).toContain(render());
     });
   });
 });

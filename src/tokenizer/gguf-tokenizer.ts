@@ -92,7 +92,13 @@ export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, path
   };
   const json: TokenizerJson = {
     version: "1.0",
-    added_tokens: added.map((token) => ({ ...token, single_word: false, lstrip: false, rstrip: false, normalized: false })),
+    added_tokens: added.map((token) => ({
+      ...token,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+    })),
     normalizer: kind.normalizer ?? null,
     pre_tokenizer: kind.pre_tokenizer,
     post_processor: null,

@@ -21,7 +21,10 @@ function toJavaScript(pattern: string, path: string): RegExp {
   const translated = pattern
     // (?i:…) of literals: each letter in both cases (and ſ, which folds to s).
     .replace(/\(\?i:([^()]*)\)/g, (_, inner: string) => {
-      const folded = inner.replace(/[a-z]/gi, (c) => `[${c.toLowerCase()}${c.toUpperCase()}${/s/i.test(c) ? "ſ" : ""}]`);
+      const folded = inner.replace(
+        /[a-z]/gi,
+        (c) => `[${c.toLowerCase()}${c.toUpperCase()}${/s/i.test(c) ? "ſ" : ""}]`,
+      );
       return `(?:${folded})`;
     })
     .replace(/\\s/g, "\\p{White_Space}")
@@ -32,7 +35,11 @@ function toJavaScript(pattern: string, path: string): RegExp {
     return new RegExp(translated, "gu");
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new IdlmError("unsupported", { path, feature: `the pre-tokeniser pattern ${pattern.slice(0, 60)}`, hint: reason });
+    throw new IdlmError("unsupported", {
+      path,
+      feature: `the pre-tokeniser pattern ${pattern.slice(0, 60)}`,
+      hint: reason,
+    });
   }
 }
 
@@ -60,7 +67,11 @@ export function preTokenizerOf(config: unknown, path: string): PreTokenizer {
   if (config == null) return (text) => [text];
   const json = config as Json;
   const unsupported = (feature: string) =>
-    new IdlmError("unsupported", { path, feature, hint: "Byte-level BPE tokenisers of Llama 3, Qwen and GPT-2 are known." });
+    new IdlmError("unsupported", {
+      path,
+      feature,
+      hint: "Byte-level BPE tokenisers of Llama 3, Qwen and GPT-2 are known.",
+    });
   switch (json["type"]) {
     case "Sequence": {
       const parts = json["pretokenizers"];

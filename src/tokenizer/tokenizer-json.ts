@@ -48,10 +48,12 @@ export function validateTokenizerJson(json: TokenizerJson, path: string): void {
       throw wrong(field, `an id from 0 to ${MAX_ID}`, id);
     }
     const other = used.get(id);
-    if (other !== undefined && other !== token) throw wrong(field, `an id of its own`, `${id}, as ${JSON.stringify(other)}`);
+    if (other !== undefined && other !== token)
+      throw wrong(field, `an id of its own`, `${id}, as ${JSON.stringify(other)}`);
     used.set(id, token);
   };
-  for (const [token, id] of Object.entries(vocab)) claim(id, token, `model.vocab[${JSON.stringify(token).slice(0, 60)}]`);
+  for (const [token, id] of Object.entries(vocab))
+    claim(id, token, `model.vocab[${JSON.stringify(token).slice(0, 60)}]`);
   if (!Array.isArray(json.added_tokens)) throw wrong("added_tokens", "an array", typeof json.added_tokens);
   json.added_tokens.forEach((token: unknown, i) => {
     const field = `added_tokens[${i}]`;

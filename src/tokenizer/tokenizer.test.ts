@@ -7,15 +7,7 @@ import { openGguf } from "../formats/gguf.ts";
 import { ChatTemplate, encodeChat, Tokenizer, tokenizerFromGguf } from "./index.ts";
 import type { TokenizerJson } from "./tokenizer-json.ts";
 
-const path = join(
-  dirname(fileURLToPath(import.meta.url)),
-  "..",
-  "..",
-  "test",
-  "fixtures",
-  "gguf",
-  "tiny64-Q8_0.gguf",
-);
+const path = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "test", "fixtures", "gguf", "tiny64-Q8_0.gguf");
 
 function tiny(change: (metadata: Map<string, unknown>) => void = () => {}): Tokenizer {
   const file = openGguf(path);
@@ -108,7 +100,15 @@ describe("ChatTemplate", () => {
   });
 
   it("joins parts of text", () => {
-    const parts = [{ role: "user", content: [{ type: "text", text: "a" }, { type: "text", text: "b" }] }];
+    const parts = [
+      {
+        role: "user",
+        content: [
+          { type: "text", text: "a" },
+          { type: "text", text: "b" },
+        ],
+      },
+    ];
     expect(new ChatTemplate("{{ messages[0]['content'] }}", "t").render({ messages: parts })).toBe("ab");
   });
 });

@@ -2,7 +2,13 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Backend, type Forest, type ForwardResult, type LoadedModel, PAGE_SIZE } from "../../src/compute/backend.ts";
+import {
+  type Backend,
+  type Forest,
+  type ForwardResult,
+  type LoadedModel,
+  PAGE_SIZE,
+} from "../../src/compute/backend.ts";
 import { neutralSettings } from "../../src/compute/sampling/settings.ts";
 import { readAdapter } from "../../src/formats/adapter.ts";
 import { toFloat32 } from "../../src/formats/dequantise.ts";

@@ -159,7 +159,7 @@ export class FakeModel implements LoadedModel {
     };
   }
 
-  moveKv(cache: KvCache, pages: readonly number[], from: readonly number[], to: readonly number[]): void {
+  moveKv(cache: KvCache, pages: readonly number[] | Int32Array, from: readonly number[], to: readonly number[]): void {
     if (!(cache instanceof FakeCache)) throw new Error("another backend's cache");
     from.forEach((source, i) => {
       const [a, b] = [slotOf(pages, source), slotOf(pages, to[i] as number)];

@@ -9,7 +9,9 @@ import type { Program } from "../program.ts";
 /** The native addon as JavaScript sees it (native/src/addon.cpp). Every method throws an Error with a plain message. */
 export interface NativeBinding {
   readonly Backend: new (threads: number, isa: string) => NativeBackendHandle;
-  readonly Sampler: new (settings: SamplerSettings & { readonly biasTokens: Int32Array; readonly biasValues: Float32Array }) => NativeSampler;
+  readonly Sampler: new (
+    settings: SamplerSettings & { readonly biasTokens: Int32Array; readonly biasValues: Float32Array },
+  ) => NativeSampler;
   /** Instruction sets that were built and that this CPU runs, best first. */
   isas(): string[];
   /** Maps a file read-only. */
@@ -75,7 +77,12 @@ export interface NativeModel {
   logits(row: number): Float32Array;
   logitsAfterHead(row: number, previous: number): Float32Array;
   propose(draw: NativeDraw, previous: number, count: number): Int32Array;
-  moveKv(cache: NativeCache, pages: Int32Array | readonly number[], from: readonly number[], to: readonly number[]): void;
+  moveKv(
+    cache: NativeCache,
+    pages: Int32Array | readonly number[],
+    from: readonly number[],
+    to: readonly number[],
+  ): void;
   /** Milliseconds by kind of step of the last forward; the first call switches the measurement on. */
   timings(): Record<string, number>;
   dispose(): void;
@@ -105,7 +112,11 @@ export function nativeBinding(): NativeBinding {
     loaded = createRequire(import.meta.url)(path) as NativeBinding;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new IdlmError("backend", { backend: "native", reason, hint: "Run `npm run install` to build it again." }, error);
+    throw new IdlmError(
+      "backend",
+      { backend: "native", reason, hint: "Run `npm run install` to build it again." },
+      error,
+    );
   }
   return loaded;
 }

@@ -1,14 +1,5 @@
 import { IdlmError } from "../../errors.ts";
-import type {
-  Draw,
-  Drawn,
-  Forest,
-  ForwardResult,
-  KvCache,
-  LoadedModel,
-  Sampler,
-  SamplerSettings,
-} from "../backend.ts";
+import type { Draw, Drawn, Forest, ForwardResult, KvCache, LoadedModel, Sampler, SamplerSettings } from "../backend.ts";
 import type { Program } from "../program.ts";
 import { validateForest } from "../validate-forest.ts";
 import { type NativeDraw, type NativeDrawn, type NativeModel, type NativeSampler, nativeBinding } from "./binding.ts";

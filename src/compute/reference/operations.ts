@@ -23,13 +23,7 @@ export function rmsnorm(x: Floats, weight: Floats | undefined, epsilon: number, 
 }
 
 /** out = weight · x (+ bias) (+ scale · B · (A · x)). */
-export function linear(
-  weight: Matrix,
-  x: Floats,
-  bias: Floats | undefined,
-  lora: Lora | undefined,
-  out: Floats,
-): void {
+export function linear(weight: Matrix, x: Floats, bias: Floats | undefined, lora: Lora | undefined, out: Floats): void {
   const { values, cols, rows } = weight;
   const low = lora === undefined ? undefined : product(lora.a, x, lora.rank);
   for (let row = 0; row < rows; row++) {

@@ -222,7 +222,9 @@ export class ReferenceModel implements LoadedModel {
     const e = new Float32Array(n);
     rmsnorm(rowOf(this.#weight(embedding?.weight ?? ""), previous), undefined, epsilon, e);
     joined.set(e, n);
-    const inner = Float32Array.from({ length: n }, (_, i) => silu(dot(head.w1.subarray(i * 2 * n, (i + 1) * 2 * n), joined)));
+    const inner = Float32Array.from({ length: n }, (_, i) =>
+      silu(dot(head.w1.subarray(i * 2 * n, (i + 1) * 2 * n), joined)),
+    );
     return Float32Array.from(hidden, (h, i) => h + dot(head.w2.subarray(i * n, (i + 1) * n), inner));
   }
 }

@@ -84,7 +84,11 @@ export class ReferenceSampler implements Sampler {
   /** Temperature, top-k, top-p, min-p, noise: the `count` best tokens, best first. */
   #choose(candidates: Candidate[], { position }: Draw, count: number): number[] {
     const { temperature, topK, topP, minP, seed, choice } = this.settings;
-    const best = (list: Candidate[]) => [...list].sort(before).slice(0, count).map(({ token }) => token);
+    const best = (list: Candidate[]) =>
+      [...list]
+        .sort(before)
+        .slice(0, count)
+        .map(({ token }) => token);
     if (temperature === 0) return best(candidates);
     let kept = candidates.map(({ token, score }) => ({ token, score: score / temperature })).sort(before);
     if (topK > 0) kept = kept.slice(0, topK);

@@ -1,0 +1,31 @@
+// Imports point downwards only: cli and server -> engine, training -> decoding -> model -> compute -> formats.
+const layer = (name, allowed) => ({
+  name: `${name}-points-down`,
+  severity: "error",
+  from: { path: `^src/${name}/`, pathNot: "\\.test\\.ts$" },
+  to: { path: "^src/", pathNot: `^src/(errors\\.ts$|${[name, ...allowed].map((n) => `${n}/`).join("|")})` },
+});
+
+module.exports = {
+  forbidden: [
+    { name: "no-cycles", severity: "error", from: {}, to: { circular: true } },
+    layer("formats", []),
+    layer("hub", ["formats"]),
+    layer("tokenizer", ["formats"]),
+    layer("compute", ["formats"]),
+    layer("model", ["compute", "formats"]),
+    layer("decoding", ["model", "compute", "formats", "tokenizer"]),
+    layer("engine", ["decoding", "model", "compute", "formats", "tokenizer", "hub"]),
+    {
+      name: "library-is-not-the-command-line",
+      severity: "error",
+      from: { path: "^src/(?!cli/)" },
+      to: { path: "^src/cli/" },
+    },
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    doNotFollow: { path: "node_modules" },
+  },
+};
