@@ -27,7 +27,12 @@ export interface BareModel {
 }
 
 /** Loads a model's program only; fetches it first where it is a name of the catalogue. */
-export async function loadBareModel(io: CliIo, name: string, options: BareOptions, signal: AbortSignal): Promise<BareModel> {
+export async function loadBareModel(
+  io: CliIo,
+  name: string,
+  options: BareOptions,
+  signal: AbortSignal,
+): Promise<BareModel> {
   const backend = createBackend(io, options);
   if (findEntry(name) !== undefined) await pullWithProgress(io, name, signal);
   const location = await resolveModel(name, { signal });
@@ -53,7 +58,8 @@ function createBackend(io: CliIo, { backend, threads }: BareOptions): Backend {
   try {
     return createNativeBackend(threads === undefined ? {} : { threads });
   } catch (error) {
-    if (backend === "native" || process.env["IDLM_ISA"] || !(error instanceof IdlmError) || error.code !== "backend") throw error;
+    if (backend === "native" || process.env.IDLM_ISA || !(error instanceof IdlmError) || error.code !== "backend")
+      throw error;
     io.stderr.write(`warning: ${error.message} The reference backend is used, which is slow.\n`);
     return createReferenceBackend();
   }

@@ -32,12 +32,14 @@ export function registerChat(program: Command, cli: Cli): void {
     .option("--system <text>", "a system message to begin with");
   addLoadOptions(addTextOptions(command))
     .option("--json", "print one JSON object per answer, a line each, and nothing else")
-    .addHelpText("after", `\nCommands:\n${commands.replaceAll(/^(?=.)/gm, "  ")}${examples("idlm chat smollm2-135m-instruct", "idlm chat model.gguf --temperature 0.7 --seed 1", "idlm chat model.gguf --json < questions.txt")}`)
+    .addHelpText(
+      "after",
+      `\nCommands:\n${commands.replaceAll(/^(?=.)/gm, "  ")}${examples("idlm chat smollm2-135m-instruct", "idlm chat model.gguf --temperature 0.7 --seed 1", "idlm chat model.gguf --json < questions.txt")}`,
+    )
     .action(async (name: string, options: ChatOptions) => {
       await chat(cli, name, options);
     });
 }
-
 
 async function chat(cli: Cli, name: string, options: ChatOptions): Promise<void> {
   const { io } = cli;
@@ -69,7 +71,9 @@ async function converse(cli: Cli, model: Model, settings: GenerateRequest, optio
         try {
           const asked = makeRoom(io, model, opening, [...turns, { role: "user", content: line }], options);
           const request = { ...settings, messages: [...opening, ...asked] };
-          const result = await withInterrupt(io, (signal) => answer(cli, session.generate({ ...request, signal }), model, options));
+          const result = await withInterrupt(io, (signal) =>
+            answer(cli, session.generate({ ...request, signal }), model, options),
+          );
           turns = [...asked, { role: "assistant", content: result.text }];
         } catch (error) {
           // One turn that is too long on its own does not end the conversation.
@@ -88,7 +92,13 @@ async function converse(cli: Cli, model: Model, settings: GenerateRequest, optio
 const ANSWER_SHARE = 1 / 4;
 
 /** Leaves out the oldest turns until the conversation and an answer fit, and says so. A single turn is left to the engine. */
-function makeRoom(io: CliIo, model: Model, opening: readonly ChatMessage[], turns: readonly ChatMessage[], options: ChatOptions): ChatMessage[] {
+function makeRoom(
+  io: CliIo,
+  model: Model,
+  opening: readonly ChatMessage[],
+  turns: readonly ChatMessage[],
+  options: ChatOptions,
+): ChatMessage[] {
   const { contextLength } = model.info;
   const forAnswer = Math.min(options.maxTokens ?? Number.POSITIVE_INFINITY, Math.floor(contextLength * ANSWER_SHARE));
   let kept = [...turns];
@@ -125,7 +135,9 @@ async function answer(cli: Cli, generation: Generation, model: Model, options: C
   }
   if (io.stderr.isTTY === true && !options.json) {
     const speed = `${tokens.length} tokens, ${speedOf(result).toFixed(1)}/s, ${tokensPerForward.toFixed(2)} per forward`;
-    io.stderr.write(`${colorsFor(io, io.stderr).dim(`[${speed}; ${cachedTokens} of ${promptTokens} prompt tokens cached]`)}\n`);
+    io.stderr.write(
+      `${colorsFor(io, io.stderr).dim(`[${speed}; ${cachedTokens} of ${promptTokens} prompt tokens cached]`)}\n`,
+    );
   }
   return result;
 }

@@ -13,9 +13,7 @@ export type Register = (program: Command, cli: Cli) => void;
 
 /** Options that every command has. */
 export function addCommonOptions(command: Command): Command {
-  return command
-    .option("--debug", "show the stack of an error")
-    .helpOption("-h, --help", "show this help");
+  return command.option("--debug", "show the stack of an error").helpOption("-h, --help", "show this help");
 }
 
 /** The help text's last part: one example a line. */

@@ -60,16 +60,24 @@ export function registerDoctor(program: Command, cli: Cli): void {
     .addOption(adapterOption())
     .addOption(threadsOption())
     .option("--json", "print the figures as JSON and nothing else")
-    .addHelpText("after", examples("idlm doctor", "idlm doctor model.gguf --threads 2 --json", "IDLM_ISA=avx2 idlm doctor"))
+    .addHelpText(
+      "after",
+      examples("idlm doctor", "idlm doctor model.gguf --threads 2 --json", "IDLM_ISA=avx2 idlm doctor"),
+    )
     .action(async (name: string | undefined, options: DoctorOptions) => {
       const report = await withInterrupt(cli.io, (signal) => examine(cli, name, options, signal));
       if (options.json) printJson(cli, report);
       else cli.io.stdout.write(textOf(report));
-      if (report.problem !== undefined) cli.status = errorCatalogue["backend"].exit;
+      if (report.problem !== undefined) cli.status = errorCatalogue.backend.exit;
     });
 }
 
-async function examine(cli: Cli, name: string | undefined, options: DoctorOptions, signal: AbortSignal): Promise<Report> {
+async function examine(
+  cli: Cli,
+  name: string | undefined,
+  options: DoctorOptions,
+  signal: AbortSignal,
+): Promise<Report> {
   const machine = { cpu: cpus()[0]?.model.trim() ?? "unknown", cores: availableParallelism(), node: process.version };
   const live = new LiveLine(cli.io, !options.json);
   try {
@@ -86,7 +94,9 @@ async function examine(cli: Cli, name: string | undefined, options: DoctorOption
     const bytesPerToken = await plainBytes(cli, chosen, signal);
     const { model } = await loadBareModel(cli.io, chosen, { ...options, ...adapterOf(chosen, options) }, signal);
     try {
-      const times = await measureForwards(model, signal, (round, of) => live.show(`timing forwards, round ${round} of ${of} …`));
+      const times = await measureForwards(model, signal, (round, of) =>
+        live.show(`timing forwards, round ${round} of ${of} …`),
+      );
       const boundMs = bytesPerToken / bandwidthGBs / 1e6;
       const oneRowMs = times.rows[0]?.ms ?? Number.NaN;
       const figures = { name: chosen, bytesPerToken, boundMs, shareOfBound: boundMs / oneRowMs };
@@ -141,7 +151,10 @@ function textOf({ cpu, cores, node, native, problem, model }: Report): string {
   ];
   if (native === undefined) return `${table2(lines)}\nnative backend: ${problem ?? "missing"}\n`;
   lines.push(
-    ["instruction set", `${native.instructionSet} (this CPU runs ${native.instructionSets.join(", ")}; IDLM_ISA chooses)`],
+    [
+      "instruction set",
+      `${native.instructionSet} (this CPU runs ${native.instructionSets.join(", ")}; IDLM_ISA chooses)`,
+    ],
     ["threads", String(native.threads)],
     ["numerics", String(native.numerics)],
     ["read bandwidth", `${native.bandwidthGBs.toFixed(1)} GB/s`],
@@ -149,7 +162,10 @@ function textOf({ cpu, cores, node, native, problem, model }: Report): string {
   if (model === undefined) return `${table2(lines)}\nNo model was timed. idlm pull ${RACE_MODEL} fetches one.\n`;
   lines.push(
     ["model", `${model.name}, ${(model.bytesPerToken / 1e6).toFixed(1)} MB read per token`],
-    ["reading them takes", `${model.boundMs.toFixed(2)} ms; a row reaches ${(100 * model.shareOfBound).toFixed(0)} % of that bound`],
+    [
+      "reading them takes",
+      `${model.boundMs.toFixed(2)} ms; a row reaches ${(100 * model.shareOfBound).toFixed(0)} % of that bound`,
+    ],
   );
   const rows = model.rows.map(({ rows, ms, overOneRow }) => [String(rows), ms.toFixed(2), overOneRow.toFixed(2)]);
   const strides = model.strides.map(({ stride, rows, ms, overhead, bestSpeedUp }) => {

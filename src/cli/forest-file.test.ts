@@ -31,12 +31,24 @@ describe("readForestFile", () => {
     ["no gate", { ...good, gate: undefined }, "gate: expected an array of numbers, found nothing"],
     ["no rows", { tokens: [], positions: [], parents: [], gate: [] }, "tokens: expected 1 to 65536 numbers, found 0"],
     ["lengths differ", { ...good, parents: [-1, 0] }, "parents: expected 3 numbers, as many as tokens, found 2"],
-    ["a parent that comes later", { ...good, parents: [-1, 2, 1] }, "parents[1]: expected a whole number from -1 to 0, found 2"],
-    ["a row that is its own parent", { ...good, parents: [0, 0, 1] }, "parents[0]: expected a whole number from -1 to -1"],
+    [
+      "a parent that comes later",
+      { ...good, parents: [-1, 2, 1] },
+      "parents[1]: expected a whole number from -1 to 0, found 2",
+    ],
+    [
+      "a row that is its own parent",
+      { ...good, parents: [0, 0, 1] },
+      "parents[0]: expected a whole number from -1 to -1",
+    ],
     ["a token below -1", { ...good, tokens: [5, -2, -1] }, "tokens[1]"],
     ["half a token", { ...good, tokens: [5, 1.5, -1] }, "tokens[1]"],
     ["a token beyond 32 bits", { ...good, tokens: [5, 2 ** 32, -1] }, "tokens[1]"],
-    ["a token as text", { ...good, tokens: [5, "6", -1] }, 'tokens[1]: expected a whole number from -1 to 2147483647, found "6"'],
+    [
+      "a token as text",
+      { ...good, tokens: [5, "6", -1] },
+      'tokens[1]: expected a whole number from -1 to 2147483647, found "6"',
+    ],
     ["a gate of 2", { ...good, gate: [0, 0, 2] }, "gate[2]: expected a whole number from 0 to 1, found 2"],
     ["a negative position", { ...good, positions: [0, -1, 2] }, "positions[1]"],
   ])("refuses %s", (_, content, message) => {
@@ -46,7 +58,9 @@ describe("readForestFile", () => {
   it("refuses ids outside of the vocabulary", () => {
     const file = read({ ...good, previous: [-1, -1, 320] });
     expect(() => checkVocabulary("f.json", file, 321)).not.toThrow();
-    expect(() => checkVocabulary("f.json", file, 320)).toThrow("previous[2]: expected an id below the vocabulary's 320, found 320");
+    expect(() => checkVocabulary("f.json", file, 320)).toThrow(
+      "previous[2]: expected an id below the vocabulary's 320, found 320",
+    );
     expect(() => checkVocabulary("f.json", file, 6)).toThrow("tokens[1]");
   });
 });

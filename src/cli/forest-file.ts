@@ -25,7 +25,9 @@ export interface ForestFile {
 
 /** Reads a forest file; keys other than the five are ignored. Errors: those of readJsonObject. */
 export function readForestFile(path: string): ForestFile {
-  const fields = new Map(Object.entries(readJsonObject(path, { maxBytes: MAX_FOREST_BYTES }, "--forest needs a JSON file.")));
+  const fields = new Map(
+    Object.entries(readJsonObject(path, { maxBytes: MAX_FOREST_BYTES }, "--forest needs a JSON file.")),
+  );
   const numbers = (field: string, max: (row: number) => number, min: number, nRows?: number): number[] => {
     const value: unknown = fields.get(field);
     if (!Array.isArray(value)) throw malformed(path, field, "an array of numbers", kindOf(value));
@@ -57,7 +59,10 @@ export function readForestFile(path: string): ForestFile {
 
 /** Throws file-malformed where an id is not in the vocabulary. */
 export function checkVocabulary(path: string, file: ForestFile, vocabSize: number): void {
-  for (const [field, ids] of [["tokens", file.tokens], ["previous", file.previous]] as const) {
+  for (const [field, ids] of [
+    ["tokens", file.tokens],
+    ["previous", file.previous],
+  ] as const) {
     const row = ids?.findIndex((id) => id >= vocabSize) ?? -1;
     if (row < 0) continue;
     throw malformed(path, `${field}[${row}]`, `an id below the vocabulary's ${vocabSize}`, String(ids?.[row]));
@@ -81,5 +86,8 @@ export function forestOf(file: ForestFile): { readonly forest: Forest; readonly 
     return { length: 0, pages };
   });
   const { tokens, positions, parents, gate } = file;
-  return { forest: { sequences, tokens, positions, parents, gate, sequence, wanted: new Uint8Array(nRows).fill(1) }, nPages };
+  return {
+    forest: { sequences, tokens, positions, parents, gate, sequence, wanted: new Uint8Array(nRows).fill(1) },
+    nPages,
+  };
 }

@@ -29,10 +29,17 @@ export interface StrideTime {
 }
 
 /** Times forwards of token rows, and of whole rounds where the program has MASK rows, after CONTEXT_TOKENS positions. */
-export async function measureForwards(model: LoadedModel, signal: AbortSignal, onRound: (round: number, of: number) => void): Promise<ForwardTimes> {
+export async function measureForwards(
+  model: LoadedModel,
+  signal: AbortSignal,
+  onRound: (round: number, of: number) => void,
+): Promise<ForwardTimes> {
   const { mask, vocabSize } = model.program;
   // A round of stride N: the pending token, N − 1 proposals, N − 1 MASKs.
-  const strides = mask === undefined ? [] : [2, 3, 4, 5, 6, 7, 8].filter((stride) => mask.sharedByDepth || stride - 1 <= mask.nDepths);
+  const strides =
+    mask === undefined
+      ? []
+      : [2, 3, 4, 5, 6, 7, 8].filter((stride) => mask.sharedByDepth || stride - 1 <= mask.nDepths);
   const shapes = [
     ...ROW_COUNTS.map((rows) => ({ nTokens: rows, nMasks: 0 })),
     ...strides.map((stride) => ({ nTokens: stride, nMasks: stride - 1 })),
@@ -48,7 +55,12 @@ export async function measureForwards(model: LoadedModel, signal: AbortSignal, o
       for (const [i, { nTokens, nMasks }] of shapes.entries()) {
         signal.throwIfAborted();
         const forest = chain(CONTEXT_TOKENS, nTokens, nMasks, vocabSize, pages);
-        const draws = Array.from({ length: nTokens }, (_, row) => ({ row, sampler, position: CONTEXT_TOKENS + row + 1, extra: [] }));
+        const draws = Array.from({ length: nTokens }, (_, row) => ({
+          row,
+          sampler,
+          position: CONTEXT_TOKENS + row + 1,
+          extra: [],
+        }));
         const startMs = performance.now();
         await model.forward({ ...forest, draws }, cache);
         // The first round fills caches and is not counted.

@@ -28,7 +28,10 @@ export function registerForward(program: Command, cli: Cli): void {
         "compared with another engine. No tokenizer is needed.",
     )
     .argument("<model>", "a catalogue name, a GGUF file or a Hugging Face folder")
-    .requiredOption("--forest <file>", "JSON file with tokens (-1: MASK), positions, parents (-1: a new sequence) and gate, one number per row")
+    .requiredOption(
+      "--forest <file>",
+      "JSON file with tokens (-1: MASK), positions, parents (-1: a new sequence) and gate, one number per row",
+    )
     .requiredOption("--out <file>", "safetensors file to write")
     .option("--adapter <dir>", "adapter folder (PEFT's, or ours); acts on rows with gate 1")
     .option("--mask-embedding <file>", "safetensors file with mask_embedding, [hidden] or [depth, hidden]")
@@ -73,7 +76,8 @@ async function forward(cli: Cli, name: string, options: ForwardOptions, signal: 
       writeSafetensors(options.out, tensors);
       const shapes = Object.fromEntries([...tensors].map(([key, { shape }]) => [key, shape]));
       const { name: backend, instructionSet, threads, numerics } = info;
-      if (options.json) printJson(cli, { out: options.out, tensors: shapes, elapsedMs, backend, instructionSet, threads, numerics });
+      if (options.json)
+        printJson(cli, { out: options.out, tensors: shapes, elapsedMs, backend, instructionSet, threads, numerics });
       else {
         const list = Object.entries(shapes).map(([key, shape]) => `${key} [${shape.join(", ")}]`);
         cli.io.stdout.write(`${options.out}: ${list.join(", ")}\n`);
@@ -115,6 +119,6 @@ export function tensorsOf(result: ForwardResult, file: ForestFile, program: Prog
 /** One row of floats after the other. */
 function stack(rows: readonly number[], width: number, valuesOf: (row: number) => Float32Array): TensorToWrite {
   const values = new Float32Array(rows.length * width);
-  rows.forEach((row, i) => values.set(valuesOf(row), i * width));
+  for (const [i, row] of rows.entries()) values.set(valuesOf(row), i * width);
   return tensorOf(values, [rows.length, width]);
 }

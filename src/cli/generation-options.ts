@@ -30,28 +30,36 @@ export interface TextOptions {
 const MAX_THREADS = 256;
 
 export const threadsOption = () =>
-  new Option("--threads <n>", "threads to compute with (default: one per core)").argParser(integer({ min: 1, max: MAX_THREADS }));
+  new Option("--threads <n>", "threads to compute with (default: one per core)").argParser(
+    integer({ min: 1, max: MAX_THREADS }),
+  );
 
 export const backendOption = () =>
-  new Option("--backend <name>", "what computes (default: native, where it was built)").choices(["native", "reference"]);
+  new Option("--backend <name>", "what computes (default: native, where it was built)").choices([
+    "native",
+    "reference",
+  ]);
 
 export const adapterOption = () =>
   new Option("--adapter <dir>", "adapter folder for MASK rows (default: the catalogue's, for a catalogue name)");
 
 export const strideOption = () =>
-  new Option("--stride <n>", "tokens that a forward yields at best, 1 to 8 (default: the adapter's depths + 1, at most 4)").argParser(
-    integer({ min: 1, max: 8 }),
-  );
+  new Option(
+    "--stride <n>",
+    "tokens that a forward yields at best, 1 to 8 (default: the adapter's depths + 1, at most 4)",
+  ).argParser(integer({ min: 1, max: 8 }));
 
-export const maxTokensOption = (byDefault = "") => new Option("--max-tokens <n>", `most tokens to write${byDefault}`).argParser(integer({ min: 1 }));
+export const maxTokensOption = (byDefault = "") =>
+  new Option("--max-tokens <n>", `most tokens to write${byDefault}`).argParser(integer({ min: 1 }));
 
 export function addLoadOptions(command: Command): Command {
   return command
     .addOption(adapterOption())
     .addOption(
-      new Option("--context <n>", "positions to make room for, prompt and answer (default: what the model has, within memory)").argParser(
-        integer({ min: 1 }),
-      ),
+      new Option(
+        "--context <n>",
+        "positions to make room for, prompt and answer (default: what the model has, within memory)",
+      ).argParser(integer({ min: 1 })),
     )
     .addOption(threadsOption())
     .addOption(backendOption());
@@ -67,27 +75,43 @@ export function addTextOptions(command: Command): Command {
     .addOption(strideOption())
     .addOption(maxTokensOption(" (default: until the context is full)"))
     .addOption(
-      new Option("--seed <n>", "seed of the draws, 0 to 2^53 - 1").default(0).argParser(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })),
+      new Option("--seed <n>", "seed of the draws, 0 to 2^53 - 1")
+        .default(0)
+        .argParser(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })),
     )
-    .addOption(new Option("--temperature <t>", "0: always the likeliest token").default(0).argParser(decimal({ min: 0 })))
-    .addOption(new Option("--top-k <n>", "draw from the n likeliest tokens; 0: from all").argParser(integer({ min: 0 })))
+    .addOption(
+      new Option("--temperature <t>", "0: always the likeliest token").default(0).argParser(decimal({ min: 0 })),
+    )
+    .addOption(
+      new Option("--top-k <n>", "draw from the n likeliest tokens; 0: from all").argParser(integer({ min: 0 })),
+    )
     .addOption(
       new Option("--top-p <p>", "draw from the fewest tokens whose probabilities reach p; 1: from all").argParser(
         decimal({ min: 0, max: 1, above: true }),
       ),
     )
     .addOption(
-      new Option("--min-p <p>", "leave out tokens below p times the largest probability; 0: none").argParser(decimal({ min: 0, max: 1 })),
+      new Option("--min-p <p>", "leave out tokens below p times the largest probability; 0: none").argParser(
+        decimal({ min: 0, max: 1 }),
+      ),
     )
     .addOption(
       new Option("--repetition-penalty <x>", "divide the logits of tokens seen in prompt or answer; 1: off").argParser(
         decimal({ min: 0, above: true }),
       ),
     )
-    .addOption(new Option("--presence-penalty <x>", "subtract from tokens of the answer, once; 0: off").argParser(decimal()))
-    .addOption(new Option("--frequency-penalty <x>", "subtract from tokens of the answer, per occurrence; 0: off").argParser(decimal()))
+    .addOption(
+      new Option("--presence-penalty <x>", "subtract from tokens of the answer, once; 0: off").argParser(decimal()),
+    )
+    .addOption(
+      new Option("--frequency-penalty <x>", "subtract from tokens of the answer, per occurrence; 0: off").argParser(
+        decimal(),
+      ),
+    )
     .addOption(new Option("--logit-bias <file>", 'JSON file with what to add to logits, by token id: {"42": -1.5}'))
-    .addOption(new Option("--stop <string>", "end before this string; may be given several times").argParser(collectStop));
+    .addOption(
+      new Option("--stop <string>", "end before this string; may be given several times").argParser(collectStop),
+    );
 }
 
 /** As many as the engine looks for at once. */

@@ -19,7 +19,10 @@ function pipe(chunks: readonly Uint8Array[]): { io: CliIo; interrupt: () => void
     },
     kill() {},
   };
-  return { io, interrupt: () => listeners.forEach((listener) => listener()) };
+  const interrupt = () => {
+    for (const listener of listeners) listener();
+  };
+  return { io, interrupt };
 }
 
 async function linesOf(chunks: readonly Uint8Array[]): Promise<string[]> {

@@ -36,7 +36,8 @@ export function readLogitBias(path: string): Map<number, number> {
   const bias = new Map<number, number>();
   for (const [id, value] of Object.entries(json)) {
     if (!/^(0|[1-9]\d{0,9})$/.test(id)) throw malformed(path, `key ${quote(id)}`, "a token id", "something else");
-    if (typeof value !== "number" || !Number.isFinite(value)) throw malformed(path, `"${id}"`, "a finite number", kindOf(value));
+    if (typeof value !== "number" || !Number.isFinite(value))
+      throw malformed(path, `"${id}"`, "a finite number", kindOf(value));
     bias.set(Number(id), value);
   }
   return bias;

@@ -36,6 +36,9 @@ function inRange(value: number, kind: string, range: Range): number {
 }
 
 function expected(kind: string, { min, max, above = false }: Range): string {
-  const parts = [min === undefined ? "" : `${above ? "above" : "from"} ${min}`, max === undefined ? "" : `up to ${max}`];
+  const parts = [
+    min === undefined ? "" : `${above ? "above" : "from"} ${min}`,
+    max === undefined ? "" : `up to ${max}`,
+  ];
   return `Expected ${[kind, ...parts.filter((part) => part !== "")].join(" ")}.`;
 }

@@ -12,7 +12,14 @@ import { registerRace } from "./race.ts";
 import { registerRun } from "./run.ts";
 import { colorsFor } from "./style.ts";
 
-const commands: readonly Register[] = [registerRace, registerRun, registerChat, registerForward, registerDoctor, registerPull];
+const commands: readonly Register[] = [
+  registerRace,
+  registerRun,
+  registerChat,
+  registerForward,
+  registerDoctor,
+  registerPull,
+];
 
 /** Exit status of an error that is not in the catalogue: a bug. */
 const UNEXPECTED = 1;
@@ -77,9 +84,12 @@ function report(error: unknown, io: CliIo, debug: boolean): number {
     // Help and version are done once they are printed; help for want of a command is an error.
     if (error.exitCode === 0) return 0;
     if (error.code !== "commander.help") {
-      print(error.message.replace(/^error: /, "").replace(/\n\(?(Did you mean .*?)\)?$/, " ($1)"), "See idlm --help.\n");
+      print(
+        error.message.replace(/^error: /, "").replace(/\n\(?(Did you mean .*?)\)?$/, " ($1)"),
+        "See idlm --help.\n",
+      );
     }
-    return errorCatalogue["usage"].exit;
+    return errorCatalogue.usage.exit;
   }
   if (isAbort(error)) return INTERRUPTED;
   if (error instanceof IdlmError) {

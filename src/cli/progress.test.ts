@@ -17,7 +17,10 @@ function screen(isTTY: boolean, env: Record<string, string> = {}): { io: CliIo; 
     once: () => {},
     removeListener: () => {},
   };
-  return { io: { stdin: Readable.from([]), stdout: output, stderr: output, env, onInterrupt: () => () => {}, kill() {} }, text: () => text };
+  return {
+    io: { stdin: Readable.from([]), stdout: output, stderr: output, env, onInterrupt: () => () => {}, kill() {} },
+    text: () => text,
+  };
 }
 
 describe("Progress", () => {
@@ -64,6 +67,11 @@ describe("LiveLine", () => {
 
 describe("table", () => {
   it("lines up its columns and ends no line in blanks", () => {
-    expect(table([["", "a", "bb"], ["long", "1", ""]])).toBe("      a  bb\nlong  1\n");
+    expect(
+      table([
+        ["", "a", "bb"],
+        ["long", "1", ""],
+      ]),
+    ).toBe("      a  bb\nlong  1\n");
   });
 });

@@ -44,7 +44,9 @@ export class Progress {
     }
     const share = total === undefined || total === 0 ? undefined : Math.min(1, done / total);
     const bar =
-      share === undefined ? "" : `[${"#".repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH, ".")}] ${Math.floor(share * 100)} % `;
+      share === undefined
+        ? ""
+        : `[${"#".repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH, ".")}] ${Math.floor(share * 100)} % `;
     this.#line.show(`${label} ${bar}${megabytes(done)}${total === undefined ? "" : ` of ${megabytes(total)}`}`);
   }
 

@@ -7,10 +7,15 @@ import { Progress, stages } from "./progress.ts";
 
 /** `idlm pull`: fetches a model of the catalogue into the cache. */
 export function registerPull(program: Command, cli: Cli): void {
-  const names = catalogue.map(({ name, description, licence, file }) => `  ${name}  ${description}; ${licence}; ${Math.ceil(file.nBytes / 1e6)} MB`);
+  const names = catalogue.map(
+    ({ name, description, licence, file }) =>
+      `  ${name}  ${description}; ${licence}; ${Math.ceil(file.nBytes / 1e6)} MB`,
+  );
   addCommonOptions(program.command("pull"))
     .summary("fetch a model")
-    .description("Fetches a model into the cache (IDLM_HOME, else the platform's cache folder) and verifies its checksum.")
+    .description(
+      "Fetches a model into the cache (IDLM_HOME, else the platform's cache folder) and verifies its checksum.",
+    )
     .argument("<name>", "a name of the catalogue")
     .option("--json", "print name and path as JSON and nothing else")
     .addHelpText("after", `\nModels:\n${names.join("\n")}\n${examples("idlm pull smollm2-135m-instruct")}`)
@@ -27,7 +32,8 @@ export async function pullWithProgress(io: CliIo, name: string, signal: AbortSig
   try {
     return await pull(name, {
       signal,
-      onProgress: ({ stage, bytesDone, bytesTotal }) => progress.update(`${stages[stage]} ${name}`, bytesDone, bytesTotal),
+      onProgress: ({ stage, bytesDone, bytesTotal }) =>
+        progress.update(`${stages[stage]} ${name}`, bytesDone, bytesTotal),
     });
   } finally {
     progress.end();

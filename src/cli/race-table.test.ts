@@ -40,7 +40,11 @@ describe("speedOf", () => {
 describe("a race", () => {
   it("takes the median of the speeds", () => {
     const laps = [8, 4, 16].map((decodeMs) => lap({ decodeMs }));
-    expect(figures(plain(...laps))).toMatchObject({ tokensPerSecond: 500, tokensPerSecondByRound: [500, 1000, 250], tokens: 5 });
+    expect(figures(plain(...laps))).toMatchObject({
+      tokensPerSecond: 500,
+      tokensPerSecondByRound: [500, 1000, 250],
+      tokens: 5,
+    });
   });
 
   it("has the same bytes only where every lap has", () => {
@@ -56,6 +60,8 @@ describe("a race", () => {
     expect(table).toMatch(/^SHA-256 plain +aa$/m);
     expect(table).toMatch(/^SHA-256 proposing +bb$/m);
     expect(table).toMatch(/^same bytes +NO$/m);
-    expect(raceTable(plain(lap()), proposing(lap({ acceptanceByDepth: [] })))).toMatch(/no proposals\n(.*\n)*same bytes +yes$/m);
+    expect(raceTable(plain(lap()), proposing(lap({ acceptanceByDepth: [] })))).toMatch(
+      /no proposals\n(.*\n)*same bytes +yes$/m,
+    );
   });
 });

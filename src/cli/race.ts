@@ -23,8 +23,8 @@ interface RaceOptions {
 
 export const RACE_MODEL = "smollm2-135m-instruct";
 
-/** Long enough an answer to settle on a speed, and about something that everybody can judge. */
-const QUESTION = "Explain in a few sentences why the sky is blue during the day and red in the evening.";
+/** The answer is long enough to settle on a speed and ends by itself, and everybody can judge it. */
+const QUESTION = "Give me three tips for staying healthy.";
 
 /** `idlm race`: the same answer twice, plainly and with several proposals checked per forward. */
 export function registerRace(program: Command, cli: Cli): void {
@@ -43,12 +43,18 @@ export function registerRace(program: Command, cli: Cli): void {
     .addOption(threadsOption())
     .addOption(backendOption())
     .option("--json", "print the figures as JSON and nothing else")
-    .addHelpText("after", examples("idlm race", 'idlm race --prompt "Write a limerick about a cat." --rounds 5', "idlm race model.gguf --json"))
+    .addHelpText(
+      "after",
+      examples(
+        "idlm race",
+        'idlm race --prompt "Write a limerick about a cat." --rounds 5',
+        "idlm race model.gguf --json",
+      ),
+    )
     .action(async (name: string | undefined, options: RaceOptions) => {
       cli.status = await withInterrupt(cli.io, (signal) => race(cli, name ?? RACE_MODEL, options, signal));
     });
 }
-
 
 async function race(cli: Cli, name: string, options: RaceOptions, signal: AbortSignal): Promise<number> {
   const { io } = cli;
@@ -118,12 +124,24 @@ async function runLap(
   return result;
 }
 
-function liveText(name: string, round: number, rounds: number, nTokens: number, elapsedMs: number, text: string): string {
+function liveText(
+  name: string,
+  round: number,
+  rounds: number,
+  nTokens: number,
+  elapsedMs: number,
+  text: string,
+): string {
   const speed = elapsedMs > 0 ? (nTokens / elapsedMs) * 1000 : 0;
   return `${name.padEnd(9)} ${round}/${rounds}  ${String(nTokens).padStart(4)} tokens  ${speed.toFixed(0).padStart(4)}/s  …${text.slice(-40)}`;
 }
 
-function jsonOf(name: string, options: RaceOptions, plain: Competitor<GenerationResult>, proposing: Competitor<GenerationResult>) {
+function jsonOf(
+  name: string,
+  options: RaceOptions,
+  plain: Competitor<GenerationResult>,
+  proposing: Competitor<GenerationResult>,
+) {
   const [a, b] = [figures(plain), figures(proposing)];
   const last = proposing.laps.at(-1) ?? plain.laps.at(-1);
   return {

@@ -15,7 +15,8 @@ export async function loadModel(io: CliIo, name: string, options: LoadOptions, s
       threads,
       backend,
       signal,
-      onProgress: ({ stage, bytesDone, bytesTotal }) => progress.update(`${stages[stage]} ${name}`, bytesDone, bytesTotal),
+      onProgress: ({ stage, bytesDone, bytesTotal }) =>
+        progress.update(`${stages[stage]} ${name}`, bytesDone, bytesTotal),
       onWarning: (message) => {
         progress.end();
         io.stderr.write(`warning: ${message}\n`);

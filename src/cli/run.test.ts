@@ -16,7 +16,12 @@ function file(name: string, content: string | Uint8Array): string {
   return path;
 }
 
-async function refused(argv: readonly string[], status: number, message: string, settings: Collect = {}): Promise<void> {
+async function refused(
+  argv: readonly string[],
+  status: number,
+  message: string,
+  settings: Collect = {},
+): Promise<void> {
   const result = await collect(argv, settings);
   expect(result.stderr).toContain(message);
   expect(result.stderr).not.toMatch(/^\s+at /m);
@@ -62,16 +67,24 @@ describe("the command line refuses", () => {
     ["an object", "{}", "expected an array of messages, found an object"],
     ["no messages", "[]", "expected 1 to 10000 messages, found 0"],
     ["text instead of a message", '["hi"]', "[0]: expected an object with role and content"],
-    ["an unknown role", '[{"role": "robot", "content": "hi"}]', '[0].role: expected system, user, assistant, tool, found "robot"'],
+    [
+      "an unknown role",
+      '[{"role": "robot", "content": "hi"}]',
+      '[0].role: expected system, user, assistant, tool, found "robot"',
+    ],
     ["no role", '[{"content": "hi"}]', "[0].role: expected system, user, assistant, tool, found nothing"],
     ["no text", '[{"role": "user", "content": ["hi"]}]', "[0].content: expected a string, found an array"],
     ["another key", '[{"role": "user", "content": "hi", "nmae": "x"}]', 'found "nmae"'],
     ["deep nesting", "[".repeat(100_000), "nested at most"],
-  ])("messages: %s", (name, content, message) => refused(["run", model, "--messages", file(`${name}.json`, content)], 3, message));
+  ])("messages: %s", (name, content, message) =>
+    refused(["run", model, "--messages", file(`${name}.json`, content)], 3, message),
+  );
 
-  it("messages: no such file", () => refused(["run", model, "--messages", join(folder, "none.json")], 3, "none.json: no such file"));
+  it("messages: no such file", () =>
+    refused(["run", model, "--messages", join(folder, "none.json")], 3, "none.json: no such file"));
   it("messages: a folder", () => refused(["run", model, "--messages", folder], 3, "not a regular file"));
-  it("messages: more than 16 MiB", () => refused(["run", model, "--messages", file("large.json", " ".repeat(2 ** 24 + 1))], 3, "size: expected at most"));
+  it("messages: more than 16 MiB", () =>
+    refused(["run", model, "--messages", file("large.json", " ".repeat(2 ** 24 + 1))], 3, "size: expected at most"));
 
   it.each([
     ["not an object", "[]", "expected a JSON object, found an array"],
@@ -80,13 +93,20 @@ describe("the command line refuses", () => {
     ["infinity", '{"5": 1e999}', '"5": expected a finite number, found Infinity'],
     ["an id beyond the vocabulary", '{"320": 1}', "320"],
   ])("logit bias: %s", (name, content, message) =>
-    refused(["run", model, "a", "--logit-bias", file(`bias ${name}.json`, content)], name.includes("beyond") ? 2 : 3, message));
+    refused(
+      ["run", model, "a", "--logit-bias", file(`bias ${name}.json`, content)],
+      name.includes("beyond") ? 2 : 3,
+      message,
+    ),
+  );
 
-  it("standard input that is no UTF-8", () => refused(["run", model, "-"], 2, "not valid UTF-8", { stdin: Uint8Array.of(0x68, 0xc3) }));
+  it("standard input that is no UTF-8", () =>
+    refused(["run", model, "-"], 2, "not valid UTF-8", { stdin: Uint8Array.of(0x68, 0xc3) }));
   it("standard input without end", () =>
     refused(["run", model, "-"], 2, "more than 16777216 bytes", { stdin: Array(17).fill(Buffer.alloc(2 ** 20, "a")) }));
   it("a model that is not there", () => refused(["run", join(folder, "none.gguf"), "a"], 3, "none.gguf: no such file"));
-  it("a file that is no model", () => refused(["run", file("text.gguf", "hello there, this is text"), "a"], 3, "text.gguf"));
+  it("a file that is no model", () =>
+    refused(["run", file("text.gguf", "hello there, this is text"), "a"], 3, "text.gguf"));
 });
 
 describe("help and version", () => {
@@ -100,7 +120,11 @@ describe("help and version", () => {
   });
 
   it.each(commands)("of %s has examples and --json", async (command) => {
-    for (const argv of [[command, "--help"], ["help", command], [command, "-h"]]) {
+    for (const argv of [
+      [command, "--help"],
+      ["help", command],
+      [command, "-h"],
+    ]) {
       const { status, stdout, stderr } = await collect(argv);
       expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
       expect(stdout).toContain(`$ idlm ${command}`);
@@ -116,7 +140,10 @@ describe("help and version", () => {
   });
 
   it("--version prints the package's", async () => {
-    expect(await collect(["--version"])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) as string });
+    expect(await collect(["--version"])).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) as string,
+    });
   });
 });
 

@@ -5,10 +5,10 @@ import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
 import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } from "./generation-options.ts";
 import { INTERRUPTED, withInterrupt } from "./interrupt.ts";
 import { write } from "./io.ts";
-import { readText } from "./read-text.ts";
 import { readMessages } from "./messages-file.ts";
 import { integer } from "./numbers.ts";
 import { speedOf } from "./race-table.ts";
+import { readText } from "./read-text.ts";
 import { loadModel, textRequest } from "./requests.ts";
 import { colorsFor } from "./style.ts";
 
@@ -27,13 +27,22 @@ const MAX_LOGPROBS = 64;
 export function registerRun(program: Command, cli: Cli): void {
   const command = addCommonOptions(program.command("run"))
     .summary("write one answer")
-    .description("Writes one answer. The same command gives the same bytes on every machine, with any stride and any number of threads.")
+    .description(
+      "Writes one answer. The same command gives the same bytes on every machine, with any stride and any number of threads.",
+    )
     .argument("<model>", "a catalogue name (fetched if need be), a GGUF file or a Hugging Face folder")
     .argument("[prompt]", "the user's message; - reads it from standard input")
-    .option("--messages <file>", 'JSON file with the conversation instead of a prompt: [{"role": "user", "content": "…"}]')
+    .option(
+      "--messages <file>",
+      'JSON file with the conversation instead of a prompt: [{"role": "user", "content": "…"}]',
+    )
     .option("--raw", "give the prompt to the model as it is, without a chat template");
   addLoadOptions(addTextOptions(command))
-    .option("--logprobs <n>", "report log-probabilities of the written and the n likeliest tokens (with --json)", integer({ min: 0, max: MAX_LOGPROBS }))
+    .option(
+      "--logprobs <n>",
+      "report log-probabilities of the written and the n likeliest tokens (with --json)",
+      integer({ min: 0, max: MAX_LOGPROBS }),
+    )
     .option("--json", "print text and figures as JSON and nothing else")
     .option("--verbose", "print the figures on stderr where it is no terminal, too")
     .addHelpText(
@@ -50,7 +59,13 @@ export function registerRun(program: Command, cli: Cli): void {
     });
 }
 
-async function run(cli: Cli, name: string, prompt: string | undefined, options: RunOptions, signal: AbortSignal): Promise<number> {
+async function run(
+  cli: Cli,
+  name: string,
+  prompt: string | undefined,
+  options: RunOptions,
+  signal: AbortSignal,
+): Promise<number> {
   const { io } = cli;
   // Everything that may be wrong with the request is read before the model is loaded.
   const conversation = await readConversation(cli, prompt, options, signal);
@@ -78,20 +93,35 @@ async function run(cli: Cli, name: string, prompt: string | undefined, options: 
 async function readConversation(cli: Cli, prompt: string | undefined, options: RunOptions, signal: AbortSignal) {
   if (options.messages !== undefined) {
     if (prompt !== undefined) throw usage("a prompt and --messages were both given", "Leave one of them out");
-    if (options.raw) throw usage("--raw and --messages were both given", "Messages always go through the chat template");
+    if (options.raw)
+      throw usage("--raw and --messages were both given", "Messages always go through the chat template");
     return { messages: readMessages(options.messages) };
   }
   if (prompt === undefined) throw usage("no prompt was given", "Name one, - for standard input, or --messages FILE");
   const text = prompt === "-" ? await readText(cli.io.stdin, signal) : prompt;
   // `echo question | idlm run model -` asks the question, not the question and a line break.
-  if (!options.raw) return { messages: [{ role: "user" as const, content: prompt === "-" ? text.replace(/\r?\n$/, "") : text }] };
+  if (!options.raw)
+    return { messages: [{ role: "user" as const, content: prompt === "-" ? text.replace(/\r?\n$/, "") : text }] };
   return { prompt: text };
 }
 
 /** The keys that scripts rely on; what else the result has comes behind them. */
 function jsonOf(result: GenerationResult) {
-  const { text, tokens, sha256, finishReason, forwards, tokensPerForward, acceptanceByDepth, prefillMs, decodeMs, instructionSet, threads, numerics, ...rest } =
-    result;
+  const {
+    text,
+    tokens,
+    sha256,
+    finishReason,
+    forwards,
+    tokensPerForward,
+    acceptanceByDepth,
+    prefillMs,
+    decodeMs,
+    instructionSet,
+    threads,
+    numerics,
+    ...rest
+  } = result;
   return {
     text,
     tokens: [...tokens],
@@ -110,7 +140,8 @@ function jsonOf(result: GenerationResult) {
 }
 
 function summary(result: GenerationResult): string {
-  const { tokens, promptTokens, forwards, tokensPerForward, acceptanceByDepth, prefillMs, decodeMs, finishReason } = result;
+  const { tokens, promptTokens, forwards, tokensPerForward, acceptanceByDepth, prefillMs, decodeMs, finishReason } =
+    result;
   const depths = acceptanceByDepth.map((share) => share.toFixed(2)).join("/");
   return [
     `${promptTokens} prompt tokens in ${prefillMs.toFixed(0)} ms`,

@@ -5,18 +5,20 @@ export type Colors = ReturnType<typeof pc.createColors>;
 
 /** Colours for one stream: on a terminal only, and not where NO_COLOR (no-color.org) or TERM=dumb says otherwise. */
 export function colorsFor(io: CliIo, output: Output): Colors {
-  return pc.createColors(output.isTTY === true && !io.env["NO_COLOR"] && io.env["TERM"] !== "dumb");
+  return pc.createColors(output.isTTY === true && !io.env.NO_COLOR && io.env.TERM !== "dumb");
 }
 
 /** True where a line may be redrawn in place. */
 export function canRedraw(io: CliIo, output: Output): boolean {
-  return output.isTTY === true && io.env["TERM"] !== "dumb";
+  return output.isTTY === true && io.env.TERM !== "dumb";
 }
 
 /** Lays out rows of cells as columns two spaces apart: the first column to the left, the others to the right. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
-  for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
+  for (const row of rows) {
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
+  }
   return rows
     .map((row) =>
       row
@@ -32,7 +34,8 @@ export function table(rows: readonly (readonly string[])[]): string {
 export class LiveLine {
   readonly #io: CliIo;
   readonly #enabled: boolean;
-  #shown = false;
+  /** What stands on the line now; empty: nothing. */
+  #text = "";
 
   constructor(io: CliIo, enabled = true) {
     this.#io = io;
@@ -47,14 +50,14 @@ export class LiveLine {
     if (!this.#enabled) return;
     // One column stays free: a line that fills the last one wraps, and could not be taken back.
     const width = Math.max(20, (this.#io.stderr.columns ?? 80) - 1);
-    this.#io.stderr.write(`\r\x1b[2K${cut(printable(text), width)}`);
-    this.#shown = true;
+    this.#text = cut(printable(text), width);
+    this.#io.stderr.write(`\r\x1b[2K${this.#text}`);
   }
 
   clear(): void {
-    if (!this.#shown) return;
+    if (this.#text === "") return;
+    this.#text = "";
     this.#io.stderr.write("\r\x1b[2K");
-    this.#shown = false;
   }
 }
 
