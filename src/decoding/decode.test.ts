@@ -58,7 +58,15 @@ async function write({ prompt, settings, fake, nCached = 0, ...setup }: Setup) {
   sampler.prompt(Int32Array.from(prompt));
   const common = { stride: 4, shape: "chain", maxTokens: 24, chunkRows: 16, endTokens: new Set<number>() } as const;
   if (nCached > 0) {
-    const warmUp = { ...common, model, kv, prompt: prompt.slice(0, nCached + 1), proposer: noProposer, maxTokens: 1, chunkRows: 5 };
+    const warmUp = {
+      ...common,
+      model,
+      kv,
+      prompt: prompt.slice(0, nCached + 1),
+      proposer: noProposer,
+      maxTokens: 1,
+      chunkRows: 5,
+    };
     const other = model.createSampler(neutral);
     for await (const _ of decode({ ...warmUp, sampler: other }, newDecodeState()));
     kv.tokens.length = Math.min(kv.tokens.length, nCached);
@@ -138,7 +146,13 @@ const setups = fc.record({
     repetitionPenalty: fc.constantFrom(1, 1.3),
     presencePenalty: fc.constantFrom(0, 0.6),
     frequencyPenalty: fc.constantFrom(0, 0.4, -0.3),
-    logitBias: fc.constantFrom(new Map<number, number>(), new Map([[3, 1.5], [4, -2]])),
+    logitBias: fc.constantFrom(
+      new Map<number, number>(),
+      new Map([
+        [3, 1.5],
+        [4, -2],
+      ]),
+    ),
     logprobs: fc.constantFrom(-1, 0, 3),
   }),
   maxTokens: fc.integer({ min: 1, max: 40 }),
@@ -186,7 +200,11 @@ describe("decode", () => {
         expect(fast.state.forwards).toBeLessThanOrEqual(plain.state.forwards);
         expect(plain.state.forwards).toBe(plain.state.drawn);
         // What is left in the cache is the text, and no more than was drawn.
-        const whole = [...setup.prompt, ...plain.tokens, ...(plain.state.drawn > plain.tokens.length ? [endToken] : [])];
+        const whole = [
+          ...setup.prompt,
+          ...plain.tokens,
+          ...(plain.state.drawn > plain.tokens.length ? [endToken] : []),
+        ];
         expect(fast.kv.tokens).toEqual(whole.slice(0, fast.kv.tokens.length));
         expect(fast.kv.tokens.length).toBeGreaterThanOrEqual(whole.length - 1);
         expect(fast.kv.tokens.length).toBeLessThanOrEqual(whole.length);
@@ -204,7 +222,13 @@ describe("decode", () => {
 
   it.each([2, 3, 4, 8])("needs one forward and then one per %i tokens where every proposal stands", async (stride) => {
     const maxTokens = 41;
-    const { state, tokens } = await write({ prompt: [1, 2, 3], proposer: maskProposer, stride, maxTokens, fake: { hitRate: 1 } });
+    const { state, tokens } = await write({
+      prompt: [1, 2, 3],
+      proposer: maskProposer,
+      stride,
+      maxTokens,
+      fake: { hitRate: 1 },
+    });
     expect(tokens.length).toBe(maxTokens);
     expect(state.forwards).toBe(1 + Math.ceil((maxTokens - 1) / stride));
     expect(state.acceptance.byDepth).toEqual(new Array(stride - 1).fill(1));
@@ -238,7 +262,14 @@ describe("decode", () => {
 
   it("chunks the prompt and draws in its last forward", async () => {
     const prompt = Array.from({ length: 23 }, (_, i) => i % 11);
-    const { rows, state } = await write({ prompt, proposer: maskProposer, stride: 3, maxTokens: 4, chunkRows: 10, fake: { hitRate: 1 } });
+    const { rows, state } = await write({
+      prompt,
+      proposer: maskProposer,
+      stride: 3,
+      maxTokens: 4,
+      chunkRows: 10,
+      fake: { hitRate: 1 },
+    });
     expect(rows).toEqual([10, 10, 5, 3 + 0]);
     expect(state.forwards).toBe(2);
   });

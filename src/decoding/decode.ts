@@ -1,14 +1,23 @@
 import type { Drawn, ForwardResult, KvCache, LoadedModel, Sampler } from "../compute/backend.ts";
 import { Acceptance } from "./acceptance.ts";
 import type { MaskRun, Proposer } from "./proposer.ts";
-import { layOut, maskRunLengths, PENDING, type RoundPlan, type RoundRows, type Shape, type Verified, verifyExact } from "./round.ts";
+import {
+  layOut,
+  maskRunLengths,
+  PENDING,
+  type RoundPlan,
+  type RoundRows,
+  type Shape,
+  type Verified,
+  verifyExact,
+} from "./round.ts";
 
 /** A sequence's part of the KV cache, as decoding needs it. */
 export interface SequenceKv {
   readonly cache: KvCache;
   /** Positions that are cached: verified tokens only. */
   readonly length: number;
-  readonly pages: readonly number[];
+  readonly pages: Int32Array | readonly number[];
   /** Makes the pages cover `nSlots` slots behind `length`. */
   reserve(nSlots: number): void;
   /** These tokens' K and V lie at the slots from `length` on: they are part of the sequence now. */
@@ -57,7 +66,7 @@ export function newDecodeState(): DecodeState {
  * Between two rounds the KV cache holds verified tokens only.
  */
 export async function* decode(options: DecodeOptions, state: DecodeState): AsyncGenerator<readonly number[]> {
-  const { model, kv, prompt, sampler, proposer, stride, maxTokens, signal } = options;
+  const { kv, prompt, sampler, proposer, stride, maxTokens, signal } = options;
   let pending = prompt.slice(kv.length);
   let written = 0;
   proposer.observe(prompt);
@@ -84,7 +93,7 @@ export async function* decode(options: DecodeOptions, state: DecodeState): Async
     const path = verified.path.slice(0, nDrawn);
     state.drawn += nDrawn;
     state.acceptance.add(proposals, path, nDrawn);
-    commit(options, plan, rows, path);
+    commit(options, plan, path);
     written += text.length;
     if (state.finishReason === undefined) {
       proposer.observe(text);
@@ -104,7 +113,10 @@ async function prefillChunk(options: DecodeOptions, tokens: readonly number[]): 
   options.kv.commit(tokens);
 }
 
-async function forward({ model, kv }: DecodeOptions, plan: RoundPlan): Promise<{ result: ForwardResult; rows: RoundRows }> {
+async function forward(
+  { model, kv }: DecodeOptions,
+  plan: RoundPlan,
+): Promise<{ result: ForwardResult; rows: RoundRows }> {
   const { pending, proposals, maskRuns } = plan;
   kv.reserve(pending.length + proposals.length + maskRuns.reduce((sum, length) => sum + length, 0));
   const { forest, rows } = layOut([plan]);
@@ -134,7 +146,7 @@ function takeTokens(
 }
 
 /** Keeps the pending tokens and the accepted proposals; copies what does not lie in its place. */
-function commit({ model, kv }: DecodeOptions, { pending, proposals }: RoundPlan, rows: RoundRows, path: readonly number[]): void {
+function commit({ model, kv }: DecodeOptions, { pending, proposals }: RoundPlan, path: readonly number[]): void {
   const base = kv.length + pending.length;
   const from: number[] = [];
   const to: number[] = [];
@@ -162,6 +174,10 @@ function maskRun(
   return {
     length,
     propose: (j, before, count) =>
-      result.propose({ row: first + j, sampler, position: position + 1 + before.length, extra: before }, before.at(-1) ?? pending, count),
+      result.propose(
+        { row: first + j, sampler, position: position + 1 + before.length, extra: before },
+        before.at(-1) ?? pending,
+        count,
+      ),
   };
 }

@@ -130,7 +130,12 @@ export type Shape = "chain" | "quadratic";
  * after it can use: an anchor at depth d that stands leaves `remaining` - d - 1 tokens to write, one of them the next
  * round's own.
  */
-export function maskRunLengths(proposals: readonly Proposal[], runLength: number, remaining: number, shape: Shape): number[] {
+export function maskRunLengths(
+  proposals: readonly Proposal[],
+  runLength: number,
+  remaining: number,
+  shape: Shape,
+): number[] {
   const depths = proposalDepths(proposals);
   return [0, ...depths].map((depth, index) => {
     const isAnchor = shape === "quadratic" || index === proposals.length;

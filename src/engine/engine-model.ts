@@ -109,10 +109,11 @@ export class EngineModel implements Model {
     this.#assertOpen();
     const { model, backend, tokenizer, endTokens } = this.#parts;
     const checked = checkRequest(request, this.#limits());
+    const signals = [this.#closing.signal, ...(checked.signal === undefined ? [] : [checked.signal])];
     return startGeneration((sink) => {
       const run = () => generate({ model, backend, tokenizer, endTokens, sequence }, checked, sink);
       return this.#queue.run(run).finally(release);
-    }, anySignal(checked.signal, this.#closing.signal));
+    }, signals);
   }
 
   #limits(): RequestLimits {
@@ -135,8 +136,4 @@ export class EngineModel implements Model {
     if (this.tokenizer !== undefined) return this.tokenizer;
     throw new IdlmError("usage", { problem: `${this.info.path} has no tokenizer`, hint: "Use token ids." });
   }
-}
-
-function anySignal(one: AbortSignal | undefined, other: AbortSignal): AbortSignal {
-  return one === undefined ? other : AbortSignal.any([one, other]);
 }

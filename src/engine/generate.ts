@@ -20,7 +20,11 @@ export interface GenerateContext {
 }
 
 /** Runs one request to its end on a sequence whose cached tokens are reused as far as the prompt shares them. */
-export async function generate(context: GenerateContext, request: CheckedRequest, sink: GenerationSink): Promise<GenerationResult> {
+export async function generate(
+  context: GenerateContext,
+  request: CheckedRequest,
+  sink: GenerationSink,
+): Promise<GenerationResult> {
   const { model, backend, tokenizer, endTokens, sequence } = context;
   const { ids, settings, propose, stride } = request;
   const startMs = performance.now();

@@ -7,16 +7,17 @@ export interface GenerationSink {
 }
 
 /**
- * Starts a generation that runs to its end whether or not it is read. Leaving the iteration early, or `signal`, cancels it.
+ * Starts a generation that runs to its end whether or not it is read. Leaving the iteration early, or one of `signals`,
+ * cancels it.
  */
 export function startGeneration(
   run: (sink: GenerationSink) => Promise<GenerationResult>,
-  signal: AbortSignal | undefined,
+  signals: readonly AbortSignal[],
 ): Generation {
   const controller = new AbortController();
-  const cancel = () => controller.abort(signal?.reason);
-  if (signal?.aborted) cancel();
-  signal?.addEventListener("abort", cancel, { once: true });
+  const cancel = () => controller.abort();
+  if (signals.some((signal) => signal.aborted)) cancel();
+  for (const signal of signals) signal.addEventListener("abort", cancel, { once: true });
 
   const parts: GenerationPart[] = [];
   let isDone = false;
@@ -27,7 +28,7 @@ export function startGeneration(
   };
   const result = run({ emit, signal: controller.signal }).finally(() => {
     isDone = true;
-    signal?.removeEventListener("abort", cancel);
+    for (const signal of signals) signal.removeEventListener("abort", cancel);
     wake();
   });
   // Whoever reads only the parts gets the error from there.

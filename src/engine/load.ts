@@ -1,7 +1,7 @@
 import type { Backend } from "../compute/backend.ts";
 import { createNativeBackend, supportedInstructionSets } from "../compute/native/index.ts";
-import { createReferenceBackend } from "../compute/reference/index.ts";
 import type { Program } from "../compute/program.ts";
+import { createReferenceBackend } from "../compute/reference/index.ts";
 import { IdlmError } from "../errors.ts";
 import { type Adapter, readAdapter } from "../formats/adapter.ts";
 import { sha256File } from "../formats/sha256.ts";
@@ -53,7 +53,10 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
   signal?.throwIfAborted();
   const opened = openModel(location.path, location.kind);
   try {
-    const program = compileProgram(opened, { ...(adapter && { adapter }), ...(modelSha256 !== undefined && { modelSha256 }) });
+    const program = compileProgram(opened, {
+      ...(adapter && { adapter }),
+      ...(modelSha256 !== undefined && { modelSha256 }),
+    });
     const { config } = opened;
     if (options.context !== undefined && options.context > config.contextLength) {
       const problem = `context: ${options.context}, the model was made for ${config.contextLength} positions`;
@@ -101,12 +104,17 @@ function infoOf(
 
 function checkOptions(model: string, options: LoadOptions): void {
   const usage = (problem: string, hint: string) => new IdlmError("usage", { problem, hint });
-  if (typeof model !== "string" || model === "") throw usage("no model was named", "Name a catalogue model, a GGUF file or a folder.");
+  if (typeof model !== "string" || model === "")
+    throw usage("no model was named", "Name a catalogue model, a GGUF file or a folder.");
   const unknown = Object.keys(options).find((key) => !Object.hasOwn(keys, key));
-  if (unknown !== undefined) throw usage(`load: unknown option ${unknown}`, `Known are ${Object.keys(keys).join(", ")}.`);
+  if (unknown !== undefined)
+    throw usage(`load: unknown option ${unknown}`, `Known are ${Object.keys(keys).join(", ")}.`);
   const { context, backend } = options;
   if (context !== undefined && !(Number.isSafeInteger(context) && context >= 2)) {
-    throw usage(`context: expected a whole number from 2, found ${String(context)}`, "It counts positions of prompt and answer.");
+    throw usage(
+      `context: expected a whole number from 2, found ${String(context)}`,
+      "It counts positions of prompt and answer.",
+    );
   }
   if (backend !== undefined && backend !== "native" && backend !== "reference") {
     throw usage(`backend: expected native or reference, found ${String(backend)}`, "Leave it out for the fastest.");
@@ -134,7 +142,10 @@ function adapterOf({ catalogueEntry }: ModelLocation, wanted: string | false | u
 }
 
 /** The fingerprint that adapters carry: of the model's one file. A folder has none. */
-async function sha256Of({ catalogueEntry, kind, path }: ModelLocation, signal: AbortSignal | undefined): Promise<string | undefined> {
+async function sha256Of(
+  { catalogueEntry, kind, path }: ModelLocation,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
   if (catalogueEntry !== undefined) return catalogueEntry.file.sha256;
   return kind === "gguf" ? sha256File(path, undefined, signal) : undefined;
 }

@@ -15,7 +15,8 @@ const MB = 1e6;
 export function availableMemory(): number {
   // A container's limit counts less what this process has; its page cache can be had back.
   const limit = process.constrainedMemory() ?? 0;
-  const ofContainer = limit > 0 && limit < Number.MAX_SAFE_INTEGER ? limit - process.memoryUsage.rss() : Number.POSITIVE_INFINITY;
+  const ofContainer =
+    limit > 0 && limit < Number.MAX_SAFE_INTEGER ? limit - process.memoryUsage.rss() : Number.POSITIVE_INFINITY;
   return Math.max(0, Math.min(freemem(), ofContainer));
 }
 
@@ -60,7 +61,9 @@ export function fittingContext(
     throw new IdlmError("memory", {
       needed: Math.ceil((fixed + least * perPosition) / MB),
       available: Math.floor(available / MB),
-      what: isContext ? `the context (--context ${most} fits)` : "the model's size: use a smaller one or one of fewer bits",
+      what: isContext
+        ? `the context (--context ${most} fits)`
+        : "the model's size: use a smaller one or one of fewer bits",
     });
   }
   return wanted ?? Math.min(modelContext, DEFAULT_CONTEXT, most);

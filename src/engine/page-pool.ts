@@ -55,13 +55,14 @@ let clock = 0;
 /** The tokens of one sequence whose K and V are cached, and the pages that hold them. */
 export class KvSequence implements SequenceKv {
   readonly tokens: number[] = [];
-  readonly pages: number[] = [];
   /** When it was used last, on a clock that only orders. */
   lastUse = 0;
+  #pages = new Int32Array(16);
+  #nPages = 0;
   readonly #pool: PagePool;
-  readonly #giveBack: (pages: readonly number[]) => void;
+  readonly #giveBack: (pages: Iterable<number>) => void;
 
-  constructor(pool: PagePool, giveBack: (pages: readonly number[]) => void) {
+  constructor(pool: PagePool, giveBack: (pages: Iterable<number>) => void) {
     this.#pool = pool;
     this.#giveBack = giveBack;
   }
@@ -75,13 +76,25 @@ export class KvSequence implements SequenceKv {
   }
 
   get nPages(): number {
-    return this.pages.length;
+    return this.#nPages;
+  }
+
+  get pages(): Int32Array {
+    return this.#pages.subarray(0, this.#nPages);
   }
 
   reserve(nSlots: number): void {
     this.lastUse = ++clock;
     const needed = pagesFor(this.tokens.length + nSlots);
-    while (this.pages.length < needed) this.pages.push(this.#pool.take(this));
+    if (needed > this.#pages.length) {
+      const larger = new Int32Array(2 * needed);
+      larger.set(this.#pages);
+      this.#pages = larger;
+    }
+    while (this.#nPages < needed) {
+      this.#pages[this.#nPages] = this.#pool.take(this);
+      this.#nPages++;
+    }
   }
 
   commit(tokens: readonly number[]): void {
@@ -91,7 +104,9 @@ export class KvSequence implements SequenceKv {
   /** Forgets what lies behind the first `length` tokens, and gives whole pages behind it back. */
   truncate(length: number): void {
     this.tokens.length = Math.min(this.tokens.length, length);
-    this.#giveBack(this.pages.splice(pagesFor(this.tokens.length)));
+    const kept = pagesFor(this.tokens.length);
+    this.#giveBack(this.#pages.slice(kept, Math.max(kept, this.#nPages)));
+    this.#nPages = Math.min(this.#nPages, kept);
   }
 
   /** Keeps what a prompt shares with it, at most all but the prompt's last token, whose row has to run for its logits. */

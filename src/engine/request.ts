@@ -71,9 +71,11 @@ function usage(problem: string, hint = "Correct the request."): IdlmError {
  * @throws IdlmError "usage" (unknown keys, ranges, no prompt), "context-too-long", "stride-too-long".
  */
 export function checkRequest(request: GenerateRequest, limits: RequestLimits): CheckedRequest {
-  if (typeof request !== "object" || request === null) throw usage("the request is no object");
+  const given: unknown = request;
+  if (typeof given !== "object" || given === null) throw usage("the request is no object");
   for (const key of Object.keys(request)) {
-    if (!Object.hasOwn(keys, key)) throw usage(`the request has the unknown key ${key}`, `Known are ${Object.keys(keys).join(", ")}.`);
+    if (!Object.hasOwn(keys, key))
+      throw usage(`the request has the unknown key ${key}`, `Known are ${Object.keys(keys).join(", ")}.`);
   }
   const whole = (name: keyof GenerateRequest, min: number, max: number): number | undefined => {
     const value = request[name];
@@ -98,17 +100,29 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
     const hint = "Shorten the prompt or raise the context; at least one position is for the answer.";
     throw new IdlmError("context-too-long", { nTokens: ids.length, context, hint });
   }
-  return { ids, propose, stride, shape: checkShape(request.shape), maxTokens: Math.min(maxTokens, context - ids.length), stop, settings, signal };
+  return {
+    ids,
+    propose,
+    stride,
+    shape: checkShape(request.shape),
+    maxTokens: Math.min(maxTokens, context - ids.length),
+    stop,
+    settings,
+    signal,
+  };
 }
 
 function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
-  return typeof value === "number" || typeof value === "boolean" || value === null ? String(value) : `a ${typeof value}`;
+  return typeof value === "number" || typeof value === "boolean" || value === null
+    ? String(value)
+    : `a ${typeof value}`;
 }
 
 function checkShape(shape: unknown): Shape {
   if (shape === undefined) return "chain";
-  if (shape !== "chain" && shape !== "quadratic") throw usage(`shape: expected chain or quadratic, found ${shown(shape)}`);
+  if (shape !== "chain" && shape !== "quadratic")
+    throw usage(`shape: expected chain or quadratic, found ${shown(shape)}`);
   return shape;
 }
 
@@ -124,7 +138,11 @@ function checkProposals(
   if (propose === "lookup" || (propose === "auto" && mask === undefined)) {
     return { propose: "lookup", stride: stride ?? DEFAULT_STRIDE };
   }
-  if (mask === undefined) throw usage("propose: mask needs an adapter with MASK embeddings", "Load the model with one, or propose otherwise.");
+  if (mask === undefined)
+    throw usage(
+      "propose: mask needs an adapter with MASK embeddings",
+      "Load the model with one, or propose otherwise.",
+    );
   const most = mask.sharedByDepth ? MAX_STRIDE : mask.nDepths + 1;
   if (stride !== undefined && stride > most) {
     const adapter = adapterPath ?? "in use";
@@ -141,7 +159,9 @@ function checkSettings(
   const number = (name: keyof GenerateRequest, fallback: number, min: number, max: number, isOpen = false): number => {
     const value = request[name] ?? fallback;
     if (typeof value !== "number" || !(value >= min && value <= max) || (isOpen && value === min)) {
-      throw usage(`${name}: expected a number ${isOpen ? "above" : "from"} ${min} ${isOpen ? "and up " : ""}to ${max}, found ${shown(value)}`);
+      throw usage(
+        `${name}: expected a number ${isOpen ? "above" : "from"} ${min} ${isOpen ? "and up " : ""}to ${max}, found ${shown(value)}`,
+      );
     }
     return value;
   };
@@ -166,8 +186,10 @@ function checkSettings(
 
 function checkBias(bias: GenerateRequest["logitBias"], vocabSize: number): ReadonlyMap<number, number> {
   if (bias === undefined) return new Map();
-  if (typeof bias !== "object" || bias === null || Array.isArray(bias)) throw usage("logitBias: expected numbers by token id");
-  const entries: [unknown, unknown][] = bias instanceof Map ? [...bias] : Object.entries(bias).map(([id, value]) => [Number(id), value]);
+  if (typeof bias !== "object" || bias === null || Array.isArray(bias))
+    throw usage("logitBias: expected numbers by token id");
+  const entries: [unknown, unknown][] =
+    bias instanceof Map ? [...bias] : Object.entries(bias).map(([id, value]) => [Number(id), value]);
   for (const [id, value] of entries) {
     if (!isToken(id, vocabSize)) throw usage(`logitBias: ${shown(id)} is no token of the vocabulary of ${vocabSize}`);
     if (typeof value !== "number" || !(Math.abs(value) <= 1e30)) {
@@ -179,13 +201,15 @@ function checkBias(bias: GenerateRequest["logitBias"], vocabSize: number): Reado
 
 function checkStop(stop: GenerateRequest["stop"], tokenizer: TextTokenizer | undefined): readonly string[] {
   if (stop === undefined) return [];
-  if (!Array.isArray(stop) || stop.length > MAX_STOP_STRINGS) throw usage(`stop: expected at most ${MAX_STOP_STRINGS} strings`);
+  if (!Array.isArray(stop) || stop.length > MAX_STOP_STRINGS)
+    throw usage(`stop: expected at most ${MAX_STOP_STRINGS} strings`);
   for (const text of stop as unknown[]) {
     if (typeof text !== "string" || text.length === 0 || text.length > MAX_STOP_LENGTH) {
       throw usage(`stop: expected strings of 1 to ${MAX_STOP_LENGTH} characters, found ${shown(text)}`);
     }
   }
-  if (stop.length > 0 && tokenizer === undefined) throw usage("stop: the model has no tokenizer", "Without one there is no text to look at.");
+  if (stop.length > 0 && tokenizer === undefined)
+    throw usage("stop: the model has no tokenizer", "Without one there is no text to look at.");
   return [...stop];
 }
 
@@ -215,9 +239,11 @@ function checkMessages(messages: unknown): readonly ChatMessage[] {
     throw usage(`messages: expected 1 to ${MAX_MESSAGES} messages`);
   }
   messages.forEach((message: unknown, i) => {
-    if (typeof message !== "object" || message === null) throw usage(`messages[${i}]: expected an object with role and content`);
+    if (typeof message !== "object" || message === null)
+      throw usage(`messages[${i}]: expected an object with role and content`);
     const unknown = Object.keys(message).find((key) => key !== "role" && key !== "content");
-    if (unknown !== undefined) throw usage(`messages[${i}] has the unknown key ${unknown}`, "Known are role and content.");
+    if (unknown !== undefined)
+      throw usage(`messages[${i}] has the unknown key ${unknown}`, "Known are role and content.");
     const { role, content } = message as { role?: unknown; content?: unknown };
     if (!["system", "user", "assistant", "tool"].includes(role as string)) {
       throw usage(`messages[${i}].role: expected system, user, assistant or tool, found ${shown(role)}`);

@@ -32,7 +32,8 @@ function forestOf(input: ForestInput): { readonly forest: Forest; readonly nPage
   const nRows = tokens.length;
   const parents = wholeNumbers(input.parents, "parents", nRows);
   const positions = wholeNumbers(input.positions, "positions", nRows);
-  const gate = input.gate === undefined ? tokens.map((token) => (token === -1 ? 1 : 0)) : wholeNumbers(input.gate, "gate", nRows);
+  const gate =
+    input.gate === undefined ? tokens.map((token) => (token === -1 ? 1 : 0)) : wholeNumbers(input.gate, "gate", nRows);
   const sequence = new Int32Array(nRows);
   const rowsOf: number[] = [];
   parents.forEach((parent, row) => {
@@ -51,7 +52,8 @@ function forestOf(input: ForestInput): { readonly forest: Forest; readonly nPage
 
 function wholeNumbers(values: ArrayLike<number> | undefined, name: string, length?: number): Int32Array {
   const array = Array.from(values ?? []);
-  const fail = (problem: string) => new IdlmError("usage", { problem: `forest: ${name}: ${problem}`, hint: "Correct the forest." });
+  const fail = (problem: string) =>
+    new IdlmError("usage", { problem: `forest: ${name}: ${problem}`, hint: "Correct the forest." });
   if (array.length === 0 || (length !== undefined && array.length !== length)) {
     throw fail(`expected ${length ?? "at least one"} numbers, found ${array.length}`);
   }

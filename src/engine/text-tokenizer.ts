@@ -3,7 +3,13 @@ import { join } from "node:path";
 import { IdlmError } from "../errors.ts";
 import { readJsonObject } from "../formats/json.ts";
 import type { OpenedModel } from "../model/open-model.ts";
-import { ChatTemplate, encodeChat, type Tokenizer, tokenizerFromFolder, tokenizerFromGguf } from "../tokenizer/index.ts";
+import {
+  ChatTemplate,
+  encodeChat,
+  type Tokenizer,
+  tokenizerFromFolder,
+  tokenizerFromGguf,
+} from "../tokenizer/index.ts";
 import type { ChatMessage, TextTokenizer } from "./types.ts";
 
 /** A model's tokenizer, where it has one, and the ids that end its text. */
@@ -23,7 +29,9 @@ export function textOf(model: OpenedModel): ModelText {
     return wrapped(tokenizer, typeof template === "string" ? template : undefined, path);
   }
   const found = tokenizerFromFolder(path);
-  return found === undefined ? { tokenizer: undefined, endTokens: endTokensOf(path) } : wrapped(found.tokenizer, found.chatTemplate, path);
+  return found === undefined
+    ? { tokenizer: undefined, endTokens: endTokensOf(path) }
+    : wrapped(found.tokenizer, found.chatTemplate, path);
 }
 
 function wrapped(tokenizer: Tokenizer, template: string | undefined, path: string): ModelText {
@@ -35,7 +43,7 @@ function endTokensOf(folder: string): ReadonlySet<number> {
   const ids = ["generation_config.json", "config.json"]
     .map((name) => join(folder, name))
     .filter((path) => existsSync(path))
-    .flatMap((path) => readJsonObject(path)["eos_token_id"]);
+    .flatMap((path) => readJsonObject(path).eos_token_id);
   return new Set(ids.filter((id) => typeof id === "number"));
 }
 
@@ -64,7 +72,10 @@ class ModelTokenizer implements TextTokenizer {
 
   encodeChat(messages: readonly ChatMessage[]): number[] {
     if (this.#source === undefined) {
-      throw new IdlmError("usage", { problem: `${this.#path} has no chat template`, hint: "Give it raw text (--raw)." });
+      throw new IdlmError("usage", {
+        problem: `${this.#path} has no chat template`,
+        hint: "Give it raw text (--raw).",
+      });
     }
     this.#template ??= new ChatTemplate(this.#source, this.#path);
     const { bosId, eosIds } = this.#tokenizer;
@@ -73,7 +84,10 @@ class ModelTokenizer implements TextTokenizer {
       bos_token: bosId === undefined ? "" : this.decode([bosId]),
       eos_token: eosId === undefined ? "" : this.decode([eosId]),
     };
-    return encodeChat(this.#tokenizer, this.#template, { messages: messages.map((message) => ({ ...message })), kwargs });
+    return encodeChat(this.#tokenizer, this.#template, {
+      messages: messages.map((message) => ({ ...message })),
+      kwargs,
+    });
   }
 
   decode(ids: readonly number[]): string {

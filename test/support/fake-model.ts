@@ -130,10 +130,10 @@ export class FakeModel implements LoadedModel {
     if (this.#isRunning) throw new Error("two forwards at once");
     if (!(cache instanceof FakeCache) || cache.isDisposed || this.isDisposed) throw new Error("disposed");
     validateForest(forest, this.program, cache.nPages);
-    this.#isRunning = true;
     const generation = ++this.#generation;
     this.rowCounts.push(forest.tokens.length);
     this.onForward?.();
+    this.#isRunning = true;
     await Promise.resolve();
     this.#isRunning = false;
     const hashes = this.#run(forest, cache);

@@ -1,0 +1,177 @@
+import { createHash } from "node:crypto";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { fakeEngine } from "../../test/support/fake-engine.ts";
+import { fakeTokenizer } from "../../test/support/fake-tokenizer.ts";
+import type { GenerateRequest, Generation, Model } from "./types.ts";
+
+async function read(generation: Generation) {
+  const texts: string[] = [];
+  const tokens: number[] = [];
+  for await (const part of generation) {
+    texts.push(part.text);
+    tokens.push(...part.tokens);
+  }
+  return { texts, tokens, result: await generation.result };
+}
+
+const write = async (model: Model, request: GenerateRequest) => (await read(model.generate(request))).result;
+
+const requests = fc.record({
+  ids: fc.array(fc.nat(10), { minLength: 1, maxLength: 30 }),
+  maxTokens: fc.constantFrom(undefined, 1, 7, 40),
+  temperature: fc.constantFrom(0, 0.8, 2),
+  seed: fc.nat(),
+  repetitionPenalty: fc.constantFrom(1, 1.2),
+  presencePenalty: fc.constantFrom(0, 0.5),
+  stop: fc.constantFrom([], ["aba"], ["b ", "é"], ["bbb", "aab", "ab\n"], ["<end>a"]),
+  logprobs: fc.constantFrom(undefined, 0, 2),
+});
+const ways = fc.record({
+  propose: fc.constantFrom("mask" as const, "lookup" as const, "auto" as const),
+  stride: fc.integer({ min: 1, max: 8 }),
+  shape: fc.constantFrom("chain" as const, "quadratic" as const),
+});
+
+describe("generate", () => {
+  it("gives the text of plain decoding, whatever the way, and streams it whole", async () => {
+    await fc.assert(
+      fc.asyncProperty(requests, ways, fc.nat(50), fc.constantFrom([], [5]), async (request, way, seed, endTokens) => {
+        const { engine } = fakeEngine({ seed, endTokens, context: 70, hitRate: 0.7 });
+        const plain = await read(engine.generate({ ...request, propose: "none" }));
+        const fast = await read(engine.generate({ ...request, ...way }));
+        for (const key of ["text", "tokens", "sha256", "finishReason", "logprobs", "promptTokens"] as const) {
+          expect(fast.result[key]).toEqual(plain.result[key]);
+        }
+        expect(fast.result.forwards).toBeLessThanOrEqual(plain.result.forwards);
+        expect(plain.result.tokensPerForward).toBe(1);
+        const { text, tokens, sha256, finishReason } = fast.result;
+        // Parts are the whole, and no part shows a stop string's beginning that became one.
+        expect(fast.texts.join("")).toBe(text);
+        expect(fast.tokens).toEqual(tokens);
+        expect(sha256).toBe(createHash("sha256").update(text).digest("hex"));
+        const whole = fakeTokenizer.decode(tokens);
+        expect(whole.startsWith(text)).toBe(true);
+        const stops = request.stop.map((stop) => whole.indexOf(stop)).filter((at) => at >= 0);
+        if (stops.length > 0) {
+          expect(text).toBe(whole.slice(0, Math.min(...stops)));
+          expect(finishReason).toBe("stop");
+        } else expect(text).toBe(whole);
+        if (finishReason === "length")
+          expect(tokens.length).toBe(Math.min(request.maxTokens ?? 70, 70 - request.ids.length));
+        await engine.dispose();
+      }),
+      { numRuns: 600 },
+    );
+  });
+
+  it("ends at an end token inside an accepted run, and leaves it out", async () => {
+    const { engine: free } = fakeEngine({ hitRate: 1 });
+    const request = { ids: [1, 2], maxTokens: 60, stride: 8 } as const;
+    const unbounded = await write(free, request);
+    const end = unbounded.tokens[20] as number;
+    const at = unbounded.tokens.indexOf(end);
+    const { engine } = fakeEngine({ hitRate: 1, endTokens: [end] });
+    const result = await write(engine, request);
+    expect(result.finishReason).toBe("stop");
+    expect(result.tokens).toEqual(unbounded.tokens.slice(0, at));
+    expect(result.forwards).toBe(1 + Math.ceil(at / 8));
+  });
+
+  it("fills the context to its last position and no further", async () => {
+    const { engine } = fakeEngine({ context: 33, hitRate: 0.8 });
+    const { tokens, finishReason } = await write(engine, { ids: [1, 2, 3], stride: 8, shape: "quadratic" });
+    expect(tokens.length).toBe(30);
+    expect(finishReason).toBe("length");
+    expect((await write(engine, { ids: [1, 2, 3], context: 10 })).tokens).toEqual(tokens.slice(0, 7));
+  });
+
+  it("proposes by lookup where there is no adapter", async () => {
+    const { engine } = fakeEngine({ nDepths: 0 });
+    const result = await write(engine, { ids: [1, 2, 3], maxTokens: 5 });
+    expect(result.propose).toBe("lookup");
+    expect(() => engine.generate({ ids: [1], propose: "mask" })).toThrow(/needs an adapter/);
+  });
+
+  it("runs generations one after the other, read or not", async () => {
+    const { engine } = fakeEngine();
+    const requests = Array.from({ length: 5 }, (_, i) => ({ ids: [i, 1, 2], maxTokens: 20 }));
+    const together = await Promise.all(requests.map((request) => engine.generate(request).result));
+    for (const [i, request] of requests.entries()) {
+      expect(together[i]?.text).toBe((await write(engine, request)).text);
+    }
+  });
+
+  it("gives pages and samplers back, after errors and cancellations too", async () => {
+    const { engine, model } = fakeEngine({ context: 40 });
+    const stop = new AbortController();
+    model.onForward = () => {
+      if (model.rowCounts.length === 3) stop.abort();
+      if (model.rowCounts.length === 10) throw new Error("broken");
+    };
+    const cancelled = await write(engine, { ids: [1], stride: 1, signal: stop.signal });
+    expect(cancelled.finishReason).toBe("cancelled");
+    expect(cancelled.tokens.length).toBe(3);
+    await expect(write(engine, { ids: [1], stride: 1 })).rejects.toThrow("broken");
+    model.onForward = undefined;
+    for (const sampler of model.samplers) expect(sampler.isDisposed).toBe(true);
+    // The pool holds one context: it could not be filled twice had pages leaked.
+    for (let i = 0; i < 3; i++) expect((await write(engine, { ids: [1], propose: "none" })).tokens.length).toBe(39);
+    expect(model.caches.length).toBe(1);
+  });
+
+  it("cancels when the reader leaves", async () => {
+    const { engine } = fakeEngine();
+    const generation = engine.generate({ ids: [1, 2], stride: 1 });
+    for await (const _ of generation) break;
+    expect((await generation.result).finishReason).toBe("cancelled");
+  });
+
+  it("cancels what runs when the model is disposed of", async () => {
+    const { engine, model } = fakeEngine();
+    const generation = engine.generate({ ids: [1, 2] });
+    await engine.dispose();
+    expect((await generation.result).finishReason).toBe("cancelled");
+    expect(model.isDisposed).toBe(true);
+    expect(() => engine.generate({ ids: [1] })).toThrow(/disposed/);
+  });
+});
+
+describe("session", () => {
+  it("computes only what is new, and gives the same text", async () => {
+    const { engine, model } = fakeEngine();
+    const session = engine.session();
+    const first = await session.generate({ ids: [1, 2, 3, 4], maxTokens: 10 }).result;
+    expect(first.cachedTokens).toBe(0);
+    const next = [1, 2, 3, 4, ...first.tokens, 7, 8];
+    const before = model.rowCounts.length;
+    const second = await session.generate({ ids: next, maxTokens: 10, propose: "none" }).result;
+    // The last token of the first answer was never fed.
+    expect(second.cachedTokens).toBe(next.length - 3);
+    expect(model.rowCounts[before]).toBe(3);
+    expect(second.text).toBe((await write(engine, { ids: next, maxTokens: 10 })).text);
+    // Another beginning, and the very same prompt again.
+    const third = await session.generate({ ids: [1, 2, 9], maxTokens: 4 }).result;
+    expect(third.cachedTokens).toBe(2);
+    const fourth = await session.generate({ ids: [1, 2, 9], maxTokens: 4 }).result;
+    expect(fourth.cachedTokens).toBe(2);
+    expect(fourth.text).toBe(third.text);
+    await session.dispose();
+    expect(() => session.generate({ ids: [1] })).toThrow(/disposed/);
+  });
+
+  it("gives way to others when pages run out, and is computed again", async () => {
+    const { engine } = fakeEngine({ context: 100 });
+    const sessions = [engine.session(), engine.session(), engine.session()];
+    const texts = new Map<number, string>();
+    for (let turn = 0; turn < 6; turn++) {
+      for (const [i, session] of sessions.entries()) {
+        const request = { ids: [i, ...Array.from({ length: 60 }, (_, j) => (j * 7 + i) % 11)], maxTokens: 30 };
+        const { text } = await session.generate(request).result;
+        expect(text).toBe(texts.get(i) ?? text);
+        texts.set(i, text);
+      }
+    }
+    expect(new Set(texts.values()).size).toBe(3);
+  });
+});
