@@ -9,6 +9,7 @@ import {
   type LoadedModel,
   PAGE_SIZE,
 } from "../../src/compute/backend.ts";
+import type { Program } from "../../src/compute/program.ts";
 import { neutralSettings } from "../../src/compute/sampling/settings.ts";
 import { readAdapter } from "../../src/formats/adapter.ts";
 import { toFloat32 } from "../../src/formats/dequantise.ts";
@@ -41,10 +42,11 @@ export async function loadFixture(
   path: string,
   kind: "gguf" | "huggingface",
   options: CompileOptions = {},
+  change: (program: Program) => Program = (program) => program,
 ): Promise<LoadedModel> {
   const opened = openModel(join(fixtures, path), kind);
   try {
-    return await backend.load(compileProgram(opened, options));
+    return await backend.load(change(compileProgram(opened, options)));
   } finally {
     opened.close();
   }

@@ -1,0 +1,113 @@
+import { join } from "node:path";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
+import { neutralSettings } from "../src/compute/sampling/settings.ts";
+import type { Program } from "../src/compute/program.ts";
+import { readAdapter } from "../src/formats/adapter.ts";
+import type { CompileOptions } from "../src/model/compile.ts";
+import { chain, fixtures, golden, loadFixture } from "./support/backend-contract.ts";
+import { quantised } from "./support/quantised-program.ts";
+import { expectCommitted, sha256Of } from "./support/numerics.ts";
+import { composition, expectSameBits, plainHashes } from "./support/same-bits.ts";
+
+const instructionSets = supportedInstructionSets();
+const ids: number[] = golden("models", "llama-tiny", "golden.json").input_ids;
+
+const adapter = (name: string): CompileOptions => ({ adapter: readAdapter(join(fixtures, "idlm", name)) });
+type Change = (program: Program) => Program;
+const models: readonly (readonly [string, string, "gguf" | "huggingface", CompileOptions?, Change?])[] = [
+  ["llama-tiny", "models/llama-tiny", "huggingface"],
+  ["llama-tiny with adapter", "models/llama-tiny", "huggingface", adapter("llama-tiny-entry0")],
+  ["llama-tiny with late entry", "models/llama-tiny", "huggingface", adapter("llama-tiny-entry1")],
+  ["llama-rope3", "models/llama-rope3", "huggingface"],
+  ["qwen2-tiny", "models/qwen2-tiny", "huggingface"],
+  ["qwen3-tiny (BF16)", "models/qwen3-tiny", "huggingface"],
+  ["tiny64 F16", "gguf/tiny64-F16.gguf", "gguf"],
+  ["tiny64 Q8_0", "gguf/tiny64-Q8_0.gguf", "gguf"],
+  ["llama-tiny Q4_1", "models/llama-tiny", "huggingface", {}, (p) => quantised(p, "Q4_1", "Q8_0")],
+  ["llama-tiny Q4_1 with adapter", "models/llama-tiny", "huggingface", adapter("llama-tiny-entry0"), (p) => quantised(p, "Q4_1", "Q8_0")],
+  ["llama-tiny Q4_1 with late entry", "models/llama-tiny", "huggingface", adapter("llama-tiny-entry1"), (p) => quantised(p, "Q4_1", "Q8_0")],
+  ["qwen3-tiny Q4_0", "models/qwen3-tiny", "huggingface", {}, (p) => quantised(p, "Q4_0")],
+  ["qwen2-tiny Q8_0", "models/qwen2-tiny", "huggingface", {}, (p) => quantised(p, "Q8_0")],
+  ["qwen2 Q8_0", "gguf/tiny-qwen2-Q8_0.gguf", "gguf"],
+];
+
+describe("same bits", () => {
+  it.each(models)("%s: any composition of rows, every instruction set, 1 to 4 threads", async (name, path, kind, options, change) => {
+    let committed: readonly string[] | undefined;
+    for (const instructionSet of instructionSets) {
+      for (const threads of [1, 2, 3, 4]) {
+        const backend = createNativeBackend({ threads, instructionSet });
+        const model = await loadFixture(backend, path, kind, options, change);
+        const plain = await plainHashes(model, ids);
+        committed ??= plain;
+        expect(plain, `${instructionSet}, ${threads} threads`).toEqual(committed);
+        const runs = threads === 2 ? 12 : 3;
+        await fc.assert(
+          fc.asyncProperty(composition(64, options?.adapter === undefined ? 0 : 3), (c) => expectSameBits(model, ids, plain, c)),
+          { numRuns: runs },
+        );
+        model.dispose();
+      }
+    }
+    // With and without an adapter the token rows are the same: one hash for both.
+    expectCommitted(`logits of ${name.replace(/ with .*/, "")}`, sha256Of([Uint8Array.from(Buffer.from((committed ?? []).join(""), "hex"))] as never));
+  });
+
+  it.each(models)("%s: texts drawn", async (name, path, kind, options, change) => {
+    const texts: Int32Array[] = [];
+    for (const instructionSet of instructionSets) {
+      const backend = createNativeBackend({ threads: 2, instructionSet });
+      const model = await loadFixture(backend, path, kind, options, change);
+      const drawn: number[] = [];
+      for (const settings of [
+        {},
+        { temperature: 1, seed: 7 },
+        { temperature: 0.7, topP: 0.9, seed: 2 ** 40 },
+        { temperature: 1.3, topK: 40, minP: 0.02, repetitionPenalty: 1.2, presencePenalty: 0.3, frequencyPenalty: 0.1 },
+      ]) {
+        const sampler = model.createSampler({ ...neutralSettings, ...settings });
+        sampler.prompt(Int32Array.from(ids));
+        const cache = model.createCache(6);
+        const pages = [0, 1, 2, 3, 4, 5];
+        await model.forward(chain(ids.slice(0, -1), 0, pages), cache);
+        let next = ids.at(-1) as number;
+        for (let length = ids.length - 1; length < ids.length + 30; length++) {
+          const draws = [{ row: 0, sampler, position: length + 1, extra: [] }];
+          const result = await model.forward({ ...chain([next], length, pages), draws }, cache);
+          next = result.drawn[0]?.token ?? -1;
+          sampler.accept(next);
+          drawn.push(next);
+        }
+      }
+      texts.push(Int32Array.from(drawn));
+      model.dispose();
+    }
+    for (const text of texts) expect(text).toEqual(texts[0]);
+    expectCommitted(`text of ${name.replace(/ with .*/, "")}`, sha256Of([texts[0] as Int32Array]));
+  });
+});
+
+describe("elementary functions of the kernels", () => {
+  it("have the same bits on every instruction set and are right", async () => {
+    const { nativeBinding } = await import("../src/compute/native/binding.ts");
+    const binding = nativeBinding();
+    const x = Float32Array.from({ length: 16 * 4096 }, (_, i) => -87 + (i * 175) / (16 * 4096));
+    const cases = [
+      [0, x, Math.exp],
+      [1, x.map((v) => Math.exp(v)), Math.log],
+      [2, x, (v: number) => v / (1 + Math.exp(-v))],
+    ] as const;
+    for (const [which, inputs, exact] of cases) {
+      const results = instructionSets.map((isa) => binding.math(isa, which, inputs));
+      for (const result of results) expect(sha256Of([result])).toBe(sha256Of([results[0] as Float32Array]));
+      (results[0] as Float32Array).forEach((value, i) => {
+        const expected = Math.fround(exact(inputs[i] as number));
+        // Below the least normal, and above the largest number, the kernels give 0 and infinity.
+        if (Math.abs(expected) < 2e-38 || Math.abs(expected) > 3e38) return;
+        expect(Math.abs(value - expected)).toBeLessThanOrEqual(4e-7 * Math.max(Math.abs(expected), which === 1 ? 1 : 0));
+      });
+    }
+  });
+});

@@ -1,0 +1,53 @@
+import type { Program, Weight } from "../../src/compute/program.ts";
+import { toFloat32 } from "../../src/formats/dequantise.ts";
+import { floatToHalf } from "../../src/formats/half.ts";
+
+type BlockType = "Q4_0" | "Q4_1" | "Q8_0";
+const blockBytes = { Q4_0: 18, Q4_1: 20, Q8_0: 34 } as const;
+const GROUP = 32;
+
+/** A block type's bytes of some floats, with scales that reach the integers' ends (0 and 15, −128 and 127). */
+function quantise(values: Float32Array, type: BlockType): Uint8Array {
+  const bytes = new Uint8Array((values.length / GROUP) * blockBytes[type]);
+  const view = new DataView(bytes.buffer);
+  for (let block = 0; block * GROUP < values.length; block++) {
+    const group = values.subarray(block * GROUP, (block + 1) * GROUP);
+    const at = block * blockBytes[type];
+    const [least, most] = [Math.min(...group), Math.max(...group)];
+    const clamp = (q: number, low: number, high: number) => Math.min(Math.max(Math.round(q), low), high);
+    if (type === "Q8_0") {
+      const d = Math.max(most / 127, -least / 128) || 1;
+      view.setUint16(at, floatToHalf(d), true);
+      group.forEach((v, i) => {
+        view.setInt8(at + 2 + i, clamp(v / d, -128, 127));
+      });
+      continue;
+    }
+    const d = type === "Q4_1" ? (most - least) / 15 || 1 : Math.max(most / 7, -least / 8) || 1;
+    view.setUint16(at, floatToHalf(d), true);
+    if (type === "Q4_1") view.setUint16(at + 2, floatToHalf(least), true);
+    const q = (i: number) => {
+      const v = group[i] as number;
+      return type === "Q4_1" ? clamp((v - least) / d, 0, 15) : clamp(v / d + 8, 0, 15);
+    };
+    for (let i = 0; i < 16; i++) view.setUint8(at + (type === "Q4_1" ? 4 : 2) + i, q(i) | (q(i + 16) << 4));
+  }
+  return bytes;
+}
+
+/** A float program with its matrices in a block type: a quantised model of any shape, for tests. */
+export function quantised(program: Program, type: BlockType, outputType: BlockType = type): Program {
+  const weights: Record<string, Weight> = {};
+  const output = program.operations.find((op) => op.kind === "logits")?.weight;
+  for (const [id, weight] of Object.entries(program.weights)) {
+    const { rows, cols, bytes } = weight;
+    if (rows === 1) {
+      weights[id] = weight;
+      continue;
+    }
+    const chosen = id === output ? outputType : type;
+    const values = toFloat32({ name: id, type: weight.type, shape: [rows, cols], bytes });
+    weights[id] = { ...weight, type: chosen, bytes: quantise(values, chosen) };
+  }
+  return { ...program, weights, cacheType: "f16" };
+}
