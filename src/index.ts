@@ -1,4 +1,3 @@
-export { type ErrorCode, errorCatalogue, IdlmError } from "./errors.ts";
 export { load } from "./engine/load.ts";
 export type {
   ChatMessage,
@@ -6,7 +5,6 @@ export type {
   ForwardOptions,
   ForwardOutput,
   GenerateRequest,
-  GenerateRequest as GenerationRequest,
   Generation,
   GenerationPart,
   GenerationResult,
@@ -20,3 +18,4 @@ export type {
   TextTokenizer,
   TokenLogprobs,
 } from "./engine/types.ts";
+export { type ErrorCode, errorCatalogue, IdlmError } from "./errors.ts";

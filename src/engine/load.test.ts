@@ -16,9 +16,10 @@ describe.each(["reference", "native"] as const)("a tiny model on the %s backend"
   let plain: Model;
   let adapted: Model[];
   beforeAll(async () => {
-    plain = await load(llama, { backend });
+    // One thread: threads of several test files that wait for each other would be slow.
+    plain = await load(llama, { backend, threads: 1 });
     adapted = await Promise.all(
-      [0, 1].map((e) => load(llama, { backend, adapter: join(fixtures, `idlm/llama-tiny-entry${e}`) })),
+      [0, 1].map((e) => load(llama, { backend, threads: 1, adapter: join(fixtures, `idlm/llama-tiny-entry${e}`) })),
     );
   });
   afterAll(async () => {

@@ -51,7 +51,7 @@ describe.skipIf(path === undefined)("SmolLM2 with its adapter", () => {
         }
         expect(fast.forwards).toBeLessThanOrEqual(plain.forwards);
       }),
-      { numRuns: 100 },
+      { numRuns: 40 },
     );
   }, 600_000);
 
