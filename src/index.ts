@@ -1,3 +1,4 @@
+export type { BackendInfo } from "./compute/backend.ts";
 export { load } from "./engine/load.ts";
 export type {
   ChatMessage,
