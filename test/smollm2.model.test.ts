@@ -1,28 +1,14 @@
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LoadedModel } from "../src/compute/backend.ts";
 import { createNativeBackend } from "../src/compute/native/index.ts";
-import type { Program, Weight } from "../src/compute/program.ts";
-import { toFloat32 } from "../src/formats/dequantise.ts";
 import { compileProgram } from "../src/model/compile.ts";
 import { openModel } from "../src/model/open-model.ts";
-import { chain, fixtures, forestOf, golden, runForest } from "./support/backend-contract.ts";
+import { chain, forestOf, golden, runForest } from "./support/backend-contract.ts";
 import { realModelPath } from "./support/real-model.ts";
+import { widened } from "./support/widened.ts";
 
 const path = realModelPath();
 const suite = path === undefined ? describe.skip : describe;
-
-/** The same program with every weight widened to float32: the model without 8-bit activations or a 16-bit cache. */
-function widened(program: Program): Program {
-  const weights: Record<string, Weight> = {};
-  for (const [id, weight] of Object.entries(program.weights)) {
-    const { rows, cols, type, bytes } = weight;
-    const values = toFloat32({ name: id, type, shape: [rows, cols], bytes });
-    weights[id] = { ...weight, type: "F32", bytes: new Uint8Array(values.buffer) };
-  }
-  return { ...program, weights, cacheType: "f32" };
-}
 
 function logSoftmax(logits: Float32Array): Float64Array {
   let largest = Number.NEGATIVE_INFINITY;
