@@ -1,6 +1,7 @@
 import type { Command } from "commander";
-import type { ForwardResult } from "../compute/backend.ts";
+import { type ForwardResult, PAGE_SIZE } from "../compute/backend.ts";
 import type { Program } from "../compute/program.ts";
+import { availableMemory, kvBytesPerPosition } from "../engine/memory.ts";
 import { IdlmError } from "../errors.ts";
 import { type TensorToWrite, tensorOf, writeSafetensors } from "../formats/safetensors-writer.ts";
 import { loadBareModel } from "./bare-model.ts";
@@ -66,6 +67,7 @@ async function forward(cli: Cli, name: string, options: ForwardOptions, signal: 
       });
     }
     const { forest, nPages } = forestOf(file);
+    checkMemory(program, file.tokens.length, nPages);
     const cache = model.createCache(nPages);
     try {
       const startMs = performance.now();
@@ -88,6 +90,19 @@ async function forward(cli: Cli, name: string, options: ForwardOptions, signal: 
   } finally {
     model.dispose();
   }
+}
+
+/** The logits of every row are held twice: by the model, and as they are written. Throws "memory" where that is too much. */
+function checkMemory(program: Program, nRows: number, nPages: number): void {
+  const perRow = 2 * 4 * (program.vocabSize + program.hiddenSize);
+  const needed = nRows * perRow + nPages * PAGE_SIZE * kvBytesPerPosition(program);
+  const available = availableMemory();
+  if (needed <= available) return;
+  throw new IdlmError("memory", {
+    needed: Math.ceil(needed / 1e6),
+    available: Math.floor(available / 1e6),
+    what: `the forest's ${nRows} rows`,
+  });
 }
 
 /** What is stored of a forward; see the help text. Rows in forest order. */

@@ -49,7 +49,7 @@ export class LiveLine {
   show(text: string): void {
     if (!this.#enabled) return;
     // One column stays free: a line that fills the last one wraps, and could not be taken back.
-    const width = Math.max(20, (this.#io.stderr.columns ?? 80) - 1);
+    const width = Math.max(20, (this.#io.stderr.columns || 80) - 1);
     this.#text = cut(printable(text), width);
     this.#io.stderr.write(`\r\x1b[2K${this.#text}`);
   }
