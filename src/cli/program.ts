@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { errorCatalogue, IdlmError } from "../errors.ts";
+import { registerBench } from "./bench.ts";
 import { registerChat } from "./chat.ts";
 import { addCommonOptions, type Cli, examples, type Register } from "./cli.ts";
 import { registerDoctor } from "./doctor.ts";
@@ -18,6 +19,7 @@ const commands: readonly Register[] = [
   registerChat,
   registerForward,
   registerDoctor,
+  registerBench,
   registerPull,
 ];
 
