@@ -110,7 +110,7 @@ describe("the command line refuses", () => {
 });
 
 describe("help and version", () => {
-  const commands = ["race", "run", "chat", "forward", "doctor", "pull"];
+  const commands = ["race", "run", "chat", "forward", "bench", "doctor", "pull"];
 
   it("name every command and every exit status", async () => {
     const { status, stdout, stderr } = await collect(["--help"]);
