@@ -1,12 +1,7 @@
 import { type Forest, type ForestSequence, PAGE_SIZE } from "../compute/backend.ts";
+import { MAX_POSITION, MAX_ROWS } from "../compute/validate-forest.ts";
 import { kindOf, readJsonObject } from "../formats/json.ts";
 import { malformed } from "../formats/malformed.ts";
-
-/** Largest forest that `idlm forward` takes. Each row's logits are kept until the file is written. */
-export const MAX_ROWS = 65_536;
-
-/** Positions beyond any context: 2^24 is the last whole number up to which float32 counts in ones. */
-const MAX_POSITION = 2 ** 24;
 
 /** MAX_ROWS rows in five arrays of numbers with indentation, with room to spare. */
 const MAX_FOREST_BYTES = 32 * 2 ** 20;
@@ -50,7 +45,7 @@ export function readForestFile(path: string): ForestFile {
   const nRows = tokens.length;
   return {
     tokens: Int32Array.from(tokens),
-    positions: Int32Array.from(numbers("positions", () => MAX_POSITION, 0, nRows)),
+    positions: Int32Array.from(numbers("positions", () => MAX_POSITION - 1, 0, nRows)),
     parents: Int32Array.from(numbers("parents", (row) => row - 1, -1, nRows)),
     gate: Uint8Array.from(numbers("gate", () => 1, 0, nRows)),
     ...(fields.has("previous") ? { previous: Int32Array.from(numbers("previous", anyToken, -1, nRows)) } : {}),
