@@ -75,7 +75,8 @@ suite("SmolLM2-135M-Instruct (Q4_1)", () => {
         let sum = 0;
         for (let t = 0; t < p.length; t++) sum += Math.exp(p[t] as number) * ((p[t] as number) - (q[t] as number));
         kl += sum;
-        agree += q.indexOf(q.reduce((a, b) => Math.max(a, b))) === p.indexOf(p.reduce((a, b) => Math.max(a, b))) ? 1 : 0;
+        agree +=
+          q.indexOf(q.reduce((a, b) => Math.max(a, b))) === p.indexOf(p.reduce((a, b) => Math.max(a, b))) ? 1 : 0;
         const next = ids[at + i + 1];
         if (next !== undefined) {
           expect(Math.abs(-(p[next] as number) - nll[at + i])).toBeLessThan(1e-2);
@@ -83,7 +84,9 @@ suite("SmolLM2-135M-Instruct (Q4_1)", () => {
         }
       }
     }
-    console.log(`mean KL ${(kl / n).toFixed(5)}, top-1 ${(agree / n).toFixed(3)}, Δ mean NLL ${(deltaNll / (n - 1)).toFixed(5)}`);
+    console.log(
+      `mean KL ${(kl / n).toFixed(5)}, top-1 ${(agree / n).toFixed(3)}, Δ mean NLL ${(deltaNll / (n - 1)).toFixed(5)}`,
+    );
     expect(kl / n).toBeLessThanOrEqual(0.0026);
     expect(agree / n).toBeGreaterThanOrEqual(llamacpp.top1_agree - 0.01);
   });

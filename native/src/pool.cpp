@@ -35,7 +35,7 @@ void Pool::run(void (*fn)(void*, int), void* context) {
   fn(context, 0);
   for (int spins = 0; running_.load(std::memory_order_acquire) != 0;) {
     cpuRelax();
-    if (++spins > 20000) std::this_thread::yield();
+    if (++spins > SPINS) std::this_thread::yield();
   }
 }
 

@@ -18,7 +18,11 @@ inline void cpuRelax() {
 #endif
 }
 
-// All threads of a job meet here. Spins; yields where more threads than cores run.
+// Spins before a waiting thread gives its core away: some tens of microseconds. Where more threads run than cores, the
+// one that is waited for may need that core.
+constexpr int SPINS = 2000;
+
+// All threads of a job meet here.
 class Barrier {
  public:
   void reset(int n) { size_ = n, arrived_.store(0, std::memory_order_relaxed); }
@@ -32,7 +36,7 @@ class Barrier {
     }
     for (int spins = 0; phase_.load(std::memory_order_acquire) == phase;) {
       cpuRelax();
-      if (++spins > 20000) std::this_thread::yield();
+      if (++spins > SPINS) std::this_thread::yield();
     }
   }
 

@@ -8,14 +8,15 @@ import { Peer } from "../bench/peer.ts";
 import { type ReportLine, reportLines } from "../bench/report.ts";
 import { median } from "../bench/statistics.ts";
 import { createNativeBackend } from "../compute/native/index.ts";
-import { type Model, load } from "../engine/load.ts";
+import { load } from "../engine/load.ts";
+import type { GenerateRequest, Model } from "../engine/types.ts";
 import { resolveModel } from "../hub/index.ts";
 import { compileProgram } from "../model/compile.ts";
 import { openModel } from "../model/open-model.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
 import { threadsOption } from "./generation-options.ts";
 import { withInterrupt } from "./interrupt.ts";
-import { parseWhole } from "./numbers.ts";
+import { integer } from "./numbers.ts";
 import { pullWithProgress } from "./pull.ts";
 import { RACE_MODEL } from "./race.ts";
 import { LiveLine, table } from "./style.ts";
@@ -66,7 +67,7 @@ export function registerBench(program: Command, cli: Cli): void {
       `Measures ${RACE_MODEL}: plain decoding, forwards by number of rows, prefill, rounds with proposals; and llama.cpp on the same file in the same run, interleaved, where --peer-python names a Python with llama-cpp-python.`,
     )
     .addOption(threadsOption())
-    .option("--rounds <n>", "interleaved rounds", parseWhole("--rounds", 1, 1000), 9)
+    .option("--rounds <n>", "interleaved rounds", integer({ min: 1, max: 1000 }), 9)
     .option("--peer-python <path...>", "Pythons with llama-cpp-python, to compare with")
     .option("--peer-model <file>", "another GGUF for one more peer of the first Python (for example Q4_0)")
     .option("--out <file>", "also write the JSON to a file")
@@ -165,7 +166,7 @@ async function measureProposing(options: BenchOptions, signal: AbortSignal): Pro
   }
 }
 
-async function answer(model: Model, question: string, how: Parameters<Model["generate"]>[0]) {
+async function answer(model: Model, question: string, how: GenerateRequest) {
   const messages = [{ role: "user", content: question }] as const;
   const { tokens, decodeMs, sha256, forwards, tokensPerForward } = await model.generate({
     ...how,
@@ -187,7 +188,10 @@ function isFullWidth(): boolean {
 
 function commitOf(): string | undefined {
   try {
-    return execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+    return execFileSync("git", ["rev-parse", "--short", "HEAD"], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    }).trim();
   } catch {
     return undefined;
   }

@@ -1,0 +1,47 @@
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
+import { readAdapter } from "../src/formats/adapter.ts";
+import { compileProgram } from "../src/model/compile.ts";
+import { openModel } from "../src/model/open-model.ts";
+import { golden } from "./support/backend-contract.ts";
+import { expectCommitted, sha256Of } from "./support/numerics.ts";
+import { realModelPath } from "./support/real-model.ts";
+import { composition, expectSameBits, plainHashes } from "./support/same-bits.ts";
+
+const path = realModelPath();
+const suite = path === undefined ? describe.skip : describe;
+const adapterFolder = join(dirname(fileURLToPath(import.meta.url)), "..", "models", "smollm2-135m-instruct");
+const ids: number[] = golden("smollm2", "goldens.json").text.ids.slice(0, 90);
+
+suite("same bits on SmolLM2", () => {
+  it("any composition of rows, instruction set and thread count, with and without the adapter", async () => {
+    let committed: readonly string[] | undefined;
+    for (const instructionSet of supportedInstructionSets()) {
+      for (const threads of [1, 2, 3, 4]) {
+        // The plain C++ variant is slow on x86; once is enough there.
+        const isSlow = instructionSet === "scalar";
+        if (isSlow && threads !== 2) continue;
+        const backend = createNativeBackend({ threads, instructionSet });
+        const opened = openModel(path as string, "gguf");
+        const hasAdapter = threads % 2 === 0;
+        const program = compileProgram(opened, hasAdapter ? { adapter: readAdapter(adapterFolder) } : {});
+        const model = await backend.load(program);
+        opened.close();
+        const text = isSlow ? ids.slice(0, 8) : ids;
+        const plain = await plainHashes(model, text);
+        committed ??= plain;
+        expect(plain, `${instructionSet}, ${threads} threads`).toEqual(committed.slice(0, text.length));
+        await fc.assert(
+          fc.asyncProperty(composition(64, hasAdapter ? 3 : 0), (c) => expectSameBits(model, text, plain, c)),
+          { numRuns: isSlow ? 1 : threads > 2 ? 5 : 40 },
+        );
+        model.dispose();
+      }
+    }
+    const bytes = Uint8Array.from(Buffer.from((committed ?? []).join(""), "hex"));
+    expectCommitted("logits of SmolLM2-135M-Instruct Q4_1", sha256Of([new Int32Array(bytes.buffer)]));
+  });
+});
