@@ -1,0 +1,337 @@
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Draw, Drawn, LoadedModel, Sampler, SamplerSettings } from "../src/compute/backend.ts";
+import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
+import type { Program } from "../src/compute/program.ts";
+import { gumbel, noiseKey, Purpose } from "../src/compute/sampling/philox.ts";
+import { ReferenceSampler } from "../src/compute/sampling/reference-sampler.ts";
+import { MAX_LOGPROBS, neutralSettings } from "../src/compute/sampling/settings.ts";
+import { chain, loadFixture } from "./support/backend-contract.ts";
+import {
+  at,
+  exactDistribution,
+  expectDistributed,
+  expectIndependent,
+  type History,
+  maskOf,
+  settingsCases,
+} from "./support/sampling-statistics.ts";
+
+const N = 20_000;
+const PROMPT = [5, 9, 30, 31, 7];
+const ROW = PROMPT.length - 1;
+const at1: SamplerSettings = { ...neutralSettings, temperature: 1 };
+
+type Wish = Pick<Draw, "sampler" | "position"> & Partial<Draw>;
+
+let model: LoadedModel;
+let logits: Float32Array;
+let vocabSize: number;
+
+/** Draws from one row's logits, all in one forward. */
+async function drawn(wishes: readonly Wish[], from = model): Promise<readonly Drawn[]> {
+  const draws = wishes.map((wish) => ({ row: ROW, extra: [], ...wish }));
+  const cache = from.createCache(1);
+  const result = await from.forward({ ...chain(PROMPT, 0, [0]), draws }, cache);
+  cache.dispose();
+  return result.drawn;
+}
+
+async function tokens(wishes: readonly Wish[], from = model): Promise<number[]> {
+  return (await drawn(wishes, from)).map(({ token }) => token);
+}
+
+function overPositions(sampler: Sampler, n = N, offset = 0): Wish[] {
+  return Array.from({ length: n }, (_, i) => ({ sampler, position: offset + i }));
+}
+
+function prepared(sampler: Sampler, { prompt = [], output = [], allowed }: History): Sampler {
+  sampler.prompt(Int32Array.from(prompt));
+  for (const token of output) sampler.accept(token);
+  if (allowed !== undefined) sampler.allow(maskOf(allowed, vocabSize));
+  return sampler;
+}
+
+function samplerOf(settings: Partial<SamplerSettings>, history: History = {}): Sampler {
+  return prepared(model.createSampler({ ...at1, ...settings }), history);
+}
+
+beforeAll(async () => {
+  model = await loadFixture(createNativeBackend({ threads: 2 }), "models/llama-tiny", "huggingface");
+  const cache = model.createCache(1);
+  logits = (await model.forward(chain(PROMPT, 0, [0]), cache)).logits(ROW);
+  vocabSize = logits.length;
+});
+afterAll(() => model.dispose());
+
+describe("native draws have the exact distribution", () => {
+  /** The cases are written for ids 0 … 11: here those are the likeliest tokens, so that each setting acts. */
+  function spread(ids: number[], { settings, history = {} }: (typeof settingsCases)[string]) {
+    const id = (i: number) => at(ids, i);
+    return {
+      settings: {
+        ...at1,
+        temperature: 0.5,
+        seed: 4,
+        ...settings,
+        logitBias: new Map([...(settings.logitBias ?? [])].map(([i, bias]) => [id(i), bias])),
+      },
+      history: {
+        prompt: history.prompt?.map(id) ?? [],
+        output: history.output?.map(id) ?? [],
+        allowed: history.allowed && new Set([...history.allowed].map(id)),
+      },
+    };
+  }
+
+  it.each(Object.entries(settingsCases))("under %s", async (_, example) => {
+    const order = [...logits.keys()].sort((a, b) => at(logits, b) - at(logits, a));
+    const { settings, history } = spread(order, example);
+    const { probabilities, margin } = exactDistribution(logits, settings, history);
+    expect(margin).toBeGreaterThan(1e-5);
+    expectDistributed(await tokens(overPositions(samplerOf(settings, history))), probabilities);
+  });
+
+  it("under the neutral settings, over seeds at one position", async () => {
+    const wishes = Array.from({ length: N }, (_, seed) => ({ sampler: samplerOf({ seed }), position: 3 }));
+    expectDistributed(await tokens(wishes), exactDistribution(logits, at1).probabilities);
+  });
+
+  it("and are independent at other positions, seeds and choices", async () => {
+    const settings = { topK: 4, temperature: 0.5 };
+    const { probabilities } = exactDistribution(logits, { ...at1, ...settings });
+    const plain = await tokens(overPositions(samplerOf(settings)));
+    expectIndependent(plain.slice(0, -1), plain.slice(1), probabilities);
+    for (const other of [
+      overPositions(samplerOf(settings), N, N),
+      overPositions(samplerOf(settings), N, 2 ** 32),
+      overPositions(samplerOf({ ...settings, seed: 1 })),
+      overPositions(samplerOf({ ...settings, seed: 2 ** 32 })),
+      overPositions(samplerOf({ ...settings, choice: 1 })),
+    ]) {
+      expectIndependent(plain, await tokens(other), probabilities);
+    }
+  });
+});
+
+describe("native draws equal the reference's", () => {
+  /** Noisy scores closer than this are a tie: float32 scores and noise are within 1e-5 of double's. */
+  const NEAR_TIE = 1e-4;
+
+  /** Settings as float32, which the addon holds them in: else the two would be given different settings. */
+  const float = (min: number, max: number) =>
+    fc.float({ min: Math.fround(min), max: Math.fround(max), noNaN: true, noDefaultInfinity: true });
+  const id = fc.nat(319);
+  const orOff = <T>(value: fc.Arbitrary<T>, off: T) => fc.oneof(fc.constant(off), value);
+  const anySettings = fc.record({
+    repetitionPenalty: orOff(float(0.5, 2), 1),
+    presencePenalty: orOff(float(-2, 2), 0),
+    frequencyPenalty: orOff(float(-1, 1), 0),
+    logitBias: fc.array(fc.tuple(id, float(-10, 10)), { maxLength: 5 }).map((pairs) => new Map(pairs)),
+    temperature: fc.oneof({ weight: 1, arbitrary: fc.constant(0) }, { weight: 4, arbitrary: float(0.05, 3) }),
+    topK: orOff(fc.integer({ min: 1, max: 400 }), 0),
+    topP: orOff(float(0, 1), 1),
+    minP: orOff(float(0, 1), 0),
+    seed: fc.maxSafeNat(),
+    choice: fc.nat(2 ** 31 - 1),
+    logprobs: fc.integer({ min: -1, max: MAX_LOGPROBS }),
+  });
+  const anyHistory = fc.record({
+    prompt: fc.array(id, { maxLength: 20 }),
+    output: fc.array(id, { maxLength: 20 }),
+    allowed: fc.option(
+      fc.uniqueArray(id, { minLength: 1, maxLength: 200 }).map((ids) => new Set(ids)),
+      {
+        nil: undefined,
+      },
+    ),
+  });
+  const anyExtra = fc.array(id, { maxLength: 4 });
+
+  function expectSame(native: Drawn, reference: Drawn, scoreOf: (token: number) => number): void {
+    if (native.token !== reference.token) {
+      const gap = scoreOf(reference.token) - scoreOf(native.token);
+      expect(gap, `${native.token} for ${reference.token}`).toBeLessThan(NEAR_TIE);
+    }
+    expect(native.top?.length).toBe(reference.top?.length);
+    if (native.token === reference.token && reference.logprob !== undefined) {
+      expect(Math.abs((native.logprob ?? Number.NaN) - reference.logprob)).toBeLessThan(1e-4);
+    }
+    for (const [i, { token, logprob }] of (native.top ?? []).entries()) {
+      const expected = reference.top?.[i];
+      expect(Math.abs(logprob - (expected?.logprob ?? Number.NaN))).toBeLessThan(1e-4);
+      // The lists hold float32 logits as they are: only the order of equal ones could differ, and the id decides that.
+      expect(token).toBe(expected?.token);
+    }
+  }
+
+  it("for any settings and history", async () => {
+    let compared = 0;
+    await fc.assert(
+      fc.asyncProperty(anySettings, anyHistory, anyExtra, fc.nat(1e6), async (settings, history, extra, offset) => {
+        const output = [...history.output, ...extra];
+        const { probabilities, adjusted, margin } = exactDistribution(logits, settings, { ...history, output });
+        fc.pre(margin > 1e-5);
+        const native = prepared(model.createSampler(settings), history);
+        const reference = new ReferenceSampler(settings);
+        prepared(reference, history);
+        const wishes = overPositions(native, 12, offset).map((wish) => ({ ...wish, extra }));
+        for (const [i, found] of (await drawn(wishes)).entries()) {
+          const position = offset + i;
+          const expected = reference.draw(logits, { row: ROW, sampler: reference, position, extra });
+          const key = noiseKey(settings.seed, position, settings.choice, Purpose.draw);
+          expectSame(found, expected, (token) =>
+            settings.temperature === 0 ? at(adjusted, token) : Math.log(at(probabilities, token)) + gumbel(key, token),
+          );
+          compared++;
+        }
+      }),
+      { seed: 20, numRuns: 120 },
+    );
+    expect(compared).toBe(120 * 12);
+  });
+});
+
+describe("a native draw", () => {
+  it.each<[string, Partial<SamplerSettings>]>([
+    ["temperature 0", { temperature: 0 }],
+    ["temperature 0 with log-probabilities", { temperature: 0, logprobs: 0 }],
+    ["top-k 1", { topK: 1 }],
+    ["top-p 0", { topP: 0 }],
+    ["min-p 1", { minP: 1 }],
+  ])("is of the best token under %s", async (_, settings) => {
+    const best = logits.indexOf(Math.max(...logits));
+    expect(new Set(await tokens(overPositions(samplerOf(settings), 500)))).toEqual(new Set([best]));
+  });
+
+  describe("from tied logits", () => {
+    let tied: LoadedModel;
+    beforeAll(async () => {
+      const backend = createNativeBackend({ threads: 2 });
+      tied = await loadFixture(backend, "models/llama-tiny", "huggingface", {}, withoutOutput);
+    });
+    afterAll(() => tied.dispose());
+
+    /** The output matrix is zero: all logits are. */
+    function withoutOutput(program: Program): Program {
+      const output = program.operations.find((operation) => operation.kind === "logits");
+      const weight = output && program.weights[output.weight];
+      if (weight === undefined) throw new Error("the program has no logits");
+      const zero = { ...weight, bytes: new Uint8Array(weight.bytes.length) };
+      const used = "zero";
+      return {
+        ...program,
+        weights: { ...program.weights, [used]: zero },
+        operations: program.operations.map((operation) =>
+          operation.kind === "logits" ? { ...operation, weight: used } : operation,
+        ),
+      };
+    }
+
+    it.each<[string, Partial<SamplerSettings>]>([
+      ["temperature 0", { temperature: 0 }],
+      ["temperature 0 and log-probabilities", { temperature: 0, logprobs: 1 }],
+      ["top-k 1", { topK: 1 }],
+      ["top-p 0", { topP: 0 }],
+    ])("takes the lowest id under %s, the lowest allowed one under a mask", async (_, settings) => {
+      const any = tied.createSampler({ ...at1, ...settings });
+      const masked = prepared(tied.createSampler({ ...at1, ...settings }), { allowed: new Set([300, 45, 46]) });
+      const wishes = [any, masked].map((sampler) => ({ sampler, position: 1 }));
+      expect(await tokens(wishes, tied)).toEqual([0, 45]);
+    });
+
+    it("keeps the lowest ids of a tie in top-k, and draws them alike", async () => {
+      const sampler = tied.createSampler({ ...at1, topK: 3 });
+      const third = new Float64Array([1 / 3, 1 / 3, 1 / 3]);
+      expectDistributed(await tokens(overPositions(sampler), tied), third);
+    });
+
+    it("keeps the lowest ids of a tie in top-p, and reports the lowest ids first", async () => {
+      const sampler = tied.createSampler({ ...at1, topP: 0.5, logprobs: 3 });
+      const results = await drawn(overPositions(sampler, 2000), tied);
+      expect(Math.max(...results.map(({ token }) => token))).toBe(vocabSize / 2 - 1);
+      expect(results[0]?.top?.map(({ token }) => token)).toEqual([0, 1, 2]);
+    });
+  });
+
+  it("respects a mask, a mask's removal, and refuses a mask that allows nothing", async () => {
+    const allowed = new Set([0, 31, 32, 63, 64, 319]);
+    const sampler = samplerOf({ temperature: 100 }, { allowed });
+    expect(new Set(await tokens(overPositions(sampler, 1000)))).toEqual(allowed);
+    sampler.allow(undefined);
+    expect(new Set(await tokens(overPositions(sampler, 1000))).size).toBeGreaterThan(100);
+    for (const temperature of [0, 1]) {
+      const nothing = samplerOf({ temperature }, { allowed: new Set() });
+      await expect(drawn([{ sampler: nothing, position: 6 }])).rejects.toThrow(/position 6 no token is allowed/);
+    }
+  });
+
+  it("does not depend on the other draws, their order, or its row's place", async () => {
+    const samplers = [
+      samplerOf({ seed: 1 }),
+      samplerOf({ seed: 2, topP: 0.8, logprobs: 4 }),
+      samplerOf({ topK: 9, repetitionPenalty: 1.3 }, { prompt: [1, 2, 3] }),
+      samplerOf({ temperature: 0 }),
+      samplerOf({ minP: 0.3 }, { allowed: new Set([3, 60, 61, 100, 200]) }),
+    ];
+    const wishes: Wish[] = Array.from({ length: 200 }, (_, i) => ({
+      sampler: samplers[i % samplers.length] as Sampler,
+      position: i,
+      row: (i * 7) % PROMPT.length,
+      extra: [i % 11],
+    }));
+    const together = await drawn(wishes);
+    expect([...(await drawn([...wishes].reverse()))].reverse()).toEqual(together);
+    for (let i = 0; i < wishes.length; i += 9) expect(await drawn(wishes.slice(i, i + 1))).toEqual([together[i]]);
+  });
+
+  it("does not depend on the instruction set, given the same logits", async () => {
+    const wishes = (from: LoadedModel): Wish[] =>
+      [{}, { topP: 0.7 }, { topK: 20, minP: 0.1 }].flatMap((settings) =>
+        overPositions(from.createSampler({ ...at1, ...settings, logprobs: 2 }), 500),
+      );
+    const expected = await drawn(wishes(model));
+    for (const instructionSet of supportedInstructionSets()) {
+      const backend = createNativeBackend({ threads: 1, instructionSet });
+      const other = await loadFixture(backend, "models/llama-tiny", "huggingface");
+      expect(await drawn(wishes(other), other), instructionSet).toEqual(expected);
+      other.dispose();
+    }
+  });
+
+  it("is always of a token whose probability after bias is 1", async () => {
+    for (const settings of [{}, { topP: 0.5 }, { temperature: 100, minP: 0.5 }, { topK: 2 }, { temperature: 0 }]) {
+      const sampler = samplerOf({ ...settings, logitBias: new Map([[123, 1e6]]) });
+      expect(new Set(await tokens(overPositions(sampler, 1000)))).toEqual(new Set([123]));
+    }
+  });
+
+  it("counts extra tokens as if they had been accepted, for itself alone", async () => {
+    const settings = { repetitionPenalty: 1.5, presencePenalty: 1, frequencyPenalty: 0.5 };
+    const order = [...logits.keys()].sort((a, b) => at(logits, b) - at(logits, a)).slice(0, 6);
+    const extra = [...order, at(order, 0), at(order, 0)];
+    const sampler = samplerOf(settings);
+    const plain = await tokens(overPositions(sampler, 400));
+    const found = await tokens(overPositions(sampler, 400).map((wish) => ({ ...wish, extra })));
+    expect(found).toEqual(await tokens(overPositions(samplerOf(settings, { output: extra }), 400)));
+    expect(found).not.toEqual(plain);
+    expect(await tokens(overPositions(sampler, 400))).toEqual(plain);
+  });
+
+  it("reports the model's log-probabilities, before any setting", async () => {
+    const { probabilities } = exactDistribution(logits, at1);
+    const order = [...logits.keys()].sort((a, b) => at(logits, b) - at(logits, a) || a - b);
+    for (const count of [0, 1, 5, MAX_LOGPROBS]) {
+      const sampler = samplerOf({ temperature: 0.3, logitBias: new Map([[17, 30]]), logprobs: count });
+      const [found] = await drawn([{ sampler, position: 2 }]);
+      expect(found?.token).toBe(17);
+      expect(found?.logprob).toBeCloseTo(Math.log(at(probabilities, 17)), 4);
+      expect(found?.top?.map(({ token }) => token)).toEqual(order.slice(0, count));
+      for (const { token, logprob } of found?.top ?? []) {
+        expect(Math.abs(logprob - Math.log(at(probabilities, token)))).toBeLessThan(1e-4);
+      }
+    }
+    const [none] = await drawn([{ sampler: samplerOf({}), position: 2 }]);
+    expect(Object.keys(none ?? {})).toEqual(["token"]);
+  });
+});
