@@ -11,7 +11,8 @@ export function nodeDirArguments() {
     if (!existsSync(version)) continue;
     const text = readFileSync(version, "utf8");
     const part = (name) => new RegExp(`#define NODE_${name}_VERSION (\\d+)`).exec(text)?.[1];
-    if ([part("MAJOR"), part("MINOR"), part("PATCH")].join(".") === process.versions.node) return [`--nodedir=${prefix}`];
+    if ([part("MAJOR"), part("MINOR"), part("PATCH")].join(".") === process.versions.node)
+      return [`--nodedir=${prefix}`];
   }
   return [];
 }

@@ -20,12 +20,16 @@ mkdirSync(work, { recursive: true });
 for (const name of ["binding.gyp", "native", "package.json"])
   cpSync(join(root, name), join(work, name), { recursive: true });
 const gyp = join(root, "node_modules", "node-gyp", "bin", "node-gyp.js");
-const build = spawnSync(process.execPath, [gyp, "rebuild", "--jobs=max", "--loglevel=error", ...nodeDirArguments(), "--", "-Dsanitize=1"], {
-  cwd: work,
-  env: { ...process.env, NODE_PATH: join(root, "node_modules"), CXX: "g++", CC: "gcc" },
-  encoding: "utf8",
-  maxBuffer: 1 << 28,
-});
+const build = spawnSync(
+  process.execPath,
+  [gyp, "rebuild", "--jobs=max", "--loglevel=error", ...nodeDirArguments(), "--", "-Dsanitize=1"],
+  {
+    cwd: work,
+    env: { ...process.env, NODE_PATH: join(root, "node_modules"), CXX: "g++", CC: "gcc" },
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+  },
+);
 if (build.status !== 0) {
   console.error(`${build.stdout}${build.stderr}`);
   process.exit(1);

@@ -75,7 +75,7 @@ export function reportLines(figures: Figures, instructionSet: string, isFullWidt
       `${((peer.rowsLongMs[1]?.median ?? 0) / long).toFixed(2)} ×; 5 rows ${over(5, peer.rowsLongMs).toFixed(2)}`,
     );
   }
-  const weights = (figures.partsMs["linear"] ?? 0) + (figures.partsMs["logits"] ?? 0);
+  const weights = (figures.partsMs.linear ?? 0) + (figures.partsMs.logits ?? 0);
   const all = Object.values(figures.partsMs).reduce((a, b) => a + b, 0);
   const rest = (all - weights) / all;
   add("outside weight passes, one row after 256", `${(rest * 100).toFixed(0)} % of the step`, "≤ 15 %", rest <= 0.15);

@@ -7,7 +7,7 @@ import { FileTensor, findOverlap } from "./stored-tensor.ts";
 import type { TensorFile } from "./tensor.ts";
 import { ggmlType, typeLayout } from "./tensor-type.ts";
 
-export type { GgufNumbers, GgufValue } from "./gguf-metadata.ts";
+export type { GgufValue } from "./gguf-metadata.ts";
 
 /** An opened GGUF file. */
 export interface GgufFile extends TensorFile {

@@ -51,7 +51,7 @@ describe("openModel", () => {
   it.each([
     ["gguf-no-architecture.gguf", /general\.architecture/],
     ["gguf-no-attn-q.gguf", /blk\.0\.attn_q\.weight/],
-    ["gguf-head-count-0.gguf", /nHeads/],
+    ["gguf-head-count-0.gguf", /head_count/],
   ])("refuses %s", (name, message) => {
     expect(() => openModel(join(fixtures, "hostile", name), "gguf")).toThrow(message);
   });

@@ -32,8 +32,12 @@ export function configFromGguf(file: GgufFile): ModelConfig {
   };
   const own = (key: string, fallback?: number) => number(`${architecture}.${key}`, fallback);
   const nHeads = own("attention.head_count");
+  if (nHeads < 1) {
+    const field = `${architecture}.attention.head_count`;
+    throw new IdlmError("file-malformed", { path, field, expected: "a number of heads", found: nHeads });
+  }
   const hiddenSize = own("embedding_length");
-  const headDim = own("attention.key_length", Math.floor(hiddenSize / Math.max(nHeads, 1)));
+  const headDim = own("attention.key_length", Math.floor(hiddenSize / nHeads));
   const [vocabSize = 0] = tensors.get("token_embd.weight")?.shape ?? [];
   const rotated = own("rope.dimension_count", headDim);
   if (rotated !== headDim || own("attention.value_length", headDim) !== headDim) {

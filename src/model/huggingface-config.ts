@@ -7,19 +7,19 @@ import { checkConfig, type ModelConfig, type RopeConfig } from "./config.ts";
  * `rope_scaling`). @throws IdlmError "file-malformed", "unsupported" (architecture, activation, window, rope type).
  */
 export function configFromHuggingFace(json: JsonObject, path: string): ModelConfig {
-  const architecture = json["model_type"];
+  const architecture = json.model_type;
   if (architecture !== "llama" && architecture !== "qwen2" && architecture !== "qwen3") {
     throw unsupported(path, `the architecture ${JSON.stringify(architecture)}`, "Use a Llama, Qwen2 or Qwen3 model.");
   }
-  const activation = json["hidden_act"] ?? "silu";
+  const activation = json.hidden_act ?? "silu";
   if (activation !== "silu") throw unsupported(path, `the activation ${JSON.stringify(activation)}`, "");
   for (const key of ["mlp_bias", ...(architecture === "qwen2" ? [] : ["attention_bias"])]) {
     if (json[key] === true) throw unsupported(path, key, "");
   }
-  if (json["use_sliding_window"] === true && json["sliding_window"] != null) {
+  if (json.use_sliding_window === true && json.sliding_window != null) {
     throw unsupported(path, "a sliding window of attention", "");
   }
-  if (json["quantization_config"] != null) {
+  if (json.quantization_config != null) {
     throw unsupported(path, "quantization_config", "Use the GGUF file, or the model in bfloat16.");
   }
   const nHeads = number(json, "num_attention_heads", path);
@@ -37,7 +37,7 @@ export function configFromHuggingFace(json: JsonObject, path: string): ModelConf
       normEpsilon: number(json, "rms_norm_eps", path, 1e-6),
       hasQkvBias: architecture === "qwen2",
       hasQkNorm: architecture === "qwen3",
-      isTied: json["tie_word_embeddings"] === true,
+      isTied: json.tie_word_embeddings === true,
       contextLength: number(json, "max_position_embeddings", path, 2048),
       rope: ropeOf(json, path),
     },
@@ -46,14 +46,14 @@ export function configFromHuggingFace(json: JsonObject, path: string): ModelConf
 }
 
 function ropeOf(json: JsonObject, path: string): RopeConfig {
-  const newer = json["rope_parameters"];
-  const scaling = newer ?? json["rope_scaling"] ?? {};
+  const newer = json.rope_parameters;
+  const scaling = newer ?? json.rope_scaling ?? {};
   if (typeof scaling !== "object" || Array.isArray(scaling)) {
     throw new IdlmError("file-malformed", { path, field: "rope_parameters", expected: "an object", found: "another" });
   }
   const parameters = scaling as JsonObject;
   const theta = number(parameters, "rope_theta", path, number(json, "rope_theta", path, 10_000));
-  const kind = parameters["rope_type"] ?? parameters["type"] ?? "default";
+  const kind = parameters.rope_type ?? parameters.type ?? "default";
   const context = () =>
     number(
       parameters,
@@ -79,7 +79,7 @@ function ropeOf(json: JsonObject, path: string): RopeConfig {
       for (const key of ["mscale", "mscale_all_dim"]) {
         if (parameters[key] != null) throw unsupported(path, `YaRN's ${key}`, "");
       }
-      const attention = parameters["attention_factor"];
+      const attention = parameters.attention_factor;
       return {
         theta,
         kind: "yarn",
@@ -88,7 +88,7 @@ function ropeOf(json: JsonObject, path: string): RopeConfig {
         betaFast: number(parameters, "beta_fast", path, 32),
         betaSlow: number(parameters, "beta_slow", path, 1),
         attentionFactor: attention == null ? undefined : number(parameters, "attention_factor", path),
-        truncate: parameters["truncate"] !== false,
+        truncate: parameters.truncate !== false,
       };
     }
     default:

@@ -60,8 +60,8 @@ export class ChatTemplate {
       if (addGenerationPrompt && options.addGenerationPrompt === true) {
         throw problem("a final message cannot be continued and a new one begun");
       }
-      if (typeof last["content"] !== "string") throw problem("the message to continue has no text");
-      messages[messages.length - 1] = { ...last, content: `${last["content"]}${tag}` };
+      if (typeof last.content !== "string") throw problem("the message to continue has no text");
+      messages[messages.length - 1] = { ...last, content: `${last.content}${tag}` };
     }
     const context = {
       tools: options.tools ?? null,

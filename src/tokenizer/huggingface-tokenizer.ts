@@ -19,13 +19,13 @@ export function tokenizerFromFolder(
     typeof value === "object" && value !== null && "content" in value ? value.content : value;
   const added = Array.isArray(json.added_tokens) ? json.added_tokens : [];
   const idOf = (value: unknown) => added.find(({ content }) => content === contentOf(value))?.id;
-  const eosIds = [generation["eos_token_id"], model["eos_token_id"], idOf(config["eos_token"])]
+  const eosIds = [generation.eos_token_id, model.eos_token_id, idOf(config.eos_token)]
     .flat()
     .filter((id) => typeof id === "number");
-  const template = config["chat_template"];
+  const template = config.chat_template;
   const tokenizer = new Tokenizer(
     json,
-    { bosId: idOf(config["bos_token"]), addsBos: config["add_bos_token"] === true, eosIds: [...new Set(eosIds)] },
+    { bosId: idOf(config.bos_token), addsBos: config.add_bos_token === true, eosIds: [...new Set(eosIds)] },
     path,
   );
   return { tokenizer, chatTemplate: typeof template === "string" ? template : undefined };

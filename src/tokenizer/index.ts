@@ -1,5 +1,4 @@
-export { ChatTemplate, encodeChat, type RenderOptions, type TemplateMessage } from "./chat-template.ts";
+export { ChatTemplate, encodeChat } from "./chat-template.ts";
 export { tokenizerFromGguf } from "./gguf-tokenizer.ts";
 export { tokenizerFromFolder } from "./huggingface-tokenizer.ts";
-export type { StreamDecoder } from "./stream-decoder.ts";
 export { Tokenizer } from "./tokenizer.ts";

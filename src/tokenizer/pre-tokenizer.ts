@@ -72,26 +72,26 @@ export function preTokenizerOf(config: unknown, path: string): PreTokenizer {
       feature,
       hint: "Byte-level BPE tokenisers of Llama 3, Qwen and GPT-2 are known.",
     });
-  switch (json["type"]) {
+  switch (json.type) {
     case "Sequence": {
-      const parts = json["pretokenizers"];
+      const parts = json.pretokenizers;
       if (!Array.isArray(parts) || parts.length > 16) throw unsupported("this sequence of pre-tokenisers");
       const steps = parts.map((part) => preTokenizerOf(part, path));
       return (text) => steps.reduce<string[]>((pieces, step) => pieces.flatMap(step), [text]);
     }
     case "Digits":
-      return splitBy(json["individual_digits"] === true ? "\\p{N}" : "\\p{N}+", path);
+      return splitBy(json.individual_digits === true ? "\\p{N}" : "\\p{N}+", path);
     case "Split": {
-      const pattern = (json["pattern"] as Json | undefined)?.["Regex"];
-      if (typeof pattern !== "string" || json["behavior"] !== "Isolated" || json["invert"] === true) {
+      const pattern = (json.pattern as Json | undefined)?.Regex;
+      if (typeof pattern !== "string" || json.behavior !== "Isolated" || json.invert === true) {
         throw unsupported("this Split pre-tokeniser");
       }
       return splitBy(pattern, path);
     }
     case "ByteLevel":
-      if (json["add_prefix_space"] === true) throw unsupported("add_prefix_space");
-      return json["use_regex"] === false ? (text) => [text] : splitBy(patterns.gpt2, path);
+      if (json.add_prefix_space === true) throw unsupported("add_prefix_space");
+      return json.use_regex === false ? (text) => [text] : splitBy(patterns.gpt2, path);
     default:
-      throw unsupported(`the pre-tokeniser ${JSON.stringify(json["type"])}`);
+      throw unsupported(`the pre-tokeniser ${JSON.stringify(json.type)}`);
   }
 }

@@ -57,10 +57,10 @@ export function validateTokenizerJson(json: TokenizerJson, path: string): void {
   if (!Array.isArray(json.added_tokens)) throw wrong("added_tokens", "an array", typeof json.added_tokens);
   json.added_tokens.forEach((token: unknown, i) => {
     const field = `added_tokens[${i}]`;
-    if (!isObject(token) || typeof token["content"] !== "string" || token["content"] === "") {
+    if (!isObject(token) || typeof token.content !== "string" || token.content === "") {
       throw wrong(field, "an object with content", JSON.stringify(token));
     }
-    claim(token["id"], token["content"], field);
+    claim(token.id, token.content, field);
   });
   if (!Array.isArray(merges)) throw wrong("model.merges", "an array", typeof merges);
   merges.forEach((merge: unknown, i) => {

@@ -23,7 +23,7 @@ export function sha256Of(rows: readonly (Float32Array | Int32Array)[]): string {
 /** Compares with the committed hash of that name. IDLM_UPDATE_NUMERICS=1 writes it instead. */
 export function expectCommitted(name: string, sha256: string): void {
   const hashes = JSON.parse(readFileSync(path, "utf8")) as Hashes;
-  if (process.env["IDLM_UPDATE_NUMERICS"] === "1") {
+  if (process.env.IDLM_UPDATE_NUMERICS === "1") {
     hashes.numerics = NUMERICS;
     hashes.sha256[name] = sha256;
     hashes.sha256 = Object.fromEntries(Object.entries(hashes.sha256).sort(([a], [b]) => (a < b ? -1 : 1)));

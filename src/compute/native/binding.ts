@@ -100,7 +100,7 @@ function packageRoot(): string {
 /** Loads the addon once. IDLM_NATIVE_ADDON names another file. @throws IdlmError "backend" where it is missing. */
 export function nativeBinding(): NativeBinding {
   if (loaded) return loaded;
-  const path = process.env["IDLM_NATIVE_ADDON"] ?? join(packageRoot(), "build", "Release", "idlm_native.node");
+  const path = process.env.IDLM_NATIVE_ADDON ?? join(packageRoot(), "build", "Release", "idlm_native.node");
   if (!existsSync(path)) {
     throw new IdlmError("backend", {
       backend: "native",

@@ -34,7 +34,7 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
   const binding = nativeBinding();
   setFileMapper(binding);
   const supported = supportedInstructionSets();
-  const wanted = options.instructionSet ?? (process.env["IDLM_ISA"] || undefined);
+  const wanted = options.instructionSet ?? (process.env.IDLM_ISA || undefined);
   const instructionSet = supported.find((name) => wanted === undefined || name === wanted);
   if (instructionSet === undefined) {
     throw new IdlmError("backend", {
