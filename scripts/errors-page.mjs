@@ -1,0 +1,24 @@
+// Writes docs/errors.md from the catalogue in src/errors.ts: npm run build && node scripts/errors-page.mjs
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { errorCatalogue } from "../dist/index.js";
+
+const rows = Object.entries(errorCatalogue).map(
+  ([code, { exit, message }]) => `| \`${code}\` | ${exit} | ${message} |`,
+);
+const page = `# Errors
+
+<!-- Written by scripts/errors-page.mjs from src/errors.ts; a test compares the two. -->
+
+Every error that a user can meet has a code and an exit status. The library throws \`IdlmError\` with \`code\`, \`exitStatus\`
+and \`message\`; the command line prints the message and ends with the status. \`{name}\` stands for what the case at hand
+puts there.
+
+| code | exit status | message |
+|---|---|---|
+${rows.join("\n")}
+
+Exit status 1 is an unexpected error (a bug; please report it with what \`--debug\` prints), 130 an end by Ctrl-C. A reader
+of a pipe that goes away (\`idlm run … | head\`) is no error: the status is 0.
+`;
+writeFileSync(join(import.meta.dirname, "..", "docs", "errors.md"), page);
