@@ -27,7 +27,7 @@ describe.skipIf(path === undefined)("SmolLM2-135M-Instruct (skipped unless pulle
   it("dequantises to the bits that ggml gives, tensor by tensor", () => {
     const goldens = JSON.parse(readFileSync(goldenPath, "utf8")) as Readonly<Record<string, GoldenTensor>>;
     const gguf = openGguf(path ?? "");
-    expect([...gguf.tensors.keys()].sort()).toEqual(Object.keys(goldens).sort());
+    expect(new Set(gguf.tensors.keys())).toEqual(new Set(Object.keys(goldens)));
     for (const tensor of gguf.tensors.values()) {
       const sha256_f32 = createHash("sha256")
         .update(new Uint8Array(toFloat32(tensor).buffer))
