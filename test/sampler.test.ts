@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Draw, Drawn, LoadedModel, Sampler, SamplerSettings } from "../src/compute/backend.ts";
@@ -6,7 +7,8 @@ import type { Program } from "../src/compute/program.ts";
 import { gumbel, noiseKey, Purpose } from "../src/compute/sampling/philox.ts";
 import { ReferenceSampler } from "../src/compute/sampling/reference-sampler.ts";
 import { MAX_LOGPROBS, neutralSettings } from "../src/compute/sampling/settings.ts";
-import { chain, loadFixture } from "./support/backend-contract.ts";
+import { readAdapter } from "../src/formats/adapter.ts";
+import { chain, fixtures, forestOf, golden, loadFixture, runForest } from "./support/backend-contract.ts";
 import {
   at,
   exactDistribution,
@@ -89,6 +91,18 @@ describe("native draws have the exact distribution", () => {
     const { settings, history } = spread(order, example);
     const { probabilities, margin } = exactDistribution(logits, settings, history);
     expect(margin).toBeGreaterThan(1e-5);
+    expectDistributed(await tokens(overPositions(samplerOf(settings, history))), probabilities);
+  });
+
+  it("under a repetition penalty of logits of both signs", async () => {
+    // Close to 0, where taking the wrong side shows, and by a mask alone among themselves.
+    const small = [...logits.keys()].filter((id) => Math.abs(at(logits, id)) < 1);
+    const isPositive = (id: number) => at(logits, id) > 0;
+    expect(small.filter(isPositive).length).toBeGreaterThan(3);
+    expect(small.filter((id) => !isPositive(id)).length).toBeGreaterThan(3);
+    const history = { prompt: small.filter((_, i) => i % 4 < 2), allowed: new Set(small) };
+    const settings = { ...at1, temperature: 0.5, repetitionPenalty: 1.7 };
+    const { probabilities } = exactDistribution(logits, settings, history);
     expectDistributed(await tokens(overPositions(samplerOf(settings, history))), probabilities);
   });
 
@@ -190,6 +204,50 @@ describe("native draws equal the reference's", () => {
     );
     expect(compared).toBe(120 * 12);
   });
+});
+
+describe("native proposals", () => {
+  it.each(["llama-tiny-entry0", "llama-tiny-entry1"])(
+    "of %s equal the reference's, with the noise of the draw to come",
+    async (folder) => {
+      const adapter = readAdapter(join(fixtures, "idlm", folder));
+      const draft = adapter.idlm?.draftVocabulary ?? Int32Array.from({ length: vocabSize }, (_, i) => i);
+      const backend = createNativeBackend({ threads: 2 });
+      const drafter = await loadFixture(backend, "models/llama-tiny", "huggingface", { adapter });
+      const { forest } = golden("idlm", folder, "golden.json");
+      const result = await runForest(drafter, forestOf(forest));
+      const row: number = forest.tokens.indexOf(-1);
+      const previous: number = forest.previous[row];
+      const own = result.logits(row);
+      const after = result.logitsAfterHead(row, previous);
+      const cases: Partial<SamplerSettings>[] = [
+        {},
+        { temperature: 0.3 },
+        { topK: 10 },
+        { repetitionPenalty: 1.5, presencePenalty: 1, frequencyPenalty: 0.5, logitBias: new Map([[at(draft, 3), 2]]) },
+      ];
+      for (const [seed, changed] of cases.entries()) {
+        const settings = { ...at1, seed, ...changed };
+        const history = { prompt: [at(draft, 1)], output: [at(draft, 2), at(draft, 2)] };
+        const native = prepared(drafter.createSampler(settings), history);
+        const reference = new ReferenceSampler(settings);
+        prepared(reference, history);
+        for (let position = 10; position < 40; position++) {
+          // The 64 likely draws by the row's own logits; the head's logits choose among them.
+          const key = noiseKey(settings.seed, position, settings.choice, Purpose.draw);
+          const noisy = Array.from(own, (logit, i) => logit / settings.temperature + gumbel(key, at(draft, i)));
+          const shortlist = [...noisy.keys()].sort((a, b) => at(noisy, b) - at(noisy, a)).slice(0, 64);
+          const ids = Int32Array.from(shortlist, (i) => at(draft, i));
+          const scores = Float32Array.from(shortlist, (i) => at(after, i));
+          const extra = [at(draft, 5)];
+          const expected = reference.proposeFrom(scores, ids, { row, sampler: reference, position, extra }, 4);
+          const found = result.propose({ row, sampler: native, position, extra }, previous, 4);
+          expect([...found], `${position} ${JSON.stringify(changed)}`).toEqual([...expected]);
+        }
+      }
+      drafter.dispose();
+    },
+  );
 });
 
 describe("a native draw", () => {
