@@ -46,7 +46,7 @@ export const adapterOption = () =>
 export const strideOption = () =>
   new Option(
     "--stride <n>",
-    "tokens that a forward yields at best, 1 to 8 (default: the adapter's depths + 1, at most 4)",
+    "tokens that a forward yields at best, 1 to 8 (default: 2 for MASK rows, 4 for lookup)",
   ).argParser(integer({ min: 1, max: 8 }));
 
 export const maxTokensOption = (byDefault = "") =>

@@ -24,7 +24,7 @@ const codeOf = (request: unknown, more: Partial<RequestLimits> = {}) => {
 describe("checkRequest", () => {
   it("fills in defaults that switch everything off", () => {
     const checked = checkRequest({ ids: [1, 2] }, limits);
-    expect(checked).toMatchObject({ propose: "mask", stride: 4, shape: "chain", maxTokens: 30, stop: [] });
+    expect(checked).toMatchObject({ propose: "mask", stride: 2, shape: "quadratic", maxTokens: 30, stop: [] });
     expect(checked.settings).toEqual({
       repetitionPenalty: 1,
       presencePenalty: 0,

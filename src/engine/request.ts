@@ -11,8 +11,13 @@ const MAX_STOP_LENGTH = 1000;
 /** What a backend reports at most. */
 const MAX_LOGPROBS = 64;
 const MAX_MESSAGES = 10_000;
-/** The stride where nobody asks for one: beyond it a proposal seldom stands. */
-const DEFAULT_STRIDE = 4;
+/** Prompt lookup where nobody asks for a stride: beyond it a proposal seldom stands. */
+const DEFAULT_LOOKUP_STRIDE = 4;
+/**
+ * MASK rows where nobody asks for a stride: one proposal, and a MASK run off every anchor so that no round starts cold.
+ * Of the fixed rounds this one was fastest with the catalogue's adapter (docs/results.md).
+ */
+const DEFAULT_MASK_STRIDE = 2;
 /** Below it, logits divided by it leave float32. */
 const MIN_TEMPERATURE = 1e-6;
 
@@ -104,7 +109,7 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
     ids,
     propose,
     stride,
-    shape: checkShape(request.shape),
+    shape: checkShape(request.shape) ?? (request.stride === undefined ? "quadratic" : "chain"),
     maxTokens: Math.min(maxTokens, context - ids.length),
     stop,
     settings,
@@ -119,9 +124,8 @@ function shown(value: unknown): string {
     : `a ${typeof value}`;
 }
 
-function checkShape(shape: unknown): Shape {
-  if (shape === undefined) return "chain";
-  if (shape !== "chain" && shape !== "quadratic")
+function checkShape(shape: unknown): Shape | undefined {
+  if (shape !== undefined && shape !== "chain" && shape !== "quadratic")
     throw usage(`shape: expected chain or quadratic, found ${shown(shape)}`);
   return shape;
 }
@@ -136,7 +140,7 @@ function checkProposals(
   }
   if (propose === "none") return { propose, stride: 1 };
   if (propose === "lookup" || (propose === "auto" && mask === undefined)) {
-    return { propose: "lookup", stride: stride ?? DEFAULT_STRIDE };
+    return { propose: "lookup", stride: stride ?? DEFAULT_LOOKUP_STRIDE };
   }
   if (mask === undefined)
     throw usage(
@@ -148,7 +152,7 @@ function checkProposals(
     const adapter = adapterPath ?? "in use";
     throw new IdlmError("stride-too-long", { stride, needed: stride - 1, adapter, depths: mask.nDepths, most });
   }
-  return { propose: "mask", stride: stride ?? Math.min(most, DEFAULT_STRIDE) };
+  return { propose: "mask", stride: stride ?? Math.min(most, DEFAULT_MASK_STRIDE) };
 }
 
 function checkSettings(

@@ -47,9 +47,10 @@ export interface GenerateRequest {
 
   /** Default: auto. */
   readonly propose?: Propose | undefined;
-  /** Tokens that a forward yields at best, 1 to 8. Default: the adapter's depths + 1, at most 4. */
+  /** Tokens that a forward yields at best, 1 to 8. Default: 2 for MASK rows (without cold starts), 4 for lookup. */
   readonly stride?: number | undefined;
-  /** chain: a MASK run off the last proposal; quadratic: off every proposal and the pending token. @internal */
+  /** chain: a MASK run off the last proposal (the default where a stride is given); quadratic: off every proposal and the
+   * pending token (the default where none is). @internal */
   readonly shape?: "chain" | "quadratic" | undefined;
 
   /** Most tokens to write. Default: until the context is full. */
