@@ -1,4 +1,5 @@
 import type { SamplerSettings } from "../compute/backend.ts";
+import { MAX_LOGPROBS } from "../compute/sampling/settings.ts";
 import type { MaskProgram } from "../compute/program.ts";
 import type { Shape } from "../decoding/round.ts";
 import { IdlmError } from "../errors.ts";
@@ -8,8 +9,6 @@ const MAX_STRIDE = 8;
 const MAX_STOP_STRINGS = 16;
 /** UTF-16 units. Each end of the text is compared with each beginning of a stop string. */
 const MAX_STOP_LENGTH = 1000;
-/** What a backend reports at most. */
-const MAX_LOGPROBS = 64;
 const MAX_MESSAGES = 10_000;
 /** Prompt lookup where nobody asks for a stride: beyond it a proposal seldom stands. */
 const DEFAULT_LOOKUP_STRIDE = 4;
