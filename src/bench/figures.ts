@@ -44,6 +44,8 @@ const PROMPT_TOKENS = 50;
 const DECODED_TOKENS = 200;
 const PREFILL_TOKENS = 512;
 const MAX_POSITIONS = LONG_CONTEXT + 64;
+/** A peer's threads spin for some milliseconds after their work; nobody is measured beside them. */
+const SETTLE_MS = 40;
 /** Larger than any last-level cache. */
 const BANDWIDTH_BYTES = 512 * 2 ** 20;
 
@@ -62,14 +64,18 @@ export async function measure(
   for (let round = 0; round < rounds; round++) {
     signal.throwIfAborted();
     onStage(`round ${round + 1} of ${rounds}: decoding`);
+    await settle();
     ours.decode.push((await own.decode()) / DECODED_TOKENS);
     for (const [i, peer] of peers.entries()) {
       const { ms } = await peer.ask({ op: "decode", prompt: promptIds(PROMPT_TOKENS), tokens: DECODED_TOKENS });
       theirs[i]?.decode.push(ms / DECODED_TOKENS);
     }
     onStage(`round ${round + 1} of ${rounds}: prefill`);
+    await settle();
+    await own.prefill();
     ours.prefill.push(await own.prefill());
     for (const [i, peer] of peers.entries()) {
+      await peer.ask({ op: "prefill", tokens: PREFILL_TOKENS });
       theirs[i]?.prefill.push((await peer.ask({ op: "prefill", tokens: PREFILL_TOKENS })).ms);
     }
   }
@@ -81,8 +87,12 @@ export async function measure(
     for (let round = 0; round < n; round++) {
       signal.throwIfAborted();
       onStage(`rows after ${context} tokens: round ${round + 1} of ${n}`);
+      await settle();
+      // Once uncounted: what ran before has emptied the caches.
+      await own.rows(1, context);
       for (const rows of ROWS) ours[name][rows].push(await own.rows(rows, context));
       for (const [i, peer] of peers.entries()) {
+        await peer.ask({ op: "rows", rows: 1, context });
         for (const rows of ROWS) theirs[i]?.[name][rows].push((await peer.ask({ op: "rows", rows, context })).ms);
       }
     }
@@ -110,6 +120,10 @@ export async function measure(
     }),
     partsMs: await own.parts(),
   };
+}
+
+function settle(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
 }
 
 function table(): Record<(typeof ROWS)[number], number[]> {
