@@ -1,9 +1,10 @@
 import { availableParallelism } from "node:os";
 import { IdlmError } from "../../errors.ts";
 import { setFileMapper } from "../../formats/map-file.ts";
+import type { TensorType } from "../../formats/tensor.ts";
 import { type Backend, type BackendInfo, NUMERICS } from "../backend.ts";
 import type { Program } from "../program.ts";
-import { type NativeBackendHandle, nativeBinding } from "./binding.ts";
+import { type NativeBackendHandle, type NativeModel, nativeBinding } from "./binding.ts";
 import { NativeLoadedModel } from "./loaded-model.ts";
 
 export type InstructionSet = "avx512vnni" | "avx2" | "scalar";
@@ -51,7 +52,34 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
   const info: BackendInfo = { name: "native", instructionSet, threads, numerics: NUMERICS };
   return {
     info,
-    load: async (program: Program) => new NativeLoadedModel(program, await handle.load(program)),
+    load: async (program: Program) => {
+      checkTypes(program);
+      return new NativeLoadedModel(program, await packed(handle, program));
+    },
     measureBandwidth: (bytes, rounds = 5) => handle.bandwidth(bytes, rounds),
   };
+}
+
+/** Types that the kernels have panels for (native/src/pack.h). */
+const packedTypes: ReadonlySet<TensorType> = new Set(["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"]);
+
+function checkTypes(program: Program): void {
+  for (const [path, { type }] of Object.entries(program.weights)) {
+    if (packedTypes.has(type)) continue;
+    throw new IdlmError("unsupported", {
+      path,
+      feature: `the type ${type} in the native backend`,
+      hint: `It takes ${[...packedTypes].join(", ")}; --backend reference reads all, slowly.`,
+    });
+  }
+}
+
+async function packed(handle: NativeBackendHandle, program: Program): Promise<NativeModel> {
+  try {
+    return await handle.load(program);
+  } catch (error) {
+    if (error instanceof IdlmError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new IdlmError("backend", { backend: "native", reason, hint: "The model's weights cannot be used." }, error);
+  }
 }
