@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
+import { load } from "../src/engine/load.ts";
 import { readAdapter } from "../src/formats/adapter.ts";
 import { compileProgram } from "../src/model/compile.ts";
 import { openModel } from "../src/model/open-model.ts";
@@ -43,5 +44,30 @@ suite("same bits on SmolLM2", () => {
     }
     const bytes = Uint8Array.from(Buffer.from((committed ?? []).join(""), "hex"));
     expectCommitted("logits of SmolLM2-135M-Instruct Q4_1", sha256Of([new Int32Array(bytes.buffer)]));
+  });
+
+  it("texts are the committed ones, plain and by proposals", async () => {
+    const model = await load(path as string, { adapter: adapterFolder, threads: 2, context: 512 });
+    const messages = [{ role: "user", content: "Give me three tips for staying healthy." }] as const;
+    const settings = [
+      {},
+      { temperature: 0.7, seed: 11 },
+      { temperature: 1, topP: 0.9, seed: 12, repetitionPenalty: 1.1, presencePenalty: 0.2, frequencyPenalty: 0.1 },
+    ];
+    for (const [i, setting] of settings.entries()) {
+      const texts: string[] = [];
+      for (const how of [
+        { propose: "none" },
+        { propose: "mask" },
+        { propose: "mask", stride: 4 },
+        { propose: "mask", stride: 3, shape: "quadratic" },
+        { propose: "lookup", stride: 8 },
+      ] as const) {
+        texts.push((await model.generate({ messages, maxTokens: 64, ...setting, ...how }).result).sha256);
+      }
+      for (const text of texts) expect(text).toBe(texts[0]);
+      expectCommitted(`text of SmolLM2-135M-Instruct Q4_1, settings ${i}`, texts[0] as string);
+    }
+    await model.dispose();
   });
 });

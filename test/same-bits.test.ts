@@ -2,13 +2,13 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
-import { neutralSettings } from "../src/compute/sampling/settings.ts";
 import type { Program } from "../src/compute/program.ts";
+import { neutralSettings } from "../src/compute/sampling/settings.ts";
 import { readAdapter } from "../src/formats/adapter.ts";
 import type { CompileOptions } from "../src/model/compile.ts";
 import { chain, fixtures, golden, loadFixture } from "./support/backend-contract.ts";
-import { quantised } from "./support/quantised-program.ts";
 import { expectCommitted, sha256Of } from "./support/numerics.ts";
+import { quantised } from "./support/quantised-program.ts";
 import { composition, expectSameBits, plainHashes } from "./support/same-bits.ts";
 
 const instructionSets = supportedInstructionSets();

@@ -17,6 +17,6 @@ it.skipIf(model === undefined)(
     expect(plain.tokensPerForward).toBe(1);
     // 1.4 at the time of writing; below 1.2 the adapter is not what proposes.
     expect(proposing.tokensPerForward).toBeGreaterThan(1.2);
-    expect(proposing.acceptanceByDepth.length).toBeGreaterThan(1);
+    expect(proposing.acceptanceByDepth[0]).toBeGreaterThan(0.3);
   },
 );
