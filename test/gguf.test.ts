@@ -16,8 +16,13 @@ interface GgufGolden {
   readonly logits: { readonly file: string; readonly llamacpp_nmse: number };
 }
 
-/** What float32 loses, with room for another order of sums: llama.cpp's own loss at F32 is up to 2.5e-13. */
-const FLOAT_NMSE = 1e-12;
+/** llama.cpp's own error at F32 is up to 2.5e-13: 8 times that noise, squared because errors are squares here. */
+const FLOAT_NMSE = 64 * 2.5e-13;
+/**
+ * Two right ways to quantise activations differ on one small file: llama.cpp's own runs, in one batch and with its
+ * default settings, by up to 1.28 (tiny64-Q8_0). So a file may be that much worse, the mean over the files may not.
+ */
+const RATIO_OF_ONE_FILE = 1.28;
 const nativeTypes = new Set(["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"]);
 const floatTypes = new Set(["F32", "F16", "BF16"]);
 
@@ -62,10 +67,23 @@ describe("GGUF models agree with a float64 forward over their dequantised weight
   for (const instructionSet of supportedInstructionSets()) {
     const native = createNativeBackend({ threads: 2, instructionSet });
     const own = files.filter(({ types }) => types.every((type) => nativeTypes.has(type)));
-    it.each(own.map((file) => [file.file, file] as const))(`native ${instructionSet}: %s`, async (_, file) => {
-      // Where activations are quantised to 8 bits: no worse than llama.cpp, which does the same.
-      const isFloat = file.types.every((type) => floatTypes.has(type));
-      expect(await error(native, file)).toBeLessThanOrEqual(isFloat ? FLOAT_NMSE : file.logits.llamacpp_nmse);
+    const isFloat = ({ types }: GgufGolden) => types.every((type) => floatTypes.has(type));
+    it.each(own.filter(isFloat).map((file) => [file.file, file] as const))(
+      `native ${instructionSet}: %s`,
+      async (_, file) => {
+        expect(await error(native, file)).toBeLessThan(FLOAT_NMSE);
+      },
+    );
+
+    it(`native ${instructionSet}: with 8-bit activations no worse than llama.cpp`, async () => {
+      const quantised = own.filter((file) => !isFloat(file));
+      let sum = 0;
+      for (const file of quantised) {
+        const ratio = (await error(native, file)) / file.logits.llamacpp_nmse;
+        expect(ratio, file.file).toBeLessThan(RATIO_OF_ONE_FILE);
+        sum += ratio;
+      }
+      expect(sum / quantised.length).toBeLessThanOrEqual(1);
     });
   }
 });

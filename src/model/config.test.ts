@@ -18,6 +18,7 @@ describe("config.json", () => {
     ["another activation", { hidden_act: "gelu" }, "unsupported"],
     ["a bias in the MLP", { mlp_bias: true }, "unsupported"],
     ["a sliding window in use", { use_sliding_window: true, sliding_window: 64 }, "unsupported"],
+    ["a part of the head rotated", { partial_rotary_factor: 0.5 }, "unsupported"],
     ["quantised weights", { quantization_config: { bits: 4 } }, "unsupported"],
     ["an unknown rope type", { rope_parameters: { rope_type: "longrope", rope_theta: 1e4 } }, "unsupported"],
     ["no heads", { num_attention_heads: 0 }, "file-malformed"],
@@ -30,6 +31,11 @@ describe("config.json", () => {
     ["an infinite theta", { rope_parameters: { rope_type: "default", rope_theta: 1e300 } }, "file-malformed"],
   ])("refuses %s", (_, change, code) => {
     expect(() => configFromHuggingFace({ ...json, ...change }, path)).toThrow(expect.objectContaining({ code }));
+  });
+
+  it("takes a sliding window that no layer uses", () => {
+    const change = { use_sliding_window: true, sliding_window: 64, max_window_layers: json.num_hidden_layers };
+    expect(configFromHuggingFace({ ...json, ...change }, path)).toEqual(configFromHuggingFace(json, path));
   });
 
   it("survives any value of any key", () => {

@@ -2,6 +2,7 @@ import { IdlmError } from "../errors.ts";
 import { toFloat32 } from "../formats/dequantise.ts";
 import type { GgufFile } from "../formats/gguf.ts";
 import { checkConfig, type ModelConfig, type RopeConfig } from "./config.ts";
+import { yarnAttentionFactor } from "./rope.ts";
 
 /** The config of a GGUF model file. @throws IdlmError "file-malformed", "unsupported" (architecture, rope type). */
 export function configFromGguf(file: GgufFile): ModelConfig {
@@ -89,8 +90,8 @@ function ropeOf(file: GgufFile, architecture: string, own: (key: string, fallbac
         originalContext: own("rope.scaling.original_context_length", own("context_length", 2048)),
         betaFast: own("rope.scaling.yarn_beta_fast", 32),
         betaSlow: own("rope.scaling.yarn_beta_slow", 1),
-        // llama.cpp multiplies YaRN's own factor by attn_factor; where that is 1, so is ours undefined: YaRN's own.
-        attentionFactor: attention === 1 ? undefined : attention,
+        // llama.cpp multiplies YaRN's own factor by attn_factor.
+        attentionFactor: attention === 1 ? undefined : attention * yarnAttentionFactor(factor()),
         truncate: true,
       };
     }

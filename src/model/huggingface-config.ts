@@ -16,7 +16,10 @@ export function configFromHuggingFace(json: JsonObject, path: string): ModelConf
   for (const key of ["mlp_bias", ...(architecture === "qwen2" ? [] : ["attention_bias"])]) {
     if (json[key] === true) throw unsupported(path, key, "");
   }
-  if (json.use_sliding_window === true && json.sliding_window != null) {
+  // Qwen2 lets the layers from max_window_layers on slide: none, where it is the number of layers.
+  const firstSliding = json.max_window_layers ?? 0;
+  const slides = typeof firstSliding !== "number" || firstSliding < number(json, "num_hidden_layers", path);
+  if (json.use_sliding_window === true && json.sliding_window != null && slides) {
     throw unsupported(path, "a sliding window of attention", "");
   }
   if (json.quantization_config != null) {
@@ -53,6 +56,8 @@ function ropeOf(json: JsonObject, path: string): RopeConfig {
   }
   const parameters = scaling as JsonObject;
   const theta = number(parameters, "rope_theta", path, number(json, "rope_theta", path, 10_000));
+  const rotated = parameters.partial_rotary_factor ?? json.partial_rotary_factor ?? 1;
+  if (rotated !== 1) throw unsupported(path, `partial_rotary_factor ${JSON.stringify(rotated)}`, "");
   const kind = parameters.rope_type ?? parameters.type ?? "default";
   const context = () =>
     number(

@@ -37,10 +37,15 @@ export function ropeFrequencies(
         const ramp = clamp((i - first) / Math.max(last - first, 0.001));
         return f * (ramp / rope.factor + (1 - ramp));
       });
-      const attentionFactor = rope.attentionFactor ?? (rope.factor <= 1 ? 1 : 0.1 * ln(rope.factor) + 1);
+      const attentionFactor = rope.attentionFactor ?? yarnAttentionFactor(rope.factor);
       return { inverseFrequencies: scaled, attentionFactor };
     }
   }
+}
+
+/** What YaRN multiplies cos and sin by where a model names nothing else (arXiv 2309.00071, section 3.4). */
+export function yarnAttentionFactor(factor: number): number {
+  return factor <= 1 ? 1 : 0.1 * ln(factor) + 1;
 }
 
 function clamp(x: number): number {
