@@ -72,7 +72,7 @@ void Model::prepare(const ForestInput& forest, const KvCache& cache) {
       if (depth[r] > depths_ && !sharedByDepth_) fail("row " + std::to_string(r) + ": a MASK row of depth " + std::to_string(depth[r]) + ", the adapter has " + std::to_string(depths_));
       if (entryLayer_ > 0 && anchor[r] < 0) fail("row " + std::to_string(r) + ": a MASK row's anchor must be in the same forward");
     } else {
-      if (parent >= 0 && forest.tokens[size_t(parent)] < 0) fail("row " + std::to_string(r) + ": a token row cannot follow a MASK row");
+      if (entryLayer_ > 0 && parent >= 0 && forest.tokens[size_t(parent)] < 0) fail("row " + std::to_string(r) + ": a token row cannot follow a MASK row that enters late");
       nTokens_++;
     }
   }

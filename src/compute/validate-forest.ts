@@ -49,7 +49,10 @@ export function validateForest(forest: Forest, program: Program, nPages: number)
     if (slot >= pages.length * PAGE_SIZE)
       fail(`row ${row}: slot ${slot} is beyond the sequence's ${pages.length} pages`);
     if (token >= 0) {
-      if (parent >= 0 && tokens[parent] === -1) fail(`row ${row}: a token row cannot follow a MASK row`);
+      // Before the entry layer the MASK row that it would see does not exist.
+      if (parent >= 0 && tokens[parent] === -1 && (program.mask?.entryLayer ?? 0) > 0) {
+        fail(`row ${row}: a token row cannot follow a MASK row of an adapter with an entry layer`);
+      }
       continue;
     }
     const { mask } = program;
