@@ -1,6 +1,7 @@
 {
   "variables": {
-    "common_flags": ["-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"],
+    "common_flags": ["-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra"],
+    "strict%": 0,
     "sanitize%": 0
   },
   "target_defaults": {
@@ -16,6 +17,11 @@
       "OTHER_CPLUSPLUSFLAGS": ["<@(common_flags)", "-fexceptions"]
     },
     "conditions": [
+      # Warnings are errors in a checkout (scripts/install.mjs): a compiler of tomorrow must not fail a user's installation.
+      ["strict==1", {
+        "cflags_cc": ["-Werror"],
+        "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["-Werror"] }
+      }],
       ["sanitize==1", {
         "cflags_cc": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g", "-O1"],
         "ldflags": ["-fsanitize=address,undefined"]

@@ -1,6 +1,7 @@
 // Builds the native addon as part of `npm ci`. Where that cannot be done it says what is missing, and the package works
 // with its TypeScript reference backend.
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,6 +24,12 @@ if (process.env.IDLM_SKIP_NATIVE === "1") {
   console.error("idlm: IDLM_SKIP_NATIVE=1: the native addon is not built; only --backend reference works.");
   process.exit(0);
 }
+if (process.platform === "win32") {
+  leave(
+    "its sources are for g++ and clang, not for Visual C++",
+    "Use the Windows Subsystem for Linux for the kernels.",
+  );
+}
 if (!runs(process.env.CXX ?? "c++") && !runs("g++") && !runs("clang++")) {
   leave(
     "no C++ compiler was found",
@@ -40,7 +47,9 @@ try {
 } catch {
   leave("node-gyp was not found", "Install the package's dependencies with npm ci.");
 }
-const args = [nodeGyp, "rebuild", "--jobs=max", "--loglevel=error", ...nodeDirArguments()];
+// A checkout, unlike the published package, has src/: there a warning of the compiler is an error.
+const strict = existsSync(join(root, "src")) ? ["--", "-Dstrict=1"] : [];
+const args = [nodeGyp, "rebuild", "--jobs=max", "--loglevel=error", ...nodeDirArguments(), ...strict];
 console.error("idlm: building the native addon …");
 const started = Date.now();
 const build = spawnSync(process.execPath, args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 28 });
