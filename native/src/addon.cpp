@@ -541,6 +541,23 @@ Napi::Value mathOf(const Napi::CallbackInfo& info) {
   return out;
 }
 
+// repacked(type, rows, cols, bytes): for tests of the panels.
+Napi::Value repacked(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const Format* format = packedFormat(info[0].As<Napi::String>());
+  int rows = info[1].As<Napi::Number>().Int32Value(), cols = info[2].As<Napi::Number>().Int32Value();
+  auto bytes = info[3].As<Napi::Uint8Array>();
+  if (!format || rows < 1 || cols < 1 || bytes.ElementLength() != size_t(rows) * storedRowBytes(*format, cols)) throw Napi::Error::New(env, "the bytes do not fit the shape");
+  Matrix m;
+  m.format = *format, m.rows = rows, m.cols = cols, m.stride = panelBytes(*format, cols);
+  std::vector<uint8_t> panels(m.stride * size_t(m.panels()));
+  packPanels(bytes.Data(), *format, rows, cols, nullptr, panels.data(), 0, m.panels());
+  m.data = panels.data();
+  auto out = Napi::Float32Array::New(env, size_t(rows) * size_t(cols));
+  for (int row = 0; row < rows; row++) unpackRow(m, row, out.Data() + size_t(row) * size_t(cols));
+  return out;
+}
+
 Napi::Value isas(const Napi::CallbackInfo& info) {
   auto out = Napi::Array::New(info.Env());
   uint32_t i = 0;
@@ -558,6 +575,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("isas", Napi::Function::New(env, isas));
   exports.Set("math", Napi::Function::New(env, mathOf));
   exports.Set("mapFile", Napi::Function::New(env, mapFile));
+  exports.Set("repacked", Napi::Function::New(env, repacked));
   exports.Set("unmapFile", Napi::Function::New(env, unmapFile));
   return exports;
 }

@@ -63,20 +63,15 @@ struct Model::Lowering {
     auto found = matrices.find(id);
     if (found != matrices.end()) return found->second;
     const WeightSource& w = weight(id);
-    Stored type = storedType(w.type);
-    size_t rowBytes = storedRowBytes(type, w.cols);
-    if (w.rows < 1 || w.cols < 1 || rowBytes == 0) fail("weight " + id + ": type " + w.type + " of " + std::to_string(w.rows) + " x " + std::to_string(w.cols) + " is not supported");
+    const Format* format = packedFormat(w.type);
+    size_t rowBytes = format && w.cols > 0 ? storedRowBytes(*format, w.cols) : 0;
+    if (w.rows < 1 || rowBytes == 0) fail("weight " + id + ": type " + w.type + " of " + std::to_string(w.rows) + " x " + std::to_string(w.cols) + " is not supported");
     if (w.size != rowBytes * size_t(w.rows)) fail("weight " + id + ": has " + std::to_string(w.size) + " bytes, expected " + std::to_string(rowBytes * size_t(w.rows)));
     if (!w.order.empty() && int(w.order.size()) != w.rows) fail("weight " + id + ": row order has another length");
     for (int32_t row : w.order)
       if (row < 0 || row >= w.rows) fail("weight " + id + ": row order is out of range");
-    if (type == Stored::Q4_0)
-      for (size_t at = 0; at < w.size; at += 18) {
-        float scale = halfBits(uint16_t(w.bytes[at] | (w.bytes[at + 1] << 8)));
-        if (std::fabs(scale) >= 8188.0f) fail("weight " + id + ": a Q4_0 scale of " + std::to_string(scale) + " is too large");
-      }
     Matrix result;
-    result.format = packedFormat(type);
+    result.format = *format;
     result.rows = w.rows, result.cols = w.cols;
     result.stride = panelBytes(result.format, w.cols);
     size_t offset = reserve(result.stride * size_t(result.panels()));
@@ -87,19 +82,19 @@ struct Model::Lowering {
 
   const float* vector(const std::string& id, int expected) {
     const WeightSource& w = weight(id);
-    Stored type = storedType(w.type);
+    const Format* format = packedFormat(w.type);
     int n = w.rows * w.cols;
     if (n != expected) fail("weight " + id + ": has " + std::to_string(n) + " elements, expected " + std::to_string(expected));
-    if ((type != Stored::F32 && type != Stored::F16 && type != Stored::BF16) || w.size != storedRowBytes(type, n)) fail("weight " + id + ": a vector must be F32, F16 or BF16");
+    if (!format || isInteger(*format) || w.size != storedRowBytes(*format, n)) fail("weight " + id + ": a vector must be F32, F16 or BF16");
     std::vector<float> v(size_t(padded(n)), 0.0f);
     for (int i = 0; i < n; i++) {
       int from = w.order.empty() ? i : w.order[size_t(i)];
       if (from < 0 || from >= n) fail("weight " + id + ": row order is out of range");
-      if (type == Stored::F32) memcpy(&v[size_t(i)], w.bytes + size_t(from) * 4, 4);
+      if (*format == Format::F32) memcpy(&v[size_t(i)], w.bytes + size_t(from) * 4, 4);
       else {
         uint16_t h = uint16_t(w.bytes[size_t(from) * 2] | (w.bytes[size_t(from) * 2 + 1] << 8));
         uint32_t bits = uint32_t(h) << 16;
-        if (type == Stored::F16) v[size_t(i)] = halfBits(h);
+        if (*format == Format::F16) v[size_t(i)] = halfBits(h);
         else memcpy(&v[size_t(i)], &bits, 4);
       }
     }
@@ -338,7 +333,7 @@ void Model::Lowering::run() {
     for (const Job& job : jobs) {
       const WeightSource& w = *job.weight;
       int panels = (w.rows + PANEL - 1) / PANEL;
-      packPanels(w.bytes, storedType(w.type), w.rows, w.cols, job.order.empty() ? nullptr : job.order.data(), base + job.offset,
+      packPanels(w.bytes, *packedFormat(w.type), w.rows, w.cols, job.order.empty() ? nullptr : job.order.data(), base + job.offset,
                  int(int64_t(panels) * thread / n), int(int64_t(panels) * (thread + 1) / n));
     }
     for (size_t i = size_t(thread); i < floatJobs.size(); i += size_t(n)) {

@@ -4,7 +4,7 @@ import type { Program } from "./program.ts";
 export const PAGE_SIZE = 16;
 
 /** Raised whenever the bits of any result change. */
-export const NUMERICS = 1;
+export const NUMERICS = 2;
 
 /** A sequence that a forest's rows belong to: `length` positions are in the cache, in `pages` in order. */
 export interface ForestSequence {

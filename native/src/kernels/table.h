@@ -1,46 +1,22 @@
 // What a translation unit of kernels offers to the rest of the program: one table of plain functions per instruction
 // set. The structures here are the layouts that kernels and their callers share.
-//
-// Panels. A matrix [rows = outputs, cols = K] is cut into panels of 16 outputs; in a panel the outputs lie over the
-// lanes and K is walked in order, so that every output is one fixed chain of operations, whatever the number of rows,
-// threads or lanes. Formats of a panel, K in groups of 32:
-//   Q4   per group 256 bytes of nibbles, then 16 f16 scales and 16 f16 minimums (w = scale q + minimum, q 0..15).
-//        64-byte load j of a group holds for lane l at bytes 4l..4l+3: low nibbles k = 8j..8j+3, high k = 8j+4..8j+7.
-//   Q8   all groups' bytes, 512 each (load j: lane l, k = 4j..4j+3; stored as q + 128), then 16 f16 scales a group.
-//   Q8S  as Q8 with f32 scales (what is quantised here: adapters).
-//   F32, F16, BF16: [K][16].
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
+#include "format.h"
+
 namespace idlm {
 
-enum class Format : int { Q4, Q8, Q8S, F32, F16, BF16 };
-
-constexpr int GROUP = 32;   // K per scale, of weights and of activations
-constexpr int PANEL = 16;   // outputs per panel
-constexpr int PAGE = 16;    // positions per KV page and per attention block
-
-inline bool isInteger(Format f) { return f == Format::Q4 || f == Format::Q8 || f == Format::Q8S; }
-
-inline size_t panelBytes(Format f, int cols) {
-  size_t groups = size_t(cols + GROUP - 1) / GROUP;
-  switch (f) {
-    case Format::Q4: return groups * 320;
-    case Format::Q8: return groups * 512 + (groups * 32 + 63) / 64 * 64;
-    case Format::Q8S: return groups * 576;
-    case Format::F32: return (size_t(cols) * 64);
-    default: return (size_t(cols) * 32 + 63) / 64 * 64;
-  }
-}
+constexpr int PAGE = 16;  // positions per KV page and per attention block
 
 // A row of activations as integer kernels read it: one of these per 32 of K, so that a kernel needs one pointer a row.
 struct ActGroup {
   int8_t q[GROUP];
   float scale;
   float scaledSum;  // scale * sum of q: what a minimum is multiplied by
-  int32_t offset;   // -128 * sum of q: 8-bit weights are stored as q + 128
-  int32_t unused;
+  int32_t minusSum;   // -(sum of q): times what is taken off every code
+  int32_t minusFirst;  // the same of q[0..15], for weights with a scale per 16
 };
 static_assert(sizeof(ActGroup) == 48, "groups are read at fixed offsets");
 

@@ -105,6 +105,8 @@ IDLM_INLINE void halfstore(uint16_t* p, F a) {
 IDLM_INLINE F bfload(const uint16_t* p) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16))};
 }
+IDLM_INLINE I bytesload(const uint8_t* p) { return {_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p))}; }
+IDLM_INLINE I bytesload(const int8_t* p) { return {_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p))}; }
 // Low byte of each lane.
 IDLM_INLINE void bytestore(int8_t* p, I a) { _mm_storeu_si128((__m128i*)p, _mm512_cvtepi32_epi8(a.v)); }
 
@@ -189,6 +191,12 @@ IDLM_INLINE F bfload(const uint16_t* p) {
   };
   return {half(p), half(p + 8)};
 }
+IDLM_INLINE I bytesload(const uint8_t* p) {
+  return {_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p)), _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)(p + 8)))};
+}
+IDLM_INLINE I bytesload(const int8_t* p) {
+  return {_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)), _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)(p + 8)))};
+}
 IDLM_INLINE void bytestore(int8_t* p, I x) {
   int32_t t[16];
   istore(t, x);
@@ -254,6 +262,8 @@ IDLM_INLINE I asInt(F a) IDLM_LANES(I, int32_t(floatBits(a.v[i])))
 IDLM_INLINE F halfload(const uint16_t* p) IDLM_LANES(F, halfToFloat(p[i]))
 IDLM_INLINE void halfstore(uint16_t* p, F a) { for (int i = 0; i < 16; i++) p[i] = floatToHalf(a.v[i]); }
 IDLM_INLINE F bfload(const uint16_t* p) IDLM_LANES(F, bitsFloat(uint32_t(p[i]) << 16))
+IDLM_INLINE I bytesload(const uint8_t* p) IDLM_LANES(I, p[i])
+IDLM_INLINE I bytesload(const int8_t* p) IDLM_LANES(I, p[i])
 IDLM_INLINE void bytestore(int8_t* p, I a) { for (int i = 0; i < 16; i++) p[i] = int8_t(a.v[i]); }
 #undef IDLM_LANES
 
@@ -268,13 +278,23 @@ IDLM_INLINE float sumLanes(F a) {
   return t[0];
 }
 
+// Integers add up to the same in any order.
+#if defined(__AVX512F__)
+IDLM_INLINE int32_t sumLanes(I a) { return _mm512_reduce_add_epi32(a.v); }
+#elif defined(__AVX2__)
+IDLM_INLINE int32_t sumLanes(I x) {
+  __m256i t = _mm256_add_epi32(x.a, x.b);
+  __m128i u = _mm_add_epi32(_mm256_castsi256_si128(t), _mm256_extracti128_si256(t, 1));
+  u = _mm_add_epi32(u, _mm_shuffle_epi32(u, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(u, _mm_shuffle_epi32(u, 0xb1)));
+}
+#else
 IDLM_INLINE int32_t sumLanes(I a) {
-  int32_t t[16];
   uint32_t total = 0;
-  istore(t, a);
-  for (int i = 0; i < 16; i++) total += uint32_t(t[i]);
+  for (int i = 0; i < 16; i++) total += uint32_t(a.v[i]);
   return int32_t(total);
 }
+#endif
 
 IDLM_INLINE float maxLanes(F a) {
   float t[16];

@@ -20,6 +20,8 @@ export interface NativeBinding {
   unmapFile(buffer: ArrayBuffer): void;
   /** exp (0), log (1) or silu (2) of 16·n floats by one instruction set's kernels; for tests. */
   math(isa: string, which: number, x: Float32Array): Float32Array;
+  /** A stored matrix packed into panels and read from them again, [rows, cols]; for tests. */
+  repacked(type: string, rows: number, cols: number, bytes: Uint8Array): Float32Array;
 }
 
 export interface NativeBackendHandle {

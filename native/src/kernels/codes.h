@@ -1,0 +1,231 @@
+// Integer dot products of one group of weights (format.h) with the same group of several rows of activations: the part
+// of a product that differs between instruction sets. The results are integers, so all of them give the same.
+#pragma once
+#include "table.h"
+#include "vec.h"
+
+namespace idlm {
+namespace IDLM_ISA {
+
+// Rows of a product: row r begins at base + r * stride.
+struct RowSpan {
+  const uint8_t* base;
+  size_t stride;
+  IDLM_INLINE const ActGroup& group(int r, int g) const { return ((const ActGroup*)(base + size_t(r) * stride))[g]; }
+  IDLM_INLINE const float* floats(int r) const { return (const float*)(base + size_t(r) * stride); }
+};
+
+// Bytes: one quad of the codes of as many lanes as a register holds.
+#if defined(__AVX512F__)
+using Bytes = __m512i;
+IDLM_INLINE Bytes byteset(int x) { return _mm512_set1_epi8(int8_t(x)); }
+IDLM_INLINE Bytes codesload(const uint8_t* p) { return _mm512_loadu_si512(p); }
+IDLM_INLINE Bytes keep(Bytes a, Bytes mask) { return _mm512_and_si512(a, mask); }
+IDLM_INLINE Bytes merge(Bytes to, Bytes a, Bytes mask) { return _mm512_ternarylogic_epi32(to, a, mask, 0xf8); }  // to | (a & mask)
+// Left for N > 0, else right. Bits cross from byte to byte: for a mask to drop.
+template <int N> IDLM_INLINE Bytes shift(Bytes a) {
+  if constexpr (N > 0) return _mm512_slli_epi16(a, N);
+  if constexpr (N < 0) return _mm512_srli_epi16(a, -N);
+  return a;
+}
+IDLM_INLINE Bytes iq4(Bytes a) { return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)iq4Values)), a); }
+#elif defined(__AVX2__)
+using Bytes = __m256i;
+IDLM_INLINE Bytes byteset(int x) { return _mm256_set1_epi8(int8_t(x)); }
+IDLM_INLINE Bytes codesload(const uint8_t* p) { return _mm256_loadu_si256((const __m256i*)p); }
+IDLM_INLINE Bytes keep(Bytes a, Bytes mask) { return _mm256_and_si256(a, mask); }
+IDLM_INLINE Bytes merge(Bytes to, Bytes a, Bytes mask) { return _mm256_or_si256(to, _mm256_and_si256(a, mask)); }
+template <int N> IDLM_INLINE Bytes shift(Bytes a) {
+  if constexpr (N > 0) return _mm256_slli_epi16(a, N);
+  if constexpr (N < 0) return _mm256_srli_epi16(a, -N);
+  return a;
+}
+IDLM_INLINE Bytes iq4(Bytes a) { return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)iq4Values)), a); }
+#else
+struct Bytes { uint8_t v[64]; };
+#define IDLM_BYTES(expression) \
+  {                            \
+    Bytes r;                   \
+    for (int i = 0; i < 64; i++) r.v[i] = uint8_t(expression); \
+    return r;                  \
+  }
+IDLM_INLINE Bytes byteset(int x) IDLM_BYTES(x)
+IDLM_INLINE Bytes codesload(const uint8_t* p) IDLM_BYTES(p[i])
+IDLM_INLINE Bytes keep(Bytes a, Bytes mask) IDLM_BYTES(a.v[i] & mask.v[i])
+IDLM_INLINE Bytes merge(Bytes to, Bytes a, Bytes mask) IDLM_BYTES(to.v[i] | (a.v[i] & mask.v[i]))
+template <int N> IDLM_INLINE Bytes shift(Bytes a) IDLM_BYTES(N > 0 ? a.v[i] << (N > 0 ? N : 0) : a.v[i] >> (N > 0 ? 0 : -N))
+IDLM_INLINE Bytes iq4(Bytes a) IDLM_BYTES(iq4Values[a.v[i]])
+#undef IDLM_BYTES
+#endif
+
+// The quads 4 * LINE to 4 * LINE + 3 of a 2-bit plane (PER = 4), or all eight of a 1-bit plane (PER = 8): their bits to
+// `POSITION` of the codes v.
+template <int PER, int POSITION, int... J> IDLM_INLINE void plane(Bytes line, Bytes* v) {
+  constexpr int BITS = 8 / PER, J0 = sizeof...(J);
+  const Bytes mask = byteset(((1 << BITS) - 1) << POSITION);
+  Bytes moved = shift<POSITION - BITS * J0>(line);
+  if constexpr (POSITION == 0) v[J0] = keep(moved, mask);
+  else v[J0] = merge(v[J0], moved, mask);
+  if constexpr (J0 + 1 < PER) plane<PER, POSITION, J..., J0>(line, v);
+}
+
+// The codes of a group, quad by quad.
+template <Format FORMAT> IDLM_INLINE void unpack(const uint8_t* w, Bytes* v) {
+  constexpr int BITS = layoutOf(FORMAT).bits;
+  if constexpr (BITS == 8) {
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++) v[j] = codesload(w + j * 64);
+    return;
+  }
+  if constexpr (BITS & 4) {
+    const Bytes low = byteset(0x0f);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+      Bytes x = codesload(w + j * 64);
+      v[2 * j] = keep(x, low);
+      v[2 * j + 1] = keep(shift<-4>(x), low);
+    }
+  }
+  if constexpr (BITS & 2) {
+    constexpr int POSITION = BITS & 4;
+    plane<4, POSITION>(codesload(w + POSITION * 64), v);
+    plane<4, POSITION>(codesload(w + POSITION * 64 + 64), v + 4);
+  }
+  if constexpr ((BITS & 1) != 0) plane<8, BITS - 1>(codesload(w + (BITS - 1) * 64), v);
+  if constexpr (layoutOf(FORMAT).table) {
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++) v[j] = iq4(v[j]);
+  }
+}
+
+// What the sum begins with, so that codes count without what is to be taken off them: of half `h` of `HALVES`.
+template <Format FORMAT, int HALVES> IDLM_INLINE I withoutZero(const ActGroup& x, int h) {
+  constexpr int ZERO = layoutOf(FORMAT).zero;
+  if constexpr (ZERO < 0) return iset(0);
+  else if (HALVES == 1) return shl<ZERO>(iset(x.minusSum));
+  else if (h == 0) return shl<ZERO>(iset(x.minusFirst));
+  else return shl<ZERO>(iset(x.minusSum) - iset(x.minusFirst));
+}
+
+// s[h * R + r] = sum over half h (of HALVES) of group g of (code - zero) times the activations of row r, for 16 outputs.
+#if defined(__AVX512F__)
+constexpr int TILE = 8;  // rows whose accumulators stay in registers
+
+IDLM_INLINE __m512i quad(const int8_t* p) {  // four activations to every lane
+  int32_t w;
+  memcpy(&w, p, 4);
+  return _mm512_set1_epi32(w);
+}
+
+template <Format FORMAT, int R, int HALVES> IDLM_INLINE void dots(const uint8_t* w, const RowSpan& rows, int g, I* s) {
+  Bytes v[8];
+  unpack<FORMAT>(w, v);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; r++) {
+    const ActGroup& x = rows.group(r, g);
+#pragma GCC unroll 2
+    for (int h = 0; h < HALVES; h++) {
+      __m512i sum = withoutZero<FORMAT, HALVES>(x, h).v;
+#pragma GCC unroll 8
+      for (int j = h * 4; j < (h + 1) * 8 / HALVES; j++) sum = _mm512_dpbusd_epi32(sum, v[j], quad(x.q + 4 * j));
+      s[h * R + r] = {sum};
+    }
+  }
+}
+
+#elif defined(__AVX2__)
+constexpr int TILE = 4;
+
+IDLM_INLINE __m256i quad(const int8_t* p) {
+  int32_t w;
+  memcpy(&w, p, 4);
+  return _mm256_set1_epi32(w);
+}
+
+// Eight outputs. vpmaddubsw adds two products in 16 bits; of codes below 64 several such sums fit before they have to be
+// widened.
+template <Format FORMAT, int R, int HALVES> IDLM_INLINE void dotsOfSmall(const uint8_t* w, const RowSpan& rows, int g, __m256i* s) {
+  constexpr int LARGEST = (1 << layoutOf(FORMAT).bits) - 1, FITS = 32767 / (2 * LARGEST * 127), QUADS = 8 / HALVES;
+  constexpr int RUN = FITS < QUADS ? (FITS >= 4 ? 4 : 2) : QUADS;
+  static_assert(FITS >= 2, "8-bit codes go another way");
+  const __m256i ones = _mm256_set1_epi16(1);
+  Bytes v[8];
+  unpack<FORMAT>(w, v);
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) {
+    const int8_t* q = rows.group(r, g).q;
+#pragma GCC unroll 2
+    for (int h = 0; h < HALVES; h++) {
+      __m256i sum = _mm256_setzero_si256();
+#pragma GCC unroll 4
+      for (int run = h * QUADS; run < (h + 1) * QUADS; run += RUN) {
+        __m256i t = _mm256_maddubs_epi16(v[run], quad(q + 4 * run));
+#pragma GCC unroll 8
+        for (int j = run + 1; j < run + RUN; j++) t = _mm256_add_epi16(t, _mm256_maddubs_epi16(v[j], quad(q + 4 * j)));
+        t = _mm256_madd_epi16(t, ones);
+        sum = run == h * QUADS ? t : _mm256_add_epi32(sum, t);
+      }
+      s[h * R + r] = sum;
+    }
+  }
+}
+
+// |w| <= 128 without sign times x with w's sign: a pair is at most 2 * 128 * 127 = 32,512, within 16 bits; pairs are
+// widened before they are added. (Codes up to 255 times x would saturate.)
+template <Format FORMAT, int R> IDLM_INLINE void dotsOfLarge(const uint8_t* w, const RowSpan& rows, int g, __m256i* s) {
+  const __m256i flip = _mm256_set1_epi8(int8_t(0x80)), ones = _mm256_set1_epi16(1);
+  Bytes v[8];
+  unpack<FORMAT>(w, v);
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) s[r] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+  for (int j = 0; j < 8; j++) {
+    __m256i signedCodes = _mm256_xor_si256(v[j], flip), magnitude = _mm256_abs_epi8(signedCodes);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+      __m256i x = _mm256_sign_epi8(quad(rows.group(r, g).q + 4 * j), signedCodes);
+      s[r] = _mm256_add_epi32(s[r], _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, x), ones));
+    }
+  }
+}
+
+template <Format FORMAT, int R, int HALVES> IDLM_INLINE void dots(const uint8_t* w, const RowSpan& rows, int g, I* s) {
+  __m256i a[HALVES * R], b[HALVES * R];
+  if constexpr (layoutOf(FORMAT).zero == 7) {  // 128 is taken off by the signs
+    static_assert(HALVES == 1, "no such type");
+    dotsOfLarge<FORMAT, R>(w, rows, g, a);
+    dotsOfLarge<FORMAT, R>(w + 32, rows, g, b);
+    for (int r = 0; r < R; r++) s[r] = {a[r], b[r]};
+  } else {
+    dotsOfSmall<FORMAT, R, HALVES>(w, rows, g, a);
+    dotsOfSmall<FORMAT, R, HALVES>(w + 32, rows, g, b);
+#pragma GCC unroll 8
+    for (int i = 0; i < HALVES * R; i++) {
+      I sum = {a[i], b[i]};
+      if constexpr (layoutOf(FORMAT).zero >= 0) sum = sum + withoutZero<FORMAT, HALVES>(rows.group(i % R, g), i / R);
+      s[i] = sum;
+    }
+  }
+}
+
+#else
+constexpr int TILE = 4;
+
+template <Format FORMAT, int R, int HALVES> IDLM_INLINE void dots(const uint8_t* w, const RowSpan& rows, int g, I* s) {
+  Bytes v[8];
+  unpack<FORMAT>(w, v);
+  for (int r = 0; r < R; r++) {
+    const ActGroup& x = rows.group(r, g);
+    for (int h = 0; h < HALVES; h++) {
+      I sum = withoutZero<FORMAT, HALVES>(x, h);
+      for (int j = h * 4; j < (h + 1) * 8 / HALVES; j++)
+        for (int lane = 0; lane < LANES; lane++)
+          for (int i = 0; i < 4; i++) sum.v[lane] += int(v[j].v[lane * 4 + i]) * x.q[4 * j + i];
+      s[h * R + r] = sum;
+    }
+  }
+}
+#endif
+
+}  // namespace IDLM_ISA
+}  // namespace idlm
