@@ -1,4 +1,5 @@
 import { isUtf8 } from "node:buffer";
+import type { NumberLayout } from "./gguf-value-type.ts";
 import { malformed } from "./malformed.ts";
 import type { ByteFile } from "./map-file.ts";
 
@@ -31,44 +32,20 @@ export class GgufCursor {
     return this.#file.size - this.#position;
   }
 
+  number(type: NumberLayout, field: string): number | bigint {
+    return type.decode(this.#take(type.bytes, field), this.#at);
+  }
+
   u8(field: string): number {
     return this.#take(1, field).readUInt8(this.#at);
-  }
-
-  i8(field: string): number {
-    return this.#take(1, field).readInt8(this.#at);
-  }
-
-  u16(field: string): number {
-    return this.#take(2, field).readUInt16LE(this.#at);
-  }
-
-  i16(field: string): number {
-    return this.#take(2, field).readInt16LE(this.#at);
   }
 
   u32(field: string): number {
     return this.#take(4, field).readUInt32LE(this.#at);
   }
 
-  i32(field: string): number {
-    return this.#take(4, field).readInt32LE(this.#at);
-  }
-
-  f32(field: string): number {
-    return this.#take(4, field).readFloatLE(this.#at);
-  }
-
-  f64(field: string): number {
-    return this.#take(8, field).readDoubleLE(this.#at);
-  }
-
   u64(field: string): bigint {
     return this.#take(8, field).readBigUInt64LE(this.#at);
-  }
-
-  i64(field: string): bigint {
-    return this.#take(8, field).readBigInt64LE(this.#at);
   }
 
   /** A u64 that counts things; `limit` (a safe integer) is what the file or a named limit allows. */

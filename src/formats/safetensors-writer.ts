@@ -1,6 +1,4 @@
-import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
-import { fileError } from "./map-file.ts";
+import { replaceFile } from "./replace-file.ts";
 import type { TensorType } from "./tensor.ts";
 import { byteLength, isSafetensorsType } from "./tensor-type.ts";
 
@@ -34,9 +32,8 @@ function typeOf(values: ArrayBufferView): TensorType {
 }
 
 /**
- * Writes a safetensors file: to a temporary name beside it, flushed, then renamed, so that `path` is the old file or
- * the whole new one. Tensors lie by falling size of their elements, then by name, as the reference implementation
- * orders them: each is aligned to its element. Errors: "file-missing" (no such folder), "file-unreadable".
+ * Writes a safetensors file; `path` is the old file or the whole new one. Tensors lie by falling size of their elements,
+ * then by name, as the reference implementation orders them: each is aligned to its element. Errors: as of `replaceFile`.
  */
 export function writeSafetensors(
   path: string,
@@ -48,21 +45,10 @@ export function writeSafetensors(
     ([nameA, a], [nameB, b]) => elementBytes(b) - elementBytes(a) || (nameA < nameB ? -1 : 1),
   );
   const header = makeHeader(ordered, metadata);
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  let descriptor: number | undefined;
-  try {
-    descriptor = openSync(temporary, "wx");
-    writeAll(descriptor, header);
-    for (const [, tensor] of ordered) writeAll(descriptor, tensor.bytes);
-    fsyncSync(descriptor);
-    closeSync(descriptor);
-    descriptor = undefined;
-    renameSync(temporary, path);
-  } catch (error) {
-    if (descriptor !== undefined) closeSync(descriptor);
-    rmSync(temporary, { force: true });
-    throw fileError(path, error);
-  }
+  replaceFile(path, (writer) => {
+    writer.append(header);
+    for (const [, tensor] of ordered) writer.append(tensor.bytes);
+  });
 }
 
 function elementBytes(tensor: TensorToWrite): number {
@@ -97,9 +83,4 @@ function makeHeader(
   bytes.writeBigUInt64LE(BigInt(length), 0);
   json.copy(bytes, 8);
   return bytes;
-}
-
-function writeAll(descriptor: number, bytes: Uint8Array): void {
-  let done = 0;
-  while (done < bytes.length) done += writeSync(descriptor, bytes, done, Math.min(bytes.length - done, 1 << 26));
 }

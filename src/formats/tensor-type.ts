@@ -97,6 +97,15 @@ export function ggmlType(id: number): { readonly type: TensorType } | { readonly
   return notRead === undefined ? undefined : { notRead };
 }
 
+const ggmlIds: ReadonlyMap<TensorType, number> = new Map(
+  Object.entries(ggmlTypes).map(([id, type]) => [type, Number(id)]),
+);
+
+/** The number of a type in a GGUF file; undefined where ggml has no such type. */
+export function ggmlTypeId(type: TensorType): number | undefined {
+  return ggmlIds.get(type);
+}
+
 /** Element types of safetensors that are read. The format has more (8-bit floats, unsigned 16 to 64 bits). */
 const safetensorsTypes: ReadonlySet<string> = new Set<TensorType>([
   "F64",
