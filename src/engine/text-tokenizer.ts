@@ -28,7 +28,7 @@ export function textOf(model: OpenedModel): ModelText {
     if (tokenizer === undefined) return { tokenizer, endTokens: new Set(typeof end === "number" ? [end] : []) };
     return wrapped(tokenizer, typeof template === "string" ? template : undefined, path);
   }
-  const found = tokenizerFromFolder(path);
+  const found = tokenizerFromFolder(path, model.tokenizerJson);
   return found === undefined
     ? { tokenizer: undefined, endTokens: endTokensOf(path) }
     : wrapped(found.tokenizer, found.chatTemplate, path);

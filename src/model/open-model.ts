@@ -2,10 +2,12 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { IdlmError } from "../errors.ts";
 import { type GgufFile, type GgufValue, openGguf } from "../formats/gguf.ts";
+import { type GgufVocabulary, readGgufVocabulary } from "../formats/gguf-vocabulary.ts";
 import { readJsonObject } from "../formats/json.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
 import { openShardedSafetensors } from "../formats/safetensors-shards.ts";
 import type { StoredTensor, TensorFile } from "../formats/tensor.ts";
+import { readTokenizerJson, type TokenizerJson } from "../formats/tokenizer-json.ts";
 import type { ModelConfig } from "./config.ts";
 import { configFromGguf } from "./gguf-config.ts";
 import { configFromHuggingFace } from "./huggingface-config.ts";
@@ -25,11 +27,17 @@ export interface OpenedModel {
   readonly weights: ReadonlyMap<string, ModelWeight>;
   /** A GGUF's metadata, which holds its tokenizer and chat template. */
   readonly metadata: ReadonlyMap<string, GgufValue> | undefined;
+  /** A GGUF's vocabulary; undefined where it has none. */
+  readonly vocabulary: GgufVocabulary | undefined;
+  /** A folder's tokenizer.json; undefined where it has none. */
+  readonly tokenizerJson: TokenizerJson | undefined;
   close(): void;
 }
 
 /**
- * Opens a GGUF file or a Hugging Face folder, reading headers only, and checks that every weight is there in its shape.
+ * Opens a GGUF file or a Hugging Face folder, reading headers only, and checks that every weight is there in its shape
+ * and that the vocabulary is whole and fits the model. Whatever loads a model does it through here, so that all commands
+ * refuse the same files; whether a whole tokenizer is of a kind that can be run is for whoever runs it.
  * @throws IdlmError "file-missing", "file-malformed", "unsupported", as the readers do.
  */
 export function openModel(path: string, kind: "gguf" | "huggingface"): OpenedModel {
@@ -41,7 +49,10 @@ function openGgufModel(path: string): OpenedModel {
   return guarded(file, () => {
     const config = configFromGguf(file);
     const weights = collect(config, file, ggufName, (name) => rotationOrder(config, name));
-    return { kind: "gguf", path, config, weights, metadata: file.metadata, close: () => file.close() };
+    const { metadata } = file;
+    const vocabulary = readGgufVocabulary(metadata, path, config.vocabSize);
+    const close = () => file.close();
+    return { kind: "gguf", path, config, weights, metadata, vocabulary, tokenizerJson: undefined, close };
   });
 }
 
@@ -59,7 +70,19 @@ function openHuggingFaceModel(path: string): OpenedModel {
       (name) => name,
       () => undefined,
     );
-    return { kind: "huggingface", path, config, weights, metadata: undefined, close: () => file.close() };
+    const tokenizerPath = join(path, "tokenizer.json");
+    const tokenizerJson = existsSync(tokenizerPath) ? readTokenizerJson(tokenizerPath, config.vocabSize) : undefined;
+    const close = () => file.close();
+    return {
+      kind: "huggingface",
+      path,
+      config,
+      weights,
+      metadata: undefined,
+      vocabulary: undefined,
+      tokenizerJson,
+      close,
+    };
   });
 }
 

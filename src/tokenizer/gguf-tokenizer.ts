@@ -1,14 +1,10 @@
 import { IdlmError } from "../errors.ts";
 import type { GgufValue } from "../formats/gguf.ts";
+import { BYTE_LEVEL_BPE, readGgufVocabulary, tokenTypes } from "../formats/gguf-vocabulary.ts";
+import { quote } from "../formats/malformed.ts";
+import type { AddedToken, TokenizerJson } from "../formats/tokenizer-json.ts";
 import { patterns } from "./pre-tokenizer.ts";
 import { Tokenizer } from "./tokenizer.ts";
-import type { AddedToken, TokenizerJson } from "./tokenizer-json.ts";
-
-/** Token types of GGUF (`llama_token_type`). */
-const NORMAL = 1;
-const CONTROL = 3;
-const USER_DEFINED = 4;
-const UNUSED = 5;
 
 interface PreTokenizerKind {
   readonly pre_tokenizer: unknown;
@@ -47,49 +43,31 @@ const endTexts: readonly string[] = ["<|im_end|>", "<|eot_id|>", "<|endoftext|>"
  * @throws IdlmError "file-malformed", "unsupported" naming the key.
  */
 export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, path: string): Tokenizer | undefined {
-  const model = metadata.get("tokenizer.ggml.model");
-  if (model === undefined || model === "none" || model === "no_vocab") return undefined;
-  if (model !== "gpt2") {
+  const vocabulary = readGgufVocabulary(metadata, path);
+  if (vocabulary === undefined) return undefined;
+  const { model, pre = "default", tokens, types, merges, ids, addsBos } = vocabulary;
+  if (model !== BYTE_LEVEL_BPE) {
     throw new IdlmError("unsupported", {
       path,
-      feature: `the tokeniser ${JSON.stringify(model)}`,
+      feature: `the tokeniser ${quote(model)}`,
       hint: "Byte-level BPE (gpt2) is.",
     });
   }
-  const wrong = (field: string, expected: string, found: string | number) =>
-    new IdlmError("file-malformed", { path, field, expected, found });
-  const pre = metadata.get("tokenizer.ggml.pre") ?? "default";
-  const kind = typeof pre === "string" && Object.hasOwn(kinds, pre) ? kinds[pre] : undefined;
+  const kind = Object.hasOwn(kinds, pre) ? kinds[pre] : undefined;
   if (kind === undefined) {
     const hint = `Known are ${Object.keys(kinds).join(", ")}.`;
-    throw new IdlmError("unsupported", { path, feature: `the pre-tokeniser ${JSON.stringify(pre)}`, hint });
+    throw new IdlmError("unsupported", { path, feature: `the pre-tokeniser ${quote(pre)}`, hint });
   }
-  const tokens = strings(metadata, "tokenizer.ggml.tokens", path);
-  const merges = strings(metadata, "tokenizer.ggml.merges", path);
-  const types = metadata.get("tokenizer.ggml.token_type");
-  if (types !== undefined && (!ArrayBuffer.isView(types) || (types as Int32Array).length !== tokens.length)) {
-    const found = ArrayBuffer.isView(types) ? `${(types as Int32Array).length}` : typeof types;
-    throw wrong("tokenizer.ggml.token_type", `${tokens.length} numbers`, found);
-  }
+  // Without a prototype: a token may be called "__proto__".
   const vocab: Record<string, number> = Object.create(null) as Record<string, number>;
   const added: AddedToken[] = [];
   tokens.forEach((token, id) => {
-    const type = types === undefined ? NORMAL : Number((types as Int32Array)[id]);
-    if (token === "") throw wrong(`tokenizer.ggml.tokens[${id}]`, "a token", "nothing");
-    if (token in vocab) throw wrong(`tokenizer.ggml.tokens[${id}]`, "a token of its own", JSON.stringify(token));
-    vocab[token] = id;
-    if (type === CONTROL || type === USER_DEFINED) added.push({ id, content: token, special: type === CONTROL });
-    else if (type < 1 || type > 6) throw wrong(`tokenizer.ggml.token_type[${id}]`, "a type from 1 to 6", type);
-    else if (type === UNUSED) delete vocab[token];
-  });
-  const id = (key: string): number | undefined => {
-    const value = metadata.get(`tokenizer.ggml.${key}`);
-    if (value === undefined) return undefined;
-    if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= tokens.length) {
-      throw wrong(`tokenizer.ggml.${key}`, `an id below ${tokens.length}`, String(value));
+    const type = types[id];
+    if (type !== tokenTypes.unused) vocab[token] = id;
+    if (type === tokenTypes.control || type === tokenTypes.userDefined) {
+      added.push({ id, content: token, special: type === tokenTypes.control });
     }
-    return value;
-  };
+  });
   const json: TokenizerJson = {
     version: "1.0",
     added_tokens: added.map((token) => ({
@@ -105,18 +83,8 @@ export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, path
     decoder: { type: "ByteLevel" },
     model: { type: "BPE", vocab, merges, ignore_merges: kind.ignore_merges ?? false },
   };
-  const named = ["eos_token_id", "eot_token_id", "eom_token_id"].map(id);
+  const named = ["eos", "eot", "eom"].map((name) => ids.get(name));
   const byText = added.filter(({ special, content }) => special && endTexts.includes(content)).map((token) => token.id);
   const eosIds = [...new Set([...named, ...byText].filter((value) => value !== undefined))];
-  const addsBos = metadata.get("tokenizer.ggml.add_bos_token") === true;
-  return new Tokenizer(json, { bosId: id("bos_token_id"), addsBos, eosIds }, path);
-}
-
-function strings(metadata: ReadonlyMap<string, GgufValue>, key: string, path: string): readonly string[] {
-  const value = metadata.get(key);
-  if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) {
-    const found = value === undefined ? "nothing" : "another";
-    throw new IdlmError("file-malformed", { path, field: key, expected: "an array of strings", found });
-  }
-  return value;
+  return new Tokenizer(json, { bosId: ids.get("bos"), addsBos, eosIds }, path);
 }

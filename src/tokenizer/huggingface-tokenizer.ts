@@ -1,16 +1,18 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readJsonObject } from "../formats/json.ts";
+import { readTokenizerJson, type TokenizerJson } from "../formats/tokenizer-json.ts";
 import { Tokenizer } from "./tokenizer.ts";
-import type { TokenizerJson } from "./tokenizer-json.ts";
 
-/** The tokenizer of a Hugging Face folder and its chat template; undefined where the folder has none. */
+/** The tokenizer of a Hugging Face folder, `read` if it has been read already, and its chat template; undefined where
+ * the folder has none. */
 export function tokenizerFromFolder(
   folder: string,
+  read?: TokenizerJson,
 ): { readonly tokenizer: Tokenizer; readonly chatTemplate: string | undefined } | undefined {
   const path = join(folder, "tokenizer.json");
-  if (!existsSync(path)) return undefined;
-  const json = readJsonObject(path) as unknown as TokenizerJson;
+  if (read === undefined && !existsSync(path)) return undefined;
+  const json = read ?? readTokenizerJson(path);
   const optional = (name: string) => (existsSync(join(folder, name)) ? readJsonObject(join(folder, name)) : {});
   const config = optional("tokenizer_config.json");
   const generation = optional("generation_config.json");

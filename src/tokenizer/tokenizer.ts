@@ -1,9 +1,9 @@
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { IdlmError } from "../errors.ts";
+import { type TokenizerJson, validateTokenizerJson } from "../formats/tokenizer-json.ts";
 import { fromByteLevel, toByteLevel } from "./byte-level.ts";
 import { type PreTokenizer, preTokenizerOf } from "./pre-tokenizer.ts";
 import { createStreamDecoder, type StreamDecoder } from "./stream-decoder.ts";
-import { type TokenizerJson, validateTokenizerJson } from "./tokenizer-json.ts";
 
 /** What a model's files say of its tokenizer beside tokenizer.json. */
 export interface TokenizerFacts {

@@ -1,0 +1,103 @@
+import { IdlmError } from "../errors.ts";
+import { kindOf, readJsonObject, requireObject } from "./json.ts";
+import { malformed, quote } from "./malformed.ts";
+
+/** The part of a Hugging Face tokenizer.json that byte-level BPE needs. */
+export interface TokenizerJson {
+  readonly added_tokens: readonly AddedToken[];
+  readonly normalizer: unknown;
+  readonly pre_tokenizer: unknown;
+  readonly model: {
+    readonly type: "BPE";
+    readonly vocab: Readonly<Record<string, number>>;
+    readonly merges: readonly (string | readonly [string, string])[];
+    readonly ignore_merges?: boolean;
+    readonly [key: string]: unknown;
+  };
+  readonly [key: string]: unknown;
+}
+
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  readonly special: boolean;
+  readonly [key: string]: unknown;
+}
+
+/** Published vocabularies end below 300,000. */
+const MAX_VOCABULARY = 1 << 22;
+
+/**
+ * Reads a tokenizer.json; one of BPE is checked as `validateTokenizerJson` does, others are for `Tokenizer` to refuse.
+ * @throws IdlmError "file-missing", "file-unreadable", "file-malformed".
+ */
+export function readTokenizerJson(path: string, vocabSize?: number): TokenizerJson {
+  const json = readJsonObject(path);
+  if (requireObject(json.model, path, "model").type === "BPE") {
+    validateTokenizerJson(json as unknown as TokenizerJson, path, vocabSize);
+  }
+  return json as unknown as TokenizerJson;
+}
+
+/**
+ * Checks what comes from a file before anything is built of it: ids are below `vocabSize` (the model's rows), no two
+ * tokens have one, and merges are of tokens of the vocabulary. @throws IdlmError "file-malformed", "unsupported".
+ */
+export function validateTokenizerJson(json: TokenizerJson, path: string, vocabSize = MAX_VOCABULARY): void {
+  requireObject(json, path, "content");
+  requireObject(json.model, path, "model");
+  if (json.model.type !== "BPE") {
+    throw new IdlmError("unsupported", {
+      path,
+      feature: `a tokeniser of type ${kindOf(json.model.type)}`,
+      hint: "Byte-level BPE (Llama 3, Qwen, GPT-2, SmolLM) is.",
+    });
+  }
+  const { merges } = json.model;
+  const vocab = requireObject(json.model.vocab, path, "model.vocab");
+  const owners = new Map<number, string>();
+  const claim = (id: unknown, token: string, field: string) => {
+    if (typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= vocabSize) {
+      throw malformed(path, field, `an id below ${vocabSize}`, kindOf(id));
+    }
+    const other = owners.get(id);
+    if (other !== undefined && other !== token) {
+      throw malformed(path, field, "an id of its own", `${id}, as ${quote(other)}`);
+    }
+    owners.set(id, token);
+  };
+  for (const [token, id] of Object.entries(vocab)) claim(id, token, `model.vocab[${quote(token)}]`);
+  if (!Array.isArray(json.added_tokens)) {
+    throw malformed(path, "added_tokens", "an array", kindOf(json.added_tokens));
+  }
+  json.added_tokens.forEach((value: unknown, i) => {
+    const field = `added_tokens[${i}]`;
+    const token = requireObject(value, path, field);
+    if (typeof token.content !== "string" || token.content === "") {
+      throw malformed(path, `${field}.content`, "a text", kindOf(token.content));
+    }
+    claim(token.id, token.content, `${field}.id`);
+  });
+  if (!Array.isArray(merges)) throw malformed(path, "model.merges", "an array", kindOf(merges));
+  checkMerges(merges, (token) => Object.hasOwn(vocab, token), path, "model.merges");
+}
+
+/** Each merge is two tokens ("a b", or a pair), and they and what they make are of the vocabulary. */
+export function checkMerges(
+  merges: readonly unknown[],
+  isToken: (token: string) => boolean,
+  path: string,
+  name: string,
+): void {
+  merges.forEach((merge, i) => {
+    const field = `${name}[${i}]`;
+    const [first, second, ...others]: unknown[] =
+      typeof merge === "string" ? merge.split(" ") : Array.isArray(merge) ? merge : [];
+    if (typeof first !== "string" || typeof second !== "string" || others.length > 0) {
+      throw malformed(path, field, "two tokens", kindOf(merge));
+    }
+    for (const token of [first, second, first + second]) {
+      if (!isToken(token)) throw malformed(path, field, "tokens of the vocabulary", quote(token));
+    }
+  });
+}
