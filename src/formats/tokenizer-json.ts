@@ -90,14 +90,18 @@ export function checkMerges(
   name: string,
 ): void {
   merges.forEach((merge, i) => {
-    const field = `${name}[${i}]`;
-    const [first, second, ...others]: unknown[] =
-      typeof merge === "string" ? merge.split(" ") : Array.isArray(merge) ? merge : [];
-    if (typeof first !== "string" || typeof second !== "string" || others.length > 0) {
-      throw malformed(path, field, "two tokens", kindOf(merge));
+    const pair = typeof merge === "string" ? splitPair(merge) : merge;
+    const [first, second]: unknown[] = Array.isArray(pair) && pair.length === 2 ? pair : [];
+    if (typeof first !== "string" || typeof second !== "string") {
+      throw malformed(path, `${name}[${i}]`, "two tokens", kindOf(merge));
     }
-    for (const token of [first, second, first + second]) {
-      if (!isToken(token)) throw malformed(path, field, "tokens of the vocabulary", quote(token));
-    }
+    if (isToken(first) && isToken(second) && isToken(first + second)) return;
+    const stray = [first, second, first + second].find((token) => !isToken(token));
+    throw malformed(path, `${name}[${i}]`, "tokens of the vocabulary", quote(stray ?? ""));
   });
+}
+
+function splitPair(merge: string): readonly [string, string] | undefined {
+  const space = merge.indexOf(" ");
+  return space < 0 || merge.includes(" ", space + 1) ? undefined : [merge.slice(0, space), merge.slice(space + 1)];
 }
