@@ -4,6 +4,7 @@ import { isScale, readFloats } from "./int8-storage.ts";
 import { kindOf, readJsonObject } from "./json.ts";
 import { malformed, quote } from "./malformed.ts";
 import { type MaskEmbedding, readMaskEmbedding } from "./mask-embedding.ts";
+import { fileInFolder } from "./model-folder.ts";
 import { type PeftAdapter, readPeftAdapter } from "./peft.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { StoredTensor } from "./tensor.ts";
@@ -34,6 +35,7 @@ export interface IdlmPart {
 
 const CONFIG_NAME = "idlm_config.json";
 const WEIGHTS_NAME = "idlm.safetensors";
+const peftNames = ["adapter_config.json", "adapter_model.safetensors"];
 const MAX_CONFIG_BYTES = 1024 * 1024;
 /** Largest id that fits an int32. */
 const MAX_ID = 0x7fff_ffff;
@@ -54,6 +56,7 @@ const tensorNames: ReadonlySet<string> = new Set([
 
 /** Reads an adapter folder. Errors: as of `readPeftAdapter`. That it fits a model is for whoever builds the program. */
 export function readAdapter(folder: string): Adapter {
+  for (const name of [...peftNames, CONFIG_NAME, WEIGHTS_NAME]) fileInFolder(folder, name);
   const peft = readPeftAdapter(folder);
   const hasConfig = existsSync(join(folder, CONFIG_NAME));
   const idlm = hasConfig || existsSync(join(folder, WEIGHTS_NAME)) ? readIdlmPart(folder) : undefined;

@@ -1,183 +1,131 @@
-import { IdlmError } from "../errors.ts";
-import { GgufCursor } from "./gguf-cursor.ts";
-import { type GgufValue, maxKeys, readMetadata } from "./gguf-metadata.ts";
+import { basename, dirname } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { type GgufFile, openGgufFile } from "./gguf-file.ts";
+import type { GgufValue } from "./gguf-metadata.ts";
 import { malformed, quote } from "./malformed.ts";
-import { ByteFile } from "./map-file.ts";
-import { FileTensor, findOverlap } from "./stored-tensor.ts";
-import type { TensorFile } from "./tensor.ts";
-import { ggmlType, typeLayout } from "./tensor-type.ts";
+import { fileInFolder } from "./model-folder.ts";
+import type { FileTensor } from "./stored-tensor.ts";
 
+export type { GgufFile } from "./gguf-file.ts";
 export type { GgufValue } from "./gguf-metadata.ts";
 
-/** An opened GGUF file. */
-export interface GgufFile extends TensorFile {
-  readonly tensors: ReadonlyMap<string, FileTensor>;
-  readonly version: number;
-  readonly metadata: ReadonlyMap<string, GgufValue>;
-  /** Length of the file in bytes. */
-  readonly size: number;
+/** Published models of 700 GB have below 200 parts; each takes an open file. */
+const MAX_PARTS = 1000;
+
+const partName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/s;
+/** Keys that each part has for itself. */
+const ownKey = /^split\.|^general\.alignment$/;
+
+/** What a part says of its place, from `split.no` (from 0), `split.count` and `split.tensors.count`. */
+interface Split {
+  readonly index: number;
+  readonly count: number;
+  /** Of all parts together. */
+  readonly nTensors: number;
 }
 
-const MAGIC = "GGUF";
-/** Offsets of data are multiples of this unless the file says otherwise. */
-const DEFAULT_ALIGNMENT = 32;
-/** A page of any usual system; more would be waste, not alignment. */
-const MAX_ALIGNMENT = 65_536;
-/** ggml's own limit (GGML_MAX_DIMS). */
-const MAX_DIMENSIONS = 4;
-/** The largest published mixtures of experts have some ten thousand. */
-const MAX_TENSORS = 1 << 20;
-/** Empty name, no dimension: length of name, number of dimensions, type, offset. */
-const MIN_TENSOR_INFO_BYTES = 8 + 4 + 4 + 8;
-
 /**
- * Opens a GGUF file (versions 2 and 3, little-endian) and checks all of its header; data is mapped or read when asked
- * for. Shapes are turned round: [out, in], slowest dimension first. Rows of q and k stay in the file's order.
+ * Opens a GGUF model: a file of its own, or all parts of a split one (`NAME-00001-of-00003.gguf`, in one folder)
+ * whichever of them is named. A split model's path and metadata are those of its first part.
  *
- * Errors: "file-missing", "file-unreadable", "file-malformed", "unsupported".
- * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+ * Errors: as of `openGgufFile`; also "file-missing" for a part, and "file-malformed" where parts do not belong together.
  */
 export function openGguf(path: string): GgufFile {
-  const file = new ByteFile(path);
+  const named = openGgufFile(path);
+  const parts: GgufFile[] = [named];
   try {
-    return readHeader(file);
+    const split = readSplit(named);
+    if (split === undefined) return named;
+    const prefix = split.count === 1 ? "" : checkName(path, split);
+    const ordered = Array.from({ length: split.count }, (_, index) => {
+      if (index === split.index) return named;
+      const name = `${prefix}-${number(index + 1)}-of-${number(split.count)}.gguf`;
+      const hint = `It is part ${index + 1} of the ${split.count} that ${basename(path)} is one of.`;
+      const part = openGgufFile(fileInFolder(dirname(path), name), hint);
+      parts.push(part);
+      checkPart(part, index, split, basename(path));
+      return part;
+    });
+    return joined(ordered, split);
   } catch (error) {
-    file.close();
+    for (const part of parts) part.close();
     throw error;
   }
 }
 
-function readHeader(file: ByteFile): GgufFile {
-  const { path } = file;
-  const cursor = new GgufCursor(file);
-  const version = readVersion(cursor, path);
-  const nTensors = cursor.count(
-    "tensor count",
-    Math.min(MAX_TENSORS, Math.floor(cursor.remaining / MIN_TENSOR_INFO_BYTES)),
-    "most tensors, and what the file can hold",
-  );
-  const nKeys = cursor.count("metadata count", maxKeys(cursor.remaining), "most keys, and what the file can hold");
-  const metadata = readMetadata(cursor, nKeys, path);
-  refuseSplit(metadata, path);
-  const alignment = readAlignment(metadata, path);
-  const infos = readTensorInfos(cursor, nTensors, path);
-  const dataStart = Math.ceil(cursor.position / alignment) * alignment;
-
-  const tensors = new Map<string, FileTensor>();
-  for (const info of infos) {
-    const tensor = placeTensor(file, info, dataStart, alignment);
-    if (tensors.has(tensor.name)) throw malformed(path, `tensor ${quote(tensor.name)}`, "once", "twice");
-    tensors.set(tensor.name, tensor);
-  }
-  const overlap = findOverlap(tensors.values());
-  if (overlap !== undefined) {
-    throw malformed(path, `tensor ${quote(overlap[1].name)}`, "bytes of its own", `those of ${quote(overlap[0].name)}`);
-  }
-  return { path, size: file.size, version, metadata, tensors, close: () => file.close() };
+function number(value: number): string {
+  return String(value).padStart(5, "0");
 }
 
-function readVersion(cursor: GgufCursor, path: string): number {
-  const magic = Buffer.from(cursor.bytes(4, "magic")).toString("latin1");
-  if (magic !== MAGIC) throw malformed(path, "magic", quote(MAGIC), quote(magic));
-  const version = cursor.u32("version");
-  if (version >>> 24 !== 0 && (version & 0xff_ffff) === 0) {
-    throw new IdlmError("unsupported", { path, feature: "big-endian GGUF", hint: "Use a little-endian file." });
-  }
-  if (version === 1) {
-    throw new IdlmError("unsupported", {
-      path,
-      feature: "GGUF version 1",
-      hint: "Convert it again with a current llama.cpp.",
-    });
-  }
-  if (version !== 2 && version !== 3) throw malformed(path, "version", "2 or 3", version);
-  return version;
-}
-
-/** A part of a split model holds some of the tensors only. */
-function refuseSplit(metadata: ReadonlyMap<string, GgufValue>, path: string): void {
-  const count = metadata.get("split.count");
-  if (typeof count === "number" && count > 1) {
-    throw new IdlmError("unsupported", {
-      path,
-      feature: `a GGUF split into ${count} files`,
-      hint: "Join its parts with llama-gguf-split --merge.",
-    });
-  }
-}
-
-function readAlignment(metadata: ReadonlyMap<string, GgufValue>, path: string): number {
-  const alignment = metadata.get("general.alignment") ?? DEFAULT_ALIGNMENT;
-  const isPowerOfTwo = typeof alignment === "number" && Number.isInteger(Math.log2(alignment));
-  if (!isPowerOfTwo || alignment < 1 || alignment > MAX_ALIGNMENT) {
-    const found = typeof alignment === "number" ? alignment : typeof alignment;
-    throw malformed(path, "general.alignment", `a power of two up to ${MAX_ALIGNMENT}`, found);
-  }
-  return alignment;
-}
-
-interface TensorInfo {
-  readonly name: string;
-  /** Fastest dimension first, as in the file. */
-  readonly dimensions: readonly bigint[];
-  readonly typeId: number;
-  /** From the start of the data. */
-  readonly offset: bigint;
-}
-
-function readTensorInfos(cursor: GgufCursor, nTensors: number, path: string): TensorInfo[] {
-  const infos: TensorInfo[] = [];
-  for (let i = 0; i < nTensors; i++) {
-    const name = cursor.string(`name of tensor ${i + 1} of ${nTensors}`);
-    const field = `tensor ${quote(name)}`;
-    const nDimensions = cursor.u32(`${field}, number of dimensions`);
-    if (nDimensions > MAX_DIMENSIONS) {
-      throw malformed(path, `${field}, number of dimensions`, `at most ${MAX_DIMENSIONS}`, nDimensions);
+function readSplit({ metadata, path }: GgufFile): Split | undefined {
+  if (![...metadata.keys()].some((key) => key.startsWith("split."))) return undefined;
+  const whole = (key: string, least: number, most: number): number => {
+    const value = metadata.get(key);
+    if (typeof value !== "number" || !Number.isInteger(value) || value < least || value > most) {
+      throw malformed(path, key, `a whole number from ${least} to ${most}`, describe(value));
     }
-    const dimensions: bigint[] = [];
-    for (let d = 0; d < nDimensions; d++) dimensions.push(cursor.u64(`${field}, dimension ${d + 1}`));
-    const typeId = cursor.u32(`${field}, type`);
-    infos.push({ name, dimensions, typeId, offset: cursor.u64(`${field}, offset`) });
-  }
-  return infos;
+    return value;
+  };
+  const count = whole("split.count", 1, MAX_PARTS);
+  // A file that was split into one part may say no more.
+  if (count === 1 && !metadata.has("split.no")) return undefined;
+  const index = whole("split.no", 0, count - 1);
+  return { index, count, nTensors: whole("split.tensors.count", 0, Number.MAX_SAFE_INTEGER) };
 }
 
-/** Checks type, size and place of a tensor. All sums are of bigints: nothing wraps and nothing is rounded. */
-function placeTensor(file: ByteFile, info: TensorInfo, dataStart: number, alignment: number): FileTensor {
-  const { path, size } = file;
-  const field = `tensor ${quote(info.name)}`;
-  const found = ggmlType(info.typeId);
-  if (found === undefined) throw malformed(path, `${field}, type`, "a type of ggml", info.typeId);
-  if ("notRead" in found) {
-    throw new IdlmError("unsupported", {
-      path,
-      feature: `the type ${found.notRead} of ${field}`,
-      hint: "Use a file in Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, F16, BF16 or F32.",
-    });
+function describe(value: GgufValue | undefined): string {
+  if (value === undefined) return "nothing";
+  return typeof value === "object" ? "an array" : typeof value === "string" ? quote(value) : String(value);
+}
+
+/** What the names of all parts begin with. */
+function checkName(path: string, { index, count }: Split): string {
+  const [, prefix, no, of] = partName.exec(basename(path)) ?? [];
+  if (prefix === undefined || Number(no) !== index + 1 || Number(of) !== count) {
+    const expected = `…-${number(index + 1)}-of-${number(count)}.gguf, as split.no and split.count say`;
+    throw malformed(path, "name of the file", expected, quote(basename(path)));
   }
-  const { blockSize, blockBytes } = typeLayout(found.type);
-  const rowLength = info.dimensions[0] ?? 1n;
-  if (rowLength % BigInt(blockSize) !== 0n) {
-    throw malformed(path, `${field}, row of ${found.type}`, `a multiple of ${blockSize} elements`, rowLength);
+  return prefix;
+}
+
+function checkPart(part: GgufFile, index: number, expected: Split, named: string): void {
+  const { path } = part;
+  const split = readSplit(part);
+  if (split === undefined) throw malformed(path, "split.count", `${expected.count}, as in ${quote(named)}`, "nothing");
+  if (split.count !== expected.count) {
+    throw malformed(path, "split.count", `${expected.count}, as in ${quote(named)}`, split.count);
   }
-  const nElements = info.dimensions.reduce((product, dimension) => product * dimension, 1n);
-  const nBytes = (nElements / BigInt(blockSize)) * BigInt(blockBytes);
-  const dataBytes = BigInt(Math.max(0, size - dataStart));
-  if (info.offset % BigInt(alignment) !== 0n) {
-    throw malformed(path, `${field}, offset`, `a multiple of ${alignment}`, info.offset);
+  if (split.index !== index) throw malformed(path, "split.no", `${index}, as its name says`, split.index);
+  if (split.nTensors !== expected.nTensors) {
+    throw malformed(path, "split.tensors.count", `${expected.nTensors}, as in ${quote(named)}`, split.nTensors);
   }
-  if (info.offset + nBytes > dataBytes) {
-    throw malformed(
-      path,
-      `${field}, ${nBytes} bytes at offset ${info.offset}`,
-      "a place inside the file",
-      `data of ${dataBytes} bytes`,
-    );
+}
+
+function joined(parts: readonly GgufFile[], { nTensors }: Split): GgufFile {
+  const [first, ...others] = parts;
+  if (first === undefined) throw new RangeError("a split model of no parts");
+  const { path, version, metadata } = first;
+  for (const part of others) {
+    for (const [key, value] of part.metadata) {
+      const expected = metadata.get(key);
+      if (expected === undefined || ownKey.test(key) || isDeepStrictEqual(value, expected)) continue;
+      const field = `metadata ${quote(key)}`;
+      throw malformed(part.path, field, `${describe(expected)}, as in ${quote(basename(path))}`, describe(value));
+    }
   }
-  // The product fits, but where one dimension is 0 another may still be beyond what a number holds.
-  if (info.dimensions.some((dimension) => dimension > BigInt(Number.MAX_SAFE_INTEGER))) {
-    throw malformed(path, `${field}, dimensions`, "numbers below 2^53", info.dimensions.join(" × "));
+  const tensors = new Map<string, FileTensor>();
+  for (const part of parts) {
+    for (const [name, tensor] of part.tensors) {
+      if (tensors.has(name)) throw malformed(part.path, `tensor ${quote(name)}`, "once in all parts", "twice");
+      tensors.set(name, tensor);
+    }
   }
-  const shape = info.dimensions.map(Number).reverse();
-  return new FileTensor(file, info.name, found.type, shape, dataStart + Number(info.offset), Number(nBytes));
+  if (tensors.size !== nTensors) {
+    throw malformed(path, "split.tensors.count", `${tensors.size}, the tensors of all parts`, nTensors);
+  }
+  const close = () => {
+    for (const part of parts) part.close();
+  };
+  const files = parts.flatMap((part) => part.files);
+  return { path, version, metadata, tensors, files, close };
 }

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
-import { dirname, isAbsolute, join } from "node:path";
+import { dirname, isAbsolute } from "node:path";
 import { kindOf, readJsonObject, requireObject } from "./json.ts";
 import { malformed, quote } from "./malformed.ts";
+import { fileInFolder } from "./model-folder.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
 import type { FileTensor } from "./stored-tensor.ts";
 import type { TensorFile } from "./tensor.ts";
@@ -14,9 +15,9 @@ const SINGLE_NAME = "model.safetensors";
 
 /** Opens the weights of a Hugging Face model folder: its index and shards where there is an index, else its one file. */
 export function openSafetensorsFolder(folder: string): TensorFile {
-  const index = join(folder, INDEX_NAME);
+  const index = fileInFolder(folder, INDEX_NAME);
   if (existsSync(index)) return openShardedSafetensors(index);
-  return openSafetensors(join(folder, SINGLE_NAME), `A model folder holds ${SINGLE_NAME} or ${INDEX_NAME}.`);
+  return openSafetensors(fileInFolder(folder, SINGLE_NAME), `A model folder holds ${SINGLE_NAME} or ${INDEX_NAME}.`);
 }
 
 /**
@@ -35,7 +36,7 @@ export function openShardedSafetensors(indexPath: string): TensorFile {
     if (names.size > MAX_SHARDS) throw malformed(indexPath, "weight_map", `at most ${MAX_SHARDS} files`, names.size);
     for (const name of names) {
       const hint = `${INDEX_NAME} names it: download the model again.`;
-      shards.set(name, openSafetensors(join(dirname(indexPath), name), hint));
+      shards.set(name, openSafetensors(fileInFolder(dirname(indexPath), name), hint));
     }
     const tensors = new Map<string, FileTensor>();
     for (const [tensorName, shardName] of weightMap) {
@@ -57,7 +58,7 @@ export function openShardedSafetensors(indexPath: string): TensorFile {
   }
 }
 
-/** By the letters of the name, not by where links lead: download caches link files of a folder to a store elsewhere. */
+/** By the letters of the name; where links lead is `fileInFolder`'s to see. */
 function checkShardName(tensor: string, name: unknown, indexPath: string): string {
   const field = `weight_map ${quote(tensor)}`;
   if (typeof name !== "string" || name === "") throw malformed(indexPath, field, "the name of a file", kindOf(name));

@@ -1,11 +1,10 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { IdlmError } from "../errors.ts";
-import { type GgufFile, type GgufValue, openGguf } from "../formats/gguf.ts";
+import { type GgufValue, openGguf } from "../formats/gguf.ts";
 import { type GgufVocabulary, readGgufVocabulary } from "../formats/gguf-vocabulary.ts";
 import { readJsonObject } from "../formats/json.ts";
-import { openSafetensors } from "../formats/safetensors.ts";
-import { openShardedSafetensors } from "../formats/safetensors-shards.ts";
+import { fileInFolder } from "../formats/model-folder.ts";
+import { openSafetensorsFolder } from "../formats/safetensors-shards.ts";
 import type { StoredTensor, TensorFile } from "../formats/tensor.ts";
 import { readTokenizerJson, type TokenizerJson } from "../formats/tokenizer-json.ts";
 import type { ModelConfig } from "./config.ts";
@@ -57,12 +56,9 @@ function openGgufModel(path: string): OpenedModel {
 }
 
 function openHuggingFaceModel(path: string): OpenedModel {
-  const configPath = join(path, "config.json");
+  const configPath = fileInFolder(path, "config.json");
   const config = configFromHuggingFace(readJsonObject(configPath, {}, "A model folder holds it."), configPath);
-  const index = join(path, "model.safetensors.index.json");
-  const file: TensorFile | GgufFile = existsSync(index)
-    ? openShardedSafetensors(index)
-    : openSafetensors(join(path, "model.safetensors"), "A model folder holds it, or shards and their index.");
+  const file = openSafetensorsFolder(path);
   return guarded(file, () => {
     const weights = collect(
       config,
@@ -70,7 +66,7 @@ function openHuggingFaceModel(path: string): OpenedModel {
       (name) => name,
       () => undefined,
     );
-    const tokenizerPath = join(path, "tokenizer.json");
+    const tokenizerPath = fileInFolder(path, "tokenizer.json");
     const tokenizerJson = existsSync(tokenizerPath) ? readTokenizerJson(tokenizerPath, config.vocabSize) : undefined;
     const close = () => file.close();
     return {
