@@ -38,6 +38,17 @@ export const errorCatalogue = {
 
 export type ErrorCode = keyof typeof errorCatalogue;
 
+/**
+ * Control and format characters (terminals obey them, bidirectional ones reorder a line) as escapes of JSON, so that no
+ * text of a file, a path or a model reaches a terminal as a command.
+ */
+export function escapeControls(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}}`,
+  );
+}
+
 /** An error of the catalogue: `code`, and `exitStatus` for the command line. */
 export class IdlmError extends Error {
   readonly code: ErrorCode;
@@ -46,7 +57,7 @@ export class IdlmError extends Error {
   constructor(code: ErrorCode, parameters: Readonly<Record<string, string | number>> = {}, cause?: unknown) {
     const entry = errorCatalogue[code];
     super(
-      entry.message.replace(/\{(\w+)\}/g, (_, name: string) => String(parameters[name] ?? "")).trim(),
+      entry.message.replace(/\{(\w+)\}/g, (_, name: string) => escapeControls(String(parameters[name] ?? ""))).trim(),
       cause === undefined ? undefined : { cause },
     );
     this.name = "IdlmError";

@@ -9,6 +9,9 @@ const WINDOW_BYTES = 1024 * 1024;
 /** The longest strings in published files are chat templates and licence texts, below 200 KB. */
 const MAX_STRING_BYTES = 16 * 1024 * 1024;
 
+/** Vocabularies of 256,000 tokens and their merges take 20 MB; what is in a header is held in memory. */
+const MAX_HEADER_BYTES = 128 * 1024 * 1024;
+
 /** Reads the little-endian values of a GGUF header one after the other; every length is checked before it is used. */
 export class GgufCursor {
   readonly #file: ByteFile;
@@ -27,9 +30,9 @@ export class GgufCursor {
     return this.#position;
   }
 
-  /** Bytes left in the file. */
+  /** Bytes left of what a header may take of the file. */
   get remaining(): number {
-    return this.#file.size - this.#position;
+    return Math.min(this.#file.size, MAX_HEADER_BYTES) - this.#position;
   }
 
   number(type: NumberLayout, field: string): number | bigint {
@@ -86,13 +89,9 @@ export class GgufCursor {
   }
 
   #require(length: number, field: string): void {
-    if (length > this.remaining) {
-      throw malformed(
-        this.#file.path,
-        field,
-        `${length} bytes at offset ${this.#position}`,
-        `${this.remaining}, the file ends`,
-      );
-    }
+    if (length <= this.remaining) return;
+    const { path, size } = this.#file;
+    const end = size > MAX_HEADER_BYTES ? "a header is no longer" : "the file ends";
+    throw malformed(path, field, `${length} bytes at offset ${this.#position}`, `${this.remaining}, ${end}`);
   }
 }

@@ -24,7 +24,7 @@ const MAX_ALIGNMENT = 65_536;
 /** ggml's own limit (GGML_MAX_DIMS). */
 const MAX_DIMENSIONS = 4;
 /** The largest published mixtures of experts have some ten thousand. */
-const MAX_TENSORS = 1 << 20;
+const MAX_TENSORS = 1 << 16;
 /** Empty name, no dimension: length of name, number of dimensions, type, offset. */
 const MIN_TENSOR_INFO_BYTES = 8 + 4 + 4 + 8;
 
@@ -139,7 +139,7 @@ function placeTensor(file: ByteFile, info: TensorInfo, dataStart: number, alignm
     throw new IdlmError("unsupported", {
       path,
       feature: `the type ${found.notRead} of ${field}`,
-      hint: "Use a file in Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, F16, BF16 or F32.",
+      hint: "Convert it again with a current llama.cpp.",
     });
   }
   const { blockSize, blockBytes } = typeLayout(found.type);

@@ -1,5 +1,6 @@
 import type { GgufCursor } from "./gguf-cursor.ts";
 import { ARRAY, BOOL, type GgufNumbers, numberType, STRING } from "./gguf-value-type.ts";
+import { kindOf } from "./json.ts";
 import { malformed, quote } from "./malformed.ts";
 
 export type { GgufNumbers } from "./gguf-value-type.ts";
@@ -16,17 +17,23 @@ const MAX_KEYS = 65_536;
 const MAX_ARRAY_LENGTH = 1 << 24;
 /** No published file has arrays in arrays at all; the recursion must end. */
 const MAX_ARRAY_DEPTH = 4;
+/**
+ * Strings, booleans and arrays in arrays, all together: each takes tens of bytes of memory, however few it takes of the
+ * file. The largest vocabularies have 256,000 tokens and twice as many merges.
+ */
+const MAX_ELEMENTS = 1 << 22;
 /** A key with an empty name and a value of one byte. */
 const MIN_KEY_BYTES = 8 + 4 + 1;
 
 /** Reads all keys and values; a key that occurs twice is an error. */
 export function readMetadata(cursor: GgufCursor, nKeys: number, path: string): Map<string, GgufValue> {
+  const budget = { elements: MAX_ELEMENTS };
   const metadata = new Map<string, GgufValue>();
   for (let i = 0; i < nKeys; i++) {
     const key = cursor.string(`metadata key ${i + 1} of ${nKeys}`);
     const field = `metadata ${quote(key)}`;
     if (metadata.has(key)) throw malformed(path, field, "once", "twice");
-    metadata.set(key, readValue(cursor, cursor.u32(`${field}, type`), field, path, 0));
+    metadata.set(key, readValue(cursor, cursor.u32(`${field}, type`), { field, path, depth: 0, budget }));
   }
   return metadata;
 }
@@ -36,16 +43,27 @@ export function maxKeys(remaining: number): number {
   return Math.min(MAX_KEYS, Math.floor(remaining / MIN_KEY_BYTES));
 }
 
-function readValue(cursor: GgufCursor, type: number, field: string, path: string, depth: number): GgufValue {
+/** Where in the file a value is, and what all values may still take. */
+interface Place {
+  readonly field: string;
+  readonly path: string;
+  /** Arrays around it. */
+  readonly depth: number;
+  readonly budget: { elements: number };
+}
+
+function readValue(cursor: GgufCursor, type: number, place: Place): GgufValue {
+  const { field, path } = place;
   const number = numberType(type);
   if (number !== undefined) return cursor.number(number, field);
   if (type === BOOL) return readBoolean(cursor.u8(field), field, path);
   if (type === STRING) return cursor.string(field);
-  if (type === ARRAY) return readArray(cursor, field, path, depth + 1);
+  if (type === ARRAY) return readArray(cursor, { ...place, depth: place.depth + 1 });
   throw malformed(path, `${field}, type`, "a value type from 0 to 12", type);
 }
 
-function readArray(cursor: GgufCursor, field: string, path: string, depth: number): GgufNumbers | GgufValue[] {
+function readArray(cursor: GgufCursor, place: Place): GgufNumbers | GgufValue[] {
+  const { field, path, depth, budget } = place;
   if (depth > MAX_ARRAY_DEPTH) {
     throw malformed(path, field, `arrays at most ${MAX_ARRAY_DEPTH} deep`, "deeper ones");
   }
@@ -59,12 +77,22 @@ function readArray(cursor: GgufCursor, field: string, path: string, depth: numbe
   if (type !== STRING && type !== ARRAY && type !== BOOL) {
     throw malformed(path, `${field}, type of elements`, "a value type from 0 to 12", type);
   }
+  budget.elements -= length;
+  if (budget.elements < 0) {
+    throw malformed(path, field, `at most ${MAX_ELEMENTS} strings, booleans and arrays in arrays`, "more");
+  }
   const values: GgufValue[] = [];
-  for (let i = 0; i < length; i++) values.push(readValue(cursor, type, field, path, depth));
+  for (let i = 0; i < length; i++) values.push(readValue(cursor, type, place));
   return values;
 }
 
 function readBoolean(byte: number, field: string, path: string): boolean {
   if (byte > 1) throw malformed(path, field, "a boolean, 0 or 1", byte);
   return byte === 1;
+}
+
+/** What a value is, for an error message. */
+export function describeValue(value: GgufValue | undefined): string {
+  if (ArrayBuffer.isView(value)) return `an array of ${value.length} numbers`;
+  return Array.isArray(value) ? `an array of ${value.length}` : kindOf(value);
 }

@@ -140,6 +140,8 @@ describe("openGguf of a split model", () => {
   it("names the part that is damaged", () => {
     const [first = "", second = ""] = splitGguf(valid, folder, 2);
     truncateSync(second, statSync(second).size - 64);
-    expect(() => openGguf(first)).toThrow(/00002-of-00002\.gguf: tensor "blk.0.ffn_down.weight", .* a place inside the file/);
+    expect(() => openGguf(first)).toThrow(
+      /00002-of-00002\.gguf: tensor "blk.0.ffn_down.weight", .* a place inside the file/,
+    );
   });
 });

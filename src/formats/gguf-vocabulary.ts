@@ -1,5 +1,4 @@
-import type { GgufValue } from "./gguf-metadata.ts";
-import { kindOf } from "./json.ts";
+import { describeValue, type GgufValue } from "./gguf-metadata.ts";
 import { malformed, quote } from "./malformed.ts";
 import { checkMerges } from "./tokenizer-json.ts";
 
@@ -57,7 +56,8 @@ export function readGgufVocabulary(
     checkMerges(merges, (token) => used.has(token), path, `${PREFIX}merges`);
   }
   const addsBos = metadata.get(`${PREFIX}add_bos_token`) ?? false;
-  if (typeof addsBos !== "boolean") throw malformed(path, `${PREFIX}add_bos_token`, "a boolean", describe(addsBos));
+  if (typeof addsBos !== "boolean")
+    throw malformed(path, `${PREFIX}add_bos_token`, "a boolean", describeValue(addsBos));
   const pre = readString(metadata, `${PREFIX}pre`, path);
   const ids = readIds(metadata, path, tokens.length);
   return { model, pre, tokens, types, merges: merges ?? [], addsBos, ids, chatTemplate };
@@ -90,7 +90,7 @@ function readTypes(metadata: ReadonlyMap<string, GgufValue>, path: string, nToke
   const types = metadata.get(field);
   if (types === undefined) return new Int32Array(nTokens).fill(tokenTypes.normal);
   if (!(types instanceof Int32Array) && !(types instanceof Uint32Array)) {
-    throw malformed(path, field, "an array of 32-bit integers", describe(types));
+    throw malformed(path, field, "an array of 32-bit integers", describeValue(types));
   }
   if (types.length !== nTokens) throw malformed(path, field, `${nTokens} types, as many as tokens`, types.length);
   const wrong = types.findIndex((type) => type < tokenTypes.normal || type > tokenTypes.byte);
@@ -103,7 +103,8 @@ function readScores(metadata: ReadonlyMap<string, GgufValue>, path: string, nTok
   const field = `${PREFIX}scores`;
   const scores = metadata.get(field);
   if (scores === undefined) return;
-  if (!(scores instanceof Float32Array)) throw malformed(path, field, "an array of 32-bit floats", describe(scores));
+  if (!(scores instanceof Float32Array))
+    throw malformed(path, field, "an array of 32-bit floats", describeValue(scores));
   if (scores.length !== nTokens) throw malformed(path, field, `${nTokens} scores, as many as tokens`, scores.length);
 }
 
@@ -113,7 +114,7 @@ function readIds(metadata: ReadonlyMap<string, GgufValue>, path: string, nTokens
     const name = tokenIdKey.exec(key)?.[1];
     if (name === undefined || name === PADDING) continue;
     if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= nTokens) {
-      throw malformed(path, key, `an id below ${nTokens}`, describe(value));
+      throw malformed(path, key, `an id below ${nTokens}`, describeValue(value));
     }
     ids.set(name, value);
   }
@@ -122,7 +123,7 @@ function readIds(metadata: ReadonlyMap<string, GgufValue>, path: string, nTokens
 
 function readString(metadata: ReadonlyMap<string, GgufValue>, key: string, path: string): string | undefined {
   const value = metadata.get(key);
-  if (value !== undefined && typeof value !== "string") throw malformed(path, key, "a string", describe(value));
+  if (value !== undefined && typeof value !== "string") throw malformed(path, key, "a string", describeValue(value));
   return value;
 }
 
@@ -136,12 +137,12 @@ function readStrings(
   const isArray = Array.isArray(value);
   const wrong = isArray ? value.find((item) => typeof item !== "string") : value;
   if (wrong !== undefined) {
-    throw malformed(path, key, "an array of strings", isArray ? `one that holds ${describe(wrong)}` : describe(wrong));
+    throw malformed(
+      path,
+      key,
+      "an array of strings",
+      isArray ? `one that holds ${describeValue(wrong)}` : describeValue(wrong),
+    );
   }
   return value as readonly string[];
-}
-
-/** What a value is, for an error message. */
-function describe(value: GgufValue): string {
-  return ArrayBuffer.isView(value) ? `an array of ${value.length} numbers` : kindOf(value);
 }

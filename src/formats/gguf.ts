@@ -1,13 +1,13 @@
 import { basename, dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type GgufFile, openGgufFile } from "./gguf-file.ts";
-import type { GgufValue } from "./gguf-metadata.ts";
+import { describeValue } from "./gguf-metadata.ts";
 import { malformed, quote } from "./malformed.ts";
 import { fileInFolder } from "./model-folder.ts";
 import type { FileTensor } from "./stored-tensor.ts";
 
 export type { GgufFile } from "./gguf-file.ts";
-export type { GgufValue } from "./gguf-metadata.ts";
+export { describeValue, type GgufValue } from "./gguf-metadata.ts";
 
 /** Published models of 700 GB have below 200 parts; each takes an open file. */
 const MAX_PARTS = 1000;
@@ -62,7 +62,7 @@ function readSplit({ metadata, path }: GgufFile): Split | undefined {
   const whole = (key: string, least: number, most: number): number => {
     const value = metadata.get(key);
     if (typeof value !== "number" || !Number.isInteger(value) || value < least || value > most) {
-      throw malformed(path, key, `a whole number from ${least} to ${most}`, describe(value));
+      throw malformed(path, key, `a whole number from ${least} to ${most}`, describeValue(value));
     }
     return value;
   };
@@ -71,11 +71,6 @@ function readSplit({ metadata, path }: GgufFile): Split | undefined {
   if (count === 1 && !metadata.has("split.no")) return undefined;
   const index = whole("split.no", 0, count - 1);
   return { index, count, nTensors: whole("split.tensors.count", 0, Number.MAX_SAFE_INTEGER) };
-}
-
-function describe(value: GgufValue | undefined): string {
-  if (value === undefined) return "nothing";
-  return typeof value === "object" ? "an array" : typeof value === "string" ? quote(value) : String(value);
 }
 
 /** What the names of all parts begin with. */
@@ -110,7 +105,12 @@ function joined(parts: readonly GgufFile[], { nTensors }: Split): GgufFile {
       const expected = metadata.get(key);
       if (expected === undefined || ownKey.test(key) || isDeepStrictEqual(value, expected)) continue;
       const field = `metadata ${quote(key)}`;
-      throw malformed(part.path, field, `${describe(expected)}, as in ${quote(basename(path))}`, describe(value));
+      throw malformed(
+        part.path,
+        field,
+        `${describeValue(expected)}, as in ${quote(basename(path))}`,
+        describeValue(value),
+      );
     }
   }
   const tensors = new Map<string, FileTensor>();

@@ -4,6 +4,7 @@ import { malformed, quote } from "./malformed.ts";
 import type { TensorToWrite } from "./safetensors-writer.ts";
 import { tensorOf } from "./safetensors-writer.ts";
 import type { StoredTensor } from "./tensor.ts";
+import { floatTypes } from "./tensor-type.ts";
 
 /** Columns that share a scale: short enough that one outlier spoils little, long enough that scales cost 6 %. */
 const GROUP = 32;
@@ -56,13 +57,24 @@ export function isScale(name: string, tensors: ReadonlyMap<string, StoredTensor>
   return name.endsWith(SCALE_SUFFIX) && tensors.has(name.slice(0, -SCALE_SUFFIX.length));
 }
 
-/** Values of a float tensor, or of an int8 matrix with its scale. Errors: "file-malformed". */
+/** Values of a float tensor, or of an int8 matrix with its scale; all finite. Errors: "file-malformed". */
 export function readFloats(
   tensor: StoredTensor,
   tensors: ReadonlyMap<string, StoredTensor>,
   path: string,
 ): Float32Array<ArrayBuffer> {
-  if (tensor.type === "F32" || tensor.type === "F16" || tensor.type === "BF16") return toFloat32(tensor);
+  const values = readValues(tensor, tensors, path);
+  const wrong = values.findIndex((value) => !Number.isFinite(value));
+  if (wrong < 0) return values;
+  throw malformed(path, `tensor ${quote(tensor.name)}, value ${wrong}`, "a finite number", String(values[wrong]));
+}
+
+function readValues(
+  tensor: StoredTensor,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  path: string,
+): Float32Array<ArrayBuffer> {
+  if (floatTypes.has(tensor.type)) return toFloat32(tensor);
   const field = `tensor ${quote(tensor.name)}`;
   const scale = tensors.get(tensor.name + SCALE_SUFFIX);
   if (tensor.type !== "I8" || scale === undefined) {

@@ -1,24 +1,28 @@
 import { isUtf8 } from "node:buffer";
+import { checkStructure } from "./json-structure.ts";
 import { malformed, quote } from "./malformed.ts";
 import { ByteFile } from "./map-file.ts";
 
+/** What a JSON text may hold. A byte of `[[],[],…` becomes 16 of memory: the length alone limits nothing. */
 export interface JsonLimits {
   readonly maxBytes: number;
   readonly maxDepth: number;
+  /** Numbers, strings, …, arrays and objects. */
+  readonly maxValues: number;
 }
 
-/** tokenizer.json of large vocabularies takes up to 35 MB; a config a few KB. Nothing published nests deeper than 20. */
-const DEFAULT_LIMITS: JsonLimits = { maxBytes: 128 * 1024 * 1024, maxDepth: 64 };
+/** A config takes a few KB, an index of the tensors of the largest models 10 MB. Nothing published nests deeper than 20. */
+const defaultLimits: JsonLimits = { maxBytes: 32 * 2 ** 20, maxDepth: 64, maxValues: 1_000_000 };
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** Reads a JSON file of any value. Errors: "file-missing" (with `hint`), "file-unreadable", "file-malformed". */
 export function readJson(path: string, limits: Partial<JsonLimits> = {}, hint = ""): unknown {
-  const { maxBytes, maxDepth } = { ...DEFAULT_LIMITS, ...limits };
+  const { maxBytes } = { ...defaultLimits, ...limits };
   const file = new ByteFile(path, hint);
   try {
     if (file.size > maxBytes) throw malformed(path, "size", `at most ${maxBytes} bytes`, file.size);
-    return parseJson(file.read(0, file.size), path, "content", maxDepth);
+    return parseJson(file.read(0, file.size), path, "content", limits);
   } finally {
     file.close();
   }
@@ -29,11 +33,14 @@ export function readJsonObject(path: string, limits: Partial<JsonLimits> = {}, h
   return requireObject(readJson(path, limits, hint), path, "content");
 }
 
-/** JSON of UTF-8 bytes. An object that names a key twice is an error: JSON.parse would drop one of the two in silence. */
-export function parseJson(bytes: Uint8Array, path: string, field: string, maxDepth = DEFAULT_LIMITS.maxDepth): unknown {
+/**
+ * JSON of UTF-8 bytes, a byte order mark before it or not. An object that names a key twice is an error: JSON.parse
+ * would drop one of the two in silence.
+ */
+export function parseJson(bytes: Uint8Array, path: string, field: string, limits: Partial<JsonLimits> = {}): unknown {
   if (!isUtf8(bytes)) throw malformed(path, field, "JSON in UTF-8", "bytes that are not UTF-8");
   const text = new TextDecoder().decode(bytes);
-  checkNesting(text, path, field, maxDepth);
+  checkStructure(text, path, field, { ...defaultLimits, ...limits });
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -54,6 +61,7 @@ export function kindOf(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "an array";
   if (typeof value === "object") return "an object";
+  if (Object.is(value, -0)) return "-0";
   return typeof value === "string" ? quote(value) : String(value);
 }
 
@@ -62,57 +70,4 @@ function reasonOf(error: unknown, text: string): string {
   if (text.trim() === "") return "nothing";
   const position = /position (\d+)/.exec(error instanceof Error ? error.message : "")?.[1];
   return position === undefined ? "something else" : `something else at character ${position}`;
-}
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COLON = 0x3a;
-const OPEN_BRACE = 0x7b;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACE = 0x7d;
-const CLOSE_BRACKET = 0x5d;
-
-/** One pass over the text without recursion: depth of brackets, and keys of every object. Wrong JSON is left to the parser. */
-function checkNesting(text: string, path: string, field: string, maxDepth: number): void {
-  const open: (Set<string> | undefined)[] = [];
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code === OPEN_BRACE || code === OPEN_BRACKET) {
-      open.push(code === OPEN_BRACE ? new Set() : undefined);
-      if (open.length > maxDepth)
-        throw malformed(path, field, `JSON nested at most ${maxDepth} deep`, "deeper nesting");
-    } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
-      open.pop();
-    } else if (code === QUOTE) {
-      const start = i;
-      i = endOfString(text, i);
-      const keys = open.at(-1);
-      if (keys === undefined || text.charCodeAt(skipSpace(text, i + 1)) !== COLON) continue;
-      const key = unescapeString(text.slice(start, i + 1));
-      if (key !== undefined && keys.has(key)) throw malformed(path, `${field}, key ${quote(key)}`, "once", "twice");
-      if (key !== undefined) keys.add(key);
-    }
-  }
-}
-
-/** Index of the quote that closes the string beginning at `start`. */
-function endOfString(text: string, start: number): number {
-  let i = start + 1;
-  while (i < text.length && text.charCodeAt(i) !== QUOTE) i += text.charCodeAt(i) === BACKSLASH ? 2 : 1;
-  return i;
-}
-
-function skipSpace(text: string, start: number): number {
-  let i = start;
-  while (text[i] === " " || text[i] === "\n" || text[i] === "\t" || text[i] === "\r") i++;
-  return i;
-}
-
-function unescapeString(literal: string): string | undefined {
-  if (!literal.includes("\\")) return literal.slice(1, -1);
-  try {
-    return JSON.parse(literal) as string;
-  } catch {
-    return undefined;
-  }
 }

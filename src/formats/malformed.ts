@@ -1,11 +1,12 @@
-import { IdlmError } from "../errors.ts";
+import { escapeControls, IdlmError } from "../errors.ts";
 
 /** Longest piece of a file's own text that an error message repeats. */
 const MAX_QUOTED_LENGTH = 80;
 
 /** A file's own text, safe to print: quoted, control characters escaped, cut. */
 export function quote(text: string): string {
-  return JSON.stringify(text.length > MAX_QUOTED_LENGTH ? `${text.slice(0, MAX_QUOTED_LENGTH)}…` : text);
+  const kept = text.length > MAX_QUOTED_LENGTH ? `${text.slice(0, MAX_QUOTED_LENGTH).toWellFormed()}…` : text;
+  return escapeControls(JSON.stringify(kept));
 }
 
 /** The error "file-malformed": in `path`, `field` should have been `expected` and is `found`. */

@@ -5,6 +5,7 @@ import { quantiseInt8, readFloats } from "./int8-storage.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { type TensorToWrite, writeSafetensors } from "./safetensors-writer.ts";
 import type { StoredTensor } from "./tensor.ts";
+import { floatTypes } from "./tensor-type.ts";
 
 /** Matrices of fewer elements stay as they are: their scales and names would cost what they save. */
 const MIN_ELEMENTS = 4096;
@@ -42,8 +43,12 @@ function quantiseFile(from: string, to: string): void {
 /** Not the MASK embeddings: a few vectors, and what every MASK row begins with. */
 function isMatrix(tensor: StoredTensor): boolean {
   const [rows = 0, cols = 0] = tensor.shape;
-  const isFloat = tensor.type === "F32" || tensor.type === "F16" || tensor.type === "BF16";
-  return isFloat && tensor.shape.length === 2 && rows * cols >= MIN_ELEMENTS && tensor.name !== "mask_embedding";
+  return (
+    floatTypes.has(tensor.type) &&
+    tensor.shape.length === 2 &&
+    rows * cols >= MIN_ELEMENTS &&
+    tensor.name !== "mask_embedding"
+  );
 }
 
 function quantise(tensor: StoredTensor, path: string): [string, TensorToWrite][] {

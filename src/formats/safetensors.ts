@@ -1,5 +1,5 @@
 import { IdlmError } from "../errors.ts";
-import { parseJson, requireObject } from "./json.ts";
+import { kindOf, parseJson, requireObject } from "./json.ts";
 import { malformed, quote } from "./malformed.ts";
 import { ByteFile } from "./map-file.ts";
 import { FileTensor, findOverlap } from "./stored-tensor.ts";
@@ -17,8 +17,9 @@ export interface SafetensorsFile extends TensorFile {
 export const MAX_HEADER_BYTES = 100_000_000;
 /** u64 length of the header. */
 const PREFIX_BYTES = 8;
-/** {"name": {"shape": [1, 2]}}: three levels. */
-const MAX_HEADER_DEPTH = 4;
+/** {"name": {"shape": [1, 2]}}: three levels. Of each tensor some ten values; no model has 100,000 tensors. */
+const headerLimits = { maxDepth: 4, maxValues: 1_000_000 };
+const OPEN_BRACE = 0x7b;
 /** PyTorch's own limit is 64; no weight has more than 5. */
 const MAX_DIMENSIONS = 8;
 
@@ -47,11 +48,10 @@ function readHeader(file: ByteFile): SafetensorsFile {
     throw malformed(path, "length of header", `at most ${limit} (the file has ${size} bytes)`, claimed);
   }
   const dataStart = PREFIX_BYTES + Number(claimed);
-  const header = requireObject(
-    parseJson(file.read(PREFIX_BYTES, Number(claimed)), path, "header", MAX_HEADER_DEPTH),
-    path,
-    "header",
-  );
+  const bytes = file.read(PREFIX_BYTES, Number(claimed));
+  const header = requireObject(parseJson(bytes, path, "header", headerLimits), path, "header");
+  // As the format wants it: no white space and no byte order mark before it.
+  if (bytes[0] !== OPEN_BRACE) throw malformed(path, "header", "{ as its first byte", "another");
 
   const tensors = new Map<string, FileTensor>();
   let metadata: ReadonlyMap<string, string> = new Map();
@@ -66,7 +66,7 @@ function readHeader(file: ByteFile): SafetensorsFile {
 function readStrings(value: unknown, path: string): Map<string, string> {
   const strings = new Map<string, string>();
   for (const [key, text] of Object.entries(requireObject(value, path, "__metadata__"))) {
-    if (typeof text !== "string") throw malformed(path, `__metadata__ ${quote(key)}`, "a string", typeof text);
+    if (typeof text !== "string") throw malformed(path, `__metadata__ ${quote(key)}`, "a string", kindOf(text));
     strings.set(key, text);
   }
   return strings;
@@ -77,12 +77,12 @@ function readTensor(file: ByteFile, name: string, value: unknown, dataStart: num
   const field = `tensor ${quote(name)}`;
   const entry = requireObject(value, path, field);
   const { dtype } = entry;
-  if (typeof dtype !== "string") throw malformed(path, `${field}, dtype`, "a string", typeof dtype);
+  if (typeof dtype !== "string") throw malformed(path, `${field}, dtype`, "a string", kindOf(dtype));
   if (!isSafetensorsType(dtype)) {
     throw new IdlmError("unsupported", {
       path,
       feature: `the type ${quote(dtype)} of ${field}`,
-      hint: "Use F32, F16 or BF16 for weights.",
+      hint: "Use F32, F16 or BF16.",
     });
   }
   const shape = readNumbers(entry.shape, path, `${field}, shape`, MAX_DIMENSIONS);
@@ -105,16 +105,13 @@ function readTensor(file: ByteFile, name: string, value: unknown, dataStart: num
 }
 
 function readNumbers(value: unknown, path: string, field: string, maxLength: number): number[] {
-  if (!Array.isArray(value)) throw malformed(path, field, "an array", typeof value);
+  if (!Array.isArray(value)) throw malformed(path, field, "an array", kindOf(value));
   if (value.length > maxLength) throw malformed(path, field, `at most ${maxLength} numbers`, value.length);
   return value.map((number: unknown) => {
     if (typeof number !== "number" || !Number.isSafeInteger(number) || number < 0) {
-      throw malformed(
-        path,
-        field,
-        "whole numbers from 0 below 2^53",
-        typeof number === "number" ? number : typeof number,
-      );
+      // Beyond 2^53 the number as read is not the one that was written.
+      const found = typeof number === "number" && number >= 2 ** 53 ? "a larger one" : kindOf(number);
+      throw malformed(path, field, "whole numbers from 0 below 2^53", found);
     }
     return number;
   });

@@ -1,15 +1,8 @@
-/** Element and block types of stored tensors, by their names in GGUF and safetensors. */
-export type TensorType =
+/** Types that weights are computed with, by their names in GGUF and safetensors. */
+type WeightType =
   | "F32"
   | "F16"
   | "BF16"
-  | "F64"
-  | "I64"
-  | "I32"
-  | "I16"
-  | "I8"
-  | "U8"
-  | "BOOL"
   | "Q4_0"
   | "Q4_1"
   | "Q5_0"
@@ -22,6 +15,41 @@ export type TensorType =
   | "Q6_K"
   | "IQ4_NL"
   | "IQ4_XS";
+
+/** Types that a file may hold, to be looked at, but that no weight is computed with. */
+type OtherType =
+  | "F64"
+  | "F8_E4M3"
+  | "F8_E5M2"
+  | "F8_E8M0"
+  | "F6_E2M3"
+  | "F6_E3M2"
+  | "F4"
+  | "C64"
+  | "I64"
+  | "I32"
+  | "I16"
+  | "I8"
+  | "U64"
+  | "U32"
+  | "U16"
+  | "U8"
+  | "BOOL"
+  | "IQ1_S"
+  | "IQ1_M"
+  | "IQ2_XXS"
+  | "IQ2_XS"
+  | "IQ2_S"
+  | "IQ3_XXS"
+  | "IQ3_S"
+  | "TQ1_0"
+  | "TQ2_0"
+  | "MXFP4"
+  | "NVFP4"
+  | "Q1_0";
+
+/** Element and block types of stored tensors, by their names in GGUF and safetensors. */
+export type TensorType = WeightType | OtherType;
 
 /**
  * A tensor as it lies in a file. `shape` is row-major, slowest dimension first ([out, in] for a linear layer, whatever

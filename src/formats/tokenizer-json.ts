@@ -27,12 +27,15 @@ export interface AddedToken {
 /** Published vocabularies end below 300,000. */
 const MAX_VOCABULARY = 1 << 22;
 
+/** Vocabularies of 256,000 tokens take up to 35 MB, and some 2 million values. */
+const fileLimits = { maxBytes: 128 * 2 ** 20, maxValues: 4_000_000 };
+
 /**
  * Reads a tokenizer.json; one of BPE is checked as `validateTokenizerJson` does, others are for `Tokenizer` to refuse.
  * @throws IdlmError "file-missing", "file-unreadable", "file-malformed".
  */
 export function readTokenizerJson(path: string, vocabSize?: number): TokenizerJson {
-  const json = readJsonObject(path);
+  const json = readJsonObject(path, fileLimits);
   if (requireObject(json.model, path, "model").type === "BPE") {
     validateTokenizerJson(json as unknown as TokenizerJson, path, vocabSize);
   }

@@ -2,7 +2,7 @@ import type { LinearPart, Lora, MaskProgram, Operation, Program, Weight } from "
 import { IdlmError } from "../errors.ts";
 import type { Adapter } from "../formats/adapter.ts";
 import type { MaskEmbedding } from "../formats/mask-embedding.ts";
-import type { TensorType } from "../formats/tensor.ts";
+import { floatTypes } from "../formats/tensor-type.ts";
 import type { OpenedModel } from "./open-model.ts";
 import { ropeFrequencies } from "./rope.ts";
 
@@ -14,8 +14,6 @@ export interface CompileOptions {
   /** SHA-256 of the model's file, compared with the adapter's fingerprint where both are known. */
   readonly modelSha256?: string;
 }
-
-const floatTypes: ReadonlySet<TensorType> = new Set(["F32", "F16", "BF16"]);
 
 /**
  * Compiles an opened model, with or without an adapter, into the flat list of operations that backends run.

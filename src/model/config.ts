@@ -1,4 +1,4 @@
-import { IdlmError } from "../errors.ts";
+import { malformed } from "../formats/malformed.ts";
 
 /** What makes one model of the Llama, Qwen2 and Qwen3 families differ from another. */
 export interface ModelConfig {
@@ -54,6 +54,12 @@ export type RopeScaling =
   /** GGUF's tensor rope_freqs.weight: each frequency ÷ its divisor. */
   | { readonly kind: "divisors"; readonly divisors: Float32Array };
 
+/** How a file calls what a config is read from, for error messages: by the names here. */
+export interface ConfigFields extends Readonly<Record<keyof typeof limits | "normEpsilon", string>> {
+  /** By the names of RopeConfig. */
+  readonly rope: Readonly<Record<string, string>>;
+}
+
 /** Sizes beyond these are a damaged file, and would make later products of sizes overflow. */
 const limits = {
   nLayers: 1024,
@@ -66,38 +72,62 @@ const limits = {
   contextLength: 1 << 28,
 } as const;
 
+/**
+ * Ranges of the rotary embedding's numbers, ends included. No frequency may come out above 1 radian a position: beyond
+ * it the angles of far positions lose their bits (native/src/trig.h).
+ */
+const ropeRanges: Readonly<Record<string, readonly [number, number]>> = {
+  theta: [1, 1e15],
+  factor: [1, 1e6],
+  lowFrequencyFactor: [1e-6, 1e6],
+  highFrequencyFactor: [1e-6, 1e6],
+  originalContext: [1, limits.contextLength],
+  betaFast: [1e-6, 1e6],
+  betaSlow: [1e-6, 1e6],
+  attentionFactor: [1e-6, 1e6],
+};
+
 /** Checks ranges and that the sizes fit together. @throws IdlmError "file-malformed" naming the field in `path`. */
-export function checkConfig(config: ModelConfig, path: string): ModelConfig {
-  const wrong = (field: string, expected: string, found: string | number) =>
-    new IdlmError("file-malformed", { path, field, expected, found });
+export function checkConfig(config: ModelConfig, path: string, fields: ConfigFields): ModelConfig {
   for (const [name, limit] of Object.entries(limits) as [keyof typeof limits, number][]) {
     const value = config[name];
     if (!Number.isInteger(value) || value < 1 || value > limit) {
-      throw wrong(name, `a whole number from 1 to ${limit}`, value);
+      throw malformed(path, fields[name], `a whole number from 1 to ${limit}`, value);
     }
   }
   if (config.nHeads % config.nKvHeads !== 0) {
-    throw wrong("nKvHeads", `a divisor of the ${config.nHeads} heads`, config.nKvHeads);
+    throw malformed(path, fields.nKvHeads, `a divisor of the ${config.nHeads} heads`, config.nKvHeads);
   }
-  if (config.headDim % 2 !== 0) throw wrong("headDim", "an even number", config.headDim);
+  if (config.headDim % 2 !== 0) throw malformed(path, fields.headDim, "an even number", config.headDim);
   if (!(config.normEpsilon > 0 && config.normEpsilon < 1)) {
-    throw wrong("normEpsilon", "a number between 0 and 1", config.normEpsilon);
+    throw malformed(path, fields.normEpsilon, "a number between 0 and 1", config.normEpsilon);
   }
-  if (!(config.rope.theta > 0 && config.rope.theta < 1e15)) {
-    throw wrong("rope theta", "a number between 0 and 1e15", config.rope.theta);
-  }
-  const { rope } = config;
+  checkRope(config, path, fields.rope);
+  return config;
+}
+
+function checkRope({ rope, headDim }: ModelConfig, path: string, fields: Readonly<Record<string, string>>): void {
   for (const [name, value] of Object.entries(rope)) {
-    if (typeof value !== "number") continue;
-    if (!(Number.isFinite(value) && value > 0)) throw wrong(`rope ${name}`, "a number above 0", value);
+    const range = ropeRanges[name];
+    if (range === undefined || typeof value !== "number") continue;
+    const [least, most] = range;
+    if (!(value >= least && value <= most)) {
+      throw malformed(path, fields[name] ?? name, `a number from ${least} to ${most}`, value);
+    }
+  }
+  if (rope.kind === "llama3" && rope.lowFrequencyFactor >= rope.highFrequencyFactor) {
+    const field = fields.lowFrequencyFactor ?? "lowFrequencyFactor";
+    throw malformed(path, field, `less than the high one, ${rope.highFrequencyFactor}`, rope.lowFrequencyFactor);
+  }
+  if (rope.kind === "yarn" && rope.theta === 1) {
+    throw malformed(path, fields.theta ?? "theta", "above 1, for YaRN's ramp", rope.theta);
   }
   if (rope.kind === "divisors") {
-    if (rope.divisors.length !== config.headDim / 2) {
-      throw wrong("rope_freqs.weight", `${config.headDim / 2} divisors`, rope.divisors.length);
+    const field = fields.divisors ?? "divisors";
+    if (rope.divisors.length !== headDim / 2) {
+      throw malformed(path, field, `${headDim / 2} divisors`, rope.divisors.length);
     }
-    if (!rope.divisors.every((d) => Number.isFinite(d) && d > 0)) {
-      throw wrong("rope_freqs.weight", "numbers above 0", "another");
-    }
+    const wrong = rope.divisors.find((divisor) => !(divisor >= 1 && divisor <= 1e6));
+    if (wrong !== undefined) throw malformed(path, field, "numbers from 1 to 1000000", wrong);
   }
-  return config;
 }

@@ -1,45 +1,55 @@
 import { IdlmError } from "../errors.ts";
 import { toFloat32 } from "../formats/dequantise.ts";
-import type { GgufFile } from "../formats/gguf.ts";
-import { checkConfig, type ModelConfig, type RopeConfig } from "./config.ts";
+import { describeValue, type GgufFile } from "../formats/gguf.ts";
+import { malformed, quote } from "../formats/malformed.ts";
+import { floatTypes } from "../formats/tensor-type.ts";
+import { type ConfigFields, checkConfig, type ModelConfig, type RopeConfig } from "./config.ts";
 import { yarnAttentionFactor } from "./rope.ts";
 
 /** The config of a GGUF model file. @throws IdlmError "file-malformed", "unsupported" (architecture, rope type). */
 export function configFromGguf(file: GgufFile): ModelConfig {
   const { path, metadata, tensors } = file;
   const architecture = metadata.get("general.architecture");
-  if (architecture === undefined) {
-    throw new IdlmError("file-malformed", {
-      path,
-      field: "general.architecture",
-      expected: "the model's architecture",
-      found: "nothing",
-    });
+  if (typeof architecture !== "string") {
+    throw malformed(path, "general.architecture", "the model's architecture", describeValue(architecture));
   }
   if (architecture !== "llama" && architecture !== "qwen2" && architecture !== "qwen3") {
     throw new IdlmError("unsupported", {
       path,
-      feature: `the architecture ${JSON.stringify(architecture)}`,
+      feature: `the architecture ${quote(architecture)}`,
       hint: "Use a Llama, Qwen2 or Qwen3 model.",
     });
   }
-  const number = (key: string, fallback?: number): number => {
+  const own = (name: string, fallback?: number): number => {
+    const key = `${architecture}.${name}`;
     const value = metadata.get(key) ?? fallback;
     if (typeof value !== "number" || !Number.isFinite(value)) {
-      const found = value === undefined ? "nothing" : typeof value;
-      throw new IdlmError("file-malformed", { path, field: key, expected: "a number", found });
+      throw malformed(path, key, "a number", describeValue(value));
     }
     return value;
   };
-  const own = (key: string, fallback?: number) => number(`${architecture}.${key}`, fallback);
+  const embedding = tensors.get("token_embd.weight");
+  if (embedding === undefined) throw malformed(path, 'tensor "token_embd.weight"', "the embedding", "no such tensor");
   const nHeads = own("attention.head_count");
-  if (nHeads < 1) {
-    const field = `${architecture}.attention.head_count`;
-    throw new IdlmError("file-malformed", { path, field, expected: "a number of heads", found: nHeads });
-  }
   const hiddenSize = own("embedding_length");
-  const headDim = own("attention.key_length", Math.floor(hiddenSize / nHeads));
-  const [vocabSize = 0] = tensors.get("token_embd.weight")?.shape ?? [];
+  const headDim = own("attention.key_length", nHeads > 0 ? Math.floor(hiddenSize / nHeads) : 0);
+  const config: ModelConfig = {
+    architecture,
+    nLayers: own("block_count"),
+    hiddenSize,
+    nHeads,
+    nKvHeads: own("attention.head_count_kv", nHeads),
+    headDim,
+    mlpSize: own("feed_forward_length"),
+    vocabSize: embedding.shape[0] ?? 0,
+    normEpsilon: own("attention.layer_norm_rms_epsilon"),
+    hasQkvBias: tensors.has("blk.0.attn_q.bias"),
+    hasQkNorm: tensors.has("blk.0.attn_q_norm.weight"),
+    isTied: !tensors.has("output.weight"),
+    contextLength: own("context_length", 2048),
+    rope: ropeOf(file, architecture, own),
+  };
+  checkConfig(config, path, fieldsOf(architecture));
   const rotated = own("rope.dimension_count", headDim);
   if (rotated !== headDim || own("attention.value_length", headDim) !== headDim) {
     throw new IdlmError("unsupported", {
@@ -48,31 +58,43 @@ export function configFromGguf(file: GgufFile): ModelConfig {
       hint: "",
     });
   }
-  return checkConfig(
-    {
-      architecture,
-      nLayers: own("block_count"),
-      hiddenSize,
-      nHeads,
-      nKvHeads: own("attention.head_count_kv", nHeads),
-      headDim,
-      mlpSize: own("feed_forward_length"),
-      vocabSize,
-      normEpsilon: own("attention.layer_norm_rms_epsilon"),
-      hasQkvBias: tensors.has("blk.0.attn_q.bias"),
-      hasQkNorm: tensors.has("blk.0.attn_q_norm.weight"),
-      isTied: !tensors.has("output.weight"),
-      contextLength: own("context_length", 2048),
-      rope: ropeOf(file, architecture, own),
+  return config;
+}
+
+/** How the metadata of this architecture call what a config is made of. */
+function fieldsOf(architecture: string): ConfigFields {
+  const own = (key: string) => `${architecture}.${key}`;
+  return {
+    nLayers: own("block_count"),
+    hiddenSize: own("embedding_length"),
+    nHeads: own("attention.head_count"),
+    nKvHeads: own("attention.head_count_kv"),
+    headDim: own("attention.key_length (or embedding_length over head_count)"),
+    mlpSize: own("feed_forward_length"),
+    vocabSize: 'tensor "token_embd.weight", rows',
+    contextLength: own("context_length"),
+    normEpsilon: own("attention.layer_norm_rms_epsilon"),
+    rope: {
+      theta: own("rope.freq_base"),
+      factor: own("rope.scaling.factor"),
+      originalContext: own("rope.scaling.original_context_length"),
+      betaFast: own("rope.scaling.yarn_beta_fast"),
+      betaSlow: own("rope.scaling.yarn_beta_slow"),
+      attentionFactor: own("rope.scaling.attn_factor"),
+      divisors: 'tensor "rope_freqs.weight"',
     },
-    path,
-  );
+  };
 }
 
 function ropeOf(file: GgufFile, architecture: string, own: (key: string, fallback?: number) => number): RopeConfig {
   const theta = own("rope.freq_base", 10_000);
   const divisors = file.tensors.get("rope_freqs.weight");
-  if (divisors !== undefined) return { theta, kind: "divisors", divisors: toFloat32(divisors) };
+  if (divisors !== undefined) {
+    if (!floatTypes.has(divisors.type)) {
+      throw malformed(file.path, 'tensor "rope_freqs.weight"', [...floatTypes].join(", "), divisors.type);
+    }
+    return { theta, kind: "divisors", divisors: toFloat32(divisors) };
+  }
   const legacy = own("rope.scale_linear", 0);
   const kind = file.metadata.get(`${architecture}.rope.scaling.type`) ?? (legacy > 0 ? "linear" : "none");
   const factor = () => own("rope.scaling.factor", legacy > 0 ? legacy : undefined);
@@ -98,7 +120,7 @@ function ropeOf(file: GgufFile, architecture: string, own: (key: string, fallbac
     default:
       throw new IdlmError("unsupported", {
         path: file.path,
-        feature: `the rope type ${JSON.stringify(kind)}`,
+        feature: `the rope type ${describeValue(kind)}`,
         hint: "Known are none, linear and yarn.",
       });
   }

@@ -1,6 +1,7 @@
 import { IdlmError } from "../errors.ts";
-import type { JsonObject } from "../formats/json.ts";
-import { checkConfig, type ModelConfig, type RopeConfig } from "./config.ts";
+import { type JsonObject, kindOf, requireObject } from "../formats/json.ts";
+import { malformed } from "../formats/malformed.ts";
+import { type ConfigFields, checkConfig, type ModelConfig, type RopeConfig } from "./config.ts";
 
 /**
  * The config of a Hugging Face `config.json`, in the layout of transformers 5 (`rope_parameters`) or 4 (`rope_theta`,
@@ -9,10 +10,10 @@ import { checkConfig, type ModelConfig, type RopeConfig } from "./config.ts";
 export function configFromHuggingFace(json: JsonObject, path: string): ModelConfig {
   const architecture = json.model_type;
   if (architecture !== "llama" && architecture !== "qwen2" && architecture !== "qwen3") {
-    throw unsupported(path, `the architecture ${JSON.stringify(architecture)}`, "Use a Llama, Qwen2 or Qwen3 model.");
+    throw unsupported(path, `the architecture ${kindOf(architecture)}`, "Use a Llama, Qwen2 or Qwen3 model.");
   }
   const activation = json.hidden_act ?? "silu";
-  if (activation !== "silu") throw unsupported(path, `the activation ${JSON.stringify(activation)}`, "");
+  if (activation !== "silu") throw unsupported(path, `the activation ${kindOf(activation)}`, "");
   for (const key of ["mlp_bias", ...(architecture === "qwen2" ? [] : ["attention_bias"])]) {
     if (json[key] === true) throw unsupported(path, key, "");
   }
@@ -34,7 +35,7 @@ export function configFromHuggingFace(json: JsonObject, path: string): ModelConf
       hiddenSize,
       nHeads,
       nKvHeads: number(json, "num_key_value_heads", path, nHeads),
-      headDim: number(json, "head_dim", path, Math.floor(hiddenSize / nHeads)),
+      headDim: number(json, "head_dim", path, nHeads > 0 ? Math.floor(hiddenSize / nHeads) : 0),
       mlpSize: number(json, "intermediate_size", path),
       vocabSize: number(json, "vocab_size", path),
       normEpsilon: number(json, "rms_norm_eps", path, 1e-6),
@@ -45,19 +46,39 @@ export function configFromHuggingFace(json: JsonObject, path: string): ModelConf
       rope: ropeOf(json, path),
     },
     path,
+    fields,
   );
 }
+
+const fields: ConfigFields = {
+  nLayers: "num_hidden_layers",
+  hiddenSize: "hidden_size",
+  nHeads: "num_attention_heads",
+  nKvHeads: "num_key_value_heads",
+  headDim: "head_dim (or hidden_size over num_attention_heads)",
+  mlpSize: "intermediate_size",
+  vocabSize: "vocab_size",
+  contextLength: "max_position_embeddings",
+  normEpsilon: "rms_norm_eps",
+  rope: {
+    theta: "rope_theta",
+    factor: "rope_parameters.factor",
+    lowFrequencyFactor: "rope_parameters.low_freq_factor",
+    highFrequencyFactor: "rope_parameters.high_freq_factor",
+    originalContext: "rope_parameters.original_max_position_embeddings",
+    betaFast: "rope_parameters.beta_fast",
+    betaSlow: "rope_parameters.beta_slow",
+    attentionFactor: "rope_parameters.attention_factor",
+  },
+};
 
 function ropeOf(json: JsonObject, path: string): RopeConfig {
   const newer = json.rope_parameters;
   const scaling = newer ?? json.rope_scaling ?? {};
-  if (typeof scaling !== "object" || Array.isArray(scaling)) {
-    throw new IdlmError("file-malformed", { path, field: "rope_parameters", expected: "an object", found: "another" });
-  }
-  const parameters = scaling as JsonObject;
+  const parameters = requireObject(scaling, path, newer == null ? "rope_scaling" : "rope_parameters");
   const theta = number(parameters, "rope_theta", path, number(json, "rope_theta", path, 10_000));
   const rotated = parameters.partial_rotary_factor ?? json.partial_rotary_factor ?? 1;
-  if (rotated !== 1) throw unsupported(path, `partial_rotary_factor ${JSON.stringify(rotated)}`, "");
+  if (rotated !== 1) throw unsupported(path, `partial_rotary_factor ${kindOf(rotated)}`, "");
   const kind = parameters.rope_type ?? parameters.type ?? "default";
   const context = () =>
     number(
@@ -97,16 +118,13 @@ function ropeOf(json: JsonObject, path: string): RopeConfig {
       };
     }
     default:
-      throw unsupported(path, `the rope type ${JSON.stringify(kind)}`, "Known are default, linear, llama3 and yarn.");
+      throw unsupported(path, `the rope type ${kindOf(kind)}`, "Known are default, linear, llama3 and yarn.");
   }
 }
 
 function number(json: JsonObject, key: string, path: string, fallback?: number): number {
   const value = json[key] ?? fallback;
-  if (typeof value !== "number" || !Number.isFinite(value)) {
-    const found = value === undefined ? "nothing" : JSON.stringify(value)?.slice(0, 40);
-    throw new IdlmError("file-malformed", { path, field: key, expected: "a number", found: found ?? "nothing" });
-  }
+  if (typeof value !== "number" || !Number.isFinite(value)) throw malformed(path, key, "a number", kindOf(value));
   return value;
 }
 

@@ -3,9 +3,11 @@ import { IdlmError } from "../errors.ts";
 import { type GgufValue, openGguf } from "../formats/gguf.ts";
 import { type GgufVocabulary, readGgufVocabulary } from "../formats/gguf-vocabulary.ts";
 import { readJsonObject } from "../formats/json.ts";
+import { malformed, quote } from "../formats/malformed.ts";
 import { fileInFolder } from "../formats/model-folder.ts";
 import { openSafetensorsFolder } from "../formats/safetensors-shards.ts";
 import type { StoredTensor, TensorFile } from "../formats/tensor.ts";
+import { floatTypes, weightTypes } from "../formats/tensor-type.ts";
 import { readTokenizerJson, type TokenizerJson } from "../formats/tokenizer-json.ts";
 import type { ModelConfig } from "./config.ts";
 import { configFromGguf } from "./gguf-config.ts";
@@ -47,11 +49,16 @@ function openGgufModel(path: string): OpenedModel {
   const file = openGguf(path);
   return guarded(file, () => {
     const config = configFromGguf(file);
-    const weights = collect(config, file, ggufName, (name) => rotationOrder(config, name));
+    const weights = collect(config, file, {
+      storedName: ggufName,
+      rowOrder: (name) => rotationOrder(config, name),
+      // The divisors of the rotary embedding are part of the config; old files have its angles for each layer.
+      isIgnored: (name) => name === "rope_freqs.weight" || /^blk\.\d+\.attn_rot_embd$/.test(name),
+    });
     const { metadata } = file;
-    const vocabulary = readGgufVocabulary(metadata, path, config.vocabSize);
+    const vocabulary = readGgufVocabulary(metadata, file.path, config.vocabSize);
     const close = () => file.close();
-    return { kind: "gguf", path, config, weights, metadata, vocabulary, tokenizerJson: undefined, close };
+    return { kind: "gguf", path: file.path, config, weights, metadata, vocabulary, tokenizerJson: undefined, close };
   });
 }
 
@@ -60,25 +67,20 @@ function openHuggingFaceModel(path: string): OpenedModel {
   const config = configFromHuggingFace(readJsonObject(configPath, {}, "A model folder holds it."), configPath);
   const file = openSafetensorsFolder(path);
   return guarded(file, () => {
-    const weights = collect(
-      config,
-      file,
-      (name) => name,
-      () => undefined,
-    );
+    const weights = collect(config, file, {
+      storedName: (name) => name,
+      rowOrder: () => undefined,
+      // Heads of other tasks, a copy of the embedding that is the output matrix, and angles that old files store.
+      isIgnored: (name) =>
+        !/^(model|lm_head)\./.test(name) ||
+        (config.isTied && name === "lm_head.weight") ||
+        name.endsWith(".rotary_emb.inv_freq"),
+    });
     const tokenizerPath = fileInFolder(path, "tokenizer.json");
     const tokenizerJson = existsSync(tokenizerPath) ? readTokenizerJson(tokenizerPath, config.vocabSize) : undefined;
     const close = () => file.close();
-    return {
-      kind: "huggingface",
-      path,
-      config,
-      weights,
-      metadata: undefined,
-      vocabulary: undefined,
-      tokenizerJson,
-      close,
-    };
+    const nothing = { metadata: undefined, vocabulary: undefined };
+    return { kind: "huggingface", path, config, weights, ...nothing, tokenizerJson, close };
   });
 }
 
@@ -91,27 +93,46 @@ function guarded<T>(file: TensorFile, open: () => T): T {
   }
 }
 
+/** How a kind of file stores a model's weights. */
+interface Layout {
+  /** By Hugging Face's name. */
+  readonly storedName: (name: string) => string;
+  readonly rowOrder: (name: string) => Int32Array | undefined;
+  /** Whether a stored tensor may be there without being used. */
+  readonly isIgnored: (storedName: string) => boolean;
+}
+
+/** All weights of a config, each of which has to be there, and no others. */
 function collect(
   config: ModelConfig,
   file: TensorFile,
-  storedName: (name: string) => string,
-  rowOrder: (name: string) => Int32Array | undefined,
+  { storedName, rowOrder, isIgnored }: Layout,
 ): Map<string, ModelWeight> {
   const weights = new Map<string, ModelWeight>();
+  const used = new Set<string>();
   for (const [name, shape] of weightShapes(config)) {
     const stored = storedName(name);
+    used.add(stored);
     const tensor = file.tensors.get(stored);
-    const field = `tensor ${JSON.stringify(stored)}`;
+    const field = `tensor ${quote(stored)}`;
     const expected = `shape [${shape.join(", ")}]`;
-    if (tensor === undefined) {
-      throw new IdlmError("file-malformed", { path: file.path, field, expected, found: "no such tensor" });
-    }
+    if (tensor === undefined) throw malformed(file.path, field, expected, "no such tensor");
     if (tensor.shape.length !== shape.length || tensor.shape.some((n, i) => n !== shape[i])) {
-      const found = `[${tensor.shape.join(", ")}]`;
-      throw new IdlmError("file-malformed", { path: file.path, field, expected, found });
+      throw malformed(file.path, field, expected, `[${tensor.shape.join(", ")}]`);
+    }
+    const types = shape.length > 1 ? weightTypes : floatTypes;
+    if (!types.has(tensor.type)) {
+      const hint = `Use a file in ${[...types].join(", ")}.`;
+      throw new IdlmError("unsupported", { path: file.path, feature: `the type ${tensor.type} of ${field}`, hint });
     }
     const order = rowOrder(name);
     weights.set(name, order === undefined ? { tensor } : { tensor, rowOrder: order });
+  }
+  // Another bias, norm or layer would change the logits: a model without it would be another one, in silence.
+  const stray = [...file.tensors.keys()].find((name) => !used.has(name) && !isIgnored(name));
+  if (stray !== undefined) {
+    const feature = `the tensor ${quote(stray)} in a model of ${config.architecture} with ${config.nLayers} layers`;
+    throw new IdlmError("unsupported", { path: file.path, feature, hint: "" });
   }
   return weights;
 }
