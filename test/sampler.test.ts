@@ -241,8 +241,8 @@ describe("native proposals", () => {
           const scores = Float32Array.from(shortlist, (i) => at(after, i));
           const extra = [at(draft, 5)];
           const expected = reference.proposeFrom(scores, ids, { row, sampler: reference, position, extra }, 4);
-          const found = result.propose({ row, sampler: native, position, extra }, previous, 4);
-          expect([...found], `${position} ${JSON.stringify(changed)}`).toEqual([...expected]);
+          const found = result.propose({ row, sampler: native, position, extra }, previous, 4, "exact");
+          expect([...found.tokens], `${position} ${JSON.stringify(changed)}`).toEqual([...expected]);
         }
       }
       drafter.dispose();

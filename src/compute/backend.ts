@@ -1,3 +1,4 @@
+import type { IdlmError } from "../errors.ts";
 import type { Program } from "./program.ts";
 
 /** Positions in one page of the KV cache, and in one block of attention: the same number, so that a block is a page. */
@@ -81,18 +82,62 @@ export interface Draw {
   readonly position: number;
   /** Tokens that count as output although the sampler has not accepted them yet: the unverified ancestors and the row itself. */
   readonly extra: readonly number[];
+  /** Rejection sampling: proposals to try first. Absent: the token that plain decoding draws. */
+  readonly trial?: Trial;
+}
+
+/** A distribution over few tokens; every other token has probability 0. The probabilities add up to 1. */
+export interface SparseDistribution {
+  readonly tokens: Int32Array;
+  readonly probabilities: Float32Array;
+}
+
+/**
+ * Proposals for one position, tried one after the other (recursive rejection sampling without replacement, RSD, arXiv
+ * 2402.14160, section 3): with p the distribution of the draw and q what token i was drawn from, it stands where
+ * u < p(token) / (tau q(token)); else p becomes the normalised max(0, p - q). Where none stands the token is drawn from
+ * what is left of p. Acceptance and residual draws have noise of their own (philox.ts, Purpose).
+ */
+export interface Trial {
+  readonly tokens: readonly number[];
+  /**
+   * What tokens[i] was drawn from: this distribution, after the tokens tried before it are taken out and the rest is
+   * rescaled. Undefined: it was certain, q(token) = 1.
+   */
+  readonly from: readonly (SparseDistribution | undefined)[];
+  /** 1: rejection sampling, distributed as plain decoding; below 1: relaxed, not lossless. */
+  readonly tau: number;
 }
 
 /** What was drawn for one Draw. Log-probabilities are natural, of the model's distribution before any sampling setting (temperature 1). */
 export interface Drawn {
+  /** With a trial: one of its tokens if that one stood, else none of them. */
   readonly token: number;
   readonly logprob?: number;
   readonly top?: readonly { readonly token: number; readonly logprob: number }[];
+  /**
+   * Nothing could be drawn here: a logit is not finite, or no token is allowed. It counts only where the text gets to this
+   * row, which for a row of an unverified proposal it may never do; `token` is -1 then.
+   */
+  readonly failure?: IdlmError;
 }
+
+/** Tokens that one row proposes. */
+export interface Proposed {
+  /** Exact: best first, after the noise of the draw to come. Rejection: in the order drawn from `from` without replacement. */
+  readonly tokens: Int32Array;
+  /** How sure of each the proposer is, 0 to 1: its share of the softmax over the shortlist's scores (with noise where exact verification draws with it). Not calibrated. */
+  readonly confidences: Float32Array;
+  /** Rejection only. */
+  readonly from?: SparseDistribution;
+}
+
+/** How proposals will be verified: `rejection` stands for relaxed, too. */
+export type ProposeFor = "exact" | "rejection";
 
 /** Results of a forward; valid until the next forward of the same model, copied out by its methods. Rows are forest rows. */
 export interface ForwardResult {
-  /** One per Forest.draws, in order. A row with a logit that is not finite gives IdlmError "not-finite" from forward itself. */
+  /** One per Forest.draws, in order. */
   readonly drawn: readonly Drawn[];
   /** After the final norm, [hidden]. */
   hidden(row: number): Float32Array;
@@ -101,11 +146,12 @@ export interface ForwardResult {
   /** MASK row, given the token before the predicted one: logits after the sampler head, shape as `logits`. Equal to `logits` where there is no head. */
   logitsAfterHead(row: number, previous: number): Float32Array;
   /**
-   * The `count` best tokens of a MASK row given the token before the predicted one, best first, by the adapter's
+   * At most `count` tokens of a MASK row given the token before the predicted one. Exact: the best by the adapter's
    * distribution after sampler head and the same settings and noise (of `draw.position`) that verification will use.
-   * `draw.row` is the MASK row; `extra` the unverified tokens before the predicted one.
+   * Rejection: drawn without replacement from that distribution with noise of its own. `draw.row` is the MASK row; `extra`
+   * the unverified tokens before the predicted one.
    */
-  propose(draw: Draw, previous: number, count: number): Int32Array;
+  propose(draw: Draw, previous: number, count: number, proposeFor: ProposeFor): Proposed;
 }
 
 export interface KvCache {

@@ -2,10 +2,20 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { LookupProposer } from "./lookup-proposer.ts";
 
+const chain = (proposer: LookupProposer, depth: number): number[] => {
+  const path: number[] = [];
+  while (path.length < depth) {
+    const [token] = proposer.candidates(path).tokens;
+    if (token === undefined) break;
+    path.push(token);
+  }
+  return path;
+};
+
 const proposed = (tokens: readonly number[], depth: number) => {
   const proposer = new LookupProposer();
   proposer.observe(tokens);
-  return proposer.propose(depth).map(({ token }) => token);
+  return chain(proposer, depth);
 };
 
 /** By looking at every earlier place: the longest match, the newest of several. */
@@ -51,15 +61,15 @@ describe("LookupProposer", () => {
     const proposer = new LookupProposer();
     proposer.observe([...passage, ...noise, 999]);
     proposer.observe(passage.slice(0, 60));
-    expect(proposer.propose(4).map(({ token }) => token)).toEqual(passage.slice(60, 64));
+    expect(chain(proposer, 4)).toEqual(passage.slice(60, 64));
   });
 
   it("stays quick on long repetitive text", () => {
     const proposer = new LookupProposer();
     for (let i = 0; i < 100_000; i++) {
       proposer.observe([i % 3 === 0 ? 1 : 2]);
-      if (i % 10 === 0) proposer.propose(7);
+      if (i % 10 === 0) chain(proposer, 7);
     }
-    expect(proposer.propose(3).map(({ token }) => token)).toEqual([2, 2, 1]);
+    expect(chain(proposer, 3)).toEqual([2, 2, 1]);
   });
 });

@@ -1,5 +1,5 @@
-import type { Proposer } from "./proposer.ts";
-import { chainOf } from "./round.ts";
+import type { Proposed } from "../compute/backend.ts";
+import { noCandidates, type Proposer } from "./proposer.ts";
 
 /** Candidates looked at per round, newest first: bounds the time per token on repetitive text. */
 const MAX_CANDIDATES = 32;
@@ -12,7 +12,7 @@ const MAX_MATCH = 32;
  * constant time; the occurrence that was followed last stays a candidate however old it is.
  */
 export class LookupProposer implements Proposer {
-  readonly usesMasks = false;
+  readonly kind = "lookup";
   readonly #tokens: number[] = [];
   /** By pair: where its second token stands, for the newest occurrence. */
   readonly #newest = new Map<number, number>();
@@ -20,6 +20,8 @@ export class LookupProposer implements Proposer {
   readonly #older: number[] = [];
   /** Position of the token that the text's last token continued as; -1: none. */
   #followed = -1;
+  /** Where the earlier occurrence of the text's end ends, in this round; -1: none. */
+  #match = -1;
 
   observe(tokens: readonly number[]): void {
     for (const token of tokens) {
@@ -31,20 +33,15 @@ export class LookupProposer implements Proposer {
     }
   }
 
-  propose(depth: number): ReturnType<typeof chainOf> {
-    if (depth < 1) return [];
-    const match = this.#longestMatch();
-    if (match < 0) return [];
-    this.#followed = match;
-    const proposed: number[] = [];
-    const tokenAt = (at: number) => this.#tokens[at] ?? proposed[at - this.#tokens.length];
-    for (let i = 1; i <= depth; i++) {
-      const token = tokenAt(match + i);
-      // Where a match runs into the text's end it goes on with what it proposed itself: a period.
-      if (token === undefined) break;
-      proposed.push(token);
-    }
-    return chainOf(proposed);
+  candidates(path: readonly number[]): Proposed {
+    if (path.length === 0) this.#match = this.#longestMatch();
+    if (this.#match < 0) return noCandidates;
+    this.#followed = this.#match;
+    // Where a match runs into the text's end it goes on with what it proposed itself: a period.
+    const tokenAt = (at: number) => this.#tokens[at] ?? path[at - this.#tokens.length];
+    if (path.some((token, i) => token !== tokenAt(this.#match + 1 + i))) return noCandidates;
+    const token = tokenAt(this.#match + 1 + path.length);
+    return token === undefined ? noCandidates : { tokens: Int32Array.of(token), confidences: Float32Array.of(0.5) };
   }
 
   /** Where the longest earlier occurrence of the text's end ends; -1: none. */

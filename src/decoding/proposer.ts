@@ -1,47 +1,47 @@
-import { chainOf, type Proposal } from "./round.ts";
+import type { Proposed } from "../compute/backend.ts";
 
-/** The MASK run off the token that was verified last, in the forward that verified it. */
-export interface MaskRun {
-  readonly length: number;
-  /**
-   * The `count` best tokens of MASK j (from 0), best first, given the tokens that are proposed before it, the pending
-   * token's successors. Valid until the next forward.
-   */
-  propose(j: number, before: readonly number[], count: number): Int32Array;
-}
+/** Where a proposal comes from. */
+export type ProposerKind = "mask" | "lookup" | "predicted" | "draft" | "medusa";
 
-/** Where proposals come from. One for each generation. */
+/** Proposes tokens that may follow the text. One for each sequence that is written. */
 export interface Proposer {
-  /** Whether it draws from MASK runs. */
-  readonly usesMasks: boolean;
+  readonly kind: ProposerKind;
   /** Tokens that became final, in order; the prompt first. */
   observe(tokens: readonly number[]): void;
+  /** Work ahead of the next round, for proposals up to `depth` tokens deep and `width` alternatives each. */
+  prepare?(depth: number, width: number, signal: AbortSignal | undefined): Promise<void>;
   /**
-   * Proposals to follow the last observed token, at most `depth` deep, parents before children. `masks` is undefined
-   * where there is no run to draw from: in the first round, and after a rejection in a chain (a cold start).
+   * At most `count` tokens to follow the observed tokens and then `path`, the unverified ones. Exact verification: best
+   * first. Rejection: in the order drawn from `from`; without `from` each token is certain. Valid until the next forward.
    */
-  propose(depth: number, masks: MaskRun | undefined): readonly Proposal[];
+  candidates(path: readonly number[], count: number): Proposed;
+  dispose?(): Promise<void> | void;
 }
 
-/** Plain decoding. */
-export const noProposer: Proposer = {
-  usesMasks: false,
-  observe() {},
-  propose: () => [],
-};
+/** A proposer that has nothing to say here. */
+export const noCandidates: Proposed = { tokens: new Int32Array(), confidences: new Float32Array() };
 
-/** Each MASK row's best token, given the one before. */
-export const maskProposer: Proposer = {
-  usesMasks: true,
-  observe() {},
-  propose(depth, masks) {
-    const tokens: number[] = [];
-    for (let j = 0; j < Math.min(depth, masks?.length ?? 0); j++) {
-      const [token] = masks?.propose(j, tokens, 1) ?? [];
-      // An adapter's draft vocabulary may hold no token that is allowed here.
-      if (token === undefined) break;
-      tokens.push(token);
-    }
-    return chainOf(tokens);
-  },
-};
+/** The MASK run off the anchor that was verified last, in the forward that verified it. */
+export interface MaskRun {
+  readonly length: number;
+  /** At most `count` tokens of MASK `path.length`, given the tokens proposed after the pending one. Valid until the next forward. */
+  propose(path: readonly number[], count: number): Proposed;
+}
+
+/** MASK rows of an adapter. */
+export class MaskProposer implements Proposer {
+  readonly kind = "mask";
+  #run: MaskRun | undefined;
+
+  observe(): void {}
+
+  /** Undefined where there is no run to draw from: in the first round, and where the accepted anchor had none (a cold start). */
+  follow(run: MaskRun | undefined): void {
+    this.#run = run;
+  }
+
+  candidates(path: readonly number[], count: number): Proposed {
+    const run = this.#run;
+    return run === undefined || path.length >= run.length ? noCandidates : run.propose(path, count);
+  }
+}

@@ -1,9 +1,18 @@
-import type { Draw, Drawn, Forest, ForestSequence, Sampler } from "../compute/backend.ts";
+import type { Draw, Drawn, Forest, ForestSequence, Sampler, SparseDistribution, Trial } from "../compute/backend.ts";
+import type { ProposerKind } from "./proposer.ts";
 
-/** A token that may follow; `parent` is the index of the proposal before it, -1: it follows the pending token. */
+/** A token that may follow. Siblings differ in their tokens, and stand in the order in which they are to be tried. */
 export interface Proposal {
   readonly token: number;
+  /** Index of the proposal before it; -1: it follows the pending token. */
   readonly parent: number;
+  readonly source: ProposerKind;
+  /** 0: its source's first choice there. */
+  readonly rank: number;
+  /** As of `Proposed`. */
+  readonly confidence: number;
+  /** What it was drawn from; undefined where its source draws nothing: it is certain. */
+  readonly from: SparseDistribution | undefined;
 }
 
 /** What an anchor is: a proposal's index, or PENDING, the last verified token. */
@@ -20,7 +29,17 @@ export interface RoundPlan {
   readonly maskRuns: readonly number[];
   /** Draws at the last pending token and at every proposal; undefined: nothing is drawn (a chunk that is not the last). */
   readonly sampler?: Sampler;
+  /** How proposals are verified. */
+  readonly verification: Verification;
 }
+
+/**
+ * exact: a proposal stands if plain decoding draws it. rejection: if u < min(1, p/q), and the text is distributed as plain
+ * decoding's. relaxed: if u < min(1, p/(tau q)), which is not lossless.
+ */
+export type Verification =
+  | { readonly mode: "exact" | "rejection" }
+  | { readonly mode: "relaxed" /** Above 0, at most 1 (the same as rejection). */; readonly tau: number };
 
 /** Where a plan's rows are in the forest. */
 export interface RoundRows {
@@ -52,7 +71,7 @@ export function layOut(plans: readonly RoundPlan[]): { readonly forest: Forest; 
     return positions.push(position) - 1;
   };
 
-  const tokenRows = plans.map(({ sequence: { length }, pending, proposals, sampler }, own) => {
+  const tokenRows = plans.map(({ sequence: { length }, pending, proposals, sampler, verification }, own) => {
     const pendingRow = tokens.length;
     const firstDraw = draws.length;
     const isDrawn = sampler !== undefined;
@@ -61,13 +80,17 @@ export function layOut(plans: readonly RoundPlan[]): { readonly forest: Forest; 
     });
     const lastPending = tokens.length - 1;
     const paths: number[][] = [];
-    if (isDrawn) draws.push({ row: lastPending, sampler, position: length + pending.length, extra: [] });
+    const trials = trialsOf(proposals, verification);
+    if (isDrawn)
+      draws.push({ row: lastPending, sampler, position: length + pending.length, extra: [], ...trials(PENDING) });
     proposals.forEach(({ token, parent }, i) => {
       const path = [...(paths[parent] ?? []), token];
       paths.push(path);
       const position = length + pending.length - 1 + path.length;
       add(own, token, position, parent === PENDING ? lastPending : lastPending + 1 + parent, isDrawn);
-      if (isDrawn) draws.push({ row: lastPending + 1 + i, sampler, position: position + 1, extra: path });
+      if (isDrawn) {
+        draws.push({ row: lastPending + 1 + i, sampler, position: position + 1, extra: path, ...trials(i) });
+      }
     });
     return { pendingRow, firstDraw, lastPending };
   });
@@ -106,10 +129,10 @@ export interface Verified {
 }
 
 /**
- * Exact verification: walks down from the pending token as long as what is drawn at a row equals one of its children.
- * `drawnAt` gives what was drawn at an anchor.
+ * Walks down from the pending token as long as what is drawn at a row equals one of its children. That is exact
+ * verification; in the other modes the draw itself tried the children. `drawnAt` gives what was drawn at an anchor.
  */
-export function verifyExact(proposals: readonly Proposal[], drawnAt: (anchor: number) => Drawn): Verified {
+export function verify(proposals: readonly Proposal[], drawnAt: (anchor: number) => Drawn): Verified {
   const path: number[] = [];
   const drawn: Drawn[] = [];
   for (let anchor = PENDING; ; ) {
@@ -121,26 +144,17 @@ export function verifyExact(proposals: readonly Proposal[], drawnAt: (anchor: nu
   }
 }
 
-/** A round's form: which anchors get a MASK run. */
-export type Shape = "chain" | "quadratic";
-
-/**
- * Lengths of the MASK runs, [PENDING, proposals…]. chain: off the last proposal only (arXiv 2604.11035, section 4);
- * quadratic: off every anchor, so that no round starts cold (arXiv 2507.11851). No run is longer than what the rounds
- * after it can use: an anchor at depth d that stands leaves `remaining` - d - 1 tokens to write, one of them the next
- * round's own.
- */
-export function maskRunLengths(
+/** What a draw at an anchor tries. */
+function trialsOf(
   proposals: readonly Proposal[],
-  runLength: number,
-  remaining: number,
-  shape: Shape,
-): number[] {
-  const depths = proposalDepths(proposals);
-  return [0, ...depths].map((depth, index) => {
-    const isAnchor = shape === "quadratic" || index === proposals.length;
-    return isAnchor ? Math.max(0, Math.min(runLength, remaining - depth - 2)) : 0;
-  });
+  verification: Verification,
+): (anchor: number) => { readonly trial?: Trial } {
+  if (verification.mode === "exact") return () => ({});
+  const tau = verification.mode === "relaxed" ? verification.tau : 1;
+  return (anchor) => {
+    const children = proposals.filter(({ parent }) => parent === anchor);
+    return { trial: { tokens: children.map(({ token }) => token), from: children.map(({ from }) => from), tau } };
+  };
 }
 
 /** Depth of each proposal, from 1. */
@@ -148,9 +162,4 @@ export function proposalDepths(proposals: readonly Proposal[]): number[] {
   const depths: number[] = [];
   for (const { parent } of proposals) depths.push((depths[parent] ?? 0) + 1);
   return depths;
-}
-
-/** A chain of proposals below the pending token. */
-export function chainOf(tokens: readonly number[]): Proposal[] {
-  return tokens.map((token, i) => ({ token, parent: i - 1 }));
 }

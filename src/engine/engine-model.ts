@@ -2,7 +2,7 @@ import type { BackendInfo, LoadedModel } from "../compute/backend.ts";
 import { IdlmError } from "../errors.ts";
 import { generate } from "./generate.ts";
 import { startGeneration } from "./generation.ts";
-import { SCRATCH_SLOTS } from "./limits.ts";
+import { MAX_ROUND_ROWS } from "./limits.ts";
 import { type KvSequence, PagePool, pagesFor } from "./page-pool.ts";
 import { Queue } from "./queue.ts";
 import { checkRequest, type RequestLimits } from "./request.ts";
@@ -124,7 +124,7 @@ export class EngineModel implements Model {
 
   #openPool(): PagePool {
     this.#assertOpen();
-    this.#pool ??= new PagePool(this.#parts.model, pagesFor(this.info.contextLength + SCRATCH_SLOTS));
+    this.#pool ??= new PagePool(this.#parts.model, pagesFor(this.info.contextLength + MAX_ROUND_ROWS));
     return this.#pool;
   }
 

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import type { BackendInfo, Drawn, LoadedModel } from "../compute/backend.ts";
-import { decode, newDecodeState } from "../decoding/decode.ts";
+import { Decoder } from "../decoding/decoder.ts";
 import { LookupProposer } from "../decoding/lookup-proposer.ts";
-import { maskProposer, noProposer, type Proposer } from "../decoding/proposer.ts";
+import { FixedPlanner } from "../decoding/planner.ts";
+import { MaskProposer, type Proposer } from "../decoding/proposer.ts";
+import { layOut, type RoundRows } from "../decoding/round.ts";
 import type { GenerationSink } from "./generation.ts";
-import { CHUNK_ROWS } from "./limits.ts";
+import { CHUNK_ROWS, MAX_ROUND_ROWS } from "./limits.ts";
 import type { KvSequence } from "./page-pool.ts";
 import type { CheckedRequest } from "./request.ts";
 import { TextWriter } from "./text-writer.ts";
@@ -34,49 +36,54 @@ export async function generate(
   const writer = new TextWriter(tokenizer, request.stop);
   const tokens: number[] = [];
   const logprobs: TokenLogprobs[] = [];
-  const state = newDecodeState();
   const sampler = model.createSampler(settings);
+  sampler.prompt(Int32Array.from(ids));
+  const onToken = ({ token, logprob, top = [] }: Drawn): boolean => {
+    firstTokenMs ??= performance.now();
+    tokens.push(token);
+    if (logprob !== undefined) logprobs.push({ token, logprob, top });
+    return writer.push(token);
+  };
+  const decoder = new Decoder({
+    prompt: ids,
+    sampler,
+    proposers: proposersOf(propose),
+    planner: new FixedPlanner(request.shape, stride),
+    verification: { mode: "exact" },
+    maxTokens: request.maxTokens,
+    maxRun: propose === "mask" ? stride - 1 : 0,
+    maxRows: MAX_ROUND_ROWS,
+    endTokens,
+    onToken,
+  });
   try {
-    sampler.prompt(Int32Array.from(ids));
-    const onToken = ({ token, logprob, top = [] }: Drawn): boolean => {
-      firstTokenMs ??= performance.now();
-      tokens.push(token);
-      if (logprob !== undefined) logprobs.push({ token, logprob, top });
-      return writer.push(token);
-    };
-    const rounds = decode(
-      {
-        model,
-        kv: sequence,
-        prompt: ids,
-        sampler,
-        proposer: proposerOf(propose),
-        stride,
-        shape: request.shape,
-        maxTokens: request.maxTokens,
-        chunkRows: CHUNK_ROWS,
-        endTokens,
-        onToken,
-        signal: sink.signal,
-      },
-      state,
-    );
-    for await (const round of rounds) sink.emit({ text: writer.takeNew(), tokens: round });
+    await decoder.propose(sink.signal);
+    while (decoder.finishReason === undefined && !sink.signal.aborted) {
+      const plan = decoder.plan(sequence, CHUNK_ROWS);
+      sequence.reserve(plan.pending.length + decoder.nScratchRows);
+      const { forest, rows } = layOut([{ ...plan, sequence }]);
+      const result = await model.forward(forest, sequence.cache);
+      const written = decoder.digest(model, sequence, plan, result, rows[0] as RoundRows);
+      if (plan.sampler === undefined) continue;
+      // At once: the forward's result does not outlive the next forward.
+      if (decoder.finishReason === undefined) await decoder.propose(sink.signal);
+      if (written.length > 0) sink.emit({ text: writer.takeNew(), tokens: written.map(({ token }) => token) });
+    }
   } finally {
-    sampler.dispose();
+    await decoder.dispose();
   }
   writer.end();
   const rest = writer.takeNew();
   if (rest !== "") sink.emit({ text: rest, tokens: [] });
   const endMs = performance.now();
-  const { forwards, acceptance } = state;
+  const { forwards, acceptance } = decoder;
   return {
     text: writer.text,
     tokens,
     sha256: createHash("sha256").update(writer.text, "utf8").digest("hex"),
-    finishReason: state.finishReason ?? "cancelled",
+    finishReason: decoder.finishReason ?? "cancelled",
     forwards,
-    tokensPerForward: forwards === 0 ? 0 : state.drawn / forwards,
+    tokensPerForward: forwards === 0 ? 0 : decoder.nDrawn / forwards,
     proposedByDepth: acceptance.proposed,
     acceptedByDepth: acceptance.accepted,
     acceptanceByDepth: acceptance.byDepth,
@@ -94,7 +101,7 @@ export async function generate(
   };
 }
 
-function proposerOf(propose: CheckedRequest["propose"]): Proposer {
-  if (propose === "mask") return maskProposer;
-  return propose === "lookup" ? new LookupProposer() : noProposer;
+function proposersOf(propose: CheckedRequest["propose"]): Proposer[] {
+  if (propose === "mask") return [new MaskProposer()];
+  return propose === "lookup" ? [new LookupProposer()] : [];
 }

@@ -3,7 +3,7 @@ import { type BackendInfo, PAGE_SIZE } from "../compute/backend.ts";
 import type { Program } from "../compute/program.ts";
 import { IdlmError } from "../errors.ts";
 import { byteLength } from "../formats/tensor-type.ts";
-import { CHUNK_ROWS, SCRATCH_SLOTS } from "./limits.ts";
+import { CHUNK_ROWS, MAX_ROUND_ROWS } from "./limits.ts";
 
 /** Contexts beyond it are made only when asked for: few requests need them, and their KV cache is large. */
 const DEFAULT_CONTEXT = 32_768;
@@ -38,7 +38,7 @@ export function programBytes(program: Program, backend: BackendInfo["name"]): nu
     for (const { lora } of operation.parts) bytes += lora === undefined ? 0 : (lora.a.length + lora.b.length) * 6;
   }
   const rowBytes = Object.values(program.buffers).reduce((sum, width) => sum + width * 4, 0);
-  return bytes + CHUNK_ROWS * rowBytes + SCRATCH_SLOTS * program.vocabSize * 4;
+  return bytes + CHUNK_ROWS * rowBytes + MAX_ROUND_ROWS * program.vocabSize * 4;
 }
 
 /**
@@ -53,7 +53,7 @@ export function fittingContext(
   available = availableMemory(),
 ): number {
   const perPosition = kvBytesPerPosition(program);
-  const fixed = programBytes(program, backend) + SCRATCH_SLOTS * perPosition;
+  const fixed = programBytes(program, backend) + MAX_ROUND_ROWS * perPosition;
   const most = Math.floor((available - fixed) / perPosition / PAGE_SIZE) * PAGE_SIZE;
   const least = wanted ?? Math.min(modelContext, SHORTEST_DEFAULT_CONTEXT);
   if (most < least) {

@@ -1,5 +1,5 @@
 import { type KvCache, type LoadedModel, PAGE_SIZE } from "../compute/backend.ts";
-import type { SequenceKv } from "../decoding/decode.ts";
+import type { SequenceKv } from "../decoding/decoder.ts";
 
 /** A model's KV cache and its free pages. */
 export class PagePool {

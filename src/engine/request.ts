@@ -1,7 +1,7 @@
 import type { SamplerSettings } from "../compute/backend.ts";
 import { MAX_LOGPROBS } from "../compute/sampling/settings.ts";
 import type { MaskProgram } from "../compute/program.ts";
-import type { Shape } from "../decoding/round.ts";
+import type { FixedShape } from "../decoding/planner.ts";
 import { IdlmError } from "../errors.ts";
 import type { ChatMessage, GenerateRequest, GenerationResult, TextTokenizer } from "./types.ts";
 
@@ -35,7 +35,7 @@ export interface CheckedRequest {
   readonly ids: readonly number[];
   readonly propose: GenerationResult["propose"];
   readonly stride: number;
-  readonly shape: Shape;
+  readonly shape: FixedShape;
   /** At least 1; fits behind the prompt. */
   readonly maxTokens: number;
   readonly stop: readonly string[];
@@ -123,7 +123,7 @@ function shown(value: unknown): string {
     : `a ${typeof value}`;
 }
 
-function checkShape(shape: unknown): Shape | undefined {
+function checkShape(shape: unknown): FixedShape | undefined {
   if (shape !== undefined && shape !== "chain" && shape !== "quadratic")
     throw usage(`shape: expected chain or quadratic, found ${shown(shape)}`);
   return shape;

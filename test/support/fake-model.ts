@@ -6,6 +6,7 @@ import {
   type KvCache,
   type LoadedModel,
   PAGE_SIZE,
+  type Proposed,
   type Sampler,
   type SamplerSettings,
 } from "../../src/compute/backend.ts";
@@ -233,7 +234,7 @@ export class FakeModel implements LoadedModel {
     return { token, logprob: logits[token] as number, top };
   }
 
-  #propose(draw: Draw, previous: number, count: number): Int32Array {
+  #propose(draw: Draw, previous: number, count: number): Proposed {
     const { promptTokens, output } = draw.sampler as FakeSampler;
     const chain = [...promptTokens, ...output, ...draw.extra];
     if (chain.at(-1) !== previous) throw new Error("previous is not the token before the predicted one");
@@ -242,7 +243,8 @@ export class FakeModel implements LoadedModel {
     const right = this.#draw(hash, draw).token;
     const isHit = mix(hash, 12_345) / 2 ** 32 < this.#options.hitRate;
     const first = isHit ? right : (right + 1) % this.#options.vocabSize;
-    return Int32Array.from({ length: count }, (_, i) => (first + i) % this.#options.vocabSize);
+    const tokens = Int32Array.from({ length: count }, (_, i) => (first + i) % this.#options.vocabSize);
+    return { tokens, confidences: Float32Array.from(tokens, (_, i) => 0.5 / (i + 1)) };
   }
 }
 

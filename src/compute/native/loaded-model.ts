@@ -1,7 +1,18 @@
-import { IdlmError } from "../../errors.ts";
-import type { Draw, Drawn, Forest, ForwardResult, KvCache, LoadedModel, Sampler, SamplerSettings } from "../backend.ts";
+import type {
+  Draw,
+  Drawn,
+  Forest,
+  ForwardResult,
+  KvCache,
+  LoadedModel,
+  Proposed,
+  ProposeFor,
+  Sampler,
+  SamplerSettings,
+} from "../backend.ts";
 import type { Program } from "../program.ts";
 import { validateForest } from "../validate-forest.ts";
+import { drawFailure } from "../sampling/draw-failure.ts";
 import { type NativeDraw, type NativeDrawn, type NativeModel, type NativeSampler, nativeBinding } from "./binding.ts";
 
 /** A sampler whose state lives in the addon. */
@@ -86,13 +97,8 @@ class NativeResult implements ForwardResult {
     this.#handle = handle;
     this.drawn = drawn.map((d, i) => {
       const position = forest.draws?.[i]?.position ?? -1;
-      if (d.status === 1) throw new IdlmError("not-finite", { position: position - 1 });
-      if (d.status === 2) {
-        throw new IdlmError("usage", {
-          problem: `at position ${position} no token is allowed`,
-          hint: "Loosen the mask or the logit bias",
-        });
-      }
+      if (d.status !== 0)
+        return { token: -1, failure: drawFailure(d.status === 1 ? "not-finite" : "nothing-allowed", position) };
       if (d.logprob === undefined) return { token: d.token };
       const { topTokens = new Int32Array(), topLogprobs = new Float32Array() } = d;
       const top = Array.from(topTokens, (token, j) => ({ token, logprob: topLogprobs[j] as number }));
@@ -112,7 +118,9 @@ class NativeResult implements ForwardResult {
     return this.#handle.logitsAfterHead(row, previous);
   }
 
-  propose(draw: Draw, previous: number, count: number): Int32Array {
-    return this.#handle.propose(nativeDraw(draw), previous, count);
+  propose(draw: Draw, previous: number, count: number, proposeFor: ProposeFor): Proposed {
+    if (proposeFor !== "exact") throw new Error("not yet");
+    const tokens = this.#handle.propose(nativeDraw(draw), previous, count);
+    return { tokens, confidences: new Float32Array(tokens.length).fill(0.5) };
   }
 }

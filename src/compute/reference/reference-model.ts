@@ -6,6 +6,8 @@ import {
   type KvCache,
   type LoadedModel,
   PAGE_SIZE,
+  type Proposed,
+  type ProposeFor,
   type Sampler,
   type SamplerSettings,
 } from "../backend.ts";
@@ -193,7 +195,8 @@ export class ReferenceModel implements LoadedModel {
       hidden: (row) => at(hidden, row).slice(),
       logits: (row) => wanted(row).slice(),
       logitsAfterHead: (row, previous) => afterHead(row, previous).slice(),
-      propose: (draw: Draw, previous: number, count: number) => {
+      propose: (draw: Draw, previous: number, count: number, proposeFor: ProposeFor): Proposed => {
+        if (proposeFor !== "exact") throw new Error("not yet");
         const draft = this.program.mask?.draftVocabulary;
         const sampler = referenceSampler(draw);
         const index = (token: number) => (draft === undefined ? token : draft.indexOf(token));
@@ -202,12 +205,13 @@ export class ReferenceModel implements LoadedModel {
         const plain = new ReferenceSampler({ ...neutral(sampler.settings), temperature, seed, choice });
         const shortlist = plain.proposeFrom(wanted(draw.row), draft, draw, Math.max(SHORTLIST, count)).sort();
         const after = afterHead(draw.row, previous);
-        return sampler.proposeFrom(
+        const tokens = sampler.proposeFrom(
           Float32Array.from(shortlist, (token) => after[index(token)] as number),
           shortlist,
           draw,
           count,
         );
+        return { tokens, confidences: new Float32Array(tokens.length).fill(0.5) };
       },
     };
   }

@@ -1,5 +1,5 @@
-import { IdlmError } from "../../errors.ts";
 import type { Draw, Drawn, Sampler, SamplerSettings } from "../backend.ts";
+import { drawFailure } from "./draw-failure.ts";
 import { gumbel, noiseKey, Purpose } from "./philox.ts";
 
 interface Candidate {
@@ -35,19 +35,16 @@ export class ReferenceSampler implements Sampler {
 
   dispose(): void {}
 
-  /** Draws from logits [vocab] in id order. @throws IdlmError "not-finite", "usage" (no token is allowed). */
+  /** Draws from logits [vocab] in id order. */
   draw(logits: Float32Array, draw: Draw): Drawn {
-    if (!logits.every(Number.isFinite)) throw new IdlmError("not-finite", { position: draw.position - 1 });
+    if (!logits.every(Number.isFinite)) return { token: -1, failure: drawFailure("not-finite", draw.position) };
     const candidates: Candidate[] = [];
     logits.forEach((logit, token) => {
       const score = this.#adjusted(logit, token, draw.extra);
       if (score > Number.NEGATIVE_INFINITY) candidates.push({ token, score });
     });
     const [chosen] = this.#choose(candidates, draw, 1);
-    if (chosen === undefined) {
-      const problem = `at position ${draw.position} no token is allowed`;
-      throw new IdlmError("usage", { problem, hint: "Loosen the mask or the logit bias" });
-    }
+    if (chosen === undefined) return { token: -1, failure: drawFailure("nothing-allowed", draw.position) };
     if (this.settings.logprobs < 0) return { token: chosen };
     const largest = logits.reduce((a, b) => Math.max(a, b));
     const shift = largest + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));

@@ -1,0 +1,190 @@
+import type { Drawn, ForwardResult, KvCache, LoadedModel, Proposed, Sampler } from "../compute/backend.ts";
+import { Acceptance } from "./acceptance.ts";
+import type { Planner, RoundShape } from "./planner.ts";
+import { type MaskRun, MaskProposer, type Proposer } from "./proposer.ts";
+import { PENDING, type RoundPlan, type RoundRows, type Verification, verify } from "./round.ts";
+
+/** A sequence's part of the KV cache, as decoding needs it. */
+export interface SequenceKv {
+  readonly cache: KvCache;
+  /** Positions that are cached: verified tokens only. */
+  readonly length: number;
+  readonly pages: Int32Array | readonly number[];
+  /** Tokens are final and their K and V lie at the slots from `length` on: they are part of the sequence now. */
+  commit(tokens: readonly number[]): void;
+}
+
+export interface DecoderOptions {
+  readonly prompt: readonly number[];
+  /** Knows the prompt and no output yet. */
+  readonly sampler: Sampler;
+  readonly proposers: readonly Proposer[];
+  readonly planner: Planner;
+  readonly verification: Verification;
+  /** Prompt and output together stay within the context: at least 1, at most context - prompt. */
+  readonly maxTokens: number;
+  /** Most MASK rows in a run: the adapter's depths where each has an embedding of its own; 0: no MASK rows. */
+  readonly maxRun: number;
+  /** Rows that a round may have. */
+  readonly maxRows: number;
+  /** End the text and are no part of it. */
+  readonly endTokens: ReadonlySet<number>;
+  /** Told every token of the text, in order; true: the text ends with it (a stop string). */
+  readonly onToken?: ((drawn: Drawn) => boolean) | undefined;
+}
+
+export type FinishReason = "stop" | "length";
+
+/**
+ * Writes one sequence in rounds: each forward verifies the proposals of the one before and makes the next ones (I-DLM,
+ * arXiv 2604.11035, section 4). It says which rows it wants next and takes their results; whoever drives it runs the
+ * forwards, of many sequences at once if it likes. In exact mode the tokens are plain decoding's whatever proposers and
+ * planner do. What is cached may be thrown away between two rounds: the next plan computes it again.
+ */
+export class Decoder {
+  /** Prompt and text: all verified tokens. */
+  readonly tokens: number[];
+  readonly nPrompt: number;
+  readonly acceptance = new Acceptance();
+  /** Forwards that drew tokens. */
+  forwards = 0;
+  /** Tokens drawn, an end token included. */
+  nDrawn = 0;
+  finishReason: FinishReason | undefined;
+  readonly #options: DecoderOptions;
+  readonly #maskProposers: readonly MaskProposer[];
+  #shape: RoundShape = { proposals: [], maskRuns: [] };
+
+  constructor(options: DecoderOptions) {
+    this.#options = options;
+    this.tokens = [...options.prompt];
+    this.nPrompt = options.prompt.length;
+    this.#maskProposers = options.proposers.filter((proposer) => proposer instanceof MaskProposer);
+    for (const proposer of options.proposers) proposer.observe(options.prompt);
+  }
+
+  /** Chooses the next round. Once before the first `plan`, and after each `digest` of a round before the next forward. */
+  async propose(signal?: AbortSignal): Promise<void> {
+    const { proposers, planner, maxRun, maxRows } = this.#options;
+    const remaining = this.#remaining;
+    const depth = Math.min(planner.stride, remaining) - 1;
+    for (const proposer of proposers) {
+      if (depth > 0) await proposer.prepare?.(depth, planner.width, signal);
+    }
+    this.#shape = planner.plan({ proposers, remaining, maxRows, maxRun, position: this.tokens.length - 1 });
+  }
+
+  /** Rows of the next round beside its verified tokens. */
+  get nScratchRows(): number {
+    const { proposals, maskRuns } = this.#shape;
+    return proposals.length + maskRuns.reduce((sum, length) => sum + length, 0);
+  }
+
+  /** The next forward's share of a sequence of which kv.length tokens are cached: a chunk of at most `maxPending` verified tokens, or the round. */
+  plan(kv: SequenceKv, maxPending: number): RoundPlan {
+    const { verification, sampler } = this.#options;
+    const isChunk = this.tokens.length - kv.length > maxPending;
+    const pending = this.tokens.slice(kv.length, isChunk ? kv.length + maxPending : undefined);
+    if (isChunk) return { sequence: kv, pending, proposals: [], maskRuns: [], verification };
+    return { sequence: kv, pending, ...this.#shape, sampler, verification };
+  }
+
+  /**
+   * Takes the results of a plan's forward: verifies, commits what stood, and gives the tokens that became text. Errors:
+   * the draw's failure, where the text gets to one.
+   */
+  digest(
+    model: LoadedModel,
+    kv: SequenceKv,
+    plan: RoundPlan,
+    result: ForwardResult,
+    rows: RoundRows,
+  ): readonly Drawn[] {
+    if (plan.sampler === undefined) {
+      kv.commit(plan.pending);
+      return [];
+    }
+    this.forwards++;
+    const { proposals, pending } = plan;
+    const verified = verify(proposals, (anchor) => result.drawn[rows.firstDraw + anchor + 1] as Drawn);
+    const text = this.#take(verified.drawn);
+    const nDrawn = text.length + (this.#hasEnded ? 1 : 0);
+    const path = verified.path.slice(0, nDrawn);
+    this.nDrawn += nDrawn;
+    this.acceptance.add(proposals, path, nDrawn);
+    this.#options.planner.learn?.(plan, path, nDrawn);
+    moveIntoPlace(model, kv, pending.length, path);
+    kv.commit([...pending, ...path.map((proposal) => (proposals[proposal] as { token: number }).token)]);
+    const tokens = text.map(({ token }) => token);
+    this.tokens.push(...tokens);
+    if (this.finishReason === undefined) {
+      for (const proposer of this.#options.proposers) proposer.observe(tokens);
+      const run = this.#maskRun(result, plan, rows, path.at(-1) ?? PENDING);
+      for (const proposer of this.#maskProposers) proposer.follow(run);
+    }
+    return text;
+  }
+
+  async dispose(): Promise<void> {
+    for (const proposer of this.#options.proposers) await proposer.dispose?.();
+    this.#options.sampler.dispose();
+  }
+
+  get #remaining(): number {
+    return this.#options.maxTokens - (this.tokens.length - this.nPrompt);
+  }
+
+  #hasEnded = false;
+
+  /** Takes what was drawn, up to the text's end: nothing behind it counts. */
+  #take(drawn: readonly Drawn[]): Drawn[] {
+    const { endTokens, onToken, sampler } = this.#options;
+    const text: Drawn[] = [];
+    const remaining = this.#remaining;
+    for (const next of drawn) {
+      if (next.failure !== undefined) throw next.failure;
+      if (endTokens.has(next.token)) {
+        this.finishReason = "stop";
+        this.#hasEnded = true;
+        break;
+      }
+      text.push(next);
+      sampler.accept(next.token);
+      if (onToken?.(next)) this.finishReason = "stop";
+      else if (text.length === remaining) this.finishReason = "length";
+      if (this.finishReason !== undefined) break;
+    }
+    return text;
+  }
+
+  /** The run off the anchor that was accepted last. */
+  #maskRun(result: ForwardResult, { maskRuns }: RoundPlan, rows: RoundRows, anchor: number): MaskRun | undefined {
+    const { sampler, verification } = this.#options;
+    const length = maskRuns[anchor + 1] ?? 0;
+    const first = rows.maskRows[anchor + 1] ?? -1;
+    if (length === 0 || first < 0) return undefined;
+    const pending = this.tokens.at(-1) as number;
+    const position = this.tokens.length;
+    const proposeFor = verification.mode === "exact" ? "exact" : "rejection";
+    return {
+      length,
+      propose: (path, count): Proposed => {
+        const draw = { row: first + path.length, sampler, position: position + path.length, extra: path };
+        return result.propose(draw, path.at(-1) ?? pending, count, proposeFor);
+      },
+    };
+  }
+}
+
+/** Copies the K and V of accepted proposals that do not lie behind the pending tokens in order. */
+function moveIntoPlace(model: LoadedModel, kv: SequenceKv, nPending: number, path: readonly number[]): void {
+  const base = kv.length + nPending;
+  const from: number[] = [];
+  const to: number[] = [];
+  path.forEach((proposal, i) => {
+    if (proposal === i) return;
+    from.push(base + proposal);
+    to.push(base + i);
+  });
+  if (from.length > 0) model.moveKv(kv.cache, kv.pages, from, to);
+}
