@@ -14,9 +14,11 @@ export type {
   Model,
   ModelInfo,
   Propose,
+  RoundForm,
   Session,
   TextStream,
   TextTokenizer,
   TokenLogprobs,
+  Verify,
 } from "./engine/types.ts";
 export { type ErrorCode, errorCatalogue, IdlmError } from "./errors.ts";

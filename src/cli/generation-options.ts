@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { GenerateRequest, Propose, Verify } from "../index.ts";
 import { decimal, integer } from "./numbers.ts";
 
 /** Options of commands that load a model. */
@@ -11,8 +12,11 @@ export interface LoadOptions {
 
 /** Options of commands that write text. Absent: the library's default. */
 export interface TextOptions {
-  readonly propose: "none" | "mask" | "lookup" | "auto";
+  readonly propose: Propose;
+  readonly shape?: NonNullable<GenerateRequest["shape"]>;
   readonly stride?: number;
+  readonly verify: Verify;
+  readonly tau?: number;
   readonly maxTokens?: number;
   readonly seed: number;
   readonly temperature: number;
@@ -44,10 +48,15 @@ export const adapterOption = () =>
   new Option("--adapter <dir>", "adapter folder for MASK rows (default: the catalogue's, for a catalogue name)");
 
 export const strideOption = () =>
+  new Option("--stride <n>", "tokens that a forward yields at best, 1 to 8 (default: as the shape has it)").argParser(
+    integer({ min: 1, max: 8 }),
+  );
+
+export const shapeOption = () =>
   new Option(
-    "--stride <n>",
-    "tokens that a forward yields at best, 1 to 8 (default: 2 for MASK rows, 4 for lookup)",
-  ).argParser(integer({ min: 1, max: 8 }));
+    "--shape <form>",
+    "form of a round; auto: chosen anew each time by what it measures (default: auto, chain with --stride)",
+  ).choices(["chain", "quadratic", "tree", "auto"]);
 
 export const maxTokensOption = (byDefault = "") =>
   new Option("--max-tokens <n>", `most tokens to write${byDefault}`).argParser(integer({ min: 1 }));
@@ -68,11 +77,26 @@ export function addLoadOptions(command: Command): Command {
 export function addTextOptions(command: Command): Command {
   return command
     .addOption(
-      new Option("--propose <how>", "where proposals come from; auto: mask with an adapter, else lookup")
-        .choices(["none", "mask", "lookup", "auto"])
+      new Option("--propose <how>", "where proposals come from; auto: from wherever there are any")
+        .choices(["none", "mask", "lookup", "predicted", "draft", "medusa", "auto"])
         .default("auto"),
     )
+    .addOption(shapeOption())
     .addOption(strideOption())
+    .addOption(
+      new Option(
+        "--verify <mode>",
+        "exact: the bytes of plain decoding; rejection: its distribution; relaxed: neither, faster",
+      )
+        .choices(["exact", "rejection", "relaxed"])
+        .default("exact"),
+    )
+    .addOption(
+      new Option(
+        "--tau <t>",
+        "with --verify relaxed: a proposal stands where u < p / (t q); 1 is rejection (default: 0.5)",
+      ).argParser(decimal({ min: 0, max: 1, above: true })),
+    )
     .addOption(maxTokensOption(" (default: until the context is full)"))
     .addOption(
       new Option("--seed <n>", "seed of the draws, 0 to 2^53 - 1")

@@ -1,6 +1,8 @@
 import { isUtf8 } from "node:buffer";
 import { addAbortSignal, type Readable } from "node:stream";
 import { IdlmError } from "../errors.ts";
+import { malformed } from "../formats/malformed.ts";
+import { ByteFile } from "../formats/map-file.ts";
 
 /** Largest prompt in bytes, and largest file of messages: far above any context, far below what would hurt to read. */
 export const MAX_TEXT_BYTES = 16 * 2 ** 20;
@@ -25,6 +27,19 @@ export async function readText(stream: Readable, signal: AbortSignal): Promise<s
     throw error;
   }
   return decodeText(Buffer.concat(chunks));
+}
+
+/** All of a file as text. Errors: "file-missing" (with `hint`), "file-unreadable", "file-malformed". */
+export function readTextFile(path: string, hint = ""): string {
+  const file = new ByteFile(path, hint);
+  try {
+    if (file.size > MAX_TEXT_BYTES) throw malformed(path, "size", `at most ${MAX_TEXT_BYTES} bytes`, file.size);
+    const bytes = file.read(0, file.size);
+    if (!isUtf8(bytes)) throw malformed(path, "content", "text in UTF-8", "bytes that are not UTF-8");
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  } finally {
+    file.close();
+  }
 }
 
 /** Bytes of standard input as text; a byte order mark is text like any other. */

@@ -32,10 +32,11 @@ export async function loadModel(io: CliIo, name: string, options: LoadOptions, s
 
 /** A command's options as a request; the files that they name are read. */
 export function textRequest(options: TextOptions): GenerateRequest {
-  const { propose, stride, maxTokens, seed, temperature, topK, topP, minP, stop, logitBias } = options;
+  const { propose, shape, stride, verify, tau, maxTokens, seed, temperature, topK, topP, minP, stop, logitBias } =
+    options;
   const { repetitionPenalty, presencePenalty, frequencyPenalty } = options;
   return {
-    ...{ propose, stride, maxTokens, seed, temperature, topK, topP, minP, stop },
+    ...{ propose, shape, stride, verify, tau, maxTokens, seed, temperature, topK, topP, minP, stop },
     ...{ repetitionPenalty, presencePenalty, frequencyPenalty },
     logitBias: logitBias === undefined ? undefined : readLogitBias(logitBias),
   };

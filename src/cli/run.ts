@@ -8,13 +8,15 @@ import { write } from "./io.ts";
 import { readMessages } from "./messages-file.ts";
 import { integer } from "./numbers.ts";
 import { speedOf } from "./race-table.ts";
-import { readText } from "./read-text.ts";
+import { readText, readTextFile } from "./read-text.ts";
 import { loadModel, textRequest } from "./requests.ts";
 import { colorsFor } from "./style.ts";
 
 interface RunOptions extends LoadOptions, TextOptions {
   readonly messages?: string;
   readonly logprobs?: number;
+  readonly n: number;
+  readonly predict?: string;
   readonly raw?: boolean;
   readonly json?: boolean;
   readonly verbose?: boolean;
@@ -22,6 +24,8 @@ interface RunOptions extends LoadOptions, TextOptions {
 
 /** Most log-probabilities that a token can be reported with. */
 const MAX_LOGPROBS = 64;
+/** Most answers to one request. */
+const MAX_CHOICES = 128;
 
 /** `idlm run`: one answer to one prompt. */
 export function registerRun(program: Command, cli: Cli): void {
@@ -43,6 +47,8 @@ export function registerRun(program: Command, cli: Cli): void {
       "report log-probabilities of the written and the n likeliest tokens (with --json)",
       integer({ min: 0, max: MAX_LOGPROBS }),
     )
+    .option("--n <n>", "answers to write, each with noise of its own", integer({ min: 1, max: MAX_CHOICES }), 1)
+    .option("--predict <file>", "a text that the answer probably repeats in large part")
     .option("--json", "print text and figures as JSON and nothing else")
     .option("--verbose", "print the figures on stderr where it is no terminal, too")
     .addHelpText(
@@ -69,7 +75,10 @@ async function run(
   const { io } = cli;
   // Everything that may be wrong with the request is read before the model is loaded.
   const conversation = await readConversation(cli, prompt, options, signal);
-  const request = { ...textRequest(options), ...conversation, logprobs: options.logprobs, signal };
+  const predict =
+    options.predict === undefined ? undefined : readTextFile(options.predict, "--predict needs a text file.");
+  const { logprobs, n } = options;
+  const request = { ...textRequest(options), ...conversation, logprobs, n, predict, signal };
   const model = await loadModel(io, name, options, signal);
   try {
     const generation = model.generate(request);

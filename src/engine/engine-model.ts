@@ -119,7 +119,10 @@ export class EngineModel implements Model {
   #limits(): RequestLimits {
     const { model, info, tokenizer } = this.#parts;
     const { mask, vocabSize } = model.program;
-    return { vocabSize, context: info.contextLength, mask, adapterPath: info.adapter?.path, tokenizer };
+    return {
+      ...{ vocabSize, context: info.contextLength, mask, adapterPath: info.adapter?.path, tokenizer },
+      ...{ hasMedusa: false, hasDraft: false },
+    };
   }
 
   #openPool(): PagePool {

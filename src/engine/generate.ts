@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { BackendInfo, Drawn, LoadedModel } from "../compute/backend.ts";
 import { Decoder } from "../decoding/decoder.ts";
 import { LookupProposer } from "../decoding/lookup-proposer.ts";
-import { FixedPlanner } from "../decoding/planner.ts";
+import { FixedPlanner, type Planner } from "../decoding/planner.ts";
 import { MaskProposer, type Proposer } from "../decoding/proposer.ts";
 import { layOut, type RoundRows } from "../decoding/round.ts";
 import type { GenerationSink } from "./generation.ts";
@@ -28,7 +28,8 @@ export async function generate(
   sink: GenerationSink,
 ): Promise<GenerationResult> {
   const { model, backend, tokenizer, endTokens, sequence } = context;
-  const { ids, settings, propose, stride } = request;
+  const { ids, settings, rounds } = request;
+  const { verification } = rounds;
   const startMs = performance.now();
   let firstTokenMs: number | undefined;
   sequence.keepPrefix(ids);
@@ -47,11 +48,11 @@ export async function generate(
   const decoder = new Decoder({
     prompt: ids,
     sampler,
-    proposers: proposersOf(propose),
-    planner: new FixedPlanner(request.shape, stride),
-    verification: { mode: "exact" },
+    proposers: proposersOf(request),
+    planner: plannerOf(rounds),
+    verification,
     maxTokens: request.maxTokens,
-    maxRun: propose === "mask" ? stride - 1 : 0,
+    maxRun: rounds.maxRun,
     maxRows: MAX_ROUND_ROWS,
     endTokens,
     onToken,
@@ -91,17 +92,27 @@ export async function generate(
     decodeMs: endMs - (firstTokenMs ?? endMs),
     promptTokens: ids.length,
     cachedTokens,
-    stride,
-    propose,
+    stride: rounds.stride,
+    propose: rounds.propose,
+    shape: rounds.shape,
+    verify: verification.mode,
+    ...(verification.mode === "relaxed" ? { tau: verification.tau } : {}),
     ...(settings.logprobs < 0 ? {} : { logprobs }),
     instructionSet: backend.instructionSet,
     threads: backend.threads,
     numerics: backend.numerics,
-    lossless: true,
+    lossless: verification.mode !== "relaxed",
   };
 }
 
-function proposersOf(propose: CheckedRequest["propose"]): Proposer[] {
-  if (propose === "mask") return [new MaskProposer()];
-  return propose === "lookup" ? [new LookupProposer()] : [];
+function proposersOf({ rounds }: CheckedRequest): Proposer[] {
+  return rounds.sources.flatMap((kind): Proposer[] => {
+    if (kind === "mask") return [new MaskProposer()];
+    return kind === "lookup" ? [new LookupProposer()] : [];
+  });
+}
+
+function plannerOf({ shape, stride }: CheckedRequest["rounds"]): Planner {
+  if (shape === "chain" || shape === "quadratic") return new FixedPlanner(shape, stride);
+  return new FixedPlanner("quadratic", Math.min(stride, 2));
 }

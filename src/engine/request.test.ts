@@ -10,6 +10,8 @@ const limits: RequestLimits = {
   context: 32,
   mask,
   adapterPath: "some/adapter",
+  hasMedusa: false,
+  hasDraft: false,
   tokenizer: fakeTokenizer,
 };
 const codeOf = (request: unknown, more: Partial<RequestLimits> = {}) => {
@@ -24,7 +26,7 @@ const codeOf = (request: unknown, more: Partial<RequestLimits> = {}) => {
 describe("checkRequest", () => {
   it("fills in defaults that switch everything off", () => {
     const checked = checkRequest({ ids: [1, 2] }, limits);
-    expect(checked).toMatchObject({ propose: "mask", stride: 2, shape: "quadratic", maxTokens: 30, stop: [] });
+    expect(checked).toMatchObject({ n: 1, predicted: [], maxTokens: 30, stop: [] });
     expect(checked.settings).toEqual({
       repetitionPenalty: 1,
       presencePenalty: 0,
@@ -59,6 +61,17 @@ describe("checkRequest", () => {
     [{ ids: [1], stride: 9 }, "stride"],
     [{ ids: [1], propose: "guess" }, "propose"],
     [{ ids: [1], shape: "round" }, "shape"],
+    [{ ids: [1], verify: "maybe" }, "verify: expected exact, rejection or relaxed"],
+    [{ ids: [1], tau: 0.5 }, "tau: 0.5 with exact verification"],
+    [{ ids: [1], tau: 0.5, verify: "rejection" }, "tau: 0.5 with rejection verification"],
+    [{ ids: [1], tau: 0, verify: "relaxed" }, "tau: expected a number above 0"],
+    [{ ids: [1], tau: 1.1, verify: "relaxed" }, "tau"],
+    [{ ids: [1], n: 0 }, "n: expected a whole number from 1 to 128"],
+    [{ ids: [1], n: 129 }, "n: expected"],
+    [{ ids: [1], predict: 5 }, "predict: expected a text"],
+    [{ ids: [1], propose: "predicted" }, "needs the text that is predicted"],
+    [{ ids: [1], propose: "draft" }, "needs a draft model"],
+    [{ ids: [1], propose: "medusa" }, "needs an adapter with Medusa heads"],
     [{ ids: [1], temperature: -0.1 }, "temperature"],
     [{ ids: [1], temperature: Number.NaN }, "temperature"],
     [{ ids: [1], temperature: 1e-9 }, "temperature"],
@@ -103,7 +116,6 @@ describe("checkRequest", () => {
     expect(codeOf({ ids: [1], propose: "mask" }, { mask: undefined })).toMatch(
       /^usage: propose: mask needs an adapter/,
     );
-    expect(checkRequest({ ids: [1] }, { ...limits, mask: undefined }).propose).toBe("lookup");
     expect(codeOf({ prompt: "a" }, { tokenizer: undefined })).toMatch(/^usage: the model has no tokenizer/);
     expect(codeOf({ ids: [1], stop: ["a"] }, { tokenizer: undefined })).toMatch(/^usage: stop/);
   });

@@ -1,41 +1,35 @@
 import type { SamplerSettings } from "../compute/backend.ts";
 import { MAX_LOGPROBS } from "../compute/sampling/settings.ts";
-import type { MaskProgram } from "../compute/program.ts";
-import type { FixedShape } from "../decoding/planner.ts";
 import { IdlmError } from "../errors.ts";
-import type { ChatMessage, GenerateRequest, GenerationResult, TextTokenizer } from "./types.ts";
+import { numberIn, shown, usage, wholeIn } from "./request-values.ts";
+import { type ProposalLimits, type RoundOptions, roundOptions } from "./round-options.ts";
+import type { ChatMessage, GenerateRequest, TextTokenizer } from "./types.ts";
 
-const MAX_STRIDE = 8;
 const MAX_STOP_STRINGS = 16;
 /** UTF-16 units. Each end of the text is compared with each beginning of a stop string. */
 const MAX_STOP_LENGTH = 1000;
 const MAX_MESSAGES = 10_000;
-/** Prompt lookup where nobody asks for a stride: beyond it a proposal seldom stands. */
-const DEFAULT_LOOKUP_STRIDE = 4;
-/**
- * MASK rows where nobody asks for a stride: one proposal, and a MASK run off every anchor so that no round starts cold.
- * Of the fixed rounds this one was fastest with the catalogue's adapter (docs/results.md).
- */
-const DEFAULT_MASK_STRIDE = 2;
+/** As many as the OpenAI API allows. */
+const MAX_CHOICES = 128;
 /** Below it, logits divided by it leave float32. */
 const MIN_TEMPERATURE = 1e-6;
 
 /** What a request is checked against. */
-export interface RequestLimits {
+export interface RequestLimits extends ProposalLimits {
   readonly vocabSize: number;
   /** Positions that room was made for. */
   readonly context: number;
-  readonly mask: MaskProgram | undefined;
-  readonly adapterPath: string | undefined;
   readonly tokenizer: TextTokenizer | undefined;
 }
 
 /** A checked request with every default filled in. */
 export interface CheckedRequest {
   readonly ids: readonly number[];
-  readonly propose: GenerationResult["propose"];
-  readonly stride: number;
-  readonly shape: FixedShape;
+  readonly rounds: RoundOptions;
+  /** Answers to write; each has a `settings.choice` of its own. */
+  readonly n: number;
+  /** Tokens of the text that is predicted; empty where none is. */
+  readonly predicted: readonly number[];
   /** At least 1; fits behind the prompt. */
   readonly maxTokens: number;
   readonly stop: readonly string[];
@@ -50,6 +44,10 @@ const keys: Readonly<Record<keyof GenerateRequest, true>> = {
   propose: true,
   stride: true,
   shape: true,
+  verify: true,
+  tau: true,
+  predict: true,
+  n: true,
   maxTokens: true,
   seed: true,
   repetitionPenalty: true,
@@ -66,10 +64,6 @@ const keys: Readonly<Record<keyof GenerateRequest, true>> = {
   signal: true,
 };
 
-function usage(problem: string, hint = "Correct the request."): IdlmError {
-  return new IdlmError("usage", { problem, hint });
-}
-
 /**
  * Checks a request and fills in its defaults.
  * @throws IdlmError "usage" (unknown keys, ranges, no prompt), "context-too-long", "stride-too-long".
@@ -81,15 +75,8 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
     if (!Object.hasOwn(keys, key))
       throw usage(`the request has the unknown key ${key}`, `Known are ${Object.keys(keys).join(", ")}.`);
   }
-  const whole = (name: keyof GenerateRequest, min: number, max: number): number | undefined => {
-    const value = request[name];
-    if (value === undefined) return undefined;
-    if (!Number.isSafeInteger(value) || (value as number) < min || (value as number) > max) {
-      throw usage(`${name}: expected a whole number from ${min} to ${max}, found ${shown(value)}`);
-    }
-    return value as number;
-  };
-  const { propose, stride } = checkProposals(request, whole("stride", 1, MAX_STRIDE), limits);
+  const whole = (name: keyof GenerateRequest, min: number, max: number) => wholeIn(name, request[name], min, max);
+  const rounds = roundOptions(request, limits);
   const context = whole("context", 1, Number.MAX_SAFE_INTEGER) ?? limits.context;
   if (context > limits.context) {
     throw usage(`context: ${context}, the model was loaded with ${limits.context}`, "Load it with a larger context.");
@@ -106,9 +93,9 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
   }
   return {
     ids,
-    propose,
-    stride,
-    shape: checkShape(request.shape) ?? (request.stride === undefined ? "quadratic" : "chain"),
+    rounds,
+    n: whole("n", 1, MAX_CHOICES) ?? 1,
+    predicted: predictedIds(request.predict, limits.tokenizer),
     maxTokens: Math.min(maxTokens, context - ids.length),
     stop,
     settings,
@@ -116,42 +103,11 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
   };
 }
 
-function shown(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
-  return typeof value === "number" || typeof value === "boolean" || value === null
-    ? String(value)
-    : `a ${typeof value}`;
-}
-
-function checkShape(shape: unknown): FixedShape | undefined {
-  if (shape !== undefined && shape !== "chain" && shape !== "quadratic")
-    throw usage(`shape: expected chain or quadratic, found ${shown(shape)}`);
-  return shape;
-}
-
-function checkProposals(
-  { propose = "auto" }: GenerateRequest,
-  stride: number | undefined,
-  { mask, adapterPath }: RequestLimits,
-): Pick<CheckedRequest, "propose" | "stride"> {
-  if (!["none", "mask", "lookup", "auto"].includes(propose)) {
-    throw usage(`propose: expected none, mask, lookup or auto, found ${shown(propose)}`);
-  }
-  if (propose === "none") return { propose, stride: 1 };
-  if (propose === "lookup" || (propose === "auto" && mask === undefined)) {
-    return { propose: "lookup", stride: stride ?? DEFAULT_LOOKUP_STRIDE };
-  }
-  if (mask === undefined)
-    throw usage(
-      "propose: mask needs an adapter with MASK embeddings",
-      "Load the model with one, or propose otherwise.",
-    );
-  const most = mask.sharedByDepth ? MAX_STRIDE : mask.nDepths + 1;
-  if (stride !== undefined && stride > most) {
-    const adapter = adapterPath ?? "in use";
-    throw new IdlmError("stride-too-long", { stride, needed: stride - 1, adapter, depths: mask.nDepths, most });
-  }
-  return { propose: "mask", stride: stride ?? Math.min(most, DEFAULT_MASK_STRIDE) };
+function predictedIds(predict: unknown, tokenizer: TextTokenizer | undefined): readonly number[] {
+  if (predict === undefined) return [];
+  if (typeof predict !== "string") throw usage(`predict: expected a text, found ${shown(predict)}`);
+  if (tokenizer === undefined) throw usage("predict: the model has no tokenizer", "Without one there is no text.");
+  return tokenizer.encode(predict);
 }
 
 function checkSettings(
@@ -159,15 +115,8 @@ function checkSettings(
   whole: (name: keyof GenerateRequest, min: number, max: number) => number | undefined,
   vocabSize: number,
 ): SamplerSettings {
-  const number = (name: keyof GenerateRequest, fallback: number, min: number, max: number, isOpen = false): number => {
-    const value = request[name] ?? fallback;
-    if (typeof value !== "number" || !(value >= min && value <= max) || (isOpen && value === min)) {
-      throw usage(
-        `${name}: expected a number ${isOpen ? "above" : "from"} ${min} ${isOpen ? "and up " : ""}to ${max}, found ${shown(value)}`,
-      );
-    }
-    return value;
-  };
+  const number = (name: keyof GenerateRequest, fallback: number, min: number, max: number, isOpen = false) =>
+    numberIn(name, request[name], min, max, isOpen) ?? fallback;
   const temperature = number("temperature", 0, 0, 1000);
   if (temperature > 0 && temperature < MIN_TEMPERATURE) {
     throw usage(`temperature: expected 0 or a number from ${MIN_TEMPERATURE}, found ${temperature}`);

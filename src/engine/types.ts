@@ -1,4 +1,5 @@
 import type { BackendInfo } from "../compute/backend.ts";
+import type { ProposerKind } from "../decoding/proposer.ts";
 
 /** One turn of a conversation. */
 export interface ChatMessage {
@@ -30,8 +31,21 @@ export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Where proposals come from; auto: the adapter's MASK rows where there are any, else lookup. */
-export type Propose = "none" | "mask" | "lookup" | "auto";
+/** Where proposals come from; auto: from wherever there are any. */
+export type Propose = "none" | ProposerKind | "auto";
+
+/**
+ * The form of a round. plain: one token a forward; chain: proposals in a row and a MASK run off the last; quadratic: MASK
+ * runs off every proposal and the pending token; tree: alternatives at each depth; auto: chosen anew for each round, by
+ * measured times and acceptance.
+ */
+export type RoundForm = "plain" | "chain" | "quadratic" | "tree" | "auto";
+
+/**
+ * exact: byte for byte plain decoding's text; rejection: distributed as plain decoding's; relaxed: neither, proposals stand
+ * more often.
+ */
+export type Verify = "exact" | "rejection" | "relaxed";
 
 /**
  * What to write. Exactly one of `prompt`, `messages` and `ids`. Sampling settings act in the order in which they stand
@@ -47,11 +61,18 @@ export interface GenerateRequest {
 
   /** Default: auto. */
   readonly propose?: Propose | undefined;
-  /** Tokens that a forward yields at best, 1 to 8. Default: 2 for MASK rows (without cold starts), 4 for lookup. */
+  /** Tokens that a forward yields at best, 1 to 8. Default: what `shape` chooses. */
   readonly stride?: number | undefined;
-  /** chain: a MASK run off the last proposal (the default where a stride is given); quadratic: off every proposal and the
-   * pending token (the default where none is). @internal */
-  readonly shape?: "chain" | "quadratic" | undefined;
+  /** Default: chain where a stride is given, else auto. In the modes rejection and relaxed auto is a fixed form. */
+  readonly shape?: Exclude<RoundForm, "plain"> | undefined;
+  /** How proposals are verified. Default: exact. */
+  readonly verify?: Verify | undefined;
+  /** For relaxed: a proposal stands where u < p / (tau q). Above 0, at most 1 (as rejection). Default: 0.5. */
+  readonly tau?: number | undefined;
+  /** A text that the answer probably repeats in large part ("predicted outputs"). */
+  readonly predict?: string | undefined;
+  /** Answers to write, 1 to 128, each with noise of its own. Default: 1. */
+  readonly n?: number | undefined;
 
   /** Most tokens to write. Default: until the context is full. */
   readonly maxTokens?: number | undefined;
@@ -126,14 +147,18 @@ export interface GenerationResult {
   /** Tokens of the prompt that a session had in its KV cache. */
   readonly cachedTokens: number;
   readonly stride: number;
-  readonly propose: "none" | "mask" | "lookup";
+  readonly propose: Propose;
+  readonly shape: RoundForm;
+  readonly verify: Verify;
+  /** Where `verify` is relaxed. */
+  readonly tau?: number;
   /** One entry per token, where the request asked for them. */
   readonly logprobs?: readonly TokenLogprobs[];
   readonly instructionSet: BackendInfo["instructionSet"];
   readonly threads: number;
   readonly numerics: number;
-  /** The text is byte for byte plain decoding's. */
-  readonly lossless: true;
+  /** exact: the text is byte for byte plain decoding's; rejection: distributed as it. False where it is relaxed. */
+  readonly lossless: boolean;
 }
 
 /** A running generation. It runs to its end whether or not it is read; read it once. */
