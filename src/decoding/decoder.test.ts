@@ -112,14 +112,16 @@ async function write(setup: Setup) {
 
 /** Any tree of any tokens, right ones among them, and runs off any anchors. */
 class RandomPlanner implements Planner {
-  readonly stride = 8;
-  readonly width = 3;
   #state: number;
   readonly #truth: readonly number[];
 
   constructor(seed: number, truth: readonly number[]) {
     this.#state = seed;
     this.#truth = truth;
+  }
+
+  lookAhead() {
+    return { depth: this.#next(8), width: 3 };
   }
 
   plan({ proposers, remaining, maxRun }: PlanContext): RoundShape {

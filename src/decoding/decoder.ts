@@ -66,12 +66,17 @@ export class Decoder {
   /** Chooses the next round. Once before the first `plan`, and after each `digest` of a round before the next forward. */
   async propose(signal?: AbortSignal): Promise<void> {
     const { proposers, planner, maxRun, maxRows } = this.#options;
-    const remaining = this.#remaining;
-    const depth = Math.min(planner.stride, remaining) - 1;
+    const context = { proposers, remaining: this.#remaining, maxRows, maxRun, position: this.tokens.length - 1 };
+    const ready: Proposer[] = [];
     for (const proposer of proposers) {
-      if (depth > 0) await proposer.prepare?.(depth, planner.width, signal);
+      if (proposer.prepare !== undefined) {
+        const { depth, width } = planner.lookAhead(proposer, context);
+        if (depth === 0) continue;
+        await proposer.prepare(depth, width, signal);
+      }
+      ready.push(proposer);
     }
-    this.#shape = planner.plan({ proposers, remaining, maxRows, maxRun, position: this.tokens.length - 1 });
+    this.#shape = planner.plan({ ...context, proposers: ready });
   }
 
   /** Rows of the next round beside its verified tokens. */
@@ -112,7 +117,8 @@ export class Decoder {
     const path = verified.path.slice(0, nDrawn);
     this.nDrawn += nDrawn;
     this.acceptance.add(proposals, path, nDrawn);
-    this.#options.planner.learn?.(plan, path, nDrawn);
+    const learned = verified.drawn.slice(0, nDrawn).map(({ token }) => token);
+    this.#options.planner.learn?.(plan, path, learned);
     moveIntoPlace(model, kv, pending.length, path);
     kv.commit([...pending, ...path.map((proposal) => (proposals[proposal] as { token: number }).token)]);
     const tokens = text.map(({ token }) => token);

@@ -23,15 +23,20 @@ export interface RoundShape {
   readonly maskRuns: readonly number[];
 }
 
+/** How far a proposer is to look ahead, and at how many alternatives per position. */
+export interface LookAhead {
+  /** 0: not at all, and the round's plan does without the proposer. */
+  readonly depth: number;
+  readonly width: number;
+}
+
 /** Chooses rounds. In exact mode its choices change the time only. */
 export interface Planner {
-  /** Tokens that a round of it yields at best. */
-  readonly stride: number;
-  /** Alternatives that it looks at per position. */
-  readonly width: number;
+  /** What a proposer that has to work for its candidates (`prepare`) is to do before `plan`. */
+  lookAhead(proposer: Proposer, context: PlanContext): LookAhead;
   plan(context: PlanContext): RoundShape;
-  /** What came of a plan: the proposals that stood, from the first, and how many drawn tokens counted. */
-  learn?(shape: RoundShape, path: readonly number[], nDrawn: number): void;
+  /** What came of a plan: the proposals that stood, from the first, and the drawn tokens that counted (theirs and at most one more). */
+  learn?(shape: RoundShape, path: readonly number[], drawn: readonly number[]): void;
 }
 
 /** A chain of proposals, and where MASK runs go. */
@@ -39,20 +44,28 @@ export type FixedShape = "chain" | "quadratic";
 
 /** Always the same round, as far as there are proposals for it. */
 export class FixedPlanner implements Planner {
-  readonly stride: number;
-  readonly width = 1;
+  readonly #stride: number;
   readonly #shape: FixedShape;
 
   /** `stride`: tokens that a forward yields at best; 1: plain decoding. */
   constructor(shape: FixedShape, stride: number) {
     this.#shape = shape;
-    this.stride = stride;
+    this.#stride = stride;
   }
 
-  plan({ proposers, remaining, maxRows, maxRun }: PlanContext): RoundShape {
-    const proposals = chainOfBest(proposers, Math.min(this.stride, remaining, maxRows) - 1);
-    const maskRuns = maskRunLengths(proposals, Math.min(this.stride - 1, maxRun), remaining, this.#shape);
+  lookAhead(_proposer: Proposer, context: PlanContext): LookAhead {
+    return { depth: this.#depth(context), width: 1 };
+  }
+
+  plan(context: PlanContext): RoundShape {
+    const { proposers, remaining, maxRows, maxRun } = context;
+    const proposals = chainOfBest(proposers, this.#depth(context));
+    const maskRuns = maskRunLengths(proposals, Math.min(this.#stride - 1, maxRun), remaining, this.#shape);
     return { proposals, maskRuns: withinRows(maskRuns, maxRows - 1 - proposals.length) };
+  }
+
+  #depth({ remaining, maxRows }: PlanContext): number {
+    return Math.min(this.#stride, remaining, maxRows) - 1;
   }
 }
 
