@@ -9,6 +9,10 @@ const lap = (changes: Partial<Lap> = {}): Lap => ({
   forwards: 4,
   tokensPerForward: 1.25,
   acceptanceByDepth: [0.5, 0.25],
+  rounds: [
+    { proposals: 1, maskRows: 2, rounds: 3 },
+    { proposals: 0, maskRows: 0, rounds: 1 },
+  ],
   prefillMs: 3,
   decodeMs: 8,
   ...changes,
@@ -57,6 +61,7 @@ describe("a race", () => {
     const table = raceTable(plain(lap()), proposing(lap({ decodeMs: 4, sha256: "bb" })));
     expect(table).toMatch(/^tokens\/s \(median\) +500\.0 +1000\.0 +2\.00 x$/m);
     expect(table).toMatch(/^acceptance by depth +0\.50 \/ 0\.25$/m);
+    expect(table).toMatch(/^rounds chosen +3 of 1 proposal and 2 MASK rows, 1 plain$/m);
     expect(table).toMatch(/^SHA-256 plain +aa$/m);
     expect(table).toMatch(/^SHA-256 proposing +bb$/m);
     expect(table).toMatch(/^same bytes +NO$/m);

@@ -8,6 +8,7 @@ export interface Lap {
   readonly forwards: number;
   readonly tokensPerForward: number;
   readonly acceptanceByDepth: readonly number[];
+  readonly rounds: readonly { readonly proposals: number; readonly maskRows: number; readonly rounds: number }[];
   readonly prefillMs: number;
   readonly decodeMs: number;
 }
@@ -30,7 +31,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? upper) + upper) / 2;
 }
 
-/** The figures of one competitor. Forwards, acceptance and bytes are the same in every lap, so the last one's stand for all. */
+/** The figures of one competitor: the median of the speeds, of the rest the last lap's. Text and bytes are the same in all. */
 export function figures({ laps }: Competitor) {
   const last = laps.at(-1);
   const speeds = laps.map(speedOf);
@@ -42,6 +43,7 @@ export function figures({ laps }: Competitor) {
     forwards: last?.forwards ?? 0,
     tokensPerForward: last?.tokensPerForward ?? 0,
     acceptanceByDepth: last?.acceptanceByDepth ?? [],
+    rounds: last?.rounds ?? [],
     sha256: last?.sha256 ?? "",
   };
 }
@@ -51,6 +53,19 @@ export function sameBytes(competitors: readonly Competitor[]): boolean {
   const laps = competitors.flatMap((competitor) => competitor.laps);
   const first = laps[0];
   return laps.every((lap) => lap.sha256 === first?.sha256 && lap.tokens.join() === first.tokens.join());
+}
+
+/** Most forms of rounds that a line names. */
+const SHOWN_FORMS = 4;
+
+/** What the rounds of a lap were made of, the most frequent first. */
+export function roundsText(rounds: Lap["rounds"]): string {
+  const shown = rounds.slice(0, SHOWN_FORMS).map(({ proposals, maskRows, rounds: n }) => {
+    if (proposals + maskRows === 0) return `${n} plain`;
+    return `${n} of ${proposals} proposal${proposals === 1 ? "" : "s"} and ${maskRows} MASK row${maskRows === 1 ? "" : "s"}`;
+  });
+  const others = rounds.slice(SHOWN_FORMS).reduce((sum, { rounds: n }) => sum + n, 0);
+  return [...shown, ...(others > 0 ? [`${others} others`] : [])].join(", ");
 }
 
 /** The closing table of a race. */
@@ -67,6 +82,7 @@ export function raceTable(plain: Competitor, proposing: Competitor): string {
       ["tokens per forward", a.tokensPerForward.toFixed(2), b.tokensPerForward.toFixed(2), ""],
     ]),
     `acceptance by depth  ${depths === "" ? "no proposals" : depths}\n`,
+    `rounds chosen        ${roundsText(b.rounds)}\n`,
     `SHA-256 plain        ${a.sha256}\n`,
     `SHA-256 proposing    ${b.sha256}\n`,
     `same bytes           ${sameBytes([plain, proposing]) ? "yes" : "NO"}\n`,

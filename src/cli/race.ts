@@ -109,8 +109,11 @@ async function runLap(
   const startMs = performance.now();
   let text = "";
   let nTokens = 0;
+  // A digit per round: how many proposals it verified.
+  let choices = "";
   for await (const part of generation) {
     text += part.text;
+    if (part.round !== undefined) choices += Math.min(9, part.round.proposals);
     nTokens += part.tokens.length;
     if (shown) await write(io.stdout, part.text);
     else live.show(liveText(competitor.name, round, rounds, nTokens, performance.now() - startMs, text));
@@ -120,8 +123,18 @@ async function runLap(
   if (shown) {
     const speed = `${result.tokens.length} tokens in ${result.forwards} forwards, ${speedOf(result).toFixed(1)} tokens/s`;
     await write(io.stdout, `${text.endsWith("\n") ? "" : "\n"}${colors.dim(`[${speed}]`)}\n`);
+    if (competitor.name === "proposing") {
+      await write(io.stdout, `${colors.dim(`[proposals in each forward: ${shortened(choices)}]`)}\n`);
+    }
   }
   return result;
+}
+
+/** Most rounds that the line about them shows. */
+const SHOWN_ROUNDS = 120;
+
+function shortened(choices: string): string {
+  return choices.length > SHOWN_ROUNDS ? `${choices.slice(0, SHOWN_ROUNDS)}…` : choices;
 }
 
 function liveText(

@@ -2,7 +2,7 @@ import type { Drawn, ForwardResult, KvCache, LoadedModel, Proposed, Sampler } fr
 import { Acceptance } from "./acceptance.ts";
 import type { Planner, RoundShape } from "./planner.ts";
 import { type MaskRun, MaskProposer, type Proposer } from "./proposer.ts";
-import { PENDING, type RoundPlan, type RoundRows, type Verification, verify } from "./round.ts";
+import { extraRows, PENDING, type RoundPlan, type RoundRows, type Verification, verify } from "./round.ts";
 
 /** A sequence's part of the KV cache, as decoding needs it. */
 export interface SequenceKv {
@@ -35,6 +35,14 @@ export interface DecoderOptions {
 
 export type FinishReason = "stop" | "length";
 
+/** What a round was made of. */
+export interface RoundCount {
+  readonly proposals: number;
+  readonly maskRows: number;
+  /** Rounds like it. */
+  readonly rounds: number;
+}
+
 /**
  * Writes one sequence in rounds: each forward verifies the proposals of the one before and makes the next ones (I-DLM,
  * arXiv 2604.11035, section 4). It says which rows it wants next and takes their results; whoever drives it runs the
@@ -51,6 +59,8 @@ export class Decoder {
   /** Tokens drawn, an end token included. */
   nDrawn = 0;
   finishReason: FinishReason | undefined;
+  /** Rounds by "proposals+MASK rows". */
+  readonly #roundCounts = new Map<string, RoundCount>();
   readonly #options: DecoderOptions;
   readonly #maskProposers: readonly MaskProposer[];
   #shape: RoundShape = { proposals: [], maskRuns: [] };
@@ -79,10 +89,15 @@ export class Decoder {
     this.#shape = planner.plan({ ...context, proposers: ready });
   }
 
+  /** The forms that the rounds had, the most frequent first. */
+  get roundCounts(): readonly RoundCount[] {
+    return [...this.#roundCounts.values()].sort((a, b) => b.rounds - a.rounds);
+  }
+
   /** Rows of the next round beside its verified tokens. */
   get nScratchRows(): number {
-    const { proposals, maskRuns } = this.#shape;
-    return proposals.length + maskRuns.reduce((sum, length) => sum + length, 0);
+    const { proposals, maskRows } = extraRows(this.#shape);
+    return proposals + maskRows;
   }
 
   /** The next forward's share of a sequence of which kv.length tokens are cached: a chunk of at most `maxPending` verified tokens, or the round. */
@@ -111,6 +126,7 @@ export class Decoder {
     }
     this.forwards++;
     const { proposals, pending } = plan;
+    this.#count(plan);
     const verified = verify(proposals, (anchor) => result.drawn[rows.firstDraw + anchor + 1] as Drawn);
     const text = this.#take(verified.drawn);
     const nDrawn = text.length + (this.#hasEnded ? 1 : 0);
@@ -134,6 +150,13 @@ export class Decoder {
   async dispose(): Promise<void> {
     for (const proposer of this.#options.proposers) await proposer.dispose?.();
     this.#options.sampler.dispose();
+  }
+
+  #count(plan: RoundPlan): void {
+    const { proposals, maskRows } = extraRows(plan);
+    const key = `${proposals}+${maskRows}`;
+    const rounds = (this.#roundCounts.get(key)?.rounds ?? 0) + 1;
+    this.#roundCounts.set(key, { proposals, maskRows, rounds });
   }
 
   get #remaining(): number {

@@ -41,6 +41,11 @@ export type Verification =
   | { readonly mode: "exact" | "rejection" }
   | { readonly mode: "relaxed" /** Above 0, at most 1 (the same as rejection). */; readonly tau: number };
 
+/** Rows of a round beside its pending tokens. */
+export function extraRows({ proposals, maskRuns }: Pick<RoundPlan, "proposals" | "maskRuns">) {
+  return { proposals: proposals.length, maskRows: maskRuns.reduce((sum, length) => sum + length, 0) };
+}
+
 /** Where a plan's rows are in the forest. */
 export interface RoundRows {
   /** First row of the pending tokens. */

@@ -4,7 +4,7 @@ import { Decoder } from "../decoding/decoder.ts";
 import { LookupProposer } from "../decoding/lookup-proposer.ts";
 import { FixedPlanner, type Planner } from "../decoding/planner.ts";
 import { MaskProposer, type Proposer } from "../decoding/proposer.ts";
-import { layOut, type RoundRows } from "../decoding/round.ts";
+import { extraRows, layOut, type RoundRows } from "../decoding/round.ts";
 import type { GenerationSink } from "./generation.ts";
 import { CHUNK_ROWS, MAX_ROUND_ROWS } from "./limits.ts";
 import type { KvSequence } from "./page-pool.ts";
@@ -68,7 +68,10 @@ export async function generate(
       if (plan.sampler === undefined) continue;
       // At once: the forward's result does not outlive the next forward.
       if (decoder.finishReason === undefined) await decoder.propose(sink.signal);
-      if (written.length > 0) sink.emit({ text: writer.takeNew(), tokens: written.map(({ token }) => token) });
+      if (written.length > 0) {
+        const tokens = written.map(({ token }) => token);
+        sink.emit({ text: writer.takeNew(), tokens, round: extraRows(plan) });
+      }
     }
   } finally {
     await decoder.dispose();
@@ -88,6 +91,7 @@ export async function generate(
     proposedByDepth: acceptance.proposed,
     acceptedByDepth: acceptance.accepted,
     acceptanceByDepth: acceptance.byDepth,
+    rounds: decoder.roundCounts,
     prefillMs: (firstTokenMs ?? endMs) - startMs,
     decodeMs: endMs - (firstTokenMs ?? endMs),
     promptTokens: ids.length,

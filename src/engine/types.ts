@@ -1,4 +1,5 @@
 import type { BackendInfo } from "../compute/backend.ts";
+import type { RoundCount } from "../decoding/decoder.ts";
 import type { ProposerKind } from "../decoding/proposer.ts";
 
 /** One turn of a conversation. */
@@ -110,6 +111,8 @@ export interface GenerateRequest {
 export interface GenerationPart {
   readonly text: string;
   readonly tokens: readonly number[];
+  /** What the round was made of; absent for text that was held back. */
+  readonly round?: { readonly proposals: number; readonly maskRows: number };
 }
 
 /** Natural log-probabilities of the model's own distribution, before any sampling setting. */
@@ -139,6 +142,8 @@ export interface GenerationResult {
   readonly acceptedByDepth: readonly number[];
   /** Share of proposals at depth i + 1 that stood, of those whose earlier ones all had. */
   readonly acceptanceByDepth: readonly number[];
+  /** Forms of the forwards that drew tokens, the most frequent first: what the shape auto chose. */
+  readonly rounds: readonly RoundCount[];
   /** Up to the first token. */
   readonly prefillMs: number;
   /** From the first token on. */
