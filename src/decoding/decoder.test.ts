@@ -3,10 +3,13 @@ import { describe, expect, it } from "vitest";
 import { FakeModel, type FakeModelOptions } from "../../test/support/fake-model.ts";
 import type { SamplerSettings } from "../compute/backend.ts";
 import { Decoder, type DecoderOptions, type SequenceKv } from "./decoder.ts";
+import { AcceptanceModel, SequenceAcceptance } from "./acceptance-model.ts";
 import { LookupProposer } from "./lookup-proposer.ts";
 import { FixedPlanner, type FixedShape, type PlanContext, type Planner, type RoundShape } from "./planner.ts";
 import { MaskProposer, noCandidates, type Proposer } from "./proposer.ts";
 import { layOut, type Proposal, type RoundRows } from "./round.ts";
+import { StaticTreePlanner } from "./static-tree-planner.ts";
+import { freeRows, TreePlanner } from "./tree-planner.ts";
 
 const neutral: SamplerSettings = {
   repetitionPenalty: 1,
@@ -194,10 +197,23 @@ const ways = fc.record({
   shape: fc.constantFrom("chain" as const, "quadratic" as const),
   chunkRows: fc.integer({ min: 1, max: 50 }),
   proposer: fc.constantFrom("mask", "lookup", "oracle", "all", "random"),
+  tree: fc.constantFrom(undefined, "dynamic", "static"),
   cachedShare: fc.constantFrom(0, 0, 0.5, 1),
   preemptAfter: fc.constantFrom(undefined, 1, 2, 5),
   treeSeed: fc.nat(),
 });
+
+function plannerOf(
+  { proposer, tree, stride, treeSeed }: typeof ways extends fc.Arbitrary<infer Way> ? Way : never,
+  truth: readonly number[],
+) {
+  if (proposer === "random") return new RandomPlanner(treeSeed, truth);
+  const rows = treeSeed % 13;
+  if (tree === "static") return new StaticTreePlanner({ stride, maxProposals: rows, maxMaskRows: 2 * rows });
+  if (tree === undefined) return undefined;
+  const acceptance = new SequenceAcceptance(new AcceptanceModel());
+  return new TreePlanner({ acceptance, stride, width: 3, prices: () => freeRows(rows, 2 * rows) });
+}
 
 describe("Decoder", () => {
   it("writes plain decoding's tokens whatever the way", async () => {
@@ -221,10 +237,10 @@ describe("Decoder", () => {
         const proposers = isOne ? [one[way.proposer as keyof typeof one]()] : [one.mask(), one.lookup(), one.oracle()];
         const nCached = Math.floor(way.cachedShare * (setup.prompt.length - 1));
         const { stride, shape, chunkRows, preemptAfter } = way;
-        const planner = way.proposer === "random" ? { planner: new RandomPlanner(way.treeSeed, plain.tokens) } : {};
+        const planner = plannerOf(way, plain.tokens);
         const fast = await write({
           ...common,
-          ...planner,
+          ...(planner === undefined ? {} : { planner }),
           stride,
           shape,
           chunkRows,

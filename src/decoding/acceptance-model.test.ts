@@ -1,0 +1,84 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { AcceptanceModel, SequenceAcceptance, type Trait } from "./acceptance-model.ts";
+
+/** Numbers in [0, 1) from a seed. */
+function random(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+const trait: Trait = { source: "mask", rank: 0, confidence: 0.5 };
+
+describe("AcceptanceModel", () => {
+  it("finds the acceptance of each kind of candidate, whatever it believed before", () => {
+    const truths: readonly (readonly [Trait, number, number])[] = [
+      [trait, 1, 0.9],
+      [trait, 2, 0.3],
+      [{ ...trait, rank: 1 }, 1, 0.05],
+      [{ ...trait, confidence: 0.95 }, 1, 0.6],
+      [{ source: "lookup", rank: 0, confidence: 0.5 }, 1, 0.02],
+    ];
+    const model = new AcceptanceModel();
+    const next = random(3);
+    for (let i = 0; i < 600; i++) {
+      for (const [kind, depth, truth] of truths) model.observe(kind, depth, next() < truth);
+    }
+    for (const [kind, depth, truth] of truths) {
+      const { mean, deviation } = model.estimate(kind, depth);
+      // Four deviations of the mean of what is remembered; the prior weighs 6 of some 500.
+      expect(Math.abs(mean - truth)).toBeLessThan(4 * Math.sqrt((truth * (1 - truth)) / 300) + 0.02);
+      expect(deviation).toBeLessThan(0.05);
+    }
+    expect(model.ahead("mask", 0, 1)).toBeGreaterThan(model.ahead("mask", 0, 2));
+  });
+
+  it("is less sure of what it has not seen", () => {
+    const model = new AcceptanceModel();
+    const before = model.estimate(trait, 1);
+    expect(before.deviation).toBeGreaterThan(0.1);
+    for (let i = 0; i < 100; i++) model.observe(trait, 1, i % 2 === 0);
+    expect(model.estimate(trait, 1).deviation).toBeLessThan(before.deviation / 2);
+    expect(model.estimate({ ...trait, source: "draft" }, 1).deviation).toBeGreaterThan(0.1);
+  });
+
+  it("stays between 0 and 1", () => {
+    const observations = fc.array(
+      fc.record({
+        source: fc.constantFrom("mask" as const, "lookup" as const, "predicted" as const, "medusa" as const),
+        rank: fc.nat(20),
+        confidence: fc.double({ min: 0, max: 1, noNaN: true }),
+        depth: fc.integer({ min: 1, max: 40 }),
+        stood: fc.boolean(),
+      }),
+    );
+    fc.assert(
+      fc.property(observations, (all) => {
+        const own = new SequenceAcceptance(new AcceptanceModel());
+        for (const { depth, stood, ...kind } of all) {
+          const { mean, deviation } = own.estimate(kind, depth);
+          expect(mean >= 0 && mean <= 1 && deviation >= 0 && deviation <= 0.5).toBe(true);
+          own.observe(kind, depth, stood);
+        }
+      }),
+    );
+  });
+});
+
+describe("SequenceAcceptance", () => {
+  it("learns from a few rounds that a text is unlike the others, and leaves their memory nearly as it is", () => {
+    const model = new AcceptanceModel();
+    const usual = new SequenceAcceptance(model);
+    for (let i = 0; i < 400; i++) usual.observe(trait, 1, i % 10 < 7);
+    const odd = new SequenceAcceptance(model);
+    for (let i = 0; i < 12; i++) odd.observe(trait, 1, false);
+    expect(odd.estimate(trait, 1).mean).toBeLessThan(0.35);
+    expect(new SequenceAcceptance(model).estimate(trait, 1).mean).toBeGreaterThan(0.6);
+    // And that it has become like them again.
+    for (let i = 0; i < 40; i++) odd.observe(trait, 1, i % 10 < 7);
+    expect(odd.estimate(trait, 1).mean).toBeGreaterThan(0.5);
+  });
+});

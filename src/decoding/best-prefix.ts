@@ -1,0 +1,18 @@
+/**
+ * How many items to take, from the first: the number with the largest sum of values less price. Prices need not be convex: the
+ * second of four rows that a kernel computes at once is nearly free after a first one that is not.
+ */
+export function bestPrefix(values: readonly number[], price: (n: number) => number, most: number): number {
+  let best = 0;
+  let bestGain = 0;
+  let sum = 0;
+  for (let n = 1; n <= Math.min(values.length, most); n++) {
+    sum += values[n - 1] ?? 0;
+    const gain = sum - price(n);
+    if (gain > bestGain) {
+      best = n;
+      bestGain = gain;
+    }
+  }
+  return best;
+}
