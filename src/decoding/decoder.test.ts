@@ -6,6 +6,7 @@ import { Decoder, type DecoderOptions, type SequenceKv } from "./decoder.ts";
 import { AcceptanceModel, SequenceAcceptance } from "./acceptance-model.ts";
 import { LookupProposer } from "./lookup-proposer.ts";
 import { FixedPlanner, type FixedShape, type PlanContext, type Planner, type RoundShape } from "./planner.ts";
+import { PredictedProposer } from "./predicted-proposer.ts";
 import { MaskProposer, noCandidates, type Proposer } from "./proposer.ts";
 import { layOut, type Proposal, type RoundRows } from "./round.ts";
 import { StaticTreePlanner } from "./static-tree-planner.ts";
@@ -196,7 +197,7 @@ const ways = fc.record({
   stride: fc.integer({ min: 1, max: 8 }),
   shape: fc.constantFrom("chain" as const, "quadratic" as const),
   chunkRows: fc.integer({ min: 1, max: 50 }),
-  proposer: fc.constantFrom("mask", "lookup", "oracle", "all", "random"),
+  proposer: fc.constantFrom("mask", "lookup", "predicted", "oracle", "all", "random"),
   tree: fc.constantFrom(undefined, "dynamic", "static"),
   cachedShare: fc.constantFrom(0, 0, 0.5, 1),
   preemptAfter: fc.constantFrom(undefined, 1, 2, 5),
@@ -231,10 +232,19 @@ describe("Decoder", () => {
         const one = {
           mask: () => new MaskProposer(),
           lookup: () => new LookupProposer(),
+          // Nearly right: every seventh token is another one, or is left out.
+          predicted: () =>
+            new PredictedProposer(
+              plain.tokens.flatMap((token, i) =>
+                i % 7 < 6 ? [token] : way.treeSeed % 2 === 0 ? [] : [(token + 1) % 11],
+              ),
+            ),
           oracle: () => oracle(plain.tokens, setup.prompt.length),
         };
         const isOne = way.proposer in one;
-        const proposers = isOne ? [one[way.proposer as keyof typeof one]()] : [one.mask(), one.lookup(), one.oracle()];
+        const proposers = isOne
+          ? [one[way.proposer as keyof typeof one]()]
+          : [one.predicted(), one.mask(), one.lookup(), one.oracle()];
         const nCached = Math.floor(way.cachedShare * (setup.prompt.length - 1));
         const { stride, shape, chunkRows, preemptAfter } = way;
         const planner = plannerOf(way, plain.tokens);

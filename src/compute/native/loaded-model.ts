@@ -86,8 +86,7 @@ export class NativeLoadedModel implements LoadedModel {
 
 function nativeDraw(draw: Draw): NativeDraw {
   if (!(draw.sampler instanceof NativeLoadedSampler)) throw new TypeError("a draw's sampler is of another backend");
-  const { row, position, extra, trial } = draw;
-  return { row, sampler: draw.sampler.handle, position, extra, trial };
+  return { row: draw.row, sampler: draw.sampler.handle, position: draw.position, extra: draw.extra };
 }
 
 class NativeResult implements ForwardResult {
@@ -120,6 +119,8 @@ class NativeResult implements ForwardResult {
   }
 
   propose(draw: Draw, previous: number, count: number, proposeFor: ProposeFor): Proposed {
-    return this.#handle.propose(nativeDraw(draw), previous, count, proposeFor === "rejection");
+    if (proposeFor !== "exact") throw new Error("not yet");
+    const tokens = this.#handle.propose(nativeDraw(draw), previous, count);
+    return { tokens, confidences: new Float32Array(tokens.length).fill(0.5) };
   }
 }
