@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { commonOptions } from "../src/cli/cli.ts";
 import { collect } from "../src/cli/collect-io.ts";
 import { errorCatalogue } from "../src/errors.ts";
 import * as library from "../src/index.ts";
@@ -53,9 +54,10 @@ describe("documentation", () => {
       expect(section, command).not.toBe("");
       const { stdout } = await collect([command, "--help"]);
       const offered = [...stdout.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map((match) => match[1]);
-      const common = ["--debug", "--help"];
       const described = [...section.matchAll(/^\| `(--[\w-]+)/gm)].map((match) => match[1]);
-      expect(described.toSorted(), command).toEqual(offered.filter((name) => !common.includes(name ?? "")).toSorted());
+      expect(described.toSorted(), command).toEqual(
+        offered.filter((name) => !commonOptions.includes(name ?? "")).toSorted(),
+      );
     }
   });
 

@@ -60,7 +60,7 @@ function createBackend(io: CliIo, { backend, threads }: BareOptions): Backend {
   } catch (error) {
     if (backend === "native" || process.env.IDLM_ISA || !(error instanceof IdlmError) || error.code !== "backend")
       throw error;
-    io.stderr.write(`warning: ${error.message} The reference backend is used, which is slow.\n`);
+    io.notices.write(`warning: ${error.message} The reference backend is used, which is slow.\n`);
     return createReferenceBackend();
   }
 }

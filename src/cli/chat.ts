@@ -110,7 +110,7 @@ function makeRoom(
   const dropped = (turns.length - kept.length) / 2;
   if (dropped > 0) {
     const turn = dropped === 1 ? "turn was" : `${dropped} turns were`;
-    io.stderr.write(`The context of ${contextLength} tokens is full: the oldest ${turn} dropped.\n`);
+    io.notices.write(`The context of ${contextLength} tokens is full: the oldest ${turn} dropped.\n`);
   }
   return kept;
 
@@ -131,12 +131,12 @@ async function answer(cli: Cli, generation: Generation, model: Model, options: C
   if (options.json) io.stdout.write(`${JSON.stringify(result)}\n`);
   else if (!text.endsWith("\n")) io.stdout.write("\n");
   if (finishReason === "length" && tokens.length !== options.maxTokens) {
-    io.stderr.write(`The context of ${model.info.contextLength} tokens is full: the answer was cut.\n`);
+    io.notices.write(`The context of ${model.info.contextLength} tokens is full: the answer was cut.\n`);
   }
-  if (io.stderr.isTTY === true && !options.json) {
+  if ((io.notices.isTTY === true || io.isVerbose) && !options.json) {
     const speed = `${tokens.length} tokens, ${speedOf(result).toFixed(1)}/s, ${tokensPerForward.toFixed(2)} per forward`;
-    io.stderr.write(
-      `${colorsFor(io, io.stderr).dim(`[${speed}; ${cachedTokens} of ${promptTokens} prompt tokens cached]`)}\n`,
+    io.notices.write(
+      `${colorsFor(io, io.notices).dim(`[${speed}; ${cachedTokens} of ${promptTokens} prompt tokens cached]`)}\n`,
     );
   }
   return result;

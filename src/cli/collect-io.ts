@@ -52,6 +52,8 @@ export async function collect(argv: readonly string[], settings: Collect = {}): 
     stdin: Object.assign(Readable.from(chunks.map((chunk) => Buffer.from(chunk as Uint8Array))), { isTTY: tty }),
     stdout,
     stderr,
+    notices: stderr,
+    isVerbose: false,
     env,
     onInterrupt(listener) {
       listeners.add(listener);

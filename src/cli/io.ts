@@ -14,12 +14,19 @@ export interface CliIo {
   readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Output;
   readonly stderr: Output;
+  /** Progress, figures and warnings: standard error, or nowhere with --quiet. Errors go to `stderr`. */
+  readonly notices: Output;
+  /** --verbose: figures and progress also where standard error is no terminal, and what was loaded. */
+  readonly isVerbose: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Calls `listener` at every Ctrl-C until the returned function is called. */
   onInterrupt(listener: () => void): () => void;
   /** Ends the process the way an unhandled Ctrl-C does. */
   kill(): void;
 }
+
+/** An output that keeps nothing. */
+export const nowhere: Output = { write: () => true, once: () => {}, removeListener: () => {} };
 
 /** Writes and, where the reader is slow, waits until it has caught up (or is gone). */
 export async function write(output: Output, text: string): Promise<void> {
@@ -40,6 +47,8 @@ export function processIo(): CliIo {
     stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
+    notices: process.stderr,
+    isVerbose: false,
     env: process.env,
     onInterrupt(listener) {
       process.on("SIGINT", listener);

@@ -1,17 +1,18 @@
 import { Readable } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { CliIo } from "./io.ts";
+import { type CliIo, nowhere } from "./io.ts";
 import { lineReader } from "./line-reader.ts";
 
 /** Streams of which only stdin matters, and Ctrl-C by hand. */
 function pipe(chunks: readonly Uint8Array[]): { io: CliIo; interrupt: () => void } {
   const listeners = new Set<() => void>();
-  const nowhere = { write: () => true, once: () => {}, removeListener: () => {} };
   const io: CliIo = {
     stdin: Readable.from(chunks.map((chunk) => Buffer.from(chunk))),
     stdout: nowhere,
     stderr: nowhere,
+    notices: nowhere,
+    isVerbose: false,
     env: {},
     onInterrupt(listener) {
       listeners.add(listener);

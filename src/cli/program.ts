@@ -3,9 +3,10 @@ import packageJson from "../../package.json" with { type: "json" };
 import { errorCatalogue, IdlmError } from "../errors.ts";
 import { registerBench } from "./bench.ts";
 import { registerChat } from "./chat.ts";
-import { addCommonOptions, type Cli, examples, type Register } from "./cli.ts";
+import { addCommonOptions, applyCommonOptions, type Cli, examples, type Register } from "./cli.ts";
 import { registerDoctor } from "./doctor.ts";
 import { registerForward } from "./forward.ts";
+import { registerInspect } from "./inspect.ts";
 import { INTERRUPTED, isAbort } from "./interrupt.ts";
 import type { CliIo } from "./io.ts";
 import { registerPull } from "./pull.ts";
@@ -21,6 +22,7 @@ const commands: readonly Register[] = [
   registerDoctor,
   registerBench,
   registerPull,
+  registerInspect,
 ];
 
 /** Exit status of an error that is not in the catalogue: a bug. */
@@ -67,7 +69,8 @@ function buildProgram(cli: Cli): Command {
       getOutHasColors: () => colorsFor(io, io.stdout).isColorSupported,
       getErrHasColors: () => colorsFor(io, io.stderr).isColorSupported,
     })
-    .helpCommand("help [command]", "show the help of a command");
+    .helpCommand("help [command]", "show the help of a command")
+    .hook("preAction", (_, command) => applyCommonOptions(cli, command));
   addCommonOptions(program);
   for (const register of commands) register(program, cli);
   return program.addHelpText(

@@ -18,7 +18,16 @@ function screen(isTTY: boolean, env: Record<string, string> = {}): { io: CliIo; 
     removeListener: () => {},
   };
   return {
-    io: { stdin: Readable.from([]), stdout: output, stderr: output, env, onInterrupt: () => () => {}, kill() {} },
+    io: {
+      stdin: Readable.from([]),
+      stdout: output,
+      stderr: output,
+      notices: output,
+      isVerbose: false,
+      env,
+      onInterrupt: () => () => {},
+      kill() {},
+    },
     text: () => text,
   };
 }

@@ -13,7 +13,7 @@ export const stages = { verify: "verifying", download: "downloading", extract: "
 /** Work below this is done before anybody could read about it; off a terminal it is not worth a line. */
 const QUIET_BYTES = 16e6;
 
-/** Shows how far work over bytes is: a bar on a terminal, else a line when it begins and one per quarter. All on stderr. */
+/** Shows how far work over bytes is: a bar on a terminal, else a line when it begins and one per quarter. All among the notices. */
 export class Progress {
   readonly #io: CliIo;
   readonly #line: LiveLine;
@@ -28,7 +28,7 @@ export class Progress {
 
   /** `total` in bytes; undefined where the source does not say. */
   update(label: string, done: number, total: number | undefined): void {
-    if (!canRedraw(this.#io, this.#io.stderr)) {
+    if (!canRedraw(this.#io, this.#io.notices)) {
       this.#plain(label, done, total);
       return;
     }
@@ -56,16 +56,16 @@ export class Progress {
   }
 
   #plain(label: string, done: number, total: number | undefined): void {
-    if (label.startsWith(stages.load) || (total ?? 0) < QUIET_BYTES) return;
+    if (label.startsWith(stages.load) || (!this.#io.isVerbose && (total ?? 0) < QUIET_BYTES)) return;
     if (label !== this.#label) {
       this.#label = label;
       this.#quarter = 0;
-      this.#io.stderr.write(`${label}${total === undefined ? "" : `, ${megabytes(total)}`}\n`);
+      this.#io.notices.write(`${label}${total === undefined ? "" : `, ${megabytes(total)}`}\n`);
     }
     const quarter = total === undefined || total === 0 ? 0 : Math.floor((4 * done) / total);
     if (quarter > this.#quarter) {
       this.#quarter = quarter;
-      this.#io.stderr.write(`${label}: ${quarter * 25} %\n`);
+      this.#io.notices.write(`${label}: ${quarter * 25} %\n`);
     }
   }
 }

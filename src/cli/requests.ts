@@ -3,6 +3,7 @@ import type { LoadOptions, TextOptions } from "./generation-options.ts";
 import type { CliIo } from "./io.ts";
 import { readLogitBias } from "./messages-file.ts";
 import { Progress, stages } from "./progress.ts";
+import { megabytes, printable } from "./style.ts";
 
 /** Loads a model with a command's options, showing how far it is; a name of the catalogue is fetched if need be. */
 export async function loadModel(io: CliIo, name: string, options: LoadOptions, signal: AbortSignal): Promise<Model> {
@@ -19,15 +20,32 @@ export async function loadModel(io: CliIo, name: string, options: LoadOptions, s
         progress.update(`${stages[stage]} ${name}`, bytesDone, bytesTotal),
       onWarning: (message) => {
         progress.end();
-        io.stderr.write(`warning: ${message}\n`);
+        io.notices.write(`warning: ${message}\n`);
       },
     });
     if (signal.aborted) await model.dispose();
     signal.throwIfAborted();
+    if (io.isVerbose) {
+      progress.end();
+      io.notices.write(`${loadedLine(model)}\n`);
+    }
     return model;
   } finally {
     progress.end();
   }
+}
+
+/** What was loaded, in a line. */
+function loadedLine({ info }: Model): string {
+  const { path, architecture, nLayers, contextLength, weightBytes, adapter, backend, loadMs } = info;
+  const parts = [
+    `${architecture} of ${nLayers} layers`,
+    `${megabytes(weightBytes)} of weights`,
+    `context of ${contextLength}`,
+    ...(adapter === undefined ? [] : [`adapter ${adapter.path}`]),
+    `${backend.name} backend (${backend.instructionSet}, ${backend.threads} ${backend.threads === 1 ? "thread" : "threads"})`,
+  ];
+  return `loaded ${printable(path)} in ${loadMs.toFixed(0)} ms: ${printable(parts.join(", "))}`;
 }
 
 /** A command's options as a request; the files that they name are read. */

@@ -163,3 +163,27 @@ describe("errors", () => {
     expect((await collect(["run", model, "--debug"])).stderr).toMatch(/^\s+at /m);
   });
 });
+
+describe("--quiet and --verbose", () => {
+  const run = ["run", model, "Hello", "--max-tokens", "4"];
+
+  it("keep figures, warnings and progress from standard error, or print them into files too", async () => {
+    const terminal = await collect([...run, "--quiet"], { tty: true });
+    expect(terminal).toMatchObject({ status: 0, stderr: "" });
+    const verbose = (await collect([...run, "-v"])).stderr;
+    expect(verbose).toMatch(/^loaded .*tiny64-F16\.gguf in \d+ ms: llama of 2 layers, .* backend/);
+    expect(verbose).toContain("tokens each");
+    expect((await collect(["--verbose", ...run])).stderr).toContain("tokens each");
+  });
+
+  it("leave errors and results as they are", async () => {
+    const { stdout } = await collect(run);
+    for (const how of ["--quiet", "--verbose"]) expect((await collect([...run, how])).stdout).toBe(stdout);
+    const wrong = await collect(["run", "no-such.gguf", "Hello", "-q"]);
+    expect(wrong).toMatchObject({ status: 3, stdout: "" });
+    expect(wrong.stderr).toContain("no such file");
+  });
+
+  it("exclude each other", () =>
+    refused([...run, "--quiet", "--verbose"], 2, "'-q, --quiet' cannot be used with option '-v, --verbose'"));
+});

@@ -19,7 +19,6 @@ interface RunOptions extends LoadOptions, TextOptions {
   readonly predict?: string;
   readonly raw?: boolean;
   readonly json?: boolean;
-  readonly verbose?: boolean;
 }
 
 /** Most log-probabilities that a token can be reported with. */
@@ -50,7 +49,6 @@ export function registerRun(program: Command, cli: Cli): void {
     .option("--n <n>", "answers to write, each with noise of its own", integer({ min: 1, max: MAX_CHOICES }), 1)
     .option("--predict <file>", "a text that the answer probably repeats in large part")
     .option("--json", "print text and figures as JSON and nothing else")
-    .option("--verbose", "print the figures on stderr where it is no terminal, too")
     .addHelpText(
       "after",
       examples(
@@ -91,7 +89,7 @@ async function run(
     if (options.json) printJson(cli, jsonOf(result));
     else {
       if (!text.endsWith("\n")) io.stdout.write("\n");
-      if (io.stderr.isTTY === true || options.verbose) io.stderr.write(colorsFor(io, io.stderr).dim(summary(result)));
+      if (io.notices.isTTY === true || io.isVerbose) io.notices.write(colorsFor(io, io.notices).dim(summary(result)));
     }
     return signal.aborted ? INTERRUPTED : 0;
   } finally {

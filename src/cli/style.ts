@@ -30,7 +30,7 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join("");
 }
 
-/** A status line on stderr that is redrawn in place; on anything but a terminal it stays silent. */
+/** A status line among the notices that is redrawn in place; on anything but a terminal it stays silent. */
 export class LiveLine {
   readonly #io: CliIo;
   readonly #enabled: boolean;
@@ -39,7 +39,7 @@ export class LiveLine {
 
   constructor(io: CliIo, enabled = true) {
     this.#io = io;
-    this.#enabled = enabled && canRedraw(io, io.stderr);
+    this.#enabled = enabled && canRedraw(io, io.notices);
   }
 
   get enabled(): boolean {
@@ -49,15 +49,15 @@ export class LiveLine {
   show(text: string): void {
     if (!this.#enabled) return;
     // One column stays free: a line that fills the last one wraps, and could not be taken back.
-    const width = Math.max(20, (this.#io.stderr.columns || 80) - 1);
+    const width = Math.max(20, (this.#io.notices.columns || 80) - 1);
     this.#text = cut(printable(text), width);
-    this.#io.stderr.write(`\r\x1b[2K${this.#text}`);
+    this.#io.notices.write(`\r\x1b[2K${this.#text}`);
   }
 
   clear(): void {
     if (this.#text === "") return;
     this.#text = "";
-    this.#io.stderr.write("\r\x1b[2K");
+    this.#io.notices.write("\r\x1b[2K");
   }
 }
 
@@ -76,6 +76,11 @@ function cut(text: string, width: number): string {
     if (columns > width) return `${kept}…`;
   }
   return text;
+}
+
+/** A count with its thousands apart: 134,515,008. */
+export function grouped(count: number): string {
+  return count.toLocaleString("en-US");
 }
 
 export function megabytes(bytes: number): string {

@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { isScale, readFloats } from "./int8-storage.ts";
+import { checkFloats, isScale, readFloats } from "./int8-storage.ts";
 import { kindOf, readJsonObject } from "./json.ts";
 import { malformed, quote } from "./malformed.ts";
-import { type MaskEmbedding, readMaskEmbedding } from "./mask-embedding.ts";
+import { findMaskEmbedding, type MaskEmbedding, type MaskShape, readMaskEmbedding } from "./mask-embedding.ts";
 import { fileInFolder } from "./model-folder.ts";
-import { type PeftAdapter, readPeftAdapter } from "./peft.ts";
-import { openSafetensors } from "./safetensors.ts";
+import { type OpenedPeftAdapter, openPeftAdapter, type PeftAdapter, readPeftAdapter } from "./peft.ts";
+import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
 import type { StoredTensor } from "./tensor.ts";
 
 /** An adapter folder: LoRA as PEFT has it, and what PEFT has no place for. */
@@ -54,13 +54,51 @@ const tensorNames: ReadonlySet<string> = new Set([
   "entry_scale",
 ]);
 
+/** An adapter folder whose headers are read and checked, but no values. */
+export interface OpenedAdapter {
+  readonly path: string;
+  readonly peft: OpenedPeftAdapter;
+  readonly idlm: OpenedIdlmPart | undefined;
+  close(): void;
+}
+
+export interface OpenedIdlmPart {
+  readonly file: SafetensorsFile;
+  readonly mask: MaskShape;
+  readonly entryLayer: number;
+  readonly hasSamplerHead: boolean;
+  /** Number of ids; undefined: the whole vocabulary. */
+  readonly draftVocabularySize: number | undefined;
+  readonly baseSha256: string | undefined;
+}
+
+/** As `readAdapter`, but reads headers only: instant however large the matrices are. */
+export function openAdapter(folder: string): OpenedAdapter {
+  const hasIdlm = findFiles(folder);
+  const peft = openPeftAdapter(folder);
+  try {
+    const idlm = hasIdlm ? openIdlmPart(folder) : undefined;
+    const close = () => {
+      peft.file.close();
+      idlm?.file.close();
+    };
+    return { path: folder, peft, idlm, close };
+  } catch (error) {
+    peft.file.close();
+    throw error;
+  }
+}
+
 /** Reads an adapter folder. Errors: as of `readPeftAdapter`. That it fits a model is for whoever builds the program. */
 export function readAdapter(folder: string): Adapter {
+  const hasIdlm = findFiles(folder);
+  return { path: folder, peft: readPeftAdapter(folder), idlm: hasIdlm ? readIdlmPart(folder) : undefined };
+}
+
+/** Whether there is more than PEFT's files. */
+function findFiles(folder: string): boolean {
   for (const name of [...peftNames, CONFIG_NAME, WEIGHTS_NAME]) fileInFolder(folder, name);
-  const peft = readPeftAdapter(folder);
-  const hasConfig = existsSync(join(folder, CONFIG_NAME));
-  const idlm = hasConfig || existsSync(join(folder, WEIGHTS_NAME)) ? readIdlmPart(folder) : undefined;
-  return { path: folder, peft, idlm };
+  return existsSync(join(folder, CONFIG_NAME)) || existsSync(join(folder, WEIGHTS_NAME));
 }
 
 interface IdlmConfig {
@@ -97,7 +135,7 @@ function readIdlmConfig(path: string): IdlmConfig {
   };
 }
 
-function readIdlmPart(folder: string): IdlmPart {
+function openIdlmPart(folder: string): OpenedIdlmPart {
   const config = readIdlmConfig(join(folder, CONFIG_NAME));
   const path = join(folder, WEIGHTS_NAME);
   const file = openSafetensors(path, `${CONFIG_NAME} needs it beside it.`);
@@ -107,37 +145,52 @@ function readIdlmPart(folder: string): IdlmPart {
     if (unknown !== undefined)
       throw malformed(path, `tensor ${quote(unknown)}`, [...tensorNames].join(", "), "another");
 
-    const maskEmbedding = readMaskEmbedding(tensors, path);
-    if (maskEmbedding.nDepths !== config.masks || maskEmbedding.sharedByDepth) {
-      const found = maskEmbedding.sharedByDepth ? "one vector" : `${maskEmbedding.nDepths} rows`;
+    const mask = findMaskEmbedding(tensors, path);
+    if (mask.nDepths !== config.masks || mask.sharedByDepth) {
+      const found = mask.sharedByDepth ? "one vector" : `${mask.nDepths} rows`;
       throw malformed(path, 'tensor "mask_embedding"', `${config.masks} rows, as in ${CONFIG_NAME}`, found);
     }
-    const { hiddenSize } = maskEmbedding;
-    const w1 = readMatrix(tensors, "sampler_head.w1", [hiddenSize, 2 * hiddenSize], config.hasSamplerHead, path);
-    const w2 = readMatrix(tensors, "sampler_head.w2", [hiddenSize, hiddenSize], config.hasSamplerHead, path);
-    const scale = readMatrix(tensors, "entry_scale", [1], config.entryLayer > 0, path);
+    const { hiddenSize } = mask;
+    if (config.hasSamplerHead) {
+      checkShape(tensors, "sampler_head.w1", [hiddenSize, 2 * hiddenSize], path);
+      checkShape(tensors, "sampler_head.w2", [hiddenSize, hiddenSize], path);
+    }
+    if (config.entryLayer > 0) checkShape(tensors, "entry_scale", [1], path);
+    if (config.draftVocabularySize !== undefined) findDraftVocabulary(tensors, config.draftVocabularySize, path);
+    const { entryLayer, hasSamplerHead, draftVocabularySize, baseSha256 } = config;
+    return { file, mask, entryLayer, hasSamplerHead, draftVocabularySize, baseSha256 };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+function readIdlmPart(folder: string): IdlmPart {
+  const { file, entryLayer, hasSamplerHead, draftVocabularySize, baseSha256 } = openIdlmPart(folder);
+  try {
+    const { path, tensors } = file;
+    const read = (name: string) => readFloats(tensors.get(name) as StoredTensor, tensors, path);
     return {
-      maskEmbedding,
-      entryLayer: config.entryLayer,
-      entryScale: scale?.[0] ?? 1,
-      draftVocabulary: readDraftVocabulary(tensors, config.draftVocabularySize, path),
-      samplerHead: w1 !== undefined && w2 !== undefined ? { w1, w2 } : undefined,
-      baseSha256: config.baseSha256,
+      maskEmbedding: readMaskEmbedding(tensors, path),
+      entryLayer,
+      entryScale: entryLayer > 0 ? (read("entry_scale")[0] ?? 1) : 1,
+      draftVocabulary:
+        draftVocabularySize === undefined ? undefined : readDraftVocabulary(tensors, draftVocabularySize, path),
+      samplerHead: hasSamplerHead ? { w1: read("sampler_head.w1"), w2: read("sampler_head.w2") } : undefined,
+      baseSha256,
     };
   } finally {
     file.close();
   }
 }
 
-/** A tensor of this shape; undefined where the config says that there is none. */
-function readMatrix(
+/** That a tensor which the config asks for is there, in this shape. */
+function checkShape(
   tensors: ReadonlyMap<string, StoredTensor>,
   name: string,
   shape: readonly number[],
-  isUsed: boolean,
   path: string,
-): Float32Array<ArrayBuffer> | undefined {
-  if (!isUsed) return undefined;
+): void {
   const tensor = tensors.get(name);
   const expected = `shape [${shape.join(", ")}]`;
   if (tensor === undefined)
@@ -145,16 +198,12 @@ function readMatrix(
   if (tensor.shape.join() !== shape.join()) {
     throw malformed(path, `tensor ${quote(name)}`, expected, `[${tensor.shape.join(", ")}]`);
   }
-  return readFloats(tensor, tensors, path);
+  checkFloats(tensor, tensors, path);
 }
 
-function readDraftVocabulary(
-  tensors: ReadonlyMap<string, StoredTensor>,
-  size: number | undefined,
-  path: string,
-): Int32Array<ArrayBuffer> | undefined {
-  if (size === undefined) return undefined;
-  const field = 'tensor "draft_vocabulary"';
+const DRAFT_FIELD = 'tensor "draft_vocabulary"';
+
+function findDraftVocabulary(tensors: ReadonlyMap<string, StoredTensor>, size: number, path: string): StoredTensor {
   const tensor = tensors.get("draft_vocabulary");
   const found = tensor === undefined ? "nothing" : `${tensor.type} [${tensor.shape.join(", ")}]`;
   if (
@@ -163,15 +212,24 @@ function readDraftVocabulary(
     tensor.shape[0] !== size ||
     !["I32", "I64"].includes(tensor.type)
   ) {
-    throw malformed(path, field, `I32 or I64 [${size}]`, found);
+    throw malformed(path, DRAFT_FIELD, `I32 or I64 [${size}]`, found);
   }
-  const { bytes } = tensor;
+  return tensor;
+}
+
+function readDraftVocabulary(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  size: number,
+  path: string,
+): Int32Array<ArrayBuffer> {
+  const { bytes, type } = findDraftVocabulary(tensors, size, path);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const ids = new Int32Array(size);
   let previous = -1;
   for (let i = 0; i < size; i++) {
-    const id = tensor.type === "I32" ? view.getInt32(4 * i, true) : Number(view.getBigInt64(8 * i, true));
-    if (id <= previous || id > MAX_ID) throw malformed(path, field, "ids from 0, ascending", `${id} after ${previous}`);
+    const id = type === "I32" ? view.getInt32(4 * i, true) : Number(view.getBigInt64(8 * i, true));
+    if (id <= previous || id > MAX_ID)
+      throw malformed(path, DRAFT_FIELD, "ids from 0, ascending", `${id} after ${previous}`);
     ids[i] = id;
     previous = id;
   }

@@ -12,8 +12,6 @@ export interface GgufFile extends TensorFile {
   readonly tensors: ReadonlyMap<string, FileTensor>;
   readonly version: number;
   readonly metadata: ReadonlyMap<string, GgufValue>;
-  /** The files that it lies in; more than one for a split model. */
-  readonly files: readonly { readonly path: string; readonly nBytes: number }[];
 }
 
 const MAGIC = "GGUF";

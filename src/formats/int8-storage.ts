@@ -57,6 +57,11 @@ export function isScale(name: string, tensors: ReadonlyMap<string, StoredTensor>
   return name.endsWith(SCALE_SUFFIX) && tensors.has(name.slice(0, -SCALE_SUFFIX.length));
 }
 
+/** Checks that a tensor is one that `readFloats` reads: its type, and its scale. Errors: "file-malformed". */
+export function checkFloats(tensor: StoredTensor, tensors: ReadonlyMap<string, StoredTensor>, path: string): void {
+  if (!floatTypes.has(tensor.type)) checkInt8(tensor, tensors, path);
+}
+
 /** Values of a float tensor, or of an int8 matrix with its scale; all finite. Errors: "file-malformed". */
 export function readFloats(
   tensor: StoredTensor,
@@ -69,12 +74,8 @@ export function readFloats(
   throw malformed(path, `tensor ${quote(tensor.name)}, value ${wrong}`, "a finite number", String(values[wrong]));
 }
 
-function readValues(
-  tensor: StoredTensor,
-  tensors: ReadonlyMap<string, StoredTensor>,
-  path: string,
-): Float32Array<ArrayBuffer> {
-  if (floatTypes.has(tensor.type)) return toFloat32(tensor);
+/** The shape and the scale of a matrix in 8 bits. */
+function checkInt8(tensor: StoredTensor, tensors: ReadonlyMap<string, StoredTensor>, path: string) {
   const field = `tensor ${quote(tensor.name)}`;
   const scale = tensors.get(tensor.name + SCALE_SUFFIX);
   if (tensor.type !== "I8" || scale === undefined) {
@@ -88,6 +89,16 @@ function readValues(
   if (scale.type !== "F16" || scale.shape.length !== 2 || scale.shape[0] !== rows || scale.shape[1] !== nGroups) {
     throw malformed(path, `${field}, scale`, `F16 [${rows}, ${nGroups}]`, `${scale.type} [${scale.shape.join(", ")}]`);
   }
+  return { rows, cols, nGroups, scale };
+}
+
+function readValues(
+  tensor: StoredTensor,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  path: string,
+): Float32Array<ArrayBuffer> {
+  if (floatTypes.has(tensor.type)) return toFloat32(tensor);
+  const { rows, cols, nGroups, scale } = checkInt8(tensor, tensors, path);
   const values = new Float32Array(rows * cols);
   dequantise("I8", tensor.bytes, values);
   const scales = toFloat32(scale);

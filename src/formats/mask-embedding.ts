@@ -1,16 +1,20 @@
-import { readFloats } from "./int8-storage.ts";
+import { checkFloats, readFloats } from "./int8-storage.ts";
 import { malformed } from "./malformed.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { StoredTensor } from "./tensor.ts";
 
-/** What MASK rows are fed in place of a token's embedding. */
-export interface MaskEmbedding {
-  /** [nDepths, hiddenSize] */
-  readonly values: Float32Array<ArrayBuffer>;
+/** The shape of a MASK embedding. */
+export interface MaskShape {
   readonly nDepths: number;
   readonly hiddenSize: number;
   /** True for one vector that serves every depth. */
   readonly sharedByDepth: boolean;
+}
+
+/** What MASK rows are fed in place of a token's embedding. */
+export interface MaskEmbedding extends MaskShape {
+  /** [nDepths, hiddenSize] */
+  readonly values: Float32Array<ArrayBuffer>;
 }
 
 /** Reads a safetensors file with `mask_embedding`, [hidden] (for every depth) or [depth, hidden]. */
@@ -24,6 +28,15 @@ export function readMaskEmbeddingFile(path: string): MaskEmbedding {
 }
 
 export function readMaskEmbedding(tensors: ReadonlyMap<string, StoredTensor>, path: string): MaskEmbedding {
+  const { tensor, ...shape } = findMaskEmbedding(tensors, path);
+  return { values: readFloats(tensor, tensors, path), ...shape };
+}
+
+/** As `readMaskEmbedding` checks it, without its values. */
+export function findMaskEmbedding(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  path: string,
+): MaskShape & { readonly tensor: StoredTensor } {
   const field = 'tensor "mask_embedding"';
   const expected = "shape [hidden] or [depth, hidden]";
   const tensor = tensors.get("mask_embedding");
@@ -34,5 +47,6 @@ export function readMaskEmbedding(tensors: ReadonlyMap<string, StoredTensor>, pa
   if (shape.length < 1 || shape.length > 2 || hiddenSize < 1 || nDepths < 1) {
     throw malformed(path, field, expected, `[${shape.join(", ")}]`);
   }
-  return { values: readFloats(tensor, tensors, path), nDepths, hiddenSize, sharedByDepth: shape.length === 1 };
+  checkFloats(tensor, tensors, path);
+  return { tensor, nDepths, hiddenSize, sharedByDepth: shape.length === 1 };
 }

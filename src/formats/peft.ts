@@ -1,31 +1,39 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { IdlmError } from "../errors.ts";
-import { isScale, readFloats } from "./int8-storage.ts";
+import { checkFloats, isScale, readFloats } from "./int8-storage.ts";
 import { malformed, quote } from "./malformed.ts";
 import { matchPatterns, matchTargets, type PeftConfig, readPeftConfig } from "./peft-config.ts";
-import { openSafetensors } from "./safetensors.ts";
+import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
 import type { StoredTensor } from "./tensor.ts";
 
 export type { PeftConfig } from "./peft-config.ts";
 
-/** The low-rank term of one linear layer: y += scale · B·(A·x). Float32, row-major. */
-export interface LoraModule {
+/** The low-rank term of one linear layer: y += scale · B·(A·x). */
+interface LoraTerm<Matrix> {
   readonly rank: number;
   readonly inSize: number;
   readonly outSize: number;
   /** [rank, in] */
-  readonly a: Float32Array;
+  readonly a: Matrix;
   /** [out, rank] */
-  readonly b: Float32Array;
+  readonly b: Matrix;
   readonly scale: number;
 }
 
+/** With its values: float32, row-major. */
+export type LoraModule = LoraTerm<Float32Array>;
+
 /** A LoRA adapter of PEFT. */
-export interface PeftAdapter {
+export interface PeftAdapter<Module = LoraModule> {
   readonly config: PeftConfig;
   /** By the base model's name of the module, like "model.layers.0.self_attn.q_proj". */
-  readonly modules: ReadonlyMap<string, LoraModule>;
+  readonly modules: ReadonlyMap<string, Module>;
+}
+
+/** One whose matrices are still in its file, which whoever opened it closes. */
+export interface OpenedPeftAdapter extends PeftAdapter<LoraTerm<StoredTensor>> {
+  readonly file: SafetensorsFile;
 }
 
 const CONFIG_NAME = "adapter_config.json";
@@ -41,6 +49,20 @@ const layerNumber = /(?:^|\.)layers\.(\d{1,9})\.(.+)$/;
  * module has no weights), "unsupported".
  */
 export function readPeftAdapter(folder: string): PeftAdapter {
+  const { config, modules, file } = openPeftAdapter(folder);
+  try {
+    const { path, tensors } = file;
+    const read = [...modules].map(([name, { a, b, ...module }]) => {
+      return [name, { ...module, a: readFloats(a, tensors, path), b: readFloats(b, tensors, path) }] as const;
+    });
+    return { config, modules: new Map(read) };
+  } finally {
+    file.close();
+  }
+}
+
+/** As `readPeftAdapter`, with headers read and all checked but values. */
+export function openPeftAdapter(folder: string): OpenedPeftAdapter {
   const configPath = join(folder, CONFIG_NAME);
   const config = readPeftConfig(configPath);
   const path = join(folder, WEIGHTS_NAME);
@@ -58,16 +80,18 @@ export function readPeftAdapter(folder: string): PeftAdapter {
     checkModules(config, names, path, configPath);
     const ranks = matchPatterns(config.rankPattern, names, configPath, "rank_pattern");
     const alphas = matchPatterns(config.alphaPattern, names, configPath, "alpha_pattern");
-    const modules = new Map<string, LoraModule>();
+    const modules = new Map<string, LoraTerm<StoredTensor>>();
     for (const [i, [name, pair]] of [...pairs].entries()) {
       const rank = ranks[i] ?? config.rank;
       const alpha = alphas[i] ?? config.alpha;
       const scale = alpha / (config.useRslora ? Math.sqrt(rank) : rank);
-      modules.set(name, readModule(name, pair, rank, scale, file.tensors, path));
+      modules.set(name, moduleOf(name, pair, rank, scale, path));
+      for (const matrix of [pair.a, pair.b]) if (matrix !== undefined) checkFloats(matrix, file.tensors, path);
     }
-    return { config, modules };
-  } finally {
+    return { config, modules, file };
+  } catch (error) {
     file.close();
+    throw error;
   }
 }
 
@@ -140,14 +164,7 @@ function checkLayers(
   }
 }
 
-function readModule(
-  name: string,
-  { a, b }: Pair,
-  rank: number,
-  scale: number,
-  tensors: ReadonlyMap<string, StoredTensor>,
-  path: string,
-): LoraModule {
+function moduleOf(name: string, { a, b }: Pair, rank: number, scale: number, path: string): LoraTerm<StoredTensor> {
   if (a === undefined || b === undefined) {
     throw malformed(
       path,
@@ -162,7 +179,7 @@ function readModule(
     throw malformed(path, `tensor ${quote(a.name)}`, `shape [${rank}, in]`, `[${rankOfA}, ${inSize}]`);
   if (rankOfB !== rank)
     throw malformed(path, `tensor ${quote(b.name)}`, `shape [out, ${rank}]`, `[${outSize}, ${rankOfB}]`);
-  return { rank, inSize, outSize, a: readFloats(a, tensors, path), b: readFloats(b, tensors, path), scale };
+  return { rank, inSize, outSize, a, b, scale };
 }
 
 function matrixShape(tensor: StoredTensor, path: string): readonly [number, number] {

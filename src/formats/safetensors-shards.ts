@@ -5,7 +5,6 @@ import { malformed, quote } from "./malformed.ts";
 import { fileInFolder } from "./model-folder.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
 import type { FileTensor } from "./stored-tensor.ts";
-import type { TensorFile } from "./tensor.ts";
 
 /** Published models of 700 GB have below 200 shards; each takes an open file. */
 const MAX_SHARDS = 1000;
@@ -14,7 +13,7 @@ const INDEX_NAME = "model.safetensors.index.json";
 const SINGLE_NAME = "model.safetensors";
 
 /** Opens the weights of a Hugging Face model folder: its index and shards where there is an index, else its one file. */
-export function openSafetensorsFolder(folder: string): TensorFile {
+export function openSafetensorsFolder(folder: string): SafetensorsFile {
   const index = fileInFolder(folder, INDEX_NAME);
   if (existsSync(index)) return openShardedSafetensors(index);
   return openSafetensors(fileInFolder(folder, SINGLE_NAME), `A model folder holds ${SINGLE_NAME} or ${INDEX_NAME}.`);
@@ -24,7 +23,7 @@ export function openSafetensorsFolder(folder: string): TensorFile {
  * Opens a sharded model by its index (`weight_map`: tensor name → file name in the same folder). Only tensors that the
  * index names are handed out. Errors as of `openSafetensors`; a shard outside of the folder is not opened.
  */
-export function openShardedSafetensors(indexPath: string): TensorFile {
+export function openShardedSafetensors(indexPath: string): SafetensorsFile {
   const index = readJsonObject(indexPath);
   const weightMap = Object.entries(requireObject(index.weight_map, indexPath, "weight_map"));
   const shards = new Map<string, SafetensorsFile>();
@@ -51,7 +50,9 @@ export function openShardedSafetensors(indexPath: string): TensorFile {
       }
       tensors.set(tensorName, tensor);
     }
-    return { path: indexPath, tensors, close };
+    const files = [...shards.values()].flatMap((shard) => shard.files);
+    const metadata = shards.values().next().value?.metadata ?? new Map<string, string>();
+    return { path: indexPath, files, metadata, tensors, close };
   } catch (error) {
     close();
     throw error;

@@ -6,10 +6,10 @@ import { FileTensor, findOverlap } from "./stored-tensor.ts";
 import type { TensorFile } from "./tensor.ts";
 import { byteLength, isSafetensorsType } from "./tensor-type.ts";
 
-/** An opened safetensors file. */
+/** An opened safetensors file, or the shards of one model. */
 export interface SafetensorsFile extends TensorFile {
   readonly tensors: ReadonlyMap<string, FileTensor>;
-  /** The strings of `__metadata__`. */
+  /** The strings of `__metadata__`, of the first shard. */
   readonly metadata: ReadonlyMap<string, string>;
 }
 
@@ -60,7 +60,7 @@ function readHeader(file: ByteFile): SafetensorsFile {
     else tensors.set(name, readTensor(file, name, value, dataStart));
   }
   checkCoverage(tensors, path, size - dataStart);
-  return { path, metadata, tensors, close: () => file.close() };
+  return { path, files: [{ path, nBytes: size }], metadata, tensors, close: () => file.close() };
 }
 
 function readStrings(value: unknown, path: string): Map<string, string> {

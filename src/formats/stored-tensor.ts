@@ -27,6 +27,11 @@ export class FileTensor implements StoredTensor {
     this.nBytes = nBytes;
   }
 
+  /** Of the file that it lies in. */
+  get path(): string {
+    return this.#file.path;
+  }
+
   /** Keep what it returns: without a mapper every access reads the file again. */
   get bytes(): Uint8Array {
     return this.#file.view(this.offset, this.nBytes);

@@ -66,7 +66,14 @@ export interface StoredTensor {
 /** An opened file (or set of shards) of tensors. The reader has checked every size before it hands anything out. */
 export interface TensorFile {
   readonly path: string;
+  /** What it lies in; several for shards and for a split GGUF. */
+  readonly files: readonly StoredFile[];
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** Unmaps the file. No view of it may be used afterwards. */
   close(): void;
+}
+
+export interface StoredFile {
+  readonly path: string;
+  readonly nBytes: number;
 }

@@ -60,6 +60,18 @@ export interface ConfigFields extends Readonly<Record<keyof typeof limits | "nor
   readonly rope: Readonly<Record<string, string>>;
 }
 
+/** What a model of any architecture says of itself, unchecked. */
+export interface StatedConfig extends Partial<Readonly<Record<keyof typeof limits, number>>> {
+  readonly architecture?: string;
+}
+
+/** Sizes as a file states them; `get` gives the value of a field. */
+export function statedConfig(fields: ConfigFields, get: (field: string) => unknown): StatedConfig {
+  const names = Object.keys(limits) as (keyof typeof limits)[];
+  const entries = names.map((name) => [name, get(fields[name])] as const);
+  return Object.fromEntries(entries.filter(([, value]) => typeof value === "number" && Number.isFinite(value)));
+}
+
 /** Sizes beyond these are a damaged file, and would make later products of sizes overflow. */
 const limits = {
   nLayers: 1024,
@@ -106,7 +118,7 @@ export function checkConfig(config: ModelConfig, path: string, fields: ConfigFie
   return config;
 }
 
-function checkRope({ rope, headDim }: ModelConfig, path: string, fields: Readonly<Record<string, string>>): void {
+function checkRope({ rope }: ModelConfig, path: string, fields: Readonly<Record<string, string>>): void {
   for (const [name, value] of Object.entries(rope)) {
     const range = ropeRanges[name];
     if (range === undefined || typeof value !== "number") continue;
@@ -124,9 +136,6 @@ function checkRope({ rope, headDim }: ModelConfig, path: string, fields: Readonl
   }
   if (rope.kind === "divisors") {
     const field = fields.divisors ?? "divisors";
-    if (rope.divisors.length !== headDim / 2) {
-      throw malformed(path, field, `${headDim / 2} divisors`, rope.divisors.length);
-    }
     const wrong = rope.divisors.find((divisor) => !(divisor >= 1 && divisor <= 1e6));
     if (wrong !== undefined) throw malformed(path, field, "numbers from 1 to 1000000", wrong);
   }

@@ -3,7 +3,14 @@ import { toFloat32 } from "../formats/dequantise.ts";
 import { describeValue, type GgufFile } from "../formats/gguf.ts";
 import { malformed, quote } from "../formats/malformed.ts";
 import { floatTypes } from "../formats/tensor-type.ts";
-import { type ConfigFields, checkConfig, type ModelConfig, type RopeConfig } from "./config.ts";
+import {
+  type ConfigFields,
+  checkConfig,
+  type ModelConfig,
+  type RopeConfig,
+  type StatedConfig,
+  statedConfig,
+} from "./config.ts";
 import { yarnAttentionFactor } from "./rope.ts";
 
 /** The config of a GGUF model file. @throws IdlmError "file-malformed", "unsupported" (architecture, rope type). */
@@ -47,7 +54,7 @@ export function configFromGguf(file: GgufFile): ModelConfig {
     hasQkNorm: tensors.has("blk.0.attn_q_norm.weight"),
     isTied: !tensors.has("output.weight"),
     contextLength: own("context_length", 2048),
-    rope: ropeOf(file, architecture, own),
+    rope: ropeOf(file, architecture, own, headDim),
   };
   checkConfig(config, path, fieldsOf(architecture));
   const rotated = own("rope.dimension_count", headDim);
@@ -59,6 +66,13 @@ export function configFromGguf(file: GgufFile): ModelConfig {
     });
   }
   return config;
+}
+
+/** What a GGUF file of any architecture says of its model, unchecked. */
+export function statedGgufConfig({ metadata }: GgufFile): StatedConfig {
+  const architecture = metadata.get("general.architecture");
+  if (typeof architecture !== "string") return {};
+  return { ...statedConfig(fieldsOf(architecture), (field) => metadata.get(field)), architecture };
 }
 
 /** How the metadata of this architecture call what a config is made of. */
@@ -86,12 +100,22 @@ function fieldsOf(architecture: string): ConfigFields {
   };
 }
 
-function ropeOf(file: GgufFile, architecture: string, own: (key: string, fallback?: number) => number): RopeConfig {
+function ropeOf(
+  file: GgufFile,
+  architecture: string,
+  own: (key: string, fallback?: number) => number,
+  headDim: number,
+): RopeConfig {
   const theta = own("rope.freq_base", 10_000);
   const divisors = file.tensors.get("rope_freqs.weight");
   if (divisors !== undefined) {
     if (!floatTypes.has(divisors.type)) {
       throw malformed(file.path, 'tensor "rope_freqs.weight"', [...floatTypes].join(", "), divisors.type);
+    }
+    // Before its values are read: a header is all that opening a model may cost.
+    if (divisors.shape.length !== 1 || divisors.shape[0] !== headDim / 2) {
+      const found = `[${divisors.shape.join(", ")}]`;
+      throw malformed(file.path, 'tensor "rope_freqs.weight"', `shape [${headDim / 2}]`, found);
     }
     return { theta, kind: "divisors", divisors: toFloat32(divisors) };
   }

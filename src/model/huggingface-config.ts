@@ -1,7 +1,14 @@
 import { IdlmError } from "../errors.ts";
 import { type JsonObject, kindOf, requireObject } from "../formats/json.ts";
 import { malformed } from "../formats/malformed.ts";
-import { type ConfigFields, checkConfig, type ModelConfig, type RopeConfig } from "./config.ts";
+import {
+  type ConfigFields,
+  checkConfig,
+  type ModelConfig,
+  type RopeConfig,
+  type StatedConfig,
+  statedConfig,
+} from "./config.ts";
 
 /**
  * The config of a Hugging Face `config.json`, in the layout of transformers 5 (`rope_parameters`) or 4 (`rope_theta`,
@@ -48,6 +55,15 @@ export function configFromHuggingFace(json: JsonObject, path: string): ModelConf
     path,
     fields,
   );
+}
+
+/** What a `config.json` of any architecture says of its model, unchecked. */
+export function statedHuggingFaceConfig(json: JsonObject): StatedConfig {
+  const { model_type: architecture } = json;
+  return {
+    ...statedConfig(fields, (field) => json[field]),
+    ...(typeof architecture === "string" ? { architecture } : {}),
+  };
 }
 
 const fields: ConfigFields = {

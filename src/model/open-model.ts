@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { IdlmError } from "../errors.ts";
-import { type GgufValue, openGguf } from "../formats/gguf.ts";
+import { type GgufFile, type GgufValue, openGguf } from "../formats/gguf.ts";
 import { type GgufVocabulary, readGgufVocabulary } from "../formats/gguf-vocabulary.ts";
-import { readJsonObject } from "../formats/json.ts";
+import { type JsonObject, readJsonObject } from "../formats/json.ts";
 import { malformed, quote } from "../formats/malformed.ts";
 import { fileInFolder } from "../formats/model-folder.ts";
 import { openSafetensorsFolder } from "../formats/safetensors-shards.ts";
@@ -47,41 +47,52 @@ export function openModel(path: string, kind: "gguf" | "huggingface"): OpenedMod
 
 function openGgufModel(path: string): OpenedModel {
   const file = openGguf(path);
-  return guarded(file, () => {
-    const config = configFromGguf(file);
-    const weights = collect(config, file, {
-      storedName: ggufName,
-      rowOrder: (name) => rotationOrder(config, name),
-      // The divisors of the rotary embedding are part of the config; old files have its angles for each layer.
-      isIgnored: (name) => name === "rope_freqs.weight" || /^blk\.\d+\.attn_rot_embd$/.test(name),
-    });
-    const { metadata } = file;
-    const vocabulary = readGgufVocabulary(metadata, file.path, config.vocabSize);
-    const close = () => file.close();
-    return { kind: "gguf", path: file.path, config, weights, metadata, vocabulary, tokenizerJson: undefined, close };
+  return guarded(file, () => modelOfGguf(file));
+}
+
+/** The model of an opened GGUF file, whose `close` closes the file. @throws IdlmError "file-malformed", "unsupported". */
+export function modelOfGguf(file: GgufFile): OpenedModel {
+  const { path, metadata } = file;
+  const config = configFromGguf(file);
+  const weights = collect(config, file, {
+    storedName: ggufName,
+    rowOrder: (name) => rotationOrder(config, name),
+    // The divisors of the rotary embedding are part of the config; old files have its angles for each layer.
+    isIgnored: (name) => name === "rope_freqs.weight" || /^blk\.\d+\.attn_rot_embd$/.test(name),
   });
+  const vocabulary = readGgufVocabulary(metadata, path, config.vocabSize);
+  const close = () => file.close();
+  return { kind: "gguf", path, config, weights, metadata, vocabulary, tokenizerJson: undefined, close };
 }
 
 function openHuggingFaceModel(path: string): OpenedModel {
-  const configPath = fileInFolder(path, "config.json");
-  const config = configFromHuggingFace(readJsonObject(configPath, {}, "A model folder holds it."), configPath);
+  const config = configFromHuggingFace(...readConfig(path));
   const file = openSafetensorsFolder(path);
-  return guarded(file, () => {
-    const weights = collect(config, file, {
-      storedName: (name) => name,
-      rowOrder: () => undefined,
-      // Heads of other tasks, a copy of the embedding that is the output matrix, and angles that old files store.
-      isIgnored: (name) =>
-        !/^(model|lm_head)\./.test(name) ||
-        (config.isTied && name === "lm_head.weight") ||
-        name.endsWith(".rotary_emb.inv_freq"),
-    });
-    const tokenizerPath = fileInFolder(path, "tokenizer.json");
-    const tokenizerJson = existsSync(tokenizerPath) ? readTokenizerJson(tokenizerPath, config.vocabSize) : undefined;
-    const close = () => file.close();
-    const nothing = { metadata: undefined, vocabulary: undefined };
-    return { kind: "huggingface", path, config, weights, ...nothing, tokenizerJson, close };
+  return guarded(file, () => modelOfFolder(path, config, file));
+}
+
+/** A model folder's `config.json`, and its path. */
+export function readConfig(folder: string): [JsonObject, string] {
+  const path = fileInFolder(folder, "config.json");
+  return [readJsonObject(path, {}, "A model folder holds it."), path];
+}
+
+/** The model of a folder whose weights are opened; `close` closes them. @throws IdlmError as `openModel` does. */
+export function modelOfFolder(path: string, config: ModelConfig, file: TensorFile): OpenedModel {
+  const weights = collect(config, file, {
+    storedName: (name) => name,
+    rowOrder: () => undefined,
+    // Heads of other tasks, a copy of the embedding that is the output matrix, and angles that old files store.
+    isIgnored: (name) =>
+      !/^(model|lm_head)\./.test(name) ||
+      (config.isTied && name === "lm_head.weight") ||
+      name.endsWith(".rotary_emb.inv_freq"),
   });
+  const tokenizerPath = fileInFolder(path, "tokenizer.json");
+  const tokenizerJson = existsSync(tokenizerPath) ? readTokenizerJson(tokenizerPath, config.vocabSize) : undefined;
+  const close = () => file.close();
+  const nothing = { metadata: undefined, vocabulary: undefined };
+  return { kind: "huggingface", path, config, weights, ...nothing, tokenizerJson, close };
 }
 
 function guarded<T>(file: TensorFile, open: () => T): T {

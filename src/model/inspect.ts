@@ -1,0 +1,251 @@
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { IdlmError } from "../errors.ts";
+import { type OpenedAdapter, openAdapter } from "../formats/adapter.ts";
+import { type GgufFile, type GgufValue, openGguf } from "../formats/gguf.ts";
+import { readGgufVocabulary } from "../formats/gguf-vocabulary.ts";
+import { readJsonObject } from "../formats/json.ts";
+import { ByteFile, fileError } from "../formats/map-file.ts";
+import { fileInFolder } from "../formats/model-folder.ts";
+import { openSafetensors, type SafetensorsFile } from "../formats/safetensors.ts";
+import { openSafetensorsFolder, openShardedSafetensors } from "../formats/safetensors-shards.ts";
+import type { FileTensor } from "../formats/stored-tensor.ts";
+import type { StoredFile, TensorType } from "../formats/tensor.ts";
+import type { StatedConfig } from "./config.ts";
+import { statedGgufConfig } from "./gguf-config.ts";
+import { configFromHuggingFace, statedHuggingFaceConfig } from "./huggingface-config.ts";
+import { modelOfFolder, modelOfGguf, type OpenedModel, readConfig } from "./open-model.ts";
+
+/** What lies at a path, from its headers alone. */
+export interface Inspection {
+  readonly path: string;
+  /** container: a file of tensors that is neither a model nor an adapter by itself. */
+  readonly kind: "model" | "adapter" | "container";
+  readonly format: "gguf" | "huggingface" | "peft" | "safetensors";
+  readonly files: readonly StoredFile[];
+  /** What the file says of its model; where that is one that can be run, as it is used. */
+  readonly model?: StatedConfig;
+  readonly tokenizer?: TokenizerFacts;
+  readonly adapter?: AdapterFacts;
+  /** A container's own keys; those of a split or sharded model are of its first file. */
+  readonly metadata: ReadonlyMap<string, GgufValue>;
+  /** In the order of the files. */
+  readonly tensors: readonly TensorFacts[];
+  /** Why no model or adapter can be made of it. "unsupported": it is whole, but of another kind. */
+  readonly problem?: IdlmError;
+}
+
+export interface TensorFacts {
+  readonly name: string;
+  readonly type: TensorType;
+  /** Slowest dimension first. */
+  readonly shape: readonly number[];
+  readonly nBytes: number;
+  readonly file: string;
+  /** From the start of the file. */
+  readonly offset: number;
+}
+
+export interface TokenizerFacts {
+  /** As the file calls it: "gpt2", "BPE". */
+  readonly model: string;
+  readonly pre?: string;
+  readonly nTokens: number;
+  readonly nMerges?: number;
+  readonly hasChatTemplate: boolean;
+}
+
+export interface AdapterFacts {
+  readonly baseModel?: string;
+  readonly baseSha256?: string;
+  /** Of most modules; rankPattern and alphaPattern are already in `ranks`. */
+  readonly rank: number;
+  readonly alpha: number;
+  readonly usesRslora: boolean;
+  readonly nModules: number;
+  /** Every rank that some module has, ascending. */
+  readonly ranks: readonly number[];
+  /** MASK depths, and what goes with them; absent for a folder of PEFT alone. */
+  readonly depths?: number;
+  readonly entryLayer?: number;
+  readonly hasSamplerHead?: boolean;
+  readonly draftVocabularySize?: number;
+}
+
+/**
+ * Looks at a GGUF file (with all parts, where it is split), a Hugging Face folder, an adapter folder, a safetensors file
+ * or the index of a sharded model. Reads headers, configs and vocabularies only.
+ * @throws IdlmError "file-missing", "file-unreadable", "file-malformed", "unsupported" where the files cannot be read;
+ * a container that is whole but makes no model comes back with a `problem`.
+ */
+export function inspectPath(path: string): Inspection {
+  if (isFolder(path)) return isAdapter(path) ? inspectAdapter(path) : inspectFolder(path);
+  if (path.endsWith(".index.json")) return inspectContainer(openShardedSafetensors(path));
+  return formatOf(path) === "gguf" ? inspectGguf(path) : inspectContainer(openSafetensors(path));
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch (error) {
+    throw fileError(path, error, "Name a model, an adapter, a GGUF file or a safetensors file.");
+  }
+}
+
+/** A folder that holds a whole model beside an adapter's files is the model that `run` makes of it. */
+function isAdapter(folder: string): boolean {
+  const has = (name: string) => existsSync(join(folder, name));
+  return (has("adapter_config.json") || has("idlm_config.json")) && !has("config.json");
+}
+
+/** By its name where that says it, else by how it begins. */
+function formatOf(path: string): "gguf" | "safetensors" {
+  if (/\.gguf$/i.test(path)) return "gguf";
+  if (/\.safetensors$/i.test(path)) return "safetensors";
+  const file = new ByteFile(path);
+  const begin = Buffer.from(file.read(0, Math.min(9, file.size)));
+  file.close();
+  if (begin.toString("latin1", 0, 4) === "GGUF") return "gguf";
+  // The length of the header as u64, then its brace.
+  if (begin.length === 9 && begin.toString("latin1", 8) === "{") return "safetensors";
+  throw new IdlmError("unsupported", {
+    path,
+    feature: "this file",
+    hint: "GGUF and safetensors files, and folders of models and adapters, can be looked at.",
+  });
+}
+
+function inspectGguf(path: string): Inspection {
+  const file = openGguf(path);
+  try {
+    const { metadata } = file;
+    const isModel = (metadata.get("general.type") ?? "model") === "model" && file.tensors.size > 0;
+    const [model, problem] = attempt(() => (isModel ? modelOfGguf(file) : undefined));
+    const [vocabulary, vocabularyProblem] = attempt(() => model?.vocabulary ?? readGgufVocabulary(metadata, path));
+    const wrong = problem ?? vocabularyProblem;
+    return {
+      ...factsOf(file),
+      kind: isModel ? "model" : "container",
+      format: "gguf",
+      model: model?.config ?? statedGgufConfig(file),
+      ...(vocabulary && {
+        tokenizer: {
+          model: vocabulary.model,
+          ...(vocabulary.pre !== undefined && { pre: vocabulary.pre }),
+          nTokens: vocabulary.tokens.length,
+          nMerges: vocabulary.merges.length,
+          hasChatTemplate: vocabulary.chatTemplate !== undefined,
+        },
+      }),
+      ...(wrong && { problem: wrong }),
+    };
+  } finally {
+    file.close();
+  }
+}
+
+function inspectFolder(path: string): Inspection {
+  const [json, configPath] = readConfig(path);
+  const file = openSafetensorsFolder(path);
+  try {
+    const [model, problem] = attempt(() => modelOfFolder(path, configFromHuggingFace(json, configPath), file));
+    return {
+      ...factsOf(file),
+      path,
+      kind: "model",
+      format: "huggingface",
+      model: model?.config ?? statedHuggingFaceConfig(json),
+      ...tokenizerOfFolder(path, model),
+      ...(problem && { problem }),
+    };
+  } finally {
+    file.close();
+  }
+}
+
+function tokenizerOfFolder(folder: string, model: OpenedModel | undefined): { readonly tokenizer?: TokenizerFacts } {
+  const json = model?.tokenizerJson;
+  if (json === undefined) return {};
+  const ids = [...Object.values(json.model.vocab ?? {}), ...(json.added_tokens ?? []).map(({ id }) => id)];
+  const path = fileInFolder(folder, "tokenizer_config.json");
+  const hasChatTemplate = existsSync(path) && readJsonObject(path).chat_template !== undefined;
+  const nMerges = json.model.merges?.length;
+  return {
+    tokenizer: {
+      model: json.model.type,
+      nTokens: new Set(ids).size,
+      ...(nMerges !== undefined && { nMerges }),
+      hasChatTemplate,
+    },
+  };
+}
+
+function inspectAdapter(path: string): Inspection {
+  const [adapter, problem] = attempt(() => openAdapter(path));
+  if (adapter === undefined) {
+    // A kind that is not read may be whole: its tensors can still be looked at.
+    const weights = fileInFolder(path, "adapter_model.safetensors");
+    if (problem?.code !== "unsupported" || !existsSync(weights)) throw problem;
+    return { ...inspectContainer(openSafetensors(weights)), path, kind: "adapter", format: "peft", problem };
+  }
+  try {
+    const { peft, idlm } = adapter;
+    const [facts, ofIdlm] = [factsOf(peft.file), idlm && factsOf(idlm.file)];
+    return {
+      path,
+      kind: "adapter",
+      format: "peft",
+      files: [...facts.files, ...(ofIdlm?.files ?? [])],
+      metadata: facts.metadata,
+      tensors: [...facts.tensors, ...(ofIdlm?.tensors ?? [])],
+      adapter: adapterFacts(adapter),
+    };
+  } finally {
+    adapter.close();
+  }
+}
+
+function adapterFacts({ peft: { config, modules }, idlm }: OpenedAdapter): AdapterFacts {
+  const { baseModel, rank, alpha, useRslora } = config;
+  const ranks = new Set([...modules.values()].map((module) => module.rank));
+  return {
+    ...(baseModel !== undefined && { baseModel }),
+    ...(idlm?.baseSha256 !== undefined && { baseSha256: idlm.baseSha256 }),
+    rank,
+    alpha,
+    usesRslora: useRslora,
+    nModules: modules.size,
+    ranks: [...ranks].sort((a, b) => a - b),
+    ...(idlm && {
+      depths: idlm.mask.nDepths,
+      entryLayer: idlm.entryLayer,
+      hasSamplerHead: idlm.hasSamplerHead,
+      ...(idlm.draftVocabularySize !== undefined && { draftVocabularySize: idlm.draftVocabularySize }),
+    }),
+  };
+}
+
+function inspectContainer(file: SafetensorsFile): Inspection {
+  try {
+    return { ...factsOf(file), kind: "container", format: "safetensors" };
+  } finally {
+    file.close();
+  }
+}
+
+function factsOf({ path, files, metadata, tensors }: GgufFile | SafetensorsFile) {
+  const facts = ({ name, type, shape, nBytes, path: file, offset }: FileTensor) => {
+    return { name, type, shape, nBytes, file, offset };
+  };
+  return { path, files, metadata, tensors: [...tensors.values()].map(facts) };
+}
+
+/** What `make` gives, or the error of the catalogue that it throws. */
+function attempt<T>(make: () => T): [T, undefined] | [undefined, IdlmError] {
+  try {
+    return [make(), undefined];
+  } catch (error) {
+    if (error instanceof IdlmError) return [undefined, error];
+    throw error;
+  }
+}
