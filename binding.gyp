@@ -45,6 +45,7 @@
         "native/src/model.cpp",
         "native/src/pack.cpp",
         "native/src/pool.cpp",
+        "native/src/proposals.cpp",
         "native/src/sampler.cpp"
       ],
       "dependencies": ["kernels_scalar"],

@@ -1,7 +1,16 @@
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Draw, Drawn, LoadedModel, Sampler, SamplerSettings } from "../src/compute/backend.ts";
+import type {
+  Draw,
+  Drawn,
+  LoadedModel,
+  Proposed,
+  Sampler,
+  SamplerSettings,
+  SparseDistribution,
+  Trial,
+} from "../src/compute/backend.ts";
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
 import type { Program } from "../src/compute/program.ts";
 import { gumbel, noiseKey, Purpose } from "../src/compute/sampling/philox.ts";
@@ -52,6 +61,11 @@ function prepared(sampler: Sampler, { prompt = [], output = [], allowed }: Histo
   for (const token of output) sampler.accept(token);
   if (allowed !== undefined) sampler.allow(maskOf(allowed, vocabSize));
   return sampler;
+}
+
+function expectClose(found: Float32Array, expected: Float32Array): void {
+  expect(found.length).toBe(expected.length);
+  for (const [i, value] of expected.entries()) expect(found[i]).toBeCloseTo(value, 5);
 }
 
 function samplerOf(settings: Partial<SamplerSettings>, history: History = {}): Sampler {
@@ -208,7 +222,7 @@ describe("native draws equal the reference's", () => {
 
 describe("native proposals", () => {
   it.each(["llama-tiny-entry0", "llama-tiny-entry1"])(
-    "of %s equal the reference's, with the noise of the draw to come",
+    "of %s equal the reference's: shortlist, head, settings, noise, shares",
     async (folder) => {
       const adapter = readAdapter(join(fixtures, "idlm", folder));
       const draft = adapter.idlm?.draftVocabulary ?? Int32Array.from({ length: vocabSize }, (_, i) => i);
@@ -222,8 +236,10 @@ describe("native proposals", () => {
       const after = result.logitsAfterHead(row, previous);
       const cases: Partial<SamplerSettings>[] = [
         {},
+        { temperature: 0 },
         { temperature: 0.3 },
         { topK: 10 },
+        { topP: 0.8, minP: 0.01 },
         { repetitionPenalty: 1.5, presencePenalty: 1, frequencyPenalty: 0.5, logitBias: new Map([[at(draft, 3), 2]]) },
       ];
       for (const [seed, changed] of cases.entries()) {
@@ -232,22 +248,229 @@ describe("native proposals", () => {
         const native = prepared(drafter.createSampler(settings), history);
         const reference = new ReferenceSampler(settings);
         prepared(reference, history);
-        for (let position = 10; position < 40; position++) {
-          // The 64 likely draws by the row's own logits; the head's logits choose among them.
-          const key = noiseKey(settings.seed, position, settings.choice, Purpose.draw);
-          const noisy = Array.from(own, (logit, i) => logit / settings.temperature + gumbel(key, at(draft, i)));
-          const shortlist = [...noisy.keys()].sort((a, b) => at(noisy, b) - at(noisy, a)).slice(0, 64);
-          const ids = Int32Array.from(shortlist, (i) => at(draft, i));
-          const scores = Float32Array.from(shortlist, (i) => at(after, i));
-          const extra = [at(draft, 5)];
-          const expected = reference.proposeFrom(scores, ids, { row, sampler: reference, position, extra }, 4);
-          const found = result.propose({ row, sampler: native, position, extra }, previous, 4, "exact");
-          expect([...found.tokens], `${position} ${JSON.stringify(changed)}`).toEqual([...expected]);
+        for (const proposeFor of ["exact", "rejection"] as const) {
+          for (let position = 10; position < 40; position++) {
+            // The 64 likely draws by the row's own logits; the head's logits choose among them.
+            const key = noiseKey(settings.seed, position, settings.choice, Purpose.draw);
+            const isNoisy = proposeFor === "exact" && settings.temperature > 0;
+            const scores = Array.from(own, (logit, i) =>
+              isNoisy ? logit / settings.temperature + gumbel(key, at(draft, i)) : logit,
+            );
+            const shortlist = [...scores.keys()].sort((a, b) => at(scores, b) - at(scores, a)).slice(0, 64);
+            const ids = Int32Array.from(shortlist, (i) => at(draft, i));
+            const logitsOf = Float32Array.from(shortlist, (i) => at(after, i));
+            const extra = [at(draft, 5)];
+            const wish = { row, position, extra };
+            const expected = reference.propose(logitsOf, ids, { ...wish, sampler: reference }, 4, proposeFor);
+            const found = result.propose({ ...wish, sampler: native }, previous, 4, proposeFor);
+            expect([...found.tokens], `${position} ${JSON.stringify(changed)}`).toEqual([...expected.tokens]);
+            expectClose(found.confidences, expected.confidences);
+            const byId = ({ from }: Proposed) =>
+              new Map(Array.from(from?.tokens ?? [], (token, i) => [token, at(from?.probabilities ?? [], i)]));
+            const isDrawn = proposeFor === "rejection" && settings.temperature > 0;
+            expect(found.from === undefined).toBe(!isDrawn);
+            const shares = byId(found);
+            expect([...shares.keys()].sort()).toEqual([...byId(expected).keys()].sort());
+            for (const [token, probability] of byId(expected)) expect(shares.get(token)).toBeCloseTo(probability, 5);
+            if (isDrawn) expect([...shares.values()].reduce((a, b) => a + b, 0)).toBeCloseTo(1, 5);
+          }
         }
       }
       drafter.dispose();
     },
   );
+
+  it("are drawn without replacement from what they say", async () => {
+    const sampler = samplerOf({ temperature: 0.6 });
+    const cache = model.createCache(1);
+    const result = await model.forward(chain(PROMPT, 0, [0]), cache);
+    const pairs: [number, number][] = [];
+    let from: SparseDistribution | undefined;
+    for (let position = 0; position < N; position++) {
+      const proposed = result.propose({ row: ROW, sampler, position, extra: [] }, 7, 2, "rejection");
+      from = proposed.from;
+      pairs.push([at(proposed.tokens, 0), at(proposed.tokens, 1)]);
+    }
+    if (from === undefined) throw new Error("nothing was drawn");
+    // The likeliest six and the rest: all orders of two of them.
+    const shares = [...from.probabilities].map((probability, i) => ({ probability, token: at(from.tokens, i) }));
+    const likely = shares.sort((a, b) => b.probability - a.probability).slice(0, 6);
+    const cells = likely.length + 1;
+    const p = [...likely.map(({ probability }) => probability)];
+    p.push(1 - p.reduce((a, b) => a + b, 0));
+    const cell = (token: number) => {
+      const found = likely.findIndex((one) => one.token === token);
+      return found < 0 ? cells - 1 : found;
+    };
+    const joint = new Float64Array(cells * cells);
+    // Of the rest two may be drawn, which is what is left for the last cell of all.
+    for (let i = 0; i < cells; i++) {
+      for (let j = 0; j < cells; j++) {
+        if (i === j || i === cells - 1) continue;
+        joint[i * cells + j] = (at(p, i) * at(p, j)) / (1 - at(p, i));
+      }
+    }
+    const rest = shares.slice(6);
+    for (const first of rest) {
+      for (let j = 0; j < cells - 1; j++) {
+        joint[(cells - 1) * cells + j] =
+          at(joint, (cells - 1) * cells + j) + (first.probability * at(p, j)) / (1 - first.probability);
+      }
+    }
+    joint[cells * cells - 1] = 1 - joint.reduce((a, b) => a + b, 0);
+    expectDistributed(
+      pairs.map(([a, b]) => cell(a) * cells + cell(b)),
+      joint,
+    );
+  });
+
+  it("leave out what is not a number", async () => {
+    const damaged = await loadFixture(createNativeBackend({ threads: 2 }), "hostile/gguf-nan-weight.gguf", "gguf");
+    const result = await runForest(damaged, forestOf({ tokens: [1, 2, 3] }));
+    const sampler = damaged.createSampler({ ...at1 });
+    for (const proposeFor of ["exact", "rejection"] as const) {
+      const { tokens: none } = result.propose({ row: 2, sampler, position: 3, extra: [] }, 3, 4, proposeFor);
+      expect([...none]).toEqual([]);
+    }
+    damaged.dispose();
+  });
+});
+
+describe("native draws that try proposals", () => {
+  const anyTrial = fc.record({
+    likely: fc.nat(30),
+    tokens: fc.uniqueArray(fc.nat(60), { maxLength: 5 }),
+    certain: fc.array(fc.boolean(), { minLength: 5, maxLength: 5 }),
+    spread: fc.array(fc.double({ min: 0, max: 4, noNaN: true }), { minLength: 61, maxLength: 61 }),
+    tau: fc.constantFrom(1, 1, 0.5, 0.01),
+    offset: fc.nat(1e6),
+  });
+  const anyKind = fc.record({
+    temperature: fc.constantFrom(0, 0.3, 0.7, 1, 2),
+    topK: fc.constantFrom(0, 0, 1, 5, 40),
+    topP: fc.constantFrom(1, 1, 0.9, 0.3),
+    minP: fc.constantFrom(0, 0, 0.05),
+    repetitionPenalty: fc.constantFrom(1, 1.3),
+    seed: fc.nat(1e6),
+    logprobs: fc.constantFrom(-1, 2),
+  });
+
+  /** Among the likeliest tokens, so that some stand. */
+  function trialOf(order: readonly number[], { likely, tokens: picks, certain, spread, tau }: Wished): Trial {
+    const ids = order.slice(0, 61 + likely);
+    const weights = spread.map((x) => Math.exp(-x));
+    const total = weights.reduce((a, b) => a + b, 0);
+    const from = {
+      tokens: Int32Array.from(ids.slice(0, 61)),
+      probabilities: Float32Array.from(weights, (w) => w / total),
+    };
+    return {
+      tokens: picks.map((i) => at(ids, i)),
+      from: picks.map((_, i) => (certain[i] ? undefined : from)),
+      tau,
+    };
+  }
+  type Wished = typeof anyTrial extends fc.Arbitrary<infer T> ? T : never;
+
+  it("equal the reference's", async () => {
+    const order = [...logits.keys()].sort((a, b) => at(logits, b) - at(logits, a));
+    let stood = 0;
+    let other = 0;
+    await fc.assert(
+      fc.asyncProperty(anyTrial, anyKind, async (wished, changed) => {
+        const settings = { ...at1, ...changed };
+        fc.pre(exactDistribution(logits, settings).margin > 1e-5);
+        const trial = trialOf(order, wished);
+        const native = model.createSampler(settings);
+        const reference = new ReferenceSampler(settings);
+        const wishes = overPositions(native, 20, wished.offset).map((wish) => ({ ...wish, trial }));
+        for (const [i, found] of (await drawn(wishes)).entries()) {
+          const wish = { row: ROW, position: wished.offset + i, extra: [], trial };
+          const expected = reference.draw(logits, { ...wish, sampler: reference });
+          expect(found.token).toBe(expected.token);
+          expect(found.top?.map(({ token }) => token)).toEqual(expected.top?.map(({ token }) => token));
+          if (expected.logprob !== undefined) expect(found.logprob).toBeCloseTo(expected.logprob, 4);
+          if (trial.tokens.includes(found.token)) stood++;
+          else other++;
+        }
+      }),
+      { seed: 8, numRuns: 200 },
+    );
+    expect(stood).toBeGreaterThan(500);
+    expect(other).toBeGreaterThan(500);
+  });
+
+  it("have the same bits on every instruction set", async () => {
+    const order = [...logits.keys()].sort((a, b) => at(logits, b) - at(logits, a));
+    const cases = fc.sample(fc.tuple(anyTrial, anyKind), { seed: 3, numRuns: 60 });
+    const found: unknown[] = [];
+    for (const instructionSet of supportedInstructionSets()) {
+      const backend = createNativeBackend({ threads: 2, instructionSet });
+      const other = await loadFixture(backend, "models/llama-tiny", "huggingface");
+      const wishes = cases.flatMap(([wished, changed]) => {
+        const sampler = other.createSampler({ ...at1, ...changed });
+        return overPositions(sampler, 20, wished.offset).map((wish) => ({ ...wish, trial: trialOf(order, wished) }));
+      });
+      const results = await drawn(wishes, other);
+      // Proposals, too: their shares are compared bit by bit.
+      const result = await other.forward(chain(PROMPT, 0, [0]), other.createCache(1));
+      const proposed = (["exact", "rejection"] as const).flatMap((proposeFor) =>
+        wishes.map((wish) => result.propose({ row: ROW, extra: [], ...wish }, 7, 3, proposeFor)),
+      );
+      found.push({ results, proposed });
+      other.dispose();
+    }
+    for (const one of found) expect(one).toEqual(found[0]);
+  });
+
+  it("of nothing to try are draws with noise of their own", async () => {
+    const { probabilities } = exactDistribution(logits, { ...at1, temperature: 0.5, topK: 6 });
+    const sampler = samplerOf({ temperature: 0.5, topK: 6 });
+    const trial: Trial = { tokens: [], from: [], tau: 1 };
+    const own = await tokens(overPositions(sampler).map((wish) => ({ ...wish, trial })));
+    expectDistributed(own, probabilities);
+    expectIndependent(own, await tokens(overPositions(sampler)), probabilities);
+  });
+
+  it("fall back to p where p = q leaves nothing, and never fail", async () => {
+    // One token has nearly everything; the proposer says exactly so. Float32 leaves no residual, and u close to 1 rejects.
+    const settings = { ...at1, topK: 2, logitBias: new Map([[3, 40]]) };
+    const sampler = model.createSampler(settings);
+    const { probabilities } = exactDistribution(logits, settings);
+    const kept = [...probabilities.keys()].filter((id) => at(probabilities, id) > 0);
+    const from = {
+      tokens: Int32Array.from(kept),
+      probabilities: Float32Array.from(kept, (id) => at(probabilities, id)),
+    };
+    const trial: Trial = { tokens: kept, from: kept.map(() => from), tau: 1 };
+    const found = await drawn(overPositions(sampler, 2000).map((wish) => ({ ...wish, trial })));
+    expect(found.every(({ token, failure }) => failure === undefined && kept.includes(token))).toBe(true);
+    const nothing = samplerOf({}, { allowed: new Set() });
+    const [failed] = await drawn([{ sampler: nothing, position: 6, trial }]);
+    expect(failed?.failure?.message).toMatch(/position 6 no token is allowed/);
+  });
+
+  it.each<[string, Partial<Trial>]>([
+    ["a token beyond the vocabulary", { tokens: [320], from: [undefined] }],
+    ["a token tried twice", { tokens: [3, 3], from: [undefined, undefined] }],
+    ["a token without a distribution", { tokens: [3], from: [] }],
+    ["tau 0", { tau: 0 }],
+    ["tau above 1", { tau: 1.5 }],
+    [
+      "a token that its distribution excludes",
+      { from: [{ tokens: Int32Array.of(4), probabilities: Float32Array.of(1) }] },
+    ],
+    ["a token of no probability", { from: [{ tokens: Int32Array.of(3), probabilities: Float32Array.of(0) }] }],
+    [
+      "a probability that is none",
+      { from: [{ tokens: Int32Array.of(3), probabilities: Float32Array.of(Number.NaN) }] },
+    ],
+    ["fewer probabilities than tokens", { from: [{ tokens: Int32Array.of(3, 4), probabilities: Float32Array.of(1) }] }],
+  ])("refuse %s", async (_, changed) => {
+    const trial: Trial = { tokens: [3], from: [undefined], tau: 1, ...changed };
+    const refused = drawn([{ sampler: samplerOf({}), position: 5, trial }]);
+    await expect(refused).rejects.toMatchObject({ code: "usage", message: expect.stringContaining("position 5") });
+  });
 });
 
 describe("a native draw", () => {

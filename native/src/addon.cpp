@@ -276,12 +276,42 @@ class SamplerObject : public Napi::ObjectWrap<SamplerObject> {
 };
 Napi::FunctionReference SamplerObject::constructor;
 
+std::shared_ptr<const Trial> readTrial(const Napi::Object& o) {
+  auto trial = std::make_shared<Trial>();
+  trial->tokens = integers(o.Get("tokens"));
+  trial->tau = o.Get("tau").As<Napi::Number>().DoubleValue();
+  auto from = o.Get("from").As<Napi::Array>();
+  if (from.Length() != trial->tokens.size()) throw std::invalid_argument("a trial's distributions are not as many as its tokens");
+  Napi::Value last;
+  for (uint32_t i = 0; i < from.Length(); i++) {
+    Napi::Value value = from.Get(i);
+    // Siblings of one proposer share what they were drawn from.
+    if (i > 0 && value.StrictEquals(last)) {
+      trial->from.push_back(trial->from.back());
+      continue;
+    }
+    last = value;
+    if (!value.IsObject()) {
+      trial->from.push_back(nullptr);
+      continue;
+    }
+    auto distribution = std::make_shared<Trial::Distribution>();
+    distribution->tokens = integers(value.As<Napi::Object>().Get("tokens"));
+    copyView<float, Napi::Float32Array>(value.As<Napi::Object>().Get("probabilities"), distribution->probabilities);
+    if (distribution->tokens.size() != distribution->probabilities.size()) throw std::invalid_argument("a trial's distribution has other tokens than probabilities");
+    trial->from.push_back(std::move(distribution));
+  }
+  return trial;
+}
+
 DrawInput readDraw(const Napi::Object& o) {
   DrawInput d;
   d.row = integer(o, "row");
   d.position = o.Get("position").As<Napi::Number>().Int64Value();
   d.extra = integers(o.Get("extra"));
   d.sampler = SamplerObject::Unwrap(o.Get("sampler").As<Napi::Object>())->state;
+  Napi::Value trial = o.Get("trial");
+  if (trial.IsObject()) d.trial = readTrial(trial.As<Napi::Object>());
   return d;
 }
 
@@ -401,10 +431,23 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
       DrawInput draw = readDraw(info[0].As<Napi::Object>());
       int count = info[2].As<Napi::Number>().Int32Value();
       if (count < 1 || count > 1024) throw std::invalid_argument("propose: count " + std::to_string(count) + " is out of range");
-      std::vector<int32_t> tokens(size_t(count), 0);
-      int n = m.propose(draw, info[1].As<Napi::Number>().Int32Value(), count, tokens.data());
-      auto out = Napi::Int32Array::New(info.Env(), size_t(n));
-      std::copy_n(tokens.data(), n, out.Data());
+      Proposed& p = proposed_;
+      m.propose(draw, info[1].As<Napi::Number>().Int32Value(), count, info[3].ToBoolean(), p);
+      auto out = Napi::Object::New(info.Env());
+      auto set = [&](const Napi::Object& o, const char* ids, const std::vector<int32_t>& tokens, const char* shares, const std::vector<float>& values) {
+        auto i = Napi::Int32Array::New(info.Env(), tokens.size());
+        auto f = Napi::Float32Array::New(info.Env(), values.size());
+        std::copy(tokens.begin(), tokens.end(), i.Data());
+        std::copy(values.begin(), values.end(), f.Data());
+        o.Set(ids, i);
+        o.Set(shares, f);
+      };
+      set(out, "tokens", p.tokens, "confidences", p.confidences);
+      if (p.isDrawn) {
+        auto from = Napi::Object::New(info.Env());
+        set(from, "tokens", p.fromTokens, "probabilities", p.fromProbabilities);
+        out.Set("from", from);
+      }
       return out;
     });
   }
@@ -452,6 +495,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   void dispose(const Napi::CallbackInfo&) { model.reset(); }
   Napi::Value weightBytes(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), model ? double(model->weightBytes()) : 0.0); }
   ForestInput input_;
+  Proposed proposed_;
 };
 Napi::FunctionReference ModelObject::constructor;
 

@@ -404,8 +404,8 @@ void Model::drawRow(size_t i, int thread) {
     logits(draw.row, row.data());
     byId = row.data();
   }
-  out = draw.sampler->draw(*kernels_, byId, vocab_, draw.position, draw.extra.data(), int(draw.extra.size()), samplerScratch_[size_t(thread)],
-                           topTokens.data() + i * MAX_LOGPROBS, topLogprobs.data() + i * MAX_LOGPROBS);
+  out = draw.sampler->draw(*kernels_, byId, vocab_, draw.position, draw.extra.data(), int(draw.extra.size()), draw.trial.get(),
+                           samplerScratch_[size_t(thread)], topTokens.data() + i * MAX_LOGPROBS, topLogprobs.data() + i * MAX_LOGPROBS);
 }
 
 void Model::moveKv(KvCache& cache, const std::vector<int32_t>& pages, const std::vector<int32_t>& from, const std::vector<int32_t>& to) {

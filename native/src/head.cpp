@@ -2,6 +2,8 @@
 // runs between forwards, when that token is known, on the calling thread: about a million products.
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <limits>
 #include <stdexcept>
 
 #include "model.h"
@@ -11,6 +13,35 @@ namespace idlm {
 namespace {
 
 int padded(int n) { return (n + PANEL - 1) / PANEL * PANEL; }
+
+// Indices, ascending, of the `count` largest of x [n], the lowest index on a tie; what is not a number is left out. The
+// largest of each panel bound what has to be looked at: the count-th of them is reached by `count` elements.
+void largest(const float* x, int n, int count, std::vector<float>& maxima, std::vector<int32_t>& out) {
+  constexpr float LEAST = -std::numeric_limits<float>::infinity();
+  int panels = (n + PANEL - 1) / PANEL;
+  maxima.resize(size_t(panels) * 2);
+  for (int p = 0; p < panels; p++) {
+    float most = LEAST;
+    for (int i = p * PANEL; i < std::min(n, (p + 1) * PANEL); i++) most = x[i] > most ? x[i] : most;
+    maxima[size_t(p)] = maxima[size_t(panels + p)] = most;
+  }
+  float threshold = LEAST;
+  if (count <= panels) {
+    auto sorted = maxima.begin() + panels;
+    std::nth_element(sorted, sorted + (count - 1), maxima.end(), std::greater<float>());
+    threshold = sorted[count - 1];
+  }
+  out.clear();
+  for (int p = 0; p < panels; p++) {
+    if (maxima[size_t(p)] < threshold) continue;
+    for (int i = p * PANEL; i < std::min(n, (p + 1) * PANEL); i++)
+      if (x[i] >= threshold) out.push_back(i);
+  }
+  if (out.size() <= size_t(count)) return;
+  std::nth_element(out.begin(), out.begin() + (count - 1), out.end(), [&](int32_t a, int32_t b) { return x[a] != x[b] ? x[a] > x[b] : a < b; });
+  out.resize(size_t(count));
+  std::sort(out.begin(), out.end());
+}
 
 }  // namespace
 
@@ -71,30 +102,26 @@ void Model::logitsAfterHead(int row, int previous, float* out) {
   memcpy(out, headLogits_.data(), size_t(n) * 4);
 }
 
-// The best `count` tokens of a MASK row. The row's own logits make a shortlist (with the noise of the draw to come, where
-// there is any: then these are the likely draws); the head re-ranks it, at the price of the shortlist's panels.
-int Model::propose(const DrawInput& draw, int previous, int count, int32_t* out) {
-  const float* h = afterHead(draw.row, previous);
-  const float* own = reinterpret_cast<const float*>(logitsMemory_.data()) + size_t(wantedIndex(draw.row)) * logitsStride_;
+// Proposals of a row. Its own logits make a shortlist (with the noise of the draw to come where that decides: then these
+// are the likely draws); the head re-ranks it, at the price of the shortlist's panels.
+void Model::propose(const DrawInput& draw, int previous, int count, bool forRejection, Proposed& out) {
   int n = logitsLength(draw.row);
+  const float* own = reinterpret_cast<const float*>(logitsMemory_.data()) + size_t(wantedIndex(draw.row)) * logitsStride_;
   const SamplerSettings& settings = draw.sampler->settings;
   SamplerScratch& s = samplerScratch_.back();
   constexpr int SHORTLIST = 64;
-  headLogits_.assign(own, own + n);
-  if (settings.temperature > 0) {
+  const float* scores = own;
+  if (settings.temperature > 0 && !forRejection) {
+    headLogits_.assign(own, own + n);
     kernels_->divide(headLogits_.data(), n, settings.temperature);
     NoiseKey key = noiseKey(settings.seed, draw.position, settings.choice, Purpose::Draw);
     kernels_->addGumbel(headLogits_.data(), order_.empty() ? nullptr : order_.data(), n, key.word, key.key, headLogits_.data());
+    scores = headLogits_.data();
   }
-  shortlist_.resize(size_t(n));
-  for (int i = 0; i < n; i++) shortlist_[size_t(i)] = i;
-  int kept = std::min(n, std::max(SHORTLIST, count));
-  auto before = [&](int32_t a, int32_t b) { return headLogits_[size_t(a)] != headLogits_[size_t(b)] ? headLogits_[size_t(a)] > headLogits_[size_t(b)] : a < b; };
-  std::nth_element(shortlist_.begin(), shortlist_.begin() + (kept - 1), shortlist_.end(), before);
-  shortlist_.resize(size_t(kept));
-  std::sort(shortlist_.begin(), shortlist_.end());
-  headLogits_.resize(size_t(kept));
-  if (head_) {
+  largest(scores, n, std::min(n, std::max(SHORTLIST, count)), maxima_, shortlist_);
+  headLogits_.resize(shortlist_.size());
+  if (head_ && isMask(draw.row)) {
+    const float* h = afterHead(draw.row, previous);
     shortlistPanels_.clear();
     for (int32_t i : shortlist_)
       if (shortlistPanels_.empty() || shortlistPanels_.back() != i / PANEL) shortlistPanels_.push_back(i / PANEL);
@@ -110,7 +137,7 @@ int Model::propose(const DrawInput& draw, int previous, int count, int32_t* out)
   }
   if (!order_.empty())
     for (int32_t& i : shortlist_) i = order_[size_t(i)];
-  return draw.sampler->propose(*kernels_, headLogits_.data(), shortlist_.data(), kept, draw.position, draw.extra.data(), int(draw.extra.size()), count, out, s);
+  draw.sampler->propose(*kernels_, headLogits_.data(), shortlist_.data(), int(shortlist_.size()), draw.position, draw.extra.data(), int(draw.extra.size()), count, forRejection, out, s);
 }
 
 }  // namespace idlm

@@ -106,6 +106,7 @@ struct DrawInput {
   std::shared_ptr<SamplerState> sampler;
   int64_t position = 0;
   std::vector<int32_t> extra;
+  std::shared_ptr<const Trial> trial;  // null: none
 };
 
 struct ForestInput {
@@ -132,7 +133,7 @@ class Model {
   void logits(int row, float* out) const;
   // Logits of a MASK row over the draft vocabulary after the sampler head.
   void logitsAfterHead(int row, int previous, float* out);
-  int propose(const DrawInput& draw, int previous, int count, int32_t* out);
+  void propose(const DrawInput& draw, int previous, int count, bool forRejection, Proposed& out);
 
   std::vector<DrawResult> drawn;     // one per draw
   std::vector<int32_t> topTokens;    // [draw][MAX_LOGPROBS]
@@ -204,7 +205,7 @@ class Model {
   std::vector<std::vector<float>> scores_;
   std::vector<std::vector<float>> scratch_;
   std::vector<uint8_t> headBlock_;
-  std::vector<float> headScratch_, headLogits_, panelLogits_;
+  std::vector<float> headScratch_, headLogits_, panelLogits_, maxima_;
   std::vector<float> cosine_, sine_;
   std::vector<SamplerScratch> samplerScratch_;  // a thread each, and one for proposals
   std::vector<int32_t> shortlist_, shortlistPanels_;

@@ -10,7 +10,14 @@ namespace {
 
 constexpr float MINUS_INFINITY = -std::numeric_limits<float>::infinity();
 
-// Index of the best score, lowest id on a tie; -1 where none is above minus infinity.
+int countOf(const int32_t* tokens, int n, int32_t token) {
+  int count = 0;
+  for (int i = 0; i < n; i++) count += tokens[i] == token;
+  return count;
+}
+
+}  // namespace
+
 int best(const float* scores, const int32_t* ids, size_t n) {
   int at = -1;
   for (size_t i = 0; i < n; i++) {
@@ -19,14 +26,6 @@ int best(const float* scores, const int32_t* ids, size_t n) {
   }
   return at;
 }
-
-int countOf(const int32_t* tokens, int n, int32_t token) {
-  int count = 0;
-  for (int i = 0; i < n; i++) count += tokens[i] == token;
-  return count;
-}
-
-}  // namespace
 
 void philox4(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
   uint32_t c[4] = {counter[0], counter[1], counter[2], counter[3]}, k[2] = {key[0], key[1]};
@@ -109,7 +108,7 @@ void SamplerState::filter(const KernelTable& k, SamplerScratch& s) const {
 }
 
 DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int vocab, int64_t position, const int32_t* extra, int nExtra,
-                              SamplerScratch& s, int32_t* topTokens, float* topLogprobs) const {
+                              const Trial* trial, SamplerScratch& s, int32_t* topTokens, float* topLogprobs) const {
   DrawResult result;
   size_t n = size_t(vocab);
   int32_t top = -1;
@@ -119,29 +118,38 @@ DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int voc
   }
   s.scores.assign(logits, logits + n);
   if (adjusts()) adjust(s.scores.data(), vocab, extra, nExtra);
-  int chosen = -1;
+  bool isFiltered = settings.topK > 0 || settings.topP < 1 || settings.minP > 0;
   if (settings.temperature == 0) {
-    chosen = best(s.scores.data(), nullptr, n);
-    result.token = chosen;
+    // The one token that can be drawn is drawn, whatever is tried.
+    result.token = best(s.scores.data(), nullptr, n);
   } else {
     k.divide(s.scores.data(), vocab, settings.temperature);
-    NoiseKey key = noiseKey(settings.seed, position, settings.choice, Purpose::Draw);
-    if (settings.topK <= 0 && settings.topP >= 1 && settings.minP <= 0) {
-      s.weights.resize(n);
-      k.addGumbel(s.scores.data(), nullptr, vocab, key.word, key.key, s.weights.data());
-      chosen = best(s.weights.data(), nullptr, n);
-      result.token = chosen;
-    } else {
+    if (isFiltered) {
       s.candidates.clear();
       for (int32_t i = 0; i < vocab; i++)
         if (s.scores[size_t(i)] > MINUS_INFINITY) s.candidates.push_back({s.scores[size_t(i)], 0, i});
       filter(k, s);
-      noisy(k, s, key);
-      chosen = best(s.weights.data(), s.ids.data(), s.candidates.size());
+    }
+    if (trial) {
+      if (isFiltered) {
+        n = s.candidates.size();
+        std::sort(s.candidates.begin(), s.candidates.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+        s.ids.resize(n);
+        for (size_t i = 0; i < n; i++) s.ids[i] = s.candidates[i].id, s.scores[i] = s.candidates[i].score;
+      }
+      result.token = drawTrying(k, *trial, isFiltered ? s.ids.data() : nullptr, int(n), position, s);
+    } else if (isFiltered) {
+      noisy(k, s, keyOf(position, Purpose::Draw));
+      int chosen = best(s.weights.data(), s.ids.data(), s.candidates.size());
       if (chosen >= 0) result.token = s.ids[size_t(chosen)];
+    } else {
+      NoiseKey key = keyOf(position, Purpose::Draw);
+      s.weights.resize(n);
+      k.addGumbel(s.scores.data(), nullptr, vocab, key.word, key.key, s.weights.data());
+      result.token = best(s.weights.data(), nullptr, n);
     }
   }
-  if (chosen < 0) {
+  if (result.token < 0) {
     result.status = 2;
     return result;
   }
@@ -162,39 +170,11 @@ DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int voc
   return result;
 }
 
-// s.ids and s.weights: the candidates and their scores with noise.
 void SamplerState::noisy(const KernelTable& k, SamplerScratch& s, NoiseKey key) const {
   size_t n = s.candidates.size();
   s.ids.resize(n), s.weights.resize(n), s.scores.resize(n);
   for (size_t i = 0; i < n; i++) s.ids[i] = s.candidates[i].id, s.scores[i] = s.candidates[i].score;
   k.addGumbel(s.scores.data(), s.ids.data(), int(n), key.word, key.key, s.weights.data());
-}
-
-int SamplerState::propose(const KernelTable& k, const float* logits, const int32_t* ids, int n, int64_t position, const int32_t* extra,
-                          int nExtra, int count, int32_t* out, SamplerScratch& s) const {
-  s.candidates.clear();
-  for (int i = 0; i < n; i++) {
-    int32_t token = ids[i];
-    float score = logits[i];
-    if (!isAllowed(token)) continue;
-    if (penalises()) {
-      auto found = counts_.find(token);
-      score = penalised(score, token, found == counts_.end() ? Counts{} : found->second, extra, nExtra);
-    }
-    for (size_t b = 0; b < settings.biasTokens.size(); b++)
-      if (settings.biasTokens[b] == token) score = score + settings.biasValues[b];
-    s.candidates.push_back({settings.temperature == 0 ? score : score / settings.temperature, 0, token});
-  }
-  if (settings.temperature > 0) {
-    filter(k, s);
-    noisy(k, s, noiseKey(settings.seed, position, settings.choice, Purpose::Draw));
-    for (size_t i = 0; i < s.candidates.size(); i++) s.candidates[i].score = s.weights[i];
-  }
-  size_t kept = std::min(size_t(count), s.candidates.size());
-  std::partial_sort(s.candidates.begin(), s.candidates.begin() + std::ptrdiff_t(kept), s.candidates.end(),
-                    [](const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; });
-  for (size_t i = 0; i < kept; i++) out[i] = s.candidates[i].id;
-  return int(kept);
 }
 
 }  // namespace idlm

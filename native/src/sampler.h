@@ -2,7 +2,9 @@
 // order). A draw depends on the logits, the request's tokens, and noise keyed by (seed, purpose, position, choice, token).
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "kernels/table.h"
@@ -39,6 +41,27 @@ struct SamplerScratch {
   std::vector<Candidate> candidates;
   std::vector<float> scores, weights;
   std::vector<int32_t> ids;
+  std::vector<std::pair<size_t, float>> changed;  // scores that a trial changed, as they were
+};
+
+// Proposals for one position (src/compute/backend.ts, Trial).
+struct Trial {
+  struct Distribution {
+    std::vector<int32_t> tokens;
+    std::vector<float> probabilities;
+  };
+  std::vector<int32_t> tokens;
+  std::vector<std::shared_ptr<const Distribution>> from;  // null: certain; siblings share theirs
+  double tau = 1;
+};
+
+// Tokens that one row proposes (src/compute/backend.ts, Proposed).
+struct Proposed {
+  std::vector<int32_t> tokens;
+  std::vector<float> confidences;
+  bool isDrawn = false;  // from the distribution below
+  std::vector<int32_t> fromTokens;
+  std::vector<float> fromProbabilities;
 };
 
 struct DrawResult {
@@ -57,13 +80,15 @@ class SamplerState {
   void allow(const uint32_t* mask, size_t words) { mask_.assign(mask, mask + words); }
   bool isPlainGreedy() const { return settings.temperature == 0 && !adjusts() && settings.logprobs < 0; }
 
-  // Draws from logits [vocab] in id order. Safe on several threads at once with a scratch each.
-  DrawResult draw(const KernelTable& k, const float* logits, int vocab, int64_t position, const int32_t* extra, int nExtra,
+  // Draws from logits [vocab] in id order; with a trial its tokens first. Safe on several threads at once with a scratch
+  // each.
+  DrawResult draw(const KernelTable& k, const float* logits, int vocab, int64_t position, const int32_t* extra, int nExtra, const Trial* trial,
                   SamplerScratch& scratch, int32_t* topTokens, float* topLogprobs) const;
 
-  // The best `count` of some candidates by the same settings and noise, best first. Returns how many there are.
-  int propose(const KernelTable& k, const float* logits, const int32_t* ids, int n, int64_t position, const int32_t* extra,
-              int nExtra, int count, int32_t* out, SamplerScratch& scratch) const;
+  // At most `count` of some candidates. For exact verification the best by the settings and noise of the draw to come,
+  // best first; for rejection drawn without replacement (at temperature 0 the best, certain).
+  void propose(const KernelTable& k, const float* logits, const int32_t* ids, int n, int64_t position, const int32_t* extra, int nExtra,
+               int count, bool forRejection, Proposed& out, SamplerScratch& scratch) const;
 
  private:
   struct Counts {
@@ -78,9 +103,16 @@ class SamplerState {
   void adjust(float* scores, int vocab, const int32_t* extra, int nExtra) const;
   // Applies top-k, top-p and min-p to scratch.candidates (divided by the temperature, ids ascending).
   void filter(const KernelTable& k, SamplerScratch& scratch) const;
+  // scratch.ids and scratch.weights: the candidates and their scores with noise.
   void noisy(const KernelTable& k, SamplerScratch& scratch, NoiseKey key) const;
+  // One of scratch.scores [n] (of tokens ids[i], ascending; null: i), trying proposals first; -1: none can be drawn.
+  int32_t drawTrying(const KernelTable& k, const Trial& trial, const int32_t* ids, int n, int64_t position, SamplerScratch& scratch) const;
+  NoiseKey keyOf(int64_t position, Purpose purpose) const { return noiseKey(settings.seed, position, settings.choice, purpose); }
   std::unordered_map<int32_t, Counts> counts_;
   std::vector<uint32_t> mask_;
 };
+
+// Index of the best score, lowest id (null: index) on a tie; -1 where none is above minus infinity.
+int best(const float* scores, const int32_t* ids, size_t n);
 
 }  // namespace idlm

@@ -146,10 +146,11 @@ export interface ForwardResult {
   /** MASK row, given the token before the predicted one: logits after the sampler head, shape as `logits`. Equal to `logits` where there is no head. */
   logitsAfterHead(row: number, previous: number): Float32Array;
   /**
-   * At most `count` tokens of a MASK row given the token before the predicted one. Exact: the best by the adapter's
-   * distribution after sampler head and the same settings and noise (of `draw.position`) that verification will use.
-   * Rejection: drawn without replacement from that distribution with noise of its own. `draw.row` is the MASK row; `extra`
-   * the unverified tokens before the predicted one.
+   * At most `count` tokens of a row: of its 64 best (or `count`), re-ranked by the sampler head where it is a MASK row,
+   * given the token before the predicted one. Exact: the best by the same settings and noise (of `draw.position`) that
+   * verification will use. Rejection: drawn without replacement from the distribution of these few after all settings, with
+   * noise of its own; at temperature 0 the best, certain. `draw.row` is the MASK row (or a token row of a drafting model);
+   * `extra` the unverified tokens before the predicted one.
    */
   propose(draw: Draw, previous: number, count: number, proposeFor: ProposeFor): Proposed;
 }

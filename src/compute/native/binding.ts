@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { IdlmError } from "../../errors.ts";
-import type { SamplerSettings } from "../backend.ts";
+import type { Proposed, SamplerSettings, Trial } from "../backend.ts";
 import type { Program } from "../program.ts";
 
 /** The native addon as JavaScript sees it (native/src/addon.cpp). Every method throws an Error with a plain message. */
@@ -59,6 +59,7 @@ export interface NativeDraw {
   readonly sampler: NativeSampler;
   readonly position: number;
   readonly extra: readonly number[];
+  readonly trial: Trial | undefined;
 }
 
 /** status: 0 drawn, 1 a logit is not finite, 2 no token is allowed. */
@@ -78,7 +79,7 @@ export interface NativeModel {
   hidden(row: number): Float32Array;
   logits(row: number): Float32Array;
   logitsAfterHead(row: number, previous: number): Float32Array;
-  propose(draw: NativeDraw, previous: number, count: number): Int32Array;
+  propose(draw: NativeDraw, previous: number, count: number, forRejection: boolean): Proposed;
   moveKv(
     cache: NativeCache,
     pages: Int32Array | readonly number[],

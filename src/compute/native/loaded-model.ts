@@ -86,7 +86,8 @@ export class NativeLoadedModel implements LoadedModel {
 
 function nativeDraw(draw: Draw): NativeDraw {
   if (!(draw.sampler instanceof NativeLoadedSampler)) throw new TypeError("a draw's sampler is of another backend");
-  return { row: draw.row, sampler: draw.sampler.handle, position: draw.position, extra: draw.extra };
+  const { row, position, extra, trial } = draw;
+  return { row, sampler: draw.sampler.handle, position, extra, trial };
 }
 
 class NativeResult implements ForwardResult {
@@ -119,8 +120,6 @@ class NativeResult implements ForwardResult {
   }
 
   propose(draw: Draw, previous: number, count: number, proposeFor: ProposeFor): Proposed {
-    if (proposeFor !== "exact") throw new Error("not yet");
-    const tokens = this.#handle.propose(nativeDraw(draw), previous, count);
-    return { tokens, confidences: new Float32Array(tokens.length).fill(0.5) };
+    return this.#handle.propose(nativeDraw(draw), previous, count, proposeFor === "rejection");
   }
 }

@@ -12,6 +12,7 @@ import {
   type SamplerSettings,
 } from "../backend.ts";
 import type { Program, Weight } from "../program.ts";
+import { gumbel, noiseKey, Purpose } from "../sampling/philox.ts";
 import { ReferenceSampler } from "../sampling/reference-sampler.ts";
 import { maskDepths, validateForest } from "../validate-forest.ts";
 import { add, attend, type Floats, linear, type Matrix, rmsnorm, rotate, silu, swiglu } from "./operations.ts";
@@ -196,22 +197,32 @@ export class ReferenceModel implements LoadedModel {
       logits: (row) => wanted(row).slice(),
       logitsAfterHead: (row, previous) => afterHead(row, previous).slice(),
       propose: (draw: Draw, previous: number, count: number, proposeFor: ProposeFor): Proposed => {
-        if (proposeFor !== "exact") throw new Error("not yet");
-        const draft = this.program.mask?.draftVocabulary;
+        const { row } = draw;
+        const isMask = forest.tokens[row] === -1;
+        const draft = isMask ? this.program.mask?.draftVocabulary : undefined;
         const sampler = referenceSampler(draw);
-        const index = (token: number) => (draft === undefined ? token : draft.indexOf(token));
-        // The shortlist is by raw logits and noise, without penalties, which the choice below applies.
+        const own = wanted(row);
+        // By raw logits (and the noise of the draw to come), without penalties, which the choice below applies.
         const { temperature, seed, choice } = sampler.settings;
-        const plain = new ReferenceSampler({ ...neutral(sampler.settings), temperature, seed, choice });
-        const shortlist = plain.proposeFrom(wanted(draw.row), draft, draw, Math.max(SHORTLIST, count)).sort();
-        const after = afterHead(draw.row, previous);
-        const tokens = sampler.proposeFrom(
-          Float32Array.from(shortlist, (token) => after[index(token)] as number),
-          shortlist,
+        const key = noiseKey(seed, draw.position, choice, Purpose.draw);
+        const isNoisy = proposeFor === "exact" && temperature > 0;
+        const scores = Array.from(own, (logit, i) =>
+          isNoisy ? logit / temperature + gumbel(key, draft?.[i] ?? i) : logit,
+        );
+        const shortlist = [...scores.keys()]
+          .filter((i) => !Number.isNaN(scores[i]))
+          .sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b)
+          .slice(0, Math.max(SHORTLIST, count))
+          .sort((a, b) => a - b);
+        const after = isMask ? afterHead(row, previous) : own;
+        const ids = Int32Array.from(shortlist, (i) => draft?.[i] ?? i);
+        return sampler.propose(
+          Float32Array.from(shortlist, (i) => after[i] as number),
+          ids,
           draw,
           count,
+          proposeFor,
         );
-        return { tokens, confidences: new Float32Array(tokens.length).fill(0.5) };
       },
     };
   }
@@ -231,11 +242,6 @@ export class ReferenceModel implements LoadedModel {
     );
     return Float32Array.from(hidden, (h, i) => h + dot(head.w2.subarray(i * n, (i + 1) * n), inner));
   }
-}
-
-function neutral(settings: SamplerSettings): SamplerSettings {
-  const off = { repetitionPenalty: 1, presencePenalty: 0, frequencyPenalty: 0, topK: 0, topP: 1, minP: 0 };
-  return { ...settings, ...off, logitBias: new Map() };
 }
 
 function dot(a: Floats, b: Floats): number {

@@ -7,9 +7,13 @@
 export const Purpose = { draw: 0, acceptance: 1, residual: 2, proposal: 3 } as const;
 export type Purpose = (typeof Purpose)[keyof typeof Purpose];
 
+/** High and low word of a product, by halves: a double holds 53 bits. */
 function multiply(a: number, b: number): [high: number, low: number] {
-  const product = BigInt(a >>> 0) * BigInt(b >>> 0);
-  return [Number(product >> 32n), Number(product & 0xffff_ffffn)];
+  const [a1, a0] = [a >>> 16, a & 0xffff];
+  const [b1, b0] = [b >>> 16, b & 0xffff];
+  const middle = a1 * b0 + ((a0 * b0) >>> 16);
+  const other = a0 * b1 + (middle & 0xffff);
+  return [(a1 * b1 + Math.floor(middle / 0x1_0000) + Math.floor(other / 0x1_0000)) >>> 0, Math.imul(a, b) >>> 0];
 }
 
 /** Philox4x32-10 of four words under a key of two. */
@@ -49,9 +53,14 @@ export function noiseKey(seed: number, position: number, choice: number, purpose
   return { key, word };
 }
 
-/** Standard Gumbel noise of a token: −ln(−ln u), u uniform from 32 bits. */
-export function gumbel({ key, word }: NoiseKey, token: number): number {
+/** Uniform in (0, 1), from 32 bits. */
+export function uniform({ key, word }: NoiseKey, token: number): number {
   const [random] = philox2(token, word, key);
-  const v = Math.min((random + 0.5) / 2 ** 32, 1 - 2 ** -24);
+  return (random + 0.5) / 2 ** 32;
+}
+
+/** Standard Gumbel noise of a token: −ln(−ln u), u uniform from 32 bits. */
+export function gumbel(key: NoiseKey, token: number): number {
+  const v = Math.min(uniform(key, token), 1 - 2 ** -24);
   return -Math.log(-Math.log1p(-v));
 }

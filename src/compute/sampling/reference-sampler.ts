@@ -1,6 +1,10 @@
-import type { Draw, Drawn, Sampler, SamplerSettings } from "../backend.ts";
+import type { Draw, Drawn, Proposed, ProposeFor, Sampler, SamplerSettings } from "../backend.ts";
 import { drawFailure } from "./draw-failure.ts";
 import { gumbel, noiseKey, Purpose } from "./philox.ts";
+import { drawWithTrial, type Weights } from "./trial.ts";
+
+/** Relative to the largest: far below what 32 bits of noise can draw, far above where float32 loses bits. */
+const LEAST_WEIGHT = 1e-30;
 
 interface Candidate {
   readonly token: number;
@@ -38,30 +42,49 @@ export class ReferenceSampler implements Sampler {
   /** Draws from logits [vocab] in id order. */
   draw(logits: Float32Array, draw: Draw): Drawn {
     if (!logits.every(Number.isFinite)) return { token: -1, failure: drawFailure("not-finite", draw.position) };
-    const candidates: Candidate[] = [];
-    logits.forEach((logit, token) => {
-      const score = this.#adjusted(logit, token, draw.extra);
-      if (score > Number.NEGATIVE_INFINITY) candidates.push({ token, score });
-    });
-    const [chosen] = this.#choose(candidates, draw, 1);
-    if (chosen === undefined) return { token: -1, failure: drawFailure("nothing-allowed", draw.position) };
-    if (this.settings.logprobs < 0) return { token: chosen };
+    const token = this.#drawFrom(this.#kept(logits, undefined, draw), draw);
+    if (token === undefined) return { token: -1, failure: drawFailure("nothing-allowed", draw.position) };
+    if (this.settings.logprobs < 0) return { token };
     const largest = logits.reduce((a, b) => Math.max(a, b));
     const shift = largest + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
-    const top = Array.from(logits, (score, token) => ({ token, score }))
+    const top = Array.from(logits, (score, id) => ({ token: id, score }))
       .sort(before)
       .slice(0, this.settings.logprobs)
-      .map(({ token, score }) => ({ token, logprob: score - shift }));
-    return { token: chosen, logprob: (logits[chosen] as number) - shift, top };
+      .map(({ token: id, score }) => ({ token: id, logprob: score - shift }));
+    return { token, logprob: (logits[token] as number) - shift, top };
   }
 
-  /** The best of some candidates (`ids[i]`, or i, has logits[i]) by the same settings and noise, best first. */
-  proposeFrom(logits: Float32Array, ids: Int32Array | undefined, draw: Draw, count: number): Int32Array {
-    const candidates = Array.from(logits, (logit, i) => {
-      const token = ids?.[i] ?? i;
-      return { token, score: this.#adjusted(logit, token, draw.extra) };
-    }).filter(({ score }) => score > Number.NEGATIVE_INFINITY);
-    return Int32Array.from(this.#choose(candidates, draw, count));
+  /** ForwardResult.propose for some candidates: `ids[i]`, or i, has logits[i]. */
+  propose(
+    logits: Float32Array,
+    ids: Int32Array | undefined,
+    draw: Draw,
+    count: number,
+    proposeFor: ProposeFor,
+  ): Proposed {
+    const kept = this.#kept(logits, ids, draw);
+    if (proposeFor === "exact" || this.settings.temperature === 0) {
+      const scored = this.#noisy(kept, draw.position, Purpose.draw).sort(before);
+      const tokens = Int32Array.from(scored.slice(0, count), ({ token }) => token);
+      return { tokens, confidences: sharesOf(weightsOf(scored), tokens) };
+    }
+    const weights = weightsOf(kept);
+    const drawable = kept.filter(({ token }) => weights.has(token));
+    const drawn = this.#noisy(drawable, draw.position, Purpose.proposal).sort(before).slice(0, count);
+    const tokens = Int32Array.from(drawn, ({ token }) => token);
+    const all = Int32Array.from(weights.keys());
+    const from = { tokens: all, probabilities: sharesOf(weights, all) };
+    return { tokens, confidences: sharesOf(weights, tokens), from };
+  }
+
+  #drawFrom(kept: readonly Candidate[], { position, trial }: Draw): number | undefined {
+    const { temperature, seed, choice } = this.settings;
+    // At temperature 0 the one token that can be drawn is drawn, whatever is tried.
+    if (trial === undefined || temperature === 0 || kept.length === 0) {
+      return this.#noisy(kept, position, Purpose.draw).sort(before)[0]?.token;
+    }
+    const key = (purpose: Purpose) => noiseKey(seed, position, choice, purpose);
+    return drawWithTrial(weightsOf(kept), trial, key(Purpose.acceptance), key(Purpose.residual));
   }
 
   /** Penalties, bias, mask. */
@@ -78,15 +101,16 @@ export class ReferenceSampler implements Sampler {
     return isAllowed ? score : Number.NEGATIVE_INFINITY;
   }
 
-  /** Temperature, top-k, top-p, min-p, noise: the `count` best tokens, best first. */
-  #choose(candidates: Candidate[], { position }: Draw, count: number): number[] {
-    const { temperature, topK, topP, minP, seed, choice } = this.settings;
-    const best = (list: Candidate[]) =>
-      [...list]
-        .sort(before)
-        .slice(0, count)
-        .map(({ token }) => token);
-    if (temperature === 0) return best(candidates);
+  /** The candidates that may be drawn, their scores after all settings. */
+  #kept(logits: Float32Array, ids: Int32Array | undefined, { extra }: Draw): Candidate[] {
+    const { temperature, topK, topP, minP } = this.settings;
+    const candidates: Candidate[] = [];
+    logits.forEach((logit, i) => {
+      const token = ids?.[i] ?? i;
+      const score = this.#adjusted(logit, token, extra);
+      if (score > Number.NEGATIVE_INFINITY) candidates.push({ token, score });
+    });
+    if (temperature === 0) return candidates;
     let kept = candidates.map(({ token, score }) => ({ token, score: score / temperature })).sort(before);
     if (topK > 0) kept = kept.slice(0, topK);
     const largest = kept[0]?.score ?? 0;
@@ -102,8 +126,30 @@ export class ReferenceSampler implements Sampler {
       }
       kept = kept.slice(0, n);
     }
-    if (minP > 0) kept = kept.filter((candidate) => weight(candidate) >= minP);
-    const key = noiseKey(seed, position, choice, Purpose.draw);
-    return best(kept.map(({ token, score }) => ({ token, score: score + gumbel(key, token) })));
+    return minP > 0 ? kept.filter((candidate) => weight(candidate) >= minP) : kept;
   }
+
+  /** With the noise of a position; at temperature 0 there is none. */
+  #noisy(candidates: readonly Candidate[], position: number, purpose: Purpose): Candidate[] {
+    const { temperature, seed, choice } = this.settings;
+    if (temperature === 0) return [...candidates];
+    const key = noiseKey(seed, position, choice, purpose);
+    return candidates.map(({ token, score }) => ({ token, score: score + gumbel(key, token) }));
+  }
+}
+
+/** e^score, the largest 1. What cannot be drawn in practice is left out, so that no share is 0 (LEAST in native/src/proposals.cpp). */
+function weightsOf(candidates: readonly Candidate[]): Weights {
+  const largest = candidates.reduce((most, { score }) => Math.max(most, score), Number.NEGATIVE_INFINITY);
+  const weights: Weights = new Map();
+  for (const { token, score } of candidates) {
+    const weight = Math.exp(score - largest);
+    if (weight >= LEAST_WEIGHT) weights.set(token, weight);
+  }
+  return weights;
+}
+
+function sharesOf(weights: Weights, tokens: Int32Array): Float32Array {
+  const total = [...weights.values()].reduce((a, b) => a + b, 0);
+  return Float32Array.from(tokens, (token) => (weights.get(token) ?? 0) / total);
 }

@@ -1,0 +1,55 @@
+import type { SparseDistribution, Trial } from "../backend.ts";
+import { gumbel, type NoiseKey, uniform } from "./philox.ts";
+
+/** Unnormalised probabilities by token; a token that is not there has none. */
+export type Weights = Map<number, number>;
+
+/**
+ * Draws from a distribution p as `Trial` says: recursive rejection sampling without replacement (RSD, Jeon et al., arXiv
+ * 2402.14160, section 3), in double; native/src/proposals.cpp does the same. `weights` must not be empty.
+ */
+export function drawWithTrial(weights: Weights, trial: Trial, acceptance: NoiseKey, residual: NoiseKey): number {
+  let left: Weights = weights;
+  const tried = new Set<number>();
+  for (const [i, token] of trial.tokens.entries()) {
+    const total = sumOf(left);
+    if (!(total > 0)) break;
+    const q = remaining(trial.from[i], token, tried);
+    const ratio = (left.get(token) ?? 0) / total / (trial.tau * (q.get(token) as number));
+    if (uniform(acceptance, token) < ratio) return token;
+    // What q does not cover keeps its weight. The rejected token's is 0: its ratio was below 1.
+    left = new Map([...left].map(([id, weight]) => [id, Math.max(0, weight - total * (q.get(id) ?? 0))]));
+    left.set(token, 0);
+    tried.add(token);
+  }
+  // Nothing is left where p = q up to rounding, which then rejected in the last bit: any draw is as good as p's.
+  return likeliest(left, residual) ?? (likeliest(weights, residual) as number);
+}
+
+/** What a token was drawn from, after those tried before it were taken out. */
+function remaining(from: SparseDistribution | undefined, token: number, tried: ReadonlySet<number>): Weights {
+  if (from === undefined) return new Map([[token, 1]]);
+  const q: Weights = new Map();
+  from.tokens.forEach((id, i) => {
+    if (!tried.has(id)) q.set(id, from.probabilities[i] as number);
+  });
+  const total = sumOf(q);
+  return new Map([...q].map(([id, probability]) => [id, probability / total]));
+}
+
+function sumOf(weights: Weights): number {
+  let sum = 0;
+  for (const weight of weights.values()) sum += weight;
+  return sum;
+}
+
+/** A draw by Gumbel noise; undefined where every weight is 0. */
+function likeliest(weights: Weights, key: NoiseKey): number | undefined {
+  let best: number | undefined;
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const [token, weight] of weights) {
+    const score = Math.log(weight) + gumbel(key, token);
+    if (score > largest || (score === largest && token < (best ?? 0))) [best, largest] = [token, score];
+  }
+  return best;
+}
