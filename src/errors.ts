@@ -20,9 +20,10 @@ export const errorCatalogue = {
   // 5: this machine or this model cannot hold the work
   "context-too-long": { exit: 5, message: "{nTokens} tokens do not fit into the context of {context}. {hint}" },
   memory: { exit: 5, message: "about {needed} MB of memory are needed, {available} MB are there. Lower {what}." },
-  // 6: the network or a download
+  // 6: the network, a download, or the cache of models
   download: { exit: 6, message: "{name}: {reason}. {hint}" },
-  checksum: { exit: 6, message: "{path}: SHA-256 is {found}, expected {expected}. The file was not used. {hint}" },
+  checksum: { exit: 6, message: "{path}: {algorithm} is {found}, expected {expected}. The file was not used. {hint}" },
+  busy: { exit: 6, message: "{name}: {reason}. {hint}" },
   // 7: computing went wrong
   "not-finite": {
     exit: 7,

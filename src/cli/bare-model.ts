@@ -5,11 +5,11 @@ import { IdlmError } from "../errors.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { readMaskEmbeddingFile } from "../formats/mask-embedding.ts";
 import { sha256File } from "../formats/sha256.ts";
-import { findEntry, type ModelLocation, resolveModel } from "../hub/index.ts";
+import type { ModelLocation } from "../hub/index.ts";
 import { compileProgram } from "../model/compile.ts";
 import { openModel } from "../model/open-model.ts";
 import type { CliIo } from "./io.ts";
-import { pullWithProgress } from "./pull.ts";
+import { resolveAdapterWithProgress, resolveWithProgress } from "./pull.ts";
 
 export interface BareOptions {
   readonly adapter?: string;
@@ -26,7 +26,7 @@ export interface BareModel {
   readonly contextLength: number;
 }
 
-/** Loads a model's program only; fetches it first where it is a name of the catalogue. */
+/** Loads a model's program only; fetches it first where it is a name that is not in the cache. */
 export async function loadBareModel(
   io: CliIo,
   name: string,
@@ -34,9 +34,11 @@ export async function loadBareModel(
   signal: AbortSignal,
 ): Promise<BareModel> {
   const backend = createBackend(io, options);
-  if (findEntry(name) !== undefined) await pullWithProgress(io, name, signal);
-  const location = await resolveModel(name, { signal });
-  const adapter = options.adapter === undefined ? undefined : readAdapter(options.adapter);
+  const location = await resolveWithProgress(io, name, signal);
+  const adapter =
+    options.adapter === undefined
+      ? undefined
+      : readAdapter(await resolveAdapterWithProgress(io, options.adapter, signal));
   const maskEmbedding = options.maskEmbedding === undefined ? undefined : readMaskEmbeddingFile(options.maskEmbedding);
   const modelSha256 = adapter?.idlm?.baseSha256 === undefined ? undefined : await sha256Of(location, signal);
   const opened = openModel(location.path, location.kind);
@@ -67,6 +69,6 @@ function createBackend(io: CliIo, { backend, threads }: BareOptions): Backend {
 
 /** The fingerprint that adapters carry: of the model's one file. */
 async function sha256Of(location: ModelLocation, signal: AbortSignal): Promise<string | undefined> {
-  if (location.catalogueEntry !== undefined) return location.catalogueEntry.file.sha256;
+  if (location.sha256 !== undefined) return location.sha256;
   return location.kind === "gguf" ? await sha256File(location.path, undefined, signal) : undefined;
 }

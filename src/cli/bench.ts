@@ -10,14 +10,13 @@ import { median } from "../bench/statistics.ts";
 import { createNativeBackend } from "../compute/native/index.ts";
 import { load } from "../engine/load.ts";
 import type { GenerateRequest, Model } from "../engine/types.ts";
-import { resolveModel } from "../hub/index.ts";
 import { compileProgram } from "../model/compile.ts";
 import { openModel } from "../model/open-model.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
 import { threadsOption } from "./generation-options.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { integer } from "./numbers.ts";
-import { pullWithProgress } from "./pull.ts";
+import { resolveWithProgress } from "./pull.ts";
 import { RACE_MODEL } from "./race.ts";
 import { LiveLine, table } from "./style.ts";
 
@@ -85,8 +84,7 @@ export function registerBench(program: Command, cli: Cli): void {
 }
 
 async function run(cli: Cli, options: BenchOptions, signal: AbortSignal): Promise<BenchReport> {
-  await pullWithProgress(cli.io, RACE_MODEL, signal);
-  const { path } = await resolveModel(RACE_MODEL, { signal });
+  const { path } = await resolveWithProgress(cli.io, RACE_MODEL, signal);
   const backend = createNativeBackend(options.threads === undefined ? {} : { threads: options.threads });
   const { instructionSet, threads, numerics } = backend.info;
   const live = new LiveLine(cli.io, !options.json);

@@ -28,7 +28,10 @@ export function registerChat(program: Command, cli: Cli): void {
       "A conversation of several turns, typed or piped in, a line each. What was read stays in the KV cache between the " +
         "turns. When the context is full, the oldest turns are dropped, and the program says so.",
     )
-    .argument("<model>", "a catalogue name (fetched if need be), a GGUF file or a Hugging Face folder")
+    .argument(
+      "<model>",
+      "a name of the catalogue or ORG/REPO[:FILE] (fetched if need be), a GGUF file or a Hugging Face folder",
+    )
     .option("--system <text>", "a system message to begin with");
   addLoadOptions(addTextOptions(command))
     .option("--json", "print one JSON object per answer, a line each, and nothing else")

@@ -28,7 +28,7 @@ export function registerForward(program: Command, cli: Cli): void {
       "Runs one forward over a forest of rows and stores what the model computes, in float32, so that it can be " +
         "compared with another engine. No tokenizer is needed.",
     )
-    .argument("<model>", "a catalogue name, a GGUF file or a Hugging Face folder")
+    .argument("<model>", "a name of the catalogue, ORG/REPO[:FILE], a GGUF file or a Hugging Face folder")
     .requiredOption(
       "--forest <file>",
       "JSON file with tokens (-1: MASK), positions, parents (-1: a new sequence) and gate, one number per row",

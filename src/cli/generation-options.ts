@@ -45,7 +45,10 @@ export const backendOption = () =>
   ]);
 
 export const adapterOption = () =>
-  new Option("--adapter <dir>", "adapter folder for MASK rows (default: the catalogue's, for a catalogue name)");
+  new Option(
+    "--adapter <dir>",
+    "adapter folder or ORG/REPO for MASK rows (default: the catalogue's, for a catalogue name)",
+  );
 
 export const strideOption = () =>
   new Option("--stride <n>", "tokens that a forward yields at best, 1 to 8 (default: as the shape has it)").argParser(

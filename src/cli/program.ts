@@ -9,8 +9,10 @@ import { registerForward } from "./forward.ts";
 import { registerInspect } from "./inspect.ts";
 import { INTERRUPTED, isAbort } from "./interrupt.ts";
 import type { CliIo } from "./io.ts";
+import { registerList } from "./list.ts";
 import { registerPull } from "./pull.ts";
 import { registerRace } from "./race.ts";
+import { registerRemove } from "./remove.ts";
 import { registerRun } from "./run.ts";
 import { colorsFor } from "./style.ts";
 
@@ -23,6 +25,8 @@ const commands: readonly Register[] = [
   registerBench,
   registerPull,
   registerInspect,
+  registerList,
+  registerRemove,
 ];
 
 /** Exit status of an error that is not in the catalogue: a bug. */
@@ -36,7 +40,7 @@ Exit status:
     3  a file is missing, malformed or not supported
     4  two things do not belong together (adapter and model, stride and adapter)
     5  too little memory, or the context is too short
-    6  a download failed
+    6  a download failed, or the cache is in use or cannot be written to
     7  computing went wrong, or two texts that have to be the same are not
   ${INTERRUPTED}  ended by Ctrl-C
 `;

@@ -32,7 +32,7 @@ export function registerRace(program: Command, cli: Cli): void {
     .summary("watch a model answer plainly and with proposals, and compare")
     .description(
       "Lets a model answer the same question plainly (a token per forward) and with several proposals checked per " +
-        "forward, by turns, and compares speeds and bytes. MODEL is a catalogue name, a GGUF file or a Hugging Face " +
+        "forward, by turns, and compares speeds and bytes. MODEL is as of run: a name, a GGUF file or a Hugging Face " +
         `folder; ${RACE_MODEL}, fetched if need be, where none is named.`,
     )
     .option("--prompt <text>", "the question", QUESTION)

@@ -33,7 +33,10 @@ export function registerRun(program: Command, cli: Cli): void {
     .description(
       "Writes one answer. The same command gives the same bytes on every machine, with any stride and any number of threads.",
     )
-    .argument("<model>", "a catalogue name (fetched if need be), a GGUF file or a Hugging Face folder")
+    .argument(
+      "<model>",
+      "a name of the catalogue or ORG/REPO[:FILE] (fetched if need be), a GGUF file or a Hugging Face folder",
+    )
     .argument("[prompt]", "the user's message; - reads it from standard input")
     .option(
       "--messages <file>",

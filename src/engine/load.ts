@@ -5,7 +5,7 @@ import { createReferenceBackend } from "../compute/reference/index.ts";
 import { IdlmError } from "../errors.ts";
 import { type Adapter, readAdapter } from "../formats/adapter.ts";
 import { sha256File } from "../formats/sha256.ts";
-import { adapterFor, findEntry, type ModelLocation, pull, resolveModel } from "../hub/index.ts";
+import { adapterFor, type ModelLocation, resolveAdapter, resolveModel } from "../hub/index.ts";
 import { compileProgram } from "../model/compile.ts";
 import { type OpenedModel, openModel } from "../model/open-model.ts";
 import { EngineModel } from "./engine-model.ts";
@@ -25,7 +25,8 @@ const keys: Readonly<Record<keyof LoadOptions, true>> = {
 };
 
 /**
- * Loads a model: a name of the catalogue (fetched where it is missing), a GGUF file or a Hugging Face folder.
+ * Loads a model: a name of the catalogue or of a repository of the hub (ORG/REPO or ORG/REPO:FILE; fetched where they are
+ * missing, else taken from the cache without asking the network), a GGUF file or a Hugging Face folder.
  * @throws IdlmError "usage", "file-missing", "file-malformed", "unsupported", "adapter-mismatch", "memory", "backend",
  * and those of a download; the signal's reason where it is aborted.
  * @example
@@ -42,13 +43,15 @@ const keys: Readonly<Record<keyof LoadOptions, true>> = {
  */
 export async function load(model: string, options: LoadOptions = {}): Promise<Model> {
   checkOptions(model, options);
-  const { signal, onProgress } = options;
+  const { signal, onProgress, onWarning, pull = true } = options;
   signal?.throwIfAborted();
   const backend = createBackend(options);
-  if (options.pull !== false && findEntry(model) !== undefined) await pull(model, { onProgress, signal });
-  const location = await resolveModel(model, { signal });
+  const resolving = { pull, onProgress, onNotice: onWarning, signal };
+  const location = await resolveModel(model, resolving);
+  const adapterFolder =
+    typeof options.adapter === "string" ? await resolveAdapter(options.adapter, resolving) : undefined;
   const startMs = performance.now();
-  const adapter = adapterOf(location, options.adapter);
+  const adapter = options.adapter === false ? undefined : adapterOf(location, adapterFolder);
   const modelSha256 = adapter?.idlm?.baseSha256 === undefined ? undefined : await sha256Of(location, signal);
   signal?.throwIfAborted();
   const opened = openModel(location.path, location.kind);
@@ -135,17 +138,16 @@ function createBackend({ backend, threads, onWarning }: LoadOptions): Backend {
   return createNativeBackend(threads === undefined ? {} : { threads });
 }
 
-function adapterOf({ catalogueEntry }: ModelLocation, wanted: string | false | undefined): Adapter | undefined {
-  if (wanted === false) return undefined;
+function adapterOf({ catalogueEntry }: ModelLocation, wanted: string | undefined): Adapter | undefined {
   const folder = wanted ?? (catalogueEntry === undefined ? undefined : adapterFor(catalogueEntry));
   return folder === undefined ? undefined : readAdapter(folder);
 }
 
 /** The fingerprint that adapters carry: of the model's one file. A folder has none. */
 async function sha256Of(
-  { catalogueEntry, kind, path }: ModelLocation,
+  { sha256, kind, path }: ModelLocation,
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
-  if (catalogueEntry !== undefined) return catalogueEntry.file.sha256;
+  if (sha256 !== undefined) return sha256;
   return kind === "gguf" ? sha256File(path, undefined, signal) : undefined;
 }

@@ -16,7 +16,7 @@ export interface LoadProgress {
 }
 
 export interface LoadOptions {
-  /** Adapter folder; false: none. Default: the catalogue's for a name of the catalogue, else none. */
+  /** Adapter folder, or ORG/REPO of the hub; false: none. Default: the catalogue's for a name of the catalogue, else none. */
   readonly adapter?: string | false | undefined;
   /** Default: native; where it is not built, the reference with a warning. */
   readonly backend?: "native" | "reference" | undefined;
@@ -24,7 +24,7 @@ export interface LoadOptions {
   readonly threads?: number | undefined;
   /** Positions to make room for, prompt and answer. Default: what the model was made for, as far as memory allows. */
   readonly context?: number | undefined;
-  /** Whether a model of the catalogue is fetched where it is missing. Default: true. */
+  /** Whether a name is fetched where it is missing. Default: true. */
   readonly pull?: boolean | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** Called with a sentence for a person. */

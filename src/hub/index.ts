@@ -1,3 +1,7 @@
 export { adapterFor, catalogue, findEntry } from "./catalogue.ts";
-export { cachedPath, pull } from "./pull.ts";
-export { type ModelLocation, resolveModel } from "./resolve-model.ts";
+export type { ModelLocation } from "./model-path.ts";
+export { pull } from "./pull.ts";
+export type { PullProgress } from "./pull-options.ts";
+export { resolveAdapter, resolveModel } from "./resolve-model.ts";
+export { cachedPath } from "./store/model-folder.ts";
+export { type ListedModel, listModels, removeModel } from "./stored-models.ts";

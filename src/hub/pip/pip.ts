@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { mkdir, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { IdlmError } from "../errors.ts";
-import type { PipSource } from "./catalogue.ts";
+import { IdlmError } from "../../errors.ts";
+import type { PipSource } from "../catalogue.ts";
 
 /** Ways to call pip, tried in order. */
 const pipCommands: readonly (readonly [string, ...string[]])[] = [

@@ -1,0 +1,74 @@
+import { readFileSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { IdlmError } from "../../errors.ts";
+
+/** Where the hub is and what opens it. */
+export interface HubAccess {
+  /** Without "/" at its end. */
+  readonly endpoint: string;
+  /** Sent to the endpoint's origin and nowhere else, and not part of any message. */
+  readonly token: string | undefined;
+}
+
+const DEFAULT_ENDPOINT = "https://huggingface.co";
+/** A token has 37 characters. */
+const MAX_TOKEN_BYTES = 4096;
+
+/**
+ * The hub's address (HF_ENDPOINT) and token, from where Hugging Face's own tools take them: HF_TOKEN,
+ * HUGGING_FACE_HUB_TOKEN, the file HF_TOKEN_PATH, HF_HOME/token or ~/.cache/huggingface/token.
+ * https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
+ * Errors: "usage".
+ */
+export function hubAccess(environment: NodeJS.ProcessEnv): HubAccess {
+  return { endpoint: endpointOf(environment.HF_ENDPOINT || DEFAULT_ENDPOINT), token: tokenOf(environment) };
+}
+
+function endpointOf(text: string): string {
+  // The value itself is not repeated: it may hold a password.
+  const wrong = (problem: string) =>
+    new IdlmError("usage", { problem: `HF_ENDPOINT ${problem}`, hint: `It is an address like ${DEFAULT_ENDPOINT}.` });
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw wrong("is no address");
+  }
+  if (url.protocol !== "https:" && url.protocol !== "http:") throw wrong("has to begin with https:// or http://");
+  if (url.username !== "" || url.password !== "") throw wrong("holds a user or a password, which is not supported");
+  if (url.search !== "" || url.hash !== "") throw wrong("holds a query");
+  return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
+}
+
+function tokenOf(environment: NodeJS.ProcessEnv): string | undefined {
+  for (const name of ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]) {
+    const token = cleanToken(environment[name] ?? "", name);
+    if (token !== undefined) return token;
+  }
+  const home = environment.HF_HOME || join(environment.XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
+  const path = environment.HF_TOKEN_PATH || join(home, "token");
+  return cleanToken(readToken(path), path);
+}
+
+/** Empty where there is no such file, or none that can be read: public models need no token. */
+function readToken(path: string): string {
+  try {
+    const { size } = statSync(path);
+    return size > MAX_TOKEN_BYTES ? "" : readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function cleanToken(text: string, from: string): string | undefined {
+  const token = text.replace(/[\r\n]/g, "").trim();
+  if (token === "") return undefined;
+  // What HTTP would refuse, with a message that repeats it.
+  if (!/^[\x21-\x7e]+$/.test(token))
+    throw new IdlmError("usage", {
+      problem: `${from} holds characters that no token has`,
+      hint: "Make a new one at the hub, or unset it: public models need none.",
+    });
+  return token;
+}
