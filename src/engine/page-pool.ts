@@ -1,121 +1,103 @@
 import { type KvCache, type LoadedModel, PAGE_SIZE } from "../compute/backend.ts";
-import type { SequenceKv } from "../decoding/decoder.ts";
 
-/** A model's KV cache and its free pages. */
+/** Where a block may follow: another block, or a text's beginning. */
+export interface BlockParent {
+  /** By the following page's tokens, see `keyOf`. */
+  readonly children: Map<string, Block>;
+}
+
+/** A full page of verified tokens behind its parent's. Nobody writes to it any more, so whoever has the same text may read it. */
+export interface Block extends BlockParent {
+  readonly page: number;
+  readonly parent: BlockParent;
+  readonly key: string;
+  /** Sequences that hold it. Whoever holds a block holds its parents. */
+  nHolders: number;
+}
+
+/**
+ * The pages of a model's KV cache: free ones, those of running sequences, and the prefix cache. Full pages are blocks of a
+ * tree in which a block's place is its whole text, so that what is found there is exactly the text that was looked for;
+ * there are no hashes that could collide. Blocks that nobody holds stay until their pages are needed, the ones that
+ * rested longest first, and children before their parents.
+ */
 export class PagePool {
   readonly cache: KvCache;
   readonly #free: number[];
-  readonly #sequences = new Set<KvSequence>();
+  /**
+   * Blocks that nobody holds, oldest first. Sequences let go of their blocks from the last to the first, and whoever holds
+   * a block holds its parents: so a block always stands behind its children, and the first one has none.
+   */
+  readonly #resting = new Set<Block>();
+  readonly #roots = new Map<string, BlockParent>();
 
   constructor(model: LoadedModel, nPages: number) {
     this.cache = model.createCache(nPages);
-    // The last one is taken first.
+    // The last one is taken first: low pages are used again before high ones become memory.
     this.#free = Array.from({ length: nPages }, (_, i) => nPages - 1 - i);
   }
 
-  get nFree(): number {
-    return this.#free.length;
+  /** Pages that nobody holds. */
+  get nAvailable(): number {
+    return this.#free.length + this.#resting.size;
   }
 
-  createSequence(): KvSequence {
-    const sequence = new KvSequence(this, (freed) => {
-      this.#free.push(...freed);
-    });
-    this.#sequences.add(sequence);
-    return sequence;
+  /** Pages in the prefix cache that nobody holds. */
+  get nResting(): number {
+    return this.#resting.size;
   }
 
-  remove(sequence: KvSequence): void {
-    sequence.truncate(0);
-    this.#sequences.delete(sequence);
+  /** Where texts begin. `adapter` names what changes K and V of token rows: texts under different ones share nothing. */
+  root(adapter: string): BlockParent {
+    let root = this.#roots.get(adapter);
+    if (root === undefined) this.#roots.set(adapter, (root = { children: new Map() }));
+    return root;
   }
 
-  /** A page for `taker`. Where none is free, the sequence that rests longest loses all of its pages and is computed again later. */
-  take(taker: KvSequence): number {
+  /** A page to write to; undefined where all are held. */
+  take(): number | undefined {
     const page = this.#free.pop();
     if (page !== undefined) return page;
-    const resting = [...this.#sequences].filter((other) => other !== taker && other.nPages > 0);
-    const victim = resting.reduce<KvSequence | undefined>((oldest, other) => {
-      return oldest === undefined || other.lastUse < oldest.lastUse ? other : oldest;
-    }, undefined);
-    // A pool is made for one sequence of a whole context, and one sequence grows at a time.
-    if (victim === undefined) throw new RangeError("the pool has fewer pages than a context needs");
-    victim.truncate(0);
-    return this.take(taker);
+    const [oldest] = this.#resting;
+    if (oldest === undefined) return undefined;
+    this.#resting.delete(oldest);
+    oldest.parent.children.delete(oldest.key);
+    return oldest.page;
+  }
+
+  /** A page that is no block. */
+  giveBack(page: number): void {
+    this.#free.push(page);
+  }
+
+  /** Makes a full page a block that the caller holds. There must be none of its text yet. */
+  publish(parent: BlockParent, key: string, page: number): Block {
+    const block: Block = { page, parent, key, children: new Map(), nHolders: 1 };
+    parent.children.set(key, block);
+    return block;
+  }
+
+  hold(block: Block): void {
+    if (block.nHolders++ === 0) this.#resting.delete(block);
+  }
+
+  letGo(block: Block): void {
+    if (--block.nHolders === 0) this.#resting.add(block);
   }
 
   dispose(): void {
     this.cache.dispose();
-    this.#sequences.clear();
   }
 }
 
-let clock = 0;
-
-/** The tokens of one sequence whose K and V are cached, and the pages that hold them. */
-export class KvSequence implements SequenceKv {
-  readonly tokens: number[] = [];
-  /** When it was used last, on a clock that only orders. */
-  lastUse = 0;
-  #pages = new Int32Array(16);
-  #nPages = 0;
-  readonly #pool: PagePool;
-  readonly #giveBack: (pages: Iterable<number>) => void;
-
-  constructor(pool: PagePool, giveBack: (pages: Iterable<number>) => void) {
-    this.#pool = pool;
-    this.#giveBack = giveBack;
+/** The tokens of a page as a string: two UTF-16 units each, exact. */
+export function keyOf(tokens: readonly number[], start: number): string {
+  const units: number[] = [];
+  for (let i = start; i < start + PAGE_SIZE; i++) {
+    const token = tokens[i] as number;
+    units.push(token & 0xffff, token >>> 16);
   }
-
-  get cache(): KvCache {
-    return this.#pool.cache;
-  }
-
-  get length(): number {
-    return this.tokens.length;
-  }
-
-  get nPages(): number {
-    return this.#nPages;
-  }
-
-  get pages(): Int32Array {
-    return this.#pages.subarray(0, this.#nPages);
-  }
-
-  reserve(nSlots: number): void {
-    this.lastUse = ++clock;
-    const needed = pagesFor(this.tokens.length + nSlots);
-    if (needed > this.#pages.length) {
-      const larger = new Int32Array(2 * needed);
-      larger.set(this.#pages);
-      this.#pages = larger;
-    }
-    while (this.#nPages < needed) {
-      this.#pages[this.#nPages] = this.#pool.take(this);
-      this.#nPages++;
-    }
-  }
-
-  commit(tokens: readonly number[]): void {
-    for (const token of tokens) this.tokens.push(token);
-  }
-
-  /** Forgets what lies behind the first `length` tokens, and gives whole pages behind it back. */
-  truncate(length: number): void {
-    this.tokens.length = Math.min(this.tokens.length, length);
-    const kept = pagesFor(this.tokens.length);
-    this.#giveBack(this.#pages.slice(kept, Math.max(kept, this.#nPages)));
-    this.#nPages = Math.min(this.#nPages, kept);
-  }
-
-  /** Keeps what a prompt shares with it, at most all but the prompt's last token, whose row has to run for its logits. */
-  keepPrefix(prompt: readonly number[]): void {
-    const most = Math.min(this.tokens.length, prompt.length - 1);
-    let shared = 0;
-    while (shared < most && this.tokens[shared] === prompt[shared]) shared++;
-    this.truncate(shared);
-  }
+  return String.fromCharCode(...units);
 }
 
 export function pagesFor(nSlots: number): number {
