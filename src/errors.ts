@@ -20,6 +20,7 @@ export const errorCatalogue = {
   // 5: this machine or this model cannot hold the work
   "context-too-long": { exit: 5, message: "{nTokens} tokens do not fit into the context of {context}. {hint}" },
   memory: { exit: 5, message: "about {needed} MB of memory are needed, {available} MB are there. Lower {what}." },
+  "queue-full": { exit: 5, message: "{most} requests are waiting, as many as may. Try again later." },
   // 6: the network, a download, or the cache of models
   download: { exit: 6, message: "{name}: {reason}. {hint}" },
   checksum: { exit: 6, message: "{path}: {algorithm} is {found}, expected {expected}. The file was not used. {hint}" },

@@ -1,12 +1,13 @@
 import type { BackendInfo, LoadedModel } from "../compute/backend.ts";
 import { IdlmError } from "../errors.ts";
-import { generate } from "./generate.ts";
-import { startGeneration } from "./generation.ts";
-import { MAX_ROUND_ROWS } from "./limits.ts";
-import { type KvSequence, PagePool, pagesFor } from "./page-pool.ts";
+import { BatchLoop } from "./batch-loop.ts";
+import { GenerationStream } from "./generation.ts";
+import { KvSequence } from "./kv-sequence.ts";
+import { PagePool } from "./page-pool.ts";
 import { Queue } from "./queue.ts";
 import { checkRequest, type RequestLimits } from "./request.ts";
 import { runForest } from "./run-forest.ts";
+import { Scheduler } from "./scheduler.ts";
 import type {
   ForestInput,
   ForwardOptions,
@@ -18,6 +19,7 @@ import type {
   Session,
   TextTokenizer,
 } from "./types.ts";
+import { Writing } from "./writing.ts";
 
 /** What an engine model is made of. */
 export interface EngineParts {
@@ -26,6 +28,17 @@ export interface EngineParts {
   readonly info: ModelInfo;
   readonly tokenizer: TextTokenizer | undefined;
   readonly endTokens: ReadonlySet<number>;
+  readonly limits: EngineLimits;
+}
+
+/** How much an engine takes on. */
+export interface EngineLimits {
+  /** Pages of the KV cache: at least a context and the rows of a round. */
+  readonly nPages: number;
+  /** Texts that are written at once. */
+  readonly maxSequences: number;
+  /** Requests that wait. */
+  readonly maxQueue: number;
 }
 
 /** A loaded model with its KV cache. Takes ownership of the parts. */
@@ -35,8 +48,8 @@ export class EngineModel implements Model {
   readonly #parts: EngineParts;
   readonly #queue = new Queue();
   readonly #closing = new AbortController();
-  /** Made when first needed; its pages are memory only once they are written. */
-  #pool: PagePool | undefined;
+  /** Made when first needed. */
+  #engine: { readonly pool: PagePool; readonly scheduler: Scheduler; readonly loop: BatchLoop } | undefined;
   #disposed: Promise<void> | undefined;
 
   constructor(parts: EngineParts) {
@@ -54,31 +67,24 @@ export class EngineModel implements Model {
   }
 
   generate(request: GenerateRequest): Generation {
-    // Without a session nothing is kept.
-    const sequence = this.#openPool().createSequence();
-    try {
-      return this.#start(request, sequence, () => this.#pool?.remove(sequence));
-    } catch (error) {
-      this.#pool?.remove(sequence);
-      throw error;
-    }
+    return this.#start(request).stream;
   }
 
   session(): Session {
-    const sequence = this.#openPool().createSequence();
+    const { pool } = this.#open();
+    let last: Writing | undefined;
     let isDisposed = false;
     return {
       generate: (request) => {
         if (isDisposed) throw new TypeError("the session is disposed of");
-        return this.#start(request, sequence, () => {});
+        last = this.#start(request);
+        return last.stream;
       },
       get cachedTokens() {
-        return sequence.length;
+        return last === undefined ? 0 : Math.max(last.kv.length, pool.find(last.kv.root, last.tokens).nTokens);
       },
       dispose: async () => {
         isDisposed = true;
-        await this.#queue.idle();
-        this.#pool?.remove(sequence);
       },
     };
   }
@@ -99,21 +105,22 @@ export class EngineModel implements Model {
 
   async #close(): Promise<void> {
     this.#closing.abort();
+    await this.#engine?.loop.idle();
     await this.#queue.idle();
-    this.#pool?.dispose();
-    this.#pool = undefined;
+    this.#engine?.pool.dispose();
+    this.#engine = undefined;
     this.#parts.model.dispose();
   }
 
-  #start(request: GenerateRequest, sequence: KvSequence, release: () => void): Generation {
-    this.#assertOpen();
-    const { model, backend, tokenizer, endTokens } = this.#parts;
+  #start(request: GenerateRequest): Writing {
+    const { pool, scheduler, loop } = this.#open();
     const checked = checkRequest(request, this.#limits());
+    const { maxQueue } = this.#parts.limits;
+    if (scheduler.nQueued >= maxQueue) throw new IdlmError("queue-full", { most: maxQueue });
     const signals = [this.#closing.signal, ...(checked.signal === undefined ? [] : [checked.signal])];
-    return startGeneration((sink) => {
-      const run = () => generate({ model, backend, tokenizer, endTokens, sequence }, checked, sink);
-      return this.#queue.run(run).finally(release);
-    }, signals);
+    const writing = new Writing(this.#parts, checked, new KvSequence(pool), new GenerationStream(signals));
+    loop.add(writing);
+    return writing;
   }
 
   #limits(): RequestLimits {
@@ -125,10 +132,15 @@ export class EngineModel implements Model {
     };
   }
 
-  #openPool(): PagePool {
+  #open() {
     this.#assertOpen();
-    this.#pool ??= new PagePool(this.#parts.model, pagesFor(this.info.contextLength + MAX_ROUND_ROWS));
-    return this.#pool;
+    if (this.#engine === undefined) {
+      const { model, limits } = this.#parts;
+      const pool = new PagePool(model, limits.nPages);
+      const scheduler = new Scheduler(pool, limits);
+      this.#engine = { pool, scheduler, loop: new BatchLoop({ model, pool, scheduler, queue: this.#queue }) };
+    }
+    return this.#engine;
   }
 
   #assertOpen(): void {

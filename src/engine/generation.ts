@@ -1,60 +1,112 @@
 import type { Generation, GenerationPart, GenerationResult } from "./types.ts";
 
-/** Where a running generation puts its parts, and how it learns that nobody wants more. */
-export interface GenerationSink {
-  emit(part: GenerationPart): void;
-  readonly signal: AbortSignal;
-}
-
 /**
- * Starts a generation that runs to its end whether or not it is read. Leaving the iteration early, or one of `signals`,
- * cancels it.
+ * Parts that a reader has not taken when its sequence is paused, and again at half of them when it goes on: enough that a
+ * reader over a network never makes the engine wait, few enough that one that stopped reading costs no work.
  */
-export function startGeneration(
-  run: (sink: GenerationSink) => Promise<GenerationResult>,
-  signals: readonly AbortSignal[],
-): Generation {
-  const controller = new AbortController();
-  const cancel = () => controller.abort();
-  if (signals.some((signal) => signal.aborted)) cancel();
-  for (const signal of signals) signal.addEventListener("abort", cancel, { once: true });
+const MOST_UNREAD = 64;
 
-  const parts: GenerationPart[] = [];
-  let isDone = false;
-  let wake = () => {};
-  const emit = (part: GenerationPart) => {
-    parts.push(part);
-    wake();
-  };
-  const result = run({ emit, signal: controller.signal }).finally(() => {
-    isDone = true;
-    for (const signal of signals) signal.removeEventListener("abort", cancel);
-    wake();
-  });
-  // Whoever reads only the parts gets the error from there.
-  result.catch(() => {});
+/** A generation's stream of parts, between the engine that writes and whoever reads. It ends once. */
+export class GenerationStream implements Generation {
+  readonly result: Promise<GenerationResult>;
+  /** Nobody wants more: one of the signals, or the reader left. */
+  readonly signal: AbortSignal;
+  /** A reader that was behind has caught up. */
+  onCaughtUp: () => void = () => {};
+  readonly #controller = new AbortController();
+  readonly #sources: readonly AbortSignal[];
+  readonly #cancel = () => this.#controller.abort();
+  #parts: GenerationPart[] = [];
+  #nTaken = 0;
+  #isRead = false;
+  #isBehind = false;
+  #isEnded = false;
+  #wake = () => {};
+  #resolve: (result: GenerationResult) => void = () => {};
+  #reject: (error: unknown) => void = () => {};
 
-  let isRead = false;
-  return {
-    result,
-    async *[Symbol.asyncIterator]() {
-      if (isRead) throw new TypeError("a generation can be iterated once");
-      isRead = true;
-      try {
-        while (true) {
-          const part = parts.shift();
-          if (part !== undefined) yield part;
-          else if (isDone) break;
-          else {
-            await new Promise<void>((resolve) => {
-              wake = resolve;
-            });
-          }
+  constructor(signals: readonly AbortSignal[]) {
+    this.signal = this.#controller.signal;
+    this.#sources = signals;
+    if (signals.some((signal) => signal.aborted)) this.#cancel();
+    for (const signal of signals) signal.addEventListener("abort", this.#cancel, { once: true });
+    this.result = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Whoever reads only the parts gets the error from there.
+    this.result.catch(() => {});
+  }
+
+  /** Its reader has begun and does not keep up: more would only lie about. A result that is only awaited has no reader. */
+  get isBehind(): boolean {
+    return this.#isBehind;
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  emit(part: GenerationPart): void {
+    this.#parts.push(part);
+    this.#isBehind ||= this.#isRead && this.#nUnread >= MOST_UNREAD;
+    this.#wake();
+  }
+
+  end(result: GenerationResult): void {
+    this.#resolve(result);
+    this.#close();
+  }
+
+  fail(error: unknown): void {
+    this.#reject(error);
+    this.#close();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<GenerationPart, void, undefined> {
+    if (this.#isRead) throw new TypeError("a generation can be iterated once");
+    this.#isRead = true;
+    try {
+      while (true) {
+        const part = this.#take();
+        if (part !== undefined) yield part;
+        else if (this.#isEnded) break;
+        else {
+          await new Promise<void>((resolve) => {
+            this.#wake = resolve;
+          });
         }
-        await result;
-      } finally {
-        controller.abort();
       }
-    },
-  };
+      await this.result;
+    } finally {
+      this.#cancel();
+    }
+  }
+
+  get #nUnread(): number {
+    return this.#parts.length - this.#nTaken;
+  }
+
+  /** The next part. Taken ones are cut off by the half, so that a part costs constant time. */
+  #take(): GenerationPart | undefined {
+    const part = this.#parts[this.#nTaken];
+    if (part === undefined) return undefined;
+    this.#nTaken++;
+    if (2 * this.#nTaken > this.#parts.length) {
+      this.#parts = this.#parts.slice(this.#nTaken);
+      this.#nTaken = 0;
+    }
+    if (this.#isBehind && 2 * this.#nUnread <= MOST_UNREAD) {
+      this.#isBehind = false;
+      this.onCaughtUp();
+    }
+    return part;
+  }
+
+  #close(): void {
+    this.#isEnded = true;
+    this.#isBehind = false;
+    for (const signal of this.#sources) signal.removeEventListener("abort", this.#cancel);
+    this.#wake();
+  }
 }

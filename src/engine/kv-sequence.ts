@@ -1,6 +1,6 @@
 import { type KvCache, PAGE_SIZE } from "../compute/backend.ts";
 import type { SequenceKv } from "../decoding/decoder.ts";
-import { type Block, type BlockParent, keyOf, type PagePool, pagesFor } from "./page-pool.ts";
+import { type Block, type BlockParent, keyOf, type PagePlace, type PagePool, pagesFor } from "./page-pool.ts";
 
 /**
  * One sequence's part of the KV cache: full pages, which are blocks of the prefix cache and may be others' too, then pages
@@ -8,7 +8,8 @@ import { type Block, type BlockParent, keyOf, type PagePool, pagesFor } from "./
  */
 export class KvSequence implements SequenceKv {
   readonly #pool: PagePool;
-  readonly #root: BlockParent;
+  /** Where its text begins. */
+  readonly root: BlockParent;
   readonly #blocks: Block[] = [];
   /** Verified tokens behind the blocks, fewer than a page. */
   readonly #tail: number[] = [];
@@ -17,7 +18,7 @@ export class KvSequence implements SequenceKv {
 
   constructor(pool: PagePool, adapter = "") {
     this.#pool = pool;
-    this.#root = pool.root(adapter);
+    this.root = pool.root(adapter);
   }
 
   get cache(): KvCache {
@@ -41,18 +42,22 @@ export class KvSequence implements SequenceKv {
    * has to run for its logits. Returns the number of tokens found.
    */
   extend(tokens: readonly number[]): number {
-    if (this.#tail.length > 0) return 0;
     const before = this.length;
-    for (let block = this.#next(tokens); block !== undefined; block = this.#next(tokens)) {
+    for (let next = this.nextPage(tokens); next !== undefined; next = this.nextPage(tokens)) {
+      const block = next.parent.children.get(next.key);
+      if (block === undefined) break;
       this.#pool.hold(block);
       this.#append(block);
     }
+    if (this.#tail.length === 0) this.#takeTail(tokens);
     return this.length - before;
   }
 
-  /** Pages that a round or chunk of `nRows` rows needs beside those that it has. */
-  missingPages(nRows: number): number {
-    return Math.max(0, pagesFor(this.length + nRows) - this.#nPages);
+  /** The page that `extend` looks for next. */
+  nextPage(tokens: readonly number[]): PagePlace | undefined {
+    const { length } = this;
+    if (this.#tail.length > 0 || length + PAGE_SIZE >= tokens.length) return undefined;
+    return { parent: this.#last, key: keyOf(tokens, length) };
   }
 
   /** Takes pages for `nRows` rows behind the verified tokens. False: too few are there; it keeps what it got. */
@@ -73,44 +78,54 @@ export class KvSequence implements SequenceKv {
     }
   }
 
-  /** Lets go of all pages; the blocks rest in the cache. */
+  /** Lets go of all pages; what is verified rests in the cache. */
   release(): void {
-    for (let i = this.#blocks.length; i < this.#nPages; i++) this.#pool.giveBack(this.#pages[i] as number);
-    // Children before parents, see PagePool.
+    let nKept = this.#blocks.length;
+    if (this.#tail.length > 0) {
+      this.#pool.restTail({ page: this.#pages[nKept++] as number, parent: this.#last, tokens: [...this.#tail] });
+    }
+    for (let i = nKept; i < this.#nPages; i++) this.#pool.giveBack(this.#pages[i] as number);
+    // Tail and children before parents, see PagePool.
     for (let block = this.#blocks.pop(); block !== undefined; block = this.#blocks.pop()) this.#pool.letGo(block);
     this.#tail.length = 0;
     this.#nPages = 0;
   }
 
   get #last(): BlockParent {
-    return this.#blocks.at(-1) ?? this.#root;
-  }
-
-  #next(tokens: readonly number[]): Block | undefined {
-    const { length } = this;
-    return length + PAGE_SIZE < tokens.length ? this.#last.children.get(keyOf(tokens, length)) : undefined;
+    return this.#blocks.at(-1) ?? this.root;
   }
 
   /** The first page of its own is full: it becomes a block, unless there is one of the same text. */
   #publish(): void {
-    const key = keyOf(this.#tail, 0);
-    const known = this.#last.children.get(key);
+    const place = { parent: this.#last, key: keyOf(this.#tail, 0) };
+    const known = place.parent.children.get(place.key);
     this.#tail.length = 0;
     if (known !== undefined) {
       this.#pool.hold(known);
       this.#append(known);
     } else {
       const page = this.#pages[this.#blocks.length] as number;
-      this.#blocks.push(this.#pool.publish(this.#last, key, page));
+      this.#blocks.push(this.#pool.publish(place, page));
     }
   }
 
-  /** A block that it holds comes next; a page of its own in that place is given back. */
+  /** A block that it holds comes next. */
   #append(block: Block): void {
-    const at = this.#blocks.push(block) - 1;
+    this.#place(this.#blocks.push(block) - 1, block.page);
+  }
+
+  #takeTail(tokens: readonly number[]): void {
+    const found = this.#pool.takeTail(this.#last, tokens, this.length);
+    if (found === undefined) return;
+    this.#tail.push(...found.tail.tokens.slice(0, found.nShared));
+    this.#place(this.#blocks.length, found.tail.page);
+  }
+
+  /** Puts a page in its place; one of its own that was there is given back. */
+  #place(at: number, page: number): void {
     if (at < this.#nPages) this.#pool.giveBack(this.#pages[at] as number);
     else this.#makeRoom(++this.#nPages);
-    this.#pages[at] = block.page;
+    this.#pages[at] = page;
   }
 
   #makeRoom(nPages: number): void {
@@ -119,17 +134,4 @@ export class KvSequence implements SequenceKv {
     larger.set(this.#pages);
     this.#pages = larger;
   }
-}
-
-/** Tokens of a text that are cached, of whole pages. */
-export function cachedTokens(pool: PagePool, tokens: readonly number[], adapter = ""): number {
-  let parent = pool.root(adapter);
-  let length = 0;
-  while (length + PAGE_SIZE <= tokens.length) {
-    const block = parent.children.get(keyOf(tokens, length));
-    if (block === undefined) break;
-    parent = block;
-    length += PAGE_SIZE;
-  }
-  return length;
 }

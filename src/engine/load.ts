@@ -8,8 +8,10 @@ import { sha256File } from "../formats/sha256.ts";
 import { adapterFor, type ModelLocation, resolveAdapter, resolveModel } from "../hub/index.ts";
 import { compileProgram } from "../model/compile.ts";
 import { type OpenedModel, openModel } from "../model/open-model.ts";
-import { EngineModel } from "./engine-model.ts";
-import { fittingContext } from "./memory.ts";
+import { type EngineLimits, EngineModel } from "./engine-model.ts";
+import { DEFAULT_QUEUE, DEFAULT_SEQUENCES, MAX_SEQUENCES } from "./limits.ts";
+import { fittingContext, fittingPages } from "./memory.ts";
+import { wholeIn } from "./request-values.ts";
 import { textOf } from "./text-tokenizer.ts";
 import type { LoadOptions, Model, ModelInfo } from "./types.ts";
 
@@ -18,6 +20,9 @@ const keys: Readonly<Record<keyof LoadOptions, true>> = {
   backend: true,
   threads: true,
   context: true,
+  maxSequences: true,
+  maxQueue: true,
+  cachePositions: true,
   pull: true,
   onProgress: true,
   onWarning: true,
@@ -66,6 +71,7 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
       throw new IdlmError("usage", { problem, hint: `Use ${config.contextLength} or less.` });
     }
     const contextLength = fittingContext(program, backend.info.name, options.context, config.contextLength);
+    const limits = limitsOf(program, backend, contextLength, options);
     const text = textOf(opened);
     onProgress?.({ stage: "load", bytesDone: 0, bytesTotal: 1 });
     const loaded = await backend.load(program);
@@ -74,10 +80,24 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
     onProgress?.({ stage: "load", bytesDone: 1, bytesTotal: 1 });
     const loadMs = performance.now() - startMs;
     const info = infoOf(opened, program, backend, loaded.weightBytes, contextLength, loadMs, adapter);
-    return new EngineModel({ model: loaded, backend: backend.info, info, ...text });
+    return new EngineModel({ model: loaded, backend: backend.info, info, limits, ...text });
   } finally {
     opened.close();
   }
+}
+
+function limitsOf(
+  program: Program,
+  backend: Backend,
+  context: number,
+  { maxSequences = DEFAULT_SEQUENCES, maxQueue = DEFAULT_QUEUE, cachePositions }: LoadOptions,
+): EngineLimits {
+  if (cachePositions !== undefined && cachePositions < context) {
+    const problem = `cachePositions: ${cachePositions} hold no context of ${context}`;
+    throw new IdlmError("usage", { problem, hint: "Raise it or lower the context." });
+  }
+  const nPages = fittingPages(program, backend.info.name, context, maxSequences, cachePositions);
+  return { nPages, maxSequences, maxQueue };
 }
 
 function infoOf(
@@ -119,6 +139,9 @@ function checkOptions(model: string, options: LoadOptions): void {
       "It counts positions of prompt and answer.",
     );
   }
+  wholeIn("maxSequences", options.maxSequences, 1, MAX_SEQUENCES);
+  wholeIn("maxQueue", options.maxQueue, 0, Number.MAX_SAFE_INTEGER);
+  wholeIn("cachePositions", options.cachePositions, 1, Number.MAX_SAFE_INTEGER);
   if (backend !== undefined && backend !== "native" && backend !== "reference") {
     throw usage(`backend: expected native or reference, found ${String(backend)}`, "Leave it out for the fastest.");
   }

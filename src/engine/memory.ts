@@ -3,7 +3,8 @@ import { type BackendInfo, PAGE_SIZE } from "../compute/backend.ts";
 import type { Program } from "../compute/program.ts";
 import { IdlmError } from "../errors.ts";
 import { byteLength } from "../formats/tensor-type.ts";
-import { CHUNK_ROWS, MAX_ROUND_ROWS } from "./limits.ts";
+import { MAX_FORWARD_ROWS, MAX_ROUND_ROWS, MAX_ROUND_ROWS_TOGETHER } from "./limits.ts";
+import { pagesFor } from "./page-pool.ts";
 
 /** Contexts beyond it are made only when asked for: few requests need them, and their KV cache is large. */
 const DEFAULT_CONTEXT = 32_768;
@@ -38,7 +39,7 @@ export function programBytes(program: Program, backend: BackendInfo["name"]): nu
     for (const { lora } of operation.parts) bytes += lora === undefined ? 0 : (lora.a.length + lora.b.length) * 6;
   }
   const rowBytes = Object.values(program.buffers).reduce((sum, width) => sum + width * 4, 0);
-  return bytes + CHUNK_ROWS * rowBytes + MAX_ROUND_ROWS * program.vocabSize * 4;
+  return bytes + MAX_FORWARD_ROWS * rowBytes + MAX_ROUND_ROWS_TOGETHER * program.vocabSize * 4;
 }
 
 /**
@@ -67,4 +68,24 @@ export function fittingContext(
     });
   }
   return wanted ?? Math.min(modelContext, DEFAULT_CONTEXT, most);
+}
+
+/** Share of the memory that is left beside a model and one context which texts that run together may take. */
+const SHARE_FOR_OTHERS = 0.25;
+
+/** Pages of a KV cache for `nSequences` whole contexts as far as memory allows, but one in any case; or what was asked for. */
+export function fittingPages(
+  program: Program,
+  backend: BackendInfo["name"],
+  context: number,
+  nSequences: number,
+  wanted: number | undefined,
+  available = availableMemory(),
+): number {
+  const perPage = PAGE_SIZE * kvBytesPerPosition(program);
+  const one = pagesFor(context + MAX_ROUND_ROWS);
+  if (wanted !== undefined) return Math.max(one, pagesFor(wanted + MAX_ROUND_ROWS));
+  const left = available - programBytes(program, backend) - one * perPage;
+  const others = Math.max(0, Math.floor((left * SHARE_FOR_OTHERS) / perPage));
+  return one + Math.min(others, (nSequences - 1) * one);
 }

@@ -1,18 +1,36 @@
 import { type KvCache, type LoadedModel, PAGE_SIZE } from "../compute/backend.ts";
 
-/** Where a block may follow: another block, or a text's beginning. */
+/**
+ * Tails that rest behind one block: of many texts with the same beginning a few of the newest, so that a look at all of
+ * them costs little.
+ */
+const MAX_TAILS = 4;
+
+/** What a block may follow: another block, or nothing, at the beginning of a text. */
 export interface BlockParent {
   /** By the following page's tokens, see `keyOf`. */
   readonly children: Map<string, Block>;
+  readonly tails: Set<Tail>;
+}
+
+/** Where a page's text stands. */
+export interface PagePlace {
+  readonly parent: BlockParent;
+  readonly key: string;
 }
 
 /** A full page of verified tokens behind its parent's. Nobody writes to it any more, so whoever has the same text may read it. */
-export interface Block extends BlockParent {
+export interface Block extends BlockParent, PagePlace {
   readonly page: number;
-  readonly parent: BlockParent;
-  readonly key: string;
   /** Sequences that hold it. Whoever holds a block holds its parents. */
   nHolders: number;
+}
+
+/** The end of a text that rests: a page that is not full. Whoever goes on with it takes it away and may write to it. */
+export interface Tail {
+  readonly page: number;
+  readonly parent: BlockParent;
+  readonly tokens: readonly number[];
 }
 
 /**
@@ -25,10 +43,10 @@ export class PagePool {
   readonly cache: KvCache;
   readonly #free: number[];
   /**
-   * Blocks that nobody holds, oldest first. Sequences let go of their blocks from the last to the first, and whoever holds
-   * a block holds its parents: so a block always stands behind its children, and the first one has none.
+   * What nobody holds, oldest first. Sequences let go of their tail and of their blocks from the last to the first, and
+   * whoever holds a block holds its parents: so a block always stands behind its children, and the first one has none.
    */
-  readonly #resting = new Set<Block>();
+  readonly #resting = new Set<Block | Tail>();
   readonly #roots = new Map<string, BlockParent>();
 
   constructor(model: LoadedModel, nPages: number) {
@@ -49,9 +67,46 @@ export class PagePool {
 
   /** Where texts begin. `adapter` names what changes K and V of token rows: texts under different ones share nothing. */
   root(adapter: string): BlockParent {
-    let root = this.#roots.get(adapter);
-    if (root === undefined) this.#roots.set(adapter, (root = { children: new Map() }));
+    const known = this.#roots.get(adapter);
+    if (known !== undefined) return known;
+    const root = { children: new Map(), tails: new Set<Tail>() };
+    this.#roots.set(adapter, root);
     return root;
+  }
+
+  /** How far a text is cached: its blocks, those of them that nobody holds, and the tokens of blocks and tail. */
+  find(root: BlockParent, tokens: readonly number[]) {
+    let nBlocks = 0;
+    let nResting = 0;
+    let parent = root;
+    while ((nBlocks + 1) * PAGE_SIZE < tokens.length) {
+      const block = parent.children.get(keyOf(tokens, nBlocks * PAGE_SIZE));
+      if (block === undefined) break;
+      parent = block;
+      nBlocks++;
+      if (block.nHolders === 0) nResting++;
+    }
+    const nTokens = nBlocks * PAGE_SIZE + (this.#bestTail(parent, tokens, nBlocks * PAGE_SIZE)?.nShared ?? 0);
+    return { nBlocks, nResting, nTokens };
+  }
+
+  /** Takes away the resting tail that shares most with the text behind `start`; its K and V behind `nShared` mean nothing. */
+  takeTail(parent: BlockParent, tokens: readonly number[], start: number) {
+    const best = this.#bestTail(parent, tokens, start);
+    if (best !== undefined) this.#remove(best.tail);
+    return best;
+  }
+
+  /** The end of a text rests. */
+  restTail(tail: Tail): void {
+    const { tails } = tail.parent;
+    const [oldest] = tails;
+    if (oldest !== undefined && tails.size === MAX_TAILS) {
+      this.#remove(oldest);
+      this.giveBack(oldest.page);
+    }
+    tails.add(tail);
+    this.#resting.add(tail);
   }
 
   /** A page to write to; undefined where all are held. */
@@ -60,8 +115,7 @@ export class PagePool {
     if (page !== undefined) return page;
     const [oldest] = this.#resting;
     if (oldest === undefined) return undefined;
-    this.#resting.delete(oldest);
-    oldest.parent.children.delete(oldest.key);
+    this.#remove(oldest);
     return oldest.page;
   }
 
@@ -71,8 +125,8 @@ export class PagePool {
   }
 
   /** Makes a full page a block that the caller holds. There must be none of its text yet. */
-  publish(parent: BlockParent, key: string, page: number): Block {
-    const block: Block = { page, parent, key, children: new Map(), nHolders: 1 };
+  publish({ parent, key }: PagePlace, page: number): Block {
+    const block: Block = { page, parent, key, children: new Map(), tails: new Set(), nHolders: 1 };
     parent.children.set(key, block);
     return block;
   }
@@ -87,6 +141,25 @@ export class PagePool {
 
   dispose(): void {
     this.cache.dispose();
+  }
+
+  /** What rests is found no more. */
+  #remove(resting: Block | Tail): void {
+    this.#resting.delete(resting);
+    if ("key" in resting) resting.parent.children.delete(resting.key);
+    else resting.parent.tails.delete(resting);
+  }
+
+  #bestTail({ tails }: BlockParent, tokens: readonly number[], start: number) {
+    let best: { readonly tail: Tail; readonly nShared: number } | undefined;
+    for (const tail of tails) {
+      // A text's last token has to run for its logits.
+      const most = Math.min(tail.tokens.length, tokens.length - 1 - start);
+      let nShared = 0;
+      while (nShared < most && tail.tokens[nShared] === tokens[start + nShared]) nShared++;
+      if (nShared > (best?.nShared ?? 0)) best = { tail, nShared };
+    }
+    return best;
   }
 }
 

@@ -11,6 +11,10 @@ const MAX_STOP_LENGTH = 1000;
 const MAX_MESSAGES = 10_000;
 /** As many as the OpenAI API allows. */
 const MAX_CHOICES = 128;
+/** Priorities go from minus this to this: it bounds how long one that came last waits. */
+const MAX_PRIORITY = 100;
+/** UTF-16 units: a key or an address, not a text. */
+const MAX_SHARE_LENGTH = 256;
 /** Below it, logits divided by it leave float32. */
 const MIN_TEMPERATURE = 1e-6;
 
@@ -34,6 +38,8 @@ export interface CheckedRequest {
   readonly maxTokens: number;
   readonly stop: readonly string[];
   readonly settings: SamplerSettings;
+  readonly priority: number;
+  readonly share: string;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -60,6 +66,8 @@ const keys: Readonly<Record<keyof GenerateRequest, true>> = {
   minP: true,
   stop: true,
   logprobs: true,
+  priority: true,
+  share: true,
   context: true,
   signal: true,
 };
@@ -99,6 +107,8 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
     maxTokens: Math.min(maxTokens, context - ids.length),
     stop,
     settings,
+    priority: whole("priority", -MAX_PRIORITY, MAX_PRIORITY) ?? 0,
+    share: checkShare(request.share),
     signal,
   };
 }
@@ -108,6 +118,12 @@ function predictedIds(predict: unknown, tokenizer: TextTokenizer | undefined): r
   if (typeof predict !== "string") throw usage(`predict: expected a text, found ${shown(predict)}`);
   if (tokenizer === undefined) throw usage("predict: the model has no tokenizer", "Without one there is no text.");
   return tokenizer.encode(predict);
+}
+
+function checkShare(share: unknown): string {
+  if (share === undefined) return "";
+  if (typeof share === "string" && share.length <= MAX_SHARE_LENGTH) return share;
+  throw usage(`share: expected a string of at most ${MAX_SHARE_LENGTH} characters, found ${shown(share)}`);
 }
 
 function checkSettings(

@@ -24,6 +24,15 @@ export interface LoadOptions {
   readonly threads?: number | undefined;
   /** Positions to make room for, prompt and answer. Default: what the model was made for, as far as memory allows. */
   readonly context?: number | undefined;
+  /** Texts that are written at once, 1 to 256; further requests wait. Default: 16. */
+  readonly maxSequences?: number | undefined;
+  /** Requests that may wait; one more is the error "queue-full". Default: 1024. */
+  readonly maxQueue?: number | undefined;
+  /**
+   * Positions of the KV cache in all, shared by the texts that run and the beginnings that are kept; at least `context`.
+   * Default: a context for each of `maxSequences`, as far as a quarter of the memory allows.
+   */
+  readonly cachePositions?: number | undefined;
   /** Whether a name is fetched where it is missing. Default: true. */
   readonly pull?: boolean | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
@@ -101,9 +110,13 @@ export interface GenerateRequest {
   readonly stop?: readonly string[] | undefined;
   /** Log-probabilities of the written token and of the n likeliest, 0 to 64. Default: none. */
   readonly logprobs?: number | undefined;
+  /** -100 to 100, higher ones go first; one that waits long rises. Default: 0. */
+  readonly priority?: number | undefined;
+  /** Whose request it is, at most 256 characters: those of one priority share the machine fairly. Default: nobody's. */
+  readonly share?: string | undefined;
   /** Positions for prompt and answer, at most those of `load`. */
   readonly context?: number | undefined;
-  /** Ends the generation after the forward that runs; what is written so far stays, `finishReason` is "cancelled". */
+  /** Ends the generation at once; what is written so far stays, `finishReason` is "cancelled". */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -149,7 +162,7 @@ export interface GenerationResult {
   /** From the first token on. */
   readonly decodeMs: number;
   readonly promptTokens: number;
-  /** Tokens of the prompt that a session had in its KV cache. */
+  /** Tokens of the prompt that were in the KV cache already. */
   readonly cachedTokens: number;
   readonly stride: number;
   readonly propose: Propose;
@@ -166,17 +179,23 @@ export interface GenerationResult {
   readonly lossless: boolean;
 }
 
-/** A running generation. It runs to its end whether or not it is read; read it once. */
+/**
+ * A running generation; it can be read once. Unread it runs to its end. Once a reader has begun it is paused while the
+ * reader is many parts behind.
+ */
 export interface Generation extends AsyncIterable<GenerationPart> {
   /** Rejects with what iterating throws. */
   readonly result: Promise<GenerationResult>;
 }
 
-/** A conversation's memory: tokens that a prompt shares with the turns before are not computed again. */
+/**
+ * A conversation. Beginnings of texts stay in the model's KV cache until their room is needed, so that what a prompt shares
+ * with the turns before is not computed again; a session tells how much that is.
+ */
 export interface Session {
-  /** As `Model.generate`, but the KV cache is kept for the next call. */
+  /** As `Model.generate`. */
   generate(request: GenerateRequest): Generation;
-  /** Tokens whose keys and values are in the cache. */
+  /** Tokens of the last turn, prompt and answer, whose keys and values are in the cache now. */
   readonly cachedTokens: number;
   /** Gives the session's pages back. Waits for a running generation. */
   dispose(): Promise<void>;
@@ -232,7 +251,7 @@ export interface Model {
   /** Text of ids, special tokens included as they are written. */
   detokenize(ids: readonly number[]): string;
   session(): Session;
-  /** Generations of one model run one after the other, in the order of the calls. */
+  /** Generations of one model run together, in shared forwards; the text of each is what it would be alone. */
   generate(request: GenerateRequest): Generation;
   /** Runs one forest from an empty cache. */
   forward(forest: ForestInput, options?: ForwardOptions): Promise<ForwardOutput>;

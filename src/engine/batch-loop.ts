@@ -1,0 +1,125 @@
+import type { LoadedModel } from "../compute/backend.ts";
+import { layOut, type RoundRows } from "../decoding/round.ts";
+import type { PagePool } from "./page-pool.ts";
+import type { Queue } from "./queue.ts";
+import type { Scheduler } from "./scheduler.ts";
+import type { Writing } from "./writing.ts";
+
+/** What a loop runs on. */
+export interface BatchLoopParts {
+  readonly model: LoadedModel;
+  readonly pool: PagePool;
+  readonly scheduler: Scheduler;
+  /** Whoever computes forwards of the model waits in it. */
+  readonly queue: Queue;
+}
+
+/** Runs forwards, each of all texts that the scheduler chose for it, as long as there are any. */
+export class BatchLoop {
+  readonly #parts: BatchLoopParts;
+  /** Texts whose rows are in the forward that runs, or that begin: they are let go of afterwards. */
+  #busy: ReadonlySet<Writing> = new Set();
+  #running: Promise<void> | undefined;
+  #isWoken = false;
+  #released: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: BatchLoopParts) {
+    this.#parts = parts;
+  }
+
+  add(writing: Writing): void {
+    const { stream } = writing;
+    this.#parts.scheduler.add(writing);
+    stream.onCaughtUp = () => this.wake();
+    const cancel = () => {
+      writing.end("cancelled");
+      if (!this.#busy.has(writing)) this.#letGo(writing);
+    };
+    if (stream.signal.aborted) cancel();
+    else stream.signal.addEventListener("abort", cancel, { once: true });
+    this.wake();
+  }
+
+  /** There may be something to do. */
+  wake(): void {
+    this.#isWoken = true;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+      if (this.#isWoken) this.wake();
+    });
+  }
+
+  /** Resolves when nothing runs and what ended is freed. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+    await this.#released;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#isWoken) {
+      // Not in the caller's turn: requests of one turn run together.
+      await nextTurn();
+      this.#isWoken = false;
+      const hasRun = await this.#parts.queue.run(() => this.#step());
+      this.#isWoken ||= hasRun;
+    }
+  }
+
+  /** One forward; false: there is nothing that can run. */
+  async #step(): Promise<boolean> {
+    const { model, pool, scheduler } = this.#parts;
+    const begun = scheduler.admit();
+    this.#busy = new Set(begun);
+    for (const writing of begun) await this.#attempt(writing, () => writing.begin());
+    this.#busy = new Set();
+    for (const writing of begun) this.#letGoIfEnded(writing);
+
+    const turns = scheduler.next();
+    if (turns.length === 0) return false;
+    const plans = turns.map(({ writing, maxPending }) => writing.plan(maxPending));
+    this.#busy = new Set(turns.map(({ writing }) => writing));
+    try {
+      const { forest, rows } = layOut(plans);
+      const result = await model.forward(forest, pool.cache);
+      for (const [i, { writing }] of turns.entries()) {
+        const plan = plans[i] as (typeof plans)[number];
+        const before = writing.tokens.length;
+        await this.#attempt(writing, () => writing.digest(plan, result, rows[i] as RoundRows));
+        scheduler.served(writing, writing.tokens.length - before);
+      }
+    } catch (error) {
+      // The forward itself: nobody's rows have been computed.
+      for (const { writing } of turns) writing.stream.fail(error);
+    }
+    this.#busy = new Set();
+    for (const { writing } of turns) this.#letGoIfEnded(writing);
+    return true;
+  }
+
+  /** What goes wrong with one text ends that one only. */
+  async #attempt(writing: Writing, work: () => Promise<void>): Promise<void> {
+    if (writing.stream.isEnded) return;
+    try {
+      await work();
+    } catch (error) {
+      writing.stream.fail(error);
+    }
+  }
+
+  #letGoIfEnded(writing: Writing): void {
+    if (writing.stream.isEnded) this.#letGo(writing);
+  }
+
+  #letGo(writing: Writing): void {
+    this.#parts.scheduler.remove(writing);
+    this.#released = Promise.all([this.#released, writing.dispose()]);
+    this.wake();
+  }
+}
+
+/** After everything that the event loop has to do now: signals, timers and readers come first. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}

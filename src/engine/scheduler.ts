@@ -1,0 +1,263 @@
+import { PAGE_SIZE } from "../compute/backend.ts";
+import { CHUNK_BESIDE_DECODING, MAX_FORWARD_ROWS, MAX_ROUND_ROWS, MAX_ROUND_ROWS_TOGETHER } from "./limits.ts";
+import { type BlockParent, type PagePlace, type PagePool, pagesFor } from "./page-pool.ts";
+import { Shares } from "./shares.ts";
+import type { Writing } from "./writing.ts";
+
+/**
+ * Forwards that a request has to wait to count as one of the next higher priority when places are given out. So nobody
+ * starves: after enough of them it goes before everything that comes.
+ */
+export const STEPS_PER_PRIORITY = 256;
+
+/** A text in the scheduler's hands. */
+interface Entry {
+  readonly writing: Writing;
+  readonly priority: number;
+  readonly share: string;
+  /** Orders those that came. */
+  readonly arrival: number;
+  /** Steps that it has waited before `since`. */
+  waited: number;
+  /** Step from which it waits. */
+  since: number;
+  /** Step that it ran in last. */
+  lastRun: number;
+  hasRun: boolean;
+}
+
+/** One sequence's part of a step. */
+export interface Turn {
+  readonly writing: Writing;
+  /** Most verified tokens that it may feed. */
+  readonly maxPending: number;
+}
+
+export interface SchedulerOptions {
+  /** Sequences that run at once. */
+  readonly maxSequences: number;
+}
+
+/**
+ * Decides which sequences run in the next forward, and gives them pages. The most entitled wait least and lose their
+ * pages last: by priority (which grows while they wait), then those whose share was served least, then by arrival.
+ */
+export class Scheduler {
+  readonly #pool: PagePool;
+  readonly #maxSequences: number;
+  readonly #waiting = new Set<Entry>();
+  readonly #running = new Set<Entry>();
+  readonly #entries = new Map<Writing, Entry>();
+  readonly #shares = new Shares();
+  #step = 0;
+  #nArrived = 0;
+  #nQueued = 0;
+
+  constructor(pool: PagePool, { maxSequences }: SchedulerOptions) {
+    this.#pool = pool;
+    this.#maxSequences = maxSequences;
+  }
+
+  /** Requests that have not run yet. */
+  get nQueued(): number {
+    return this.#nQueued;
+  }
+
+  add(writing: Writing): void {
+    const { priority, share } = writing.request;
+    const entry = {
+      writing,
+      priority,
+      share,
+      arrival: this.#nArrived++,
+      waited: 0,
+      since: this.#step,
+      lastRun: -1,
+      hasRun: false,
+    };
+    this.#entries.set(writing, entry);
+    this.#waiting.add(entry);
+    this.#nQueued++;
+    this.#shares.enter(share);
+  }
+
+  remove(writing: Writing): void {
+    const entry = this.#entries.get(writing);
+    if (entry === undefined) return;
+    this.#entries.delete(writing);
+    this.#waiting.delete(entry);
+    this.#running.delete(entry);
+    if (!entry.hasRun) this.#nQueued--;
+    this.#shares.leave(entry.share);
+  }
+
+  /** Texts that are to run now for the first time; they have to `begin` before `next`. */
+  admit(): Writing[] {
+    const begun: Writing[] = [];
+    while (true) {
+      const head = this.#mostEntitled(this.#waiting);
+      if (head === undefined || !this.#makePlace(head)) break;
+      this.#waiting.delete(head);
+      this.#running.add(head);
+      head.waited += this.#step - head.since;
+      head.writing.kv.extend(head.writing.tokens);
+      if (head.hasRun) continue;
+      head.hasRun = true;
+      this.#nQueued--;
+      this.#shares.serve(head.share, head.writing.nPending);
+      begun.push(head.writing);
+    }
+    return begun;
+  }
+
+  /** The next forward; empty: nothing can run until something happens. Pages are reserved. */
+  next(): Turn[] {
+    const runnable = [...this.#running].filter(({ writing }) => !writing.stream.isBehind);
+    const turns = this.#withPages(this.#share(runnable));
+    if (turns.length > 0) this.#step++;
+    return turns;
+  }
+
+  /** A text has got so many tokens. */
+  served(writing: Writing, nTokens: number): void {
+    const entry = this.#entries.get(writing);
+    if (entry !== undefined) this.#shares.serve(entry.share, nTokens);
+  }
+
+  /** Most verified tokens of each that runs: rounds first, those that ran longest ago before the others; then prompts. */
+  #share(runnable: readonly Entry[]): Map<Entry, number> {
+    const shares = new Map<Entry, number>();
+    const rounds = runnable.filter(({ writing }) => writing.nPending === 1);
+    const prompts = runnable.filter(({ writing }) => writing.nPending > 1);
+    rounds.sort((a, b) => a.lastRun - b.lastRun || this.#compare(a, b));
+    prompts.sort((a, b) => this.#compare(a, b));
+    // A prompt's last chunk carries its first round: there is always room for one.
+    const mostInRounds = MAX_ROUND_ROWS_TOGETHER - (prompts.length > 0 ? MAX_ROUND_ROWS : 0);
+    let nRoundRows = 0;
+    for (const entry of rounds) {
+      nRoundRows += 1 + entry.writing.nScratchRows;
+      if (nRoundRows > mostInRounds) break;
+      shares.set(entry, 1);
+    }
+    nRoundRows = Math.min(nRoundRows, mostInRounds);
+    let left = rounds.length > 0 ? CHUNK_BESIDE_DECODING : MAX_FORWARD_ROWS;
+    const computed = new ComputedPages();
+    for (const entry of prompts) {
+      const { kv, tokens, nScratchRows } = entry.writing;
+      kv.extend(tokens);
+      const nPending = tokens.length - kv.length;
+      // Another computes what comes next in this very forward: then it is found there, as a part of the cache.
+      if (!computed.add(kv.nextPage(tokens))) continue;
+      // Chunks end with a page, so that what others computed meanwhile fits behind.
+      const most = nPending <= left ? nPending : left - ((kv.length + left) % PAGE_SIZE);
+      if (most <= 0) break;
+      if (most === nPending) {
+        nRoundRows += 1 + nScratchRows;
+        if (nRoundRows > MAX_ROUND_ROWS_TOGETHER) break;
+      }
+      shares.set(entry, most);
+      left -= most;
+    }
+    return shares;
+  }
+
+  /** Gives pages in order of entitlement; where they run out the least entitled of all has to give its own. */
+  #withPages(shares: ReadonlyMap<Entry, number>): Turn[] {
+    const turns: Turn[] = [];
+    for (const entry of [...shares.keys()].sort((a, b) => this.#compare(a, b))) {
+      if (!this.#running.has(entry)) continue;
+      const { writing } = entry;
+      const maxPending = shares.get(entry) as number;
+      const isWhole = writing.nPending <= maxPending;
+      const nRows = isWhole ? writing.nPending + writing.nScratchRows : maxPending;
+      while (!writing.kv.reserve(nRows)) {
+        const victim = this.#leastEntitled(this.#running) as Entry;
+        this.#preempt(victim);
+        if (victim === entry) break;
+      }
+      if (!this.#running.has(entry)) continue;
+      entry.lastRun = this.#step;
+      turns.push({ writing, maxPending });
+    }
+    return turns;
+  }
+
+  /** Whether `head` can run: a place and pages are there, or those who have them are less entitled. */
+  #makePlace(head: Entry): boolean {
+    while (this.#running.size >= this.#maxSequences || !this.#hasPagesFor(head)) {
+      // Behind its reader, or of a lower priority than the head's own: age gives no right to others' places.
+      const victim = this.#leastEntitled(this.#running);
+      if (victim === undefined) return true;
+      if (!victim.writing.stream.isBehind && this.#level(victim) >= head.priority) return false;
+      this.#preempt(victim);
+    }
+    return true;
+  }
+
+  /** Its tokens and a round, and a page for everybody who runs, so that it is not thrown out at once. */
+  #hasPagesFor({ writing }: Entry): boolean {
+    const { nBlocks, nResting } = this.#pool.find(writing.kv.root, writing.tokens);
+    const nPages = pagesFor(writing.tokens.length + MAX_ROUND_ROWS) - nBlocks;
+    return nPages + this.#running.size <= this.#pool.nAvailable - nResting;
+  }
+
+  #preempt(entry: Entry): void {
+    entry.writing.kv.release();
+    this.#running.delete(entry);
+    entry.since = this.#step;
+    this.#waiting.add(entry);
+  }
+
+  /** Priority with age. */
+  #level(entry: Entry): number {
+    const waited = entry.waited + (this.#waiting.has(entry) ? this.#step - entry.since : 0);
+    return entry.priority + Math.floor(waited / STEPS_PER_PRIORITY);
+  }
+
+  /** Below 0: `a` is more entitled. */
+  #compare(a: Entry, b: Entry): number {
+    return (
+      this.#level(b) - this.#level(a) ||
+      this.#shares.served(a.share) - this.#shares.served(b.share) ||
+      a.arrival - b.arrival
+    );
+  }
+
+  #mostEntitled(entries: Iterable<Entry>): Entry | undefined {
+    let best: Entry | undefined;
+    for (const entry of entries) {
+      // Nobody reads what it would write.
+      if (entry.writing.stream.isBehind) continue;
+      if (best === undefined || this.#compare(entry, best) < 0) best = entry;
+    }
+    return best;
+  }
+
+  #leastEntitled(entries: Iterable<Entry>): Entry | undefined {
+    let worst: Entry | undefined;
+    for (const entry of entries) {
+      if (worst === undefined || this.#isLess(entry, worst)) worst = entry;
+    }
+    return worst;
+  }
+
+  #isLess(a: Entry, b: Entry): boolean {
+    const [isABehind, isBBehind] = [a.writing.stream.isBehind, b.writing.stream.isBehind];
+    return isABehind === isBBehind ? this.#compare(a, b) > 0 : isABehind;
+  }
+}
+
+/** Pages that the prompts of one forward compute. */
+class ComputedPages {
+  readonly #keys = new Map<BlockParent, Set<string>>();
+
+  /** False: it is there already. */
+  add(place: PagePlace | undefined): boolean {
+    if (place === undefined) return true;
+    const { parent, key } = place;
+    const keys = this.#keys.get(parent) ?? new Set();
+    if (keys.has(key)) return false;
+    this.#keys.set(parent, keys.add(key));
+    return true;
+  }
+}

@@ -1,0 +1,149 @@
+import { createHash } from "node:crypto";
+import type { BackendInfo, Drawn, ForwardResult, LoadedModel } from "../compute/backend.ts";
+import type { Decoder, FinishReason } from "../decoding/decoder.ts";
+import { extraRows, type RoundPlan, type RoundRows } from "../decoding/round.ts";
+import { createDecoder } from "./generate.ts";
+import type { GenerationStream } from "./generation.ts";
+import type { KvSequence } from "./kv-sequence.ts";
+import type { CheckedRequest } from "./request.ts";
+import { TextWriter } from "./text-writer.ts";
+import type { GenerationResult, TextTokenizer, TokenLogprobs } from "./types.ts";
+
+/** What texts are written with. */
+export interface WritingParts {
+  readonly model: LoadedModel;
+  readonly backend: BackendInfo;
+  readonly tokenizer: TextTokenizer | undefined;
+  readonly endTokens: ReadonlySet<number>;
+}
+
+/** One text that is being written: its decoder, its pages, what came of it so far and its stream. */
+export class Writing {
+  readonly request: CheckedRequest;
+  readonly kv: KvSequence;
+  readonly stream: GenerationStream;
+  readonly #parts: WritingParts;
+  readonly #writer: TextWriter;
+  readonly #tokens: number[] = [];
+  readonly #logprobs: TokenLogprobs[] = [];
+  /** From when it runs first. */
+  #decoder: Decoder | undefined;
+  #startMs: number | undefined;
+  #firstTokenMs: number | undefined;
+  #cachedTokens = 0;
+
+  constructor(parts: WritingParts, request: CheckedRequest, kv: KvSequence, stream: GenerationStream) {
+    this.#parts = parts;
+    this.request = request;
+    this.kv = kv;
+    this.stream = stream;
+    this.#writer = new TextWriter(parts.tokenizer, request.stop);
+  }
+
+  /** Verified tokens: the prompt and the text so far. */
+  get tokens(): readonly number[] {
+    return this.#decoder?.tokens ?? this.request.ids;
+  }
+
+  /** Verified tokens whose K and V are not there. */
+  get nPending(): number {
+    return this.tokens.length - this.kv.length;
+  }
+
+  /** Rows of its next round beside its verified tokens. */
+  get nScratchRows(): number {
+    return this.#decoder?.nScratchRows ?? 0;
+  }
+
+  /** Chooses its first round, where it has not begun yet. */
+  async begin(): Promise<void> {
+    if (this.#decoder !== undefined) return;
+    const { model, endTokens } = this.#parts;
+    this.#startMs = performance.now();
+    this.#cachedTokens = this.kv.length;
+    this.#decoder = createDecoder(model, this.request, endTokens, (drawn) => this.#push(drawn));
+    await this.#decoder.propose(this.stream.signal);
+  }
+
+  plan(maxPending: number): RoundPlan {
+    return this.#begun.plan(this.kv, maxPending);
+  }
+
+  /** Takes its results of a forward and, at once, chooses its next round from them; streams what became text, or ends. */
+  async digest(plan: RoundPlan, result: ForwardResult, rows: RoundRows): Promise<void> {
+    const decoder = this.#begun;
+    const written = decoder.digest(this.#parts.model, this.kv, plan, result, rows);
+    const { finishReason } = decoder;
+    if (plan.sampler !== undefined && finishReason === undefined) await decoder.propose(this.stream.signal);
+    if (this.stream.isEnded) return;
+    if (written.length > 0) {
+      const tokens = written.map(({ token }) => token);
+      this.stream.emit({ text: this.#writer.takeNew(), tokens, round: extraRows(plan) });
+    }
+    if (finishReason !== undefined) this.end(finishReason);
+  }
+
+  /** Ends the stream with what is written so far. */
+  end(finishReason: FinishReason | "cancelled"): void {
+    if (this.stream.isEnded) return;
+    this.#writer.end();
+    const rest = this.#writer.takeNew();
+    if (rest !== "") this.stream.emit({ text: rest, tokens: [] });
+    this.stream.end(this.#result(finishReason));
+  }
+
+  /** Frees what it holds; not while a forward of it runs. */
+  async dispose(): Promise<void> {
+    this.kv.release();
+    await this.#decoder?.dispose();
+  }
+
+  get #begun(): Decoder {
+    if (this.#decoder === undefined) throw new Error("a text that has not begun");
+    return this.#decoder;
+  }
+
+  #push({ token, logprob, top = [] }: Drawn): boolean {
+    this.#firstTokenMs ??= performance.now();
+    this.#tokens.push(token);
+    if (logprob !== undefined) this.#logprobs.push({ token, logprob, top });
+    return this.#writer.push(token);
+  }
+
+  #result(finishReason: GenerationResult["finishReason"]): GenerationResult {
+    const { ids, rounds, settings } = this.request;
+    const { verification } = rounds;
+    const { backend } = this.#parts;
+    const { text } = this.#writer;
+    const endMs = performance.now();
+    const firstTokenMs = this.#firstTokenMs ?? endMs;
+    const decoder = this.#decoder;
+    const forwards = decoder?.forwards ?? 0;
+    return {
+      text,
+      tokens: this.#tokens,
+      sha256: createHash("sha256").update(text, "utf8").digest("hex"),
+      finishReason,
+      forwards,
+      tokensPerForward: forwards === 0 ? 0 : (decoder?.nDrawn ?? 0) / forwards,
+      proposedByDepth: decoder?.acceptance.proposed ?? [],
+      acceptedByDepth: decoder?.acceptance.accepted ?? [],
+      acceptanceByDepth: decoder?.acceptance.byDepth ?? [],
+      rounds: decoder?.roundCounts ?? [],
+      prefillMs: firstTokenMs - (this.#startMs ?? endMs),
+      decodeMs: endMs - firstTokenMs,
+      promptTokens: ids.length,
+      cachedTokens: this.#cachedTokens,
+      stride: rounds.stride,
+      propose: rounds.propose,
+      shape: rounds.shape,
+      verify: verification.mode,
+      ...(verification.mode === "relaxed" ? { tau: verification.tau } : {}),
+      ...(settings.logprobs < 0 ? {} : { logprobs: this.#logprobs }),
+      instructionSet: backend.instructionSet,
+      threads: backend.threads,
+      numerics: backend.numerics,
+      lossless: verification.mode !== "relaxed",
+    };
+  }
+}
