@@ -14,6 +14,8 @@ export type {
   Model,
   ModelInfo,
   Propose,
+  ScoredText,
+  ScoreRequest,
   RoundForm,
   Session,
   TextStream,

@@ -12,6 +12,8 @@ export interface Collect {
   readonly env?: Readonly<Record<string, string>>;
   /** Called with all of stdout so far after each write; may press Ctrl-C. */
   readonly onStdout?: (text: string, interrupt: () => void) => void;
+  /** The same for stderr. */
+  readonly onStderr?: (text: string, interrupt: () => void) => void;
 }
 
 export interface Collected {
@@ -39,14 +41,14 @@ class Collector extends EventEmitter {
 
 /** Runs a command line in this process with streams that collect (for tests). */
 export async function collect(argv: readonly string[], settings: Collect = {}): Promise<Collected> {
-  const { tty = false, stdin = "", env = {}, onStdout } = settings;
+  const { tty = false, stdin = "", env = {}, onStdout, onStderr } = settings;
   const listeners = new Set<() => void>();
   let killed = false;
   const interrupt = () => {
     for (const listener of [...listeners]) listener();
   };
   const stdout = new Collector(tty, (text) => onStdout?.(text, interrupt));
-  const stderr = new Collector(tty);
+  const stderr = new Collector(tty, (text) => onStderr?.(text, interrupt));
   const chunks = typeof stdin === "string" || stdin instanceof Uint8Array ? [stdin] : stdin;
   const io: CliIo = {
     stdin: Object.assign(Readable.from(chunks.map((chunk) => Buffer.from(chunk as Uint8Array))), { isTTY: tty }),

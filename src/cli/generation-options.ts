@@ -50,6 +50,8 @@ export const adapterOption = () =>
     "adapter folder or ORG/REPO for MASK rows (default: the catalogue's, for a catalogue name)",
   );
 
+export const contextOption = (what: string) => new Option("--context <n>", what).argParser(integer({ min: 1 }));
+
 export const strideOption = () =>
   new Option("--stride <n>", "tokens that a forward yields at best, 1 to 8 (default: as the shape has it)").argParser(
     integer({ min: 1, max: 8 }),
@@ -68,10 +70,7 @@ export function addLoadOptions(command: Command): Command {
   return command
     .addOption(adapterOption())
     .addOption(
-      new Option(
-        "--context <n>",
-        "positions to make room for, prompt and answer (default: what the model has, within memory)",
-      ).argParser(integer({ min: 1 })),
+      contextOption("positions to make room for, prompt and answer (default: what the model has, within memory)"),
     )
     .addOption(threadsOption())
     .addOption(backendOption());

@@ -14,7 +14,9 @@ import { registerPull } from "./pull.ts";
 import { registerRace } from "./race.ts";
 import { registerRemove } from "./remove.ts";
 import { registerRun } from "./run.ts";
+import { registerScore } from "./score.ts";
 import { colorsFor } from "./style.ts";
+import { registerTokenize } from "./tokenize.ts";
 
 const commands: readonly Register[] = [
   registerRace,
@@ -25,6 +27,8 @@ const commands: readonly Register[] = [
   registerBench,
   registerPull,
   registerInspect,
+  registerTokenize,
+  registerScore,
   registerList,
   registerRemove,
 ];

@@ -6,7 +6,12 @@ import { Progress, stages } from "./progress.ts";
 import { megabytes, printable } from "./style.ts";
 
 /** Loads a model with a command's options, showing how far it is; a name of the catalogue is fetched if need be. */
-export async function loadModel(io: CliIo, name: string, options: LoadOptions, signal: AbortSignal): Promise<Model> {
+export async function loadModel(
+  io: CliIo,
+  name: string,
+  options: Omit<LoadOptions, "adapter"> & { readonly adapter?: string | false },
+  signal: AbortSignal,
+): Promise<Model> {
   const progress = new Progress(io);
   try {
     const { adapter, context, threads, backend } = options;

@@ -8,6 +8,7 @@ import { Queue } from "./queue.ts";
 import { checkRequest, type RequestLimits } from "./request.ts";
 import { runForest } from "./run-forest.ts";
 import { Scheduler } from "./scheduler.ts";
+import { score } from "./score.ts";
 import type {
   ForestInput,
   ForwardOptions,
@@ -16,6 +17,8 @@ import type {
   Generation,
   Model,
   ModelInfo,
+  ScoredText,
+  ScoreRequest,
   Session,
   TextTokenizer,
 } from "./types.ts";
@@ -87,6 +90,17 @@ export class EngineModel implements Model {
         isDisposed = true;
       },
     };
+  }
+
+  score(request: ScoreRequest): Promise<ScoredText> {
+    this.#assertOpen();
+    const { model, tokenizer, info } = this.#parts;
+    const run = <T>(forward: () => Promise<T>) =>
+      this.#queue.run(() => {
+        this.#assertOpen();
+        return forward();
+      });
+    return score({ model, tokenizer, contextLength: info.contextLength, run }, request);
   }
 
   forward(forest: ForestInput, options: ForwardOptions = {}): Promise<ForwardOutput> {

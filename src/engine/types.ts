@@ -242,6 +242,33 @@ export interface ForwardOutput {
   readonly draftVocabulary?: Int32Array;
 }
 
+/** Exactly one of `text` and `ids`. */
+export interface ScoreRequest {
+  /** Special tokens in it are plain text. What the model's texts begin with stands before it, and is not scored. */
+  readonly text?: string | undefined;
+  /** As they are; nothing is put in front, so the first is not scored. */
+  readonly ids?: readonly number[] | undefined;
+  /** Positions of a window, at most those of `load` (the default). */
+  readonly context?: number | undefined;
+  /** Called after each forward. */
+  readonly onProgress?: ((progress: { readonly tokensDone: number; readonly tokensTotal: number }) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ScoredText {
+  /** Natural logarithms; undefined for a first token that nothing stands before. */
+  readonly tokens: readonly { readonly token: number; readonly logprob: number | undefined }[];
+  /** Tokens with a log-probability. */
+  readonly nScored: number;
+  /** Mean of their negative log-probabilities, nats per token. */
+  readonly meanNll: number;
+  /** e^meanNll */
+  readonly perplexity: number;
+  /** Positions of a window. */
+  readonly context: number;
+  readonly nWindows: number;
+}
+
 export interface Model {
   readonly info: ModelInfo;
   /** Undefined for a model folder without one: then only `ids` can be prompted with. */
@@ -253,6 +280,11 @@ export interface Model {
   session(): Session;
   /** Generations of one model run together, in shared forwards; the text of each is what it would be alone. */
   generate(request: GenerateRequest): Generation;
+  /**
+   * How likely the model finds a text: the log-probability of each token, given those before it. What does not fit into
+   * the context is read in windows that overlap by half. @throws IdlmError "usage", "not-finite"; the signal's reason.
+   */
+  score(request: ScoreRequest): Promise<ScoredText>;
   /** Runs one forest from an empty cache. */
   forward(forest: ForestInput, options?: ForwardOptions): Promise<ForwardOutput>;
   /** Cancels what runs, waits for it and frees everything. */

@@ -1,0 +1,171 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, describe, expect, it } from "vitest";
+import { fixtures, golden, goldenTensors } from "../../test/support/backend-contract.ts";
+import { openGguf } from "../formats/gguf.ts";
+import { writeGguf } from "../formats/gguf-writer.ts";
+import { load } from "./load.ts";
+import { windowsOf } from "./score.ts";
+import type { Model } from "./types.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "idlm-score-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const quantised = join(fixtures, "gguf/tiny64-Q8_0.gguf");
+
+async function withModel<T>(path: string, work: (model: Model) => Promise<T>, backend?: "native" | "reference") {
+  const model = await load(path, { backend, threads: 2, adapter: false });
+  try {
+    return await work(model);
+  } finally {
+    await model.dispose();
+  }
+}
+
+/** ln of the softmax, in double, of one row of logits. */
+function logSoftmax(logits: Float32Array): Float64Array {
+  const largest = logits.reduce((a, b) => Math.max(a, b));
+  const sum = logits.reduce((total, logit) => total + Math.exp(logit - largest), 0);
+  return Float64Array.from(logits, (logit) => logit - largest - Math.log(sum));
+}
+
+describe("windows", () => {
+  it("score every token once, with half a window before it but at the text's beginning", () => {
+    fc.assert(
+      fc.property(fc.nat(300), fc.integer({ min: 2, max: 50 }), fc.constantFrom(0, 1), (length, size, firstScored) => {
+        const windows = windowsOf(length, size, firstScored);
+        const scored = windows.flatMap(({ scoredFrom, to }) =>
+          Array.from({ length: to - scoredFrom }, (_, i) => scoredFrom + i),
+        );
+        expect(scored).toEqual(Array.from({ length: Math.max(0, length - firstScored) }, (_, i) => firstScored + i));
+        for (const [i, { from, to, scoredFrom }] of windows.entries()) {
+          expect(to - from).toBeLessThanOrEqual(size);
+          expect(scoredFrom - from).toBe(i === 0 ? firstScored : Math.floor(size / 2));
+        }
+      }),
+    );
+  });
+});
+
+describe("score", () => {
+  const models = ["llama-tiny", "llama-rope3", "qwen2-tiny", "qwen3-tiny", "qwen3-sharded"];
+
+  it.each(models.flatMap((name) => (["native", "reference"] as const).map((backend) => ({ name, backend }))))(
+    "is that of the logits of transformers: $name, $backend",
+    async ({ name, backend }) => {
+      const { input_ids: ids, noise } = golden("models", name, "golden.json");
+      const logits = goldenTensors("models", name, "golden.safetensors").get("logits") as Float32Array;
+      const vocabSize = logits.length / ids.length;
+      const { tokens, meanNll, perplexity, nScored } = await withModel(
+        join(fixtures, "models", name),
+        (model) => model.score({ ids }),
+        backend,
+      );
+      expect(tokens.map(({ token }) => token)).toEqual(ids);
+      expect(tokens[0]?.logprob).toBeUndefined();
+      // 8 × noise for a logit, as the fixtures' README derives; the sum under the logarithm moves by no more than that.
+      const tolerance = 2 * 8 * noise.logits;
+      let sum = 0;
+      for (let i = 1; i < ids.length; i++) {
+        const expected = logSoftmax(logits.subarray((i - 1) * vocabSize, i * vocabSize))[ids[i]] as number;
+        expect(Math.abs((tokens[i]?.logprob as number) - expected)).toBeLessThan(tolerance);
+        sum -= expected;
+      }
+      expect(nScored).toBe(ids.length - 1);
+      expect(Math.abs(meanNll - sum / nScored)).toBeLessThan(tolerance);
+      expect(Math.abs(Math.log(perplexity) - meanNll)).toBeLessThan(1e-12);
+    },
+  );
+
+  it("has the bits of the log-probabilities that a generation reports", async () => {
+    for (const path of [quantised, join(fixtures, "gguf/tiny64-F16.gguf")]) {
+      await withModel(path, async (model) => {
+        const ids = Array.from({ length: 90 }, (_, i) => 4 + ((i * 37) % 300));
+        const written = await model.generate({ ids, maxTokens: 150, temperature: 1.2, seed: 3, logprobs: 0 }).result;
+        const { tokens } = await model.score({ ids: [...ids, ...written.tokens] });
+        expect(written.tokens.length).toBeGreaterThan(10);
+        expect(tokens.slice(ids.length).map(({ logprob }) => logprob)).toEqual(
+          written.logprobs?.slice(0, written.tokens.length).map(({ logprob }) => logprob),
+        );
+      });
+    }
+  });
+
+  it("of a long text is that of its windows, each by itself", async () => {
+    await withModel(quantised, async (model) => {
+      const ids = Array.from({ length: 333 }, (_, i) => 4 + ((i * i * 31) % 300));
+      const { tokens, nWindows, nScored } = await model.score({ ids, context: 100 });
+      const windows = windowsOf(ids.length, 100, 1);
+      expect({ nWindows, nScored }).toEqual({ nWindows: windows.length, nScored: 332 });
+      for (const { from, to, scoredFrom } of windows) {
+        const alone = await model.score({ ids: ids.slice(from, to) });
+        expect(tokens.slice(scoredFrom, to)).toEqual(alone.tokens.slice(scoredFrom - from));
+      }
+    });
+  });
+
+  it("puts what the model's texts begin with before each window", async () => {
+    const path = join(folder, "bos.gguf");
+    const file = openGguf(quantised);
+    const tensors = [...file.tensors.values()].map(({ name, shape, type, bytes }) => ({
+      ...{ name, type, dimensions: [...shape].reverse() },
+      data: Uint8Array.from(bytes),
+    }));
+    writeGguf(path, { metadata: [...file.metadata, ["tokenizer.ggml.add_bos_token", true]], tensors });
+    file.close();
+    await withModel(path, async (model) => {
+      const text = "the cat in the hat and the rest of it";
+      const ids = model.tokenize(text);
+      const bos = model.tokenizer?.encodePrompt("") ?? [];
+      expect(bos).toHaveLength(1);
+      const whole = await model.score({ text });
+      expect(whole.nScored).toBe(ids.length);
+      expect(whole.tokens).toEqual((await model.score({ ids: [...bos, ...ids] })).tokens.slice(1));
+      const size = 1 + Math.ceil(ids.length / 2);
+      const cut = await model.score({ text, context: size });
+      const [first, second] = windowsOf(ids.length, size - 1, 0);
+      const alone = await model.score({ ids: [...bos, ...ids.slice(second?.from, second?.to)] });
+      expect(cut.tokens.slice(0, first?.to)).toEqual(whole.tokens.slice(0, first?.to));
+      expect(cut.tokens.slice(second?.scoredFrom, second?.to)).toEqual(
+        alone.tokens.slice(1 + (second?.scoredFrom as number) - (second?.from as number)),
+      );
+    });
+  });
+
+  it("refuses what cannot be scored, and stops when it is told to", async () => {
+    await withModel(quantised, async (model) => {
+      const usage = { code: "usage" };
+      for (const request of [{}, { text: "a", ids: [1] }, { ids: [5] }, { text: "" }, { ids: [5, 320] }]) {
+        await expect(model.score(request)).rejects.toMatchObject(usage);
+      }
+      await expect(model.score({ ids: [5, 6], context: 1 })).rejects.toMatchObject(usage);
+      await expect(model.score({ ids: [5, 6], context: 513 })).rejects.toMatchObject(usage);
+      await expect(model.score({ ids: [5, 6], typo: 1 } as object)).rejects.toMatchObject(usage);
+      const controller = new AbortController();
+      const onProgress = () => controller.abort();
+      const ids = Array.from({ length: 200 }, () => 7);
+      await expect(model.score({ ids, onProgress, signal: controller.signal })).rejects.toMatchObject({
+        name: "AbortError",
+      });
+    });
+  });
+
+  it("ends when the model is disposed of", async () => {
+    const model = await load(quantised, { adapter: false });
+    let disposed: Promise<void> | undefined;
+    const onProgress = () => {
+      disposed = model.dispose();
+    };
+    await expect(model.score({ ids: Array.from({ length: 200 }, () => 7), onProgress })).rejects.toThrow("disposed");
+    await disposed;
+  });
+
+  it("of weights that are no numbers is an error", async () => {
+    await withModel(join(fixtures, "hostile/gguf-nan-weight.gguf"), async (model) => {
+      const ids = Array.from({ length: 20 }, (_, i) => 10 + i);
+      await expect(model.score({ ids })).rejects.toMatchObject({ code: "not-finite" });
+    });
+  });
+});

@@ -1,0 +1,191 @@
+import { type Draw, type KvCache, type LoadedModel, PAGE_SIZE, type Sampler } from "../compute/backend.ts";
+import { exp } from "../compute/elementary.ts";
+import { neutralSettings } from "../compute/sampling/settings.ts";
+import { IdlmError } from "../errors.ts";
+import { MAX_FORWARD_ROWS, MAX_ROUND_ROWS } from "./limits.ts";
+import type { ScoredText, ScoreRequest, TextTokenizer } from "./types.ts";
+
+const keys: Readonly<Record<keyof ScoreRequest, true>> = {
+  text: true,
+  ids: true,
+  context: true,
+  onProgress: true,
+  signal: true,
+};
+
+/** What a score is computed with. */
+export interface ScoreContext {
+  readonly model: LoadedModel;
+  readonly tokenizer: TextTokenizer | undefined;
+  /** Positions that room was made for. */
+  readonly contextLength: number;
+  /** Runs a forward when the model is free. */
+  readonly run: <T>(forward: () => Promise<T>) => Promise<T>;
+}
+
+/** A piece of the text that is read in one context. */
+interface Window {
+  /** Its tokens are [from, to) of the text. */
+  readonly from: number;
+  readonly to: number;
+  /** The first that is scored here; those before it are context. */
+  readonly scoredFrom: number;
+}
+
+/**
+ * Cuts `length` tokens into windows of at most `size`. Each begins half a window before the end of the one before it, so
+ * that every token but the text's first ones is scored with at least half a window before it, and each is scored once.
+ */
+export function windowsOf(length: number, size: number, firstScored: number): Window[] {
+  const windows: Window[] = [];
+  for (let scoredFrom = firstScored; scoredFrom < length; ) {
+    const from = scoredFrom === firstScored ? 0 : scoredFrom - Math.floor(size / 2);
+    const to = Math.min(length, from + size);
+    windows.push({ from, to, scoredFrom });
+    scoredFrom = to;
+  }
+  return windows;
+}
+
+/**
+ * How likely a model finds a text, token by token: log-probabilities of the model's own distribution, bit for bit those
+ * that a generation reports. Where the model's texts begin with a token of their own, it stands before each window.
+ * @throws IdlmError "usage", "not-finite"; the signal's reason.
+ */
+export async function score(context: ScoreContext, request: ScoreRequest): Promise<ScoredText> {
+  const { model, contextLength } = context;
+  const { ids, prefix, size } = checkScore(request, context);
+  // Without a token before it, nothing predicts the first.
+  const firstScored = prefix.length === 0 ? 1 : 0;
+  const windows = windowsOf(ids.length, size - prefix.length, firstScored);
+  if (windows.length === 0) throw usage(`${ids.length} tokens have nothing to score`, "Give it a longer text.");
+  const logprobs: (number | undefined)[] = ids.map(() => undefined);
+  const scorer = new Scorer(model, Math.min(contextLength, size));
+  try {
+    for (const { from, to, scoredFrom } of windows) {
+      const tokens = [...prefix, ...ids.slice(from, to)];
+      const first = scoredFrom - from + prefix.length;
+      let at = 0;
+      // The last token is predicted, not read.
+      while (at < tokens.length - 1) {
+        request.signal?.throwIfAborted();
+        const isScored = at + 1 >= first;
+        const end = isScored
+          ? Math.min(tokens.length - 1, at + MAX_ROUND_ROWS)
+          : Math.min(first - 1, tokens.length - 1, at + MAX_FORWARD_ROWS);
+        const start = at;
+        const found = await context.run(() => scorer.read(tokens, start, end, isScored));
+        for (const [i, logprob] of found.entries()) logprobs[from - prefix.length + start + 1 + i] = logprob;
+        at = end;
+        request.onProgress?.({
+          tokensDone: Math.min(ids.length, from - prefix.length + at + 1),
+          tokensTotal: ids.length,
+        });
+      }
+    }
+  } finally {
+    scorer.dispose();
+  }
+  const scored = logprobs.filter((logprob) => logprob !== undefined);
+  const meanNll = -scored.reduce((sum, logprob) => sum + logprob, 0) / scored.length;
+  return {
+    tokens: ids.map((token, i) => ({ token, logprob: logprobs[i] })),
+    nScored: scored.length,
+    meanNll,
+    perplexity: exp(Math.min(meanNll, MAX_EXPONENT)),
+    context: size,
+    nWindows: windows.length,
+  };
+}
+
+/** e^700 is as far as a double goes; no model is that surprised. */
+const MAX_EXPONENT = 700;
+
+/** A KV cache for one window at a time, and what draws from it. */
+class Scorer {
+  readonly #model: LoadedModel;
+  readonly #cache: KvCache;
+  readonly #pages: Int32Array;
+  readonly #samplers: Sampler[] = [];
+  readonly #mask: Uint32Array;
+
+  constructor(model: LoadedModel, size: number) {
+    this.#model = model;
+    this.#pages = Int32Array.from({ length: Math.ceil(size / PAGE_SIZE) }, (_, i) => i);
+    this.#cache = model.createCache(this.#pages.length);
+    this.#mask = new Uint32Array(Math.ceil(model.program.vocabSize / 32));
+  }
+
+  /** Reads tokens [start, end) at their positions; if wanted gives the log-probability of the token after each. */
+  async read(tokens: readonly number[], start: number, end: number, isScored: boolean): Promise<number[]> {
+    const nRows = end - start;
+    const draws = isScored ? Array.from({ length: nRows }, (_, row) => this.#draw(row, start, tokens)) : [];
+    const rows = [...Array(nRows).keys()];
+    const { drawn } = await this.#model.forward(
+      {
+        sequences: [{ length: start, pages: this.#pages }],
+        tokens: Int32Array.from(tokens.slice(start, end)),
+        positions: Int32Array.from(rows, (row) => start + row),
+        parents: Int32Array.from(rows, (row) => row - 1),
+        gate: new Uint8Array(nRows),
+        sequence: new Int32Array(nRows),
+        wanted: new Uint8Array(nRows).fill(isScored ? 1 : 0),
+        draws,
+      },
+      this.#cache,
+    );
+    return drawn.map(({ logprob, failure }) => {
+      if (failure !== undefined) throw failure;
+      if (logprob === undefined) throw new Error("a draw came without its log-probability");
+      return logprob;
+    });
+  }
+
+  /** A draw that can only come out as the token that follows: its log-probability is the one looked for. */
+  #draw(row: number, start: number, tokens: readonly number[]): Draw {
+    const sampler = this.#samplers[row] ?? this.#model.createSampler({ ...neutralSettings, logprobs: 0 });
+    this.#samplers[row] = sampler;
+    const token = tokens[start + row + 1] as number;
+    const word = token >>> 5;
+    this.#mask[word] = 1 << (token & 31);
+    sampler.allow(this.#mask);
+    this.#mask[word] = 0;
+    return { row, sampler, position: start + row + 1, extra: [] };
+  }
+
+  dispose(): void {
+    for (const sampler of this.#samplers) sampler.dispose();
+    this.#cache.dispose();
+  }
+}
+
+/** Most tokens of one text: as many as the largest text that the command line reads has bytes. */
+const MAX_TOKENS = 1 << 24;
+
+function checkScore(request: ScoreRequest, { tokenizer, contextLength, model }: ScoreContext) {
+  const unknown = Object.keys(request).find((key) => !Object.hasOwn(keys, key));
+  if (unknown !== undefined) throw usage(`score: unknown key ${unknown}`, `Known are ${Object.keys(keys).join(", ")}.`);
+  const { text, ids: given, context: size = contextLength } = request;
+  if ((text === undefined) === (given === undefined)) throw usage("score: expected one of text and ids", "");
+  let ids: readonly number[] = given ?? [];
+  let prefix: readonly number[] = [];
+  if (text !== undefined) {
+    if (typeof text !== "string") throw usage("score: text: expected a string", "");
+    if (tokenizer === undefined) throw usage("score: the model has no tokenizer", "Use token ids.");
+    ids = tokenizer.encode(text);
+    prefix = tokenizer.encodePrompt("");
+  }
+  const { vocabSize } = model.program;
+  if (!Array.isArray(ids) || ids.length > MAX_TOKENS) throw usage("score: ids: expected an array of tokens", "");
+  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+  if (wrong !== undefined) throw usage(`score: ids: expected tokens from 0 to ${vocabSize - 1}, found ${wrong}`, "");
+  const least = prefix.length + 2;
+  if (!Number.isSafeInteger(size) || size < least || size > contextLength) {
+    throw usage(`score: context: expected a whole number from ${least} to ${contextLength}, found ${size}`, "");
+  }
+  return { ids, prefix, size };
+}
+
+function usage(problem: string, hint: string): IdlmError {
+  return new IdlmError("usage", { problem, hint });
+}
