@@ -153,9 +153,11 @@ export class FakeModel implements LoadedModel {
       logitsAfterHead: unsupported,
       propose: (draw, previous, count) => {
         if (generation !== this.#generation) throw new Error("a result after the next forward");
-        if (forest.wanted[draw.row] !== 1 || forest.tokens[draw.row] !== -1) throw new Error("no wanted MASK row");
+        if (forest.wanted[draw.row] !== 1) throw new Error("no wanted row");
         if (draw.position !== (forest.positions[draw.row] as number) + 1) throw new Error("a proposal's position");
-        return this.#propose(draw, previous, count);
+        // A token row has seen what it proposes from.
+        const seen = forest.tokens[draw.row] === -1 ? undefined : hashes[draw.row];
+        return this.#propose(draw, previous, count, seen);
       },
     };
   }
@@ -234,12 +236,12 @@ export class FakeModel implements LoadedModel {
     return { token, logprob: logits[token] as number, top };
   }
 
-  #propose(draw: Draw, previous: number, count: number): Proposed {
+  #propose(draw: Draw, previous: number, count: number, seen: number | undefined): Proposed {
     const { promptTokens, output } = draw.sampler as FakeSampler;
     const chain = [...promptTokens, ...output, ...draw.extra];
     if (chain.at(-1) !== previous) throw new Error("previous is not the token before the predicted one");
     if (chain.length !== draw.position) throw new Error("a proposal's history");
-    const hash = this.hashOf(chain);
+    const hash = seen ?? this.hashOf(chain);
     const right = this.#draw(hash, draw).token;
     const isHit = mix(hash, 12_345) / 2 ** 32 < this.#options.hitRate;
     const first = isHit ? right : (right + 1) % this.#options.vocabSize;

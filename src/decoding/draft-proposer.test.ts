@@ -1,0 +1,208 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { FakeModel, type FakeModelOptions } from "../../test/support/fake-model.ts";
+import { PAGE_SIZE } from "../compute/backend.ts";
+import { neutralSettings } from "../compute/sampling/settings.ts";
+import { DraftModel } from "./draft-model.ts";
+import { DraftProposer } from "./draft-proposer.ts";
+
+const settings = { ...neutralSettings, temperature: 1, seed: 5, repetitionPenalty: 1.2, frequencyPenalty: 0.3 };
+
+function draftOf(options: FakeModelOptions & { nPages?: number; contextLength?: number } = {}) {
+  const { nPages = 64, contextLength = 10_000, ...fake } = options;
+  const model = new FakeModel({ nDepths: 0, hitRate: 1, ...fake });
+  return { model, draft: new DraftModel(model, contextLength, nPages) };
+}
+
+function proposerOf(draft: DraftModel, endTokens: readonly number[] = []): DraftProposer {
+  return new DraftProposer(draft, { settings, proposeFor: "exact", endTokens: new Set(endTokens) });
+}
+
+/** What the draft model writes behind a text by itself, from an empty cache. */
+async function continued(prompt: readonly number[], text: readonly number[], depth: number): Promise<number[]> {
+  const { draft } = draftOf();
+  const proposer = proposerOf(draft);
+  proposer.observe(prompt);
+  proposer.observe(text);
+  await proposer.prepare(depth, 1, undefined);
+  return chainOf(proposer, depth);
+}
+
+function chainOf(proposer: DraftProposer, depth: number): number[] {
+  const path: number[] = [];
+  for (let i = 0; i < depth; i++) {
+    const [token] = proposer.candidates(path, 1).tokens;
+    if (token === undefined) break;
+    path.push(token);
+  }
+  return path;
+}
+
+describe("DraftProposer", () => {
+  it("drafts the same whatever it drafted and threw away before", async () => {
+    const round = fc.record({
+      text: fc.array(fc.nat(10), { maxLength: 5 }),
+      nKept: fc.nat(6),
+      depth: fc.integer({ min: 1, max: 6 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.nat(10), { minLength: 1, maxLength: 600 }),
+        fc.array(round, { minLength: 1, maxLength: 5 }),
+        async (prompt, rounds) => {
+          const { draft } = draftOf();
+          const proposer = proposerOf(draft);
+          proposer.observe(prompt);
+          const text: number[] = [];
+          for (const { text: other, nKept, depth } of rounds) {
+            await proposer.prepare(depth, 1, undefined);
+            const chain = chainOf(proposer, depth);
+            expect(chain).toEqual(await continued(prompt, text, depth));
+            // Some of the draft stood; then another token came.
+            const more = [...chain.slice(0, nKept), ...other];
+            proposer.observe(more);
+            text.push(...more);
+          }
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  it("runs no row twice where its draft stands", async () => {
+    const { draft, model } = draftOf();
+    const proposer = proposerOf(draft);
+    proposer.observe([1, 2, 3]);
+    await proposer.prepare(3, 1, undefined);
+    proposer.observe([...chainOf(proposer, 3), 4]);
+    await proposer.prepare(3, 1, undefined);
+    // The prompt and two drafts; the third draft with the token behind it, and two more.
+    expect(model.rowCounts).toEqual([3, 1, 1, 2, 1, 1]);
+  });
+
+  it("offers alternatives along its chain only", async () => {
+    const { draft } = draftOf();
+    const proposer = proposerOf(draft);
+    proposer.observe([1, 2, 3]);
+    await proposer.prepare(2, 3, undefined);
+    const [first, second, third] = proposer.candidates([], 5).tokens;
+    expect(new Set([first, second, third]).size).toBe(3);
+    expect(proposer.candidates([], 2).tokens.length).toBe(2);
+    expect(proposer.candidates([first as number], 3).tokens.length).toBe(3);
+    expect(proposer.candidates([second as number], 3).tokens.length).toBe(0);
+    expect(proposer.candidates(chainOf(proposer, 2), 3).tokens.length).toBe(0);
+    proposer.observe([first as number]);
+    expect(proposer.candidates([], 3).tokens.length).toBe(0);
+  });
+
+  it("drafts nothing behind an end token, nor behind its own context", async () => {
+    const { draft } = draftOf();
+    const [first, second] = await continued([1, 2, 3], [], 2);
+    const ending = proposerOf(draft, [second as number]);
+    ending.observe([1, 2, 3]);
+    await ending.prepare(6, 1, undefined);
+    expect(chainOf(ending, 6)).toEqual(first === second ? [first] : [first, second]);
+    const short = proposerOf(draftOf({ contextLength: 5 }).draft);
+    short.observe([1, 2, 3]);
+    await short.prepare(6, 1, undefined);
+    expect(chainOf(short, 6).length).toBe(2);
+    short.observe([1, 2]);
+    await short.prepare(6, 1, undefined);
+    expect(chainOf(short, 6).length).toBe(0);
+  });
+
+  it("stops between two forwards when it is cancelled", async () => {
+    const { draft, model } = draftOf();
+    const proposer = proposerOf(draft);
+    proposer.observe([1, 2, 3]);
+    const controller = new AbortController();
+    model.onForward = () => {
+      if (model.rowCounts.length === 2) controller.abort();
+    };
+    await proposer.prepare(6, 1, controller.signal);
+    expect(model.rowCounts.length).toBe(2);
+    await proposer.prepare(6, 1, controller.signal);
+    expect(model.rowCounts.length).toBe(2);
+  });
+
+  it("runs the steps of texts that draft at the same time in one forward", async () => {
+    const { draft, model } = draftOf();
+    const prompts = [[1], [2, 3], Array.from({ length: 300 }, (_, i) => i % 11), [4, 5, 6]];
+    const proposers = prompts.map((prompt) => {
+      const proposer = proposerOf(draft);
+      proposer.observe(prompt);
+      return proposer;
+    });
+    await Promise.all(proposers.map((proposer) => proposer.prepare(3, 1, undefined)));
+    for (const [i, prompt] of prompts.entries()) {
+      expect(chainOf(proposers[i] as DraftProposer, 3)).toEqual(await continued(prompt, [], 3));
+    }
+    // The long prompt comes in two pieces.
+    expect(model.rowCounts.length).toBe(4);
+  });
+
+  it("writes right drafts or none where texts fight for a few pages, and gives all pages back", async () => {
+    const nPages = 5;
+    const lengths = fc.array(fc.integer({ min: 1, max: 3 * PAGE_SIZE }), { minLength: 2, maxLength: 5 });
+    await fc.assert(
+      fc.asyncProperty(lengths, fc.array(fc.nat(30), { minLength: 1, maxLength: 12 }), async (sizes, turns) => {
+        const { draft } = draftOf({ nPages });
+        const texts = sizes.map((n, i) => Array.from({ length: n }, (_, j) => (i + j) % 11));
+        const proposers = texts.map((text) => {
+          const proposer = proposerOf(draft);
+          proposer.observe(text);
+          return proposer;
+        });
+        for (const turn of turns) {
+          // Some of the texts draft at the same time.
+          const chosen = proposers.map((_, i) => i).filter((i) => ((turn + 1) >> i) & 1);
+          await Promise.all(chosen.map((i) => proposers[i]?.prepare(3, 1, undefined)));
+          for (const i of chosen) {
+            const chain = chainOf(proposers[i] as DraftProposer, 3);
+            expect(chain).toEqual((await continued(texts[i] as number[], [], 3)).slice(0, chain.length));
+          }
+        }
+        await Promise.all(proposers.map((proposer) => proposer.dispose()));
+        const last = proposerOf(draft);
+        const text = Array.from({ length: nPages * PAGE_SIZE - 2 }, (_, i) => i % 7);
+        last.observe(text);
+        await last.prepare(3, 1, undefined);
+        expect(chainOf(last, 3).length).toBe(3);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it("keeps its pages until what runs is done", async () => {
+    const { draft, model } = draftOf({ nPages: 1 });
+    const [one, other] = [proposerOf(draft), proposerOf(draft)];
+    one.observe([1, 2, 3]);
+    other.observe([4, 5, 6]);
+    const running = one.prepare(3, 1, undefined);
+    await new Promise<void>((resolve) => {
+      model.onForward = resolve;
+    });
+    const disposed = one.dispose();
+    await other.prepare(3, 1, undefined);
+    await Promise.all([running, disposed]);
+    await other.prepare(3, 1, undefined);
+    expect(chainOf(other, 3)).toEqual(await continued([4, 5, 6], [], 3));
+  });
+
+  it("hands on what goes wrong in a forward, and goes on", async () => {
+    const { draft, model } = draftOf();
+    const proposer = proposerOf(draft);
+    proposer.observe([1, 2, 3]);
+    let isBroken = true;
+    model.onForward = () => {
+      if (isBroken) throw new Error("broken");
+    };
+    await expect(proposer.prepare(3, 1, undefined)).rejects.toThrow("broken");
+    isBroken = false;
+    await proposer.prepare(3, 1, undefined);
+    expect(chainOf(proposer, 3)).toEqual(await continued([1, 2, 3], [], 3));
+    await proposer.dispose();
+    await draft.dispose();
+    expect(model.isDisposed).toBe(true);
+  });
+});
