@@ -4,6 +4,8 @@ import { FakeModel, type FakeModelOptions } from "../../test/support/fake-model.
 import type { SamplerSettings } from "../compute/backend.ts";
 import { Decoder, type DecoderOptions, type SequenceKv } from "./decoder.ts";
 import { AcceptanceModel, SequenceAcceptance } from "./acceptance-model.ts";
+import { DraftModel } from "./draft-model.ts";
+import { DraftProposer } from "./draft-proposer.ts";
 import { LookupProposer } from "./lookup-proposer.ts";
 import { FixedPlanner, type FixedShape, type PlanContext, type Planner, type RoundShape } from "./planner.ts";
 import { PredictedProposer } from "./predicted-proposer.ts";
@@ -155,6 +157,12 @@ class RandomPlanner implements Planner {
   }
 }
 
+/** Drafts with another fake model; with `hitRate` 1 of the same seed it is always right. */
+function draftProposer(fake: FakeModelOptions | undefined, settings: Partial<SamplerSettings> | undefined): Proposer {
+  const draft = new DraftModel(new FakeModel({ ...fake, nDepths: 0 }), 1000, 8);
+  return new DraftProposer(draft, { settings: { ...neutral, ...settings }, proposeFor: "exact", endTokens: new Set() });
+}
+
 /** Knows what plain decoding writes. */
 function oracle(truth: readonly number[], nPrompt: number): Proposer {
   let at = -nPrompt;
@@ -197,7 +205,7 @@ const ways = fc.record({
   stride: fc.integer({ min: 1, max: 8 }),
   shape: fc.constantFrom("chain" as const, "quadratic" as const),
   chunkRows: fc.integer({ min: 1, max: 50 }),
-  proposer: fc.constantFrom("mask", "lookup", "predicted", "oracle", "all", "random"),
+  proposer: fc.constantFrom("mask", "lookup", "predicted", "draft", "oracle", "all", "random"),
   tree: fc.constantFrom(undefined, "dynamic", "static"),
   cachedShare: fc.constantFrom(0, 0, 0.5, 1),
   preemptAfter: fc.constantFrom(undefined, 1, 2, 5),
@@ -239,12 +247,13 @@ describe("Decoder", () => {
                 i % 7 < 6 ? [token] : way.treeSeed % 2 === 0 ? [] : [(token + 1) % 11],
               ),
             ),
+          draft: () => draftProposer(setup.fake, setup.settings),
           oracle: () => oracle(plain.tokens, setup.prompt.length),
         };
         const isOne = way.proposer in one;
         const proposers = isOne
           ? [one[way.proposer as keyof typeof one]()]
-          : [one.predicted(), one.mask(), one.lookup(), one.oracle()];
+          : [one.predicted(), one.draft(), one.mask(), one.lookup(), one.oracle()];
         const nCached = Math.floor(way.cachedShare * (setup.prompt.length - 1));
         const { stride, shape, chunkRows, preemptAfter } = way;
         const planner = plannerOf(way, plain.tokens);
@@ -296,6 +305,15 @@ describe("Decoder", () => {
     });
     expect(tokens.length).toBe(maxTokens);
     expect(decoder.forwards).toBe(1 + Math.ceil((maxTokens - 1) / stride));
+    expect(decoder.acceptance.byDepth).toEqual(new Array(stride - 1).fill(1));
+  });
+
+  it.each([2, 3, 8])("needs one forward per %i tokens where every draft stands", async (stride) => {
+    const fake = { hitRate: 1 };
+    const settings = { temperature: 1, seed: 3, repetitionPenalty: 1.3, frequencyPenalty: 0.4 };
+    const setup = { prompt: [1, 2, 3], stride, maxTokens: 41, fake, settings };
+    const { decoder } = await write({ ...setup, proposers: [draftProposer(fake, settings)] });
+    expect(decoder.forwards).toBe(Math.ceil(41 / stride));
     expect(decoder.acceptance.byDepth).toEqual(new Array(stride - 1).fill(1));
   });
 
