@@ -12,6 +12,7 @@ export const errorCatalogue = {
   unsupported: { exit: 3, message: "{path}: {feature} is not supported. {hint}" },
   // 4: two things do not belong together
   "adapter-mismatch": { exit: 4, message: "{adapter}: does not fit the model {model}: {reason}." },
+  "draft-mismatch": { exit: 4, message: "{draft}: cannot draft for the model {model}: {reason}." },
   "stride-too-long": {
     exit: 4,
     message:
