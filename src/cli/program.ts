@@ -4,6 +4,7 @@ import { errorCatalogue, IdlmError } from "../errors.ts";
 import { registerBench } from "./bench.ts";
 import { registerChat } from "./chat.ts";
 import { addCommonOptions, applyCommonOptions, type Cli, examples, type Register } from "./cli.ts";
+import { registerCompletion } from "./completion.ts";
 import { registerDoctor } from "./doctor.ts";
 import { registerForward } from "./forward.ts";
 import { registerInspect } from "./inspect.ts";
@@ -29,6 +30,7 @@ const commands: readonly Register[] = [
   registerInspect,
   registerTokenize,
   registerScore,
+  registerCompletion,
   registerList,
   registerRemove,
 ];
