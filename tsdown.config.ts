@@ -1,7 +1,12 @@
 import { defineConfig } from "tsdown";
 
 export default defineConfig({
-  entry: ["src/index.ts", "src/cli/main.ts"],
+  entry: {
+    index: "src/index.ts",
+    "cli/main": "src/cli/main.ts",
+    // Started by its path, which is beside the chunk that starts it.
+    "template-process": "src/tokenizer/template-process.js",
+  },
   format: "esm",
   platform: "node",
   target: "node20",

@@ -39,7 +39,7 @@ writeFileSync(
   `import { type GenerationResult, load } from "idlm";
 
 const model = await load(${JSON.stringify(fixture)}, { adapter: false });
-const result: GenerationResult = await model.generate({ prompt: "one two", maxTokens: 8 }).result;
+const result: GenerationResult = await model.generate({ messages: [{ role: "user", content: "one" }], maxTokens: 8 }).result;
 console.log(result.tokens.length);
 await model.dispose();
 `,

@@ -107,11 +107,10 @@ suite(`chat templates render as transformers does${label}`, () => {
     if (!isHere) return;
     const path = join(shared, "chat-templates", "templates", `${name}.jinja`);
     const template = new ChatTemplate(readFileSync(path, "utf8"), path);
-    const cases: [string, ReturnType<typeof json>][] = json("chat-templates", "cases", `${name}.json`)
-      .map((c: { name: string }) => [c.name, c])
-      // JavaScript's JSON has no 1.0 that is not 1.
-      .filter(([caseName]: [string]) => caseName !== "tool-arguments-floats");
-    it.each(cases)("%s", (_, c) => {
+    const cases: [string, ReturnType<typeof json>][] = json("chat-templates", "cases", `${name}.json`).map(
+      (c: { name: string }) => [c.name, c],
+    );
+    it.each(cases)("%s", (caseName, c) => {
       const render = () =>
         template.render({
           messages: c.messages,
@@ -121,15 +120,15 @@ suite(`chat templates render as transformers does${label}`, () => {
           kwargs: c.kwargs,
           now: new Date(c.now),
         });
-      if (c.error !== undefined) {
-        if (c.error.raised_by_template) expect(render).toThrow(c.error.message);
-        return;
-      }
-      const right = [c.expected, c.expected_if_flattened, c.also_right].filter((text) => text !== undefined);
-      if (c.python_repr === true) return;
       // Conversations without a message are refused before any template sees them.
-      if (c.messages.length === 0) expect(render).toThrow(/no messages/);
-      else expect(right).toContain(render());
+      if (c.messages.length === 0) return expect(render).toThrow(/no messages/);
+      const right = [c.expected, c.expected_if_flattened, c.also_right].filter((text) => text !== undefined);
+      // Parts of text are joined, whatever the template would have made of an array.
+      if (caseName === "content-array-two-texts") return expect(render()).toMatch(/(?<!')Hello parts(?!')/);
+      // A JavaScript value has no 1.0, and 1e-07 is 1e-7 in its JSON.
+      if (caseName === "tool-arguments-floats") right[0] = right[0].replace(": 1.0,", ": 1,").replace("1e-07", "1e-7");
+      if (right.length > 0) return expect(right).toContain(render());
+      expect(render).toThrow(c.error.raised_by_template ? c.error.message : /chat template: failed/);
     });
   });
 });

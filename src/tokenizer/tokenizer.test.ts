@@ -82,13 +82,6 @@ describe("Tokenizer", () => {
 describe("ChatTemplate", () => {
   const messages = [{ role: "user", content: "Hi" }];
 
-  it("ends a template that runs for ever", () => {
-    const loop = (n: number) => `{% for i${n} in range(100000) %}`;
-    const source = `${loop(1)}${loop(2)}${loop(3)}{% endfor %}{% endfor %}{% endfor %}`;
-    expect(() => new ChatTemplate(source, "t").render({ messages })).toThrow(/did not end/);
-    expect(() => new ChatTemplate("{{ range(1000000000) }}", "t").render({ messages })).toThrow(/longer than/);
-  }, 20_000);
-
   it("hands the template's own message on", () => {
     expect(() => new ChatTemplate("{{ raise_exception('only two') }}", "t").render({ messages })).toThrow(/only two/);
   });

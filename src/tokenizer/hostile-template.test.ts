@@ -1,0 +1,63 @@
+import { describe, expect, it } from "vitest";
+import { ChatTemplate } from "./chat-template.ts";
+
+const messages = [{ role: "user", content: "Hi" }];
+const render = (source: string) => new ChatTemplate(source, "made.gguf").render({ messages });
+
+/** `body` applied `times` over to a variable that begins as `first`, and what is then shown of it. */
+const repeated = (first: string, body: string, times: number, shown: string) =>
+  `{% set n = namespace(s=${first}) %}{% for i in range(${times}) %}{% set n.s = ${body} %}{% endfor %}{{ ${shown} }}`;
+const loop = (n: number) => `{% for i${n} in range(100000) %}`;
+const longText = (doublings: number) => repeated("'aaaaaaaaaaaaaaaa'", "n.s ~ n.s", doublings, "n.s|upper|length");
+
+describe("a template that means harm ends in an error, and the process goes on", () => {
+  const peak = process.memoryUsage.rss();
+
+  it.each([
+    ["runs for ever", `${loop(1)}${loop(2)}${loop(3)}{% endfor %}{% endfor %}{% endfor %}`, /did not end within 3 s/],
+    [
+      "writes for ever",
+      `${loop(1)}${loop(2)}aaaaaaaaaaaaaaaaaaaa{% endfor %}{% endfor %}`,
+      /did not end|its process ended/,
+    ],
+    ["doubles a list", repeated("range(1000)", "n.s + n.s", 60, "n.s|length"), /its process ended|did not end/],
+    ["nests lists", repeated("range(100000)", "[n.s, n.s]", 40, "n.s|tojson"), /its process ended|did not end/],
+    ["doubles a text", longText(60), /Invalid string length/],
+    ["asks for one large piece", longText(24), /its process ended|did not end/],
+    ["writes a large text", repeated("'aaaaaaaaaaaaaaaa'", "n.s ~ n.s", 22, "n.s"), /it wrote 67108864 characters/],
+    ["counts far", "{{ range(1000000000) }}", /range of 1000000000 is longer than 100000/],
+    ["counts by nothing", "{{ range(0, 10, 0) }}", /longer than/],
+    ["calls what is not there", "{{ nothing.of.this() }}", /chat template: failed/],
+    ["asks for the program", "{{ raise_exception.constructor('return process')() }}", /chat template: failed/],
+  ])(
+    "%s",
+    (_, source, message) => {
+      expect(() => render(source)).toThrow(message);
+      expect(render("{{ messages[0].content }}!")).toBe("Hi!");
+      // What it takes, it takes of another process.
+      expect(process.memoryUsage.rss() - peak).toBeLessThan(300e6);
+    },
+    60_000,
+  );
+
+  it.each([
+    ["brackets nested deep", `{{ ${"(".repeat(200_000)}1${")".repeat(200_000)} }}`],
+    ["blocks nested deep", "{% if true %}".repeat(60_000)],
+    ["half a block", "{% if %}"],
+    ["more than any template has", "a".repeat(2 ** 20 + 1)],
+  ])(
+    "%s",
+    (_, source) => {
+      expect(() => new ChatTemplate(source, "made.gguf")).toThrow(
+        /made\.gguf: chat template: expected a Jinja template/,
+      );
+      expect(render("{{ messages[0].content }}!")).toBe("Hi!");
+    },
+    60_000,
+  );
+
+  it("variables that are no plain data", () => {
+    const template = new ChatTemplate("{{ f() }}", "made.gguf");
+    expect(() => template.render({ messages, kwargs: { f: () => "x" } })).toThrow(/no plain data/);
+  });
+});
