@@ -1,6 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { IdlmError } from "../errors.ts";
+import { readFolderText } from "../formats/folder-text.ts";
 import { openGguf } from "../formats/gguf.ts";
 import type { ModelLocation } from "../hub/index.ts";
 import { modelOfGguf, openModel } from "../model/open-model.ts";
@@ -36,10 +37,10 @@ function ofGguf(path: string): Tokenizer | undefined {
 }
 
 function ofFolder(path: string, isBare: boolean): Tokenizer | undefined {
-  if (isBare) return tokenizerFromFolder(path)?.tokenizer;
+  if (isBare) return tokenizerFromFolder(path, readFolderText(path));
   const model = openModel(path, "huggingface");
   try {
-    return tokenizerFromFolder(path, model.tokenizerJson)?.tokenizer;
+    return model.text && tokenizerFromFolder(path, model.text);
   } finally {
     model.close();
   }

@@ -1,7 +1,4 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { IdlmError } from "../errors.ts";
-import { readJsonObject } from "../formats/json.ts";
 import type { OpenedModel } from "../model/open-model.ts";
 import {
   ChatTemplate,
@@ -28,23 +25,15 @@ export function textOf(model: OpenedModel): ModelText {
     if (tokenizer === undefined) return { tokenizer, endTokens: new Set(typeof end === "number" ? [end] : []) };
     return wrapped(tokenizer, typeof template === "string" ? template : undefined, path);
   }
-  const found = tokenizerFromFolder(path, model.tokenizerJson);
-  return found === undefined
-    ? { tokenizer: undefined, endTokens: endTokensOf(path) }
-    : wrapped(found.tokenizer, found.chatTemplate, path);
+  if (model.text === undefined) return { tokenizer: undefined, endTokens: new Set() };
+  const tokenizer = tokenizerFromFolder(path, model.text);
+  return tokenizer === undefined
+    ? { tokenizer, endTokens: new Set(model.text.endIds) }
+    : wrapped(tokenizer, model.text.chatTemplate, path);
 }
 
 function wrapped(tokenizer: Tokenizer, template: string | undefined, path: string): ModelText {
   return { tokenizer: new ModelTokenizer(tokenizer, template, path), endTokens: new Set(tokenizer.eosIds) };
-}
-
-/** Of a folder without a tokenizer. */
-function endTokensOf(folder: string): ReadonlySet<number> {
-  const ids = ["generation_config.json", "config.json"]
-    .map((name) => join(folder, name))
-    .filter((path) => existsSync(path))
-    .flatMap((path) => readJsonObject(path).eos_token_id);
-  return new Set(ids.filter((id) => typeof id === "number"));
 }
 
 class ModelTokenizer implements TextTokenizer {

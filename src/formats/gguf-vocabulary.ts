@@ -17,13 +17,17 @@ export interface GgufVocabulary {
   readonly types: ArrayLike<number>;
   /** "a b", best first; of byte-level BPE all parts are tokens that are not unused. Empty where the file has none. */
   readonly merges: readonly string[];
-  readonly addsBos: boolean;
+  /** By id, all numbers; undefined where the file has none. */
+  readonly scores: Float32Array | undefined;
+  /** Undefined where the file does not say. */
+  readonly addsBos: boolean | undefined;
   /** Ids of the keys `tokenizer.ggml.NAME_token_id`, by NAME. */
   readonly ids: ReadonlyMap<string, number>;
   readonly chatTemplate: string | undefined;
 }
 
 export const BYTE_LEVEL_BPE = "gpt2";
+export const SENTENCE_PIECE = "llama";
 
 const PREFIX = "tokenizer.ggml.";
 const tokenIdKey = /^tokenizer\.ggml\.(\w+)_token_id$/;
@@ -45,22 +49,28 @@ export function readGgufVocabulary(
   if (model === undefined && metadata.has(`${PREFIX}tokens`)) {
     throw malformed(path, `${PREFIX}model`, "the kind of tokenizer", "nothing");
   }
-  if (model === undefined || model === "none" || model === "no_vocab") return undefined;
+  if (model === undefined || model === "none" || model === "no_vocab") {
+    if (nRows !== undefined) readIds(metadata, path, nRows);
+    return undefined;
+  }
   const tokens = readTokens(metadata, path, nRows);
   const types = readTypes(metadata, path, tokens.length);
-  readScores(metadata, path, tokens.length);
+  const scores = readScores(metadata, path, tokens.length);
+  if (model === SENTENCE_PIECE && scores === undefined) {
+    throw malformed(path, `${PREFIX}scores`, "an array of 32-bit floats", "nothing");
+  }
   const merges = readStrings(metadata, `${PREFIX}merges`, path);
   if (model === BYTE_LEVEL_BPE) {
     if (merges === undefined) throw malformed(path, `${PREFIX}merges`, "an array of strings", "nothing");
     const used = new Set(tokens.filter((_, id) => types[id] !== tokenTypes.unused));
     checkMerges(merges, (token) => used.has(token), path, `${PREFIX}merges`);
   }
-  const addsBos = metadata.get(`${PREFIX}add_bos_token`) ?? false;
-  if (typeof addsBos !== "boolean")
+  const addsBos = metadata.get(`${PREFIX}add_bos_token`);
+  if (addsBos !== undefined && typeof addsBos !== "boolean")
     throw malformed(path, `${PREFIX}add_bos_token`, "a boolean", describeValue(addsBos));
   const pre = readString(metadata, `${PREFIX}pre`, path);
   const ids = readIds(metadata, path, tokens.length);
-  return { model, pre, tokens, types, merges: merges ?? [], addsBos, ids, chatTemplate };
+  return { model, pre, tokens, types, merges: merges ?? [], scores, addsBos, ids, chatTemplate };
 }
 
 function readTokens(
@@ -99,13 +109,16 @@ function readTypes(metadata: ReadonlyMap<string, GgufValue>, path: string, nToke
 }
 
 /** Byte-level BPE does without, but what is there has to be right. */
-function readScores(metadata: ReadonlyMap<string, GgufValue>, path: string, nTokens: number): void {
+function readScores(metadata: ReadonlyMap<string, GgufValue>, path: string, nTokens: number): Float32Array | undefined {
   const field = `${PREFIX}scores`;
   const scores = metadata.get(field);
-  if (scores === undefined) return;
+  if (scores === undefined) return undefined;
   if (!(scores instanceof Float32Array))
     throw malformed(path, field, "an array of 32-bit floats", describeValue(scores));
   if (scores.length !== nTokens) throw malformed(path, field, `${nTokens} scores, as many as tokens`, scores.length);
+  const wrong = scores.findIndex((score) => Number.isNaN(score));
+  if (wrong >= 0) throw malformed(path, `${field}[${wrong}]`, "a number", "NaN");
+  return scores;
 }
 
 function readIds(metadata: ReadonlyMap<string, GgufValue>, path: string, nTokens: number): ReadonlyMap<string, number> {

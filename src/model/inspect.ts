@@ -4,7 +4,6 @@ import { IdlmError } from "../errors.ts";
 import { type OpenedAdapter, openAdapter } from "../formats/adapter.ts";
 import { type GgufFile, type GgufValue, openGguf } from "../formats/gguf.ts";
 import { readGgufVocabulary } from "../formats/gguf-vocabulary.ts";
-import { readJsonObject } from "../formats/json.ts";
 import { ByteFile, fileError } from "../formats/map-file.ts";
 import { fileInFolder } from "../formats/model-folder.ts";
 import { openSafetensors, type SafetensorsFile } from "../formats/safetensors.ts";
@@ -155,7 +154,7 @@ function inspectFolder(path: string): Inspection {
       kind: "model",
       format: "huggingface",
       model: model?.config ?? statedHuggingFaceConfig(json),
-      ...tokenizerOfFolder(path, model),
+      ...tokenizerOfFolder(model),
       ...(problem && { problem }),
     };
   } finally {
@@ -163,12 +162,11 @@ function inspectFolder(path: string): Inspection {
   }
 }
 
-function tokenizerOfFolder(folder: string, model: OpenedModel | undefined): { readonly tokenizer?: TokenizerFacts } {
-  const json = model?.tokenizerJson;
+function tokenizerOfFolder(model: OpenedModel | undefined): { readonly tokenizer?: TokenizerFacts } {
+  const json = model?.text?.tokenizerJson;
   if (json === undefined) return {};
   const ids = [...Object.values(json.model.vocab ?? {}), ...(json.added_tokens ?? []).map(({ id }) => id)];
-  const path = fileInFolder(folder, "tokenizer_config.json");
-  const hasChatTemplate = existsSync(path) && readJsonObject(path).chat_template !== undefined;
+  const hasChatTemplate = model?.text?.chatTemplate !== undefined;
   const nMerges = json.model.merges?.length;
   return {
     tokenizer: {

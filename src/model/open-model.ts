@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
 import { IdlmError } from "../errors.ts";
+import { type FolderText, readFolderText } from "../formats/folder-text.ts";
 import { type GgufFile, type GgufValue, openGguf } from "../formats/gguf.ts";
 import { type GgufVocabulary, readGgufVocabulary } from "../formats/gguf-vocabulary.ts";
 import { type JsonObject, readJsonObject } from "../formats/json.ts";
@@ -8,7 +8,6 @@ import { fileInFolder } from "../formats/model-folder.ts";
 import { openSafetensorsFolder } from "../formats/safetensors-shards.ts";
 import type { StoredTensor, TensorFile } from "../formats/tensor.ts";
 import { floatTypes, weightTypes } from "../formats/tensor-type.ts";
-import { readTokenizerJson, type TokenizerJson } from "../formats/tokenizer-json.ts";
 import type { ModelConfig } from "./config.ts";
 import { configFromGguf } from "./gguf-config.ts";
 import { configFromHuggingFace } from "./huggingface-config.ts";
@@ -30,8 +29,8 @@ export interface OpenedModel {
   readonly metadata: ReadonlyMap<string, GgufValue> | undefined;
   /** A GGUF's vocabulary; undefined where it has none. */
   readonly vocabulary: GgufVocabulary | undefined;
-  /** A folder's tokenizer.json; undefined where it has none. */
-  readonly tokenizerJson: TokenizerJson | undefined;
+  /** What a folder's files say of its text. */
+  readonly text: FolderText | undefined;
   close(): void;
 }
 
@@ -62,7 +61,7 @@ export function modelOfGguf(file: GgufFile): OpenedModel {
   });
   const vocabulary = readGgufVocabulary(metadata, path, config.vocabSize);
   const close = () => file.close();
-  return { kind: "gguf", path, config, weights, metadata, vocabulary, tokenizerJson: undefined, close };
+  return { kind: "gguf", path, config, weights, metadata, vocabulary, text: undefined, close };
 }
 
 function openHuggingFaceModel(path: string): OpenedModel {
@@ -88,11 +87,10 @@ export function modelOfFolder(path: string, config: ModelConfig, file: TensorFil
       (config.isTied && name === "lm_head.weight") ||
       name.endsWith(".rotary_emb.inv_freq"),
   });
-  const tokenizerPath = fileInFolder(path, "tokenizer.json");
-  const tokenizerJson = existsSync(tokenizerPath) ? readTokenizerJson(tokenizerPath, config.vocabSize) : undefined;
+  const text = readFolderText(path, config.vocabSize);
   const close = () => file.close();
   const nothing = { metadata: undefined, vocabulary: undefined };
-  return { kind: "huggingface", path, config, weights, ...nothing, tokenizerJson, close };
+  return { kind: "huggingface", path, config, weights, ...nothing, text, close };
 }
 
 function guarded<T>(file: TensorFile, open: () => T): T {

@@ -26,11 +26,12 @@ export function checkSameVocabulary(model: OpenedModel, draft: OpenedModel): voi
 }
 
 /** By id; undefined: no token. */
-function tokensOf({ vocabulary, tokenizerJson }: OpenedModel): (string | undefined)[] | undefined {
+function tokensOf({ vocabulary, text }: OpenedModel): (string | undefined)[] | undefined {
   if (vocabulary !== undefined) {
     const { tokens, types } = vocabulary;
     return tokens.map((token, id) => (types[id] === tokenTypes.unused ? undefined : token));
   }
+  const tokenizerJson = text?.tokenizerJson;
   if (tokenizerJson === undefined) return undefined;
   const tokens: (string | undefined)[] = [];
   for (const [token, id] of Object.entries(tokenizerJson.model.vocab)) tokens[id] = token;

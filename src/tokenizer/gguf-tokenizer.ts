@@ -1,15 +1,25 @@
 import { IdlmError } from "../errors.ts";
 import type { GgufValue } from "../formats/gguf.ts";
-import { BYTE_LEVEL_BPE, readGgufVocabulary, tokenTypes } from "../formats/gguf-vocabulary.ts";
-import { quote } from "../formats/malformed.ts";
+import {
+  BYTE_LEVEL_BPE,
+  type GgufVocabulary,
+  readGgufVocabulary,
+  SENTENCE_PIECE,
+  tokenTypes,
+} from "../formats/gguf-vocabulary.ts";
+import { malformed, quote } from "../formats/malformed.ts";
 import type { AddedToken, TokenizerJson } from "../formats/tokenizer-json.ts";
+import { sentencePieceNormalizer } from "./normalizer.ts";
 import { patterns } from "./pre-tokenizer.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
-interface PreTokenizerKind {
+/** What of a tokenizer.json the kind of tokenizer decides. */
+interface Kind {
   readonly pre_tokenizer: unknown;
   readonly normalizer?: unknown;
-  readonly ignore_merges?: boolean;
+  readonly model?: Readonly<Record<string, unknown>>;
+  /** Where the file does not say. */
+  readonly addsBos?: boolean;
 }
 
 const byteLevel = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
@@ -19,7 +29,7 @@ const split = (pattern: string) => ({
 });
 
 /** By the name in `tokenizer.ggml.pre`. */
-const kinds: Readonly<Record<string, PreTokenizerKind>> = {
+const kinds: Readonly<Record<string, Kind>> = {
   default: { pre_tokenizer: { ...byteLevel, use_regex: true } },
   "gpt-2": { pre_tokenizer: { ...byteLevel, use_regex: true } },
   smollm: {
@@ -31,8 +41,16 @@ const kinds: Readonly<Record<string, PreTokenizerKind>> = {
       ],
     },
   },
-  "llama-bpe": { pre_tokenizer: split(patterns.llama3), ignore_merges: true },
+  // As llama.cpp does, BOS is put in front where old files do not say.
+  "llama-bpe": { pre_tokenizer: split(patterns.llama3), model: { ignore_merges: true }, addsBos: true },
   qwen2: { pre_tokenizer: split(patterns.qwen2), normalizer: { type: "NFC" } },
+};
+
+const llama2: Kind = {
+  pre_tokenizer: null,
+  normalizer: sentencePieceNormalizer,
+  model: { byte_fallback: true, fuse_unk: true, unk_token: "<unk>" },
+  addsBos: true,
 };
 
 /** Texts of tokens that end a turn, where the metadata names none beside eos. */
@@ -45,27 +63,16 @@ const endTexts: readonly string[] = ["<|im_end|>", "<|eot_id|>", "<|endoftext|>"
 export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, path: string): Tokenizer | undefined {
   const vocabulary = readGgufVocabulary(metadata, path);
   if (vocabulary === undefined) return undefined;
-  const { model, pre = "default", tokens, types, merges, ids, addsBos } = vocabulary;
-  if (model !== BYTE_LEVEL_BPE) {
-    throw new IdlmError("unsupported", {
-      path,
-      feature: `the tokeniser ${quote(model)}`,
-      hint: "Byte-level BPE (gpt2) is.",
-    });
-  }
-  const kind = Object.hasOwn(kinds, pre) ? kinds[pre] : undefined;
-  if (kind === undefined) {
-    const hint = `Known are ${Object.keys(kinds).join(", ")}.`;
-    throw new IdlmError("unsupported", { path, feature: `the pre-tokeniser ${quote(pre)}`, hint });
-  }
+  const { tokens, types, ids } = vocabulary;
+  const kind = kindOf(vocabulary, path);
   // Without a prototype: a token may be called "__proto__".
   const vocab: Record<string, number> = Object.create(null) as Record<string, number>;
   const added: AddedToken[] = [];
   tokens.forEach((token, id) => {
     const type = types[id];
     if (type !== tokenTypes.unused) vocab[token] = id;
-    if (type === tokenTypes.control || type === tokenTypes.userDefined) {
-      added.push({ id, content: token, special: type === tokenTypes.control });
+    if (type === tokenTypes.control || type === tokenTypes.unknown || type === tokenTypes.userDefined) {
+      added.push({ id, content: token, special: type !== tokenTypes.userDefined });
     }
   });
   const json: TokenizerJson = {
@@ -81,10 +88,58 @@ export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, path
     pre_tokenizer: kind.pre_tokenizer,
     post_processor: null,
     decoder: { type: "ByteLevel" },
-    model: { type: "BPE", vocab, merges, ignore_merges: kind.ignore_merges ?? false },
+    model: { type: "BPE", vocab, merges: mergesOf(vocabulary, path), ...kind.model },
   };
   const named = ["eos", "eot", "eom"].map((name) => ids.get(name));
   const byText = added.filter(({ special, content }) => special && endTexts.includes(content)).map((token) => token.id);
   const eosIds = [...new Set([...named, ...byText].filter((value) => value !== undefined))];
+  const addsBos = vocabulary.addsBos ?? kind.addsBos ?? false;
   return new Tokenizer(json, { bosId: ids.get("bos"), addsBos, eosIds }, path);
+}
+
+function kindOf({ model, pre = "default" }: GgufVocabulary, path: string): Kind {
+  if (model === SENTENCE_PIECE) return llama2;
+  if (model !== BYTE_LEVEL_BPE) {
+    throw new IdlmError("unsupported", {
+      path,
+      feature: `the tokeniser ${quote(model)}`,
+      hint: "BPE of bytes (gpt2) and of SentencePiece (llama) are.",
+    });
+  }
+  const kind = Object.hasOwn(kinds, pre) ? kinds[pre] : undefined;
+  if (kind !== undefined) return kind;
+  const hint = `Known are ${Object.keys(kinds).join(", ")}.`;
+  throw new IdlmError("unsupported", { path, feature: `the pre-tokeniser ${quote(pre)}`, hint });
+}
+
+/** Characters of all tokens of a SentencePiece vocabulary; Llama 2's have 200,000. Each is a place to cut at. */
+const MAX_CHARACTERS = 1 << 23;
+
+/**
+ * A SentencePiece vocabulary has no merges: any two tokens that make a third may be merged, best score first. As
+ * transformers converts them: of one token's, by the ids of its parts.
+ */
+function mergesOf(
+  { model, tokens, types, scores, merges }: GgufVocabulary,
+  path: string,
+): TokenizerJson["model"]["merges"] {
+  if (model !== SENTENCE_PIECE) return merges;
+  const nCharacters = tokens.reduce((sum, token) => sum + token.length, 0);
+  if (nCharacters > MAX_CHARACTERS) {
+    throw malformed(path, "tokenizer.ggml.tokens", `at most ${MAX_CHARACTERS} characters in all`, nCharacters);
+  }
+  const ids = new Map(tokens.map((token, id) => [token, id]));
+  const found: { readonly score: number; readonly pair: readonly [string, string] }[] = [];
+  tokens.forEach((token, id) => {
+    if (types[id] !== tokenTypes.normal) return;
+    const cuts: { readonly pair: readonly [string, string]; readonly first: number; readonly second: number }[] = [];
+    for (let cut = 1; cut < token.length; cut++) {
+      const pair = [token.slice(0, cut), token.slice(cut)] as const;
+      const [first, second] = [ids.get(pair[0]), ids.get(pair[1])];
+      if (first !== undefined && second !== undefined) cuts.push({ pair, first, second });
+    }
+    cuts.sort((a, b) => a.first - b.first || a.second - b.second);
+    for (const { pair } of cuts) found.push({ score: scores?.[id] ?? 0, pair });
+  });
+  return found.sort((a, b) => b.score - a.score).map(({ pair }) => pair);
 }

@@ -1,34 +1,37 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { readJsonObject } from "../formats/json.ts";
-import { readTokenizerJson, type TokenizerJson } from "../formats/tokenizer-json.ts";
+import type { FolderText } from "../formats/folder-text.ts";
+import type { TokenizerJson } from "../formats/tokenizer-json.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
-/** The tokenizer of a Hugging Face folder, `read` if it has been read already, and its chat template; undefined where
- * the folder has none. */
-export function tokenizerFromFolder(
-  folder: string,
-  read?: TokenizerJson,
-): { readonly tokenizer: Tokenizer; readonly chatTemplate: string | undefined } | undefined {
-  const path = join(folder, "tokenizer.json");
-  if (read === undefined && !existsSync(path)) return undefined;
-  const json = read ?? readTokenizerJson(path);
-  const optional = (name: string) => (existsSync(join(folder, name)) ? readJsonObject(join(folder, name)) : {});
-  const config = optional("tokenizer_config.json");
-  const generation = optional("generation_config.json");
-  const model = optional("config.json");
+/** The tokenizer of a Hugging Face folder, of which `text` was read; undefined where it has none. */
+export function tokenizerFromFolder(folder: string, text: FolderText): Tokenizer | undefined {
+  const { tokenizerJson: json, tokenizerConfig: config, endIds } = text;
+  if (json === undefined) return undefined;
   const contentOf = (value: unknown) =>
     typeof value === "object" && value !== null && "content" in value ? value.content : value;
+  // Of a tokenizer of another type nothing has been checked; it is refused below.
   const added = Array.isArray(json.added_tokens) ? json.added_tokens : [];
   const idOf = (value: unknown) => added.find(({ content }) => content === contentOf(value))?.id;
-  const eosIds = [generation.eos_token_id, model.eos_token_id, idOf(config.eos_token)]
-    .flat()
-    .filter((id) => typeof id === "number");
-  const template = config.chat_template;
-  const tokenizer = new Tokenizer(
-    json,
-    { bosId: idOf(config.bos_token), addsBos: config.add_bos_token === true, eosIds: [...new Set(eosIds)] },
-    path,
-  );
-  return { tokenizer, chatTemplate: typeof template === "string" ? template : undefined };
+  const eosId = idOf(config.eos_token);
+  const first = firstToken(json);
+  const facts = {
+    bosId: idOf(config.bos_token) ?? idOf(first),
+    // The config's word goes before what the tokenizer does by itself, as in transformers.
+    addsBos: typeof config.add_bos_token === "boolean" ? config.add_bos_token : first !== undefined,
+    eosIds: [...new Set(eosId === undefined ? endIds : [...endIds, eosId])],
+  };
+  return new Tokenizer(json, facts, join(folder, "tokenizer.json"));
+}
+
+/** The token that the post-processor puts before each text (Llama 2 and 3). */
+function firstToken({ post_processor }: TokenizerJson): unknown {
+  const outer = post_processor as { type?: unknown; processors?: unknown } | null | undefined;
+  const steps: unknown = outer?.type === "Sequence" ? outer.processors : [outer];
+  for (const step of Array.isArray(steps) ? steps : []) {
+    const { type, single } = (step ?? {}) as { type?: unknown; single?: unknown };
+    if (type !== "TemplateProcessing" || !Array.isArray(single)) continue;
+    const [first] = single as [{ SpecialToken?: { id?: unknown } } | null | undefined];
+    return first?.SpecialToken?.id;
+  }
+  return undefined;
 }

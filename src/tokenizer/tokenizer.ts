@@ -1,7 +1,8 @@
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { IdlmError } from "../errors.ts";
 import { type TokenizerJson, validateTokenizerJson } from "../formats/tokenizer-json.ts";
-import { fromByteLevel, toByteLevel } from "./byte-level.ts";
+import { type Alphabet, byteLevel, sentencePiece } from "./alphabet.ts";
+import { checkNormalizer } from "./normalizer.ts";
 import { type PreTokenizer, preTokenizerOf } from "./pre-tokenizer.ts";
 import { createStreamDecoder, type StreamDecoder } from "./stream-decoder.ts";
 
@@ -16,13 +17,17 @@ export interface TokenizerFacts {
 
 const encoder = new TextEncoder();
 
-/** Byte-level BPE: text to ids and back. Merging is `@huggingface/tokenizers`'; cutting into pieces is ours. */
+/**
+ * BPE, of bytes or with a token for each byte: text to ids and back. Merging and normalising are
+ * `@huggingface/tokenizers`'; cutting into pieces is ours.
+ */
 export class Tokenizer {
   readonly vocabSize: number;
   readonly bosId: number | undefined;
   readonly addsBos: boolean;
   readonly eosIds: readonly number[];
   readonly #library: Library;
+  readonly #alphabet: Alphabet;
   readonly #split: PreTokenizer;
   readonly #bytes: (Uint8Array | undefined)[] = [];
   readonly #special = new Map<number, string>();
@@ -35,14 +40,18 @@ export class Tokenizer {
   /** @throws IdlmError "file-malformed", "unsupported" naming the field of `path`. */
   constructor(json: TokenizerJson, facts: TokenizerFacts, path: string) {
     validateTokenizerJson(json, path);
+    checkNormalizer(json.normalizer, path);
     this.#split = preTokenizerOf(json.pre_tokenizer, path);
+    this.#alphabet = json.model.byte_fallback === true ? sentencePiece : byteLevel;
     try {
-      this.#library = new Library(json, {});
+      // What has been checked, and no more of a file that may mean harm.
+      const unused = { added_tokens: [], pre_tokenizer: null, post_processor: null, decoder: null };
+      this.#library = new Library({ ...unused, normalizer: json.normalizer ?? null, model: json.model }, {});
     } catch (error) {
       const found = error instanceof Error ? error.message : String(error);
-      throw new IdlmError("file-malformed", { path, field: "tokenizer", expected: "a byte-level BPE", found }, error);
+      throw new IdlmError("file-malformed", { path, field: "tokenizer", expected: "a BPE", found }, error);
     }
-    for (const [token, id] of Object.entries(json.model.vocab)) this.#bytes[id] = fromByteLevel(token);
+    for (const [token, id] of Object.entries(json.model.vocab)) this.#bytes[id] = this.#alphabet.read(token);
     const plain: string[] = [];
     for (const { id, content, special } of json.added_tokens) {
       this.#bytes[id] = encoder.encode(content);
@@ -108,7 +117,7 @@ export class Tokenizer {
     const model = this.#library.model;
     if (model === null) return;
     const normalised = this.#library.normalizer?.normalize(text.toWellFormed()) ?? text.toWellFormed();
-    const pieces = this.#split(normalised).map(toByteLevel);
+    const pieces = this.#split(normalised).map(this.#alphabet.write);
     for (const token of model.encode(pieces)) {
       // A byte that the vocabulary has no token for is dropped, as the reference tokenisers do.
       const id = model.tokens_to_ids.get(token);
@@ -116,12 +125,13 @@ export class Tokenizer {
     }
   }
 
-  /** The text of ids; bytes that are no UTF-8 give U+FFFD. */
+  /** The text of ids, which are a text from its beginning; bytes that are no UTF-8 give U+FFFD. */
   decode(ids: readonly number[], { skipSpecial = false }: { readonly skipSpecial?: boolean } = {}): string {
     const stream = this.streamDecoder({ skipSpecial });
     let text = "";
     for (const id of ids) text += stream.push(id);
-    return text + stream.flush();
+    text += stream.flush();
+    return this.#alphabet.hasFirstSpace && text.startsWith(" ") ? text.slice(1) : text;
   }
 
   /** A token's bytes; undefined for an id without any. */
