@@ -15,6 +15,7 @@ export class GenerationStream implements Generation {
   onCaughtUp: () => void = () => {};
   readonly #controller = new AbortController();
   readonly #sources: readonly AbortSignal[];
+  readonly #mostUnread: number;
   readonly #cancel = () => this.#controller.abort();
   #parts: GenerationPart[] = [];
   #nTaken = 0;
@@ -25,7 +26,8 @@ export class GenerationStream implements Generation {
   #resolve: (result: GenerationResult) => void = () => {};
   #reject: (error: unknown) => void = () => {};
 
-  constructor(signals: readonly AbortSignal[]) {
+  constructor(signals: readonly AbortSignal[], mostUnread = MOST_UNREAD) {
+    this.#mostUnread = mostUnread;
     this.signal = this.#controller.signal;
     this.#sources = signals;
     if (signals.some((signal) => signal.aborted)) this.#cancel();
@@ -49,7 +51,7 @@ export class GenerationStream implements Generation {
 
   emit(part: GenerationPart): void {
     this.#parts.push(part);
-    this.#isBehind ||= this.#isRead && this.#nUnread >= MOST_UNREAD;
+    this.#isBehind ||= this.#isRead && this.#nUnread >= this.#mostUnread;
     this.#wake();
   }
 
@@ -96,7 +98,7 @@ export class GenerationStream implements Generation {
       this.#parts = this.#parts.slice(this.#nTaken);
       this.#nTaken = 0;
     }
-    if (this.#isBehind && 2 * this.#nUnread <= MOST_UNREAD) {
+    if (this.#isBehind && 2 * this.#nUnread <= this.#mostUnread) {
       this.#isBehind = false;
       this.onCaughtUp();
     }

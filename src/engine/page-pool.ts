@@ -60,9 +60,17 @@ export class PagePool {
     return this.#free.length + this.#resting.size;
   }
 
-  /** Pages in the prefix cache that nobody holds. */
-  get nResting(): number {
-    return this.#resting.size;
+  /** Every page that is free or cached, for tests: what is missing is a running sequence's own. */
+  contents(): { readonly free: readonly number[]; readonly blocks: readonly Block[]; readonly tails: readonly Tail[] } {
+    const blocks: Block[] = [];
+    const tails: Tail[] = [];
+    const parents: BlockParent[] = [...this.#roots.values()];
+    for (let parent = parents.pop(); parent !== undefined; parent = parents.pop()) {
+      tails.push(...parent.tails);
+      blocks.push(...parent.children.values());
+      parents.push(...parent.children.values());
+    }
+    return { free: [...this.#free], blocks, tails };
   }
 
   /** Where texts begin. `adapter` names what changes K and V of token rows: texts under different ones share nothing. */

@@ -49,6 +49,8 @@ export class Scheduler {
   readonly #running = new Set<Entry>();
   readonly #entries = new Map<Writing, Entry>();
   readonly #shares = new Shares();
+  /** How often a text lost its place and its pages to another. */
+  nPreempted = 0;
   #step = 0;
   #nArrived = 0;
   #nQueued = 0;
@@ -202,6 +204,7 @@ export class Scheduler {
   }
 
   #preempt(entry: Entry): void {
+    this.nPreempted++;
     entry.writing.kv.release();
     this.#running.delete(entry);
     entry.since = this.#step;
