@@ -61,7 +61,7 @@ interface Seen {
   ended?: number;
 }
 
-const beginnings = [[1, 2, 3], Array.from({ length: 50 }, (_, i) => (i * 3) % 11), Array.from({ length: 20 }, () => 4)];
+const beginnings = [[1, 2, 3], Array.from({ length: 50 }, (_, i) => (i * 3) % 11), Array.from({ length: 70 }, () => 4)];
 
 const arrivals = fc.array(
   fc.record({
