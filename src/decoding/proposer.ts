@@ -12,7 +12,8 @@ export interface Proposer {
   prepare?(depth: number, width: number, signal: AbortSignal | undefined): Promise<void>;
   /**
    * At most `count` tokens to follow the observed tokens and then `path`, the unverified ones. Exact verification: best
-   * first. Rejection: in the order drawn from `from`; without `from` each token is certain. Valid until the next forward.
+   * first. Rejection: in the order drawn from `from`; without `from` each token is certain. Two proposers that draw for one
+   * anchor must not share noise: each token must come from `from` whatever the other drew. Valid until the next forward.
    */
   candidates(path: readonly number[], count: number): Proposed;
   dispose?(): Promise<void> | void;

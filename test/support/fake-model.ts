@@ -1,17 +1,17 @@
-import {
-  type Draw,
-  type Drawn,
-  type Forest,
-  type ForwardResult,
-  type KvCache,
-  type LoadedModel,
-  PAGE_SIZE,
-  type Proposed,
-  type Sampler,
-  type SamplerSettings,
+import type {
+  Draw,
+  Drawn,
+  Forest,
+  ForwardResult,
+  KvCache,
+  LoadedModel,
+  Proposed,
+  Sampler,
+  SamplerSettings,
 } from "../../src/compute/backend.ts";
 import type { Program } from "../../src/compute/program.ts";
 import { validateForest } from "../../src/compute/validate-forest.ts";
+import { FakeCache, hashOf, mix } from "./fake-cache.ts";
 
 /**
  * A model without weights: logits are a hash of what a row sees, read back from the slots of a cache, so that a wrong
@@ -25,33 +25,6 @@ export interface FakeModelOptions {
   readonly entryLayer?: number;
   /** Distinguishes models. */
   readonly seed?: number;
-}
-
-const POISON = -7;
-
-/** As murmur3's finaliser. */
-function mix(a: number, b: number): number {
-  let h = Math.imul(a ^ Math.imul(b + 0x9e3779b9, 0x85ebca6b), 0xc2b2ae35);
-  h ^= h >>> 16;
-  h = Math.imul(h, 0x7feb352d);
-  return (h ^ (h >>> 15)) >>> 0;
-}
-
-class FakeCache implements KvCache {
-  readonly nPages: number;
-  readonly tokens: Int32Array;
-  readonly positions: Int32Array;
-  isDisposed = false;
-
-  constructor(nPages: number) {
-    this.nPages = nPages;
-    this.tokens = new Int32Array(nPages * PAGE_SIZE).fill(POISON);
-    this.positions = new Int32Array(nPages * PAGE_SIZE).fill(POISON);
-  }
-
-  dispose(): void {
-    this.isDisposed = true;
-  }
 }
 
 export class FakeSampler implements Sampler {
@@ -137,7 +110,7 @@ export class FakeModel implements LoadedModel {
     this.#isRunning = true;
     await Promise.resolve();
     this.#isRunning = false;
-    const hashes = this.#run(forest, cache);
+    const hashes = cache.write(forest, this.#options.seed);
     const drawn = (forest.draws ?? []).map((draw): Drawn => {
       if (forest.wanted[draw.row] !== 1 || forest.tokens[draw.row] === -1) throw new Error("a draw of an unwanted row");
       if (draw.position !== (forest.positions[draw.row] as number) + 1) throw new Error("a draw's position");
@@ -164,50 +137,15 @@ export class FakeModel implements LoadedModel {
 
   moveKv(cache: KvCache, pages: readonly number[] | Int32Array, from: readonly number[], to: readonly number[]): void {
     if (!(cache instanceof FakeCache)) throw new Error("another backend's cache");
-    from.forEach((source, i) => {
-      const [a, b] = [slotOf(pages, source), slotOf(pages, to[i] as number)];
-      cache.tokens[b] = cache.tokens[a] as number;
-      cache.positions[b] = cache.positions[a] as number;
-    });
+    cache.move(pages, from, to);
   }
 
   dispose(): void {
     this.isDisposed = true;
   }
 
-  /** Writes the rows' slots and gives each row the hash of all that it sees. */
-  #run(forest: Forest, cache: FakeCache): number[] {
-    const used = forest.sequences.map(({ length }) => length);
-    const slots = Array.from(forest.tokens, (token, row) => {
-      const own = forest.sequence[row] as number;
-      const slot = slotOf(forest.sequences[own]?.pages ?? [], used[own] as number);
-      used[own] = (used[own] as number) + 1;
-      cache.tokens[slot] = token;
-      cache.positions[slot] = forest.positions[row] as number;
-      return slot;
-    });
-    const roots = forest.sequences.map(({ length, pages }) => {
-      let hash = this.#options.seed;
-      for (let i = 0; i < length; i++) hash = this.#see(hash, cache, slotOf(pages, i));
-      return hash;
-    });
-    const hashes: number[] = [];
-    for (const [row, slot] of slots.entries()) {
-      const parent = forest.parents[row] as number;
-      const before = parent >= 0 ? hashes[parent] : roots[forest.sequence[row] as number];
-      hashes.push(this.#see(before as number, cache, slot));
-    }
-    return hashes;
-  }
-
-  #see(hash: number, cache: FakeCache, slot: number): number {
-    if (cache.tokens[slot] === POISON) throw new Error("a slot that was never written");
-    return mix(mix(hash, cache.tokens[slot] as number), cache.positions[slot] as number);
-  }
-
-  /** What the model sees after these tokens, without any cache. */
   hashOf(tokens: readonly number[]): number {
-    return tokens.reduce((hash, token, position) => mix(mix(hash, token), position), this.#options.seed);
+    return hashOf(tokens, this.#options.seed);
   }
 
   /** All settings but topP and minP, which are no business of a decoder. Coarse logits, so that there are ties. */
@@ -248,10 +186,4 @@ export class FakeModel implements LoadedModel {
     const tokens = Int32Array.from({ length: count }, (_, i) => (first + i) % this.#options.vocabSize);
     return { tokens, confidences: Float32Array.from(tokens, (_, i) => 0.5 / (i + 1)) };
   }
-}
-
-function slotOf(pages: readonly number[] | Int32Array, position: number): number {
-  const page = pages[Math.floor(position / PAGE_SIZE)];
-  if (page === undefined) throw new Error(`position ${position} is beyond the pages`);
-  return page * PAGE_SIZE + (position % PAGE_SIZE);
 }

@@ -67,42 +67,62 @@ export function exactDistribution(
   return { probabilities, adjusted, margin };
 }
 
-/** Tests below may alarm once in this many correct samplers (with new seeds; the seeds are fixed). */
+/** Tests below alarm once in at least this many correct samplers (with new seeds; the seeds are fixed). */
 const FALSE_ALARM = 1e-4;
 
 /** Least expected count of a cell; rarer outcomes are counted together. */
 const LEAST_EXPECTED = 10;
 
-/**
- * Pearson's test of draws against probabilities. An outcome of probability 0 must not occur at all. The bound is that
- * of Laurent and Massart (2000, Lemma 1): a chi-square of k degrees exceeds k + 2√(kx) + 2x with probability ≤ e^−x.
- */
-export function expectDistributed(outcomes: readonly number[], probabilities: Float64Array): void {
+export interface ChiSquare {
+  readonly statistic: number;
+  readonly degrees: number;
+  /** Outcomes of probability 0 that occurred. */
+  readonly impossible: number;
+}
+
+/** Pearson's statistic of draws against probabilities. */
+export function chiSquare(outcomes: readonly number[], probabilities: Float64Array): ChiSquare {
   const counts = new Float64Array(probabilities.length);
   for (const outcome of outcomes) counts[outcome] = at(counts, outcome) + 1;
-  let cells = 0;
-  let statistic = 0;
+  const cells: { expected: number; count: number }[] = [];
   let rest = { expected: 0, count: 0 };
-  const add = (expected: number, count: number) => {
-    statistic += (count - expected) ** 2 / expected;
-    cells++;
-  };
+  let impossible = 0;
   for (const [id, probability] of probabilities.entries()) {
     const count = at(counts, id);
-    if (probability === 0 && count > 0) expect.fail(`${count} draws of the impossible ${id}`);
+    if (probability === 0) impossible += count;
     const expected = probability * outcomes.length;
-    if (expected >= LEAST_EXPECTED) add(expected, count);
+    if (expected >= LEAST_EXPECTED) cells.push({ expected, count });
     else rest = { expected: rest.expected + expected, count: rest.count + count };
     if (rest.expected >= LEAST_EXPECTED) {
-      add(rest.expected, rest.count);
+      cells.push(rest);
       rest = { expected: 0, count: 0 };
     }
   }
-  // What is left over is below one cell; only a wild number of draws there is an error.
-  if (rest.count > 0) expect(rest.count).toBeLessThan(50);
-  const degrees = Math.max(cells - 1, 0);
-  const x = -Math.log(FALSE_ALARM);
-  expect(statistic).toBeLessThanOrEqual(degrees + 2 * Math.sqrt(degrees * x) + 2 * x);
+  // What is left over is too rare for a cell of its own.
+  const last = cells.pop() ?? { expected: 0, count: 0 };
+  cells.push({ expected: last.expected + rest.expected, count: last.count + rest.count });
+  const statistic = cells.reduce((sum, { expected, count }) => sum + (count - expected) ** 2 / expected, 0);
+  return { statistic, degrees: cells.length - 1, impossible };
+}
+
+/**
+ * What a chi-square of k degrees exceeds with a probability of at most `falseAlarm`: k + 2√(kx) + 2x, x = −ln falseAlarm
+ * (Laurent and Massart, 2000, Lemma 1).
+ */
+export function chiSquareBound(degrees: number, falseAlarm: number): number {
+  const x = -Math.log(falseAlarm);
+  return degrees + 2 * Math.sqrt(degrees * x) + 2 * x;
+}
+
+/** Pearson's test of draws against probabilities. An outcome of probability 0 must not occur at all. */
+export function expectDistributed(
+  outcomes: readonly number[],
+  probabilities: Float64Array,
+  falseAlarm = FALSE_ALARM,
+): void {
+  const { statistic, degrees, impossible } = chiSquare(outcomes, probabilities);
+  expect(impossible, "draws of what is impossible").toBe(0);
+  expect(statistic).toBeLessThanOrEqual(chiSquareBound(degrees, falseAlarm));
 }
 
 /** Expects pairs of draws to be independent, both of these probabilities. */

@@ -7,13 +7,12 @@
 export const Purpose = { draw: 0, acceptance: 1, residual: 2, proposal: 3 } as const;
 export type Purpose = (typeof Purpose)[keyof typeof Purpose];
 
-/** High and low word of a product, by halves: a double holds 53 bits. */
-function multiply(a: number, b: number): [high: number, low: number] {
-  const [a1, a0] = [a >>> 16, a & 0xffff];
-  const [b1, b0] = [b >>> 16, b & 0xffff];
+/** High word of a product, by halves: a double holds 53 bits. */
+function high(a: number, b: number): number {
+  const [a1, a0, b1, b0] = [a >>> 16, a & 0xffff, b >>> 16, b & 0xffff];
   const middle = a1 * b0 + ((a0 * b0) >>> 16);
   const other = a0 * b1 + (middle & 0xffff);
-  return [(a1 * b1 + Math.floor(middle / 0x1_0000) + Math.floor(other / 0x1_0000)) >>> 0, Math.imul(a, b) >>> 0];
+  return (a1 * b1 + Math.floor(middle / 0x1_0000) + Math.floor(other / 0x1_0000)) >>> 0;
 }
 
 /** Philox4x32-10 of four words under a key of two. */
@@ -21,9 +20,12 @@ export function philox4(counter: readonly number[], key: readonly number[]): [nu
   let [a = 0, b = 0, c = 0, d = 0] = counter;
   let [k0 = 0, k1 = 0] = key;
   for (let round = 0; round < 10; round++) {
-    const [highA, lowA] = multiply(0xd2511f53, a);
-    const [highC, lowC] = multiply(0xcd9e8d57, c);
-    [a, b, c, d] = [(highC ^ b ^ k0) >>> 0, lowC, (highA ^ d ^ k1) >>> 0, lowA];
+    const nextA = (high(0xcd9e8d57, c) ^ b ^ k0) >>> 0;
+    const nextC = (high(0xd2511f53, a) ^ d ^ k1) >>> 0;
+    b = Math.imul(0xcd9e8d57, c) >>> 0;
+    d = Math.imul(0xd2511f53, a) >>> 0;
+    a = nextA;
+    c = nextC;
     k0 = (k0 + 0x9e3779b9) >>> 0;
     k1 = (k1 + 0xbb67ae85) >>> 0;
   }
@@ -33,8 +35,9 @@ export function philox4(counter: readonly number[], key: readonly number[]): [nu
 /** Philox2x32-10 of (a, b) under one key word. */
 export function philox2(a: number, b: number, key: number): [number, number] {
   for (let round = 0; round < 10; round++) {
-    const [high, low] = multiply(0xd256d193, a);
-    [a, b] = [(high ^ key ^ b) >>> 0, low];
+    const next = (high(0xd256d193, a) ^ key ^ b) >>> 0;
+    b = Math.imul(0xd256d193, a) >>> 0;
+    a = next;
     key = (key + 0x9e3779b9) >>> 0;
   }
   return [a, b];
@@ -47,9 +50,9 @@ export interface NoiseKey {
 }
 
 export function noiseKey(seed: number, position: number, choice: number, purpose: Purpose): NoiseKey {
-  const high = (value: number) => Math.floor(value / 2 ** 32) >>> 0;
-  const counter = [position >>> 0, high(position), choice >>> 0, purpose];
-  const [key, word] = philox4(counter, [seed >>> 0, high(seed)]);
+  const upper = (value: number) => Math.floor(value / 2 ** 32) >>> 0;
+  const counter = [position >>> 0, upper(position), choice >>> 0, purpose];
+  const [key, word] = philox4(counter, [seed >>> 0, upper(seed)]);
   return { key, word };
 }
 

@@ -1,0 +1,190 @@
+import type { LoadedModel, SamplerSettings } from "../../src/compute/backend.ts";
+import { ReferenceSampler } from "../../src/compute/sampling/reference-sampler.ts";
+import { Decoder, type SequenceKv } from "../../src/decoding/decoder.ts";
+import type { LookAhead, PlanContext, Planner, RoundShape } from "../../src/decoding/planner.ts";
+import { noCandidates, type Proposer } from "../../src/decoding/proposer.ts";
+import { layOut, type Proposal, type RoundRows, type Verification } from "../../src/decoding/round.ts";
+import { mix } from "./fake-cache.ts";
+import type { TableModel } from "./table-model.ts";
+
+/** One text to write. */
+export interface TextSetup {
+  readonly prompt: readonly number[];
+  readonly maxTokens: number;
+  readonly settings: SamplerSettings;
+  readonly verification: Verification;
+  readonly planner: Planner;
+  readonly proposers: readonly Proposer[];
+  readonly maxRun?: number;
+  readonly endTokens?: ReadonlySet<number>;
+}
+
+export interface WrittenText {
+  readonly tokens: number[];
+  readonly logprobs: unknown[];
+  readonly forwards: number;
+  /** Proposals that stood. */
+  readonly accepted: number;
+}
+
+export interface WritingOptions {
+  /** Texts in one forward. */
+  readonly batch: number;
+  /** Most verified tokens of a text in one forward. */
+  readonly chunkRows?: number;
+  /** Says after which forwards a text's cache is thrown away. */
+  readonly isPreempted?: (text: number, forward: number) => boolean;
+}
+
+/** Pages of each text: the prompt, the text, and the scratch rows of a round. */
+const PAGES = 6;
+
+/** Writes texts, `batch` at a time, each on pages of its own. */
+export async function writeTexts(
+  model: LoadedModel,
+  setups: Iterable<TextSetup>,
+  { batch, chunkRows = 64, isPreempted = () => false }: WritingOptions,
+): Promise<WrittenText[]> {
+  const cache = model.createCache(batch * PAGES);
+  const waiting = setups[Symbol.iterator]();
+  const free = Array.from({ length: batch }, (_, i) => Array.from({ length: PAGES }, (_, j) => j * batch + i));
+  const written: WrittenText[] = [];
+  const running: { text: number; decoder: Decoder; kv: SequenceKv & { tokens: number[] }; logprobs: unknown[] }[] = [];
+  let started = 0;
+  for (let forward = 0; ; forward++) {
+    for (let pages = free.pop(); pages !== undefined; pages = free.pop()) {
+      const next = waiting.next();
+      if (next.done) break;
+      const { maxRun = 7, endTokens = new Set<number>(), settings, ...setup } = next.value;
+      const sampler = model.createSampler(settings);
+      sampler.prompt(Int32Array.from(setup.prompt));
+      const logprobs: unknown[] = [];
+      const onToken = ({ logprob, top }: { logprob?: number; top?: unknown }) => {
+        if (logprob !== undefined) logprobs.push([logprob, top]);
+        return false;
+      };
+      const decoder = new Decoder({ ...setup, sampler, maxRun, maxRows: 64, endTokens, onToken });
+      await decoder.propose();
+      running.push({ text: started++, decoder, kv: kvOf(cache, pages), logprobs });
+    }
+    if (running.length === 0) break;
+    const plans = running.map(({ decoder, kv }) => decoder.plan(kv, chunkRows));
+    const { forest, rows } = layOut(plans);
+    const result = await model.forward(forest, cache);
+    for (let i = running.length - 1; i >= 0; i--) {
+      const one = running[i] as (typeof running)[number];
+      const { decoder, kv, text } = one;
+      const plan = plans[i] as (typeof plans)[number];
+      decoder.digest(model, kv, plan, result, rows[i] as RoundRows);
+      if (decoder.finishReason === undefined) {
+        if (plan.sampler !== undefined) await decoder.propose();
+        if (isPreempted(text, forward)) kv.tokens.length = 0;
+        continue;
+      }
+      const accepted = decoder.acceptance.accepted.reduce((a, b) => a + b, 0);
+      const tokens = decoder.tokens.slice(decoder.nPrompt);
+      written[text] = { tokens, logprobs: one.logprobs, forwards: decoder.forwards, accepted };
+      running.splice(i, 1);
+      free.push([...kv.pages]);
+      await decoder.dispose();
+    }
+  }
+  cache.dispose();
+  return written;
+}
+
+function kvOf(cache: SequenceKv["cache"], pages: readonly number[]) {
+  const tokens: number[] = [];
+  return {
+    cache,
+    pages,
+    tokens,
+    get length() {
+      return tokens.length;
+    },
+    commit: (more: readonly number[]) => {
+      tokens.push(...more);
+    },
+  };
+}
+
+/**
+ * Any tree of any proposers: how many draws of which proposer stand at each anchor, and how long the MASK runs are, is
+ * decided by the seed, never by what was drawn.
+ */
+export class RandomPlanner implements Planner {
+  readonly #seed: number;
+  readonly #depth: number;
+  readonly #most: number;
+  #round = 0;
+
+  constructor(seed: number, { depth = 3, most = 8 } = {}) {
+    this.#seed = seed;
+    this.#depth = depth;
+    this.#most = most;
+  }
+
+  lookAhead(): LookAhead {
+    return { depth: this.#depth, width: 4 };
+  }
+
+  plan({ proposers, remaining, maxRun }: PlanContext): RoundShape {
+    let state = mix(this.#seed, this.#round++);
+    const next = (n: number) => {
+      state = mix(state, 1);
+      return state % n;
+    };
+    const proposals: Proposal[] = [];
+    const grow = (parent: number, path: readonly number[]) => {
+      if (path.length + 1 >= Math.min(remaining, this.#depth + 1)) return;
+      const siblings: Proposal[] = [];
+      const first = next(proposers.length + 1);
+      for (let i = 0; i < proposers.length; i++) {
+        const proposer = proposers[(first + i) % proposers.length] as Proposer;
+        const { tokens, confidences, from } = proposer.candidates(path, 1 + next(3));
+        tokens.forEach((token, rank) => {
+          if (siblings.some((other) => other.token === token)) return;
+          siblings.push({ token, parent, source: proposer.kind, rank, confidence: confidences[rank] ?? 0, from });
+        });
+        if (next(2) === 0) break;
+      }
+      for (const sibling of siblings) {
+        if (proposals.length === this.#most) return;
+        const index = proposals.push(sibling) - 1;
+        if (next(4) > 0) grow(index, [...path, sibling.token]);
+      }
+    };
+    grow(-1, []);
+    return { proposals, maskRuns: [0, ...proposals].map(() => next(Math.min(maxRun, this.#depth) + 1)) };
+  }
+}
+
+/** A second model that drafts: its logits are a table, too, and its noise is its own. */
+export class TableDrafter implements Proposer {
+  readonly kind = "draft";
+  readonly #model: TableModel;
+  readonly #sampler: ReferenceSampler;
+  readonly #tokens: number[] = [];
+  readonly #nPrompt: number;
+
+  constructor(model: TableModel, settings: SamplerSettings, nPrompt: number) {
+    this.#model = model;
+    // Two proposers that draw for one position must not share their noise.
+    this.#sampler = new ReferenceSampler({ ...settings, seed: settings.seed + 2 ** 40 });
+    this.#nPrompt = nPrompt;
+  }
+
+  observe(tokens: readonly number[]): void {
+    for (const token of tokens) {
+      if (this.#tokens.push(token) > this.#nPrompt) this.#sampler.accept(token);
+      else this.#sampler.prompt(Int32Array.of(token));
+    }
+  }
+
+  candidates(path: readonly number[], count: number) {
+    if (this.#tokens.length === 0) return noCandidates;
+    const logits = this.#model.logitsAfter([...this.#tokens, ...path]);
+    const draw = { row: 0, sampler: this.#sampler, position: this.#tokens.length + path.length, extra: path };
+    return this.#sampler.propose(logits, undefined, draw, count, "rejection");
+  }
+}

@@ -1,0 +1,225 @@
+import { join } from "node:path";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { LoadedModel, SamplerSettings } from "../src/compute/backend.ts";
+import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
+import { createReferenceBackend } from "../src/compute/reference/index.ts";
+import { neutralSettings } from "../src/compute/sampling/settings.ts";
+import { LookupProposer } from "../src/decoding/lookup-proposer.ts";
+import { FixedPlanner, type Planner } from "../src/decoding/planner.ts";
+import { PredictedProposer } from "../src/decoding/predicted-proposer.ts";
+import { MaskProposer, type Proposer } from "../src/decoding/proposer.ts";
+import type { Verification } from "../src/decoding/round.ts";
+import { StaticTreePlanner } from "../src/decoding/static-tree-planner.ts";
+import { readAdapter } from "../src/formats/adapter.ts";
+import { fixtures, loadFixture } from "./support/backend-contract.ts";
+import { quantised } from "./support/quantised-program.ts";
+import {
+  RandomPlanner,
+  type TextSetup,
+  type WritingOptions,
+  type WrittenText,
+  writeTexts,
+} from "./support/write-texts.ts";
+
+const VOCABULARY = 320;
+const id = fc.nat(VOCABULARY - 1);
+
+const anySettings = fc.record({
+  temperature: fc.constantFrom(0, 0.5, 0.7, 1, 1.5),
+  topK: fc.constantFrom(0, 0, 20),
+  topP: fc.constantFrom(1, 1, 0.9),
+  minP: fc.constantFrom(0, 0, 0.02),
+  repetitionPenalty: fc.constantFrom(1, 1.2),
+  presencePenalty: fc.constantFrom(0, 0.5),
+  frequencyPenalty: fc.constantFrom(0, 0.4, -0.2),
+  logitBias: fc.array(fc.tuple(id, fc.integer({ min: -4, max: 4 })), { maxLength: 4 }).map((pairs) => new Map(pairs)),
+  seed: fc.maxSafeNat(),
+  choice: fc.nat(3),
+  logprobs: fc.constantFrom(-1, 0, 3),
+});
+
+interface AnyText {
+  readonly prompt: number[];
+  readonly maxTokens: number;
+  readonly settings: Partial<SamplerSettings>;
+  readonly endToken: number | undefined;
+}
+const anyText: fc.Arbitrary<AnyText> = fc.record({
+  prompt: fc.array(id, { minLength: 1, maxLength: 20 }),
+  maxTokens: fc.integer({ min: 1, max: 20 }),
+  settings: anySettings,
+  endToken: fc.option(id, { nil: undefined }),
+});
+
+const anyShape = fc.record({
+  planner: fc.constantFrom("chain", "quadratic", "tree", "random", "random"),
+  stride: fc.integer({ min: 2, max: 5 }),
+  shapeSeed: fc.nat(),
+  sources: fc.subarray(["mask", "lookup", "predicted"] as const, { minLength: 1 }),
+});
+type AnyShape = typeof anyShape extends fc.Arbitrary<infer T> ? T : never;
+
+/** What a text must not depend on in any mode. */
+interface Circumstances {
+  readonly batch: number;
+  readonly chunkRows: number;
+  /** Forwards after which a text's cache is thrown away; 0: never. */
+  readonly preemptEvery: number;
+}
+const anyCircumstances: fc.Arbitrary<Circumstances> = fc.record({
+  batch: fc.integer({ min: 1, max: 4 }),
+  chunkRows: fc.integer({ min: 6, max: 40 }),
+  preemptEvery: fc.constantFrom(0, 9, 14),
+});
+
+function plannerOf({ planner, stride, shapeSeed }: AnyShape): Planner {
+  if (planner === "chain" || planner === "quadratic") return new FixedPlanner(planner, stride);
+  if (planner === "tree") return new StaticTreePlanner({ stride, maxProposals: 8, maxMaskRows: 12 });
+  return new RandomPlanner(shapeSeed, { depth: stride - 1 });
+}
+
+const full = (settings: Partial<SamplerSettings>): SamplerSettings => ({ ...neutralSettings, ...settings });
+
+function setupOf(
+  { prompt, maxTokens, settings, endToken }: AnyText,
+  planner: Planner,
+  proposers: readonly Proposer[],
+  verification: Verification,
+): TextSetup {
+  const endTokens = new Set(endToken === undefined ? [] : [endToken]);
+  return { prompt, maxTokens, settings: full(settings), planner, proposers, verification, maxRun: 3, endTokens };
+}
+
+/** Plain decoding, one text at a time. */
+function plain(model: LoadedModel, texts: readonly AnyText[]): Promise<WrittenText[]> {
+  const setups = texts.map((text) => setupOf(text, new FixedPlanner("chain", 1), [], { mode: "exact" }));
+  return writeTexts(model, setups, { batch: 1 });
+}
+
+/** With proposals; `predicted` are texts that a user predicts. */
+function proposing(
+  model: LoadedModel,
+  texts: readonly AnyText[],
+  shape: AnyShape,
+  predicted: readonly (readonly number[])[],
+  verification: Verification,
+  { batch, chunkRows, preemptEvery }: Circumstances,
+): Promise<WrittenText[]> {
+  const setups = texts.map((text, i) => {
+    const make = {
+      mask: () => new MaskProposer(),
+      lookup: () => new LookupProposer({ leastConfidence: 0 }),
+      predicted: () => new PredictedProposer(predicted[i] ?? []),
+    };
+    const proposers = shape.sources.map((source) => make[source]());
+    return setupOf(text, plannerOf({ ...shape, shapeSeed: shape.shapeSeed + i }), proposers, verification);
+  });
+  const isPreempted: WritingOptions["isPreempted"] = (text, forward) =>
+    preemptEvery > 0 && (forward + text) % preemptEvery === preemptEvery - 1;
+  return writeTexts(model, setups, { batch, chunkRows, isPreempted });
+}
+
+const texts = fc.array(anyText, { minLength: 1, maxLength: 4 });
+const observed = (written: readonly WrittenText[]) => written.map(({ tokens, logprobs }) => ({ tokens, logprobs }));
+
+async function loaded(name: string, threads: number, instructionSet?: "avx512vnni" | "avx2" | "scalar") {
+  const adapter = readAdapter(join(fixtures, "idlm", name.replace(/ .*/, "")));
+  const isa = instructionSet === undefined ? {} : { instructionSet };
+  const change = name.endsWith("Q4_1") ? { change: true } : {};
+  return loadFixture(
+    createNativeBackend({ threads, ...isa }),
+    "models/llama-tiny",
+    "huggingface",
+    { adapter },
+    change.change ? (program) => quantised(program, "Q4_1", "Q8_0") : undefined,
+  );
+}
+
+const adapters = ["llama-tiny-entry0", "llama-tiny-entry1", "llama-tiny-entry0 Q4_1"];
+
+describe("exact verification", { timeout: 600_000 }, () => {
+  it.each(adapters)("%s: plain decoding's tokens and the bits of its log-probabilities", async (name) => {
+    const model = await loaded(name, 2);
+    let accepted = 0;
+    await fc.assert(
+      fc.asyncProperty(texts, anyShape, anyCircumstances, fc.nat(), async (wanted, shape, circumstances, wrong) => {
+        const expected = await plain(model, wanted);
+        // The prediction is right but for one token.
+        const predicted = expected.map(({ tokens }) =>
+          tokens.map((token, i) => (i === wrong % 7 ? (token + 1) % VOCABULARY : token)),
+        );
+        const found = await proposing(model, wanted, shape, predicted, { mode: "exact" }, circumstances);
+        expect(observed(found)).toEqual(observed(expected));
+        accepted += found.reduce((sum, text) => sum + text.accepted, 0);
+      }),
+      { numRuns: 60 },
+    );
+    expect(accepted).toBeGreaterThan(100);
+    model.dispose();
+  });
+
+  it("the same with the reference backend", async () => {
+    const adapter = readAdapter(join(fixtures, "idlm", "llama-tiny-entry1"));
+    const model = await loadFixture(createReferenceBackend(), "models/llama-tiny", "huggingface", { adapter });
+    const few = fc.array(
+      anyText.map((text) => ({ ...text, maxTokens: Math.min(text.maxTokens, 8), prompt: text.prompt.slice(0, 6) })),
+      { minLength: 1, maxLength: 2 },
+    );
+    await fc.assert(
+      fc.asyncProperty(few, anyShape, anyCircumstances, async (wanted, shape, circumstances) => {
+        const expected = await plain(model, wanted);
+        const predicted = expected.map(({ tokens }) => tokens);
+        const found = await proposing(model, wanted, shape, predicted, { mode: "exact" }, circumstances);
+        expect(observed(found)).toEqual(observed(expected));
+      }),
+      { numRuns: 8 },
+    );
+    model.dispose();
+  });
+});
+
+describe("rejection and relaxed verification", { timeout: 600_000 }, () => {
+  it.each(adapters)("%s: seed and shape determine the text, whatever else", async (name) => {
+    const cases = fc.sample(fc.tuple(texts, anyShape, fc.constantFrom(1, 0.5)), { numRuns: 25, seed: 5 });
+    const circumstances = fc.sample(anyCircumstances, { numRuns: 25, seed: 6 });
+    const verification = (tau: number): Verification => (tau === 1 ? { mode: "rejection" } : { mode: "relaxed", tau });
+    let expected: unknown[] | undefined;
+    /** What plain decoding writes: right at temperature 0, and a hint at others. */
+    const predicted: (readonly (readonly number[])[])[] = [];
+    let accepted = 0;
+    for (const instructionSet of supportedInstructionSets()) {
+      for (const threads of [1, 2, 3]) {
+        const model = await loaded(name, threads, instructionSet);
+        const found: unknown[] = [];
+        for (const [i, [wanted, shape, tau]] of cases.entries()) {
+          const calm = { batch: 1, chunkRows: 64, preemptEvery: 0 };
+          const how = expected === undefined ? calm : (circumstances[(i + threads) % 25] as Circumstances);
+          predicted[i] ??= (await plain(model, wanted)).map(({ tokens }) => tokens);
+          const written = await proposing(model, wanted, shape, predicted[i] ?? [], verification(tau), how);
+          found.push(observed(written));
+          accepted += written.reduce((sum, text) => sum + text.accepted, 0);
+        }
+        expected ??= found;
+        expect(found, `${instructionSet}, ${threads} threads`).toEqual(expected);
+        model.dispose();
+      }
+    }
+    expect(accepted).toBeGreaterThan(100);
+  });
+
+  it("equal plain decoding at temperature 0", async () => {
+    const model = await loaded("llama-tiny-entry0", 2);
+    await fc.assert(
+      fc.asyncProperty(texts, anyShape, anyCircumstances, async (random, shape, circumstances) => {
+        const wanted = random.map((text) => ({ ...text, settings: { ...text.settings, temperature: 0 } }));
+        const expected = await plain(model, wanted);
+        const predicted = expected.map(({ tokens }) => tokens);
+        const found = await proposing(model, wanted, shape, predicted, { mode: "rejection" }, circumstances);
+        expect(observed(found)).toEqual(observed(expected));
+      }),
+      { numRuns: 20 },
+    );
+    model.dispose();
+  });
+});
