@@ -19,7 +19,6 @@ const AGE = 300;
 export class AutoPlanner implements Planner {
   readonly #machine: Machine;
   readonly #acceptance: SequenceAcceptance;
-  readonly #stride: number;
   readonly #tree: TreePlanner;
   /** Time that may go into exploring, in plain steps. */
   #credit = 0;
@@ -36,7 +35,6 @@ export class AutoPlanner implements Planner {
   ) {
     this.#machine = machine;
     this.#acceptance = acceptance;
-    this.#stride = stride;
     this.#tree = new TreePlanner({ acceptance, stride, width, prices: (context) => this.#prices(context) });
   }
 

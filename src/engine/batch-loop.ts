@@ -1,5 +1,6 @@
 import type { LoadedModel } from "../compute/backend.ts";
-import { layOut, type RoundRows } from "../decoding/round.ts";
+import type { Controller } from "../decoding/controller.ts";
+import { layOut, type RoundPlan, type RoundRows } from "../decoding/round.ts";
 import type { PagePool } from "./page-pool.ts";
 import type { Queue } from "./queue.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -12,6 +13,8 @@ export interface BatchLoopParts {
   readonly scheduler: Scheduler;
   /** Whoever computes forwards of the model waits in it. */
   readonly queue: Queue;
+  /** Learns what steps cost. */
+  readonly controller: Controller;
 }
 
 /** Runs forwards, each of all texts that the scheduler chose for it, as long as there are any. */
@@ -76,8 +79,12 @@ export class BatchLoop {
 
     const turns = scheduler.next();
     if (turns.length === 0) return false;
+    const startMs = performance.now();
     const plans = turns.map(({ writing, maxPending }) => writing.plan(maxPending));
     this.#busy = new Set(turns.map(({ writing }) => writing));
+    // As they are before the results: digesting appends to them.
+    const work = workOf(plans);
+    let nTokens = 0;
     try {
       const { forest, rows } = layOut(plans);
       const result = await model.forward(forest, pool.cache);
@@ -85,8 +92,11 @@ export class BatchLoop {
         const plan = plans[i] as (typeof plans)[number];
         const before = writing.tokens.length;
         await this.#attempt(writing, () => writing.digest(plan, result, rows[i] as RoundRows));
-        scheduler.served(writing, writing.tokens.length - before);
+        const nNew = writing.tokens.length - before;
+        scheduler.served(writing, nNew);
+        nTokens += nNew;
       }
+      this.#parts.controller.observeStep({ ...work, tokens: nTokens, ms: performance.now() - startMs });
     } catch (error) {
       // The forward itself: nobody's rows have been computed.
       for (const { writing } of turns) writing.stream.fail(error);
@@ -115,6 +125,21 @@ export class BatchLoop {
     this.#released = Promise.all([this.#released, writing.dispose()]);
     this.wake();
   }
+}
+
+function workOf(plans: readonly RoundPlan[]) {
+  const work = { tokenRows: 0, drawnRows: 0, maskRows: 0, contextRows: 0, sequences: 0 };
+  for (const { sequence, pending, proposals, maskRuns, sampler } of plans) {
+    const tokenRows = pending.length + proposals.length;
+    const maskRows = maskRuns.reduce((sum, length) => sum + length, 0);
+    work.tokenRows += tokenRows;
+    work.maskRows += maskRows;
+    work.contextRows += (tokenRows + maskRows) * sequence.length;
+    if (sampler === undefined) continue;
+    work.drawnRows += 1 + proposals.length;
+    work.sequences++;
+  }
+  return work;
 }
 
 /** After everything that the event loop has to do now: signals, timers and readers come first. */

@@ -1,4 +1,5 @@
 import type { BackendInfo, LoadedModel } from "../compute/backend.ts";
+import { Controller } from "../decoding/controller.ts";
 import { IdlmError } from "../errors.ts";
 import { BatchLoop } from "./batch-loop.ts";
 import { GenerationStream } from "./generation.ts";
@@ -50,6 +51,7 @@ export class EngineModel implements Model {
   readonly tokenizer: TextTokenizer | undefined;
   readonly #parts: EngineParts;
   readonly #queue = new Queue();
+  readonly #controller: Controller;
   readonly #closing = new AbortController();
   /** Made when first needed. */
   #engine: { readonly pool: PagePool; readonly scheduler: Scheduler; readonly loop: BatchLoop } | undefined;
@@ -57,6 +59,8 @@ export class EngineModel implements Model {
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
+    const { mask, nLayers } = parts.model.program;
+    this.#controller = new Controller({ maskShare: mask === undefined ? 1 : 1 - mask.entryLayer / nLayers });
     this.info = parts.info;
     this.tokenizer = parts.tokenizer;
   }
@@ -132,7 +136,8 @@ export class EngineModel implements Model {
     const { maxQueue } = this.#parts.limits;
     if (scheduler.nQueued >= maxQueue) throw new IdlmError("queue-full", { most: maxQueue });
     const signals = [this.#closing.signal, ...(checked.signal === undefined ? [] : [checked.signal])];
-    const writing = new Writing(this.#parts, checked, new KvSequence(pool), new GenerationStream(signals));
+    const parts = { ...this.#parts, controller: this.#controller };
+    const writing = new Writing(parts, checked, new KvSequence(pool), new GenerationStream(signals));
     loop.add(writing);
     return writing;
   }
@@ -152,7 +157,8 @@ export class EngineModel implements Model {
       const { model, limits } = this.#parts;
       const pool = new PagePool(model, limits.nPages);
       const scheduler = new Scheduler(pool, limits);
-      this.#engine = { pool, scheduler, loop: new BatchLoop({ model, pool, scheduler, queue: this.#queue }) };
+      const loop = new BatchLoop({ model, pool, scheduler, queue: this.#queue, controller: this.#controller });
+      this.#engine = { pool, scheduler, loop };
     }
     return this.#engine;
   }

@@ -1,14 +1,17 @@
 import type { Drawn, LoadedModel } from "../compute/backend.ts";
 import { Decoder } from "../decoding/decoder.ts";
+import type { Controller } from "../decoding/controller.ts";
 import { LookupProposer } from "../decoding/lookup-proposer.ts";
 import { FixedPlanner, type Planner } from "../decoding/planner.ts";
+import { PredictedProposer } from "../decoding/predicted-proposer.ts";
 import { MaskProposer, type Proposer } from "../decoding/proposer.ts";
 import { MAX_ROUND_ROWS } from "./limits.ts";
 import type { CheckedRequest } from "./request.ts";
 
-/** The decoder of a request. */
+/** The decoder of a request. `controller`: the model's. */
 export function createDecoder(
   model: LoadedModel,
+  controller: Controller,
   request: CheckedRequest,
   endTokens: ReadonlySet<number>,
   onToken: (drawn: Drawn) => boolean,
@@ -20,7 +23,7 @@ export function createDecoder(
     prompt: ids,
     sampler,
     proposers: proposersOf(request),
-    planner: plannerOf(rounds),
+    planner: plannerOf(controller, rounds),
     verification: rounds.verification,
     maxTokens,
     maxRun: rounds.maxRun,
@@ -30,14 +33,14 @@ export function createDecoder(
   });
 }
 
-function proposersOf({ rounds }: CheckedRequest): Proposer[] {
+function proposersOf({ rounds, predicted }: CheckedRequest): Proposer[] {
   return rounds.sources.flatMap((kind): Proposer[] => {
     if (kind === "mask") return [new MaskProposer()];
+    if (kind === "predicted") return [new PredictedProposer(predicted)];
     return kind === "lookup" ? [new LookupProposer()] : [];
   });
 }
 
-function plannerOf({ shape, stride }: CheckedRequest["rounds"]): Planner {
-  if (shape === "chain" || shape === "quadratic") return new FixedPlanner(shape, stride);
-  return new FixedPlanner("quadratic", Math.min(stride, 2));
+function plannerOf(controller: Controller, { shape, stride, verification }: CheckedRequest["rounds"]): Planner {
+  return shape === "plain" ? new FixedPlanner("chain", 1) : controller.planner({ shape, stride, verification });
 }

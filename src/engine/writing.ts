@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { BackendInfo, Drawn, ForwardResult, LoadedModel } from "../compute/backend.ts";
+import type { Controller } from "../decoding/controller.ts";
 import type { Decoder, FinishReason } from "../decoding/decoder.ts";
 import { extraRows, type RoundPlan, type RoundRows } from "../decoding/round.ts";
 import { createDecoder } from "./generate.ts";
@@ -15,6 +16,8 @@ export interface WritingParts {
   readonly backend: BackendInfo;
   readonly tokenizer: TextTokenizer | undefined;
   readonly endTokens: ReadonlySet<number>;
+  /** Chooses rounds for all texts of the model. */
+  readonly controller: Controller;
 }
 
 /** One text that is being written: its decoder, its pages, what came of it so far and its stream. */
@@ -58,10 +61,10 @@ export class Writing {
   /** Chooses its first round, where it has not begun yet. */
   async begin(): Promise<void> {
     if (this.#decoder !== undefined) return;
-    const { model, endTokens } = this.#parts;
+    const { model, controller, endTokens } = this.#parts;
     this.#startMs = performance.now();
     this.#cachedTokens = this.kv.length;
-    this.#decoder = createDecoder(model, this.request, endTokens, (drawn) => this.#push(drawn));
+    this.#decoder = createDecoder(model, controller, this.request, endTokens, (drawn) => this.#push(drawn));
     await this.#decoder.propose(this.stream.signal);
   }
 
