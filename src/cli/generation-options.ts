@@ -5,6 +5,7 @@ import { decimal, integer } from "./numbers.ts";
 /** Options of commands that load a model. */
 export interface LoadOptions {
   readonly adapter?: string;
+  readonly draftModel?: string;
   readonly context?: number;
   readonly threads?: number;
   readonly backend?: "native" | "reference";
@@ -69,6 +70,7 @@ export const maxTokensOption = (byDefault = "") =>
 export function addLoadOptions(command: Command): Command {
   return command
     .addOption(adapterOption())
+    .addOption(new Option("--draft-model <model>", "a smaller model with the same vocabulary, which drafts"))
     .addOption(
       contextOption("positions to make room for, prompt and answer (default: what the model has, within memory)"),
     )

@@ -14,9 +14,10 @@ export async function loadModel(
 ): Promise<Model> {
   const progress = new Progress(io);
   try {
-    const { adapter, context, threads, backend } = options;
+    const { adapter, draftModel, context, threads, backend } = options;
     const model = await load(name, {
       adapter,
+      draftModel,
       context,
       threads,
       backend,

@@ -1,20 +1,21 @@
 import type { LoadedModel } from "../compute/backend.ts";
 import type { Controller } from "../decoding/controller.ts";
-import { layOut, type RoundPlan, type RoundRows } from "../decoding/round.ts";
+import type { StepObservation } from "../decoding/machine.ts";
+import { extraRows, layOut, type RoundPlan, type RoundRows } from "../decoding/round.ts";
 import type { PagePool } from "./page-pool.ts";
 import type { Queue } from "./queue.ts";
-import type { Scheduler } from "./scheduler.ts";
+import type { Scheduler, Turn } from "./scheduler.ts";
 import type { Writing } from "./writing.ts";
 
 /** What a loop runs on. */
 export interface BatchLoopParts {
   readonly model: LoadedModel;
+  /** Learns what steps cost. */
+  readonly controller: Controller;
   readonly pool: PagePool;
   readonly scheduler: Scheduler;
   /** Whoever computes forwards of the model waits in it. */
   readonly queue: Queue;
-  /** Learns what steps cost. */
-  readonly controller: Controller;
 }
 
 /** Runs forwards, each of all texts that the scheduler chose for it, as long as there are any. */
@@ -70,7 +71,7 @@ export class BatchLoop {
 
   /** One forward; false: there is nothing that can run. */
   async #step(): Promise<boolean> {
-    const { model, pool, scheduler } = this.#parts;
+    const { model, controller, pool, scheduler } = this.#parts;
     const begun = scheduler.admit();
     this.#busy = new Set(begun);
     for (const writing of begun) await this.#attempt(writing, () => writing.begin());
@@ -84,19 +85,18 @@ export class BatchLoop {
     this.#busy = new Set(turns.map(({ writing }) => writing));
     // As they are before the results: digesting appends to them.
     const work = workOf(plans);
-    let nTokens = 0;
     try {
       const { forest, rows } = layOut(plans);
       const result = await model.forward(forest, pool.cache);
-      for (const [i, { writing }] of turns.entries()) {
-        const plan = plans[i] as (typeof plans)[number];
-        const before = writing.tokens.length;
-        await this.#attempt(writing, () => writing.digest(plan, result, rows[i] as RoundRows));
-        const nNew = writing.tokens.length - before;
-        scheduler.served(writing, nNew);
-        nTokens += nNew;
-      }
-      this.#parts.controller.observeStep({ ...work, tokens: nTokens, ms: performance.now() - startMs });
+      const before = turns.map(({ writing }) => writing.tokens.length);
+      // Together: a draft model drafts for all of them in one forward.
+      const digest = ({ writing }: Turn, i: number) =>
+        this.#attempt(writing, () => writing.digest(plans[i] as RoundPlan, result, rows[i] as RoundRows));
+      await Promise.all(turns.map(digest));
+      const written = turns.map(({ writing }, i) => writing.tokens.length - (before[i] as number));
+      for (const [i, { writing }] of turns.entries()) scheduler.served(writing, written[i] as number);
+      const nTokens = written.reduce((sum, n) => sum + n, 0);
+      controller.observeStep({ ...work, tokens: nTokens, ms: performance.now() - startMs });
     } catch (error) {
       // The forward itself: nobody's rows have been computed.
       for (const { writing } of turns) writing.stream.fail(error);
@@ -127,11 +127,12 @@ export class BatchLoop {
   }
 }
 
-function workOf(plans: readonly RoundPlan[]) {
+/** What a forward was made of, for the controller. */
+function workOf(plans: readonly RoundPlan[]): Omit<StepObservation, "tokens" | "ms"> {
   const work = { tokenRows: 0, drawnRows: 0, maskRows: 0, contextRows: 0, sequences: 0 };
   for (const { sequence, pending, proposals, maskRuns, sampler } of plans) {
     const tokenRows = pending.length + proposals.length;
-    const maskRows = maskRuns.reduce((sum, length) => sum + length, 0);
+    const { maskRows } = extraRows({ proposals, maskRuns });
     work.tokenRows += tokenRows;
     work.maskRows += maskRows;
     work.contextRows += (tokenRows + maskRows) * sequence.length;

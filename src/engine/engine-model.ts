@@ -1,7 +1,9 @@
 import type { BackendInfo, LoadedModel } from "../compute/backend.ts";
 import { Controller } from "../decoding/controller.ts";
+import type { DraftModel } from "../decoding/draft-model.ts";
 import { IdlmError } from "../errors.ts";
 import { BatchLoop } from "./batch-loop.ts";
+import type { DecodingParts } from "./create-decoder.ts";
 import { GenerationStream } from "./generation.ts";
 import { KvSequence } from "./kv-sequence.ts";
 import { PagePool } from "./page-pool.ts";
@@ -28,6 +30,8 @@ import { Writing } from "./writing.ts";
 /** What an engine model is made of. */
 export interface EngineParts {
   readonly model: LoadedModel;
+  /** A second model that drafts; owned, too. */
+  readonly draft?: DraftModel | undefined;
   readonly backend: BackendInfo;
   readonly info: ModelInfo;
   readonly tokenizer: TextTokenizer | undefined;
@@ -49,18 +53,17 @@ export interface EngineLimits {
 export class EngineModel implements Model {
   readonly info: ModelInfo;
   readonly tokenizer: TextTokenizer | undefined;
-  readonly #parts: EngineParts;
+  readonly #parts: EngineParts & DecodingParts;
   readonly #queue = new Queue();
-  readonly #controller: Controller;
   readonly #closing = new AbortController();
   /** Made when first needed. */
   #engine: { readonly pool: PagePool; readonly scheduler: Scheduler; readonly loop: BatchLoop } | undefined;
   #disposed: Promise<void> | undefined;
 
   constructor(parts: EngineParts) {
-    this.#parts = parts;
-    const { mask, nLayers } = parts.model.program;
-    this.#controller = new Controller({ maskShare: mask === undefined ? 1 : 1 - mask.entryLayer / nLayers });
+    const { nLayers, mask } = parts.model.program;
+    const controller = new Controller({ maskShare: 1 - (mask?.entryLayer ?? 0) / nLayers });
+    this.#parts = { ...parts, draft: parts.draft, controller };
     this.info = parts.info;
     this.tokenizer = parts.tokenizer;
   }
@@ -127,6 +130,7 @@ export class EngineModel implements Model {
     await this.#queue.idle();
     this.#engine?.pool.dispose();
     this.#engine = undefined;
+    await this.#parts.draft?.dispose();
     this.#parts.model.dispose();
   }
 
@@ -136,29 +140,31 @@ export class EngineModel implements Model {
     const { maxQueue } = this.#parts.limits;
     if (scheduler.nQueued >= maxQueue) throw new IdlmError("queue-full", { most: maxQueue });
     const signals = [this.#closing.signal, ...(checked.signal === undefined ? [] : [checked.signal])];
-    const parts = { ...this.#parts, controller: this.#controller };
-    const writing = new Writing(parts, checked, new KvSequence(pool), new GenerationStream(signals));
+    const writing = new Writing(this.#parts, checked, new KvSequence(pool), new GenerationStream(signals));
     loop.add(writing);
     return writing;
   }
 
   #limits(): RequestLimits {
-    const { model, info, tokenizer } = this.#parts;
+    const { model, draft, info, tokenizer } = this.#parts;
     const { mask, vocabSize } = model.program;
     return {
       ...{ vocabSize, context: info.contextLength, mask, adapterPath: info.adapter?.path, tokenizer },
-      ...{ hasMedusa: false, hasDraft: false },
+      ...{ hasMedusa: false, hasDraft: draft !== undefined },
     };
   }
 
   #open() {
     this.#assertOpen();
     if (this.#engine === undefined) {
-      const { model, limits } = this.#parts;
+      const { model, controller, limits } = this.#parts;
       const pool = new PagePool(model, limits.nPages);
       const scheduler = new Scheduler(pool, limits);
-      const loop = new BatchLoop({ model, pool, scheduler, queue: this.#queue, controller: this.#controller });
-      this.#engine = { pool, scheduler, loop };
+      this.#engine = {
+        pool,
+        scheduler,
+        loop: new BatchLoop({ model, controller, pool, scheduler, queue: this.#queue }),
+      };
     }
     return this.#engine;
   }

@@ -1,7 +1,8 @@
-import type { Backend } from "../compute/backend.ts";
+import { type Backend, PAGE_SIZE } from "../compute/backend.ts";
 import { createNativeBackend, supportedInstructionSets } from "../compute/native/index.ts";
 import type { Program } from "../compute/program.ts";
 import { createReferenceBackend } from "../compute/reference/index.ts";
+import type { DraftModel } from "../decoding/draft-model.ts";
 import { IdlmError } from "../errors.ts";
 import { type Adapter, readAdapter } from "../formats/adapter.ts";
 import { sha256File } from "../formats/sha256.ts";
@@ -9,14 +10,16 @@ import { adapterFor, type ModelLocation, resolveAdapter, resolveModel } from "..
 import { compileProgram } from "../model/compile.ts";
 import { type OpenedModel, openModel } from "../model/open-model.ts";
 import { type EngineLimits, EngineModel } from "./engine-model.ts";
+import { loadDraft } from "./load-draft.ts";
 import { DEFAULT_QUEUE, DEFAULT_SEQUENCES, MAX_SEQUENCES } from "./limits.ts";
 import { fittingContext, fittingPages } from "./memory.ts";
-import { wholeIn } from "./request-values.ts";
+import { shown, wholeIn } from "./request-values.ts";
 import { textOf } from "./text-tokenizer.ts";
 import type { LoadOptions, Model, ModelInfo } from "./types.ts";
 
 const keys: Readonly<Record<keyof LoadOptions, true>> = {
   adapter: true,
+  draftModel: true,
   backend: true,
   threads: true,
   context: true,
@@ -55,6 +58,8 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
   const location = await resolveModel(model, resolving);
   const adapterFolder =
     typeof options.adapter === "string" ? await resolveAdapter(options.adapter, resolving) : undefined;
+  const draftLocation =
+    options.draftModel === undefined ? undefined : await resolveModel(options.draftModel, resolving);
   const startMs = performance.now();
   const adapter = options.adapter === false ? undefined : adapterOf(location, adapterFolder);
   const modelSha256 = adapter?.idlm?.baseSha256 === undefined ? undefined : await sha256Of(location, signal);
@@ -75,15 +80,32 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
     const text = textOf(opened);
     onProgress?.({ stage: "load", bytesDone: 0, bytesTotal: 1 });
     const loaded = await backend.load(program);
-    if (signal?.aborted) loaded.dispose();
+    const draft = await draftOf(draftLocation, opened, backend, limits).catch((error) => {
+      loaded.dispose();
+      throw error;
+    });
+    if (signal?.aborted) {
+      await draft?.dispose();
+      loaded.dispose();
+    }
     signal?.throwIfAborted();
     onProgress?.({ stage: "load", bytesDone: 1, bytesTotal: 1 });
     const loadMs = performance.now() - startMs;
     const info = infoOf(opened, program, backend, loaded.weightBytes, contextLength, loadMs, adapter);
-    return new EngineModel({ model: loaded, backend: backend.info, info, limits, ...text });
+    return new EngineModel({ model: loaded, draft, backend: backend.info, info, limits, ...text });
   } finally {
     opened.close();
   }
+}
+
+/** The draft model, with room for as many positions as the model has. */
+async function draftOf(
+  location: ModelLocation | undefined,
+  opened: OpenedModel,
+  backend: Backend,
+  { nPages }: EngineLimits,
+): Promise<DraftModel | undefined> {
+  return location === undefined ? undefined : loadDraft(location, opened, backend, nPages * PAGE_SIZE);
 }
 
 function limitsOf(
@@ -132,7 +154,10 @@ function checkOptions(model: string, options: LoadOptions): void {
   const unknown = Object.keys(options).find((key) => !Object.hasOwn(keys, key));
   if (unknown !== undefined)
     throw usage(`load: unknown option ${unknown}`, `Known are ${Object.keys(keys).join(", ")}.`);
-  const { context, backend } = options;
+  const { context, backend, draftModel } = options;
+  if (draftModel !== undefined && (typeof draftModel !== "string" || draftModel === "")) {
+    throw usage(`draftModel: expected a name or a path, found ${shown(draftModel)}`, "Name it as a model is named.");
+  }
   if (context !== undefined && !(Number.isSafeInteger(context) && context >= 2)) {
     throw usage(
       `context: expected a whole number from 2, found ${String(context)}`,

@@ -18,6 +18,8 @@ export interface LoadProgress {
 export interface LoadOptions {
   /** Adapter folder, or ORG/REPO of the hub; false: none. Default: the catalogue's for a name of the catalogue, else none. */
   readonly adapter?: string | false | undefined;
+  /** A smaller model with the same vocabulary, which drafts: named as a model is. */
+  readonly draftModel?: string | undefined;
   /** Default: native; where it is not built, the reference with a warning. */
   readonly backend?: "native" | "reference" | undefined;
   /** Compute threads of the native backend; default: one per core, at most 16. */

@@ -1,9 +1,8 @@
 import { createHash } from "node:crypto";
-import type { BackendInfo, Drawn, ForwardResult, LoadedModel } from "../compute/backend.ts";
-import type { Controller } from "../decoding/controller.ts";
+import type { BackendInfo, Drawn, ForwardResult } from "../compute/backend.ts";
 import type { Decoder, FinishReason } from "../decoding/decoder.ts";
 import { extraRows, type RoundPlan, type RoundRows } from "../decoding/round.ts";
-import { createDecoder } from "./generate.ts";
+import { createDecoder, type DecodingParts } from "./create-decoder.ts";
 import type { GenerationStream } from "./generation.ts";
 import type { KvSequence } from "./kv-sequence.ts";
 import type { CheckedRequest } from "./request.ts";
@@ -11,13 +10,9 @@ import { TextWriter } from "./text-writer.ts";
 import type { GenerationResult, TextTokenizer, TokenLogprobs } from "./types.ts";
 
 /** What texts are written with. */
-export interface WritingParts {
-  readonly model: LoadedModel;
+export interface WritingParts extends DecodingParts {
   readonly backend: BackendInfo;
   readonly tokenizer: TextTokenizer | undefined;
-  readonly endTokens: ReadonlySet<number>;
-  /** Chooses rounds for all texts of the model. */
-  readonly controller: Controller;
 }
 
 /** One text that is being written: its decoder, its pages, what came of it so far and its stream. */
@@ -61,10 +56,9 @@ export class Writing {
   /** Chooses its first round, where it has not begun yet. */
   async begin(): Promise<void> {
     if (this.#decoder !== undefined) return;
-    const { model, controller, endTokens } = this.#parts;
     this.#startMs = performance.now();
     this.#cachedTokens = this.kv.length;
-    this.#decoder = createDecoder(model, controller, this.request, endTokens, (drawn) => this.#push(drawn));
+    this.#decoder = createDecoder(this.#parts, this.request, (drawn) => this.#push(drawn));
     await this.#decoder.propose(this.stream.signal);
   }
 
