@@ -1,5 +1,5 @@
 import type { LoadedModel } from "../compute/backend.ts";
-import { layOut, type RoundRows } from "../decoding/round.ts";
+import { layOut, type RoundPlan, type RoundRows } from "../decoding/round.ts";
 import type { PagePool } from "./page-pool.ts";
 import type { Queue } from "./queue.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -31,6 +31,8 @@ export class BatchLoop {
     const { stream } = writing;
     this.#parts.scheduler.add(writing);
     stream.onCaughtUp = () => this.wake();
+    // Its place is free from then on; its pages are when no forward writes to them any more.
+    writing.onEnd = () => this.#parts.scheduler.remove(writing);
     const cancel = () => {
       writing.end("cancelled");
       if (!this.#busy.has(writing)) this.#letGo(writing);
@@ -70,7 +72,8 @@ export class BatchLoop {
     const { model, pool, scheduler } = this.#parts;
     const begun = scheduler.admit();
     this.#busy = new Set(begun);
-    for (const writing of begun) await this.#attempt(writing, () => writing.begin());
+    // Together, so that a draft model's steps for them can share forwards.
+    await Promise.all(begun.map((writing) => this.#attempt(writing, () => writing.begin())));
     this.#busy = new Set();
     for (const writing of begun) this.#letGoIfEnded(writing);
 
@@ -81,15 +84,17 @@ export class BatchLoop {
     try {
       const { forest, rows } = layOut(plans);
       const result = await model.forward(forest, pool.cache);
-      for (const [i, { writing }] of turns.entries()) {
-        const plan = plans[i] as (typeof plans)[number];
-        const before = writing.tokens.length;
-        await this.#attempt(writing, () => writing.digest(plan, result, rows[i] as RoundRows));
-        scheduler.served(writing, writing.tokens.length - before);
-      }
+      await Promise.all(
+        turns.map(async ({ writing }, i) => {
+          const before = writing.tokens.length;
+          const [plan, planRows] = [plans[i] as RoundPlan, rows[i] as RoundRows];
+          await this.#attempt(writing, () => writing.digest(plan, result, planRows));
+          scheduler.served(writing, writing.tokens.length - before);
+        }),
+      );
     } catch (error) {
       // The forward itself: nobody's rows have been computed.
-      for (const { writing } of turns) writing.stream.fail(error);
+      for (const { writing } of turns) writing.fail(error);
     }
     this.#busy = new Set();
     for (const { writing } of turns) this.#letGoIfEnded(writing);
@@ -102,7 +107,7 @@ export class BatchLoop {
     try {
       await work();
     } catch (error) {
-      writing.stream.fail(error);
+      writing.fail(error);
     }
   }
 
@@ -111,7 +116,6 @@ export class BatchLoop {
   }
 
   #letGo(writing: Writing): void {
-    this.#parts.scheduler.remove(writing);
     this.#released = Promise.all([this.#released, writing.dispose()]);
     this.wake();
   }
