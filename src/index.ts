@@ -2,6 +2,7 @@ export type { BackendInfo } from "./compute/backend.ts";
 export { load } from "./engine/load.ts";
 export type {
   ChatMessage,
+  Choice,
   ForestInput,
   ForwardOptions,
   ForwardOutput,

@@ -83,8 +83,10 @@ async function run(
   const model = await loadModel(io, name, options, signal);
   try {
     const generation = model.generate(request);
+    // Of several answers the first is shown while it is written.
     let text = "";
     for await (const part of generation) {
+      if ((part.choice ?? 0) > 0) continue;
       text += part.text;
       if (!options.json) await write(io.stdout, part.text);
     }
@@ -92,6 +94,9 @@ async function run(
     if (options.json) printJson(cli, jsonOf(result));
     else {
       if (!text.endsWith("\n")) io.stdout.write("\n");
+      for (const { index, text: other } of result.choices?.slice(1) ?? []) {
+        await write(io.stdout, `--- ${index + 1} of ${n} ---\n${other}${other.endsWith("\n") ? "" : "\n"}`);
+      }
       if (io.notices.isTTY === true || io.isVerbose) io.notices.write(colorsFor(io, io.notices).dim(summary(result)));
     }
     return signal.aborted ? INTERRUPTED : 0;

@@ -35,6 +35,8 @@ export class BatchLoop {
     const { stream } = writing;
     this.#parts.scheduler.add(writing);
     stream.onCaughtUp = () => this.wake();
+    // Its place is free from then on; its pages are when no forward writes to them any more.
+    writing.onEnd = () => this.#parts.scheduler.remove(writing);
     const cancel = () => {
       writing.end("cancelled");
       if (!this.#busy.has(writing)) this.#letGo(writing);
@@ -74,7 +76,8 @@ export class BatchLoop {
     const { model, controller, pool, scheduler } = this.#parts;
     const begun = scheduler.admit();
     this.#busy = new Set(begun);
-    for (const writing of begun) await this.#attempt(writing, () => writing.begin());
+    // Together, so that a draft model's steps for them can share forwards.
+    await Promise.all(begun.map((writing) => this.#attempt(writing, () => writing.begin())));
     this.#busy = new Set();
     for (const writing of begun) this.#letGoIfEnded(writing);
 
@@ -99,7 +102,7 @@ export class BatchLoop {
       controller.observeStep({ ...work, tokens: nTokens, ms: performance.now() - startMs });
     } catch (error) {
       // The forward itself: nobody's rows have been computed.
-      for (const { writing } of turns) writing.stream.fail(error);
+      for (const { writing } of turns) writing.fail(error);
     }
     this.#busy = new Set();
     for (const { writing } of turns) this.#letGoIfEnded(writing);
@@ -112,7 +115,7 @@ export class BatchLoop {
     try {
       await work();
     } catch (error) {
-      writing.stream.fail(error);
+      writing.fail(error);
     }
   }
 
@@ -121,7 +124,6 @@ export class BatchLoop {
   }
 
   #letGo(writing: Writing): void {
-    this.#parts.scheduler.remove(writing);
     this.#released = Promise.all([this.#released, writing.dispose()]);
     this.wake();
   }

@@ -122,6 +122,34 @@ describe("generate", () => {
     expect(model.caches.length).toBe(1);
   });
 
+  it("writes several answers, each with noise of its own and the prompt computed once", async () => {
+    const { engine, model } = fakeEngine();
+    const ids = Array.from({ length: 40 }, (_, i) => (i * 7) % 11);
+    const request = { ids, maxTokens: 12, temperature: 1, seed: 4, stride: 1, n: 3, logprobs: 1 } as const;
+    const generation = engine.generate(request);
+    const texts = ["", "", ""];
+    for await (const { choice, text } of generation) texts[choice as number] += text;
+    const { choices = [], ...first } = await generation.result;
+    expect(choices.map(({ index }) => index)).toEqual([0, 1, 2]);
+    expect(choices.map(({ text }) => text)).toEqual(texts);
+    const { index, ...firstChoice } = choices[0] ?? {};
+    expect(first).toMatchObject(firstChoice);
+    expect(model.rowCounts.slice(0, 2)).toEqual([40, 1 + 2 * 8]);
+    const { n, ...alone } = request;
+    expect(await write(fakeEngine().engine, alone)).toMatchObject({ tokens: choices[0]?.tokens, text: texts[0] });
+    expect(choices[0]?.logprobs?.length).toBe(choices[0]?.tokens.length);
+    expect(model.samplers.map(({ settings }) => settings.choice)).toEqual([0, 1, 2]);
+  });
+
+  it("refuses more than may wait", async () => {
+    const { engine } = fakeEngine({ maxSequences: 2, maxQueue: 1 });
+    const running = [1, 2, 3].map((token) => engine.generate({ ids: [token], maxTokens: 5 }).result);
+    expect(() => engine.generate({ ids: [4] })).toThrow(expect.objectContaining({ code: "queue-full" }));
+    await Promise.all(running);
+    expect(() => engine.generate({ ids: [4], n: 4 })).toThrow("1 requests are waiting");
+    expect((await write(engine, { ids: [4], n: 3, maxTokens: 2 })).choices?.length).toBe(3);
+  });
+
   it("cancels when the reader leaves", async () => {
     const { engine } = fakeEngine();
     const generation = engine.generate({ ids: [1, 2], stride: 1 });

@@ -3,6 +3,7 @@ import { Controller } from "../decoding/controller.ts";
 import type { DraftModel } from "../decoding/draft-model.ts";
 import { IdlmError } from "../errors.ts";
 import { BatchLoop } from "./batch-loop.ts";
+import { choiceStreams } from "./choices.ts";
 import type { DecodingParts } from "./create-decoder.ts";
 import { GenerationStream } from "./generation.ts";
 import { KvSequence } from "./kv-sequence.ts";
@@ -87,8 +88,9 @@ export class EngineModel implements Model {
     return {
       generate: (request) => {
         if (isDisposed) throw new TypeError("the session is disposed of");
-        last = this.#start(request);
-        return last.stream;
+        const { stream, writing } = this.#start(request);
+        last = writing;
+        return stream;
       },
       get cachedTokens() {
         return last === undefined ? 0 : Math.max(last.kv.length, pool.find(last.kv.root, last.tokens).nTokens);
@@ -134,15 +136,20 @@ export class EngineModel implements Model {
     this.#parts.model.dispose();
   }
 
-  #start(request: GenerateRequest): Writing {
+  #start(request: GenerateRequest): { readonly stream: Generation; readonly writing: Writing } {
     const { pool, scheduler, loop } = this.#open();
     const checked = checkRequest(request, this.#limits());
+    const { n, settings, signal } = checked;
     const { maxQueue } = this.#parts.limits;
-    if (scheduler.nQueued >= maxQueue) throw new IdlmError("queue-full", { most: maxQueue });
-    const signals = [this.#closing.signal, ...(checked.signal === undefined ? [] : [checked.signal])];
-    const writing = new Writing(this.#parts, checked, new KvSequence(pool), new GenerationStream(signals));
-    loop.add(writing);
-    return writing;
+    if (scheduler.nQueued + n > maxQueue + scheduler.nFreePlaces) throw new IdlmError("queue-full", { most: maxQueue });
+    const stream = new GenerationStream([this.#closing.signal, ...(signal === undefined ? [] : [signal])]);
+    const streams = n === 1 ? [stream] : choiceStreams(stream, n);
+    const writings = streams.map((own, choice) => {
+      const asked = { ...checked, settings: { ...settings, choice } };
+      return new Writing(this.#parts, asked, new KvSequence(pool), own);
+    });
+    for (const writing of writings) loop.add(writing);
+    return { stream, writing: writings[0] as Writing };
   }
 
   #limits(): RequestLimits {

@@ -6,17 +6,28 @@ import type { Generation, GenerationPart, GenerationResult } from "./types.ts";
  */
 const MOST_UNREAD = 64;
 
-/** A generation's stream of parts, between the engine that writes and whoever reads. It ends once. */
-export class GenerationStream implements Generation {
-  readonly result: Promise<GenerationResult>;
-  /** Nobody wants more: one of the signals, or the reader left. */
+/** Where a text that is written goes. It ends once. */
+export interface WritingStream {
+  /** Nobody wants more. */
   readonly signal: AbortSignal;
-  /** A reader that was behind has caught up. */
+  /** Its reader has begun and does not keep up: more would only lie about. A result that is only awaited has no reader. */
+  readonly isBehind: boolean;
+  readonly isEnded: boolean;
+  /** Called when a reader that was behind has caught up. */
+  set onCaughtUp(listener: () => void);
+  emit(part: GenerationPart): void;
+  end(result: GenerationResult): void;
+  fail(error: unknown): void;
+}
+
+/** A generation's stream of parts, between the engine that writes and whoever reads. */
+export class GenerationStream implements Generation, WritingStream {
+  readonly result: Promise<GenerationResult>;
+  readonly signal: AbortSignal;
   onCaughtUp: () => void = () => {};
   readonly #controller = new AbortController();
   readonly #sources: readonly AbortSignal[];
   readonly #mostUnread: number;
-  readonly #cancel = () => this.#controller.abort();
   #parts: GenerationPart[] = [];
   #nTaken = 0;
   #isRead = false;
@@ -30,8 +41,8 @@ export class GenerationStream implements Generation {
     this.#mostUnread = mostUnread;
     this.signal = this.#controller.signal;
     this.#sources = signals;
-    if (signals.some((signal) => signal.aborted)) this.#cancel();
-    for (const signal of signals) signal.addEventListener("abort", this.#cancel, { once: true });
+    if (signals.some((signal) => signal.aborted)) this.cancel();
+    for (const signal of signals) signal.addEventListener("abort", this.cancel, { once: true });
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -40,7 +51,6 @@ export class GenerationStream implements Generation {
     this.result.catch(() => {});
   }
 
-  /** Its reader has begun and does not keep up: more would only lie about. A result that is only awaited has no reader. */
   get isBehind(): boolean {
     return this.#isBehind;
   }
@@ -49,6 +59,9 @@ export class GenerationStream implements Generation {
     return this.#isEnded;
   }
 
+  /** Bound, as a listener of signals. */
+  readonly cancel = (): void => this.#controller.abort();
+
   emit(part: GenerationPart): void {
     this.#parts.push(part);
     this.#isBehind ||= this.#isRead && this.#nUnread >= this.#mostUnread;
@@ -56,6 +69,7 @@ export class GenerationStream implements Generation {
   }
 
   end(result: GenerationResult): void {
+    // The first end counts, as of a promise.
     this.#resolve(result);
     this.#close();
   }
@@ -81,7 +95,7 @@ export class GenerationStream implements Generation {
       }
       await this.result;
     } finally {
-      this.#cancel();
+      this.cancel();
     }
   }
 
@@ -108,7 +122,7 @@ export class GenerationStream implements Generation {
   #close(): void {
     this.#isEnded = true;
     this.#isBehind = false;
-    for (const signal of this.#sources) signal.removeEventListener("abort", this.#cancel);
+    for (const signal of this.#sources) signal.removeEventListener("abort", this.cancel);
     this.#wake();
   }
 }

@@ -65,6 +65,11 @@ export class Scheduler {
     return this.#nQueued;
   }
 
+  /** Texts that can begin at once. */
+  get nFreePlaces(): number {
+    return Math.max(0, this.#maxSequences - this.#running.size - (this.#waiting.size - this.#nQueued));
+  }
+
   add(writing: Writing): void {
     const { priority, share } = writing.request;
     const entry = {

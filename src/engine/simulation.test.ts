@@ -55,6 +55,7 @@ interface Arrival {
 interface Seen {
   readonly arrival: Arrival;
   readonly writing: Writing;
+  readonly stream: GenerationStream;
   result?: GenerationResult;
   read: string;
   isRead: boolean;
@@ -110,7 +111,7 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
     const abort = new AbortController();
     const stream = new GenerationStream([abort.signal], 4);
     const writing = new Writing(parts, checkRequest(arrival.request, limits), new KvSequence(pool), stream);
-    const seen: Seen = { arrival, writing, read: "", isRead: arrival.readEvery === 0 };
+    const seen: Seen = { arrival, writing, stream, read: "", isRead: arrival.readEvery === 0 };
     all.push(seen);
     void stream.result.then((result) => {
       seen.result = result;
@@ -124,7 +125,7 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
     loop.add(writing);
   };
   const read = async (seen: Seen) => {
-    for await (const { text } of seen.writing.stream) {
+    for await (const { text } of seen.stream) {
       seen.read += text;
       const next = step + seen.arrival.readEvery;
       await new Promise<void>((resolve) => onTick.add(() => step >= next && resolve()));

@@ -126,6 +126,8 @@ export interface GenerateRequest {
 export interface GenerationPart {
   readonly text: string;
   readonly tokens: readonly number[];
+  /** Which answer it belongs to, where `n` is above 1. */
+  readonly choice?: number;
   /** What the round was made of; absent for text that was held back. */
   readonly round?: { readonly proposals: number; readonly maskRows: number };
 }
@@ -137,6 +139,12 @@ export interface TokenLogprobs {
   /** The likeliest, best first. */
   readonly top: readonly { readonly token: number; readonly logprob: number }[];
 }
+
+/** One of several answers. */
+export type Choice = Pick<
+  GenerationResult,
+  "text" | "tokens" | "sha256" | "finishReason" | "forwards" | "tokensPerForward" | "logprobs"
+> & { readonly index: number };
 
 export interface GenerationResult {
   /** Ends before a stop string. Empty where the model has no tokenizer. */
@@ -174,6 +182,8 @@ export interface GenerationResult {
   readonly tau?: number;
   /** One entry per token, where the request asked for them. */
   readonly logprobs?: readonly TokenLogprobs[];
+  /** All answers, where `n` is above 1; the result's own text and figures are the first one's. */
+  readonly choices?: readonly Choice[];
   readonly instructionSet: BackendInfo["instructionSet"];
   readonly threads: number;
   readonly numerics: number;

@@ -3,7 +3,7 @@ import type { BackendInfo, Drawn, ForwardResult } from "../compute/backend.ts";
 import type { Decoder, FinishReason } from "../decoding/decoder.ts";
 import { extraRows, type RoundPlan, type RoundRows } from "../decoding/round.ts";
 import { createDecoder, type DecodingParts } from "./create-decoder.ts";
-import type { GenerationStream } from "./generation.ts";
+import type { WritingStream } from "./generation.ts";
 import type { KvSequence } from "./kv-sequence.ts";
 import type { CheckedRequest } from "./request.ts";
 import { TextWriter } from "./text-writer.ts";
@@ -19,7 +19,9 @@ export interface WritingParts extends DecodingParts {
 export class Writing {
   readonly request: CheckedRequest;
   readonly kv: KvSequence;
-  readonly stream: GenerationStream;
+  readonly stream: WritingStream;
+  /** Called when it ends, before anybody hears of it. */
+  onEnd: () => void = () => {};
   readonly #parts: WritingParts;
   readonly #writer: TextWriter;
   readonly #tokens: number[] = [];
@@ -30,7 +32,7 @@ export class Writing {
   #firstTokenMs: number | undefined;
   #cachedTokens = 0;
 
-  constructor(parts: WritingParts, request: CheckedRequest, kv: KvSequence, stream: GenerationStream) {
+  constructor(parts: WritingParts, request: CheckedRequest, kv: KvSequence, stream: WritingStream) {
     this.#parts = parts;
     this.request = request;
     this.kv = kv;
@@ -83,10 +85,18 @@ export class Writing {
   /** Ends the stream with what is written so far. */
   end(finishReason: FinishReason | "cancelled"): void {
     if (this.stream.isEnded) return;
+    this.onEnd();
     this.#writer.end();
     const rest = this.#writer.takeNew();
     if (rest !== "") this.stream.emit({ text: rest, tokens: [] });
     this.stream.end(this.#result(finishReason));
+  }
+
+  /** Ends the stream with an error. */
+  fail(error: unknown): void {
+    if (this.stream.isEnded) return;
+    this.onEnd();
+    this.stream.fail(error);
   }
 
   /** Frees what it holds; not while a forward of it runs. */
