@@ -115,7 +115,15 @@ async function take(
   try {
     const handle = await open(path, "wx");
     const token = randomBytes(6).toString("hex");
-    await handle.writeFile(JSON.stringify({ host: thisHost(), pid: process.pid, token })).finally(() => handle.close());
+    try {
+      await handle.writeFile(JSON.stringify({ host: thisHost(), pid: process.pid, token }));
+    } catch (error) {
+      // A full disk: nobody has to wait for a lock that says nothing.
+      await rm(path, { force: true });
+      throw error;
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return undefined;
     throw error;
