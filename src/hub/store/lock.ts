@@ -146,7 +146,8 @@ async function take(
     clearInterval(beat);
     // r+: where another process took over and removed the file, it is not made again.
     const handle = await open(path, "r+").catch(() => undefined);
-    await handle?.write(RELEASED, 0).catch(() => {});
+    // Where even that does not fit on the disk, nobody has to wait for it to count as silent.
+    await handle?.write(RELEASED, 0).catch(() => rm(path, { force: true }).catch(() => {}));
     await handle?.close();
   };
   return { tookOver, isHeld, release };
