@@ -128,6 +128,16 @@ export class SequenceAcceptance {
     this.#model.observe(trait, depth, stood);
   }
 
+  /** A round has gone by: in `rounds` rounds without an observation what is known of the text counts 1/e. */
+  age(rounds: number): void {
+    const keep = 1 - 1 / rounds;
+    for (const sums of this.#sources.values()) {
+      sums.hits *= keep;
+      sums.expected *= keep;
+      sums.trials *= keep;
+    }
+  }
+
   #oddsFactor(source: ProposerKind): number {
     const sums = this.#sources.get(source);
     if (sums === undefined) return 1;

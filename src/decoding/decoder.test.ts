@@ -4,6 +4,7 @@ import { FakeModel, type FakeModelOptions } from "../../test/support/fake-model.
 import type { SamplerSettings } from "../compute/backend.ts";
 import { Decoder, type DecoderOptions, type SequenceKv } from "./decoder.ts";
 import { AcceptanceModel, SequenceAcceptance } from "./acceptance-model.ts";
+import { Controller } from "./controller.ts";
 import { DraftModel } from "./draft-model.ts";
 import { DraftProposer } from "./draft-proposer.ts";
 import { LookupProposer } from "./lookup-proposer.ts";
@@ -206,7 +207,7 @@ const ways = fc.record({
   shape: fc.constantFrom("chain" as const, "quadratic" as const),
   chunkRows: fc.integer({ min: 1, max: 50 }),
   proposer: fc.constantFrom("mask", "lookup", "predicted", "draft", "oracle", "all", "random"),
-  tree: fc.constantFrom(undefined, "dynamic", "static"),
+  tree: fc.constantFrom(undefined, "dynamic", "static", "auto"),
   cachedShare: fc.constantFrom(0, 0, 0.5, 1),
   preemptAfter: fc.constantFrom(undefined, 1, 2, 5),
   treeSeed: fc.nat(),
@@ -220,6 +221,16 @@ function plannerOf(
   const rows = treeSeed % 13;
   if (tree === "static") return new StaticTreePlanner({ stride, maxProposals: rows, maxMaskRows: 2 * rows });
   if (tree === undefined) return undefined;
+  if (tree === "auto") {
+    const controller = new Controller({ maskShare: 1 });
+    // Any history of steps.
+    for (let i = 1; i < treeSeed % 30; i++) {
+      const rows = (treeSeed % (i + 3)) + 1;
+      const step = { tokenRows: rows, drawnRows: rows, maskRows: i % 4, contextRows: 0, sequences: 1, tokens: 1 };
+      controller.observeStep({ ...step, ms: 1 + (treeSeed % (7 * i)) });
+    }
+    return controller.planner({ shape: "auto", stride, verification: { mode: "exact" } });
+  }
   const acceptance = new SequenceAcceptance(new AcceptanceModel());
   return new TreePlanner({ acceptance, stride, width: 3, prices: () => freeRows(rows, 2 * rows) });
 }

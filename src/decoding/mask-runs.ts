@@ -17,7 +17,7 @@ export function chooseRuns(
   worth: readonly number[],
   price: (nRows: number) => number,
   most: number,
-): number[] {
+): { readonly lengths: number[] /** What the rows are worth beyond their price. */; readonly surplus: number } {
   const rows: { readonly anchor: number; readonly value: number }[] = [];
   for (const [anchor, { ends, longest }] of anchors.entries()) {
     let value = Number.POSITIVE_INFINITY;
@@ -31,8 +31,11 @@ export function chooseRuns(
   rows.sort((a, b) => b.value - a.value);
   const values = rows.map(({ value }) => value);
   const lengths = anchors.map(() => 0);
-  for (const { anchor } of rows.slice(0, bestPrefix(values, price, most))) {
+  const nRows = bestPrefix(values, price, most);
+  let surplus = nRows === 0 ? 0 : -price(nRows);
+  for (const { anchor, value } of rows.slice(0, nRows)) {
     lengths[anchor] = (lengths[anchor] ?? 0) + 1;
+    surplus += value;
   }
-  return lengths;
+  return { lengths, surplus };
 }

@@ -79,7 +79,7 @@ export class StaticTreePlanner implements Planner {
       longest: Math.max(0, Math.min(longest, remaining - depth - 2)),
     }));
     const worth = Array.from({ length: longest }, (_, i) => (PROFILE[0] ?? 0) ** (i + 1));
-    return chooseRuns(anchors, worth, () => 0, Math.min(maxMaskRows, maxRows - 1 - drawn.length));
+    return chooseRuns(anchors, worth, () => 0, Math.min(maxMaskRows, maxRows - 1 - drawn.length)).lengths;
   }
 }
 

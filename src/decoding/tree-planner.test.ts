@@ -85,11 +85,14 @@ describe("chooseRuns", () => {
       { ends: 0.1, longest: 3 },
       { ends: 0.3, longest: 1 },
     ];
-    expect(chooseRuns(anchors, [0.5, 0.3, 0.1], () => 0, 4)).toEqual([3, 0, 1]);
-    expect(chooseRuns(anchors, [0.5, 0.3, 0.1], () => 0, 5)).toEqual([3, 1, 1]);
-    expect(chooseRuns(anchors, [0.5, 0.3, 0.1], (n) => n * 0.14, 9)).toEqual([2, 0, 1]);
+    const runs = (price: (n: number) => number, most: number) => {
+      return chooseRuns(anchors, [0.5, 0.3, 0.1], price, most).lengths;
+    };
+    expect(runs(() => 0, 4)).toEqual([3, 0, 1]);
+    expect(runs(() => 0, 5)).toEqual([3, 1, 1]);
+    expect(runs((n) => n * 0.14, 9)).toEqual([2, 0, 1]);
     // A first row that costs the adapter's bytes.
-    expect(chooseRuns(anchors, [0.5, 0.3, 0.1], (n) => 1 + n * 0.01, 9)).toEqual([0, 0, 0]);
+    expect(runs((n) => 1 + n * 0.01, 9)).toEqual([0, 0, 0]);
   });
 });
 

@@ -3,7 +3,7 @@ import { bestPrefix } from "./best-prefix.ts";
 import { type Candidate, type CandidateTree, growTree } from "./candidate-tree.ts";
 import { chooseRuns } from "./mask-runs.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "./planner.ts";
-import type { Proposer } from "./proposer.ts";
+import type { Proposer, ProposerKind } from "./proposer.ts";
 import { PENDING } from "./round.ts";
 
 /** What a round may hold, and what its rows cost, in tokens: what the machine would write in the time that they take. */
@@ -12,8 +12,10 @@ export interface RoundPrices {
   readonly maxMaskRows: number;
   /** Of n proposals. */
   proposals(n: number): number;
-  /** Of n MASK rows, at least one, beside `nProposals` proposals. */
+  /** Of n MASK rows beside `nProposals` proposals, without what the first one of a forward costs more. */
   maskRows(n: number, nProposals: number): number;
+  /** Whether MASK rows that are worth so many tokens beyond that price pay for what the first one costs more. */
+  paysForMasks(surplus: number): boolean;
   /** Of one proposal in the next round, which a MASK row of this one makes possible. */
   readonly nextProposal: number;
   /** Least that a proposal can cost: what is less likely is not looked at. */
@@ -39,8 +41,8 @@ const OTHERS_MEMORY = 8;
 export class TreePlanner implements Planner {
   readonly #options: TreePlannerOptions;
   #tree: CandidateTree = { candidates: [], offers: [] };
-  /** By depth: how likely the tokens up to it stand without a MASK row, lately. */
-  readonly #others: number[] = [];
+  /** For each proposer by depth: how likely the tokens up to it stand without it, lately. */
+  readonly #others = new Map<ProposerKind, number[]>();
 
   constructor(options: TreePlannerOptions) {
     this.#options = options;
@@ -81,6 +83,11 @@ export class TreePlanner implements Planner {
     }
   }
 
+  /** How likely the tokens up to a depth stand by other proposers than `kind`, lately. */
+  othersAt(depth: number, kind: ProposerKind): number {
+    return this.#others.get(kind)?.[depth - 1] ?? 0;
+  }
+
   #maskRuns(proposals: readonly Candidate[], price: RoundPrices, context: PlanContext): number[] {
     const { remaining, maxRun, maxRows } = context;
     const ends = [1, ...proposals.map(({ reach }) => reach)];
@@ -94,7 +101,8 @@ export class TreePlanner implements Planner {
     }));
     const most = Math.min(price.maxMaskRows, maxRows - 1 - proposals.length);
     const cost = (nRows: number) => price.maskRows(nRows, proposals.length);
-    return chooseRuns(anchors, this.#worthOfMasks(longest, price), cost, most);
+    const { lengths, surplus } = chooseRuns(anchors, this.#worthOfMasks(longest, price), cost, most);
+    return longest > 0 && price.paysForMasks(surplus) ? lengths : lengths.map(() => 0);
   }
 
   /**
@@ -106,7 +114,7 @@ export class TreePlanner implements Planner {
     const worth: number[] = [];
     let survival = 1;
     for (let depth = 1; depth <= longest; depth++) {
-      const alone = survival * (1 - (this.#others[depth - 1] ?? 0));
+      const alone = survival * (1 - this.othersAt(depth, "mask"));
       let sum = 0;
       for (let rank = 0; rank < width; rank++) {
         sum += Math.max(0, alone * acceptance.ahead("mask", rank, depth) - nextProposal);
@@ -119,11 +127,14 @@ export class TreePlanner implements Planner {
 
   #followOthers(): void {
     const candidates = this.#tree.offers.flatMap((offer) => offer.candidates);
-    for (let depth = 1; depth < this.#options.stride; depth++) {
-      const others = candidates.filter(({ source, depth: own }) => own === depth && source !== "mask");
-      const sum = others.reduce((total, { reach }) => total + reach, 0);
-      const before = this.#others[depth - 1] ?? 0;
-      this.#others[depth - 1] = before + (sum - before) / OTHERS_MEMORY;
+    for (const kind of ["mask", "draft"] as const) {
+      const before = this.#others.get(kind) ?? new Array<number>(this.#options.stride - 1).fill(0);
+      const now = before.map((share, i) => {
+        const others = candidates.filter(({ source, depth }) => depth === i + 1 && source !== kind);
+        const sum = others.reduce((total, { reach }) => total + reach, 0);
+        return share + (sum - share) / OTHERS_MEMORY;
+      });
+      this.#others.set(kind, now);
     }
   }
 }
@@ -132,6 +143,6 @@ export class TreePlanner implements Planner {
 export function freeRows(maxProposals: number, maxMaskRows: number): RoundPrices {
   return {
     ...{ maxProposals, maxMaskRows, nextProposal: 0, leastReach: 1e-4 },
-    ...{ proposals: () => 0, maskRows: () => 0 },
+    ...{ proposals: () => 0, maskRows: () => 0, paysForMasks: () => true },
   };
 }

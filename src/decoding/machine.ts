@@ -1,0 +1,99 @@
+import { CostModel, type StepWork } from "./cost-model.ts";
+import { Prices } from "./prices.ts";
+
+/** A step as the engine saw it: proposing, the forward, and digesting its results. */
+export interface StepObservation {
+  /** All but MASK rows. */
+  readonly tokenRows: number;
+  /** Of those: rows at which a token was drawn. */
+  readonly drawnRows: number;
+  readonly maskRows: number;
+  /** Sum over all rows of the cached positions that they see. */
+  readonly contextRows: number;
+  /** Sequences that drew tokens. */
+  readonly sequences: number;
+  /** Tokens that they wrote. */
+  readonly tokens: number;
+  /** Milliseconds of the whole step. */
+  readonly ms: number;
+}
+
+/** Memory of steps, in steps: of how much faster than plain decoding they are, and of what they hold. */
+const SPEED_MEMORY = 40;
+const SHAPE_MEMORY = 8;
+/** Steps during which less and less is believed to be cheap only because it was never tried. */
+const OPTIMISTIC_STEPS = 24;
+
+/** What is known of the machine: what steps cost, what they hold, and what time is worth. Shared by a model's sequences. */
+export class Machine {
+  readonly #cost: CostModel;
+  /** Per sequence and step, lately; `#time` in plain decoding's. */
+  #tokens = 1;
+  #time = 1;
+  #sequences = 1;
+  #drawnRows = 1;
+  #maskRows = 0;
+  /** Of the planners since the last step. */
+  #surplus: number[] = [];
+  #meanSurplus = 0;
+  #draftedTokens = 0;
+  #steps = 0;
+  #prices: Prices | undefined;
+
+  /** `maskShare`: what share of a token row's layers a MASK row passes. */
+  constructor(maskShare: number) {
+    this.#cost = new CostModel(maskShare);
+  }
+
+  /** Once for every step, after its results were digested. */
+  observe(step: StepObservation): void {
+    const { tokenRows, drawnRows, sequences, tokens, ms } = step;
+    const work: StepWork = { ...step, otherRows: tokenRows - drawnRows, draftedTokens: this.#draftedTokens };
+    this.#draftedTokens = 0;
+    this.#cost.observe(work, ms);
+    if (sequences > 0) {
+      this.#steps++;
+      // Time as predicted, so that one slow step does not make time look cheap.
+      const plain = this.#plainMs(sequences, step.contextRows / Math.max(1, tokenRows + step.maskRows));
+      const time = this.#cost.predict({ ...work, otherRows: 0 }) / plain;
+      this.#tokens += (tokens / sequences - this.#tokens) / SPEED_MEMORY;
+      this.#time += (time - this.#time) / SPEED_MEMORY;
+      const follow = (before: number, now: number) => before + (now - before) / SHAPE_MEMORY;
+      // A batch's size is what it is: the next one is most likely as large.
+      this.#sequences = sequences;
+      this.#drawnRows = follow(this.#drawnRows, drawnRows / sequences);
+      this.#maskRows = follow(this.#maskRows, step.maskRows / sequences);
+      const sum = this.#surplus.reduce((total, own) => total + own, 0);
+      this.#meanSurplus = follow(this.#meanSurplus, sum / sequences);
+    }
+    this.#surplus = [];
+    this.#prices = undefined;
+  }
+
+  /** For each of its sequences until the next step. */
+  get prices(): Prices {
+    this.#prices ??= new Prices(this.#cost, {
+      tokensPerMs: (Math.max(1, this.#tokens / this.#time) * this.#sequences) / this.#plainMs(this.#sequences, 0),
+      otherDrawnRows: (this.#sequences - 1) * this.#drawnRows,
+      otherMaskRows: (this.#sequences - 1) * this.#maskRows,
+      ownMaskRows: this.#maskRows,
+      othersSurplus: (this.#sequences - 1) * this.#meanSurplus,
+      optimism: Math.max(0, 1 - this.#steps / OPTIMISTIC_STEPS),
+    });
+    return this.#prices;
+  }
+
+  /** What a planner's MASK rows would be worth, were the adapter's bytes for nothing. */
+  addSurplus(tokens: number): void {
+    this.#surplus.push(tokens);
+  }
+
+  addDrafted(tokens: number): void {
+    this.#draftedTokens += tokens;
+  }
+
+  #plainMs(sequences: number, position: number): number {
+    const none = { otherRows: 0, maskRows: 0, draftedTokens: 0 };
+    return this.#cost.predict({ ...none, drawnRows: sequences, contextRows: sequences * position });
+  }
+}

@@ -1,0 +1,198 @@
+import type { StepObservation } from "../../src/decoding/machine.ts";
+import type { PlanContext, Planner, RoundShape } from "../../src/decoding/planner.ts";
+import { MaskProposer, noCandidates, type Proposer } from "../../src/decoding/proposer.ts";
+import { PENDING, type Proposal, proposalDepths } from "../../src/decoding/round.ts";
+
+/** Numbers in [0, 1) from a seed. */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** How proposals fare on a text. */
+export interface SimulatedText {
+  /** Acceptance of a MASK's first choice by depth; its confidence scatters around it. */
+  readonly mask: readonly number[];
+  /** Share of the text that repeats what stands before, in spans of about 20 tokens. */
+  readonly repeats: number;
+}
+
+/** Milliseconds of a step without noise. */
+export type SimulatedCost = (work: Omit<StepObservation, "ms" | "tokens">) => number;
+
+export interface Simulation {
+  readonly sequences: number;
+  /** Tokens that each sequence writes in the mean. */
+  readonly nTokens: number;
+  /** By the number of tokens that a sequence, for the cost all in the mean, has written. */
+  readonly textAt: (written: number) => SimulatedText;
+  readonly costAt: (written: number) => SimulatedCost;
+  readonly sources: readonly ("mask" | "lookup")[];
+  readonly seed: number;
+}
+
+/** Relative noise of a step's time, and how often and how much a step takes longer for no reason of its own. */
+const NOISE = 0.05;
+const SLOW_EVERY = 100;
+const SLOW = 6;
+/** Tokens after which the start is over. */
+const START = 60;
+
+export interface Simulated {
+  /** Milliseconds from START tokens on. */
+  readonly ms: number;
+  readonly tokens: number;
+  readonly tokensPerForward: number;
+}
+
+/** Runs planners over texts that exist as probabilities only, on a machine that is a formula: no real time passes. */
+export function simulate(
+  { sequences, nTokens, textAt, costAt, sources, seed }: Simulation,
+  plannerOf: () => Planner,
+  observe: (step: StepObservation) => void,
+): Simulated {
+  const random = randomFrom(seed);
+  const running = Array.from({ length: sequences }, (_, i) => {
+    return new SimulatedSequence(plannerOf(), sources, textAt, nTokens, seed * 1000 + i);
+  });
+  let ms = 0;
+  let tokens = 0;
+  let rounds = 0;
+  let total = 0;
+  // Until all have written so much in the mean. None ends before: a batch that thins out would be compared with a full one.
+  while (total < nTokens * sequences) {
+    const written = total / sequences;
+    const work = { tokenRows: 0, drawnRows: 0, maskRows: 0, contextRows: 0, sequences };
+    let drawn = 0;
+    for (const sequence of running) {
+      const { proposals, maskRuns } = sequence.plan();
+      const nMasks = maskRuns.reduce((sum, length) => sum + length, 0);
+      work.tokenRows += 1 + proposals.length;
+      work.drawnRows += 1 + proposals.length;
+      work.maskRows += nMasks;
+      work.contextRows += (1 + proposals.length + nMasks) * sequence.written;
+      drawn += sequence.verify();
+    }
+    const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+    const slow = random() < 1 / SLOW_EVERY ? SLOW : 1;
+    const took = costAt(written)(work) * Math.exp(NOISE * normal) * slow;
+    observe({ ...work, tokens: drawn, ms: took });
+    total += drawn;
+    if (written < START) continue;
+    // Without the noise: it would hide what the choice is worth.
+    ms += costAt(written)(work);
+    tokens += drawn;
+    rounds += sequences;
+  }
+  return { ms, tokens, tokensPerForward: tokens / rounds };
+}
+
+/** One sequence: its tokens are numbers by position, wrong ones are negative. */
+class SimulatedSequence {
+  written = 0;
+  readonly #planner: Planner;
+  readonly #proposers: readonly Proposer[];
+  readonly #mask: MaskProposer | undefined;
+  readonly #textAt: (written: number) => SimulatedText;
+  readonly #random: () => number;
+  readonly #isRepeat: boolean[] = [];
+  #shape: RoundShape = { proposals: [], maskRuns: [] };
+
+  constructor(
+    planner: Planner,
+    sources: readonly ("mask" | "lookup")[],
+    textAt: (written: number) => SimulatedText,
+    nTokens: number,
+    seed: number,
+  ) {
+    this.#planner = planner;
+    this.#textAt = textAt;
+    this.#random = randomFrom(seed);
+    this.#mask = sources.includes("mask") ? new MaskProposer() : undefined;
+    this.#proposers = [
+      ...(this.#mask === undefined ? [] : [this.#mask]),
+      ...(sources.includes("lookup") ? [this.#lookup()] : []),
+    ];
+    const spans = randomFrom(seed + 7);
+    let isRepeat = false;
+    for (let i = 0; i < 10 * nTokens; i++) {
+      const share = textAt(i).repeats;
+      if (spans() < 1 / 20) isRepeat = spans() < share;
+      this.#isRepeat.push(isRepeat && share > 0);
+    }
+  }
+
+  plan(): RoundShape {
+    const context: PlanContext = {
+      proposers: this.#proposers,
+      remaining: 1000,
+      ...{ maxRows: 64, maxRun: this.#mask === undefined ? 0 : 3, position: this.written },
+    };
+    this.#shape = this.#planner.plan(context);
+    return this.#shape;
+  }
+
+  /** Tokens that stood, and one more. */
+  verify(): number {
+    const { proposals, maskRuns } = this.#shape;
+    const path: number[] = [];
+    for (let anchor = PENDING; ; path.push(anchor)) {
+      const truth = this.written + path.length;
+      anchor = proposals.findIndex(({ parent, token }: Proposal) => parent === anchor && token === truth);
+      if (anchor < 0) break;
+    }
+    const drawn = Array.from({ length: path.length + 1 }, (_, i) => this.written + i);
+    this.#planner.learn?.(this.#shape, path, drawn);
+    const run = maskRuns[(path.at(-1) ?? PENDING) + 1] ?? 0;
+    if (proposalDepths(proposals).length !== maskRuns.length - 1) throw new Error("a run length per anchor");
+    this.written += drawn.length;
+    this.#follow(run);
+    return drawn.length;
+  }
+
+  #follow(length: number): void {
+    if (length === 0) {
+      this.#mask?.follow(undefined);
+      return;
+    }
+    const { mask } = this.#textAt(this.written);
+    const at = this.written;
+    // What each MASK will say is settled when its row is computed.
+    const said = Array.from({ length }, (_, i) => {
+      const mean = mask[i] ?? 0;
+      const chance = mean * (0.4 + 0.6 * 2 * this.#random());
+      const hit = Math.min(chance, 0.98);
+      const u = this.#random();
+      const rank = u < hit ? 0 : u < hit + 0.3 * hit * (1 - hit) ? 1 : -1;
+      return { hit, rank };
+    });
+    this.#mask?.follow({
+      length,
+      propose: (path, count) => {
+        const { hit, rank } = said[path.length] as { hit: number; rank: number };
+        const tokens = Int32Array.from({ length: count }, (_, i) => (i === rank ? at + path.length : -2 - i));
+        return { tokens, confidences: Float32Array.from(tokens, (_, i) => hit ** 0.7 / 3 ** i) };
+      },
+    });
+  }
+
+  #lookup(): Proposer {
+    return {
+      kind: "lookup",
+      observe: () => {},
+      candidates: (path) => {
+        const at = this.written + path.length;
+        // In a repeat what follows is found; elsewhere an earlier text goes on otherwise more often than not.
+        const starts = this.#isRepeat[this.written] === true;
+        if (!starts && this.written % 3 !== 0) return noCandidates;
+        const isRight = starts && this.#isRepeat[at] === true;
+        return { tokens: Int32Array.of(isRight ? at : -9), confidences: Float32Array.of(0.5) };
+      },
+    };
+  }
+}
