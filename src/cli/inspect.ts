@@ -3,10 +3,9 @@ import { relative, resolve } from "node:path";
 import type { Command } from "commander";
 import { escapeControls } from "../errors.ts";
 import type { GgufValue } from "../formats/gguf.ts";
-import { resolveModel } from "../hub/index.ts";
+import { locateUnchecked } from "../hub/index.ts";
 import { type Inspection, inspectPath } from "../model/inspect.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
-import { withInterrupt } from "./interrupt.ts";
 import { grouped, table } from "./style.ts";
 
 /** `idlm inspect`: what lies in a file or a folder. */
@@ -29,10 +28,8 @@ export function registerInspect(program: Command, cli: Cli): void {
         "idlm inspect model.safetensors",
       ),
     )
-    .action(async (path: string, options: { readonly json?: boolean }) => {
-      const place = existsSync(path)
-        ? path
-        : (await withInterrupt(cli.io, (signal) => resolveModel(path, { signal }))).path;
+    .action((path: string, options: { readonly json?: boolean }) => {
+      const place = existsSync(path) ? path : locateUnchecked(path);
       const inspection = inspectPath(place);
       if (options.json) printJson(cli, jsonOf(inspection));
       else cli.io.stdout.write(textOf(inspection, cli.io.isVerbose));

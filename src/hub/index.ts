@@ -2,6 +2,6 @@ export { adapterFor, catalogue, findEntry } from "./catalogue.ts";
 export type { ModelLocation } from "./model-path.ts";
 export { pull } from "./pull.ts";
 export type { PullProgress } from "./pull-options.ts";
-export { resolveAdapter, resolveModel } from "./resolve-model.ts";
+export { locateUnchecked, resolveAdapter, resolveModel } from "./resolve-model.ts";
 export { cachedPath } from "./store/model-folder.ts";
 export { type ListedModel, listModels, removeModel } from "./stored-models.ts";

@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { IdlmError } from "../errors.ts";
-import { pullRepository } from "./huggingface/pull-repository.ts";
 import { locatePath } from "./model-path.ts";
 import { type NamedModel, nameHint, parseModelName, textOf } from "./model-name.ts";
 import { pullEntry } from "./pip/pull-entry.ts";
@@ -49,7 +48,11 @@ export async function pullNamed(name: NamedModel, options: PullOptions): Promise
     const onWait = (holder: string) => onNotice?.(`${text}: ${holder} is fetching it; waiting for that`);
     const lock = await acquireLock(await makeLocksFolder(cache), folder.key, { subject: text, onWait, signal, timing });
     try {
-      if (name.kind === "hub") return await pullRepository(name, folder, lock, options);
+      if (name.kind === "hub") {
+        // Its HTTP client takes a fifth of a second to load, which no command pays that fetches nothing.
+        const { pullRepository } = await import("./huggingface/pull-repository.ts");
+        return await pullRepository(name, folder, lock, options);
+      }
       return (await present()) ?? (await pullEntry(name.entry, folder, options));
     } finally {
       await lock.release();

@@ -50,6 +50,19 @@ export async function resolveAdapter(adapter: string, options: ResolveOptions = 
   throw new IdlmError("unsupported", { path, feature: "a repository without an adapter as one" });
 }
 
+/**
+ * Where a model, an adapter or a file lies, whatever it holds: nothing of it is read, so nothing is known to be right.
+ * Errors: "file-missing", "file-malformed" (the cache's own record).
+ */
+export function locateUnchecked(text: string, cache: string = cacheFolder()): string {
+  const name = parseModelName(text);
+  if (name.kind === "path") return locatePath(name.path).path;
+  const folder = ModelFolder.of(cache, textOf(name));
+  const stored = folder.read();
+  if (stored === undefined) throw new IdlmError("file-missing", { path: text, hint: fetchHint(text) });
+  return folder.entryPath(stored);
+}
+
 /** A named model of the cache, whole and right. */
 async function findStored(
   name: NamedModel,

@@ -42,6 +42,7 @@ export class FakeHub {
   onApi: Misbehaviour = () => false;
   /** What files are sent with; undefined: no tag. */
   tagOf: (file: FakeFile) => string | undefined = ({ content }) => `"${sha256(content)}"`;
+  endpoint = "";
   readonly #server: Server;
 
   private constructor() {
@@ -51,11 +52,8 @@ export class FakeHub {
   static async start(): Promise<FakeHub> {
     const hub = new FakeHub();
     await new Promise<void>((resolve) => hub.#server.listen(0, "127.0.0.1", resolve));
+    hub.endpoint = `http://127.0.0.1:${(hub.#server.address() as AddressInfo).port}`;
     return hub;
-  }
-
-  get endpoint(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   /** For `pull`: this hub, and no token of whoever runs the tests. */

@@ -44,6 +44,8 @@ const connectionReasons: Readonly<Record<string, string>> = {
   UND_ERR_BODY_TIMEOUT: "it stopped sending",
   UND_ERR_HEADERS_OVERFLOW: "its headers are too long",
 };
+/** Of an error without a name: fetch refuses the address (a port that it does not allow). */
+const UNKNOWN = "unknown reason";
 /** Before the hub was reached once, these mean that there is nothing to wait for. */
 const unreachable = new Set(["ENOTFOUND", "ENETUNREACH", "EHOSTUNREACH", "ECONNREFUSED"]);
 const untrusted = /CERT|^ERR_(?:TLS|SSL)|SELF_SIGNED|UNABLE_TO_VERIFY/;
@@ -140,7 +142,7 @@ export class HubClient {
       const code = codeOf(error);
       if (untrusted.test(code)) throw this.failure(subject, `${url.host}: its certificate is not trusted (${code})`);
       const failure = this.connectionFailure(error, url.host);
-      if (!this.#reached && unreachable.has(code))
+      if (!this.#reached && (unreachable.has(code) || code === UNKNOWN))
         throw this.failure(subject, failure.reason, "HF_ENDPOINT names another hub, HTTPS_PROXY a proxy.");
       throw failure;
     }
@@ -200,7 +202,11 @@ export class HubClient {
       const code = headers.get("x-error-code") as keyof typeof missing | null;
       const reason =
         (code !== null && Object.hasOwn(missing, code) && missing[code]) || "no such repository or revision";
-      throw this.failure(subject, `${host} says that there is ${reason} (404)`, "Look at its name.");
+      throw this.failure(
+        subject,
+        `${host} says that there is ${reason} (404)`,
+        "Look at its name; a path of this name is not here, either.",
+      );
     }
     throw this.failure(subject, `${host} answers with status ${status}`);
   }
@@ -213,5 +219,5 @@ function codeOf(error: unknown): string {
     if (typeof code === "string" && /^[A-Z][A-Z0-9_]{2,60}$/.test(code)) return code;
     if (at instanceof AggregateError && at.errors.length > 0) return codeOf(at.errors[0]);
   }
-  return "unknown reason";
+  return UNKNOWN;
 }

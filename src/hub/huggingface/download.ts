@@ -37,12 +37,13 @@ export async function download(client: HubClient, wanted: Download, options: Dow
   const { mayBeOpenElsewhere } = wanted;
   const partial = await PartialFile.open(partialPath, { digest, nBytes, mayBeOpenElsewhere, onProgress, signal });
   try {
-    for (;;) {
-      // Bytes of several connections, or of a file that lay on the disk meanwhile, may not belong together.
+    for (let isLast = false; ; isLast = true) {
       const isPatched = await fetchBytes(client, wanted, partial, options);
       const hex = partial.digest();
       if (hex === digest.hex) return await partial.seal();
-      if (!isPatched) {
+      // Bytes of several connections, or of a file that lay on the disk meanwhile, may not belong together: all of them
+      // are fetched anew, once.
+      if (!isPatched || isLast) {
         await partial.remove();
         const hint = "Pull it again; if that does not help, what the hub sends is not what it lists.";
         const parameters = { path: subject, algorithm: algorithmName(digest), found: hex, expected: digest.hex, hint };

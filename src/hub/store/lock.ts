@@ -115,7 +115,15 @@ async function take(
   try {
     const handle = await open(path, "wx");
     const token = randomBytes(6).toString("hex");
-    await handle.writeFile(JSON.stringify({ host: thisHost(), pid: process.pid, token })).finally(() => handle.close());
+    try {
+      await handle.writeFile(JSON.stringify({ host: thisHost(), pid: process.pid, token }));
+    } catch (error) {
+      // A full disk: nobody has to wait for a lock that says nothing.
+      await rm(path, { force: true });
+      throw error;
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return undefined;
     throw error;
@@ -138,7 +146,8 @@ async function take(
     clearInterval(beat);
     // r+: where another process took over and removed the file, it is not made again.
     const handle = await open(path, "r+").catch(() => undefined);
-    await handle?.write(RELEASED, 0).catch(() => {});
+    // Where even that does not fit on the disk, nobody has to wait for it to count as silent.
+    await handle?.write(RELEASED, 0).catch(() => rm(path, { force: true }).catch(() => {}));
     await handle?.close();
   };
   return { tookOver, isHeld, release };
