@@ -1,37 +1,110 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { commonOptions } from "../src/cli/cli.ts";
 import { collect } from "../src/cli/collect-io.ts";
 import { errorCatalogue } from "../src/errors.ts";
-import * as library from "../src/index.ts";
+import {
+  fencesOf,
+  makeStandIns,
+  matchesShown,
+  parseExample,
+  root,
+  runLibraryExample,
+  runShellExample,
+  tinyModel,
+} from "./support/doc-examples.ts";
+import { FakeHub } from "./support/fake-hub.ts";
 
-const root = join(import.meta.dirname, "..");
 const page = (name: string) => readFileSync(join(root, name), "utf8");
-/** Bodies of fenced blocks whose opening says `info`. */
-const blocks = (text: string, info: string) =>
-  [...text.matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)].filter((match) => match[1] === info).map((match) => match[2] ?? "");
+const guides = readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md"));
+/** Results quotes what was measured when; its commands are of that time. */
+const pages = ["README.md", ...guides.filter((name) => name !== "results.md").map((name) => `docs/${name}`)];
+const fences = pages.flatMap((name) => fencesOf(name).map((fence) => ({ page: name, ...fence })));
+const withInfo = (info: string) => fences.filter((fence) => fence.info === info);
 
-/** Runs an example, which has to be plain JavaScript but for where `idlm` comes from; gives what it printed. */
-async function runExample(code: string): Promise<unknown[][]> {
-  const body = code.replace(/^import \{(.*)\} from "idlm";$/gm, "const {$1} = idlm;");
-  const printed: unknown[][] = [];
-  const AsyncFunction = (async () => {}).constructor as new (
-    ...source: string[]
-  ) => (idlm: typeof library, console: { log: (...values: unknown[]) => void }) => Promise<void>;
-  await new AsyncFunction("idlm", "console", body)(library, { log: (...values) => printed.push(values) });
-  return printed;
-}
+/**
+ * What may stand behind the backticks. sh run, console run (with output), ts run: run here, with stand-ins for the files
+ * that they name. console model: run by docs.model.test.ts. sh setup: npm's own commands. text: no example.
+ */
+const infos = ["sh run", "console run", "ts run", "console model", "sh setup", "text"];
+
+const folder = mkdtempSync(join(tmpdir(), "idlm-docs-"));
+const standIns = makeStandIns(folder);
+const example = (line: string) => {
+  const parsed = parseExample(line, standIns);
+  // Files that are written go where the others lie.
+  const argv = parsed.argv.map((word, i) => (parsed.argv[i - 1] === "--out" ? join(folder, word) : word));
+  return { ...parsed, argv };
+};
+let hub: FakeHub;
+beforeAll(async () => {
+  hub = await FakeHub.start();
+  hub.add("tiny-Q4_K_M.gguf", readFileSync(tinyModel));
+  Object.assign(process.env, hub.environment, { IDLM_HOME: join(folder, "cache") });
+});
+afterAll(async () => {
+  await hub.stop();
+  rmSync(folder, { recursive: true });
+});
+
+const commandsOf = (body: string) => body.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("#"));
 
 describe("documentation", () => {
-  const examples = blocks(page("docs/library.md"), "ts run");
+  it("has no example of a kind that no test runs", () => {
+    for (const { page: name, info, body } of fences) expect(infos, `${name}: ${body}`).toContain(info);
+    expect(withInfo("sh run").length).toBeGreaterThan(10);
+    expect(withInfo("console run").length).toBeGreaterThan(2);
+  });
 
-  it("has an example to run", () => expect(examples).toHaveLength(1));
+  it.each(withInfo("sh run").flatMap((fence) => commandsOf(fence.body).map((line) => ({ page: fence.page, line }))))(
+    "$page: $line",
+    async ({ line }) => {
+      const { status, stderr } = await runShellExample(example(line));
+      expect({ status, stderr }).toMatchObject({ status: 0 });
+    },
+  );
 
-  it.each(examples.map((code, i) => ({ i, code })))("example $i of docs/library.md runs", async ({ code }) => {
-    const printed = await runExample(code);
-    expect(printed.at(-1)).toEqual([8, "length", 64]);
-    expect(printed.slice(0, -1).reduce((sum, [n]) => sum + Number(n), 0)).toBe(8);
+  it.each(withInfo("console run"))("$page prints what it shows: $body", async ({ body }) => {
+    for (const part of body.split(/^\$ /m).slice(1)) {
+      const [line = "", ...shown] = part.trimEnd().split("\n");
+      const { status, stdout, stderr } = await runShellExample(example(line));
+      expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+      expect(matchesShown(stdout, shown.join("\n")), `${line}\n${stdout}`).toBe(true);
+    }
+  });
+
+  it.each(withInfo("ts run"))("$page runs: $body", async ({ body }) => {
+    await runLibraryExample(body);
+  });
+
+  it("the example of docs/library.md that logs figures logs what it says", async () => {
+    const [first] = withInfo("ts run").filter(({ body }) => body.includes("console.log(result.tokens.length"));
+    const logged = await runLibraryExample(first?.body ?? "");
+    expect(logged.at(-1)).toEqual([8, "length", 64]);
+    expect(logged.slice(0, -1).reduce((sum, [n]) => sum + Number(n), 0)).toBe(8);
+  });
+
+  it("names only commands of npm that there are", () => {
+    const { scripts } = JSON.parse(page("package.json"));
+    for (const { page: name, body } of withInfo("sh setup")) {
+      for (const [, script = ""] of body.matchAll(/npm run (?:--silent )?([\w:-]+)/g))
+        expect(Object.keys(scripts), `${name}: npm run ${script}`).toContain(script);
+      for (const [, own = ""] of body.matchAll(/npm (start|test)\b/g)) expect(Object.keys(scripts)).toContain(own);
+      for (const [, script = ""] of body.matchAll(/node (scripts\/[\w.-]+)/g)) expect(() => page(script)).not.toThrow();
+    }
+  });
+
+  it("docs/same-bits.md: the three ways to check give one SHA-256", async () => {
+    const block = withInfo("sh run").find(
+      ({ page: name, body }) => name === "docs/same-bits.md" && body.includes("IDLM_ISA"),
+    );
+    const lines = commandsOf(block?.body ?? "");
+    expect(lines.length).toBe(3);
+    const found = new Set<string>();
+    for (const line of lines) found.add(JSON.parse((await runShellExample(example(line))).stdout).sha256);
+    expect(found.size).toBe(1);
   });
 
   it("docs/errors.md lists the catalogue", () => {
@@ -61,17 +134,11 @@ describe("documentation", () => {
     }
   });
 
-  it("links in the documentation lead to files", () => {
-    const pages = [
-      "README.md",
-      "CONTRIBUTING.md",
-      "docs/getting-started.md",
-      "docs/command-line.md",
-      "docs/library.md",
-    ];
-    for (const name of [...pages, "docs/same-bits.md", "docs/formats.md", "docs/errors.md"]) {
+  it("links in the documentation lead to files, and README.md leads to every guide", () => {
+    for (const name of [...pages, "docs/results.md", "CONTRIBUTING.md"]) {
       for (const [, target = ""] of page(name).matchAll(/\]\((?!https?:|#)([^)#]+)/g))
         expect(() => page(join(name, "..", target)), `${name}: ${target}`).not.toThrow();
     }
+    for (const guide of guides) expect(page("README.md")).toContain(`(docs/${guide})`);
   });
 });

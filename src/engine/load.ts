@@ -1,18 +1,15 @@
 import { type Backend, PAGE_SIZE } from "../compute/backend.ts";
-import { createNativeBackend, supportedInstructionSets } from "../compute/native/index.ts";
 import type { Program } from "../compute/program.ts";
-import { createReferenceBackend } from "../compute/reference/index.ts";
 import type { DraftModel } from "../decoding/draft-model.ts";
 import { IdlmError } from "../errors.ts";
 import { type Adapter, readAdapter } from "../formats/adapter.ts";
-import { sha256File } from "../formats/sha256.ts";
 import { adapterFor, type ModelLocation, resolveAdapter, resolveModel } from "../hub/index.ts";
-import { compileProgram } from "../model/compile.ts";
-import { type OpenedModel, openModel } from "../model/open-model.ts";
+import type { OpenedModel } from "../model/open-model.ts";
 import { type EngineLimits, EngineModel } from "./engine-model.ts";
 import { loadDraft } from "./load-draft.ts";
 import { DEFAULT_QUEUE, DEFAULT_SEQUENCES, MAX_SEQUENCES } from "./limits.ts";
 import { fittingContext, fittingPages } from "./memory.ts";
+import { chooseBackend, openProgram } from "./open-program.ts";
 import { shown, wholeIn } from "./request-values.ts";
 import { textOf } from "./text-tokenizer.ts";
 import type { LoadOptions, Model, ModelInfo } from "./types.ts";
@@ -53,7 +50,7 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
   checkOptions(model, options);
   const { signal, onProgress, onWarning, pull = true } = options;
   signal?.throwIfAborted();
-  const backend = createBackend(options);
+  const backend = chooseBackend(options);
   const resolving = { pull, onProgress, onNotice: onWarning, signal };
   const location = await resolveModel(model, resolving);
   const adapterFolder =
@@ -62,14 +59,8 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
     options.draftModel === undefined ? undefined : await resolveModel(options.draftModel, resolving);
   const startMs = performance.now();
   const adapter = options.adapter === false ? undefined : adapterOf(location, adapterFolder);
-  const modelSha256 = adapter?.idlm?.baseSha256 === undefined ? undefined : await sha256Of(location, signal);
-  signal?.throwIfAborted();
-  const opened = openModel(location.path, location.kind);
+  const { opened, program } = await openProgram(location, adapter === undefined ? {} : { adapter }, signal);
   try {
-    const program = compileProgram(opened, {
-      ...(adapter && { adapter }),
-      ...(modelSha256 !== undefined && { modelSha256 }),
-    });
     const { config } = opened;
     if (options.context !== undefined && options.context > config.contextLength) {
       const problem = `context: ${options.context}, the model was made for ${config.contextLength} positions`;
@@ -172,30 +163,7 @@ function checkOptions(model: string, options: LoadOptions): void {
   }
 }
 
-function createBackend({ backend, threads, onWarning }: LoadOptions): Backend {
-  if (backend === "reference") return createReferenceBackend();
-  if (backend === undefined) {
-    try {
-      supportedInstructionSets();
-    } catch (error) {
-      if (!(error instanceof IdlmError) || error.code !== "backend") throw error;
-      onWarning?.(`${error.message} The reference backend is used, which is slow.`);
-      return createReferenceBackend();
-    }
-  }
-  return createNativeBackend(threads === undefined ? {} : { threads });
-}
-
 function adapterOf({ catalogueEntry }: ModelLocation, wanted: string | undefined): Adapter | undefined {
   const folder = wanted ?? (catalogueEntry === undefined ? undefined : adapterFor(catalogueEntry));
   return folder === undefined ? undefined : readAdapter(folder);
-}
-
-/** The fingerprint that adapters carry: of the model's one file. A folder has none. */
-async function sha256Of(
-  { sha256, kind, path }: ModelLocation,
-  signal: AbortSignal | undefined,
-): Promise<string | undefined> {
-  if (sha256 !== undefined) return sha256;
-  return kind === "gguf" ? sha256File(path, undefined, signal) : undefined;
 }

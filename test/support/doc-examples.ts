@@ -1,0 +1,154 @@
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Collected, collect } from "../../src/cli/collect-io.ts";
+import { openGguf } from "../../src/formats/gguf.ts";
+import { readGgufVocabulary, tokenTypes } from "../../src/formats/gguf-vocabulary.ts";
+import * as library from "../../src/index.ts";
+
+export const root = join(import.meta.dirname, "../..");
+
+export interface Fence {
+  /** What stands behind the opening backticks: "sh run". */
+  readonly info: string;
+  readonly body: string;
+}
+
+export function fencesOf(page: string): Fence[] {
+  const text = readFileSync(join(root, page), "utf8");
+  return [...text.matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)].map(([, info = "", body = ""]) => ({ info, body }));
+}
+
+/** The tiny model that examples run with, where they are not about a real one. */
+export const tinyModel = join(root, "test/fixtures/gguf/tiny64-Q8_0.gguf");
+
+/** Files that examples name, made in `folder`: each stands for a word of a command line. */
+export function makeStandIns(folder: string): ReadonlyMap<string, string> {
+  const made = (name: string, content: string) => {
+    writeFileSync(join(folder, name), content);
+    return [name, join(folder, name)] as const;
+  };
+  makeModelFolder(join(folder, "folder"));
+  const fixture = (path: string) => join(root, "test/fixtures", path);
+  return new Map([
+    ["model.gguf", tinyModel],
+    ["smollm2-135m-instruct", tinyModel],
+    ["folder", join(folder, "folder")],
+    ["adapter", fixture("idlm/llama-tiny-entry0")],
+    ["model.safetensors", fixture("models/llama-tiny/model.safetensors")],
+    ["mask.safetensors", fixture("gated/llama-tiny/mask_embedding.safetensors")],
+    ["ORG/REPO", "org/repo"],
+    ["ORG/REPO:Q4_K_M", "org/repo:Q4_K_M"],
+    made("conversation.json", '[{"role": "user", "content": "Hello"}]'),
+    made("forest.json", '{"tokens": [5, 6, -1], "positions": [0, 1, 2], "parents": [-1, 0, 1], "gate": [0, 0, 1]}'),
+    made("book.txt", "It was the best of times. ".repeat(10)),
+    made("question.txt", "What is a forest?\n"),
+  ]);
+}
+
+/** A Hugging Face folder of the fixture llama-tiny with the tokenizer of the tiny GGUF, whose vocabulary has its size. */
+function makeModelFolder(folder: string): void {
+  mkdirSync(folder);
+  for (const name of ["config.json", "model.safetensors", "generation_config.json"]) {
+    cpSync(join(root, "test/fixtures/models/llama-tiny", name), join(folder, name));
+  }
+  const file = openGguf(tinyModel);
+  const vocabulary = readGgufVocabulary(file.metadata, tinyModel);
+  file.close();
+  if (vocabulary === undefined) throw new Error("the tiny model has no vocabulary");
+  const { tokens, types, merges, chatTemplate } = vocabulary;
+  const added = tokens.flatMap((content, id) =>
+    types[id] === tokenTypes.control
+      ? [{ id, content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false }]
+      : [],
+  );
+  const json = {
+    ...{ version: "1.0", added_tokens: added, normalizer: null, post_processor: null },
+    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, use_regex: true },
+    decoder: { type: "ByteLevel" },
+    model: { type: "BPE", vocab: Object.fromEntries(tokens.map((token, id) => [token, id])), merges },
+  };
+  writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(json));
+  writeFileSync(join(folder, "tokenizer_config.json"), JSON.stringify({ chat_template: chatTemplate }));
+}
+
+export interface ShellExample {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Path of the file on standard input. */
+  readonly stdin: string | undefined;
+}
+
+/** Reads `[NAME=value] [cat FILE |] idlm ARGUMENTS [< FILE] [> FILE]`, which is all that examples use of a shell. */
+export function parseExample(line: string, standIns: ReadonlyMap<string, string>): ShellExample {
+  const words = [...line.replace("node dist/cli/main.js", "idlm").matchAll(/"([^"]*)"|'([^']*)'|([^\s"']+)/g)].map(
+    ([, a, b, c]) => {
+      return c === undefined ? { text: a ?? b ?? "", isPlain: false } : { text: c, isPlain: true };
+    },
+  );
+  const isSign = (word: { text: string; isPlain: boolean }, sign: string) => word.isPlain && word.text === sign;
+  const comment = words.findIndex(({ text, isPlain }) => isPlain && text.startsWith("#"));
+  let rest = comment < 0 ? words : words.slice(0, comment);
+  const place = (text: string) => standIns.get(text) ?? text;
+  const env: Record<string, string> = {};
+  let stdin: string | undefined;
+  if (rest[0]?.text === "cat" && isSign(rest[2] as (typeof rest)[number], "|")) {
+    stdin = place(rest[1]?.text as string);
+    rest = rest.slice(3);
+  }
+  for (let match = /^([A-Z_]+)=(.*)$/.exec(rest[0]?.text ?? ""); match !== null; ) {
+    env[match[1] as string] = match[2] as string;
+    rest = rest.slice(1);
+    match = /^([A-Z_]+)=(.*)$/.exec(rest[0]?.text ?? "");
+  }
+  if (rest[0]?.text !== "idlm") throw new Error(`an example that is no command of idlm: ${line}`);
+  const argv: string[] = [];
+  for (let i = 1; i < rest.length; i++) {
+    const word = rest[i] as (typeof rest)[number];
+    if (isSign(word, "<")) stdin = place(rest[++i]?.text as string);
+    else if (isSign(word, ">")) i++;
+    else argv.push(place(word.text));
+  }
+  return { argv, env, stdin };
+}
+
+/** Runs an example in this process. */
+export async function runShellExample({ argv, env, stdin }: ShellExample): Promise<Collected> {
+  const before = { ...process.env };
+  Object.assign(process.env, env);
+  try {
+    return await collect(argv, { stdin: stdin === undefined ? "" : readFileSync(stdin) });
+  } finally {
+    for (const name of Object.keys(env)) {
+      if (before[name] === undefined) delete process.env[name];
+      else process.env[name] = before[name];
+    }
+  }
+}
+
+/** Whether a command printed what an example shows, where … stands for anything in a line, and alone for any lines. */
+export function matchesShown(printed: string, shown: string): boolean {
+  const pattern = shown
+    .split("\n")
+    .map((line) => (line === "…" ? "(?:.*\\n)*?" : `${line.split("…").map(escaped).join(".*?")} *\\n`))
+    .join("");
+  return new RegExp(`^${pattern}$`).test(printed.endsWith("\n") ? printed : `${printed}\n`);
+}
+
+function escaped(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+}
+
+/** Runs a TypeScript example, which has to be plain JavaScript but for where `idlm` comes from; gives what it logged. */
+export async function runLibraryExample(code: string): Promise<unknown[][]> {
+  const body = code
+    .replace(/^import \{(.*)\} from "idlm";$/gm, "const {$1} = idlm;")
+    .replaceAll('"smollm2-135m-instruct"', JSON.stringify(tinyModel));
+  const logged: unknown[][] = [];
+  const log = (...values: unknown[]) => void logged.push(values);
+  const AsyncFunction = (async () => {}).constructor as new (
+    ...source: string[]
+  ) => (idlm: typeof library, console: object, process: object) => Promise<void>;
+  const output = { stdout: { write: () => true } };
+  await new AsyncFunction("idlm", "console", "process", body)(library, { log, error: log }, output);
+  return logged;
+}
