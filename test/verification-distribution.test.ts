@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { SamplerSettings } from "../src/compute/backend.ts";
 import { neutralSettings } from "../src/compute/sampling/settings.ts";
+import { DraftModel } from "../src/decoding/draft-model.ts";
+import { DraftProposer } from "../src/decoding/draft-proposer.ts";
 import { LookupProposer } from "../src/decoding/lookup-proposer.ts";
 import { FixedPlanner, type PlanContext, type Planner, type RoundShape } from "../src/decoding/planner.ts";
 import { PredictedProposer } from "../src/decoding/predicted-proposer.ts";
@@ -9,7 +11,7 @@ import { PENDING, type Proposal, type Verification } from "../src/decoding/round
 import { StaticTreePlanner } from "../src/decoding/static-tree-planner.ts";
 import { type ChiSquare, chiSquare, chiSquareBound, exactDistribution } from "./support/sampling-statistics.ts";
 import { TableModel, type TableModelOptions } from "./support/table-model.ts";
-import { RandomPlanner, TableDrafter, type TextSetup, writeTexts } from "./support/write-texts.ts";
+import { RandomPlanner, type TextSetup, writeTexts } from "./support/write-texts.ts";
 
 const LENGTH = 3;
 /** Texts per case: 10^5 draws, or as many as IDLM_DRAWS says (npm run test:distribution: 10^6). */
@@ -115,17 +117,24 @@ async function written(example: Case, n: number) {
   const model = new TableModel({ vocabSize: 5, seed: 3, ...example.model });
   const { vocabSize } = model.program;
   const prompt = promptFor(vocabSize);
-  const drafter = new TableModel({ vocabSize, seed: 4, ...drafters[0] });
-  const twin = new TableModel({ vocabSize, seed: 5, ...drafters[1] });
+  const [drafter, twin] = [drafters[0], drafters[1]].map((options, i) => {
+    return new DraftModel(new TableModel({ vocabSize, seed: 4 + i, ...options }), 100, 64 * 6);
+  }) as [DraftModel, DraftModel];
   function* setups(): Generator<TextSetup> {
     for (let seed = 0; seed < n; seed++) {
       const settings = full({ seed, ...example.settings });
+      // Two proposers that draw for one anchor must not share their noise.
+      const drafting = {
+        settings: { ...settings, seed: seed + 2 ** 40 },
+        proposeFor: "rejection",
+        endTokens: new Set<number>(),
+      } as const;
       const make: Makers = {
         mask: () => new MaskProposer(),
         lookup: () => new LookupProposer(),
         predicted: () => new PredictedProposer([3, 2, 0, 4].map((token) => token % vocabSize)),
-        draft: () => new TableDrafter(drafter, settings, prompt.length),
-        twin: () => new TableDrafter(twin, settings, prompt.length),
+        draft: () => new DraftProposer(drafter, drafting),
+        twin: () => new DraftProposer(twin, drafting),
       };
       yield {
         prompt,

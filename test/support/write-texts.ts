@@ -1,11 +1,9 @@
 import type { LoadedModel, SamplerSettings } from "../../src/compute/backend.ts";
-import { ReferenceSampler } from "../../src/compute/sampling/reference-sampler.ts";
 import { Decoder, type SequenceKv } from "../../src/decoding/decoder.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "../../src/decoding/planner.ts";
-import { noCandidates, type Proposer } from "../../src/decoding/proposer.ts";
+import type { Proposer } from "../../src/decoding/proposer.ts";
 import { layOut, type Proposal, type RoundRows, type Verification } from "../../src/decoding/round.ts";
 import { mix } from "./fake-cache.ts";
-import type { TableModel } from "./table-model.ts";
 
 /** One text to write. */
 export interface TextSetup {
@@ -52,6 +50,8 @@ export async function writeTexts(
   const running: { text: number; decoder: Decoder; kv: SequenceKv & { tokens: number[] }; logprobs: unknown[] }[] = [];
   let started = 0;
   for (let forward = 0; ; forward++) {
+    // All at once, so that drafts of many texts share their forwards.
+    const choosing: Promise<void>[] = [];
     for (let pages = free.pop(); pages !== undefined; pages = free.pop()) {
       const next = waiting.next();
       if (next.done) break;
@@ -64,10 +64,11 @@ export async function writeTexts(
         return false;
       };
       const decoder = new Decoder({ ...setup, sampler, maxRun, maxRows: 64, endTokens, onToken });
-      await decoder.propose();
+      choosing.push(decoder.propose());
       running.push({ text: started++, decoder, kv: kvOf(cache, pages), logprobs });
     }
     if (running.length === 0) break;
+    await Promise.all(choosing.splice(0));
     const plans = running.map(({ decoder, kv }) => decoder.plan(kv, chunkRows));
     const { forest, rows } = layOut(plans);
     const result = await model.forward(forest, cache);
@@ -77,7 +78,7 @@ export async function writeTexts(
       const plan = plans[i] as (typeof plans)[number];
       decoder.digest(model, kv, plan, result, rows[i] as RoundRows);
       if (decoder.finishReason === undefined) {
-        if (plan.sampler !== undefined) await decoder.propose();
+        if (plan.sampler !== undefined) choosing.push(decoder.propose());
         if (isPreempted(text, forward)) kv.tokens.length = 0;
         continue;
       }
@@ -88,6 +89,7 @@ export async function writeTexts(
       free.push([...kv.pages]);
       await decoder.dispose();
     }
+    await Promise.all(choosing);
   }
   cache.dispose();
   return written;
@@ -156,35 +158,5 @@ export class RandomPlanner implements Planner {
     };
     grow(-1, []);
     return { proposals, maskRuns: [0, ...proposals].map(() => next(Math.min(maxRun, this.#depth) + 1)) };
-  }
-}
-
-/** A second model that drafts: its logits are a table, too, and its noise is its own. */
-export class TableDrafter implements Proposer {
-  readonly kind = "draft";
-  readonly #model: TableModel;
-  readonly #sampler: ReferenceSampler;
-  readonly #tokens: number[] = [];
-  readonly #nPrompt: number;
-
-  constructor(model: TableModel, settings: SamplerSettings, nPrompt: number) {
-    this.#model = model;
-    // Two proposers that draw for one position must not share their noise.
-    this.#sampler = new ReferenceSampler({ ...settings, seed: settings.seed + 2 ** 40 });
-    this.#nPrompt = nPrompt;
-  }
-
-  observe(tokens: readonly number[]): void {
-    for (const token of tokens) {
-      if (this.#tokens.push(token) > this.#nPrompt) this.#sampler.accept(token);
-      else this.#sampler.prompt(Int32Array.of(token));
-    }
-  }
-
-  candidates(path: readonly number[], count: number) {
-    if (this.#tokens.length === 0) return noCandidates;
-    const logits = this.#model.logitsAfter([...this.#tokens, ...path]);
-    const draw = { row: 0, sampler: this.#sampler, position: this.#tokens.length + path.length, extra: path };
-    return this.#sampler.propose(logits, undefined, draw, count, "rejection");
   }
 }
