@@ -16,6 +16,7 @@ module.exports = {
     layer("model", ["compute", "formats"]),
     layer("decoding", ["model", "compute", "formats", "tokenizer"]),
     layer("engine", ["decoding", "model", "compute", "formats", "tokenizer", "hub"]),
+    layer("openai", ["engine"]),
     {
       name: "library-is-not-the-command-line",
       severity: "error",

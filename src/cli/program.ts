@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { errorCatalogue, IdlmError } from "../errors.ts";
+import { registerBatch } from "./batch.ts";
 import { registerBench } from "./bench.ts";
 import { registerChat } from "./chat.ts";
 import { addCommonOptions, applyCommonOptions, type Cli, examples, type Register } from "./cli.ts";
@@ -25,6 +26,7 @@ const commands: readonly Register[] = [
   registerChat,
   registerForward,
   registerDoctor,
+  registerBatch,
   registerBench,
   registerPull,
   registerInspect,

@@ -11,6 +11,7 @@ export async function loadModel(
   name: string,
   options: Omit<LoadOptions, "adapter"> & { readonly adapter?: string | false },
   signal: AbortSignal,
+  limits: { readonly maxSequences?: number; readonly maxQueue?: number } = {},
 ): Promise<Model> {
   const progress = new Progress(io);
   try {
@@ -21,6 +22,7 @@ export async function loadModel(
       context,
       threads,
       backend,
+      ...limits,
       signal,
       onProgress: ({ stage, bytesDone, bytesTotal }) =>
         progress.update(`${stages[stage]} ${name}`, bytesDone, bytesTotal),

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Generation, GenerationPart, GenerationResult } from "./types.ts";
 
 /**
@@ -41,6 +42,8 @@ export class GenerationStream implements Generation, WritingStream {
     this.#mostUnread = mostUnread;
     this.signal = this.#controller.signal;
     this.#sources = signals;
+    // One signal may end any number of generations.
+    setMaxListeners(0, ...signals);
     if (signals.some((signal) => signal.aborted)) this.cancel();
     for (const signal of signals) signal.addEventListener("abort", this.cancel, { once: true });
     this.result = new Promise((resolve, reject) => {

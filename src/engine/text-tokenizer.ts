@@ -83,6 +83,10 @@ class ModelTokenizer implements TextTokenizer {
     return this.#tokenizer.decode(ids);
   }
 
+  tokenBytes(id: number): Uint8Array | undefined {
+    return this.#tokenizer.tokenBytes(id);
+  }
+
   stream() {
     const decoder = this.#tokenizer.streamDecoder();
     return { push: (token: number) => decoder.push(token), end: () => decoder.flush() };

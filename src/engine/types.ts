@@ -309,6 +309,8 @@ export interface TextTokenizer {
   /** Ids of raw text to continue: special tokens in it count, and what the model's texts begin with is put in front. */
   encodePrompt(text: string): number[];
   decode(ids: readonly number[]): string;
+  /** What a token stands for, as it is; undefined: nothing. */
+  tokenBytes(id: number): Uint8Array | undefined;
   /** Decodes token by token; never gives out half a character. */
   stream(): TextStream;
   /** Ids of a conversation through the chat template, with the opening of the answer. */

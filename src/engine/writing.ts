@@ -30,7 +30,8 @@ export class Writing {
   #decoder: Decoder | undefined;
   #startMs: number | undefined;
   #firstTokenMs: number | undefined;
-  #cachedTokens = 0;
+  /** What was there when its first rows ran. */
+  #cachedTokens: number | undefined;
 
   constructor(parts: WritingParts, request: CheckedRequest, kv: KvSequence, stream: WritingStream) {
     this.#parts = parts;
@@ -59,12 +60,12 @@ export class Writing {
   async begin(): Promise<void> {
     if (this.#decoder !== undefined) return;
     this.#startMs = performance.now();
-    this.#cachedTokens = this.kv.length;
     this.#decoder = createDecoder(this.#parts, this.request, (drawn) => this.#push(drawn));
     await this.#decoder.propose(this.stream.signal);
   }
 
   plan(maxPending: number): RoundPlan {
+    this.#cachedTokens ??= this.kv.length;
     return this.#begun.plan(this.kv, maxPending);
   }
 
@@ -140,7 +141,7 @@ export class Writing {
       prefillMs: firstTokenMs - (this.#startMs ?? endMs),
       decodeMs: endMs - firstTokenMs,
       promptTokens: ids.length,
-      cachedTokens: this.#cachedTokens,
+      cachedTokens: this.#cachedTokens ?? 0,
       stride: rounds.stride,
       propose: rounds.propose,
       shape: rounds.shape,

@@ -21,6 +21,7 @@ export const fakeTokenizer: TextTokenizer = {
     const stream = fakeTokenizer.stream();
     return ids.map((id) => stream.push(id)).join("") + stream.end();
   },
+  tokenBytes: (id) => pieces[id],
   stream: () => {
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
     return { push: (id) => decoder.decode(pieces[id], { stream: true }), end: () => decoder.decode() };

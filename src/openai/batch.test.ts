@@ -1,0 +1,133 @@
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { fakeEngine } from "../../test/support/fake-engine.ts";
+import { fakeTokenizer } from "../../test/support/fake-tokenizer.ts";
+import { runBatch } from "./batch.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "idlm-batch-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+let nFiles = 0;
+
+const chatLine = (id: string, body: object = {}) =>
+  JSON.stringify({
+    ...{ custom_id: id, method: "POST", url: "/v1/chat/completions" },
+    body: { messages: [{ role: "user", content: `ab${id}` }], max_tokens: 6, temperature: 0, ...body },
+  });
+
+function batchOf(lines: readonly string[]) {
+  const input = join(folder, `in-${nFiles}.jsonl`);
+  const output = join(folder, `out-${nFiles++}.jsonl`);
+  writeFileSync(input, lines.join("\n"));
+  const { engine, model } = fakeEngine();
+  const answers = () =>
+    readFileSync(output, "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+  const run = (signal = new AbortController().signal) =>
+    runBatch(engine, { input, output, modelName: "m", concurrency: 3, signal, onProgress: () => {} });
+  return { engine, model, input, output, run, answers };
+}
+
+describe("runBatch", () => {
+  it("answers as the API does", async () => {
+    const completion = {
+      ...{ custom_id: "two", method: "POST", url: "/v1/completions" },
+      body: { prompt: ["ab", "b a"], n: 2, max_tokens: 4, logprobs: 1 },
+    };
+    const { engine, run, answers } = batchOf([
+      chatLine("a", { logprobs: true, top_logprobs: 2, n: 2 }),
+      "",
+      JSON.stringify(completion),
+    ]);
+    expect(await run()).toMatchObject({ answered: 2, failed: 0, kept: 0, tokens: 12 + 16 });
+    const byId = Object.fromEntries(answers().map((answer) => [answer.custom_id, answer]));
+    const { response, error, id } = byId.a;
+    expect(error).toBeNull();
+    expect(id).toMatch(/^batch_req_/);
+    expect(response).toMatchObject({ status_code: 200, body: { object: "chat.completion", model: "m" } });
+    const { choices, usage, idlm } = response.body;
+    const ids = fakeTokenizer.encodeChat([{ role: "user", content: "aba" }]);
+    const plain = await engine.generate({ ids, maxTokens: 6, propose: "none", logprobs: 2 }).result;
+    expect(choices[0]).toMatchObject({
+      ...{ index: 0, finish_reason: "length" },
+      message: { role: "assistant", content: plain.text },
+    });
+    expect(choices[0].logprobs.content.map((one: { logprob: number }) => one.logprob)).toEqual(
+      plain.logprobs?.map(({ logprob }) => logprob),
+    );
+    const [first] = choices[0].logprobs.content;
+    expect(first.top_logprobs.length).toBe(2);
+    expect(Buffer.from(first.bytes).toString()).toBe(first.token);
+    expect(usage).toMatchObject({ prompt_tokens: ids.length, completion_tokens: 12, total_tokens: ids.length + 12 });
+    expect(idlm).toEqual({ verify: "exact", lossless: true });
+    const two = byId.two.response.body;
+    expect(two.object).toBe("text_completion");
+    expect(two.choices.map(({ index }: { index: number }) => index)).toEqual([0, 1, 2, 3]);
+    const { logprobs } = two.choices[2];
+    expect([logprobs.tokens.length, logprobs.token_logprobs.length, logprobs.text_offset[0]]).toEqual([4, 4, 0]);
+  });
+
+  it("says of each line what is wrong with it, and goes on", async () => {
+    const { run, answers } = batchOf([
+      ...["{", "[]", JSON.stringify({ custom_id: 7 })],
+      ...[chatLine("a"), chatLine("a"), chatLine("b", { foo: 1 }), chatLine("c", { max_tokens: 0 })],
+      ...[chatLine("d").replace("chat/completions", "embeddings"), chatLine("e", { stream: true })],
+      chatLine("f"),
+    ]);
+    expect(await run()).toMatchObject({ answered: 2, failed: 8 });
+    const all = answers();
+    const messages = all.filter(({ error }) => error !== null).map(({ error }) => error.message);
+    for (const part of ["line 1: expected a JSON object", "line 2:", "line 3: custom_id:", "line 5: custom_id: an ear"])
+      expect(messages.some((message) => message.startsWith(part))).toBe(true);
+    const statuses = Object.fromEntries(
+      all.filter(({ response }) => response !== null).map((one) => [one.custom_id, one.response.status_code]),
+    );
+    expect(statuses).toEqual({ a: 200, b: 400, c: 400, d: 400, e: 400, f: 200 });
+  });
+
+  it("goes on where a run that was killed ended, and drops the line that it tore", async () => {
+    const lines = ["x", ...Array.from({ length: 8 }, (_, i) => chatLine(`r${i}`)), chatLine("r0")];
+    const whole = batchOf(lines);
+    await whole.run();
+    const expected = whole
+      .answers()
+      .map(({ custom_id, error, response }) => [custom_id, error, response?.body.choices]);
+    const { run, output, answers, model } = batchOf(lines);
+    await run();
+    const text = readFileSync(output, "utf8");
+    const before = model.rowCounts.length;
+    for (const cut of [3, 40, text.lastIndexOf("\n", text.length - 2) + 10]) {
+      truncateSync(output, text.length - cut);
+      const { kept, answered } = await run();
+      expect(kept + answered).toBeGreaterThan(7);
+      const now = answers().map(({ custom_id, error, response }) => [custom_id, error, response?.body.choices]);
+      expect(now.sort()).toEqual(expected.sort());
+    }
+    expect(model.rowCounts.length).toBeGreaterThan(before);
+    // A whole last line without its end is kept.
+    truncateSync(output, readFileSync(output).length - 1);
+    expect(await run()).toMatchObject({ answered: 0, failed: 0 });
+    expect(answers().length).toBe(10);
+  });
+
+  it("writes over no other file", async () => {
+    const { run, output } = batchOf([chatLine("a")]);
+    appendFileSync(output, "my diary\nmore\n");
+    await expect(run()).rejects.toMatchObject({ code: "file-malformed" });
+    expect(readFileSync(output, "utf8")).toBe("my diary\nmore\n");
+  });
+
+  it("gives up what runs when it is stopped, and runs that again", async () => {
+    const { run, answers, model } = batchOf(Array.from({ length: 20 }, (_, i) => chatLine(`r${i}`, { n: 2 })));
+    const abort = new AbortController();
+    model.onForward = () => model.rowCounts.length === 12 && abort.abort();
+    const { answered } = await run(abort.signal);
+    expect(answered).toBeLessThan(20);
+    expect(answers().length).toBe(answered);
+    expect(await run()).toMatchObject({ answered: 20 - answered, kept: answered });
+    expect(new Set(answers().map((one) => one.custom_id)).size).toBe(20);
+  });
+});

@@ -1,0 +1,79 @@
+import { describe, expect, it } from "vitest";
+import { readOpenAiRequest } from "./request.ts";
+
+const messages = [{ role: "user", content: "hi" }];
+const chat = (body: object) => readOpenAiRequest("chat", { messages, ...body }).requests[0];
+
+describe("readOpenAiRequest", () => {
+  it("reads a conversation with all settings", () => {
+    const body = {
+      ...{ model: "m", user: "u", metadata: {}, store: false, stream: false, service_tier: "auto" },
+      ...{ max_tokens: 5, max_completion_tokens: 7, temperature: 0.5, top_p: 0.9, n: 2, seed: 3, stop: "x" },
+      ...{ presence_penalty: 1, frequency_penalty: 2, logit_bias: { 5: -100 }, logprobs: true, top_logprobs: 4 },
+      ...{ prediction: { type: "content", content: [{ type: "text", text: "a" }] }, response_format: { type: "text" } },
+      ...{ top_k: 9, min_p: 0.1, repetition_penalty: 1.1, verify: "rejection", stride: 3, priority: 2 },
+    };
+    expect(chat(body)).toMatchObject({
+      ...{ messages, maxTokens: 7, temperature: 0.5, topP: 0.9, n: 2, seed: 3, stop: ["x"], presencePenalty: 1 },
+      ...{ frequencyPenalty: 2, logitBias: { 5: -100 }, logprobs: 4, predict: "a", topK: 9, minP: 0.1 },
+      ...{ repetitionPenalty: 1.1, verify: "rejection", stride: 3, priority: 2 },
+    });
+  });
+
+  it("has the API's defaults", () => {
+    expect(chat({ stop: null, n: null })).toMatchObject({ temperature: 1, logprobs: undefined, maxTokens: undefined });
+    expect(chat({ logprobs: true })?.logprobs).toBe(0);
+    expect(readOpenAiRequest("completions", { prompt: "a" }).requests).toMatchObject([
+      { prompt: "a", maxTokens: 16, temperature: 1 },
+    ]);
+    const streamed = readOpenAiRequest("chat", { messages, stream: true, stream_options: { include_usage: true } });
+    expect(streamed).toMatchObject({ stream: true, streamsUsage: true });
+  });
+
+  it("joins parts of a message and knows developers", () => {
+    const parts = [
+      { role: "developer", content: "be brief" },
+      {
+        role: "user",
+        content: [
+          { type: "text", text: "a" },
+          { type: "text", text: "b" },
+        ],
+      },
+    ];
+    expect(chat({ messages: parts })?.messages).toEqual([
+      { role: "system", content: "be brief" },
+      { role: "user", content: "ab" },
+    ]);
+  });
+
+  it("takes prompts as text, as ids, and several of them", () => {
+    const prompts = (prompt: unknown) => readOpenAiRequest("completions", { prompt, logprobs: 2 }).requests;
+    expect(prompts([1, 2])).toMatchObject([{ ids: [1, 2], logprobs: 2 }]);
+    expect(prompts(["a", "b"])).toMatchObject([{ prompt: "a" }, { prompt: "b" }]);
+    expect(prompts([[1], [2, 3]])).toMatchObject([{ ids: [1] }, { ids: [2, 3] }]);
+  });
+
+  it.each([
+    ["chat", { messages, foo: 1 }, /unknown key foo. Known are .*frequency_penalty/],
+    ["chat", [], /the body is no object/],
+    ["chat", {}, /messages: expected an array/],
+    ["chat", { messages: [{ role: "user" }] }, /messages\[0\].content: expected a text/],
+    ["chat", { messages: [{ role: "user", content: [{ type: "image_url" }] }] }, /parts of type text/],
+    ["chat", { messages: [{ role: "user", content: "a", name: "b" }] }, /unknown key name/],
+    ["chat", { messages, top_logprobs: 2 }, /needs logprobs/],
+    ["chat", { messages, logprobs: true, top_logprobs: 21 }, /expected 0 to 20, found 21/],
+    ["chat", { messages, tools: [{}] }, /tools: it is not supported/],
+    ["chat", { messages, response_format: { type: "json_object" } }, /response_format: it is not supported/],
+    ["chat", { messages, temperature: "1" }, /temperature: expected a number/],
+    ["chat", { messages, stream: 1 }, /stream: expected true or false/],
+    ["chat", { messages, stream_options: { other: 1 } }, /unknown key other/],
+    ["chat", { messages, prediction: { type: "x" } }, /prediction.type/],
+    ["completions", { prompt: "a", echo: true }, /echo: it is not supported/],
+    ["completions", { prompt: "a", best_of: 3 }, /best_of: it is not supported/],
+    ["completions", { prompt: [] }, /prompt: expected/],
+    ["completions", { prompt: ["a", 1] }, /prompt: expected texts/],
+  ] as const)("refuses %s %j", (endpoint, body, message) => {
+    expect(() => readOpenAiRequest(endpoint, body)).toThrow(message);
+  });
+});
