@@ -134,6 +134,22 @@ describe("documentation", () => {
     }
   });
 
+  it("examples of --help use options that there are", async () => {
+    const optionsOf = (text: string) => [...text.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map((match) => match[1]);
+    const { stdout } = await collect(["--help"]);
+    const commands = [...stdout.matchAll(/^ {2}(\w+) (?:\[|<)/gm)].map((match) => match[1] ?? "");
+    let nExamples = 0;
+    for (const command of commands.filter((name) => name !== "help")) {
+      const help = (await collect([command, "--help"])).stdout;
+      for (const [, line = ""] of help.matchAll(/^ {2}\$ (.*)$/gm)) {
+        nExamples++;
+        expect(line).toContain(`idlm ${command}`);
+        for (const [option] of line.matchAll(/--[\w-]+/g)) expect(optionsOf(help), line).toContain(option);
+      }
+    }
+    expect(nExamples).toBeGreaterThan(20);
+  });
+
   it("links in the documentation lead to files, and README.md leads to every guide", () => {
     for (const name of [...pages, "docs/results.md", "CONTRIBUTING.md"]) {
       for (const [, target = ""] of page(name).matchAll(/\]\((?!https?:|#)([^)#]+)/g))

@@ -70,6 +70,18 @@ describe("idlm inspect", () => {
     expect(patterns.adapter).not.toHaveProperty("depths");
   });
 
+  it("counts a folder's tokens, and survives a tokenizer of another kind", async () => {
+    const path = join(folder, "with-tokenizer");
+    cpSync(join(fixtures, "models/llama-tiny"), path, { recursive: true });
+    const tokenizer = (json: object) => writeFileSync(join(path, "tokenizer.json"), JSON.stringify(json));
+    const added = [{ id: 2, content: "<end>", special: true }];
+    tokenizer({ added_tokens: added, model: { type: "BPE", vocab: { a: 0, b: 1 }, merges: [] } });
+    expect((await json(path)).tokenizer).toEqual({ model: "BPE", nTokens: 3, nMerges: 0, hasChatTemplate: false });
+    tokenizer({ added_tokens: { no: "array" }, model: { type: "Unigram", vocab: [["a", -1]] } });
+    writeFileSync(join(path, "tokenizer_config.json"), '{"chat_template": "x"}');
+    expect((await json(path)).tokenizer).toEqual({ model: "Unigram", nTokens: 1, hasChatTemplate: true });
+  });
+
   it("looks at containers, those without tensors and those without a telling name too", async () => {
     expect(await json(join(fixtures, "hostile/st-no-tensors.safetensors"))).toMatchObject({
       kind: "container",

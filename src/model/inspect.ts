@@ -165,17 +165,14 @@ function inspectFolder(path: string): Inspection {
 function tokenizerOfFolder(model: OpenedModel | undefined): { readonly tokenizer?: TokenizerFacts } {
   const json = model?.text?.tokenizerJson;
   if (json === undefined) return {};
-  const ids = [...Object.values(json.model.vocab ?? {}), ...(json.added_tokens ?? []).map(({ id }) => id)];
   const hasChatTemplate = model?.text?.chatTemplate !== undefined;
-  const nMerges = json.model.merges?.length;
-  return {
-    tokenizer: {
-      model: json.model.type,
-      nTokens: new Set(ids).size,
-      ...(nMerges !== undefined && { nMerges }),
-      hasChatTemplate,
-    },
-  };
+  const { type, vocab, merges } = json.model;
+  // Only BPE has been checked: of other kinds nothing but the name and a count is looked at.
+  if (type !== "BPE") {
+    return { tokenizer: { model: String(type), nTokens: Object.keys(vocab ?? {}).length, hasChatTemplate } };
+  }
+  const ids = new Set([...Object.values(vocab), ...json.added_tokens.map(({ id }) => id)]);
+  return { tokenizer: { model: type, nTokens: ids.size, nMerges: merges.length, hasChatTemplate } };
 }
 
 function inspectAdapter(path: string): Inspection {
