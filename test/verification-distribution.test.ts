@@ -21,7 +21,7 @@ const N = Math.ceil(Number(process.env.IDLM_DRAWS ?? 100_000) / LENGTH);
  * cases, once in ten thousand (Bonferroni). Seeds are fixed, so a green run stays green.
  */
 const FALSE_ALARM = 1e-6;
-/** 10^5 draws take five seconds on a free machine. */
+/** Seconds a case with 10^5 draws, minutes with 10^6, more on a busy machine. */
 const timeout = 3_600_000;
 /** Repeats itself, so that looking up finds something. */
 const promptFor = (vocabSize: number) => [1, 2, 3, 1, 2, 4, 1, 2].map((token) => token % vocabSize);
