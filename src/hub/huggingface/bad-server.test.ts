@@ -53,7 +53,7 @@ async function expectError(pulled: Promise<string>, code: string, message: RegEx
 
 /** Bytes of the file that have come, of a pull that failed. */
 function partialBytes(): number {
-  const [key = ""] = readdirSync(join(cache, "models"));
+  const [key = ""] = existsSync(join(cache, "models")) ? readdirSync(join(cache, "models")) : [];
   const path = join(cache, "models", key, "partial", sha256(weights));
   return existsSync(path) ? statSync(path).size : 0;
 }
@@ -67,12 +67,17 @@ function sendAndDrop(request: IncomingMessage, response: ServerResponse, nBytes:
     "content-length": weights.length - from,
     ...(from > 0 && { "content-range": range }),
   });
-  response.write(weights.subarray(from, from + nBytes), () => drop(response));
+  response.write(weights.subarray(from, from + nBytes), () => drop(response, Math.min(from + nBytes, weights.length)));
 }
 
-/** Ends a connection when what was sent has been read: what lies in buffers then is lost. */
-function drop(response: ServerResponse): void {
-  setTimeout(() => response.destroy(), 30);
+/** Ends a connection when what was sent has been written down: what lies in buffers then would be lost. */
+function drop(response: ServerResponse, nBytes: number): void {
+  const deadline = Date.now() + 10_000;
+  const timer = setInterval(() => {
+    if (partialBytes() < nBytes && Date.now() < deadline) return;
+    clearInterval(timer);
+    response.destroy();
+  }, 2);
 }
 
 /** Misbehaves the first `times`, then no more. */
@@ -156,7 +161,7 @@ describe("a server that lies about lengths", () => {
   ])("with %s, gives the rest when asked again", async (_, sent, said) => {
     hub.onFile = first(1, (_, response) => {
       response.writeHead(200, { "content-length": said });
-      response.write(weights.subarray(0, sent), () => (said > sent ? drop(response) : response.end()));
+      response.write(weights.subarray(0, sent), () => (said > sent ? drop(response, sent) : response.end()));
     });
     await expectRight(fetchModel());
     expect(hub.fetched.at(-1)).toBe("model.gguf bytes=1000-");
@@ -217,7 +222,7 @@ describe("a server that sends other bytes", () => {
         sendFile(request, response, weights, tag);
       } else {
         response.writeHead(200, { "content-length": other.length, ...(tag !== undefined && { etag: tag }) });
-        response.write(other.subarray(from, from + 200_000), () => response.destroy());
+        response.write(other.subarray(from, from + 200_000), () => drop(response, 200_000));
         served = weights;
       }
       return true;
@@ -232,7 +237,7 @@ describe("a server that sends other bytes", () => {
       const from = Number(/\d+/.exec(incoming.headers.range ?? "0")?.[0]);
       if (request++ % 2 === 0) {
         response.writeHead(200, { "content-length": other.length });
-        response.write(other.subarray(0, 200_000), () => response.destroy());
+        response.write(other.subarray(0, 200_000), () => drop(response, 200_000));
       } else {
         const range = `bytes ${from}-${other.length - 1}/${other.length}`;
         response.writeHead(206, { "content-range": range }).end(other.subarray(from));
