@@ -4,7 +4,7 @@
     {"op": "decode", "prompt": [ids], "tokens": 200}   -> {"ms": total, "tokens": n}
     {"op": "rows", "rows": 5, "context": 256}          -> {"ms": one forward}
     {"op": "prefill", "tokens": 512}                   -> {"ms": one forward}
-    {"op": "batch", "sequences": 16, "tokens": 32}     -> {"ms": total, "tokens": n}
+    {"op": "batch", "sequences": 16, "prompt": 50, "tokens": 48} -> {"ms": total, "tokens": n}
     {"op": "quantise", "to": "PATH"}                   -> {"path": PATH} (Q4_0, by llama.cpp's own quantiser)
 """
 import json
@@ -32,14 +32,14 @@ def main():
     greedy = lc.llama_sampler_init_greedy()
     batch = lc.llama_batch_init(512, 0, 1)
 
-    def decode(tokens, position, wanted):
-        """One llama_decode of a chain in sequence 0; `wanted`: logits of every row, else of the last."""
+    def decode(tokens, position, wanted, sequence=0):
+        """One llama_decode of a chain in a sequence; `wanted`: logits of every row, else of the last."""
         batch.n_tokens = len(tokens)
         for i, token in enumerate(tokens):
             batch.token[i] = token
             batch.pos[i] = position + i
             batch.n_seq_id[i] = 1
-            batch.seq_id[i][0] = 0
+            batch.seq_id[i][0] = sequence
             batch.logits[i] = 1 if wanted or i == len(tokens) - 1 else 0
         if lc.llama_decode(context, batch) != 0:
             raise RuntimeError("llama_decode failed")
@@ -82,6 +82,29 @@ def main():
             decode([(7 * i) % 40000 + 100 for i in range(request["tokens"])], 0, False)
             lc.llama_get_logits_ith(context, -1)
             answer = {"ms": (time.perf_counter() - start) * 1000}
+        elif op == "batch":
+            # One token of every sequence in each llama_decode.
+            lc.llama_memory_clear(memory, False)
+            filled = 0
+            count, length = request["sequences"], request["prompt"]
+            tokens = []
+            for s in range(count):
+                decode([(31 * s + 7 * i) % 40000 + 100 for i in range(length)], 0, False, s)
+                tokens.append(lc.llama_sampler_sample(greedy, context, -1))
+            start = time.perf_counter()
+            for step in range(request["tokens"]):
+                batch.n_tokens = count
+                for s in range(count):
+                    batch.token[s] = tokens[s]
+                    batch.pos[s] = length + step
+                    batch.n_seq_id[s] = 1
+                    batch.seq_id[s][0] = s
+                    batch.logits[s] = 1
+                if lc.llama_decode(context, batch) != 0:
+                    raise RuntimeError("llama_decode failed")
+                tokens = [lc.llama_sampler_sample(greedy, context, s) for s in range(count)]
+            ms = (time.perf_counter() - start) * 1000
+            answer = {"ms": ms, "tokens": count * request["tokens"]}
         elif op == "quantise":
             options = lc.llama_model_quantize_default_params()
             options.ftype = lc.LLAMA_FTYPE_MOSTLY_Q4_0

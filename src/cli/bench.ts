@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
+import { type BatchFigures, measureBatch } from "../bench/batch-figures.ts";
 import { type Figures, measure } from "../bench/figures.ts";
 import { Peer } from "../bench/peer.ts";
 import { type ReportLine, reportLines } from "../bench/report.ts";
@@ -39,6 +40,7 @@ interface BenchReport extends Figures {
   readonly numerics: number;
   readonly table: readonly ReportLine[];
   readonly proposing: readonly ProposingFigures[];
+  readonly batch: BatchFigures;
 }
 
 interface ProposingFigures {
@@ -111,6 +113,8 @@ async function run(cli: Cli, options: BenchOptions, signal: AbortSignal): Promis
     model.dispose();
     live.show("rounds with proposals");
     const proposing = await measureProposing(options, signal);
+    live.show("many texts at once");
+    const batch = await measureTogether(options, peers, signal);
     return {
       date: new Date().toISOString().slice(0, 10),
       commit: commitOf(),
@@ -121,11 +125,25 @@ async function run(cli: Cli, options: BenchOptions, signal: AbortSignal): Promis
       ...figures,
       table: reportLines(figures, instructionSet, isFullWidth()),
       proposing,
+      batch,
     };
   } finally {
     live.clear();
     for (const peer of peers) peer.stop();
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Sequences that are measured together; llama.cpp is asked for as many in each of its forwards. */
+const SEQUENCES = 16;
+
+async function measureTogether(options: BenchOptions, peers: readonly Peer[], signal: AbortSignal) {
+  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  const model = await load(RACE_MODEL, { ...threads, maxSequences: SEQUENCES, context: 1024 });
+  try {
+    return await measureBatch(model, peers, SEQUENCES, options.rounds, signal);
+  } finally {
+    await model.dispose();
   }
 }
 
@@ -209,5 +227,18 @@ function textOf(report: BenchReport): string {
     `${tokensPerForward.toFixed(2)} tokens a forward`,
     isSameText ? "same bytes" : "OTHER BYTES",
   ]);
-  return `${header}${table(lines)}\n${table(rounds)}`;
+  const { sequences, one, together, speedUp, peers } = report.batch;
+  const batch = [
+    [
+      `${sequences} texts together`,
+      `${together.toFixed(1)} tokens/s`,
+      `${speedUp.toFixed(2)} x one (${one.toFixed(1)})`,
+    ],
+    ...peers.map((peer) => [
+      `  ${peer.name}`,
+      `${peer.together.toFixed(1)} tokens/s`,
+      `${peer.ratio.toFixed(2)} x faster`,
+    ]),
+  ];
+  return `${header}${table(lines)}\n${table(rounds)}\n${table(batch)}`;
 }
