@@ -1,0 +1,114 @@
+import { describe, expect, it } from "vitest";
+import { fakeEngine } from "../../test/support/fake-engine.ts";
+import { CHUNK_BESIDE_DECODING, MAX_FORWARD_ROWS } from "./limits.ts";
+import { STEPS_PER_PRIORITY } from "./scheduler.ts";
+
+const plain = { stride: 1, propose: "none" } as const;
+
+describe("the scheduler", () => {
+  it("gives places by priority, then to the share that was served least, then by arrival", async () => {
+    const { engine } = fakeEngine({ maxSequences: 1 });
+    const order: string[] = [];
+    const start = (name: string, request: object) =>
+      engine.generate({ ids: [1, 2], maxTokens: 5, ...plain, ...request }).result.then(() => order.push(name));
+    await Promise.all([
+      start("a1", { share: "a" }),
+      start("a2", { share: "a" }),
+      start("b1", { share: "b" }),
+      start("low", { share: "c", priority: -1 }),
+      start("high", { share: "a", priority: 1 }),
+    ]);
+    expect(order).toEqual(["high", "b1", "a1", "a2", "low"]);
+  });
+
+  it("takes a place for a higher priority, and the text that lost it is the same", async () => {
+    const { engine, model } = fakeEngine({ maxSequences: 1 });
+    const request = { ids: [1, 2, 3], maxTokens: 30, ...plain };
+    const alone = await fakeEngine().engine.generate(request).result;
+    let urgent: Promise<unknown> = Promise.resolve();
+    const order: string[] = [];
+    model.onForward = () => {
+      if (model.rowCounts.length !== 10) return;
+      urgent = engine
+        .generate({ ids: [4], maxTokens: 5, priority: 1, ...plain })
+        .result.then(() => order.push("urgent"));
+    };
+    const result = await engine.generate(request).result;
+    order.push("first");
+    await urgent;
+    expect(order).toEqual(["urgent", "first"]);
+    expect(result.tokens).toEqual(alone.tokens);
+    // What was computed waits in the cache: only the last token runs again.
+    expect(model.rowCounts.filter((n) => n > 1).length).toBe(1);
+  });
+
+  it("lets nobody starve beside an endless stream of higher priorities", async () => {
+    const { engine, model } = fakeEngine({ maxSequences: 2 });
+    let isDone = false;
+    let endedAt = 0;
+    const stream = async (token: number) => {
+      while (!isDone) await engine.generate({ ids: [token], maxTokens: 4, priority: 2, ...plain }).result;
+    };
+    const streams = [1, 2, 3, 4].map(stream);
+    const low = engine.generate({ ids: [5], maxTokens: 20, ...plain }).result.then(() => {
+      isDone = true;
+      endedAt = model.rowCounts.length;
+    });
+    await Promise.all([low, ...streams]);
+    expect(endedAt).toBeGreaterThan(STEPS_PER_PRIORITY);
+    expect(endedAt).toBeLessThan(3 * STEPS_PER_PRIORITY + 100);
+  });
+
+  it("reads prompts in large pieces alone, and in small ones beside others that write", async () => {
+    const { engine, model } = fakeEngine({ context: 2000 });
+    const ids = Array.from({ length: 1100 }, (_, i) => (i * i) % 11);
+    await engine.generate({ ids, maxTokens: 1, ...plain }).result;
+    expect(model.rowCounts).toEqual([MAX_FORWARD_ROWS, MAX_FORWARD_ROWS, 1100 - 2 * MAX_FORWARD_ROWS]);
+    const before = model.rowCounts.length;
+    const writing = engine.generate({ ids: [3], maxTokens: 40, ...plain });
+    for await (const _ of writing) {
+      if (model.rowCounts.length > before + 2) break;
+      void engine.generate({ ids: [...ids].reverse(), maxTokens: 1, ...plain });
+    }
+    expect(Math.max(...model.rowCounts.slice(before))).toBeLessThanOrEqual(CHUNK_BESIDE_DECODING + 2);
+    await engine.dispose();
+  });
+
+  it("pauses a text whose reader stopped, and goes on where it was", async () => {
+    const { engine, model } = fakeEngine({ context: 300 });
+    const request = { ids: [1, 2, 3], maxTokens: 200, ...plain };
+    const generation = engine.generate(request);
+    const reader = generation[Symbol.asyncIterator]();
+    const tokens: number[] = [];
+    const next = async () => tokens.push(...((await reader.next()).value?.tokens ?? []));
+    await next();
+    // Others go on meanwhile.
+    await engine.generate({ ids: [7], maxTokens: 250, ...plain }).result;
+    const nForwards = model.rowCounts.length;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(model.rowCounts.length).toBe(nForwards);
+    while (tokens.length < 200) await next();
+    expect(tokens).toEqual((await generation.result).tokens);
+    expect(tokens).toEqual((await fakeEngine({ context: 300 }).engine.generate(request).result).tokens);
+  });
+
+  it("ends one text whose draw fails, and no other", async () => {
+    const { engine, model } = fakeEngine();
+    const forward = model.forward.bind(model);
+    const broken = new Error("no token is allowed");
+    model.forward = async (forest, cache) => {
+      const result = await forward(forest, cache);
+      const drawn = result.drawn.map((one, i) =>
+        forest.draws?.[i]?.sampler.settings.seed === 9 && model.rowCounts.length > 5
+          ? { token: -1, failure: broken as never }
+          : one,
+      );
+      return { ...result, drawn };
+    };
+    const requests = [1, 9, 2].map((seed) =>
+      engine.generate({ ids: [1], seed, temperature: 1, maxTokens: 20, ...plain }),
+    );
+    const results = await Promise.allSettled(requests.map(({ result }) => result));
+    expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  });
+});
