@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { IdlmError } from "../errors.ts";
+import { kindOf } from "../formats/json.ts";
 import { SPACE } from "./alphabet.ts";
 
 /** Spaces as SentencePiece of Llama 2 has them: one in front of each text, and U+2581 for all. */
@@ -20,7 +21,7 @@ export function checkNormalizer(config: unknown, path: string): void {
   const { type } = (config ?? {}) as { readonly type?: unknown };
   throw new IdlmError("unsupported", {
     path,
-    feature: `the normalizer ${JSON.stringify(type ?? config)?.slice(0, 80)}`,
+    feature: `the normalizer ${kindOf(type ?? config)}`,
     hint: "Known are none, NFC, and the spaces of Llama 2.",
   });
 }

@@ -1,4 +1,6 @@
 import { IdlmError } from "../errors.ts";
+import { kindOf } from "../formats/json.ts";
+import { quote } from "../formats/malformed.ts";
 
 /**
  * Cuts text into the pieces that BPE merges within. Done here and not by `@huggingface/tokenizers` (0.2.0), which does
@@ -37,8 +39,8 @@ function toJavaScript(pattern: string, path: string): RegExp {
     const reason = error instanceof Error ? error.message : String(error);
     throw new IdlmError("unsupported", {
       path,
-      feature: `the pre-tokeniser pattern ${pattern.slice(0, 60)}`,
-      hint: reason,
+      feature: `the pre-tokeniser pattern ${quote(pattern)}`,
+      hint: reason.slice(0, 200),
     });
   }
 }
@@ -92,6 +94,6 @@ export function preTokenizerOf(config: unknown, path: string): PreTokenizer {
       if (json.add_prefix_space === true) throw unsupported("add_prefix_space");
       return json.use_regex === false ? (text) => [text] : splitBy(patterns.gpt2, path);
     default:
-      throw unsupported(`the pre-tokeniser ${JSON.stringify(json.type)}`);
+      throw unsupported(`the pre-tokeniser ${kindOf(json.type)}`);
   }
 }

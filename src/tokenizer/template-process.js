@@ -24,6 +24,7 @@ import { isMainThread, workerData } from "node:worker_threads";
  * @property {string} [text]
  * @property {string} [raised] The template's own message (`raise_exception`).
  * @property {string} [failed] What went wrong otherwise.
+ * @property {boolean} [isSpent] The process is not fit for another template.
  */
 
 /** Rendering takes milliseconds; a template that needs this long runs for ever. */
@@ -58,8 +59,7 @@ function runWorker(port, done) {
     clearTimeout(timer);
     if (pending === undefined) return;
     pending = undefined;
-    if (reply.failed !== undefined) {
-      // What a template has left in it could end it during the next one.
+    if (reply.isSpent) {
       child?.kill("SIGKILL");
       child = undefined;
     }
@@ -89,7 +89,7 @@ function runWorker(port, done) {
   };
   const send = (/** @type {import("node:child_process").ChildProcess} */ to, /** @type {RenderRequest} */ request) => {
     to.send(request, () => undefined);
-    timer = setTimeout(() => answer({ failed: endless }), KILL_AFTER_MS);
+    timer = setTimeout(() => answer({ failed: endless, isSpent: true }), KILL_AFTER_MS);
   };
   port.on("message", (/** @type {RenderRequest} */ request) => {
     pending = request;
@@ -131,7 +131,10 @@ function reply({ Environment, Interpreter, parse, tokenize }, { source, variable
   } catch (error) {
     if (error instanceof RaisedByTemplate) return { raised: error.message };
     const message = String(/** @type {{ message?: unknown } | null} */ (error)?.message ?? error);
-    return { failed: /timed out/.test(message) ? endless : message.slice(0, 300) };
+    const isEndless = /timed out/.test(message);
+    // What a template has left could end the process during the next one.
+    const isSpent = isEndless || process.memoryUsage().heapTotal > (MAX_HEAP_MB / 4) * 2 ** 20;
+    return { failed: isEndless ? endless : message.slice(0, 300), isSpent };
   }
 }
 

@@ -1,5 +1,6 @@
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { IdlmError } from "../errors.ts";
+import { quote } from "../formats/malformed.ts";
 import { type TokenizerJson, validateTokenizerJson } from "../formats/tokenizer-json.ts";
 import { type Alphabet, byteLevel, sentencePiece } from "./alphabet.ts";
 import { checkNormalizer } from "./normalizer.ts";
@@ -48,7 +49,7 @@ export class Tokenizer {
       const unused = { added_tokens: [], pre_tokenizer: null, post_processor: null, decoder: null };
       this.#library = new Library({ ...unused, normalizer: json.normalizer ?? null, model: json.model }, {});
     } catch (error) {
-      const found = error instanceof Error ? error.message : String(error);
+      const found = quote(error instanceof Error ? error.message : String(error));
       throw new IdlmError("file-malformed", { path, field: "tokenizer", expected: "a BPE", found }, error);
     }
     for (const [token, id] of Object.entries(json.model.vocab)) this.#bytes[id] = this.#alphabet.read(token);
