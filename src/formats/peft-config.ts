@@ -1,5 +1,5 @@
-import { runInNewContext } from "node:vm";
 import { IdlmError } from "../errors.ts";
+import { matchesWithin, PatternError } from "./file-pattern.ts";
 import { type JsonObject, kindOf, readJsonObject, requireObject } from "./json.ts";
 import { malformed, quote } from "./malformed.ts";
 
@@ -22,6 +22,7 @@ export interface PeftConfig {
 /** A config is a few KB; rank patterns of every module of a large model make it some hundred. */
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 const MAX_RANK = 65_536;
+const MAX_ALPHA = 1e9;
 /** A pattern from a file may take exponential time; real ones take microseconds. */
 const PATTERN_TIMEOUT_MS = 250;
 
@@ -104,7 +105,10 @@ function readCount(value: unknown, path: string, field: string, most: number): n
 }
 
 function readPositive(value: unknown, path: string, field: string): number {
-  if (typeof value !== "number" || !(value > 0)) throw malformed(path, field, "a positive number", kindOf(value));
+  // JSON's 1e999 is infinite.
+  if (typeof value !== "number" || !(value > 0 && value <= MAX_ALPHA)) {
+    throw malformed(path, field, `a positive number up to ${MAX_ALPHA}`, kindOf(value));
+  }
   return value;
 }
 
@@ -159,21 +163,18 @@ export function matchTargets(targets: readonly string[] | string, names: readonl
   return names.map((name) => targets.some((target) => name === target || name.endsWith(`.${target}`)));
 }
 
-/** Index of the first pattern that matches each name, or −1; in a context of its own, whose time can be limited. */
+/** Index of the first pattern that matches each name, or −1. */
 function runPatterns(sources: readonly string[], names: readonly string[], path: string, field: string): number[] {
-  const script = `
-    const patterns = JSON.parse(sources).map((source) => new RegExp(source));
-    JSON.stringify(JSON.parse(names).map((name) => patterns.findIndex((pattern) => pattern.test(name))));`;
+  const found = names.map(() => -1);
   try {
-    const context = { sources: JSON.stringify(sources), names: JSON.stringify(names) };
-    return JSON.parse(String(runInNewContext(script, context, { timeout: PATTERN_TIMEOUT_MS }))) as number[];
+    for (const [index, source] of sources.entries()) {
+      const open = names.filter((_, i) => found[i] === -1);
+      const matches = matchesWithin(PATTERN_TIMEOUT_MS, source, "g", open);
+      for (const [i, name] of open.entries()) if (matches[i]?.length) found[names.indexOf(name)] = index;
+    }
+    return found;
   } catch (error) {
-    const timedOut = (error as NodeJS.ErrnoException).code === "ERR_SCRIPT_EXECUTION_TIMEOUT";
-    throw malformed(
-      path,
-      field,
-      "regular expressions that are valid and quick",
-      timedOut ? "one that takes too long" : "others",
-    );
+    if (!(error instanceof PatternError)) throw error;
+    throw malformed(path, field, "regular expressions that are valid and quick", error.message);
   }
 }

@@ -62,17 +62,35 @@ describe("readPeftAdapter, of what it cannot apply", () => {
     ["lora_bias", true],
     ["trainable_token_indices", [1]],
     ["init_lora_weights", "pissa"],
+    ["target_parameters", ["mlp.experts.gate_up_proj"]],
+    ["use_qalora", true],
+    ["use_bdlora", { nblocks: 2 }],
+    ["alora_invocation_tokens", [1, 2]],
+    ["arrow_config", { top_k: 2 }],
+    ["megatron_config", { a: 1 }],
+    ["loftq_config", { loftq_bits: 4 }],
+    ["corda_config", { a: 1 }],
+    ["bias", "all"],
+    ["init_lora_weights", "olora"],
+    ["init_lora_weights", "corda"],
+    ["init_lora_weights", "loftq"],
     ["a_key_of_tomorrow", "on"],
   ])("names the feature: %s %j", (key, value) => {
     withConfig({ [key]: value });
-    expect(() => readPeftAdapter(folder)).toThrow(expect.objectContaining({ code: "unsupported" }));
+    expect(() => readPeftAdapter(folder)).toThrow(
+      expect.objectContaining({
+        code: "unsupported",
+        message: expect.stringContaining(key === "peft_type" ? "IA3" : key),
+      }),
+    );
   });
 
   it.each([
     [{ r: 8 }, /lora_A.*expected shape \[8, in\]/],
     [{ r: 0 }, /r: expected a whole number/],
     [{ r: 1e9 }, /r: expected a whole number/],
-    [{ lora_alpha: null }, /lora_alpha: expected a positive number, found null/],
+    [{ lora_alpha: null }, /lora_alpha: expected a positive number up to 1000000000, found null/],
+    [{ lora_alpha: 1e300 }, /lora_alpha: expected a positive number up to 1000000000, found 1e\+300/],
     [{ target_modules: ["q_proj"] }, /expected one of target_modules/],
     [{ target_modules: [] }, /target_modules/],
     [{ layers_to_transform: [0] }, /layer 1: expected one of layers_to_transform/],

@@ -1,6 +1,7 @@
 import { IdlmError } from "../errors.ts";
 import { kindOf } from "../formats/json.ts";
-import { quote } from "../formats/malformed.ts";
+import { matchesWithin, PatternError } from "../formats/file-pattern.ts";
+import { malformed, quote } from "../formats/malformed.ts";
 
 /**
  * Cuts text into the pieces that BPE merges within. Done here and not by `@huggingface/tokenizers` (0.2.0), which does
@@ -17,6 +18,9 @@ export const patterns = {
 
 /** A pattern longer than this is no published one, and would be for harm. */
 const MAX_PATTERN_LENGTH = 4096;
+
+/** Of the known patterns all texts of a prompt take less; of one of a file it is not known. */
+const PATTERN_TIMEOUT_MS = 2000;
 
 /** A Rust (or Oniguruma) pattern as a JavaScript one with the same meaning. */
 function toJavaScript(pattern: string, path: string): RegExp {
@@ -45,21 +49,38 @@ function toJavaScript(pattern: string, path: string): RegExp {
   }
 }
 
+/** Patterns of ours and of the models' makers, which take time in proportion to the text. */
+const trusted: ReadonlySet<string> = new Set([...Object.values(patterns), "\\p{N}", "\\p{N}+"]);
+
 /** Cuts by a pattern: matches are pieces of their own, and so is what lies between (`Isolated`). */
 function splitBy(pattern: string, path: string): PreTokenizer {
   const regex = toJavaScript(pattern, path);
+  if (trusted.has(pattern)) {
+    return (text) => piecesOf(text, Array.from(text.matchAll(regex), (match) => [match.index, match[0].length]).flat());
+  }
   return (text) => {
-    const pieces: string[] = [];
-    let end = 0;
-    for (const match of text.matchAll(regex)) {
-      if (match[0] === "") continue;
-      if (match.index > end) pieces.push(text.slice(end, match.index));
-      pieces.push(match[0]);
-      end = match.index + match[0].length;
+    try {
+      return piecesOf(text, matchesWithin(PATTERN_TIMEOUT_MS, regex.source, regex.flags, [text])[0] ?? []);
+    } catch (error) {
+      if (!(error instanceof PatternError)) throw error;
+      throw malformed(path, `pre_tokenizer, pattern ${quote(pattern)}`, "a quick pattern", error.message);
     }
-    if (end < text.length) pieces.push(text.slice(end));
-    return pieces;
   };
+}
+
+/** A text in pieces; `matches`: index and length, one after the other. */
+function piecesOf(text: string, matches: readonly number[]): string[] {
+  const pieces: string[] = [];
+  let end = 0;
+  for (let i = 0; i < matches.length; i += 2) {
+    const [index = 0, length = 0] = [matches[i], matches[i + 1]];
+    if (length === 0) continue;
+    if (index > end) pieces.push(text.slice(end, index));
+    pieces.push(text.slice(index, index + length));
+    end = index + length;
+  }
+  if (end < text.length) pieces.push(text.slice(end));
+  return pieces;
 }
 
 type Json = Readonly<Record<string, unknown>>;
