@@ -2,6 +2,7 @@ import type { LinearPart, Lora, MaskProgram, Operation, Program, Weight } from "
 import { IdlmError } from "../errors.ts";
 import type { Adapter } from "../formats/adapter.ts";
 import type { MaskEmbedding } from "../formats/mask-embedding.ts";
+import type { LoraModule } from "../formats/peft.ts";
 import { floatTypes } from "../formats/tensor-type.ts";
 import type { OpenedModel } from "./open-model.ts";
 import { ropeFrequencies } from "./rope.ts";
@@ -121,7 +122,8 @@ function mismatch(model: OpenedModel, adapter: Adapter | undefined, reason: stri
 /** The adapter's low-rank terms by module, checked against the model's weights. */
 function loraOf(model: OpenedModel, adapter: Adapter | undefined): Map<string, Lora> {
   const terms = new Map<string, Lora>();
-  for (const [module, { rank, a, b, scale, inSize, outSize }] of adapter?.peft.modules ?? []) {
+  const modules = [...(adapter?.peft.modules ?? [])].flatMap(([name, module]) => separate(model, name, module));
+  for (const [module, { rank, a, b, scale, inSize, outSize }] of modules) {
     const weight = model.weights.get(`${module}.weight`)?.tensor;
     const [out, inner] = weight?.shape ?? [];
     if (out === undefined || inner === undefined || !/\.(self_attn|mlp)\./.test(module)) {
@@ -133,6 +135,28 @@ function loraOf(model: OpenedModel, adapter: Adapter | undefined): Map<string, L
     terms.set(module, { rank, a, b, scale });
   }
   return terms;
+}
+
+/** Names of projections that some engines fuse, outputs one after the other over one input. */
+const fused: Readonly<Record<string, readonly string[]>> = {
+  "self_attn.qkv_proj": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+  "mlp.gate_up_proj": ["mlp.gate_proj", "mlp.up_proj"],
+};
+
+/** A fused module as those that it is made of: A is theirs together, each has its rows of B. Any other as it is. */
+function separate(model: OpenedModel, name: string, module: LoraModule): (readonly [string, LoraModule])[] {
+  const [, prefix = "", own = ""] = /^(.*layers\.\d+\.)(.+)$/.exec(name) ?? [];
+  const parts = (Object.hasOwn(fused, own) ? fused[own] : undefined)?.map((part) => `${prefix}${part}`) ?? [];
+  const sizes = parts.map((part) => model.weights.get(`${part}.weight`)?.tensor.shape[0] ?? 0);
+  // Of the wrong size it is refused under its own name.
+  if (parts.length === 0 || sizes.reduce((sum, size) => sum + size, 0) !== module.outSize) return [[name, module]];
+  let row = 0;
+  return parts.map((part, i) => {
+    const outSize = sizes[i] ?? 0;
+    const b = module.b.subarray(row * module.rank, (row + outSize) * module.rank);
+    row += outSize;
+    return [part, { ...module, outSize, b }];
+  });
 }
 
 function maskProgram(model: OpenedModel, options: CompileOptions): MaskProgram | undefined {

@@ -75,6 +75,36 @@ describe("openModel", () => {
   });
 });
 
+describe("an adapter of fused projections", () => {
+  it.each([
+    ["self_attn.qkv_proj", ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]],
+    ["mlp.gate_up_proj", ["mlp.gate_proj", "mlp.up_proj"]],
+  ] as const)("%s is the one of its parts", (name, parts) => {
+    const opened = openModel(join(fixtures, "models/llama-tiny"), "huggingface");
+    const own = readAdapter(join(fixtures, "peft/llama-tiny-lora"));
+    const modulesOf = (names: readonly string[]) => names.map((part) => own.peft.modules.get(`model.layers.1.${part}`));
+    const modules = modulesOf(parts).filter((module) => module !== undefined);
+    const [first] = modules;
+    if (first === undefined) throw new Error("no module");
+    const outSize = modules.reduce((sum, module) => sum + module.outSize, 0);
+    const whole = { ...first, outSize, b: Float32Array.from(modules.flatMap(({ b }) => [...b])) };
+    const adapterOf = (module: typeof whole) => {
+      const peft = { ...own.peft, modules: new Map([[`model.layers.1.${name}`, module]]) };
+      return { adapter: { ...own, peft } };
+    };
+    const linear = compileProgram(opened, adapterOf(whole)).operations.flatMap((operation) =>
+      operation.kind === "linear" ? operation.parts.filter(({ lora }) => lora !== undefined) : [],
+    );
+    expect(linear.map(({ weight }) => weight)).toEqual(parts.map((part) => `model.layers.1.${part}.weight`));
+    for (const [i, { lora }] of linear.entries()) {
+      expect(lora?.a).toEqual(first.a);
+      expect(lora?.b).toEqual(modules[i]?.b);
+    }
+    expect(() => compileProgram(opened, adapterOf({ ...whole, outSize: outSize - 1 }))).toThrow(/no linear layer/);
+    opened.close();
+  });
+});
+
 describe("an adapter for another model", () => {
   it.each([
     ["models/qwen3-tiny", "idlm/llama-tiny-entry0"],
