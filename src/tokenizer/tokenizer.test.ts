@@ -68,6 +68,37 @@ describe("Tokenizer", () => {
     expect(() => tiny((metadata) => metadata.set(key, value))).toThrow(message);
   });
 
+  it("ends a pattern of a file that takes for ever", () => {
+    const json = {
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: { type: "Split", pattern: { Regex: "(\\p{L}+)+$" }, behavior: "Isolated", invert: false },
+      model: { type: "BPE", vocab: { a: 0 }, merges: [] },
+    } as unknown as TokenizerJson;
+    const slow = new Tokenizer(json, { eosIds: [] }, "made/tokenizer.json");
+    expect(slow.encode("aaaa")).toEqual([0, 0, 0, 0]);
+    expect(() => slow.encode(`${"a".repeat(60)}!`)).toThrow(/made\/tokenizer\.json: pre_tokenizer.*takes too long/);
+  }, 20_000);
+
+  it.each([
+    { type: "Replace", pattern: { Regex: "(a+)+$" }, content: "" },
+    {
+      type: "Sequence",
+      normalizers: Array(8).fill({ type: "Replace", pattern: { String: "a" }, content: "aaaaaaaaaa" }),
+    },
+    { type: "Precompiled", precompiled_charsmap: "AAAA" },
+  ])("refuses a normalizer that no known model has: %j", (normalizer) => {
+    const json = {
+      added_tokens: [],
+      normalizer,
+      pre_tokenizer: null,
+      model: { type: "BPE", vocab: { a: 0 }, merges: [] },
+    };
+    expect(() => new Tokenizer(json as unknown as TokenizerJson, { eosIds: [] }, "x")).toThrow(
+      expect.objectContaining({ code: "unsupported", message: expect.stringContaining("the normalizer") }),
+    );
+  });
+
   it("refuses ids that two tokens claim", () => {
     const json = {
       added_tokens: [{ id: 0, content: "<s>", special: true }],

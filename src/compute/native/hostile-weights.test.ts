@@ -1,0 +1,72 @@
+import { join } from "node:path";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { chain, fixtures } from "../../../test/support/backend-contract.ts";
+import { byteLength, weightTypes } from "../../formats/tensor-type.ts";
+import { compileProgram } from "../../model/compile.ts";
+import { openModel } from "../../model/open-model.ts";
+import type { Program, Weight } from "../program.ts";
+import { neutralSettings } from "../sampling/settings.ts";
+import { nativeBinding } from "./binding.ts";
+import { createNativeBackend, supportedInstructionSets } from "./index.ts";
+
+/** Bytes that a file may hold: any, or those that make scales infinite, not a number, or subnormal. */
+const fill = fc.oneof(
+  fc.uint8Array({ minLength: 1, maxLength: 300 }),
+  fc.constantFrom(...[0x00, 0xff, 0x7f, 0x80, 0x7c, 0xfc, 0x01].map((byte) => Uint8Array.of(byte))),
+  fc.constantFrom(Uint8Array.of(0x00, 0x7c), Uint8Array.of(0x01, 0x7e), Uint8Array.of(0xff, 0xfb)),
+);
+const repeated = (bytes: Uint8Array, length: number) =>
+  Uint8Array.from({ length }, (_, i) => bytes[i % bytes.length] as number);
+
+/** A model of `type` whose matrices are all filled with the same bytes. */
+function filled(program: Program, type: string, bytes: Uint8Array): Program {
+  const weights: Record<string, Weight> = {};
+  for (const [id, weight] of Object.entries(program.weights)) {
+    const { rows, cols } = weight;
+    const length = rows === 1 ? undefined : byteLength(type as never, rows * cols);
+    weights[id] = length === undefined ? weight : { rows, cols, type: type as never, bytes: repeated(bytes, length) };
+  }
+  return { ...program, weights, cacheType: "f16" };
+}
+
+describe.each([...weightTypes])("%s of any bytes", (type) => {
+  it("is packed within its memory", () => {
+    const shape = fc.record({ rows: fc.integer({ min: 1, max: 40 }), blocks: fc.integer({ min: 1, max: 5 }) });
+    fc.assert(
+      fc.property(fill, shape, (bytes, { rows, blocks }) => {
+        const cols = blocks * 256;
+        const stored = repeated(bytes, byteLength(type, rows * cols) as number);
+        expect(nativeBinding().repacked(type, rows, cols, stored)).toHaveLength(rows * cols);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it("is computed with: to tokens, or to the error that logits are not finite", async () => {
+    const model = openModel(join(fixtures, "gguf", "tiny256-Q4_0.gguf"), "gguf");
+    const program = compileProgram(model);
+    const backends = supportedInstructionSets().map((instructionSet) =>
+      createNativeBackend({ threads: 2, instructionSet }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fill, async (bytes) => {
+        const outcomes: string[] = [];
+        for (const backend of backends) {
+          const loaded = await backend.load(filled(program, type, bytes));
+          const cache = loaded.createCache(1);
+          const sampler = loaded.createSampler({ ...neutralSettings, temperature: 1 });
+          const draws = [{ row: 2, sampler, position: 3, extra: [] }];
+          const { drawn } = await loaded.forward({ ...chain([1, 2, 3], 0, [0]), draws }, cache);
+          outcomes.push(drawn[0]?.failure?.code ?? String(drawn[0]?.token));
+          cache.dispose();
+          loaded.dispose();
+        }
+        expect(outcomes.every((outcome) => outcome === "not-finite" || Number(outcome) >= 0)).toBe(true);
+        expect(new Set(outcomes).size).toBe(1);
+      }),
+      { numRuns: 3 },
+    );
+    model.close();
+  });
+});
