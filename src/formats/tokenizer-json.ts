@@ -38,6 +38,9 @@ export function readTokenizerJson(path: string, vocabSize?: number): TokenizerJs
   const json = readJsonObject(path, fileLimits);
   if (requireObject(json.model, path, "model").type === "BPE") {
     validateTokenizerJson(json as unknown as TokenizerJson, path, vocabSize);
+  } else if (json.added_tokens !== undefined) {
+    if (!Array.isArray(json.added_tokens)) throw malformed(path, "added_tokens", "an array", kindOf(json.added_tokens));
+    for (const [i, token] of json.added_tokens.entries()) requireObject(token, path, `added_tokens[${i}]`);
   }
   return json as unknown as TokenizerJson;
 }

@@ -32,7 +32,8 @@ function tokensOf({ vocabulary, text }: OpenedModel): (string | undefined)[] | u
     return tokens.map((token, id) => (types[id] === tokenTypes.unused ? undefined : token));
   }
   const tokenizerJson = text?.tokenizerJson;
-  if (tokenizerJson === undefined) return undefined;
+  // Of another type nothing has been checked, and it cannot be run.
+  if (tokenizerJson?.model.type !== "BPE") return undefined;
   const tokens: (string | undefined)[] = [];
   for (const [token, id] of Object.entries(tokenizerJson.model.vocab)) tokens[id] = token;
   for (const { id, content } of tokenizerJson.added_tokens) tokens[id] = content;
