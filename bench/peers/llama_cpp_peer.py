@@ -1,6 +1,6 @@
 """llama.cpp (by llama-cpp-python) as a peer of `idlm bench`: JSON lines in, JSON lines out.
 
-    python llama_cpp_peer.py MODEL.gguf THREADS
+    python llama_cpp_peer.py MODEL.gguf THREADS CONTEXT
     {"op": "decode", "prompt": [ids], "tokens": 200}   -> {"ms": total, "tokens": n}
     {"op": "rows", "rows": 5, "context": 256}          -> {"ms": one forward}
     {"op": "prefill", "tokens": 512}                   -> {"ms": one forward}
@@ -15,20 +15,24 @@ import llama_cpp as lc
 
 
 def main():
-    model_path, threads = sys.argv[1], int(sys.argv[2])
+    model_path, threads, positions = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     lc.llama_backend_init()
     silent = lc.llama_log_callback(lambda *_: None)
     lc.llama_log_set(silent, None)
+    start = time.perf_counter()
     model_parameters = lc.llama_model_default_params()
     model = lc.llama_model_load_from_file(model_path.encode(), model_parameters)
     parameters = lc.llama_context_default_params()
-    parameters.n_ctx = 8192
+    parameters.n_ctx = positions
     parameters.n_batch = parameters.n_ubatch = 512
     parameters.n_threads = parameters.n_threads_batch = threads
     parameters.n_seq_max = 16
     parameters.kv_unified = True
     context = lc.llama_init_from_model(model, parameters)
+    load_ms = (time.perf_counter() - start) * 1000
     memory = lc.llama_get_memory(context)
+    # Ids that the caller's prompts have, too: src/bench/own-model.ts.
+    n_ids = min(lc.llama_vocab_n_tokens(lc.llama_model_get_vocab(model)), 40100) - 100
     greedy = lc.llama_sampler_init_greedy()
     batch = lc.llama_batch_init(512, 0, 1)
 
@@ -48,7 +52,7 @@ def main():
         lc.llama_memory_seq_rm(memory, -1 if position < 0 else 0, max(position, 0) if position >= 0 else -1, -1)
 
     filled = 0
-    print(json.dumps({"ready": True, "system": lc.llama_print_system_info().decode()}), flush=True)
+    print(json.dumps({"ready": True, "loadMs": load_ms, "system": lc.llama_print_system_info().decode()}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         op = request["op"]
@@ -68,10 +72,10 @@ def main():
             if filled != length:
                 lc.llama_memory_clear(memory, False)
                 for at in range(0, length, 256):
-                    decode([(7 * i) % 40000 + 100 for i in range(at, min(at + 256, length))], at, False)
+                    decode([(7 * i) % n_ids + 100 for i in range(at, min(at + 256, length))], at, False)
                 filled = length
             start = time.perf_counter()
-            decode([(11 * i) % 40000 + 100 for i in range(request["rows"])], length, True)
+            decode([(7 * i) % n_ids + 100 for i in range(request["rows"])], length, True)
             lc.llama_get_logits_ith(context, -1)
             answer = {"ms": (time.perf_counter() - start) * 1000}
             lc.llama_memory_seq_rm(memory, 0, length, -1)
@@ -79,7 +83,7 @@ def main():
             lc.llama_memory_clear(memory, False)
             filled = 0
             start = time.perf_counter()
-            decode([(7 * i) % 40000 + 100 for i in range(request["tokens"])], 0, False)
+            decode([(7 * i) % n_ids + 100 for i in range(request["tokens"])], 0, False)
             lc.llama_get_logits_ith(context, -1)
             answer = {"ms": (time.perf_counter() - start) * 1000}
         elif op == "batch":
@@ -89,7 +93,7 @@ def main():
             count, length = request["sequences"], request["prompt"]
             tokens = []
             for s in range(count):
-                decode([(31 * s + 7 * i) % 40000 + 100 for i in range(length)], 0, False, s)
+                decode([(31 * s + 7 * i) % n_ids + 100 for i in range(length)], 0, False, s)
                 tokens.append(lc.llama_sampler_sample(greedy, context, -1))
             start = time.perf_counter()
             for step in range(request["tokens"]):

@@ -1,40 +1,50 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { IdlmError } from "../errors.ts";
+import { MAX_POSITIONS } from "./own-model.ts";
+
+interface Ready {
+  readonly system: string;
+  readonly loadMs: number;
+}
 
 /** llama.cpp in a process of its own, measured beside us in one run. */
 export class Peer {
   readonly name: string;
   /** What llama.cpp says of its build. */
   readonly system: string;
+  /** From the file to a context that can decode. */
+  readonly loadMs: number;
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #lines: AsyncIterator<string>;
 
   private constructor(
     name: string,
-    system: string,
+    { system, loadMs }: Ready,
     child: ChildProcessByStdio<Writable, Readable, null>,
     lines: AsyncIterator<string>,
   ) {
     this.name = name;
     this.system = system;
+    this.loadMs = loadMs;
     this.#child = child;
     this.#lines = lines;
   }
 
   /** Starts a peer under a Python that has llama-cpp-python. @throws IdlmError "backend" where it does not answer. */
   static async start(python: string, modelPath: string, threads: number, name: string): Promise<Peer> {
-    const child = spawn(python, [peerScript(), modelPath, String(threads)], { stdio: ["pipe", "pipe", "ignore"] });
+    const child = spawn(python, [peerScript(), modelPath, String(threads), String(MAX_POSITIONS)], {
+      stdio: ["pipe", "pipe", "ignore"],
+    });
     const failed = new Promise<never>((_, reject) => child.once("error", reject));
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     try {
       const first = await Promise.race([lines.next(), failed]);
-      const { system } = JSON.parse(String(first.value)) as { system: string };
-      return new Peer(name, system, child, lines);
+      return new Peer(name, JSON.parse(String(first.value)) as Ready, child, lines);
     } catch (error) {
       child.kill();
       throw new IdlmError(
@@ -54,6 +64,16 @@ export class Peer {
     const { value, done } = await this.#lines.next();
     if (done === true) throw new IdlmError("backend", { backend: this.name, reason: "the peer ended", hint: "" });
     return JSON.parse(value) as { ms: number };
+  }
+
+  /** Resident memory of the peer's process now; undefined where the system does not say. */
+  residentBytes(): number | undefined {
+    try {
+      const kilobytes = /^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${this.#child.pid}/status`, "utf8"))?.[1];
+      return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+    } catch {
+      return undefined;
+    }
   }
 
   stop(): void {

@@ -1,18 +1,20 @@
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { type BatchFigures, measureBatch } from "../bench/batch-figures.ts";
-import { type Figures, measure } from "../bench/figures.ts";
+import { type Figures, measure, measurements } from "../bench/figures.ts";
 import { Peer } from "../bench/peer.ts";
-import { type ReportLine, reportLines } from "../bench/report.ts";
+import { type ReportLine, reportLines, smallModelGoals } from "../bench/report.ts";
 import { median } from "../bench/statistics.ts";
 import { createNativeBackend } from "../compute/native/index.ts";
 import { load } from "../engine/load.ts";
 import type { GenerateRequest, Model } from "../engine/types.ts";
 import { compileProgram } from "../model/compile.ts";
 import { openModel } from "../model/open-model.ts";
+import { type BenchConditions, benchConditions, headerOf, isFullWidth, tableOf } from "./bench-conditions.ts";
+import { registerMakeModel } from "./bench-make-model.ts";
+import { registerBenchModel } from "./bench-model.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
 import { threadsOption } from "./generation-options.ts";
 import { withInterrupt } from "./interrupt.ts";
@@ -31,13 +33,7 @@ interface BenchOptions {
 }
 
 /** What `idlm bench --json` prints. */
-interface BenchReport extends Figures {
-  readonly date: string;
-  readonly commit: string | undefined;
-  readonly cpu: string;
-  readonly instructionSet: string;
-  readonly threads: number;
-  readonly numerics: number;
+interface BenchReport extends BenchConditions, Figures {
   readonly table: readonly ReportLine[];
   readonly proposing: readonly ProposingFigures[];
   readonly batch: BatchFigures;
@@ -52,6 +48,8 @@ interface ProposingFigures {
   readonly isSameText: boolean;
 }
 
+const DECODED_TOKENS = 200;
+
 /** Questions of several kinds. */
 const QUESTIONS: readonly string[] = [
   "What is a good name for a small boat?",
@@ -62,7 +60,9 @@ const QUESTIONS: readonly string[] = [
 
 /** `idlm bench`: the figures that performance claims come from. */
 export function registerBench(program: Command, cli: Cli): void {
-  addCommonOptions(program.command("bench"))
+  const bench = addCommonOptions(program.command("bench"));
+  bench
+    .enablePositionalOptions()
     .summary("measure speed, beside llama.cpp where it is there")
     .description(
       `Measures ${RACE_MODEL}: plain decoding, forwards by number of rows, prefill, rounds with proposals; and llama.cpp on the same file in the same run, interleaved, where --peer-python names a Python with llama-cpp-python.`,
@@ -83,12 +83,14 @@ export function registerBench(program: Command, cli: Cli): void {
       if (options.json) printJson(cli, report);
       else cli.io.stdout.write(textOf(report));
     });
+  registerBenchModel(bench, cli);
+  registerMakeModel(bench, cli);
 }
 
 async function run(cli: Cli, options: BenchOptions, signal: AbortSignal): Promise<BenchReport> {
   const { path } = await resolveWithProgress(cli.io, RACE_MODEL, signal);
   const backend = createNativeBackend(options.threads === undefined ? {} : { threads: options.threads });
-  const { instructionSet, threads, numerics } = backend.info;
+  const { instructionSet, threads } = backend.info;
   const live = new LiveLine(cli.io, !options.json);
   const opened = openModel(path, "gguf");
   const model = await backend.load(compileProgram(opened));
@@ -107,6 +109,8 @@ async function run(cli: Cli, options: BenchOptions, signal: AbortSignal): Promis
     }
     const figures = await measure(backend, model, peers, {
       rounds: options.rounds,
+      decodedTokens: DECODED_TOKENS,
+      what: new Set(measurements),
       signal,
       onStage: (text) => live.show(text),
     });
@@ -116,14 +120,9 @@ async function run(cli: Cli, options: BenchOptions, signal: AbortSignal): Promis
     live.show("many texts at once");
     const batch = await measureTogether(options, peers, signal);
     return {
-      date: new Date().toISOString().slice(0, 10),
-      commit: commitOf(),
-      cpu: cpus()[0]?.model.trim() ?? "unknown",
-      instructionSet,
-      threads,
-      numerics,
+      ...benchConditions(backend.info),
       ...figures,
-      table: reportLines(figures, instructionSet, isFullWidth()),
+      table: reportLines(figures, smallModelGoals(instructionSet, isFullWidth())),
       proposing,
       batch,
     };
@@ -192,35 +191,7 @@ async function answer(model: Model, question: string, how: GenerateRequest) {
   return { msPerToken: decodeMs / tokens.length, sha256, forwards, drawn: forwards * tokensPerForward };
 }
 
-/** AMD's family 25 (Zen 4) runs 512-bit products in two halves. */
-function isFullWidth(): boolean {
-  try {
-    const info = readFileSync("/proc/cpuinfo", "utf8");
-    return !(info.includes("AuthenticAMD") && /^cpu family\s*:\s*25$/m.test(info));
-  } catch {
-    return true;
-  }
-}
-
-function commitOf(): string | undefined {
-  try {
-    return execFileSync("git", ["rev-parse", "--short", "HEAD"], {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "ignore"],
-    }).trim();
-  } catch {
-    return undefined;
-  }
-}
-
 function textOf(report: BenchReport): string {
-  const header = `${report.cpu}, ${report.instructionSet}, ${report.threads} threads, numerics ${report.numerics}, ${report.date}${report.commit === undefined ? "" : `, commit ${report.commit}`}\n\n`;
-  const lines = report.table.map(({ what, value, goal, isMet }) => [
-    what,
-    value,
-    goal,
-    isMet === undefined ? "" : isMet ? "met" : "missed",
-  ]);
   const rounds = report.proposing.map(({ stride, shape, speedUp, tokensPerForward, isSameText }) => [
     `stride ${stride}, ${shape}`,
     `${speedUp.toFixed(2)} x plain`,
@@ -240,5 +211,5 @@ function textOf(report: BenchReport): string {
       `${peer.ratio.toFixed(2)} x faster`,
     ]),
   ];
-  return `${header}${table(lines)}\n${table(rounds)}\n${table(batch)}`;
+  return `${headerOf(report)}${tableOf(report.table)}\n${table(rounds)}\n${table(batch)}`;
 }

@@ -15,6 +15,11 @@ for (let byte = 0, shifted = 0; byte < 256; byte++) {
   byteOfChar.set(char, byte);
 }
 
+/** The character that stands for a byte. */
+export function characterOfByte(byte: number): string {
+  return charOfByte[byte] ?? "";
+}
+
 const encoder = new TextEncoder();
 
 /** A text's UTF-8 in the byte-level alphabet. Lone surrogates count as U+FFFD. */

@@ -1,6 +1,8 @@
 // Integer dot products of one group of weights (format.h) with the same group of several rows of activations: the part
 // of a product that differs between instruction sets. The results are integers, so all of them give the same.
 #pragma once
+#include <type_traits>
+
 #include "table.h"
 #include "vec.h"
 
@@ -58,45 +60,31 @@ IDLM_INLINE Bytes iq4(Bytes a) IDLM_BYTES(iq4Values[a.v[i]])
 #undef IDLM_BYTES
 #endif
 
-// The quads 4 * LINE to 4 * LINE + 3 of a 2-bit plane (PER = 4), or all eight of a 1-bit plane (PER = 8): their bits to
-// `POSITION` of the codes v.
-template <int PER, int POSITION, int... J> IDLM_INLINE void plane(Bytes line, Bytes* v) {
-  constexpr int BITS = 8 / PER, J0 = sizeof...(J);
-  const Bytes mask = byteset(((1 << BITS) - 1) << POSITION);
-  Bytes moved = shift<POSITION - BITS * J0>(line);
-  if constexpr (POSITION == 0) v[J0] = keep(moved, mask);
-  else v[J0] = merge(v[J0], moved, mask);
-  if constexpr (J0 + 1 < PER) plane<PER, POSITION, J..., J0>(line, v);
+// Quad J of the codes of a group.
+template <Format FORMAT, int J> IDLM_INLINE Bytes quadOf(const uint8_t* w) {
+  constexpr int BITS = layoutOf(FORMAT).bits;
+  if constexpr (BITS == 8) return codesload(w + J * 64);
+  Bytes v;
+  if constexpr ((BITS & 4) != 0) v = keep(shift<J % 2 * -4>(codesload(w + J / 2 * 64)), byteset(0x0f));
+  if constexpr ((BITS & 2) != 0) {
+    constexpr int POSITION = BITS & 4;
+    Bytes moved = shift<POSITION - J % 4 * 2>(codesload(w + (POSITION + J / 4) * 64));
+    if constexpr (POSITION == 0) v = keep(moved, byteset(3));
+    else v = merge(v, moved, byteset(3 << POSITION));
+  }
+  if constexpr ((BITS & 1) != 0) v = merge(v, shift<BITS - 1 - J>(codesload(w + (BITS - 1) * 64)), byteset(1 << (BITS - 1)));
+  if constexpr (layoutOf(FORMAT).table) v = iq4(v);
+  return v;
 }
 
-// The codes of a group, quad by quad.
-template <Format FORMAT> IDLM_INLINE void unpack(const uint8_t* w, Bytes* v) {
-  constexpr int BITS = layoutOf(FORMAT).bits;
-  if constexpr (BITS == 8) {
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; j++) v[j] = codesload(w + j * 64);
-    return;
-  }
-  if constexpr (BITS & 4) {
-    const Bytes low = byteset(0x0f);
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) {
-      Bytes x = codesload(w + j * 64);
-      v[2 * j] = keep(x, low);
-      v[2 * j + 1] = keep(shift<-4>(x), low);
-    }
-  }
-  if constexpr (BITS & 2) {
-    constexpr int POSITION = BITS & 4;
-    plane<4, POSITION>(codesload(w + POSITION * 64), v);
-    plane<4, POSITION>(codesload(w + POSITION * 64 + 64), v + 4);
-  }
-  if constexpr ((BITS & 1) != 0) plane<8, BITS - 1>(codesload(w + (BITS - 1) * 64), v);
-  if constexpr (layoutOf(FORMAT).table) {
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; j++) v[j] = iq4(v[j]);
-  }
+// fn(0) to fn(7), as constants.
+template <class Fn> IDLM_INLINE void eachQuad(Fn fn) {
+  fn(std::integral_constant<int, 0>{}), fn(std::integral_constant<int, 1>{});
+  fn(std::integral_constant<int, 2>{}), fn(std::integral_constant<int, 3>{});
+  fn(std::integral_constant<int, 4>{}), fn(std::integral_constant<int, 5>{});
+  fn(std::integral_constant<int, 6>{}), fn(std::integral_constant<int, 7>{});
 }
+#define IDLM_QUADS(J) eachQuad([&](auto J) __attribute__((always_inline))
 
 // What the sum begins with, so that codes count without what is to be taken off them: of half `h` of `HALVES`.
 template <Format FORMAT, int HALVES> IDLM_INLINE I withoutZero(const ActGroup& x, int h) {
@@ -119,7 +107,7 @@ IDLM_INLINE __m512i quad(const int8_t* p) {  // four activations to every lane
 
 template <Format FORMAT, int R, int HALVES> IDLM_INLINE void dots(const uint8_t* w, const RowSpan& rows, int g, I* s) {
   Bytes v[8];
-  unpack<FORMAT>(w, v);
+  IDLM_QUADS(j) { v[j] = quadOf<FORMAT, j>(w); });
 #pragma GCC unroll 8
   for (int r = 0; r < R; r++) {
     const ActGroup& x = rows.group(r, g);
@@ -142,66 +130,81 @@ IDLM_INLINE __m256i quad(const int8_t* p) {
   return _mm256_set1_epi32(w);
 }
 
-// Eight outputs. vpmaddubsw adds two products in 16 bits; of codes below 64 several such sums fit before they have to be
-// widened.
-template <Format FORMAT, int R, int HALVES> IDLM_INLINE void dotsOfSmall(const uint8_t* w, const RowSpan& rows, int g, __m256i* s) {
+// Rows are inside, quads outside: codes need not stay, and all sums fit into registers. Sums are pinned where they are
+// written: gcc would gather the additions of a chain behind all of its products, and spill those.
+IDLM_INLINE __m256i pinned(__m256i x) {
+  asm("" : "+x"(x));
+  return x;
+}
+
+// vpmaddubsw adds two products in 16 bits; of codes below 64 several such sums fit before they have to be widened.
+template <Format FORMAT, int R, int HALVES, int REGISTERS>
+IDLM_INLINE void dotsOfSmall(const uint8_t* w, const RowSpan& rows, int g, __m256i (*s)[2]) {
   constexpr int LARGEST = (1 << layoutOf(FORMAT).bits) - 1, FITS = 32767 / (2 * LARGEST * 127), QUADS = 8 / HALVES;
   constexpr int RUN = FITS < QUADS ? (FITS >= 4 ? 4 : 2) : QUADS;
   static_assert(FITS >= 2, "8-bit codes go another way");
   const __m256i ones = _mm256_set1_epi16(1);
-  Bytes v[8];
-  unpack<FORMAT>(w, v);
-#pragma GCC unroll 4
-  for (int r = 0; r < R; r++) {
-    const int8_t* q = rows.group(r, g).q;
+  __m256i t[R][REGISTERS];
+  IDLM_QUADS(j) {
+    Bytes v[REGISTERS];
 #pragma GCC unroll 2
-    for (int h = 0; h < HALVES; h++) {
-      __m256i sum = _mm256_setzero_si256();
+    for (int i = 0; i < REGISTERS; i++) v[i] = quadOf<FORMAT, j>(w + i * 32);
 #pragma GCC unroll 4
-      for (int run = h * QUADS; run < (h + 1) * QUADS; run += RUN) {
-        __m256i t = _mm256_maddubs_epi16(v[run], quad(q + 4 * run));
-#pragma GCC unroll 8
-        for (int j = run + 1; j < run + RUN; j++) t = _mm256_add_epi16(t, _mm256_maddubs_epi16(v[j], quad(q + 4 * j)));
-        t = _mm256_madd_epi16(t, ones);
-        sum = run == h * QUADS ? t : _mm256_add_epi32(sum, t);
+    for (int r = 0; r < R; r++) {
+      __m256i x = quad(rows.group(r, g).q + 4 * j);
+#pragma GCC unroll 2
+      for (int i = 0; i < REGISTERS; i++) {
+        __m256i pair = _mm256_maddubs_epi16(v[i], x);
+        t[r][i] = j % RUN == 0 ? pinned(pair) : pinned(_mm256_add_epi16(t[r][i], pair));
       }
-      s[h * R + r] = sum;
     }
-  }
+    if constexpr ((j + 1) % RUN == 0) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; r++) {
+#pragma GCC unroll 2
+        for (int i = 0; i < REGISTERS; i++) {
+          __m256i sum = _mm256_madd_epi16(t[r][i], ones), &to = s[j / QUADS * R + r][i];
+          to = j % QUADS < RUN ? sum : pinned(_mm256_add_epi32(to, sum));
+        }
+      }
+    }
+  });
 }
 
 // |w| <= 128 without sign times x with w's sign: a pair is at most 2 * 128 * 127 = 32,512, within 16 bits; pairs are
 // widened before they are added. (Codes up to 255 times x would saturate.)
-template <Format FORMAT, int R> IDLM_INLINE void dotsOfLarge(const uint8_t* w, const RowSpan& rows, int g, __m256i* s) {
+template <Format FORMAT, int R> IDLM_INLINE void dotsOfLarge(const uint8_t* w, const RowSpan& rows, int g, __m256i (*s)[2]) {
   const __m256i flip = _mm256_set1_epi8(int8_t(0x80)), ones = _mm256_set1_epi16(1);
-  Bytes v[8];
-  unpack<FORMAT>(w, v);
-#pragma GCC unroll 4
-  for (int r = 0; r < R; r++) s[r] = _mm256_setzero_si256();
-#pragma GCC unroll 8
-  for (int j = 0; j < 8; j++) {
-    __m256i signedCodes = _mm256_xor_si256(v[j], flip), magnitude = _mm256_abs_epi8(signedCodes);
+  IDLM_QUADS(j) {
+    __m256i signedCodes[2], magnitude[2];
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+      signedCodes[i] = _mm256_xor_si256(quadOf<FORMAT, j>(w + i * 32), flip);
+      magnitude[i] = _mm256_abs_epi8(signedCodes[i]);
+    }
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++) {
-      __m256i x = _mm256_sign_epi8(quad(rows.group(r, g).q + 4 * j), signedCodes);
-      s[r] = _mm256_add_epi32(s[r], _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, x), ones));
+      __m256i x = quad(rows.group(r, g).q + 4 * j);
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; i++) {
+        __m256i sum = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude[i], _mm256_sign_epi8(x, signedCodes[i])), ones);
+        s[r][i] = j == 0 ? pinned(sum) : pinned(_mm256_add_epi32(s[r][i], sum));
+      }
     }
-  }
+  });
 }
 
 template <Format FORMAT, int R, int HALVES> IDLM_INLINE void dots(const uint8_t* w, const RowSpan& rows, int g, I* s) {
-  __m256i a[HALVES * R], b[HALVES * R];
+  __m256i sums[HALVES * R][2];
   if constexpr (layoutOf(FORMAT).zero == 7) {  // 128 is taken off by the signs
     static_assert(HALVES == 1, "no such type");
-    dotsOfLarge<FORMAT, R>(w, rows, g, a);
-    dotsOfLarge<FORMAT, R>(w + 32, rows, g, b);
-    for (int r = 0; r < R; r++) s[r] = {a[r], b[r]};
+    dotsOfLarge<FORMAT, R>(w, rows, g, sums);
+    for (int r = 0; r < R; r++) s[r] = {sums[r][0], sums[r][1]};
   } else {
-    dotsOfSmall<FORMAT, R, HALVES>(w, rows, g, a);
-    dotsOfSmall<FORMAT, R, HALVES>(w + 32, rows, g, b);
+    dotsOfSmall<FORMAT, R, HALVES, 2>(w, rows, g, sums);
 #pragma GCC unroll 8
     for (int i = 0; i < HALVES * R; i++) {
-      I sum = {a[i], b[i]};
+      I sum = {sums[i][0], sums[i][1]};
       if constexpr (layoutOf(FORMAT).zero >= 0) sum = sum + withoutZero<FORMAT, HALVES>(rows.group(i % R, g), i / R);
       s[i] = sum;
     }
@@ -213,7 +216,7 @@ constexpr int TILE = 4;
 
 template <Format FORMAT, int R, int HALVES> IDLM_INLINE void dots(const uint8_t* w, const RowSpan& rows, int g, I* s) {
   Bytes v[8];
-  unpack<FORMAT>(w, v);
+  IDLM_QUADS(j) { v[j] = quadOf<FORMAT, j>(w); });
   for (int r = 0; r < R; r++) {
     const ActGroup& x = rows.group(r, g);
     for (int h = 0; h < HALVES; h++) {

@@ -1,0 +1,94 @@
+import type { LoadedModel } from "../compute/backend.ts";
+import type { NativeBackend } from "../compute/native/index.ts";
+import { sha256File } from "../formats/sha256.ts";
+import { compileProgram } from "../model/compile.ts";
+import { openModel } from "../model/open-model.ts";
+import { OwnModel } from "./own-model.ts";
+import type { Peer } from "./peer.ts";
+import { type Spread, spread } from "./statistics.ts";
+
+/** From a file in the page cache to a model that can run, and on to the first forward's logits. */
+interface LoadTimes {
+  readonly loadMs: Spread;
+  /** Load and a forward of one row: engines that map the file read it only then. */
+  readonly firstMs: Spread;
+}
+
+export interface LoadFigures extends LoadTimes {
+  readonly weightBytes: number;
+  /** Of this process, after load and first forward, with its Node. */
+  readonly residentBytes: number;
+  readonly peers: readonly (LoadTimes & {
+    readonly name: string;
+    /** Of the peer's process, with its Python and its mapping of the file; undefined where the system does not say. */
+    readonly residentBytes: number | undefined;
+  })[];
+}
+
+/** Loads the model once; the caller disposes of it. */
+export async function loadTimed(
+  backend: NativeBackend,
+  path: string,
+): Promise<{ readonly model: LoadedModel; readonly loadMs: number; readonly firstMs: number }> {
+  const startMs = performance.now();
+  const opened = openModel(path, "gguf");
+  try {
+    const model = await backend.load(compileProgram(opened));
+    opened.close();
+    const loadMs = performance.now() - startMs;
+    await new OwnModel(model, 1).rows(1, 0);
+    return { model, loadMs, firstMs: performance.now() - startMs };
+  } finally {
+    opened.close();
+  }
+}
+
+/** Loads model and peers afresh in every round, one after the other. */
+export async function measureLoad(
+  backend: NativeBackend,
+  path: string,
+  startPeers: readonly (() => Promise<Peer>)[],
+  options: { readonly rounds: number; readonly signal: AbortSignal; readonly onStage: (text: string) => void },
+): Promise<LoadFigures> {
+  await sha256File(path, undefined, options.signal); // reads all of it once: from now on it is in the page cache
+  const own = { load: [] as number[], first: [] as number[] };
+  const theirs = startPeers.map(() => ({
+    name: "",
+    load: [] as number[],
+    first: [] as number[],
+    resident: undefined as number | undefined,
+  }));
+  let residentBytes = 0;
+  let weightBytes = 0;
+  for (let round = 0; round < options.rounds; round++) {
+    options.signal.throwIfAborted();
+    options.onStage(`load: round ${round + 1} of ${options.rounds}`);
+    const { model, loadMs, firstMs } = await loadTimed(backend, path);
+    if (round === 0) residentBytes = process.memoryUsage.rss();
+    weightBytes = model.weightBytes;
+    model.dispose();
+    own.load.push(loadMs);
+    own.first.push(firstMs);
+    for (const [i, start] of startPeers.entries()) {
+      const peer = await start();
+      const found = theirs[i] as (typeof theirs)[number];
+      found.name = peer.name;
+      found.load.push(peer.loadMs);
+      found.first.push(peer.loadMs + (await peer.ask({ op: "prefill", tokens: 1 })).ms);
+      found.resident = peer.residentBytes();
+      peer.stop();
+    }
+  }
+  return {
+    loadMs: spread(own.load),
+    firstMs: spread(own.first),
+    weightBytes,
+    residentBytes,
+    peers: theirs.map(({ name, load, first, resident }) => ({
+      name,
+      loadMs: spread(load),
+      firstMs: spread(first),
+      residentBytes: resident,
+    })),
+  };
+}

@@ -1,0 +1,132 @@
+import { type GgufTensorToWrite, type GgufValueToWrite, writeGguf } from "../formats/gguf-writer.ts";
+import type { TensorType } from "../formats/tensor.ts";
+import { byteLength, typeLayout } from "../formats/tensor-type.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { ropeFrequencies } from "../model/rope.ts";
+import { ggufName, weightShapes } from "../model/weight-names.ts";
+import { paddedVocabulary } from "./padded-vocabulary.ts";
+import { randomBlocks, Xorshift32 } from "./random-blocks.ts";
+import { fileTypeOf, type TypeMixName, typeInMix } from "./type-mix.ts";
+
+/** Random blocks are made and written in pieces of about so many weights. */
+const PIECE_ELEMENTS = 1 << 22;
+/** Standard deviation of an embedding's weights: what models are trained from. */
+const EMBEDDING_DEVIATION = 0.02;
+
+export interface ModelToMake {
+  readonly config: ModelConfig;
+  /** As `general.name` says it. */
+  readonly name: string;
+  readonly mix: TypeMixName;
+  readonly seed: number;
+  readonly onBytes?: (bytesDone: number, bytesTotal: number) => void;
+}
+
+/**
+ * Writes a GGUF file with a model's shapes and types and random weights, which runs here and in llama.cpp: what speed and
+ * memory depend on is there, and no text that makes sense. Equal arguments give equal bytes. Returns the bytes of weights.
+ * @throws IdlmError "usage" where the vocabulary is too small; those of `writeGguf`.
+ */
+export function makeModel(path: string, { config, name, mix, seed, onBytes }: ModelToMake): number {
+  const random = new Xorshift32(seed);
+  let bytesDone = 0;
+  let bytesTotal = 0;
+  const tensors = [...tensorsOf(config, mix)].map(({ ggufName: tensorName, shape, type, deviation }) => {
+    const nElements = shape.reduce((product, n) => product * n, 1);
+    bytesTotal += byteLength(type, nElements) ?? 0;
+    const pieces = function* (): Generator<Uint8Array> {
+      // Whole blocks, so that every piece begins with one.
+      const { blockSize } = typeLayout(type);
+      const most = Math.max(blockSize, Math.floor(PIECE_ELEMENTS / blockSize) * blockSize);
+      for (let at = 0; at < nElements; at += most) {
+        const n = Math.min(most, nElements - at);
+        const bytes =
+          deviation === "one"
+            ? new Uint8Array(new Float32Array(n).fill(1).buffer)
+            : randomBlocks(type, n, deviation, random);
+        yield bytes;
+        bytesDone += bytes.length;
+        onBytes?.(bytesDone, bytesTotal);
+      }
+    };
+    const tensor: GgufTensorToWrite = {
+      name: tensorName,
+      dimensions: [...shape].reverse(),
+      type,
+      data: { [Symbol.iterator]: pieces },
+    };
+    return tensor;
+  });
+  const rope = ropeTensor(config);
+  writeGguf(path, {
+    metadata: metadataOf(config, name, mix),
+    tensors: rope === undefined ? tensors : [rope, ...tensors],
+  });
+  return bytesTotal;
+}
+
+interface TensorPlan {
+  readonly ggufName: string;
+  readonly shape: readonly number[];
+  readonly type: TensorType;
+  /** Of random weights; "one": all are 1, as a norm's are. */
+  readonly deviation: number | "one";
+}
+
+function* tensorsOf(config: ModelConfig, mix: TypeMixName): Generator<TensorPlan> {
+  for (const [name, shape] of weightShapes(config)) {
+    const stored = ggufName(name);
+    const [first = 0, cols] = shape;
+    if (cols === undefined) {
+      const deviation = stored.endsWith(".bias") ? EMBEDDING_DEVIATION : "one";
+      yield { ggufName: stored, shape: [first], type: "F32", deviation };
+      continue;
+    }
+    const isLayer = stored.startsWith("blk.");
+    const deviation = isLayer ? 1 / Math.sqrt(cols) : EMBEDDING_DEVIATION;
+    yield { ggufName: stored, shape, type: typeInMix(mix, stored, cols, config), deviation };
+  }
+}
+
+/** Llama 3.1's scaling is a tensor of divisors in GGUF. */
+function ropeTensor({ rope, headDim }: ModelConfig): GgufTensorToWrite | undefined {
+  if (rope.kind !== "llama3" && rope.kind !== "divisors") return undefined;
+  const plain = ropeFrequencies({ theta: rope.theta, kind: "default" }, headDim).inverseFrequencies;
+  const scaled = ropeFrequencies(rope, headDim).inverseFrequencies;
+  const divisors = Float32Array.from(plain, (frequency, i) => frequency / (scaled[i] ?? 1));
+  return {
+    name: "rope_freqs.weight",
+    dimensions: [divisors.length],
+    type: "F32",
+    data: new Uint8Array(divisors.buffer),
+  };
+}
+
+function metadataOf(config: ModelConfig, name: string, mix: TypeMixName): [string, GgufValueToWrite][] {
+  const { architecture, rope } = config;
+  const own = (key: string, value: GgufValueToWrite): [string, GgufValueToWrite] => [`${architecture}.${key}`, value];
+  const f32 = (value: number) => ({ type: "f32", value }) as const;
+  const metadata: [string, GgufValueToWrite][] = [
+    ["general.architecture", architecture],
+    ["general.name", name],
+    ["general.file_type", fileTypeOf(mix)],
+    own("block_count", config.nLayers),
+    own("context_length", config.contextLength),
+    own("embedding_length", config.hiddenSize),
+    own("feed_forward_length", config.mlpSize),
+    own("attention.head_count", config.nHeads),
+    own("attention.head_count_kv", config.nKvHeads),
+    own("attention.key_length", config.headDim),
+    own("attention.value_length", config.headDim),
+    own("attention.layer_norm_rms_epsilon", f32(config.normEpsilon)),
+    own("rope.dimension_count", config.headDim),
+    own("rope.freq_base", f32(rope.theta)),
+    own("vocab_size", config.vocabSize),
+  ];
+  if (rope.kind === "linear" || rope.kind === "yarn") {
+    metadata.push(own("rope.scaling.type", rope.kind), own("rope.scaling.factor", f32(rope.factor)));
+  }
+  if (rope.kind === "yarn") metadata.push(own("rope.scaling.original_context_length", rope.originalContext));
+  const pre = architecture === "llama" ? "llama-bpe" : "qwen2";
+  return [...metadata, ...paddedVocabulary(config.vocabSize, pre)];
+}
