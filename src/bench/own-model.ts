@@ -1,4 +1,4 @@
-import { type Forest, type LoadedModel, PAGE_SIZE } from "../compute/backend.ts";
+import { type Forest, type ForwardResult, type LoadedModel, PAGE_SIZE } from "../compute/backend.ts";
 import { neutralSettings } from "../compute/sampling/settings.ts";
 import { median } from "./statistics.ts";
 
@@ -57,10 +57,14 @@ export class OwnModel {
 
   /** Milliseconds of a forward of n token rows after `context` positions, logits of all. */
   async rows(n: number, context: number): Promise<number> {
-    const forest = this.#chain(this.promptIds(n), context, "all");
     const startMs = performance.now();
-    await this.#model.forward(forest, this.#cache);
+    await this.forward(n, context);
     return performance.now() - startMs;
+  }
+
+  /** A forward of n token rows after `context` positions, logits of all. */
+  forward(n: number, context: number): Promise<ForwardResult> {
+    return this.#model.forward(this.#chain(this.promptIds(n), context, "all"), this.#cache);
   }
 
   /** Medians of the parts of a one-row forward after CONTEXT positions. */
