@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { IdlmError } from "../errors.ts";
-import type { GenerationResult } from "../index.ts";
+import type { GenerationResult, Model } from "../index.ts";
+import { chatLogprobs } from "../openai/logprobs.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
 import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } from "./generation-options.ts";
 import { INTERRUPTED, withInterrupt } from "./interrupt.ts";
@@ -91,7 +92,7 @@ async function run(
       if (!options.json) await write(io.stdout, part.text);
     }
     const result = await generation.result;
-    if (options.json) printJson(cli, jsonOf(result));
+    if (options.json) printJson(cli, jsonOf(result, model.tokenizer));
     else {
       if (!text.endsWith("\n")) io.stdout.write("\n");
       for (const { index, text: other } of result.choices?.slice(1) ?? []) {
@@ -120,8 +121,8 @@ async function readConversation(cli: Cli, prompt: string | undefined, options: R
   return { prompt: text };
 }
 
-/** The keys that scripts rely on; what else the result has comes behind them. */
-function jsonOf(result: GenerationResult) {
+/** The keys that scripts rely on; what else the result has comes behind them. Log-probabilities are as the OpenAI API has them. */
+function jsonOf(result: GenerationResult, tokenizer: Model["tokenizer"]) {
   const {
     text,
     tokens,
@@ -135,8 +136,12 @@ function jsonOf(result: GenerationResult) {
     instructionSet,
     threads,
     numerics,
+    logprobs,
+    choices,
     ...rest
   } = result;
+  const shown = (own: GenerationResult["logprobs"]) =>
+    own === undefined ? {} : { logprobs: chatLogprobs(own, tokenizer) };
   return {
     text,
     tokens: [...tokens],
@@ -151,6 +156,10 @@ function jsonOf(result: GenerationResult) {
     threads,
     numerics,
     ...rest,
+    ...shown(logprobs),
+    ...(choices === undefined
+      ? {}
+      : { choices: choices.map(({ logprobs: own, ...choice }) => ({ ...choice, ...shown(own) })) }),
   };
 }
 

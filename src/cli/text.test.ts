@@ -101,11 +101,34 @@ describe("idlm run", () => {
   it("reports log-probabilities where they are asked for", async () => {
     expect(await json(run)).not.toHaveProperty("logprobs");
     const { tokens, logprobs } = await json([...run, "--logprobs", "3"]);
-    expect(logprobs.map((entry: { token: number }) => entry.token)).toEqual(tokens);
-    for (const { logprob, top } of logprobs) {
+    expect(logprobs.content.length).toBe(tokens.length);
+    for (const { token, logprob, bytes, top_logprobs: top } of logprobs.content) {
+      expect(typeof token).toBe("string");
+      expect(bytes === null || Array.isArray(bytes)).toBe(true);
       expect(top.length).toBe(3);
       expect(logprob).toBeLessThanOrEqual(top[0].logprob);
     }
+  });
+
+  it("writes several answers, the first of which is the only one's", async () => {
+    const sampled = [...run, "--temperature", "1", "--seed", "3"];
+    const one = await json(sampled);
+    const { choices, text } = await json([...sampled, "--n", "3", "--logprobs", "0"]);
+    expect(text).toBe(one.text);
+    expect(choices.map(({ index }: { index: number }) => index)).toEqual([0, 1, 2]);
+    expect(choices[0].text).toBe(text);
+    expect(new Set(choices.map((choice: { text: string }) => choice.text)).size).toBeGreaterThan(1);
+    expect(choices[2].logprobs.content.length).toBe(choices[2].tokens.length);
+  });
+
+  it("says how proposals were verified, and that relaxed text is not lossless", async () => {
+    const ways = [
+      [["--shape", "tree"], { verify: "exact", shape: "tree", lossless: true }],
+      [["--verify", "rejection"], { verify: "rejection", shape: "chain", lossless: true }],
+      [["--verify", "relaxed", "--tau", "0.3"], { verify: "relaxed", tau: 0.3, lossless: false }],
+      [["--propose", "none"], { shape: "plain", verify: "exact", lossless: true }],
+    ] as const;
+    for (const [options, expected] of ways) expect(await json([...run, ...options])).toMatchObject(expected);
   });
 
   it("does as a logit bias says", async () => {
