@@ -6,7 +6,7 @@ import { DraftProposer } from "../src/decoding/draft-proposer.ts";
 import { LookupProposer } from "../src/decoding/lookup-proposer.ts";
 import { FixedPlanner, type PlanContext, type Planner, type RoundShape } from "../src/decoding/planner.ts";
 import { PredictedProposer } from "../src/decoding/predicted-proposer.ts";
-import { MaskProposer, type Proposer } from "../src/decoding/proposer.ts";
+import { MaskProposer, MedusaProposer, type Proposer } from "../src/decoding/proposer.ts";
 import { PENDING, type Proposal, type Verification } from "../src/decoding/round.ts";
 import { StaticTreePlanner } from "../src/decoding/static-tree-planner.ts";
 import { type ChiSquare, chiSquare, chiSquareBound, exactDistribution } from "./support/sampling-statistics.ts";
@@ -38,6 +38,7 @@ interface Case {
 
 interface Makers {
   readonly mask: () => Proposer;
+  readonly medusa: () => Proposer;
   readonly lookup: () => Proposer;
   readonly predicted: () => Proposer;
   readonly draft: () => Proposer;
@@ -123,14 +124,10 @@ async function written(example: Case, n: number) {
   function* setups(): Generator<TextSetup> {
     for (let seed = 0; seed < n; seed++) {
       const settings = full({ seed, ...example.settings });
-      // Two proposers that draw for one anchor must not share their noise.
-      const drafting = {
-        settings: { ...settings, seed: seed + 2 ** 40 },
-        proposeFor: "rejection",
-        endTokens: new Set<number>(),
-      } as const;
+      const drafting = { settings, proposeFor: "rejection", endTokens: new Set<number>() } as const;
       const make: Makers = {
         mask: () => new MaskProposer(),
+        medusa: () => new MedusaProposer(),
         lookup: () => new LookupProposer(),
         predicted: () => new PredictedProposer([3, 2, 0, 4].map((token) => token % vocabSize)),
         draft: () => new DraftProposer(drafter, drafting),
@@ -188,10 +185,11 @@ const planners: Readonly<Record<string, (seed: number) => Planner>> = {
 
 const proposers: Readonly<Record<string, Case["proposers"]>> = {
   "MASK rows": (make) => [make.mask()],
+  "Medusa heads": (make) => [make.medusa()],
   lookup: (make) => [make.lookup()],
   "a predicted text": (make) => [make.predicted()],
   "a drafting model": (make) => [make.draft()],
-  "all of them": (make) => [make.lookup(), make.predicted(), make.mask(), make.draft()],
+  "all of them": (make) => [make.lookup(), make.predicted(), make.mask(), make.medusa(), make.draft()],
 };
 
 const penalties: Partial<SamplerSettings> = {

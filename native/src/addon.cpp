@@ -178,11 +178,19 @@ ProgramSource readProgram(const Napi::Object& p, std::vector<Napi::ObjectReferen
     s.nDepths = integer(m, "nDepths"), s.entryLayer = integer(m, "entryLayer");
     s.sharedByDepth = m.Get("sharedByDepth").ToBoolean();
     s.entryScale = m.Get("entryScale").As<Napi::Number>().FloatValue();
-    if (m.Get("draftVocabulary").IsTypedArray()) s.draftVocabulary = integers(m.Get("draftVocabulary"));
     if (m.Get("samplerHead").IsObject()) {
       auto head = m.Get("samplerHead").As<Napi::Object>();
       size_t h = size_t(s.hiddenSize);
       s.w1 = floats(hold(head.Get("w1")), 2 * h * h, "sampler_head.w1"), s.w2 = floats(hold(head.Get("w2")), h * h, "sampler_head.w2");
+    }
+  }
+  if (p.Get("draftVocabulary").IsTypedArray()) s.draftVocabulary = integers(p.Get("draftVocabulary"));
+  if (p.Get("extraHeads").IsArray()) {
+    auto heads = p.Get("extraHeads").As<Napi::Array>();
+    size_t h = size_t(s.hiddenSize);
+    for (uint32_t i = 0; i < heads.Length(); i++) {
+      auto head = heads.Get(i).As<Napi::Object>();
+      s.extraHeads.push_back({floats(hold(head.Get("weight")), h * h, "an extra head's weight"), floats(hold(head.Get("bias")), h, "an extra head's bias")});
     }
   }
   return s;
@@ -338,7 +346,8 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
     constructor = Napi::Persistent(DefineClass(env, "Model", {
         InstanceMethod("createCache", &ModelObject::createCache), InstanceMethod("forward", &ModelObject::forward),
         InstanceMethod("hidden", &ModelObject::hidden), InstanceMethod("logits", &ModelObject::logits),
-        InstanceMethod("logitsAfterHead", &ModelObject::logitsAfterHead), InstanceMethod("propose", &ModelObject::propose), InstanceMethod("moveKv", &ModelObject::moveKv),
+        InstanceMethod("logitsAfterHead", &ModelObject::logitsAfterHead), InstanceMethod("propose", &ModelObject::propose<&Model::propose>),
+        InstanceMethod("extraLogits", &ModelObject::extraLogits), InstanceMethod("proposeExtra", &ModelObject::propose<&Model::proposeExtra>), InstanceMethod("moveKv", &ModelObject::moveKv),
         InstanceMethod("timings", &ModelObject::timings), InstanceMethod("dispose", &ModelObject::dispose),
         InstanceAccessor("weightBytes", &ModelObject::weightBytes, nullptr)}));
     constructor.SuppressDestruct();
@@ -425,14 +434,15 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
     return out;
   }
 
-  Napi::Value propose(const Napi::CallbackInfo& info) {
+  template <auto method> Napi::Value propose(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       Model& m = ready(info.Env());
       DrawInput draw = readDraw(info[0].As<Napi::Object>());
       int count = info[2].As<Napi::Number>().Int32Value();
       if (count < 1 || count > 1024) throw std::invalid_argument("propose: count " + std::to_string(count) + " is out of range");
       Proposed& p = proposed_;
-      m.propose(draw, info[1].As<Napi::Number>().Int32Value(), count, info[3].ToBoolean(), p);
+      int of = info[1].As<Napi::Number>().Int32Value();
+      (m.*method)(draw, of, count, info[3].ToBoolean(), p);
       auto out = Napi::Object::New(info.Env());
       auto set = [&](const Napi::Object& o, const char* ids, const std::vector<int32_t>& tokens, const char* shares, const std::vector<float>& values) {
         auto i = Napi::Int32Array::New(info.Env(), tokens.size());
@@ -467,6 +477,13 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
     return row(info, [&](Model& m, int r) {
       auto out = Napi::Float32Array::New(info.Env(), size_t(m.logitsLength(r)));
       m.logits(r, out.Data());
+      return out;
+    });
+  }
+  Napi::Value extraLogits(const Napi::CallbackInfo& info) {
+    return row(info, [&](Model& m, int r) {
+      auto out = Napi::Float32Array::New(info.Env(), size_t(m.extraLogitsLength()));
+      m.extraLogits(r, info[1].As<Napi::Number>().Int32Value(), out.Data());
       return out;
     });
   }

@@ -40,6 +40,7 @@ int Model::activeRows(Rows rows) const {
 
 // Everything that memory depends on is checked here, whoever calls.
 void Model::prepare(const ForestInput& forest, const KvCache& cache) {
+  for (ExtraHead& head : extraHeads_) head.row = NONE;
   size_t n = forest.tokens.size();
   if (n == 0 || n > (size_t(1) << 20)) fail("a forest has 1 to 1048576 rows, not " + std::to_string(n));
   if (forest.positions.size() != n || forest.parents.size() != n || forest.gate.size() != n || forest.sequence.size() != n || forest.wanted.size() != n) fail("the forest's arrays differ in length");

@@ -91,28 +91,58 @@ const float* Model::afterHead(int row, int previous) {
   return out;
 }
 
+// The rows of the output matrix that proposals look at: whole panels.
+Matrix Model::draftOutput() const {
+  Matrix draft = output_;
+  if (draftSize_ > 0) draft.rows = padded(draftSize_);
+  return draft;
+}
+
 void Model::logitsAfterHead(int row, int previous, float* out) {
   const float* h = afterHead(row, previous);
   int n = logitsLength(row);
   headLogits_.resize(size_t(output_.panels()) * PANEL);
-  int panels = draftSize_ > 0 ? (draftSize_ + PANEL - 1) / PANEL : output_.panels();
-  Matrix draft = output_;
-  draft.rows = draftSize_ > 0 ? panels * PANEL : vocab_;
-  product(draft, h, headLogits_.data(), nullptr, 0);
+  product(draftOutput(), h, headLogits_.data(), nullptr, 0);
   memcpy(out, headLogits_.data(), size_t(n) * 4);
 }
 
-// Proposals of a row. Its own logits make a shortlist (with the noise of the draw to come where that decides: then these
-// are the likely draws); the head re-ranks it, at the price of the shortlist's panels.
-void Model::propose(const DrawInput& draw, int previous, int count, bool forRejection, Proposed& out) {
-  int n = logitsLength(draw.row);
-  const float* own = reinterpret_cast<const float*>(logitsMemory_.data()) + size_t(wantedIndex(draw.row)) * logitsStride_;
+// Logits of an extra head of a token row, in the order of the output matrix: output (h + silu(weight h + bias)). They are
+// kept, since a tree asks for them once for each of its paths.
+const float* Model::extraHead(int row, int head) {
+  int w = wantedIndex(row);
+  if (w == NONE || isMask(row)) throw std::invalid_argument("row " + std::to_string(row) + " is no wanted token row");
+  if (head < 0 || size_t(head) >= extraHeads_.size()) throw std::invalid_argument("there is no extra head " + std::to_string(head));
+  ExtraHead& extra = extraHeads_[size_t(head)];
+  if (extra.row == row) return extra.logits.data();
+  const float* h = buffer(logitsX_) + size_t(w) * size_t(widths_[size_t(logitsX_)]);
+  headScratch_.resize(size_t(padded(hidden_)));
+  float* out = headScratch_.data();
+  product(extra.weight, h, out, nullptr, 0);
+  kernels_->add(out, extra.bias.data(), hidden_);
+  kernels_->silu(out, padded(hidden_));
+  kernels_->add(out, h, hidden_);
+  extra.logits.resize(size_t(output_.panels()) * PANEL);
+  product(draftOutput(), out, extra.logits.data(), nullptr, 0);
+  extra.row = row;
+  return extra.logits.data();
+}
+
+void Model::extraLogits(int row, int head, float* out) { memcpy(out, extraHead(row, head), size_t(extraLogitsLength()) * 4); }
+
+void Model::proposeExtra(const DrawInput& draw, int head, int count, bool forRejection, Proposed& out) {
+  const float* own = extraHead(draw.row, head);
+  makeShortlist(own, extraLogitsLength(), draw, count, forRejection);
+  for (size_t i = 0; i < shortlist_.size(); i++) headLogits_[i] = own[shortlist_[i]];
+  proposeFromShortlist(draw, count, forRejection, Purpose::ExtraHead, out);
+}
+
+// The likeliest by these logits, with the noise of the draw to come where that decides: then these are the likely draws.
+void Model::makeShortlist(const float* logits, int n, const DrawInput& draw, int count, bool forRejection) {
   const SamplerSettings& settings = draw.sampler->settings;
-  SamplerScratch& s = samplerScratch_.back();
   constexpr int SHORTLIST = 64;
-  const float* scores = own;
+  const float* scores = logits;
   if (settings.temperature > 0 && !forRejection) {
-    headLogits_.assign(own, own + n);
+    headLogits_.assign(logits, logits + n);
     kernels_->divide(headLogits_.data(), n, settings.temperature);
     NoiseKey key = noiseKey(settings.seed, draw.position, settings.choice, Purpose::Draw);
     kernels_->addGumbel(headLogits_.data(), order_.empty() ? nullptr : order_.data(), n, key.word, key.key, headLogits_.data());
@@ -120,6 +150,20 @@ void Model::propose(const DrawInput& draw, int previous, int count, bool forReje
   }
   largest(scores, n, std::min(n, std::max(SHORTLIST, count)), maxima_, shortlist_);
   headLogits_.resize(shortlist_.size());
+}
+
+// headLogits_: the shortlist's.
+void Model::proposeFromShortlist(const DrawInput& draw, int count, bool forRejection, Purpose purpose, Proposed& out) {
+  if (!order_.empty())
+    for (int32_t& i : shortlist_) i = order_[size_t(i)];
+  draw.sampler->propose(*kernels_, headLogits_.data(), shortlist_.data(), int(shortlist_.size()), draw.position, draw.extra.data(), int(draw.extra.size()), count, forRejection, purpose, out, samplerScratch_.back());
+}
+
+// Proposals of a row. Its own logits make a shortlist; the head re-ranks it, at the price of the shortlist's panels.
+void Model::propose(const DrawInput& draw, int previous, int count, bool forRejection, Proposed& out) {
+  int n = logitsLength(draw.row);
+  const float* own = reinterpret_cast<const float*>(logitsMemory_.data()) + size_t(wantedIndex(draw.row)) * logitsStride_;
+  makeShortlist(own, n, draw, count, forRejection);
   if (head_ && isMask(draw.row)) {
     const float* h = afterHead(draw.row, previous);
     shortlistPanels_.clear();
@@ -135,9 +179,7 @@ void Model::propose(const DrawInput& draw, int previous, int count, bool forReje
   } else {
     for (size_t i = 0; i < shortlist_.size(); i++) headLogits_[i] = own[shortlist_[i]];
   }
-  if (!order_.empty())
-    for (int32_t& i : shortlist_) i = order_[size_t(i)];
-  draw.sampler->propose(*kernels_, headLogits_.data(), shortlist_.data(), int(shortlist_.size()), draw.position, draw.extra.data(), int(draw.extra.size()), count, forRejection, out, s);
+  proposeFromShortlist(draw, count, forRejection, isMask(draw.row) ? Purpose::Proposal : Purpose::Draft, out);
 }
 
 }  // namespace idlm

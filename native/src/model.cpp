@@ -297,6 +297,13 @@ void Model::Lowering::run() {
     m.w1_ = floats(source.w1, m.hidden_, 2 * m.hidden_, 1.0f, f);
     m.w2_ = floats(source.w2, m.hidden_, m.hidden_, 1.0f, f);
   }
+  for (const ExtraHeadSource& head : source.extraHeads) {
+    Format f = isInteger(m.output_.format) ? Format::Q8S : Format::F32;
+    ExtraHead extra;
+    extra.weight = floats(head.weight, m.hidden_, m.hidden_, 1.0f, f);
+    extra.bias.assign(head.bias, head.bias + m.hidden_);
+    m.extraHeads_.push_back(std::move(extra));
+  }
 
   // Draft vocabulary first: MASK rows look at the first panels only.
   m.draftSize_ = int(source.draftVocabulary.size());
@@ -347,6 +354,7 @@ void Model::Lowering::run() {
     if (matrix.rows > 0) matrix.data = base + reinterpret_cast<size_t>(matrix.data);
   };
   place(m.embedding_), place(m.output_), place(m.w1_), place(m.w2_);
+  for (ExtraHead& head : m.extraHeads_) place(head.weight);
   for (Step& s : steps) {
     for (LoweredPart& p : s.parts) place(p.weight), place(p.loraA), place(p.loraB);
     m.tWidth_ = s.tStride > m.tWidth_ ? s.tStride : m.tWidth_;

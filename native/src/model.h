@@ -43,6 +43,10 @@ struct OperationSource {
   std::vector<PartSource> parts;
 };
 
+struct ExtraHeadSource {
+  const float *weight = nullptr, *bias = nullptr;  // [hidden, hidden], [hidden]
+};
+
 struct ProgramSource {
   std::map<std::string, int> buffers;
   std::map<std::string, WeightSource> weights;
@@ -57,6 +61,7 @@ struct ProgramSource {
   float entryScale = 1;
   std::vector<int32_t> draftVocabulary;
   const float *w1 = nullptr, *w2 = nullptr;
+  std::vector<ExtraHeadSource> extraHeads;
 };
 
 // ---- lowered
@@ -139,6 +144,11 @@ class Model {
   std::vector<int32_t> topTokens;    // [draw][MAX_LOGPROBS]
   std::vector<float> topLogprobs;
 
+  // Extra heads of a token row: its logits over the draft vocabulary (by id where there is none), and proposals from them.
+  int extraLogitsLength() const { return draftSize_ > 0 ? draftSize_ : vocab_; }
+  void extraLogits(int row, int head, float* out);
+  void proposeExtra(const DrawInput& draw, int head, int count, bool forRejection, Proposed& out);
+
   bool hasLogprobs(size_t draw) const { return forest_.draws[draw].sampler->settings.logprobs >= 0; }
 
   size_t weightBytes() const { return weightBytes_; }
@@ -168,6 +178,10 @@ class Model {
   int activeRows(Rows rows) const;
   void product(const Matrix& m, const float* x, float* out, const int32_t* panels, int nPanels);
   const float* afterHead(int row, int previous);
+  const float* extraHead(int row, int head);
+  Matrix draftOutput() const;
+  void makeShortlist(const float* logits, int n, const DrawInput& draw, int count, bool forRejection);
+  void proposeFromShortlist(const DrawInput& draw, int count, bool forRejection, Purpose purpose, Proposed& out);
   template <class Fn> void items(int step, int thread, int n, int chunk, Fn fn);
 
   std::shared_ptr<Pool> pool_;
@@ -183,6 +197,13 @@ class Model {
   int draftSize_ = 0;
   std::vector<int32_t> order_, inverse_;  // output row <-> id; empty: identity
   Matrix embedding_, output_, w1_, w2_;
+  struct ExtraHead {
+    Matrix weight;
+    std::vector<float> bias;
+    std::vector<float> logits;  // of `row` of the last forward, in the order of the output matrix
+    int row = NONE;
+  };
+  std::vector<ExtraHead> extraHeads_;
   bool head_ = false, embeddingIsOutput_ = false;
   float epsilon_ = 0;  // of the final norm
 

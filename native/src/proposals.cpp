@@ -113,7 +113,7 @@ int32_t SamplerState::drawTrying(const KernelTable& k, const Trial& trial, const
 }
 
 void SamplerState::propose(const KernelTable& k, const float* logits, const int32_t* ids, int n, int64_t position, const int32_t* extra, int nExtra,
-                           int count, bool forRejection, Proposed& out, SamplerScratch& s) const {
+                           int count, bool forRejection, Purpose purpose, Proposed& out, SamplerScratch& s) const {
   std::vector<Candidate>& c = s.candidates;
   c.clear();
   bool isGreedy = settings.temperature == 0;
@@ -139,14 +139,14 @@ void SamplerState::propose(const KernelTable& k, const float* logits, const int3
     k.exponentials(s.scores.data(), int(c.size()), 0, s.weights.data());
     for (size_t i = 0; i < c.size(); i++) c[i].score = s.scores[i], c[i].weight = s.weights[i];
   };
-  auto addNoise = [&](Purpose purpose) {
-    noisy(k, s, keyOf(position, purpose));
+  auto addNoise = [&](Purpose use) {
+    noisy(k, s, keyOf(position, use));
     for (size_t i = 0; i < c.size(); i++) c[i].score = s.weights[i];
   };
   if (out.isDrawn) {
     weigh();
     c.erase(std::remove_if(c.begin(), c.end(), [](const Candidate& x) { return !(x.weight >= LEAST_WEIGHT); }), c.end());
-    addNoise(Purpose::Proposal);
+    addNoise(purpose);
   } else {
     if (!isGreedy) addNoise(Purpose::Draw);
     weigh();

@@ -11,8 +11,8 @@
 
 namespace idlm {
 
-// What noise is for: each use has its own.
-enum class Purpose : uint32_t { Draw = 0, Acceptance = 1, Residual = 2, Proposal = 3 };
+// What noise is for: each use has its own, and so has each kind of proposer (MASK rows, drafting models, extra heads).
+enum class Purpose : uint32_t { Draw = 0, Acceptance = 1, Residual = 2, Proposal = 3, Draft = 4, ExtraHead = 5 };
 
 constexpr int MAX_LOGPROBS = 64;
 
@@ -86,9 +86,9 @@ class SamplerState {
                   SamplerScratch& scratch, int32_t* topTokens, float* topLogprobs) const;
 
   // At most `count` of some candidates. For exact verification the best by the settings and noise of the draw to come,
-  // best first; for rejection drawn without replacement (at temperature 0 the best, certain).
+  // best first; for rejection drawn without replacement, with `purpose`'s noise (at temperature 0 the best, certain).
   void propose(const KernelTable& k, const float* logits, const int32_t* ids, int n, int64_t position, const int32_t* extra, int nExtra,
-               int count, bool forRejection, Proposed& out, SamplerScratch& scratch) const;
+               int count, bool forRejection, Purpose purpose, Proposed& out, SamplerScratch& scratch) const;
 
  private:
   struct Counts {

@@ -108,7 +108,7 @@ function checkMemory(program: Program, nRows: number, nPages: number): void {
 /** What is stored of a forward; see the help text. Rows in forest order. */
 export function tensorsOf(result: ForwardResult, file: ForestFile, program: Program): Map<string, TensorToWrite> {
   const rows = [...file.tokens.keys()];
-  const draftSize = program.mask?.draftVocabulary?.length;
+  const draftSize = program.draftVocabulary?.length;
   const { vocabSize, hiddenSize } = program;
   if (draftSize === undefined) return new Map([["logits", stack(rows, vocabSize, (row) => result.logits(row))]]);
 

@@ -153,6 +153,13 @@ export interface ForwardResult {
    * `extra` the unverified tokens before the predicted one.
    */
   propose(draw: Draw, previous: number, count: number, proposeFor: ProposeFor): Proposed;
+  /** Token row: logits of an extra head, [draft vocabulary] in its order, or [vocab] by token id where there is none. */
+  extraLogits(row: number, head: number): Float32Array;
+  /**
+   * As `propose`, by an extra head of the token row `draw.row`; `draw.position` is that of the predicted token, the row's
+   * position + head + 2, and `extra` the unverified tokens before it.
+   */
+  proposeExtra(draw: Draw, head: number, count: number, proposeFor: ProposeFor): Proposed;
 }
 
 export interface KvCache {

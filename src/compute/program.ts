@@ -25,6 +25,16 @@ export interface Program {
   };
   /** What concerns MASK rows; absent where no adapter (and no MASK embedding) is loaded. */
   readonly mask?: MaskProgram;
+  /** Ids (ascending) whose output rows MASK rows and extra heads look at; absent: all. */
+  readonly draftVocabulary?: Int32Array;
+  /** Medusa heads: head k guesses the token at k + 2 behind a token row from that row's hidden state. */
+  readonly extraHeads?: readonly ExtraHead[];
+}
+
+/** Row-major float32 [hidden, hidden] and [hidden]: logits = output matrix · (h + silu(weight·h + bias)). */
+export interface ExtraHead {
+  readonly weight: Float32Array;
+  readonly bias: Float32Array;
 }
 
 export interface MaskProgram {
@@ -37,8 +47,6 @@ export interface MaskProgram {
   readonly entryLayer: number;
   /** For entryLayer > 0: input = anchor's hidden state entering that layer × entryScale + embedding. */
   readonly entryScale: number;
-  /** Ids (ascending) whose output rows MASK rows look at; absent: all. */
-  readonly draftVocabulary?: Int32Array;
   /** Row-major float32 [hidden, 2·hidden] and [hidden, hidden]: h' = h + w2·silu(w1·[h; E[prev]/rms(E[prev])]). */
   readonly samplerHead?: { readonly w1: Float32Array; readonly w2: Float32Array };
 }

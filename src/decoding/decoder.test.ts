@@ -10,7 +10,7 @@ import { DraftProposer } from "./draft-proposer.ts";
 import { LookupProposer } from "./lookup-proposer.ts";
 import { FixedPlanner, type FixedShape, type PlanContext, type Planner, type RoundShape } from "./planner.ts";
 import { PredictedProposer } from "./predicted-proposer.ts";
-import { MaskProposer, noCandidates, type Proposer } from "./proposer.ts";
+import { MaskProposer, MedusaProposer, noCandidates, type Proposer } from "./proposer.ts";
 import { layOut, type Proposal, type RoundRows } from "./round.ts";
 import { StaticTreePlanner } from "./static-tree-planner.ts";
 import { freeRows, TreePlanner } from "./tree-planner.ts";
@@ -206,7 +206,7 @@ const ways = fc.record({
   stride: fc.integer({ min: 1, max: 8 }),
   shape: fc.constantFrom("chain" as const, "quadratic" as const),
   chunkRows: fc.integer({ min: 1, max: 50 }),
-  proposer: fc.constantFrom("mask", "lookup", "predicted", "draft", "oracle", "all", "random"),
+  proposer: fc.constantFrom("mask", "lookup", "predicted", "draft", "medusa", "oracle", "all", "random"),
   tree: fc.constantFrom(undefined, "dynamic", "static", "auto"),
   cachedShare: fc.constantFrom(0, 0, 0.5, 1),
   preemptAfter: fc.constantFrom(undefined, 1, 2, 5),
@@ -258,13 +258,14 @@ describe("Decoder", () => {
                 i % 7 < 6 ? [token] : way.treeSeed % 2 === 0 ? [] : [(token + 1) % 11],
               ),
             ),
+          medusa: () => new MedusaProposer(),
           draft: () => draftProposer(setup.fake, setup.settings),
           oracle: () => oracle(plain.tokens, setup.prompt.length),
         };
         const isOne = way.proposer in one;
         const proposers = isOne
           ? [one[way.proposer as keyof typeof one]()]
-          : [one.predicted(), one.draft(), one.mask(), one.lookup(), one.oracle()];
+          : [one.predicted(), one.draft(), one.medusa(), one.mask(), one.lookup(), one.oracle()];
         const nCached = Math.floor(way.cachedShare * (setup.prompt.length - 1));
         const { stride, shape, chunkRows, preemptAfter } = way;
         const planner = plannerOf(way, plain.tokens);

@@ -1,7 +1,7 @@
-import type { Drawn, ForwardResult, KvCache, LoadedModel, Proposed, Sampler } from "../compute/backend.ts";
+import type { Drawn, ForwardResult, KvCache, LoadedModel, Proposed, ProposeFor, Sampler } from "../compute/backend.ts";
 import { Acceptance } from "./acceptance.ts";
 import type { Planner, RoundShape } from "./planner.ts";
-import { type MaskRun, MaskProposer, type Proposer } from "./proposer.ts";
+import { type AnchorRun, MaskProposer, MedusaProposer, type Proposer } from "./proposer.ts";
 import { extraRows, PENDING, type RoundPlan, type RoundRows, type Verification, verify } from "./round.ts";
 
 /** A sequence's part of the KV cache, as decoding needs it. */
@@ -62,14 +62,12 @@ export class Decoder {
   /** Rounds by "proposals+MASK rows". */
   readonly #roundCounts = new Map<string, RoundCount>();
   readonly #options: DecoderOptions;
-  readonly #maskProposers: readonly MaskProposer[];
   #shape: RoundShape = { proposals: [], maskRuns: [] };
 
   constructor(options: DecoderOptions) {
     this.#options = options;
     this.tokens = [...options.prompt];
     this.nPrompt = options.prompt.length;
-    this.#maskProposers = options.proposers.filter((proposer) => proposer instanceof MaskProposer);
     for (const proposer of options.proposers) proposer.observe(options.prompt);
   }
 
@@ -141,8 +139,14 @@ export class Decoder {
     this.tokens.push(...tokens);
     if (this.finishReason === undefined) {
       for (const proposer of this.#options.proposers) proposer.observe(tokens);
-      const run = this.#maskRun(result, plan, rows, path.at(-1) ?? PENDING);
-      for (const proposer of this.#maskProposers) proposer.follow(run);
+      const anchor = path.at(-1) ?? PENDING;
+      for (const proposer of this.#options.proposers) {
+        if (proposer instanceof MaskProposer) proposer.follow(this.#maskRun(result, plan, rows, anchor));
+        else if (proposer instanceof MedusaProposer) {
+          const row = rows.pendingRow + pending.length + anchor;
+          proposer.follow(this.#extraHeads(result, row, model.program.extraHeads?.length ?? 0));
+        }
+      }
     }
     return text;
   }
@@ -187,21 +191,37 @@ export class Decoder {
   }
 
   /** The run off the anchor that was accepted last. */
-  #maskRun(result: ForwardResult, { maskRuns }: RoundPlan, rows: RoundRows, anchor: number): MaskRun | undefined {
-    const { sampler, verification } = this.#options;
+  #maskRun(result: ForwardResult, { maskRuns }: RoundPlan, rows: RoundRows, anchor: number): AnchorRun | undefined {
+    const { sampler } = this.#options;
     const length = maskRuns[anchor + 1] ?? 0;
     const first = rows.maskRows[anchor + 1] ?? -1;
     if (length === 0 || first < 0) return undefined;
     const pending = this.tokens.at(-1) as number;
     const position = this.tokens.length;
-    const proposeFor = verification.mode === "exact" ? "exact" : "rejection";
     return {
       length,
       propose: (path, count): Proposed => {
         const draw = { row: first + path.length, sampler, position: position + path.length, extra: path };
-        return result.propose(draw, path.at(-1) ?? pending, count, proposeFor);
+        return result.propose(draw, path.at(-1) ?? pending, count, this.#proposeFor);
       },
     };
+  }
+
+  /** The Medusa heads of an anchor's row. */
+  #extraHeads(result: ForwardResult, row: number, length: number): AnchorRun {
+    const { sampler } = this.#options;
+    const position = this.tokens.length;
+    return {
+      length,
+      propose: (path, count): Proposed => {
+        const draw = { row, sampler, position: position + path.length, extra: path };
+        return result.proposeExtra(draw, path.length, count, this.#proposeFor);
+      },
+    };
+  }
+
+  get #proposeFor(): ProposeFor {
+    return this.#options.verification.mode === "exact" ? "exact" : "rejection";
   }
 }
 

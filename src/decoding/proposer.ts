@@ -22,22 +22,22 @@ export interface Proposer {
 /** A proposer that has nothing to say here. */
 export const noCandidates: Proposed = { tokens: new Int32Array(), confidences: new Float32Array() };
 
-/** The MASK run off the anchor that was verified last, in the forward that verified it. */
-export interface MaskRun {
+/** What the anchor that was verified last can propose from, in the forward that verified it: its MASK run, or its Medusa heads. */
+export interface AnchorRun {
   readonly length: number;
-  /** At most `count` tokens of MASK `path.length`, given the tokens proposed after the pending one. Valid until the next forward. */
+  /** At most `count` tokens of MASK or head `path.length`, given the tokens proposed after the pending one. Valid until the next forward. */
   propose(path: readonly number[], count: number): Proposed;
 }
 
-/** MASK rows of an adapter. */
-export class MaskProposer implements Proposer {
-  readonly kind = "mask";
-  #run: MaskRun | undefined;
+/** Proposes from the forward that verified the last tokens. */
+abstract class AnchorProposer implements Proposer {
+  abstract readonly kind: ProposerKind;
+  #run: AnchorRun | undefined;
 
   observe(): void {}
 
-  /** Undefined where there is no run to draw from: in the first round, and where the accepted anchor had none (a cold start). */
-  follow(run: MaskRun | undefined): void {
+  /** Undefined where there is nothing to draw from: in the first round, and where the accepted anchor had no run (a cold start). */
+  follow(run: AnchorRun | undefined): void {
     this.#run = run;
   }
 
@@ -45,4 +45,17 @@ export class MaskProposer implements Proposer {
     const run = this.#run;
     return run === undefined || path.length >= run.length ? noCandidates : run.propose(path, count);
   }
+}
+
+/** MASK rows of an adapter. */
+export class MaskProposer extends AnchorProposer {
+  readonly kind = "mask";
+}
+
+/**
+ * Extra heads on the last hidden state (Medusa: Cai et al., arXiv 2401.10774): head k guesses the token behind k others
+ * whatever these are. They cost no row, and a product with the output matrix each when they are asked.
+ */
+export class MedusaProposer extends AnchorProposer {
+  readonly kind = "medusa";
 }

@@ -8,7 +8,7 @@ import type { ForestInput, ForwardOutput } from "./types.ts";
  */
 export async function runForest(model: LoadedModel, input: ForestInput): Promise<ForwardOutput> {
   const { forest, nPages } = forestOf(input);
-  const { mask } = model.program;
+  const { draftVocabulary } = model.program;
   const cache = model.createCache(nPages);
   try {
     const result = await model.forward(forest, cache);
@@ -20,7 +20,7 @@ export async function runForest(model: LoadedModel, input: ForestInput): Promise
     return {
       hidden: rows.map((row) => result.hidden(row)),
       logits,
-      ...(mask?.draftVocabulary === undefined ? {} : { draftVocabulary: mask.draftVocabulary.slice() }),
+      ...(draftVocabulary === undefined ? {} : { draftVocabulary: draftVocabulary.slice() }),
     };
   } finally {
     cache.dispose();

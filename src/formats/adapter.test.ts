@@ -17,8 +17,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 describe("readAdapter", () => {
   it("reads all parts of an adapter that enters at layer 1", () => {
     const { peft, idlm } = readAdapter(join(fixtures, "idlm/llama-tiny-entry1"));
-    expect(peft.config.layersToTransform).toEqual([1]);
-    expect([...peft.modules.keys()].every((name) => name.startsWith("model.layers.1."))).toBe(true);
+    expect(peft?.config.layersToTransform).toEqual([1]);
+    expect([...(peft?.modules.keys() ?? [])].every((name) => name.startsWith("model.layers.1."))).toBe(true);
     expect(idlm?.maskEmbedding).toMatchObject({ nDepths: 3, hiddenSize: 64, sharedByDepth: false });
     expect(idlm?.entryLayer).toBe(1);
     expect(idlm?.entryScale).not.toBe(1);
@@ -30,7 +30,7 @@ describe("readAdapter", () => {
 
   it("reads a folder of PEFT alone", () => {
     const { peft, idlm } = readAdapter(join(fixtures, "peft/llama-tiny-lora"));
-    expect(peft.modules.size).toBe(14);
+    expect(peft?.modules.size).toBe(14);
     expect(idlm).toBeUndefined();
   });
 

@@ -12,15 +12,16 @@ import type { StoredTensor } from "./tensor.ts";
 /** An adapter folder: LoRA as PEFT has it, and what PEFT has no place for. */
 export interface Adapter {
   readonly path: string;
-  readonly peft: PeftAdapter;
+  /** Undefined for a folder of Medusa heads alone. */
+  readonly peft: PeftAdapter | undefined;
   /** Undefined for a folder that only PEFT's files are in. */
   readonly idlm: IdlmPart | undefined;
 }
 
 /** `idlm_config.json` and `idlm.safetensors`. */
 export interface IdlmPart {
-  /** One vector for each depth. */
-  readonly maskEmbedding: MaskEmbedding;
+  /** One vector for each depth; undefined for Medusa heads alone. */
+  readonly maskEmbedding: MaskEmbedding | undefined;
   /** MASK rows join the forward at this layer. */
   readonly entryLayer: number;
   /** For an entry layer above 0: factor of the anchor's hidden state. 1 where it is not used. */
@@ -29,14 +30,24 @@ export interface IdlmPart {
   readonly draftVocabulary: Int32Array<ArrayBuffer> | undefined;
   /** Row-major: w1 [hidden, 2·hidden], w2 [hidden, hidden]; h' = h + w2·silu(w1·[h; e]). */
   readonly samplerHead: { readonly w1: Float32Array; readonly w2: Float32Array } | undefined;
+  /** Row-major: weight [hidden, hidden], bias [hidden]; head k, from 0, guesses the token k + 2 behind a token row. */
+  readonly medusaHeads: readonly MedusaHead[];
   /** SHA-256 of the file of the base model, hexadecimal. */
   readonly baseSha256: string | undefined;
+}
+
+/** h' = h + silu(weight·h + bias), which the output matrix then reads (Medusa-1: Cai et al., arXiv 2401.10774, section 2.1.1). */
+export interface MedusaHead {
+  readonly weight: Float32Array;
+  readonly bias: Float32Array;
 }
 
 const CONFIG_NAME = "idlm_config.json";
 const WEIGHTS_NAME = "idlm.safetensors";
 const peftNames = ["adapter_config.json", "adapter_model.safetensors"];
 const MAX_CONFIG_BYTES = 1024 * 1024;
+/** Published ones have 3 to 5; each is a guess on the guesses before. */
+const MAX_MEDUSA_HEADS = 16;
 /** Largest id that fits an int32. */
 const MAX_ID = 0x7fff_ffff;
 const configKeys: ReadonlySet<string> = new Set([
@@ -44,6 +55,7 @@ const configKeys: ReadonlySet<string> = new Set([
   "sampler_head",
   "draft_vocabulary",
   "entry_layer",
+  "medusa_heads",
   "base_sha256",
 ]);
 const tensorNames: ReadonlySet<string> = new Set([
@@ -57,14 +69,15 @@ const tensorNames: ReadonlySet<string> = new Set([
 /** An adapter folder whose headers are read and checked, but no values. */
 export interface OpenedAdapter {
   readonly path: string;
-  readonly peft: OpenedPeftAdapter;
+  readonly peft: OpenedPeftAdapter | undefined;
   readonly idlm: OpenedIdlmPart | undefined;
   close(): void;
 }
 
 export interface OpenedIdlmPart {
   readonly file: SafetensorsFile;
-  readonly mask: MaskShape;
+  readonly mask: MaskShape | undefined;
+  readonly nMedusaHeads: number;
   readonly entryLayer: number;
   readonly hasSamplerHead: boolean;
   /** Number of ids; undefined: the whole vocabulary. */
@@ -74,25 +87,34 @@ export interface OpenedIdlmPart {
 
 /** As `readAdapter`, but reads headers only: instant however large the matrices are. */
 export function openAdapter(folder: string): OpenedAdapter {
-  const hasIdlm = findFiles(folder);
-  const peft = openPeftAdapter(folder);
+  const idlm = findFiles(folder) ? openIdlmPart(folder) : undefined;
   try {
-    const idlm = hasIdlm ? openIdlmPart(folder) : undefined;
+    const peft = needsPeft(folder, idlm) ? openPeftAdapter(folder) : undefined;
     const close = () => {
-      peft.file.close();
+      peft?.file.close();
       idlm?.file.close();
     };
     return { path: folder, peft, idlm, close };
   } catch (error) {
-    peft.file.close();
+    idlm?.file.close();
     throw error;
   }
 }
 
 /** Reads an adapter folder. Errors: as of `readPeftAdapter`. That it fits a model is for whoever builds the program. */
 export function readAdapter(folder: string): Adapter {
-  const hasIdlm = findFiles(folder);
-  return { path: folder, peft: readPeftAdapter(folder), idlm: hasIdlm ? readIdlmPart(folder) : undefined };
+  const opened = findFiles(folder) ? openIdlmPart(folder) : undefined;
+  try {
+    const peft = needsPeft(folder, opened) ? readPeftAdapter(folder) : undefined;
+    return { path: folder, peft, idlm: opened && readIdlmPart(opened) };
+  } finally {
+    opened?.file.close();
+  }
+}
+
+/** Medusa heads need no LoRA; whoever has MASK rows does. */
+function needsPeft(folder: string, idlm: OpenedIdlmPart | undefined): boolean {
+  return idlm?.mask !== undefined || idlm === undefined || peftNames.some((name) => existsSync(join(folder, name)));
 }
 
 /** Whether there is more than PEFT's files. */
@@ -106,6 +128,7 @@ interface IdlmConfig {
   readonly hasSamplerHead: boolean;
   readonly draftVocabularySize: number | undefined;
   readonly entryLayer: number;
+  readonly nMedusaHeads: number;
   readonly baseSha256: string | undefined;
 }
 
@@ -126,11 +149,20 @@ function readIdlmConfig(path: string): IdlmConfig {
   const head = json.sampler_head ?? false;
   if (typeof head !== "boolean") throw malformed(path, "sampler_head", "true or false", kindOf(head));
   const draft = json.draft_vocabulary ?? undefined;
+  const nMedusaHeads = count("medusa_heads", 0, json.medusa_heads ?? 0);
+  if (nMedusaHeads > MAX_MEDUSA_HEADS)
+    throw malformed(path, "medusa_heads", `at most ${MAX_MEDUSA_HEADS}`, `${nMedusaHeads}`);
+  const masks = nMedusaHeads > 0 ? count("masks", 0, json.masks ?? 0) : count("masks", 1, json.masks);
+  const entryLayer = count("entry_layer", 0, json.entry_layer ?? 0);
+  if (masks === 0 && head) throw malformed(path, "sampler_head", "false where there are no MASK rows", "true");
+  if (masks === 0 && entryLayer > 0)
+    throw malformed(path, "entry_layer", "0 where there are no MASK rows", `${entryLayer}`);
   return {
-    masks: count("masks", 1, json.masks),
+    masks,
     hasSamplerHead: head,
     draftVocabularySize: draft === undefined ? undefined : count("draft_vocabulary", 1, draft),
-    entryLayer: count("entry_layer", 0, json.entry_layer ?? 0),
+    entryLayer,
+    nMedusaHeads,
     baseSha256: sha,
   };
 }
@@ -141,47 +173,54 @@ function openIdlmPart(folder: string): OpenedIdlmPart {
   const file = openSafetensors(path, `${CONFIG_NAME} needs it beside it.`);
   try {
     const { tensors } = file;
-    const unknown = [...tensors.keys()].find((name) => !tensorNames.has(name) && !isScale(name, tensors));
-    if (unknown !== undefined)
-      throw malformed(path, `tensor ${quote(unknown)}`, [...tensorNames].join(", "), "another");
+    const known = new Set([...tensorNames, ...medusaNames(config.nMedusaHeads)]);
+    const unknown = [...tensors.keys()].find((name) => !known.has(name) && !isScale(name, tensors));
+    if (unknown !== undefined) throw malformed(path, `tensor ${quote(unknown)}`, [...known].join(", "), "another");
 
-    const mask = findMaskEmbedding(tensors, path);
-    if (mask.nDepths !== config.masks || mask.sharedByDepth) {
+    const mask = config.masks === 0 ? undefined : findMaskEmbedding(tensors, path);
+    if (mask !== undefined && (mask.nDepths !== config.masks || mask.sharedByDepth)) {
       const found = mask.sharedByDepth ? "one vector" : `${mask.nDepths} rows`;
       throw malformed(path, 'tensor "mask_embedding"', `${config.masks} rows, as in ${CONFIG_NAME}`, found);
     }
-    const { hiddenSize } = mask;
+    const hiddenSize = mask?.hiddenSize ?? tensors.get("medusa.0.bias")?.shape[0] ?? 1;
+    for (const name of medusaNames(config.nMedusaHeads)) {
+      checkShape(tensors, name, name.endsWith("bias") ? [hiddenSize] : [hiddenSize, hiddenSize], path);
+    }
     if (config.hasSamplerHead) {
       checkShape(tensors, "sampler_head.w1", [hiddenSize, 2 * hiddenSize], path);
       checkShape(tensors, "sampler_head.w2", [hiddenSize, hiddenSize], path);
     }
     if (config.entryLayer > 0) checkShape(tensors, "entry_scale", [1], path);
     if (config.draftVocabularySize !== undefined) findDraftVocabulary(tensors, config.draftVocabularySize, path);
-    const { entryLayer, hasSamplerHead, draftVocabularySize, baseSha256 } = config;
-    return { file, mask, entryLayer, hasSamplerHead, draftVocabularySize, baseSha256 };
+    const { entryLayer, hasSamplerHead, draftVocabularySize, nMedusaHeads, baseSha256 } = config;
+    return { file, mask, entryLayer, hasSamplerHead, draftVocabularySize, nMedusaHeads, baseSha256 };
   } catch (error) {
     file.close();
     throw error;
   }
 }
 
-function readIdlmPart(folder: string): IdlmPart {
-  const { file, entryLayer, hasSamplerHead, draftVocabularySize, baseSha256 } = openIdlmPart(folder);
-  try {
-    const { path, tensors } = file;
-    const read = (name: string) => readFloats(tensors.get(name) as StoredTensor, tensors, path);
-    return {
-      maskEmbedding: readMaskEmbedding(tensors, path),
-      entryLayer,
-      entryScale: entryLayer > 0 ? (read("entry_scale")[0] ?? 1) : 1,
-      draftVocabulary:
-        draftVocabularySize === undefined ? undefined : readDraftVocabulary(tensors, draftVocabularySize, path),
-      samplerHead: hasSamplerHead ? { w1: read("sampler_head.w1"), w2: read("sampler_head.w2") } : undefined,
-      baseSha256,
-    };
-  } finally {
-    file.close();
-  }
+/** medusa.0.weight, medusa.0.bias, … */
+function medusaNames(nHeads: number): string[] {
+  return Array.from({ length: nHeads }, (_, k) => [`medusa.${k}.weight`, `medusa.${k}.bias`]).flat();
+}
+
+function readIdlmPart(opened: OpenedIdlmPart): IdlmPart {
+  const { file, mask, entryLayer, hasSamplerHead, draftVocabularySize, nMedusaHeads, baseSha256 } = opened;
+  const { path, tensors } = file;
+  const read = (name: string) => readFloats(tensors.get(name) as StoredTensor, tensors, path);
+  return {
+    maskEmbedding: mask && readMaskEmbedding(tensors, path),
+    entryLayer,
+    entryScale: entryLayer > 0 ? (read("entry_scale")[0] ?? 1) : 1,
+    draftVocabulary:
+      draftVocabularySize === undefined ? undefined : readDraftVocabulary(tensors, draftVocabularySize, path),
+    samplerHead: hasSamplerHead ? { w1: read("sampler_head.w1"), w2: read("sampler_head.w2") } : undefined,
+    medusaHeads: Array.from({ length: nMedusaHeads }, (_, k) => {
+      return { weight: read(`medusa.${k}.weight`), bias: read(`medusa.${k}.bias`) };
+    }),
+    baseSha256,
+  };
 }
 
 /** That a tensor which the config asks for is there, in this shape. */

@@ -108,6 +108,28 @@ export function compileProgram(model: OpenedModel, options: CompileOptions = {})
     cacheType: isFloat ? "f32" : "f16",
     rope: ropeFrequencies(config.rope, config.headDim),
     ...(mask === undefined ? {} : { mask }),
+    ...proposingParts(model, options.adapter),
+  };
+}
+
+/** What of an adapter proposes beside MASK rows, or as they do. */
+function proposingParts(
+  model: OpenedModel,
+  adapter: Adapter | undefined,
+): Pick<Program, "draftVocabulary" | "extraHeads"> {
+  const { config } = model;
+  const draftVocabulary = adapter?.idlm?.draftVocabulary;
+  const last = draftVocabulary?.at(-1) ?? 0;
+  if (last >= config.vocabSize) {
+    throw mismatch(model, adapter, `draft vocabulary id ${last}, the model has ${config.vocabSize} tokens`);
+  }
+  const extraHeads = adapter?.idlm?.medusaHeads ?? [];
+  if (extraHeads.some(({ bias }) => bias.length !== config.hiddenSize)) {
+    throw mismatch(model, adapter, `the Medusa heads are not of hidden size ${config.hiddenSize}`);
+  }
+  return {
+    ...(draftVocabulary === undefined ? {} : { draftVocabulary }),
+    ...(extraHeads.length === 0 ? {} : { extraHeads }),
   };
 }
 
@@ -122,7 +144,7 @@ function mismatch(model: OpenedModel, adapter: Adapter | undefined, reason: stri
 /** The adapter's low-rank terms by module, checked against the model's weights. */
 function loraOf(model: OpenedModel, adapter: Adapter | undefined): Map<string, Lora> {
   const terms = new Map<string, Lora>();
-  const modules = [...(adapter?.peft.modules ?? [])].flatMap(([name, module]) => separate(model, name, module));
+  const modules = [...(adapter?.peft?.modules ?? [])].flatMap(([name, module]) => separate(model, name, module));
   for (const [module, { rank, a, b, scale, inSize, outSize }] of modules) {
     const weight = model.weights.get(`${module}.weight`)?.tensor;
     const [out, inner] = weight?.shape ?? [];
@@ -177,16 +199,11 @@ function maskProgram(model: OpenedModel, options: CompileOptions): MaskProgram |
   if (entryLayer >= config.nLayers) {
     throw mismatch(model, adapter, `entry layer ${entryLayer}, the model has ${config.nLayers} layers`);
   }
-  for (const module of adapter?.peft.modules.keys() ?? []) {
+  for (const module of adapter?.peft?.modules.keys() ?? []) {
     const layer = Number(/layers\.(\d+)\./.exec(module)?.[1] ?? 0);
     if (layer < entryLayer) {
       throw mismatch(model, adapter, `${module} lies before entry layer ${entryLayer}, where no MASK row passes`);
     }
-  }
-  const draft = own?.draftVocabulary;
-  const last = draft?.at(-1) ?? 0;
-  if (last >= config.vocabSize) {
-    throw mismatch(model, adapter, `draft vocabulary id ${last}, the model has ${config.vocabSize} tokens`);
   }
   const head = own?.samplerHead;
   const headSize = 2 * config.hiddenSize * config.hiddenSize;
@@ -199,7 +216,6 @@ function maskProgram(model: OpenedModel, options: CompileOptions): MaskProgram |
     sharedByDepth: embedding.sharedByDepth,
     entryLayer,
     entryScale: own?.entryScale ?? 1,
-    ...(draft === undefined ? {} : { draftVocabulary: draft }),
     ...(head === undefined ? {} : { samplerHead: head }),
   };
 }

@@ -82,14 +82,15 @@ describe("an adapter of fused projections", () => {
   ] as const)("%s is the one of its parts", (name, parts) => {
     const opened = openModel(join(fixtures, "models/llama-tiny"), "huggingface");
     const own = readAdapter(join(fixtures, "peft/llama-tiny-lora"));
-    const modulesOf = (names: readonly string[]) => names.map((part) => own.peft.modules.get(`model.layers.1.${part}`));
+    const lora = own.peft ?? expect.fail();
+    const modulesOf = (names: readonly string[]) => names.map((part) => lora.modules.get(`model.layers.1.${part}`));
     const modules = modulesOf(parts).filter((module) => module !== undefined);
     const [first] = modules;
     if (first === undefined) throw new Error("no module");
     const outSize = modules.reduce((sum, module) => sum + module.outSize, 0);
     const whole = { ...first, outSize, b: Float32Array.from(modules.flatMap(({ b }) => [...b])) };
     const adapterOf = (module: typeof whole) => {
-      const peft = { ...own.peft, modules: new Map([[`model.layers.1.${name}`, module]]) };
+      const peft = { ...lora, modules: new Map([[`model.layers.1.${name}`, module]]) };
       return { adapter: { ...own, peft } };
     };
     const linear = compileProgram(opened, adapterOf(whole)).operations.flatMap((operation) =>

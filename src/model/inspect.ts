@@ -57,10 +57,10 @@ export interface TokenizerFacts {
 export interface AdapterFacts {
   readonly baseModel?: string;
   readonly baseSha256?: string;
-  /** Of most modules; rankPattern and alphaPattern are already in `ranks`. */
-  readonly rank: number;
-  readonly alpha: number;
-  readonly usesRslora: boolean;
+  /** Of most modules; rankPattern and alphaPattern are already in `ranks`. Absent where there is no LoRA. */
+  readonly rank?: number;
+  readonly alpha?: number;
+  readonly usesRslora?: boolean;
   readonly nModules: number;
   /** Every rank that some module has, ascending. */
   readonly ranks: readonly number[];
@@ -69,6 +69,7 @@ export interface AdapterFacts {
   readonly entryLayer?: number;
   readonly hasSamplerHead?: boolean;
   readonly draftVocabularySize?: number;
+  readonly medusaHeads?: number;
 }
 
 /**
@@ -185,14 +186,14 @@ function inspectAdapter(path: string): Inspection {
   }
   try {
     const { peft, idlm } = adapter;
-    const [facts, ofIdlm] = [factsOf(peft.file), idlm && factsOf(idlm.file)];
+    const parts = [peft, idlm].filter((part) => part !== undefined).map(({ file }) => factsOf(file));
     return {
       path,
       kind: "adapter",
       format: "peft",
-      files: [...facts.files, ...(ofIdlm?.files ?? [])],
-      metadata: facts.metadata,
-      tensors: [...facts.tensors, ...(ofIdlm?.tensors ?? [])],
+      files: parts.flatMap(({ files }) => files),
+      metadata: parts[0]?.metadata ?? new Map(),
+      tensors: parts.flatMap(({ tensors }) => tensors),
       adapter: adapterFacts(adapter),
     };
   } finally {
@@ -200,23 +201,21 @@ function inspectAdapter(path: string): Inspection {
   }
 }
 
-function adapterFacts({ peft: { config, modules }, idlm }: OpenedAdapter): AdapterFacts {
-  const { baseModel, rank, alpha, useRslora } = config;
-  const ranks = new Set([...modules.values()].map((module) => module.rank));
+function adapterFacts({ peft, idlm }: OpenedAdapter): AdapterFacts {
+  const ranks = new Set([...(peft?.modules.values() ?? [])].map((module) => module.rank));
   return {
-    ...(baseModel !== undefined && { baseModel }),
+    ...(peft?.config.baseModel !== undefined && { baseModel: peft.config.baseModel }),
     ...(idlm?.baseSha256 !== undefined && { baseSha256: idlm.baseSha256 }),
-    rank,
-    alpha,
-    usesRslora: useRslora,
-    nModules: modules.size,
+    ...(peft && { rank: peft.config.rank, alpha: peft.config.alpha, usesRslora: peft.config.useRslora }),
+    nModules: peft?.modules.size ?? 0,
     ranks: [...ranks].sort((a, b) => a - b),
-    ...(idlm && {
+    ...(idlm?.mask && {
       depths: idlm.mask.nDepths,
       entryLayer: idlm.entryLayer,
       hasSamplerHead: idlm.hasSamplerHead,
-      ...(idlm.draftVocabularySize !== undefined && { draftVocabularySize: idlm.draftVocabularySize }),
     }),
+    ...(idlm?.draftVocabularySize !== undefined && { draftVocabularySize: idlm.draftVocabularySize }),
+    ...(idlm && idlm.nMedusaHeads > 0 && { medusaHeads: idlm.nMedusaHeads }),
   };
 }
 

@@ -23,6 +23,7 @@ export interface FakeModelOptions {
   readonly hitRate?: number;
   readonly nDepths?: number;
   readonly entryLayer?: number;
+  readonly nExtraHeads?: number;
   /** Distinguishes models. */
   readonly seed?: number;
 }
@@ -68,8 +69,9 @@ export class FakeModel implements LoadedModel {
   #generation = 0;
 
   constructor(options: FakeModelOptions = {}) {
-    this.#options = { vocabSize: 11, hitRate: 0.6, nDepths: 7, entryLayer: 0, seed: 0, ...options };
-    const { vocabSize, nDepths, entryLayer } = this.#options;
+    this.#options = { vocabSize: 11, hitRate: 0.6, nDepths: 7, entryLayer: 0, nExtraHeads: 4, seed: 0, ...options };
+    const { vocabSize, nDepths, entryLayer, nExtraHeads } = this.#options;
+    const extraHead = { weight: new Float32Array(1), bias: new Float32Array(1) };
     this.program = {
       buffers: {},
       weights: {},
@@ -82,6 +84,7 @@ export class FakeModel implements LoadedModel {
       headDim: 2,
       cacheType: "f32",
       rope: { inverseFrequencies: new Float64Array(1), attentionFactor: 1 },
+      extraHeads: new Array(nExtraHeads).fill(extraHead),
       ...(nDepths === 0
         ? {}
         : { mask: { embedding: new Float32Array(nDepths), nDepths, sharedByDepth: false, entryLayer, entryScale: 1 } }),
@@ -131,6 +134,15 @@ export class FakeModel implements LoadedModel {
         // A token row has seen what it proposes from.
         const seen = forest.tokens[draw.row] === -1 ? undefined : hashes[draw.row];
         return this.#propose(draw, previous, count, seen);
+      },
+      extraLogits: unsupported,
+      proposeExtra: (draw, head, count) => {
+        if (generation !== this.#generation) throw new Error("a result after the next forward");
+        if (forest.wanted[draw.row] !== 1 || forest.tokens[draw.row] === -1) throw new Error("no wanted token row");
+        if (draw.position !== (forest.positions[draw.row] as number) + head + 2) throw new Error("a head's position");
+        if (head !== draw.extra.length || head >= this.#options.nExtraHeads) throw new Error("no such head");
+        const before = draw.extra.at(-1) ?? (draw.sampler as FakeSampler).output.at(-1) ?? -1;
+        return this.#propose(draw, before, count, undefined);
       },
     };
   }

@@ -74,7 +74,9 @@ export class TableModel implements LoadedModel {
       headDim: 2,
       cacheType: "f32",
       rope: { inverseFrequencies: new Float64Array(1), attentionFactor: 1 },
-      mask: { embedding: new Float32Array(8), nDepths: 8, sharedByDepth: false, entryLayer, entryScale: 1, ...draft },
+      mask: { embedding: new Float32Array(8), nDepths: 8, sharedByDepth: false, entryLayer, entryScale: 1 },
+      extraHeads: new Array(8).fill({ weight: new Float32Array(1), bias: new Float32Array(1) }),
+      ...draft,
     };
   }
 
@@ -111,8 +113,15 @@ export class TableModel implements LoadedModel {
       propose: (draw, previous, count, proposeFor) => {
         const isMask = forest.tokens[draw.row] === -1;
         const logits = this.#draft(hashes[draw.row] as number, previous, contextOf(draw));
-        const ids = isMask ? this.program.mask?.draftVocabulary : undefined;
-        return this.#spoiled(samplerOf(draw).propose(logits, ids, draw, count, proposeFor), draw);
+        const ids = isMask ? this.program.draftVocabulary : undefined;
+        const purpose = isMask ? Purpose.proposal : Purpose.draft;
+        return this.#spoiled(samplerOf(draw).propose(logits, ids, draw, count, proposeFor, purpose), draw);
+      },
+      extraLogits: unsupported,
+      proposeExtra: (draw, head, count, proposeFor) => {
+        const logits = this.#draft(hashes[draw.row] as number, -1 - head, contextOf(draw));
+        const ids = this.program.draftVocabulary;
+        return samplerOf(draw).propose(logits, ids, draw, count, proposeFor, Purpose.extraHead);
       },
     };
   }

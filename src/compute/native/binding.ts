@@ -80,6 +80,8 @@ export interface NativeModel {
   logits(row: number): Float32Array;
   logitsAfterHead(row: number, previous: number): Float32Array;
   propose(draw: NativeDraw, previous: number, count: number, forRejection: boolean): Proposed;
+  extraLogits(row: number, head: number): Float32Array;
+  proposeExtra(draw: NativeDraw, head: number, count: number, forRejection: boolean): Proposed;
   moveKv(
     cache: NativeCache,
     pages: Int32Array | readonly number[],

@@ -122,4 +122,12 @@ class NativeResult implements ForwardResult {
   propose(draw: Draw, previous: number, count: number, proposeFor: ProposeFor): Proposed {
     return this.#handle.propose(nativeDraw(draw), previous, count, proposeFor === "rejection");
   }
+
+  extraLogits(row: number, head: number): Float32Array {
+    return this.#handle.extraLogits(row, head);
+  }
+
+  proposeExtra(draw: Draw, head: number, count: number, proposeFor: ProposeFor): Proposed {
+    return this.#handle.proposeExtra(nativeDraw(draw), head, count, proposeFor === "rejection");
+  }
 }

@@ -171,10 +171,10 @@ export class ReferenceModel implements LoadedModel {
     return this.#result(forest, hidden, logits, output.weight);
   }
 
-  /** Of a token row over the vocabulary, of a MASK row over the draft vocabulary where there is one. */
+  /** Over the vocabulary; of what only proposes over the draft vocabulary, where there is one. */
   #logits(id: string, hidden: Floats, isMask: boolean): Float32Array {
     const weight = this.#weight(id);
-    const draft = isMask ? this.program.mask?.draftVocabulary : undefined;
+    const draft = isMask ? this.program.draftVocabulary : undefined;
     const n = draft?.length ?? weight.rows;
     return Float32Array.from({ length: n }, (_, i) => dot(rowOf(weight, draft?.[i] ?? i), hidden));
   }
@@ -190,6 +190,18 @@ export class ReferenceModel implements LoadedModel {
       if (head === undefined) return wanted(row);
       return this.#logits(outputId, this.#afterHead(at(hidden, row), previous, head), true);
     };
+    const extra = (row: number, index: number): Float32Array => {
+      const head = this.program.extraHeads?.[index];
+      if (head === undefined || forest.tokens[row] === -1) throw new Error(`row ${row} has no extra head ${index}`);
+      const h = at(hidden, row);
+      const n = h.length;
+      const inner = (i: number) => dot(head.weight.subarray(i * n, (i + 1) * n), h) + (head.bias[i] as number);
+      return this.#logits(
+        outputId,
+        Float32Array.from(h, (value, i) => value + silu(inner(i))),
+        true,
+      );
+    };
     const drawn = (forest.draws ?? []).map((draw) => referenceSampler(draw).draw(wanted(draw.row), draw));
     return {
       drawn,
@@ -199,30 +211,15 @@ export class ReferenceModel implements LoadedModel {
       propose: (draw: Draw, previous: number, count: number, proposeFor: ProposeFor): Proposed => {
         const { row } = draw;
         const isMask = forest.tokens[row] === -1;
-        const draft = isMask ? this.program.mask?.draftVocabulary : undefined;
-        const sampler = referenceSampler(draw);
         const own = wanted(row);
-        // By raw logits (and the noise of the draw to come), without penalties, which the choice below applies.
-        const { temperature, seed, choice } = sampler.settings;
-        const key = noiseKey(seed, draw.position, choice, Purpose.draw);
-        const isNoisy = proposeFor === "exact" && temperature > 0;
-        const scores = Array.from(own, (logit, i) =>
-          isNoisy ? logit / temperature + gumbel(key, draft?.[i] ?? i) : logit,
-        );
-        const shortlist = [...scores.keys()]
-          .filter((i) => !Number.isNaN(scores[i]))
-          .sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b)
-          .slice(0, Math.max(SHORTLIST, count))
-          .sort((a, b) => a - b);
-        const after = isMask ? afterHead(row, previous) : own;
-        const ids = Int32Array.from(shortlist, (i) => draft?.[i] ?? i);
-        return sampler.propose(
-          Float32Array.from(shortlist, (i) => after[i] as number),
-          ids,
-          draw,
-          count,
-          proposeFor,
-        );
+        const draft = isMask ? this.program.draftVocabulary : undefined;
+        const [after, purpose] = isMask ? [afterHead(row, previous), Purpose.proposal] : [own, Purpose.draft];
+        return proposeFrom(own, after, draft, draw, count, proposeFor, purpose);
+      },
+      extraLogits: extra,
+      proposeExtra: (draw, head, count, proposeFor) => {
+        const own = extra(draw.row, head);
+        return proposeFrom(own, own, this.program.draftVocabulary, draw, count, proposeFor, Purpose.extraHead);
       },
     };
   }
@@ -242,6 +239,32 @@ export class ReferenceModel implements LoadedModel {
     );
     return Float32Array.from(hidden, (h, i) => h + dot(head.w2.subarray(i * n, (i + 1) * n), inner));
   }
+}
+
+/** Proposes by the logits `after` of those that `own` says are likely; both are [draft vocabulary] in its order. */
+function proposeFrom(
+  own: Float32Array,
+  after: Float32Array,
+  draft: Int32Array | undefined,
+  draw: Draw,
+  count: number,
+  proposeFor: ProposeFor,
+  purpose: Purpose,
+): Proposed {
+  const sampler = referenceSampler(draw);
+  // By raw logits (and the noise of the draw to come), without penalties, which the choice below applies.
+  const { temperature, seed, choice } = sampler.settings;
+  const key = noiseKey(seed, draw.position, choice, Purpose.draw);
+  const isNoisy = proposeFor === "exact" && temperature > 0;
+  const scores = Array.from(own, (logit, i) => (isNoisy ? logit / temperature + gumbel(key, draft?.[i] ?? i) : logit));
+  const shortlist = [...scores.keys()]
+    .filter((i) => !Number.isNaN(scores[i]))
+    .sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b)
+    .slice(0, Math.max(SHORTLIST, count))
+    .sort((a, b) => a - b);
+  const ids = Int32Array.from(shortlist, (i) => draft?.[i] ?? i);
+  const logits = Float32Array.from(shortlist, (i) => after[i] as number);
+  return sampler.propose(logits, ids, draw, count, proposeFor, purpose);
 }
 
 function dot(a: Floats, b: Floats): number {

@@ -48,7 +48,7 @@ describe("noise", () => {
         }
       }
     }
-    expect(keys.size).toBe(large.length ** 2 * 3 * 4);
+    expect(keys.size).toBe(large.length ** 2 * 3 * 6);
   });
 
   it("of Gumbel has its moments, and is always finite", () => {

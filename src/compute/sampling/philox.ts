@@ -3,8 +3,8 @@
  * native/src/sampler.cpp and native/src/kernels/sampling.h: noise depends on its key alone, not on what was drawn before.
  */
 
-/** What noise is for; each use has its own. */
-export const Purpose = { draw: 0, acceptance: 1, residual: 2, proposal: 3 } as const;
+/** What noise is for; each use has its own, and so has each kind of proposer: two that draw for one position must not share it. */
+export const Purpose = { draw: 0, acceptance: 1, residual: 2, proposal: 3, draft: 4, extraHead: 5 } as const;
 export type Purpose = (typeof Purpose)[keyof typeof Purpose];
 
 /** High word of a product, by halves: a double holds 53 bits. */

@@ -61,6 +61,7 @@ export class ReferenceSampler implements Sampler {
     draw: Draw,
     count: number,
     proposeFor: ProposeFor,
+    purpose: Purpose = Purpose.proposal,
   ): Proposed {
     const kept = this.#kept(logits, ids, draw);
     if (proposeFor === "exact" || this.settings.temperature === 0) {
@@ -70,7 +71,7 @@ export class ReferenceSampler implements Sampler {
     }
     const weights = weightsOf(kept);
     const drawable = kept.filter(({ token }) => weights.has(token));
-    const drawn = this.#noisy(drawable, draw.position, Purpose.proposal).sort(before).slice(0, count);
+    const drawn = this.#noisy(drawable, draw.position, purpose).sort(before).slice(0, count);
     const tokens = Int32Array.from(drawn, ({ token }) => token);
     const all = Int32Array.from(weights.keys());
     const from = { tokens: all, probabilities: sharesOf(weights, all) };
