@@ -1,10 +1,10 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
-import { fileURLToPath } from "node:url";
 import { IdlmError } from "../errors.ts";
+import { packageFolder } from "./prompts.ts";
 import { MAX_POSITIONS } from "./own-model.ts";
 
 interface Ready {
@@ -82,7 +82,5 @@ export class Peer {
 }
 
 function peerScript(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, "package.json")) && dirname(folder) !== folder) folder = dirname(folder);
-  return join(folder, "bench", "peers", "llama_cpp_peer.py");
+  return join(packageFolder(), "bench", "peers", "llama_cpp_peer.py");
 }

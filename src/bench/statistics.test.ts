@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { median, spread } from "./statistics.ts";
+import { median, medianInterval, spread } from "./statistics.ts";
 
 it("median", () => {
   expect(median([3, 1, 2])).toBe(2);
@@ -8,4 +8,15 @@ it("median", () => {
 
 it("spread", () => {
   expect(spread([1, 2, 3, 4, 5, 6, 7, 8])).toEqual({ median: 4.5, low: 3, high: 7 });
+});
+
+it("medianInterval: the sign test's", () => {
+  const upTo = (n: number) => Array.from({ length: n }, (_, i) => n - i);
+  expect(medianInterval(upTo(5))).toEqual({ median: 3, low: 1, high: 5 });
+  // 2 / 2^6 = 3 %; with one more inside it would be 22 %.
+  expect(medianInterval(upTo(6))).toEqual({ median: 3.5, low: 1, high: 6 });
+  expect(medianInterval(upTo(9))).toEqual({ median: 5, low: 2, high: 8 });
+  // As in tables of the sign test.
+  expect(medianInterval(upTo(20))).toEqual({ median: 10.5, low: 6, high: 15 });
+  expect(medianInterval(upTo(25))).toEqual({ median: 13, low: 8, high: 18 });
 });

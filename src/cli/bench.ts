@@ -15,6 +15,7 @@ import { openModel } from "../model/open-model.ts";
 import { type BenchConditions, benchConditions, headerOf, isFullWidth, tableOf } from "./bench-conditions.ts";
 import { registerMakeModel } from "./bench-make-model.ts";
 import { registerBenchModel } from "./bench-model.ts";
+import { registerBenchDecode } from "./bench-decode.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
 import { threadsOption } from "./generation-options.ts";
 import { withInterrupt } from "./interrupt.ts";
@@ -85,6 +86,7 @@ export function registerBench(program: Command, cli: Cli): void {
     });
   registerBenchModel(bench, cli);
   registerMakeModel(bench, cli);
+  registerBenchDecode(bench, cli);
 }
 
 async function run(cli: Cli, options: BenchOptions, signal: AbortSignal): Promise<BenchReport> {

@@ -1,0 +1,54 @@
+import { expect, it } from "vitest";
+import { fakeEngine } from "../../test/support/fake-engine.ts";
+import { type DecodeWay, measureDecoding } from "./decode.ts";
+import { type BenchPrompt, KINDS, readPrompts } from "./prompts.ts";
+
+it("measures every way on every kind of text at every batch, plain decoding first", async () => {
+  const { engine } = fakeEngine({ hitRate: 1 });
+  const prompts: BenchPrompt[] = [
+    { kind: "chat", messages: [{ role: "user", content: "abc" }] },
+    { kind: "chat", messages: [{ role: "user", content: "cba" }] },
+    { kind: "random", messages: [{ role: "user", content: "bcb" }], temperature: 1, seed: 3 },
+  ];
+  const ways: DecodeWay[] = [
+    { drafter: "none", shape: undefined, stride: undefined },
+    { drafter: "mask", shape: "chain", stride: 2 },
+    { drafter: "predicted", shape: "chain", stride: 2 },
+  ];
+  const stages: string[] = [];
+  const figures = await measureDecoding(engine, {
+    ...{ ways, prompts, batches: [1, 3], pairs: 2, maxTokens: 21 },
+    ...{ signal: new AbortController().signal, onStage: (stage) => stages.push(stage) },
+  });
+  // Nobody predicts these texts.
+  expect(figures.map(({ batch, kind, drafter }) => [batch, kind, drafter])).toEqual([
+    [1, "chat", "none"],
+    [1, "chat", "mask"],
+    [1, "random", "none"],
+    [1, "random", "mask"],
+    [3, "chat", "none"],
+    [3, "chat", "mask"],
+    [3, "random", "none"],
+    [3, "random", "mask"],
+  ]);
+  expect(stages.length).toBe(figures.length);
+  for (const { drafter, tokensPerForward, overhead, speedUp, isSameText, acceptanceByDepth, ...rows } of figures) {
+    expect(isSameText).toBe(true);
+    expect(overhead * speedUp.median).toBeCloseTo(tokensPerForward);
+    expect(speedUp.low <= speedUp.median && speedUp.median <= speedUp.high).toBe(true);
+    if (drafter === "none") expect([tokensPerForward, rows.tokenRows, rows.maskRows]).toEqual([1, 1, 0]);
+    else {
+      // One token of the prompt's forward, then two in each of ten.
+      expect(tokensPerForward).toBeCloseTo(21 / 11);
+      expect(acceptanceByDepth).toEqual([1]);
+    }
+  }
+  await engine.dispose();
+});
+
+it("carries prompts of every kind, each a conversation that ends with the user", () => {
+  const prompts = readPrompts();
+  for (const kind of KINDS) expect(prompts.filter((prompt) => prompt.kind === kind).length).toBeGreaterThanOrEqual(4);
+  for (const { messages } of prompts) expect(messages.at(-1)?.role).toBe("user");
+  expect(new Set(prompts.map((prompt) => JSON.stringify(prompt.messages))).size).toBe(prompts.length);
+});
