@@ -23,7 +23,7 @@
         "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["-Werror"] }
       }],
       ["sanitize==1", {
-        "cflags_cc": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g", "-O1"],
+        "cflags_cc": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g1", "-O0", "-DIDLM_NO_FORCED_INLINE"],
         "ldflags": ["-fsanitize=address,undefined"]
       }]
     ]

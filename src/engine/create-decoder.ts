@@ -6,7 +6,7 @@ import { DraftProposer } from "../decoding/draft-proposer.ts";
 import { LookupProposer } from "../decoding/lookup-proposer.ts";
 import { FixedPlanner, type Planner } from "../decoding/planner.ts";
 import { PredictedProposer } from "../decoding/predicted-proposer.ts";
-import { MaskProposer, type Proposer, type ProposerKind } from "../decoding/proposer.ts";
+import { MaskProposer, MedusaProposer, type Proposer, type ProposerKind } from "../decoding/proposer.ts";
 import { MAX_ROUND_ROWS } from "./limits.ts";
 import type { CheckedRequest } from "./request.ts";
 
@@ -58,7 +58,7 @@ function proposerOf(kind: ProposerKind, { draft, endTokens }: DecodingParts, req
       return new DraftProposer(draft, { settings: request.settings, proposeFor, endTokens });
     }
     case "medusa":
-      throw new Error("no adapter has Medusa heads");
+      return new MedusaProposer();
   }
 }
 

@@ -28,9 +28,9 @@ const requests = fc.record({
   logprobs: fc.constantFrom(undefined, 0, 2),
 });
 const ways = fc.record({
-  propose: fc.constantFrom("mask" as const, "lookup" as const, "auto" as const),
+  propose: fc.constantFrom("mask" as const, "lookup" as const, "medusa" as const, "auto" as const),
   stride: fc.integer({ min: 1, max: 8 }),
-  shape: fc.constantFrom("chain" as const, "quadratic" as const),
+  shape: fc.constantFrom("chain" as const, "quadratic" as const, "tree" as const, "auto" as const),
 });
 
 describe("generate", () => {
@@ -87,7 +87,7 @@ describe("generate", () => {
   });
 
   it("proposes by lookup where there is no adapter", async () => {
-    const { engine } = fakeEngine({ nDepths: 0 });
+    const { engine } = fakeEngine({ nDepths: 0, nExtraHeads: 0 });
     const result = await write(engine, { ids: [1, 2, 3], maxTokens: 5 });
     expect(result.propose).toBe("lookup");
     expect(() => engine.generate({ ids: [1], propose: "mask" })).toThrow(/needs an adapter/);

@@ -154,10 +154,10 @@ export class EngineModel implements Model {
 
   #limits(): RequestLimits {
     const { model, draft, info, tokenizer } = this.#parts;
-    const { mask, vocabSize } = model.program;
+    const { mask, extraHeads, vocabSize } = model.program;
     return {
       ...{ vocabSize, context: info.contextLength, mask, adapterPath: info.adapter?.path, tokenizer },
-      ...{ hasMedusa: false, hasDraft: draft !== undefined },
+      ...{ hasMedusa: (extraHeads?.length ?? 0) > 0, hasDraft: draft !== undefined },
     };
   }
 

@@ -13,7 +13,12 @@
 #include <immintrin.h>
 #endif
 
+// Sanitizers check what is called as well as what is inlined, and compile it thirty times as fast.
+#ifdef IDLM_NO_FORCED_INLINE
+#define IDLM_INLINE inline
+#else
 #define IDLM_INLINE inline __attribute__((always_inline))
+#endif
 
 namespace idlm {
 namespace IDLM_ISA {
