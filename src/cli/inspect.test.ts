@@ -77,7 +77,7 @@ describe("idlm inspect", () => {
     const added = [{ id: 2, content: "<end>", special: true }];
     tokenizer({ added_tokens: added, model: { type: "BPE", vocab: { a: 0, b: 1 }, merges: [] } });
     expect((await json(path)).tokenizer).toEqual({ model: "BPE", nTokens: 3, nMerges: 0, hasChatTemplate: false });
-    tokenizer({ added_tokens: { no: "array" }, model: { type: "Unigram", vocab: [["a", -1]] } });
+    tokenizer({ added_tokens: [], model: { type: "Unigram", vocab: [["a", -1]] } });
     writeFileSync(join(path, "tokenizer_config.json"), '{"chat_template": "x"}');
     expect((await json(path)).tokenizer).toEqual({ model: "Unigram", nTokens: 1, hasChatTemplate: true });
   });
