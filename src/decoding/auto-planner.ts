@@ -95,6 +95,7 @@ export class AutoPlanner implements Planner {
       nextProposal: prices.proposals(1, position),
       leastReach: prices.leastProposal(position),
     };
+    if (this.#machine.isNewToMasks && context.maxRun > 0) return trial(own);
     const couldMask = context.maxRun > 0 && this.#sinceMasks > 2;
     if (!couldMask || !this.#mayExplore(prices.anyMask + prices.maskRows(1, 0, position))) return own;
     this.#isExploring = true;
@@ -108,6 +109,18 @@ export class AutoPlanner implements Planner {
     this.#exploring = Math.max(LEAST_EXPLORING, this.#exploring * BACK_OFF);
     return true;
   }
+}
+
+/**
+ * Rounds of one proposal with MASK rows off every anchor, whatever they cost: several in a row, since one between plain rounds
+ * costs more than it does among its like.
+ */
+function trial(own: RoundPrices): RoundPrices {
+  return {
+    ...own,
+    ...{ maxProposals: 1, maxMaskRows: 2, nextProposal: 0, leastReach: 0 },
+    ...{ proposals: () => 0, maskRows: () => 0, paysForMasks: () => true },
+  };
 }
 
 const nothing: RoundPrices = {

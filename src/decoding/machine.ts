@@ -23,6 +23,8 @@ const SPEED_MEMORY = 40;
 const SHAPE_MEMORY = 8;
 /** Steps during which less and less is believed to be cheap only because it was never tried. */
 const OPTIMISTIC_STEPS = 24;
+/** Steps with MASK rows, in rounds of one form, before their price is believed. */
+const MASK_TRIAL_STEPS = 24;
 
 /** What is known of the machine: what steps cost, what they hold, and what time is worth. Shared by a model's sequences. */
 export class Machine {
@@ -38,6 +40,7 @@ export class Machine {
   #meanSurplus = 0;
   #draftedTokens = 0;
   #steps = 0;
+  #maskSteps = 0;
   #prices: Prices | undefined;
 
   /** `maskShare`: what share of a token row's layers a MASK row passes. */
@@ -53,6 +56,7 @@ export class Machine {
     this.#cost.observe(work, ms);
     if (sequences > 0) {
       this.#steps++;
+      if (step.maskRows > 0) this.#maskSteps++;
       // Time as predicted, so that one slow step does not make time look cheap.
       const plain = this.#plainMs(sequences, step.contextRows / Math.max(1, tokenRows + step.maskRows));
       const time = this.#cost.predict({ ...work, otherRows: 0 }) / plain;
@@ -68,6 +72,11 @@ export class Machine {
     }
     this.#surplus = [];
     this.#prices = undefined;
+  }
+
+  /** Whether so little is known of MASK rows that a run of rounds of one form tells more than the best round does. */
+  get isNewToMasks(): boolean {
+    return this.#maskSteps < MASK_TRIAL_STEPS;
   }
 
   /** For each of its sequences until the next step. */
