@@ -1,4 +1,6 @@
 import type { Command } from "commander";
+import { MAX_LOGPROBS } from "../compute/sampling/settings.ts";
+import { MAX_CHOICES } from "../engine/limits.ts";
 import { IdlmError } from "../errors.ts";
 import type { GenerationResult, Model } from "../index.ts";
 import { chatLogprobs } from "../openai/logprobs.ts";
@@ -21,11 +23,6 @@ interface RunOptions extends LoadOptions, TextOptions {
   readonly raw?: boolean;
   readonly json?: boolean;
 }
-
-/** Most log-probabilities that a token can be reported with. */
-const MAX_LOGPROBS = 64;
-/** Most answers to one request. */
-const MAX_CHOICES = 128;
 
 /** `idlm run`: one answer to one prompt. */
 export function registerRun(program: Command, cli: Cli): void {

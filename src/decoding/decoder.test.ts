@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FakeModel, type FakeModelOptions } from "../../test/support/fake-model.ts";
 import type { SamplerSettings } from "../compute/backend.ts";
+import { neutralSettings } from "../compute/sampling/settings.ts";
 import { Decoder, type DecoderOptions, type SequenceKv } from "./decoder.ts";
 import { AcceptanceModel, SequenceAcceptance } from "./acceptance-model.ts";
 import { Controller } from "./controller.ts";
@@ -14,20 +15,6 @@ import { MaskProposer, MedusaProposer, noCandidates, type Proposer } from "./pro
 import { layOut, type Proposal, type RoundRows } from "./round.ts";
 import { StaticTreePlanner } from "./static-tree-planner.ts";
 import { freeRows, TreePlanner } from "./tree-planner.ts";
-
-const neutral: SamplerSettings = {
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: new Map(),
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  seed: 0,
-  choice: 0,
-  logprobs: -1,
-};
 
 interface Setup extends Partial<Omit<DecoderOptions, "sampler" | "prompt">> {
   readonly prompt: readonly number[];
@@ -90,7 +77,7 @@ async function write(setup: Setup) {
   const planner = setup.planner ?? new FixedPlanner(shape, stride);
   const common = { maxTokens: 24, maxRun: 7, maxRows: 64, endTokens: new Set<number>() };
   const decoderOf = (options: Pick<DecoderOptions, "prompt"> & Partial<DecoderOptions>, own = settings) => {
-    const sampler = model.createSampler({ ...neutral, ...own });
+    const sampler = model.createSampler({ ...neutralSettings, ...own });
     sampler.prompt(Int32Array.from(options.prompt));
     return new Decoder({
       ...common,
@@ -102,7 +89,7 @@ async function write(setup: Setup) {
     });
   };
   if (nCached > 0) {
-    const warmUp = decoderOf({ prompt: prompt.slice(0, nCached + 1), maxTokens: 1 }, neutral);
+    const warmUp = decoderOf({ prompt: prompt.slice(0, nCached + 1), maxTokens: 1 }, neutralSettings);
     await drive(model, kv, warmUp, { prompt, chunkRows: 5 });
     kv.tokens.length = Math.min(kv.tokens.length, nCached);
   }
@@ -161,7 +148,11 @@ class RandomPlanner implements Planner {
 /** Drafts with another fake model; with `hitRate` 1 of the same seed it is always right. */
 function draftProposer(fake: FakeModelOptions | undefined, settings: Partial<SamplerSettings> | undefined): Proposer {
   const draft = new DraftModel(new FakeModel({ ...fake, nDepths: 0 }), 1000, 8);
-  return new DraftProposer(draft, { settings: { ...neutral, ...settings }, proposeFor: "exact", endTokens: new Set() });
+  return new DraftProposer(draft, {
+    settings: { ...neutralSettings, ...settings },
+    proposeFor: "exact",
+    endTokens: new Set(),
+  });
 }
 
 /** Knows what plain decoding writes. */

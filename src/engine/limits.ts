@@ -21,3 +21,6 @@ export const MAX_SEQUENCES = 256;
 
 /** Requests that wait where nobody says otherwise. */
 export const DEFAULT_QUEUE = 1024;
+
+/** Answers to one request: as many as the OpenAI API allows. */
+export const MAX_CHOICES = 128;

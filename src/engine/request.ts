@@ -1,6 +1,7 @@
 import type { SamplerSettings } from "../compute/backend.ts";
 import { MAX_LOGPROBS } from "../compute/sampling/settings.ts";
 import { IdlmError } from "../errors.ts";
+import { MAX_CHOICES } from "./limits.ts";
 import { numberIn, shown, usage, wholeIn } from "./request-values.ts";
 import { type ProposalLimits, type RoundOptions, roundOptions } from "./round-options.ts";
 import type { ChatMessage, GenerateRequest, TextTokenizer } from "./types.ts";
@@ -9,8 +10,6 @@ const MAX_STOP_STRINGS = 16;
 /** UTF-16 units. Each end of the text is compared with each beginning of a stop string. */
 const MAX_STOP_LENGTH = 1000;
 const MAX_MESSAGES = 10_000;
-/** As many as the OpenAI API allows. */
-const MAX_CHOICES = 128;
 /** Priorities go from minus this to this: it bounds how long one that came last waits. */
 const MAX_PRIORITY = 100;
 /** UTF-16 units: a key or an address, not a text. */
