@@ -1,6 +1,6 @@
 import { IdlmError } from "../errors.ts";
-import { kindOf } from "../formats/json.ts";
 import { matchesWithin, PatternError } from "../formats/file-pattern.ts";
+import { kindOf } from "../formats/json.ts";
 import { malformed, quote } from "../formats/malformed.ts";
 
 /**

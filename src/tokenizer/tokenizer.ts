@@ -1,8 +1,10 @@
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { IdlmError } from "../errors.ts";
+import { kindOf } from "../formats/json.ts";
 import { quote } from "../formats/malformed.ts";
 import { type TokenizerJson, validateTokenizerJson } from "../formats/tokenizer-json.ts";
 import { type Alphabet, byteLevel, sentencePiece } from "./alphabet.ts";
+import { LONG_PIECE, LongPieceMerger } from "./long-pieces.ts";
 import { checkNormalizer } from "./normalizer.ts";
 import { type PreTokenizer, preTokenizerOf } from "./pre-tokenizer.ts";
 import { createStreamDecoder, type StreamDecoder } from "./stream-decoder.ts";
@@ -30,6 +32,8 @@ export class Tokenizer {
   readonly #library: Library;
   readonly #alphabet: Alphabet;
   readonly #split: PreTokenizer;
+  readonly #model: TokenizerJson["model"];
+  #merger: LongPieceMerger | undefined;
   readonly #bytes: (Uint8Array | undefined)[] = [];
   readonly #special = new Map<number, string>();
   /** Matches added tokens that are found in any text. */
@@ -42,6 +46,8 @@ export class Tokenizer {
   constructor(json: TokenizerJson, facts: TokenizerFacts, path: string) {
     validateTokenizerJson(json, path);
     checkNormalizer(json.normalizer, path);
+    checkAffixes(json.model, path);
+    this.#model = json.model;
     this.#split = preTokenizerOf(json.pre_tokenizer, path);
     this.#alphabet = json.model.byte_fallback === true ? sentencePiece : byteLevel;
     try {
@@ -118,11 +124,21 @@ export class Tokenizer {
     const model = this.#library.model;
     if (model === null) return;
     const normalised = this.#library.normalizer?.normalize(text.toWellFormed()) ?? text.toWellFormed();
-    const pieces = this.#split(normalised).map(this.#alphabet.write);
-    for (const token of model.encode(pieces)) {
-      // A byte that the vocabulary has no token for is dropped, as the reference tokenisers do.
-      const id = model.tokens_to_ids.get(token);
-      if (id !== undefined) ids.push(id);
+    // A byte that the vocabulary has no token for is dropped, as the reference tokenisers do.
+    const idsOf = (tokens: readonly string[]) => tokens.flatMap((token) => model.tokens_to_ids.get(token) ?? []);
+    const short = (piece: string): readonly number[] => {
+      const id = piece.length === 1 ? model.tokens_to_ids.get(piece) : undefined;
+      return id === undefined ? idsOf(model.encode([piece])) : [id];
+    };
+    for (const part of this.#split(normalised)) {
+      const piece = this.#alphabet.write(part);
+      const whole = this.#model.ignore_merges === true && model.tokens_to_ids.has(piece);
+      if (piece.length < LONG_PIECE || whole) {
+        for (const id of short(piece)) ids.push(id);
+        continue;
+      }
+      this.#merger ??= new LongPieceMerger(this.#model);
+      for (const id of this.#merger.merge(piece, short)) ids.push(id);
     }
   }
 
@@ -142,6 +158,18 @@ export class Tokenizer {
 
   streamDecoder({ skipSpecial = false }: { readonly skipSpecial?: boolean } = {}): StreamDecoder {
     return createStreamDecoder((id) => (skipSpecial && this.#special.has(id) ? undefined : this.#bytes[id]));
+  }
+}
+
+/** @throws IdlmError "unsupported" for a vocabulary that marks where words go on or end: byte-level ones do not. */
+function checkAffixes(model: TokenizerJson["model"], path: string): void {
+  for (const name of ["continuing_subword_prefix", "continuing_subword_suffix", "end_of_word_suffix"]) {
+    if (model[name] === undefined || model[name] === null || model[name] === "") continue;
+    throw new IdlmError("unsupported", {
+      path,
+      feature: `${name} ${kindOf(model[name])}`,
+      hint: "Byte-level BPE (Llama 3, Qwen, GPT-2, SmolLM) is.",
+    });
   }
 }
 
