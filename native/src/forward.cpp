@@ -109,14 +109,19 @@ void Model::prepare(const ForestInput& forest, const KvCache& cache) {
       wantedRows_.push_back(internal[size_t(r)]);
     }
   nWanted_ = int(wantedRows_.size()), nWantedTokens_ = int(wanted[0].size());
-  nGated_ = 0;
+  nGated_ = nGatedTokens_ = 0;
   gatedIndex_.assign(n, NONE);
-  for (size_t i = 0; i < n; i++)
-    if (rows_[i].gated) gatedIndex_[i] = nGated_++;
+  for (size_t i = 0; i < n; i++) {
+    if (!rows_[i].gated) continue;
+    gatedIndex_[i] = nGated_++;
+    nGatedTokens_ += int(i) < nTokens_;
+  }
   for (const DrawInput& d : forest.draws) {
     int w = d.row >= 0 && size_t(d.row) < n ? wantedOf_[size_t(d.row)] : NONE;
     if (w == NONE || forest.tokens[size_t(d.row)] < 0) fail("a draw's row must be a wanted token row");
   }
+  tokenTiling_ = tilingOf(nTokens_);
+  tiling_ = nTokens_ == int(n) ? tokenTiling_ : tilingOf(int(n));
   reserve(int(n), nWanted_, positions);
   drawn.assign(forest.draws.size(), DrawResult{});
   topTokens.resize(forest.draws.size() * MAX_LOGPROBS);
@@ -133,12 +138,31 @@ void Model::prepare(const ForestInput& forest, const KvCache& cache) {
     }
 }
 
+// Rows of a sequence read the same keys and values: as many together as attention takes, unless threads would be idle.
+Model::Tiling Model::tilingOf(int nRows) const {
+  std::vector<int> ends(forest_.sequences.size(), 0);
+  for (int r = 0; r < nRows; r++) ends[size_t(rows_[size_t(r)].sequence)]++;
+  int begin = 0, most = ATTENTION_QUERIES * kvHeads_ / heads_;
+  if (most < 1 || (nRows + most - 1) / most * kvHeads_ < 2 * pool_->threads()) most = 1;
+  Tiling tiling;
+  tiling.rows.resize(size_t(nRows));
+  for (size_t s = 0; s < ends.size(); s++) {
+    int end = begin + ends[s];
+    for (int r = begin; r < end; r += most) tiling.tiles.push_back({r, end - r < most ? end - r : most, int(s)});
+    ends[s] = begin;
+    begin = end;
+  }
+  for (int r = 0; r < nRows; r++) tiling.rows[size_t(ends[size_t(rows_[size_t(r)].sequence)]++)] = r;
+  return tiling;
+}
+
 void Model::reserve(int rows, int wanted, int positions) {
   if (rows > capacity_) {
     capacity_ = grown(capacity_, rows);
     bufferMemory_ = Arena(bufferWidth_ * size_t(capacity_) * 4);
     quantisedMemory_ = Arena(quantisedWidth_ * size_t(capacity_) + 64);
     tMemory_ = Arena(tWidth_ * size_t(capacity_) + 64);
+    lowRank_.resize(lowRankWidth_ * size_t(capacity_));
     cosine_.resize(size_t(capacity_) * size_t(headDim_ / 2));
     sine_.resize(cosine_.size());
   }
@@ -151,7 +175,7 @@ void Model::reserve(int rows, int wanted, int positions) {
   int padded = (positions + 3 * PAGE) / PAGE * PAGE;
   if (padded > scoreCapacity_) {
     scoreCapacity_ = padded + padded / 4 / PAGE * PAGE;
-    for (auto& s : scores_) s.resize(size_t(scoreCapacity_) * 4);
+    for (auto& s : attentionScratch_) s.resize(attentionScratch(dPad_, scoreCapacity_));
   }
 }
 
@@ -173,10 +197,9 @@ template <class Fn> void Model::items(int step, int thread, int n, int chunk, Fn
 
 void Model::linearStep(const Step& step, int index, int thread) {
   int nRows = activeRows(step.rows);
-  LinearPart parts[8];
+  LinearPart parts[MAX_PARTS];
   LinearArgs a;
   a.nParts = int(step.parts.size());
-  if (a.nParts > 8) return;
   int panels = 0;
   for (int i = 0; i < a.nParts; i++) {
     const LoweredPart& p = step.parts[size_t(i)];
@@ -218,40 +241,42 @@ void Model::linearStep(const Step& step, int index, int thread) {
   items(index, thread, n, chunk, [&](int begin, int end) { kernels_->linear(a, begin, end); });
 }
 
-// t = A x of the gated rows, ready for the product with B.
+// t = A x of the gated rows, ready for the product with B. Items are panels; of integer weights whoever ends a part
+// quantises it.
 void Model::loraStep(const Step& step, int index, int thread) {
-  if (nGated_ == 0) return;
-  int nRows = activeRows(step.rows), nParts = int(step.parts.size());
-  items(index, thread, nParts, 1, [&](int begin, int end) {
-    for (int i = begin; i < end; i++) {
-      const LoweredPart& p = step.parts[size_t(i)];
-      if (!p.loraA.data) continue;
-      int width = p.loraA.panels() * PANEL;
-      std::vector<float>& out = scratch_[size_t(thread)];
-      if (out.size() < size_t(width) * size_t(nRows)) out.resize(size_t(width) * size_t(nRows));
-      for (int row = 0; row < nRows;) {
-        if (gatedIndex_[size_t(row)] < 0) {
-          row++;
-          continue;
-        }
-        int last = row;
-        while (last + 1 < nRows && gatedIndex_[size_t(last + 1)] >= 0) last++;
-        LinearPart part;
-        part.weight = p.loraA, part.out = out.data(), part.outStride = size_t(width);
-        LinearArgs a;
-        a.parts = &part, a.nParts = 1, a.nRows = last - row + 1;
-        a.xStride = step.integer ? quantisedStride_[size_t(step.x)] : size_t(widths_[size_t(step.x)]) * 4;
-        a.x = (step.integer ? quantised(step.x) : reinterpret_cast<const uint8_t*>(buffer(step.x))) + size_t(row) * a.xStride;
-        kernels_->linear(a, 0, p.loraA.panels());
-        for (int r = row; r <= last; r++) {
-          uint8_t* t = tMemory_.data() + size_t(gatedIndex_[size_t(r)]) * tWidth_ + p.loraOffset;
-          const float* from = out.data() + size_t(r - row) * size_t(width);
-          if (isInteger(p.loraB.format)) kernels_->quantise(from, p.loraA.rows, t);
-          else memcpy(t, from, size_t(width) * 4);
-        }
-        row = last + 1;
-      }
+  int nRows = activeRows(step.rows), nGated = step.rows == Rows::Tokens ? nGatedTokens_ : nGated_;
+  int nPanels = 0;
+  for (const LoweredPart& p : step.parts) nPanels += p.loraA.data ? p.loraA.panels() : 0;
+  items(index, thread, nPanels, 1, [&](int item, int) {
+    size_t at = 0;
+    while (!step.parts[at].loraA.data || item >= step.parts[at].loraA.panels()) {
+      const LoweredPart& before = step.parts[at++];
+      item -= before.loraA.data ? before.loraA.panels() : 0;
     }
+    const LoweredPart& p = step.parts[at];
+    bool integer = isInteger(p.loraB.format);
+    LinearPart part;
+    part.weight = p.loraA;
+    for (int row = 0; row < nRows;) {
+      if (gatedIndex_[size_t(row)] < 0) {
+        row++;
+        continue;
+      }
+      int last = row + 1;
+      while (last < nRows && gatedIndex_[size_t(last)] >= 0) last++;
+      size_t gated = size_t(gatedIndex_[size_t(row)]);
+      part.out = integer ? lowRank_.data() + gated * lowRankWidth_ + p.loraFirst : reinterpret_cast<float*>(tMemory_.data() + gated * tWidth_ + p.loraOffset);
+      part.outStride = integer ? lowRankWidth_ : tWidth_ / 4;
+      LinearArgs a;
+      a.parts = &part, a.nParts = 1, a.nRows = last - row;
+      a.xStride = step.integer ? quantisedStride_[size_t(step.x)] : size_t(widths_[size_t(step.x)]) * 4;
+      a.x = (step.integer ? quantised(step.x) : reinterpret_cast<const uint8_t*>(buffer(step.x))) + size_t(row) * a.xStride;
+      kernels_->linear(a, item, item + 1);
+      row = last;
+    }
+    if (!integer || lowRankDone_[at].fetch_add(1, std::memory_order_acq_rel) + 1 < p.loraA.panels()) return;
+    lowRankDone_[at].store(0, std::memory_order_relaxed);
+    for (size_t g = 0; g < size_t(nGated); g++) kernels_->quantise(lowRank_.data() + g * lowRankWidth_ + p.loraFirst, p.loraA.rows, tMemory_.data() + g * tWidth_ + p.loraOffset);
   });
 }
 
@@ -334,26 +359,35 @@ void Model::runStep(const Step& step, int index, int thread, KvCache& cache) {
     case StepKind::Attention: {
       int group = heads_ / kvHeads_;
       size_t element = half_ ? 2 : 4, headBytes = 2 * size_t(dPad_) * PAGE * element;
-      items(index, thread, n * kvHeads_, 1, [&](int item, int) {
-        int r = item / kvHeads_, h = item % kvHeads_;
-        const Row& info = rows_[size_t(r)];
-        const SequenceInput& s = forest_.sequences[size_t(info.sequence)];
+      const Tiling& tiling = n == nTokens_ ? tokenTiling_ : tiling_;
+      // Items: rows of a sequence that are computed together, and a KV head.
+      items(index, thread, int(tiling.tiles.size()) * kvHeads_, 1, [&](int item, int) {
+        const Tiling::Tile& tile = tiling.tiles[size_t(item / kvHeads_)];
+        const int32_t* tileRows = tiling.rows.data() + tile.first;
+        int h = item % kvHeads_;
+        AttentionRow rows[ATTENTION_QUERIES];
+        for (int i = 0; i < tile.n; i++) {
+          int r = tileRows[i];
+          const Row& info = rows_[size_t(r)];
+          AttentionRow& own = rows[i];
+          own.q = row(qRotated_, r) + size_t(h) * size_t(group) * size_t(dPad_);
+          own.out = row(step.out, r) + size_t(h) * size_t(group) * size_t(headDim_);
+          own.length = info.identity ? info.slot + 1 : forest_.sequences[size_t(tile.sequence)].length;
+          own.tail = tails_.data() + info.tail, own.nTail = info.nTail;
+        }
         AttentionArgs a;
+        a.rows = rows, a.nRows = tile.n;
         a.cache = cache.memory.data() + size_t(step.layer) * cache.layerBytes + size_t(h) * headBytes;
         a.pageBytes = headBytes * size_t(kvHeads_), a.vOffset = size_t(dPad_) * PAGE * element;
-        a.pages = s.pages.data();
-        a.length = info.identity ? info.slot + 1 : s.length;
-        a.tail = tails_.data() + info.tail, a.nTail = info.nTail;
+        a.pages = forest_.sequences[size_t(tile.sequence)].pages.data();
         a.group = group, a.headDim = headDim_, a.dPad = dPad_;
         a.scale = attentionScale_;
         a.half = half_;
-        a.scores = scores_[size_t(thread)].data(), a.scoreStride = size_t(scoreCapacity_);
-        a.out = row(step.out, r) + size_t(h) * size_t(group) * size_t(headDim_);
-        k.attention(a, row(qRotated_, r) + size_t(h) * size_t(group) * size_t(dPad_));
-        if (step.quantise) {
-          int groups = group * headDim_ / GROUP;
-          k.quantiseGroups(a.out, quantised(step.out) + size_t(r) * quantisedStride_[size_t(step.out)], h * groups, groups);
-        }
+        a.scratch = attentionScratch_[size_t(thread)].data(), a.scoreStride = size_t(scoreCapacity_);
+        k.attention(a);
+        if (!step.quantise) return;
+        int groups = group * headDim_ / GROUP;
+        for (int i = 0; i < tile.n; i++) k.quantiseGroups(rows[i].out, quantised(step.out) + size_t(tileRows[i]) * quantisedStride_[size_t(step.out)], h * groups, groups);
       });
       return;
     }

@@ -1,5 +1,6 @@
 #include "model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
@@ -153,7 +154,7 @@ struct Model::Lowering {
 
   void emitLinear(const Step& s, Step a) {
     if (s.hasLora) {
-      a.parts = s.parts, a.tStride = s.tStride, a.integer = s.integer, a.hasLora = true;
+      a.parts = s.parts, a.tStride = s.tStride, a.lowRankStride = s.lowRankStride, a.integer = s.integer, a.hasLora = true;
       m.steps_.push_back(a);
     }
     m.steps_.push_back(s);
@@ -206,6 +207,7 @@ void Model::Lowering::run() {
       Step a{};
       a.kind = StepKind::LoraA, a.rows = rows, a.x = s.x;
       int integers = 0;
+      if (op.parts.empty() || op.parts.size() > size_t(MAX_PARTS)) fail("linear: 1 to " + std::to_string(MAX_PARTS) + " parts, not " + std::to_string(op.parts.size()));
       for (const PartSource& p : op.parts) {
         LoweredPart part;
         part.weight = matrix(p.weight);
@@ -218,7 +220,8 @@ void Model::Lowering::run() {
           Format f = isInteger(part.weight.format) ? Format::Q8S : Format::F32;
           part.loraA = floats(p.lora.a, p.lora.rank, part.weight.cols, 1.0f, f);
           part.loraB = floats(p.lora.b, part.weight.rows, p.lora.rank, p.lora.scale, f);
-          part.loraOffset = s.tStride;
+          part.loraOffset = s.tStride, part.loraFirst = s.lowRankStride;
+          s.lowRankStride += size_t(padded(p.lora.rank));
           s.tStride += f == Format::F32 ? size_t(padded(p.lora.rank)) * 4 : Quantised::stride(p.lora.rank);
           s.hasLora = true;
         }
@@ -357,7 +360,8 @@ void Model::Lowering::run() {
   for (ExtraHead& head : m.extraHeads_) place(head.weight);
   for (Step& s : steps) {
     for (LoweredPart& p : s.parts) place(p.weight), place(p.loraA), place(p.loraB);
-    m.tWidth_ = s.tStride > m.tWidth_ ? s.tStride : m.tWidth_;
+    m.tWidth_ = std::max(m.tWidth_, s.tStride);
+    m.lowRankWidth_ = std::max(m.lowRankWidth_, s.lowRankStride);
   }
   // The embedding is read by id: where it is the output matrix, through the order.
   m.embeddingIsOutput_ = embeddingId == outputId;
@@ -386,7 +390,7 @@ Model::Model(const ProgramSource& source, std::shared_ptr<Pool> pool, const Kern
   head_ = source.w1 != nullptr && source.w2 != nullptr;
   Lowering{*this, source}.run();
   counters_ = std::make_unique<std::atomic<int>[]>(steps_.size() * size_t(pool_->threads()) * 16);
-  scores_.resize(size_t(pool_->threads()));
+  attentionScratch_.resize(size_t(pool_->threads()));
   scratch_.resize(size_t(pool_->threads()));
   samplerScratch_.resize(size_t(pool_->threads()) + 1);
 }

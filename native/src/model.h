@@ -71,11 +71,13 @@ enum class Rows { Tokens, All, Wanted };
 
 constexpr int NONE = -1;
 
+constexpr int MAX_PARTS = 8;  // products of one step
+
 struct LoweredPart {
   Matrix weight, loraA, loraB;
   const float* bias = nullptr;
   int out = NONE;
-  size_t loraOffset = 0;
+  size_t loraOffset = 0, loraFirst = 0;  // of its part of a gated row: bytes into t, floats into what t is quantised from
 };
 
 struct Step {
@@ -89,7 +91,7 @@ struct Step {
   bool integer = false;   // this product reads quantised rows
   Epilogue epilogue = Epilogue::Store;
   std::vector<LoweredPart> parts;
-  size_t tStride = 0;
+  size_t tStride = 0, lowRankStride = 0;
   bool hasLora = false;
 };
 
@@ -165,11 +167,20 @@ class Model {
     size_t tail;
     bool identity, gated;
   };
+  // Rows by sequence, and which of them attention takes together.
+  struct Tiling {
+    struct Tile {
+      int first, n, sequence;
+    };
+    std::vector<int32_t> rows;
+    std::vector<Tile> tiles;
+  };
   struct Lowering;
   friend struct Lowering;
 
   float* buffer(int id) const { return bufferMemory_.data() ? reinterpret_cast<float*>(bufferMemory_.data()) + bufferOffset_[size_t(id)] * size_t(capacity_) : nullptr; }
   uint8_t* quantised(int id) const { return quantisedMemory_.data() + quantisedOffset_[size_t(id)] * size_t(capacity_); }
+  Tiling tilingOf(int nRows) const;
   void reserve(int rows, int wanted, int positions);
   void runStep(const Step& step, int index, int thread, KvCache& cache);
   void linearStep(const Step& step, int index, int thread);
@@ -216,25 +227,28 @@ class Model {
   std::vector<size_t> bufferOffset_;  // floats per row of capacity
   size_t bufferWidth_ = 0;
   std::vector<size_t> quantisedStride_, quantisedOffset_;
-  size_t quantisedWidth_ = 0, tWidth_ = 0;
+  size_t quantisedWidth_ = 0, tWidth_ = 0, lowRankWidth_ = 0;
   int qRotated_ = NONE, logitsX_ = NONE;
 
   // Memory of a forward, grown when needed and kept.
   int capacity_ = 0, wantedCapacity_ = 0, scoreCapacity_ = 0;
   Arena bufferMemory_, quantisedMemory_, tMemory_, logitsMemory_;
   size_t logitsStride_ = 0;
-  std::vector<std::vector<float>> scores_;
+  std::vector<std::vector<float>> attentionScratch_;
   std::vector<std::vector<float>> scratch_;
   std::vector<uint8_t> headBlock_;
   std::vector<float> headScratch_, headLogits_, panelLogits_, maxima_;
   std::vector<float> cosine_, sine_;
   std::vector<SamplerScratch> samplerScratch_;  // a thread each, and one for proposals
   std::vector<int32_t> shortlist_, shortlistPanels_;
+  std::vector<float> lowRank_;
+  std::atomic<int> lowRankDone_[MAX_PARTS] = {};
   std::unique_ptr<std::atomic<int>[]> counters_;
   Barrier barrier_;
 
   ForestInput forest_;
   std::vector<Row> rows_;          // token rows first
+  Tiling tokenTiling_, tiling_;    // of the token rows; of all
   std::vector<int32_t> tails_, gatedIndex_, wantedOf_, wantedRows_;
   int nTokens_ = 0, nWanted_ = 0, nWantedTokens_ = 0, nGated_ = 0, nGatedTokens_ = 0;
 };

@@ -1,9 +1,9 @@
-// Attention of one row over its ancestors, for the query heads that share one KV head.
+// Attention of rows of one sequence over their ancestors, for the query heads that share one KV head.
 //
 // Positions are walked in the order of the row's ancestors (cached ones, then those in the forest, then itself), in
 // blocks of 16 counted from the sequence's start: score i is one chain over the head's dimensions, the sum of the
 // exponentials is 16 chains (i mod 16) and a fixed tree, each output one chain over i. Where the keys lie (page, slot,
-// sibling rows between them) changes nothing.
+// sibling rows between them), and which queries are computed together, changes nothing.
 #pragma once
 #include "math.h"
 #include "table.h"
@@ -15,17 +15,33 @@ template <bool HALF> IDLM_INLINE F cacheLoad(const uint8_t* p, size_t element) {
   return HALF ? halfload((const uint16_t*)p + element) : fload((const float*)p + element);
 }
 
-// Scores of NQ heads for NB blocks that begin at slot block `block`.
-template <int NQ, int NB, bool HALF>
-IDLM_INLINE void scoreBlocks(const AttentionArgs& a, const float* q, int block, int blocks, float* scores) {
-  const uint8_t* k[NB];
-  for (int b = 0; b < NB; b++) k[b] = (const uint8_t*)a.cache + size_t(a.pages[block + b]) * a.pageBytes;
+constexpr bool WIDE = sizeof(M) == 2;  // 32 registers of 16 lanes; else 16 of 8
+// Blocks of scores, and vectors of 16 outputs, that NQ queries have in registers: enough chains to hide the latency of
+// a multiplication, and no more than fit.
+constexpr int blocksOf(int nq) { return WIDE || nq == 1 ? 4 : nq <= 3 ? 2 : 1; }
+// Pages whose values are mixed before the sums go back to memory.
+constexpr int MIXED_PAGES = 4;
+
+// Queries of a tile, in scratch: q[d][NQ], so that one pointer reads them all.
+struct Tile {
+  const AttentionArgs& a;
+  const float* q;
+  float* scores;  // [NQ][scoreStride]
+  float* sums;    // [NQ][dPad]
+};
+
+// Scores of NQ queries for NB blocks that begin at slot block `block`.
+template <int NQ, int NB, bool HALF> IDLM_INLINE void scoreBlocks(const Tile& t, int block, int blocks) {
+  const AttentionArgs& a = t.a;
+  const uint8_t *k[NB], *next[NB];
   F s[NQ][NB];
   for (int i = 0; i < NQ; i++)
     for (int b = 0; b < NB; b++) s[i][b] = fset(0);
   // The keys of the next blocks and the values of these, a line each for every line read here.
-  const uint8_t* next[NB];
-  for (int b = 0; b < NB; b++) next[b] = (const uint8_t*)a.cache + size_t(a.pages[block + b + NB < blocks ? block + b + NB : block]) * a.pageBytes;
+  for (int b = 0; b < NB; b++) {
+    k[b] = (const uint8_t*)a.cache + size_t(a.pages[block + b]) * a.pageBytes;
+    next[b] = (const uint8_t*)a.cache + size_t(a.pages[block + b + NB < blocks ? block + b + NB : block]) * a.pageBytes;
+  }
   constexpr int ROW_BYTES = HALF ? 32 : 64;
   for (int d = 0; d < a.headDim; d++) {
     if (!HALF || (d & 1) == 0) {
@@ -35,101 +51,138 @@ IDLM_INLINE void scoreBlocks(const AttentionArgs& a, const float* q, int block, 
         __builtin_prefetch(k[b] + a.vOffset + d * ROW_BYTES);
       }
     }
+    F key[NB];
 #pragma GCC unroll 4
-    for (int b = 0; b < NB; b++) {
-      F key = cacheLoad<HALF>(k[b], size_t(d) * PAGE);
+    for (int b = 0; b < NB; b++) key[b] = cacheLoad<HALF>(k[b], size_t(d) * PAGE);
+#pragma GCC unroll 8
+    for (int i = 0; i < NQ; i++) {
+      F q = fset(t.q[d * NQ + i]);
 #pragma GCC unroll 4
-      for (int i = 0; i < NQ; i++) s[i][b] = fma(fset(q[i * a.dPad + d]), key, s[i][b]);
+      for (int b = 0; b < NB; b++) s[i][b] = fma(q, key[b], s[i][b]);
     }
   }
   F scale = fset(a.scale);
   for (int i = 0; i < NQ; i++)
-    for (int b = 0; b < NB; b++) fstore(scores + size_t(i) * a.scoreStride + size_t(block + b) * PAGE, s[i][b] * scale);
+    for (int b = 0; b < NB; b++) fstore(t.scores + size_t(i) * a.scoreStride + size_t(block + b) * PAGE, s[i][b] * scale);
 }
 
-// out[i][d0 .. d0 + 16 ND) = sum over positions of weight x V, then divided by the sum of the weights.
-template <int NQ, int ND, bool HALF>
-IDLM_INLINE void mixValues(const AttentionArgs& a, const float* weights, const float* inverse, int n, int d0, float* out) {
+// sums[i][d0 .. d0 + 16 ND) += weight x V over positions [begin, end), which lie in order in the sequence's pages.
+template <int NQ, int ND, bool HALF> IDLM_INLINE void mixValues(const Tile& t, int first, int begin, int end, int d0) {
+  const AttentionArgs& a = t.a;
+  const float* weights = t.scores + size_t(first) * a.scoreStride;
+  float* sums = t.sums + size_t(first) * size_t(a.dPad) + d0;
   F s[NQ][ND];
   for (int i = 0; i < NQ; i++)
-    for (int d = 0; d < ND; d++) s[i][d] = fset(0);
-  auto pageOf = [&](int slot) { return (const uint8_t*)a.cache + size_t(a.pages[slot / PAGE]) * a.pageBytes + a.vOffset; };
-  auto step = [&](const uint8_t* page, int position, int slot) __attribute__((always_inline)) {
-    size_t at = size_t(slot) * size_t(a.dPad) + size_t(d0);
-    F v[ND];
+    for (int d = 0; d < ND; d++) s[i][d] = fload(sums + size_t(i) * size_t(a.dPad) + d * LANES);
+  for (int position = begin; position < end;) {
+    const uint8_t* page = (const uint8_t*)a.cache + size_t(a.pages[position / PAGE]) * a.pageBytes + a.vOffset;
+    int last = position / PAGE * PAGE + PAGE < end ? position / PAGE * PAGE + PAGE : end;
+    for (; position < last; position++) {
+      size_t at = size_t(position % PAGE) * size_t(a.dPad) + size_t(d0);
+      F v[ND];
 #pragma GCC unroll 4
-    for (int d = 0; d < ND; d++) v[d] = cacheLoad<HALF>(page, at + size_t(d) * LANES);
+      for (int d = 0; d < ND; d++) v[d] = cacheLoad<HALF>(page, at + size_t(d) * LANES);
+#pragma GCC unroll 8
+      for (int i = 0; i < NQ; i++) {
+        F w = fset(weights[size_t(i) * a.scoreStride + size_t(position)]);
 #pragma GCC unroll 4
-    for (int i = 0; i < NQ; i++) {
-      F w = fset(weights[size_t(i) * a.scoreStride + size_t(position)]);
-#pragma GCC unroll 4
-      for (int d = 0; d < ND; d++) s[i][d] = fma(w, v[d], s[i][d]);
+        for (int d = 0; d < ND; d++) s[i][d] = fma(w, v[d], s[i][d]);
+      }
     }
-  };
-  for (int block = 0; block < a.length; block += PAGE) {
-    const uint8_t* page = pageOf(block);
-    int end = a.length - block < PAGE ? a.length - block : PAGE;
-    for (int i = 0; i < end; i++) step(page, block + i, i);
-  }
-  for (int i = a.length; i < n; i++) {
-    int slot = a.tail[i - a.length];
-    step(pageOf(slot), i, slot % PAGE);
   }
   for (int i = 0; i < NQ; i++)
-    for (int d = 0; d < ND; d++) {
-      float lanes[LANES];
-      fstore(lanes, s[i][d] * fset(inverse[i]));
-      int at = d0 + d * LANES;
-      for (int j = 0; j < LANES && at + j < a.headDim; j++) out[i * a.headDim + at + j] = lanes[j];
-    }
+    for (int d = 0; d < ND; d++) fstore(sums + size_t(i) * size_t(a.dPad) + d * LANES, s[i][d]);
 }
 
-template <int NQ, bool HALF> static void attendHeads(const AttentionArgs& a, const float* q, float* out) {
-  int n = a.length + a.nTail;
-  int slots = a.nTail ? a.tail[a.nTail - 1] + 1 : a.length;
+// Of one query, for the ancestors from position `begin` on: their slots are their positions, or the row's tail.
+template <bool HALF> static void mixRest(const Tile& t, int query, const AttentionRow& row, int begin) {
+  const AttentionArgs& a = t.a;
+  const float* weights = t.scores + size_t(query) * a.scoreStride;
+  float* sums = t.sums + size_t(query) * size_t(a.dPad);
+  int n = row.length + row.nTail;
+  for (int position = begin; position < n; position++) {
+    int slot = position < row.length ? position : row.tail[position - row.length];
+    const uint8_t* page = (const uint8_t*)a.cache + size_t(a.pages[slot / PAGE]) * a.pageBytes + a.vOffset;
+    size_t at = size_t(slot % PAGE) * size_t(a.dPad);
+    F w = fset(weights[position]);
+    for (int d = 0; d < a.dPad; d += LANES) fstore(sums + d, fma(w, cacheLoad<HALF>(page, at + size_t(d)), fload(sums + d)));
+  }
+}
+
+// Weights of one query's ancestors from the scores of all slots, in place, not yet divided by their sum; 1 / that sum.
+static float weigh(float* s, const AttentionRow& row) {
+  int n = row.length + row.nTail, padded = (n + LANES - 1) / LANES * LANES;
+  // From slots to ancestors: tail[j] >= length + j.
+  for (int j = 0; j < row.nTail; j++) s[row.length + j] = s[row.tail[j]];
+  for (int j = n; j < padded; j++) s[j] = -__builtin_inff();
+  F largest = fset(-__builtin_inff());
+  for (int j = 0; j < padded; j += LANES) largest = fmax(fload(s + j), largest);
+  F top = fset(maxLanes(largest)), sum = fset(0);
+  for (int j = 0; j < padded; j += LANES) {
+    F e = vexp(fload(s + j) - top);
+    fstore(s + j, e);
+    sum = sum + e;
+  }
+  return 1.0f / sumLanes(sum);
+}
+
+// Heads [head, head + NQ / nRows) of rows [row, row + nRows): nRows divides NQ.
+template <int NQ, bool HALF> static void attendTile(const AttentionArgs& a, int row, int nRows, int head) {
+  int nHeads = NQ / nRows, slots = 0, common = INT32_MAX;
+  float* q = a.scratch;
+  Tile t{a, q, q + ATTENTION_QUERIES * size_t(a.dPad) * 2, q + ATTENTION_QUERIES * size_t(a.dPad)};
+  const AttentionRow* rows = a.rows + row;
+  for (int r = 0; r < nRows; r++) {
+    const AttentionRow& own = rows[r];
+    int end = own.nTail ? own.tail[own.nTail - 1] + 1 : own.length;
+    slots = end > slots ? end : slots;
+    common = own.length < common ? own.length : common;
+    for (int h = 0; h < nHeads; h++)
+      for (int d = 0; d < a.headDim; d++) q[d * NQ + r * nHeads + h] = own.q[size_t(head + h) * size_t(a.dPad) + size_t(d)];
+  }
   int blocks = (slots + PAGE - 1) / PAGE, block = 0;
-  float* scores = a.scores;
-  constexpr int NB = sizeof(M) == 2 ? 4 : 1;  // as many chains as registers hold
-  for (; block + NB <= blocks; block += NB) scoreBlocks<NQ, NB, HALF>(a, q, block, blocks, scores);
-  for (; block < blocks; block++) scoreBlocks<NQ, 1, HALF>(a, q, block, blocks, scores);
+  constexpr int NB = blocksOf(NQ), ND = NB;
+  for (; block + NB <= blocks; block += NB) scoreBlocks<NQ, NB, HALF>(t, block, blocks);
+  for (; block < blocks; block++) scoreBlocks<NQ, 1, HALF>(t, block, blocks);
   float inverse[NQ];
+  for (int i = 0; i < NQ; i++) inverse[i] = weigh(t.scores + size_t(i) * a.scoreStride, rows[i / nHeads]);
+  for (int i = 0; i < NQ * a.dPad; i += LANES) fstore(t.sums + i, fset(0));
+  for (int begin = 0; begin < common; begin += MIXED_PAGES * PAGE) {
+    int end = common - begin < MIXED_PAGES * PAGE ? common : begin + MIXED_PAGES * PAGE, d = 0;
+    for (; d + ND * LANES <= a.dPad; d += ND * LANES) mixValues<NQ, ND, HALF>(t, 0, begin, end, d);
+    for (; d < a.dPad; d += LANES) mixValues<NQ, 1, HALF>(t, 0, begin, end, d);
+  }
   for (int i = 0; i < NQ; i++) {
-    float* s = scores + size_t(i) * a.scoreStride;
-    // From slots to ancestors, in place: tail[j] >= length + j.
-    for (int j = 0; j < a.nTail; j++) s[a.length + j] = s[a.tail[j]];
-    int padded = (n + LANES - 1) / LANES * LANES;
-    for (int j = n; j < padded; j++) s[j] = -__builtin_inff();
-    F largest = fset(-__builtin_inff());
-    for (int j = 0; j < padded; j += LANES) largest = fmax(fload(s + j), largest);
-    F top = fset(maxLanes(largest)), sum = fset(0);
-    for (int j = 0; j < padded; j += LANES) {
-      F e = vexp(fload(s + j) - top);
-      fstore(s + j, e);
-      sum = sum + e;
+    mixRest<HALF>(t, i, rows[i / nHeads], common);
+    float* out = rows[i / nHeads].out + size_t(head + i % nHeads) * size_t(a.headDim);
+    const float* sums = t.sums + size_t(i) * size_t(a.dPad);
+    for (int d = 0; d < a.headDim; d++) out[d] = sums[d] * inverse[i];
+  }
+}
+
+template <bool HALF> static void attendRows(const AttentionArgs& a, int row, int nRows, int head, int nHeads) {
+  switch (nRows * nHeads) {
+    case 1: return attendTile<1, HALF>(a, row, nRows, head);
+    case 2: return attendTile<2, HALF>(a, row, nRows, head);
+    case 3: return attendTile<3, HALF>(a, row, nRows, head);
+    case 4: return attendTile<4, HALF>(a, row, nRows, head);
+    case 5: return attendTile<5, HALF>(a, row, nRows, head);
+    default: return attendTile<6, HALF>(a, row, nRows, head);
+  }
+}
+
+// Tiles of at most ATTENTION_QUERIES: whole rows, or equal parts of one row's heads.
+static void attention(const AttentionArgs& a) {
+  int nRows = a.group > ATTENTION_QUERIES ? 1 : ATTENTION_QUERIES / a.group;
+  int parts = (a.group + ATTENTION_QUERIES - 1) / ATTENTION_QUERIES;
+  for (int row = 0; row < a.nRows; row += nRows) {
+    int n = a.nRows - row < nRows ? a.nRows - row : nRows;
+    for (int part = 0; part < parts; part++) {
+      int head = a.group * part / parts, nHeads = a.group * (part + 1) / parts - head;
+      if (a.half) attendRows<true>(a, row, n, head, nHeads);
+      else attendRows<false>(a, row, n, head, nHeads);
     }
-    inverse[i] = 1.0f / sumLanes(sum);
   }
-  int d = 0;
-  for (; d + 64 <= a.dPad; d += 64) mixValues<NQ, 4, HALF>(a, scores, inverse, n, d, out);
-  for (; d < a.dPad; d += 16) mixValues<NQ, 1, HALF>(a, scores, inverse, n, d, out);
-}
-
-template <bool HALF> static void attendGroup(const AttentionArgs& a, const float* q) {
-  float* out = a.out;
-  for (int head = 0; head < a.group;) {
-    int left = a.group - head;
-    const float* qh = q + size_t(head) * size_t(a.dPad);
-    float* oh = out + size_t(head) * size_t(a.headDim);
-    if (left >= 4) attendHeads<4, HALF>(a, qh, oh), head += 4;
-    else if (left == 3) attendHeads<3, HALF>(a, qh, oh), head += 3;
-    else if (left == 2) attendHeads<2, HALF>(a, qh, oh), head += 2;
-    else attendHeads<1, HALF>(a, qh, oh), head += 1;
-  }
-}
-
-static void attention(const AttentionArgs& a, const float* q) {
-  if (a.half) attendGroup<true>(a, q);
-  else attendGroup<false>(a, q);
 }
 
 }  // namespace IDLM_ISA

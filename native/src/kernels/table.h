@@ -60,22 +60,31 @@ struct LinearArgs {
   int limitPanel = 1 << 30, limitRows = 0;
 };
 
-struct AttentionArgs {
-  const float* q = nullptr;  // [row][head][dPad], rotated
-  size_t qStride = 0;
-  const void* cache = nullptr;  // of this layer
-  size_t pageBytes = 0, vOffset = 0, headBytes = 0;  // a page: [kvHead][K: dPad x 16, V: 16 x dPad]
-  const int32_t* pages = nullptr;   // block table of the row's sequence
-  int length = 0;                   // positions that are in the cache already
-  const int32_t* tail = nullptr;    // slots of the row's ancestors in the forest and its own, ascending
+constexpr int ATTENTION_QUERIES = 6;  // rows times heads that attention computes together at most
+
+struct AttentionRow {
+  const float* q = nullptr;       // [group][dPad], rotated
+  float* out = nullptr;           // [group][headDim]
+  int length = 0;                 // ancestors whose slots are their positions
+  const int32_t* tail = nullptr;  // slots of the others and its own, ascending
   int nTail = 0;
-  int group = 1, headDim = 0, dPad = 0;  // query heads per KV head
+};
+
+// Rows of one sequence at one KV head.
+struct AttentionArgs {
+  const AttentionRow* rows = nullptr;
+  int nRows = 0;
+  const void* cache = nullptr;            // of this layer and head
+  size_t pageBytes = 0, vOffset = 0;      // a page: [kvHead][K: dPad x 16, V: 16 x dPad]
+  const int32_t* pages = nullptr;         // block table of the sequence
+  int group = 1, headDim = 0, dPad = 0;   // query heads per KV head
   float scale = 0;
   bool half = true;
-  float* scores = nullptr;  // scratch [group][padded positions]
-  size_t scoreStride = 0;
-  float* out = nullptr;      // [group * headDim] of this row and KV head
+  float* scratch = nullptr;  // attentionScratch(dPad, scoreStride) floats
+  size_t scoreStride = 0;    // padded positions
 };
+
+constexpr size_t attentionScratch(int dPad, int scoreStride) { return ATTENTION_QUERIES * (2 * size_t(dPad) + size_t(scoreStride)); }
 
 struct KernelTable {
   const char* name;
@@ -88,7 +97,7 @@ struct KernelTable {
   void (*silu)(float* x, int n);
   void (*rope)(float* x, const float* cosine, const float* sine, int headDim);
   void (*storeKv)(const float* k, const float* v, void* page, int lane, int headDim, int dPad, bool half);
-  void (*attention)(const AttentionArgs&, const float* q);
+  void (*attention)(const AttentionArgs&);
   // Best of packed logits, lowest id on a tie; `order` maps packed index to id (null: identity). False if not finite.
   bool (*argmax)(const float* logits, int n, const int32_t* order, int32_t* best);
   float (*exponentials)(const float* x, int n, float largest, float* e);
