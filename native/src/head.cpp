@@ -15,26 +15,22 @@ namespace {
 int padded(int n) { return (n + PANEL - 1) / PANEL * PANEL; }
 
 // Indices, ascending, of the `count` largest of x [n], the lowest index on a tie; what is not a number is left out. The
-// largest of each panel bound what has to be looked at: the count-th of them is reached by `count` elements.
-void largest(const float* x, int n, int count, std::vector<float>& maxima, std::vector<int32_t>& out) {
-  constexpr float LEAST = -std::numeric_limits<float>::infinity();
-  int panels = (n + PANEL - 1) / PANEL;
-  maxima.resize(size_t(panels) * 2);
-  for (int p = 0; p < panels; p++) {
-    float most = LEAST;
-    for (int i = p * PANEL; i < std::min(n, (p + 1) * PANEL); i++) most = x[i] > most ? x[i] : most;
-    maxima[size_t(p)] = maxima[size_t(panels + p)] = most;
-  }
-  float threshold = LEAST;
-  if (count <= panels) {
-    auto sorted = maxima.begin() + panels;
+// largest of each block bound what has to be looked at: the count-th of them is reached by `count` elements.
+void largest(const KernelTable& kernels, const float* x, int n, int count, std::vector<float>& maxima, std::vector<int32_t>& out) {
+  int blocks = (n + BLOCK - 1) / BLOCK;
+  maxima.resize(size_t(blocks) * 2);
+  kernels.blockMaxima(x, n, maxima.data());
+  float threshold = -std::numeric_limits<float>::infinity();
+  if (count <= blocks) {
+    auto sorted = maxima.begin() + blocks;
+    std::copy(maxima.begin(), sorted, sorted);
     std::nth_element(sorted, sorted + (count - 1), maxima.end(), std::greater<float>());
     threshold = sorted[count - 1];
   }
   out.clear();
-  for (int p = 0; p < panels; p++) {
-    if (maxima[size_t(p)] < threshold) continue;
-    for (int i = p * PANEL; i < std::min(n, (p + 1) * PANEL); i++)
+  for (int b = 0; b < blocks; b++) {
+    if (maxima[size_t(b)] < threshold) continue;
+    for (int i = b * BLOCK; i < std::min(n, (b + 1) * BLOCK); i++)
       if (x[i] >= threshold) out.push_back(i);
   }
   if (out.size() <= size_t(count)) return;
@@ -148,7 +144,7 @@ void Model::makeShortlist(const float* logits, int n, const DrawInput& draw, int
     kernels_->addGumbel(headLogits_.data(), order_.empty() ? nullptr : order_.data(), n, key.word, key.key, headLogits_.data());
     scores = headLogits_.data();
   }
-  largest(scores, n, std::min(n, std::max(SHORTLIST, count)), maxima_, shortlist_);
+  largest(*kernels_, scores, n, std::min(n, std::max(SHORTLIST, count)), maxima_, shortlist_);
   headLogits_.resize(shortlist_.size());
 }
 

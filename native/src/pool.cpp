@@ -5,54 +5,49 @@
 namespace idlm {
 
 namespace {
-constexpr auto SPIN = std::chrono::microseconds(200);  // longer than JavaScript's part of a step, shorter than a blink
+constexpr auto SPIN = std::chrono::milliseconds(2);  // longer than JavaScript's part of a step, shorter than a blink
 }
 
 Pool::Pool(int threads) : n_(threads < 1 ? 1 : threads) {
-  for (int i = 1; i < n_; i++) helpers_.emplace_back([this, i] { helper(i); });
+  for (int i = 0; i < n_; i++) threads_.emplace_back([this, i] { work(i); });
 }
 
 Pool::~Pool() {
   {
-    std::lock_guard<std::mutex> lock(sleep_);
+    std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
     epoch_.fetch_add(1, std::memory_order_release);
   }
   wake_.notify_all();
-  for (auto& t : helpers_) t.join();
+  for (auto& t : threads_) t.join();
 }
 
 void Pool::run(void (*fn)(void*, int), void* context) {
   std::lock_guard<std::mutex> job(jobs_);
-  if (n_ == 1) return fn(context, 0);
   fn_ = fn, context_ = context;
-  running_.store(n_ - 1, std::memory_order_relaxed);
-  {
-    std::lock_guard<std::mutex> lock(sleep_);
-    epoch_.fetch_add(1, std::memory_order_release);
-  }
+  running_.store(n_, std::memory_order_relaxed);
+  std::unique_lock<std::mutex> lock(mutex_);
+  epoch_.fetch_add(1, std::memory_order_release);
   wake_.notify_all();
-  fn(context, 0);
-  for (int spins = 0; running_.load(std::memory_order_acquire) != 0;) {
-    cpuRelax();
-    if (++spins > SPINS) std::this_thread::yield();
-  }
+  done_.wait(lock, [&] { return running_.load(std::memory_order_acquire) == 0; });
 }
 
-void Pool::helper(int index) {
-  uint64_t seen = 0;
-  for (;;) {
+void Pool::work(int index) {
+  for (uint64_t seen = 0;;) {
     auto until = std::chrono::steady_clock::now() + SPIN;
     while (epoch_.load(std::memory_order_acquire) == seen) {
       for (int i = 0; i < 32; i++) cpuRelax();
+      std::this_thread::yield();
       if (std::chrono::steady_clock::now() < until) continue;
-      std::unique_lock<std::mutex> lock(sleep_);
+      std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [&] { return epoch_.load(std::memory_order_acquire) != seen; });
     }
     seen = epoch_.load(std::memory_order_acquire);
     if (stop_) return;
     fn_(context_, index);
-    running_.fetch_sub(1, std::memory_order_release);
+    if (running_.fetch_sub(1, std::memory_order_acq_rel) > 1) continue;
+    std::lock_guard<std::mutex> lock(mutex_);
+    done_.notify_one();
   }
 }
 

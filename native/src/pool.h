@@ -1,5 +1,7 @@
-// A pool of threads that run one function side by side (SPMD). The caller is thread 0. Helpers spin briefly after a job,
-// since the next forward usually follows within microseconds, and then sleep.
+// A pool of threads that run one function side by side (SPMD), while the caller sleeps. They are threads of their own,
+// which stay on their cores from one forward to the next: a caller that took part would be woken each time on a core
+// where another one computes, and share it for milliseconds until the scheduler moves one of them. After a job they spin
+// for a while, since the next forward usually follows soon, and give their cores to whoever wants them meanwhile.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -51,19 +53,19 @@ class Pool {
   explicit Pool(int threads);
   ~Pool();
   int threads() const { return n_; }
-  // Runs fn(context, thread) on every thread; returns when all are done. One job at a time: others wait.
+  // Runs fn(context, thread) on every thread of the pool; returns when all are done. One job at a time: others wait.
   void run(void (*fn)(void*, int), void* context);
   template <class Fn> void run(Fn& fn) {
     run([](void* c, int t) { (*static_cast<Fn*>(c))(t); }, &fn);
   }
 
  private:
-  void helper(int index);
+  void work(int index);
   int n_;
-  std::vector<std::thread> helpers_;
+  std::vector<std::thread> threads_;
   std::mutex jobs_;  // one job at a time
-  std::mutex sleep_;
-  std::condition_variable wake_;
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
   alignas(64) std::atomic<uint64_t> epoch_{0};
   alignas(64) std::atomic<int> running_{0};
   std::atomic<bool> stop_{false};

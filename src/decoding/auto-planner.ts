@@ -81,11 +81,11 @@ export class AutoPlanner implements Planner {
   #prices(context: PlanContext): RoundPrices {
     this.#isExploring = false;
     if (this.#sincePlain >= PLAIN_EVERY) return nothing;
-    const { prices } = this.#machine;
+    const { prices, maxExtra } = this.#machine;
     const { position } = context;
     const own: RoundPrices = {
-      maxProposals: MAX_PRICED,
-      maxMaskRows: MAX_PRICED,
+      maxProposals: Math.min(MAX_PRICED, maxExtra),
+      maxMaskRows: Math.min(MAX_PRICED, maxExtra),
       proposals: (n) => prices.proposals(n, position),
       maskRows: (n, nProposals) => prices.maskRows(n, nProposals, position),
       paysForMasks: (surplus) => {

@@ -98,11 +98,10 @@ export class CostModel {
 
   /** Standard deviation, in milliseconds, of what is believed about the difference of two steps' times. */
   deviationMs(a: StepWork, b: StepWork): number {
+    const x = this.#features(b);
     const before = this.#features(a);
-    const x = this.#features(b).map((value, i) => value - (before[i] ?? 0));
-    const gain = this.#times(x);
-    const variance = x.reduce((sum, value, i) => sum + value * (gain[i] ?? 0), 0);
-    return Math.sqrt(Math.max(0, variance)) * this.#scale;
+    for (let i = 0; i < N; i++) x[i] = (x[i] ?? 0) - (before[i] ?? 0);
+    return Math.sqrt(Math.max(0, dot(x, this.#times(x)))) * this.#scale;
   }
 
   /** Of a row for each cached position that it sees. */
@@ -134,7 +133,7 @@ export class CostModel {
     this.#drift();
     const predicted = this.#relative(x);
     const gain = this.#times(x);
-    const spread = x.reduce((sum, value, i) => sum + value * (gain[i] ?? 0), 0);
+    const spread = dot(x, gain);
     const noise = this.#noise * predicted;
     const variance = noise * noise + Math.max(0, spread);
     const deviation = Math.sqrt(variance);
@@ -179,17 +178,18 @@ export class CostModel {
   }
 
   #relative(x: Float64Array): number {
-    let sum = 0;
-    for (let i = 0; i < N; i++) sum += (x[i] ?? 0) * (this.#weights[i] ?? 0);
-    return Math.max(sum, 0.05 * Math.max(this.#weights[0] ?? 0, 0.1));
+    return Math.max(dot(x, this.#weights), 0.05 * Math.max(this.#weights[0] ?? 0, 0.1));
   }
 
   #times(x: Float64Array): Float64Array {
-    return Float64Array.from({ length: N }, (_, i) => {
-      let sum = 0;
-      for (let j = 0; j < N; j++) sum += (this.#covariance[i * N + j] ?? 0) * (x[j] ?? 0);
-      return sum;
-    });
+    // Most features of a step are 0, of a difference nearly all.
+    const product = new Float64Array(N);
+    for (let j = 0; j < N; j++) {
+      const value = x[j] ?? 0;
+      if (value === 0) continue;
+      for (let i = 0; i < N; i++) product[i] = (product[i] ?? 0) + (this.#covariance[j * N + i] ?? 0) * value;
+    }
+    return product;
   }
 
   #features({ drawnRows, otherRows, maskRows, contextRows, draftedTokens }: StepWork): Float64Array {
@@ -205,6 +205,12 @@ export class CostModel {
     x[DRAFTED] = draftedTokens;
     return x;
   }
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < N; i++) sum += (a[i] ?? 0) * (b[i] ?? 0);
+  return sum;
 }
 
 /** Rows of so many that lie between a knot and the next one; not above 0: none. */

@@ -23,6 +23,8 @@ const SPEED_MEMORY = 40;
 const SHAPE_MEMORY = 8;
 /** Steps during which less and less is believed to be cheap only because it was never tried. */
 const OPTIMISTIC_STEPS = 24;
+/** Rows beside a sequence's own that are tried at once, beyond twice the most that were: what they cost is not known. */
+const NEW_ROWS = 2;
 /** Steps with MASK rows, in rounds of one form, before their price is believed. */
 const MASK_TRIAL_STEPS = 24;
 
@@ -41,6 +43,8 @@ export class Machine {
   #draftedTokens = 0;
   #steps = 0;
   #maskSteps = 0;
+  /** Most proposals and MASK rows of a step, per sequence. */
+  #mostExtra = 0;
   #prices: Prices | undefined;
 
   /** `maskShare`: what share of a token row's layers a MASK row passes. */
@@ -57,6 +61,7 @@ export class Machine {
     if (sequences > 0) {
       this.#steps++;
       if (step.maskRows > 0) this.#maskSteps++;
+      this.#mostExtra = Math.max(this.#mostExtra, (drawnRows + step.maskRows) / sequences - 1);
       // Time as predicted, so that one slow step does not make time look cheap.
       const plain = this.#plainMs(sequences, step.contextRows / Math.max(1, tokenRows + step.maskRows));
       const time = this.#cost.predict({ ...work, otherRows: 0 }) / plain;
@@ -77,6 +82,11 @@ export class Machine {
   /** Whether so little is known of MASK rows that a run of rounds of one form tells more than the best round does. */
   get isNewToMasks(): boolean {
     return this.#maskSteps < MASK_TRIAL_STEPS;
+  }
+
+  /** Proposals, and MASK rows, that a sequence may have: prices of many more than there ever were are guesses. */
+  get maxExtra(): number {
+    return Math.floor(NEW_ROWS + 2 * this.#mostExtra);
   }
 
   /** For each of its sequences until the next step. */

@@ -30,41 +30,30 @@ export class Prices {
   readonly #around: Surroundings;
   readonly #leastRow: number;
   readonly #maskDoubt: number;
-  /** Of 0, 1 … proposals. */
-  readonly #proposals: readonly number[];
+  readonly #plainMs: number;
+  /** Of 0, 1 … proposals, as far as somebody asked. */
+  readonly #proposals: number[] = [0];
   readonly #contextRow: number;
 
   constructor(cost: CostModel, around: Surroundings) {
     this.#cost = cost;
     this.#around = around;
     const { tokensPerMs, otherDrawnRows, otherMaskRows, ownMaskRows, optimism } = around;
-    const work = (drawnRows: number, maskRows: number) => {
-      return { drawnRows, maskRows, otherRows: 0, contextRows: 0, draftedTokens: 0 };
-    };
-    const doubt = (a: StepWork, b: StepWork) => optimism * tokensPerMs * cost.deviationMs(a, b);
+    const drawn = otherDrawnRows + 1;
+    const masks = otherMaskRows + ownMaskRows;
     this.draftedToken = tokensPerMs * cost.draftedTokenMs;
     this.othersSurplus = around.othersSurplus;
     this.#contextRow = tokensPerMs * cost.contextRowMs;
-    const drawn = otherDrawnRows + 1;
-    const masks = otherMaskRows + ownMaskRows;
-    const plain = cost.rowsMs(drawn, masks);
-    const plainWork = work(drawn, masks + 1);
-    this.anyMask = Math.max(0, tokensPerMs * cost.anyMaskMs - doubt(work(drawn, 0), work(drawn, 1)));
-    this.#maskDoubt = doubt(plainWork, work(drawn, masks + 2));
-    this.#leastRow = LEAST_ROW * tokensPerMs * plain;
-    const prices = [0];
-    for (let n = 1; n <= MAX_PRICED; n++) {
-      const believed = tokensPerMs * (cost.rowsMs(drawn + n, masks) - plain);
-      const price = believed - doubt(plainWork, work(drawn + n, masks + 1));
-      // Whatever noise has made of them: more rows never cost less.
-      prices.push(Math.max((prices[n - 1] ?? 0) + this.#leastRow, price));
-    }
-    this.#proposals = prices;
+    this.#plainMs = cost.rowsMs(drawn, masks);
+    this.anyMask = Math.max(0, tokensPerMs * cost.anyMaskMs - this.#doubt(rows(drawn, 0), rows(drawn, 1)));
+    this.#maskDoubt = this.#doubt(rows(drawn, masks + 1), rows(drawn, masks + 2));
+    this.#leastRow = LEAST_ROW * tokensPerMs * this.#plainMs;
   }
 
   /** Of n proposals of a sequence that is `position` tokens long. */
   proposals(n: number, position: number): number {
-    return (this.#proposals[n] ?? Number.POSITIVE_INFINITY) + n * position * this.#contextRow;
+    if (n > MAX_PRICED) return Number.POSITIVE_INFINITY;
+    return this.#ofRows(n) + n * position * this.#contextRow;
   }
 
   /** Of n MASK rows beside `nProposals` proposals, without the adapter's bytes. */
@@ -77,7 +66,32 @@ export class Prices {
 
   /** The least that a proposal can cost. */
   leastProposal(position: number): number {
-    const [, ...prices] = this.#proposals;
-    return Math.min(...prices.map((price, i) => price / (i + 1))) + position * this.#contextRow;
+    let least = Number.POSITIVE_INFINITY;
+    for (let n = 1; n <= MAX_PRICED; n++) least = Math.min(least, this.#ofRows(n) / n);
+    return least + position * this.#contextRow;
   }
+
+  /** Of n proposals, their context left out. */
+  #ofRows(n: number): number {
+    const { tokensPerMs, otherDrawnRows, otherMaskRows, ownMaskRows } = this.#around;
+    const drawn = otherDrawnRows + 1;
+    const masks = otherMaskRows + ownMaskRows;
+    for (let i = this.#proposals.length; i <= n; i++) {
+      const believed = tokensPerMs * (this.#cost.rowsMs(drawn + i, masks) - this.#plainMs);
+      const price = believed - this.#doubt(rows(drawn, masks + 1), rows(drawn + i, masks + 1));
+      // Whatever noise has made of them: more rows never cost less.
+      this.#proposals.push(Math.max((this.#proposals[i - 1] ?? 0) + this.#leastRow, price));
+    }
+    return this.#proposals[n] ?? 0;
+  }
+
+  /** By how much what is not known may make the second of two steps cheaper. */
+  #doubt(a: StepWork, b: StepWork): number {
+    const { optimism, tokensPerMs } = this.#around;
+    return optimism === 0 ? 0 : optimism * tokensPerMs * this.#cost.deviationMs(a, b);
+  }
+}
+
+function rows(drawnRows: number, maskRows: number): StepWork {
+  return { drawnRows, maskRows, otherRows: 0, contextRows: 0, draftedTokens: 0 };
 }

@@ -34,7 +34,7 @@ describe("LongPieceMerger", () => {
       fc.property(models, texts, (model, text) => {
         const library = new Library({ ...json(model), post_processor: null, decoder: null } as never, {}).model;
         if (library === null) throw new Error("no model");
-        const ids = library.encode([text]).flatMap((token) => model.vocab[token] ?? []);
+        const ids = library.encode([text]).flatMap((token: string) => model.vocab[token] ?? []);
         expect(new LongPieceMerger(model).merge(text, () => [])).toEqual(ids);
       }),
     );

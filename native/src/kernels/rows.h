@@ -112,6 +112,21 @@ static bool argmax(const float* logits, int n, const int32_t* order, int32_t* be
   return true;
 }
 
+// The largest of each BLOCK of x [n], the last of which may be shorter; what is not a number is left out.
+static void blockMaxima(const float* x, int n, float* out) {
+  int i = 0;
+  for (; i + BLOCK <= n; i += BLOCK) {
+    F largest = fset(-__builtin_inff());
+#pragma GCC unroll 4
+    for (int j = 0; j < BLOCK; j += LANES) largest = fmax(fload(x + i + j), largest);
+    *out++ = maxLanes(largest);
+  }
+  if (i == n) return;
+  float largest = -__builtin_inff();
+  for (; i < n; i++) largest = x[i] > largest ? x[i] : largest;
+  *out = largest;
+}
+
 // Reads n floats (a multiple of 64), for the measurement of the bandwidth.
 static void readAll(const float* x, size_t n, float* sink) {
   F a = fset(0), b = a, c = a, d = a;

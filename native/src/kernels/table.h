@@ -10,6 +10,8 @@ namespace idlm {
 
 constexpr int PAGE = 16;  // positions per KV page and per attention block
 
+constexpr int BLOCK = 64;  // floats of which the largest is known, where the largest few are looked for
+
 // A row of activations as integer kernels read it: one of these per 32 of K, so that a kernel needs one pointer a row.
 struct ActGroup {
   int8_t q[GROUP];
@@ -100,6 +102,7 @@ struct KernelTable {
   void (*attention)(const AttentionArgs&);
   // Best of packed logits, lowest id on a tie; `order` maps packed index to id (null: identity). False if not finite.
   bool (*argmax)(const float* logits, int n, const int32_t* order, int32_t* best);
+  void (*blockMaxima)(const float* x, int n, float* out);
   float (*exponentials)(const float* x, int n, float largest, float* e);
   float (*logarithm)(float x);
   void (*divide)(float* x, int n, float by);
