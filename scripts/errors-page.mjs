@@ -18,7 +18,7 @@ puts there.
 |---|---|---|
 ${rows.join("\n")}
 
-Exit status 1 is an unexpected error (a bug; please report it with what \`--debug\` prints), 130 an end by Ctrl-C. A reader
+Exit status 1 is an unexpected error (a bug; please report it with what \`--debug\` prints), 130 an end by Ctrl-C or SIGTERM. A reader
 of a pipe that goes away (\`idlm run … | head\`) is no error: the status is 0.
 `;
 writeFileSync(join(import.meta.dirname, "..", "docs", "errors.md"), page);

@@ -28,15 +28,15 @@ const tiny: ModelConfig = {
   vocabSize: 300,
 };
 
-function make(name: string, config: ModelConfig, mix: TypeMixName, seed = 1): string {
+async function make(name: string, config: ModelConfig, mix: TypeMixName, seed = 1): Promise<string> {
   const path = join(folder, `${name}.gguf`);
-  makeModel(path, { config, name, mix, seed });
+  await makeModel(path, { config, name, mix, seed });
   return path;
 }
 
 describe("makeModel", () => {
   it.each(typeMixNames)("a model of %s runs, and its logits are finite and differ", async (mix) => {
-    const opened = openModel(make(mix, tiny, mix), "gguf");
+    const opened = openModel(await make(mix, tiny, mix), "gguf");
     const model = await createNativeBackend({ threads: 1 }).load(compileProgram(opened));
     opened.close();
     try {
@@ -50,8 +50,8 @@ describe("makeModel", () => {
     }
   });
 
-  it("keeps the config, with Llama 3's scaled rotation as divisors", () => {
-    const opened = openModel(make("config", tiny, "Q8_0"), "gguf");
+  it("keeps the config, with Llama 3's scaled rotation as divisors", async () => {
+    const opened = openModel(await make("config", tiny, "Q8_0"), "gguf");
     opened.close();
     const { rope, normEpsilon, ...rest } = tiny;
     expect(opened.config).toMatchObject(rest);
@@ -62,18 +62,17 @@ describe("makeModel", () => {
     expect(divisors.at(-1)).toBeCloseTo(32, 4);
   });
 
-  it("writes the same bytes for the same arguments, others for another seed", () => {
-    const [a, b, c] = [make("a", tiny, "Q4_K_M"), make("b", tiny, "Q4_K_M"), make("c", tiny, "Q4_K_M", 2)].map((path) =>
-      readFileSync(path),
-    );
+  it("writes the same bytes for the same arguments, others for another seed", async () => {
+    const paths = [make("a", tiny, "Q4_K_M"), make("b", tiny, "Q4_K_M"), make("c", tiny, "Q4_K_M", 2)];
+    const [a, b, c] = (await Promise.all(paths)).map((path) => readFileSync(path));
     // The name is in the metadata, of one length.
     const weights = (bytes: Buffer | undefined) => bytes?.subarray(bytes.length - 100_000);
     expect(weights(a)).toEqual(weights(b));
     expect(weights(a)).not.toEqual(weights(c));
   });
 
-  it("has a vocabulary that writes any text", () => {
-    const path = make("words", tiny, "Q4_0");
+  it("has a vocabulary that writes any text", async () => {
+    const path = await make("words", tiny, "Q4_0");
     const file = openGguf(path);
     const tokenizer = tokenizerFromGguf(file.metadata, path);
     file.close();
@@ -81,8 +80,8 @@ describe("makeModel", () => {
     expect(tokenizer?.decode(tokenizer.encode(text))).toBe(text);
   });
 
-  it("refuses a vocabulary that cannot hold all bytes", () => {
-    expect(() => make("small", { ...tiny, vocabSize: 100 }, "Q4_0")).toThrow(/vocabulary of 100/);
+  it("refuses a vocabulary that cannot hold all bytes", async () => {
+    await expect(make("small", { ...tiny, vocabSize: 100 }, "Q4_0")).rejects.toThrow(/vocabulary of 100/);
   });
 });
 

@@ -1,4 +1,4 @@
-import { type GgufTensorToWrite, type GgufValueToWrite, writeGguf } from "../formats/gguf-writer.ts";
+import { type GgufTensorToWrite, type GgufValueToWrite, writeGgufInTurns } from "../formats/gguf-writer.ts";
 import type { TensorType } from "../formats/tensor.ts";
 import { byteLength, typeLayout } from "../formats/tensor-type.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -20,14 +20,16 @@ export interface ModelToMake {
   readonly mix: TypeMixName;
   readonly seed: number;
   readonly onBytes?: (bytesDone: number, bytesTotal: number) => void;
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Writes a GGUF file with a model's shapes and types and random weights, which runs here and in llama.cpp: what speed and
  * memory depend on is there, and no text that makes sense. Equal arguments give equal bytes. Returns the bytes of weights.
- * @throws IdlmError "usage" where the vocabulary is too small; those of `writeGguf`.
+ * @throws IdlmError "usage" where the vocabulary is too small; those of `writeGguf`; an AbortError, leaving nothing.
  */
-export function makeModel(path: string, { config, name, mix, seed, onBytes }: ModelToMake): number {
+export async function makeModel(path: string, asked: ModelToMake): Promise<number> {
+  const { config, name, mix, seed, onBytes, signal } = asked;
   const random = new Xorshift32(seed);
   let bytesDone = 0;
   let bytesTotal = 0;
@@ -58,10 +60,8 @@ export function makeModel(path: string, { config, name, mix, seed, onBytes }: Mo
     return tensor;
   });
   const rope = ropeTensor(config);
-  writeGguf(path, {
-    metadata: metadataOf(config, name, mix),
-    tensors: rope === undefined ? tensors : [rope, ...tensors],
-  });
+  const metadata = metadataOf(config, name, mix);
+  await writeGgufInTurns(path, { metadata, tensors: rope === undefined ? tensors : [rope, ...tensors] }, signal);
   return bytesTotal;
 }
 

@@ -8,6 +8,7 @@ import { readJsonObject } from "../formats/json.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { configFromHuggingFace } from "../model/huggingface-config.ts";
 import { addCommonOptions, type Cli, examples } from "./cli.ts";
+import { withInterrupt } from "./interrupt.ts";
 import { integer } from "./numbers.ts";
 import { LiveLine, megabytes } from "./style.ts";
 
@@ -40,21 +41,17 @@ export function registerMakeModel(bench: Command, cli: Cli): void {
         "idlm bench make-model --shape my-model/config.json --type Q8_0 --out mine.gguf",
       ),
     )
-    .action(({ shape, type, out, seed }: MakeModelOptions) => {
+    .action(async ({ shape, type, out, seed }: MakeModelOptions) => {
       const live = new LiveLine(cli.io);
       let shownAt = 0;
       try {
-        const nBytes = makeModel(out, {
-          config: configOf(shape),
-          name: `random ${basename(shape, extname(shape))}`,
-          mix: type,
-          seed,
-          onBytes: (done, total) => {
-            if (performance.now() - shownAt < 100 && done < total) return;
-            shownAt = performance.now();
-            live.show(`${megabytes(done)} of ${megabytes(total)}`);
-          },
-        });
+        const onBytes = (done: number, total: number) => {
+          if (performance.now() - shownAt < 100 && done < total) return;
+          shownAt = performance.now();
+          live.show(`${megabytes(done)} of ${megabytes(total)}`);
+        };
+        const asked = { config: configOf(shape), name: `random ${basename(shape, extname(shape))}`, mix: type, seed };
+        const nBytes = await withInterrupt(cli.io, (signal) => makeModel(out, { ...asked, onBytes, signal }));
         live.clear();
         cli.io.stdout.write(`${out}: ${megabytes(nBytes)} of weights\n`);
       } finally {

@@ -19,7 +19,7 @@ export interface CliIo {
   /** --verbose: figures and progress also where standard error is no terminal, and what was loaded. */
   readonly isVerbose: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Calls `listener` at every Ctrl-C until the returned function is called. */
+  /** Calls `listener` at every Ctrl-C, and every SIGTERM, until the returned function is called. */
   onInterrupt(listener: () => void): () => void;
   /** Ends the process the way an unhandled Ctrl-C does. */
   kill(): void;
@@ -41,6 +41,9 @@ export async function write(output: Output, text: string): Promise<void> {
   });
 }
 
+/** What ends work early, in order: Ctrl-C, and what `timeout` and service managers send. */
+const interrupts = ["SIGINT", "SIGTERM"] as const;
+
 /** The process's own streams and signals. */
 export function processIo(): CliIo {
   return {
@@ -51,8 +54,10 @@ export function processIo(): CliIo {
     isVerbose: false,
     env: process.env,
     onInterrupt(listener) {
-      process.on("SIGINT", listener);
-      return () => process.off("SIGINT", listener);
+      for (const signal of interrupts) process.on(signal, listener);
+      return () => {
+        for (const signal of interrupts) process.off(signal, listener);
+      };
     },
     kill() {
       process.removeAllListeners("SIGINT");

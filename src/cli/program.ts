@@ -50,7 +50,7 @@ Exit status:
     5  too little memory, or the context is too short
     6  a download failed, or the cache is in use or cannot be written to
     7  computing went wrong, or two texts that have to be the same are not
-  ${INTERRUPTED}  ended by Ctrl-C
+  ${INTERRUPTED}  ended by Ctrl-C or SIGTERM
 `;
 
 /** Runs one command line (without node and script) and returns the exit status. Never throws. */

@@ -1,6 +1,6 @@
 import type { GgufNumbers, GgufValue } from "./gguf-metadata.ts";
 import { ARRAY, BOOL, type NumberType, numberTypeOf, numberTypes, STRING } from "./gguf-value-type.ts";
-import { type FileWriter, replaceFile } from "./replace-file.ts";
+import { type FilePiece, replaceFile, replaceFileInTurns } from "./replace-file.ts";
 import type { TensorType } from "./tensor.ts";
 import { byteLength, ggmlTypeId, typeLayout } from "./tensor-type.ts";
 
@@ -34,7 +34,17 @@ const DEFAULT_ALIGNMENT = 32;
  * Errors: as of `replaceFile`; RangeError for what no GGUF file can be (a length that does not fit the shape).
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
-export function writeGguf(path: string, { metadata, tensors, alignment: wanted }: GgufToWrite): void {
+export function writeGguf(path: string, file: GgufToWrite): void {
+  replaceFile(path, piecesOf(file));
+}
+
+/** As `writeGguf`, for large files: gives up its turn after each piece of data, and ends when `signal` says so. */
+export async function writeGgufInTurns(path: string, file: GgufToWrite, signal?: AbortSignal): Promise<void> {
+  await replaceFileInTurns(path, piecesOf(file), signal);
+}
+
+/** What the file is made of, one after the other. */
+function piecesOf({ metadata, tensors, alignment: wanted }: GgufToWrite): Iterable<FilePiece> {
   const values = new Map(metadata);
   if (wanted !== undefined) values.set("general.alignment", { type: "u32", value: wanted });
   const alignment = Number(plain(values.get("general.alignment") ?? DEFAULT_ALIGNMENT));
@@ -50,15 +60,30 @@ export function writeGguf(path: string, { metadata, tensors, alignment: wanted }
     header.tensorInfo(tensor, offset);
     offset = align(offset + (sizes[i] ?? 0), alignment);
   }
-  replaceFile(path, (writer) => {
-    writer.append(header.bytes());
-    for (const [i, tensor] of tensors.entries()) {
-      writer.skip(align(writer.position, alignment) - writer.position);
-      writeData(writer, tensor, sizes[i] ?? 0);
+  return dataBehind(header.bytes(), tensors, sizes, alignment);
+}
+
+function* dataBehind(
+  header: Uint8Array,
+  tensors: readonly GgufTensorToWrite[],
+  sizes: readonly number[],
+  alignment: number,
+): Generator<FilePiece> {
+  yield header;
+  let position = header.length;
+  for (const [i, { name, data }] of tensors.entries()) {
+    const size = sizes[i] ?? 0;
+    yield align(position, alignment) - position;
+    position = align(position, alignment) + size;
+    let left = size;
+    for (const piece of data === undefined ? [size] : data instanceof Uint8Array ? [data] : data) {
+      left -= typeof piece === "number" ? piece : piece.length;
+      yield piece;
     }
-    // Readers that take the length of the file for whole want the last tensor padded, too.
-    writer.skip(align(writer.position, alignment) - writer.position);
-  });
+    if (left !== 0) throw new RangeError(`tensor ${name}: ${size - left} bytes of data, expected ${size}`);
+  }
+  // Readers that take the length of the file for whole want the last tensor padded, too.
+  yield align(position, alignment) - position;
 }
 
 function sizeOf({ name, dimensions, type }: GgufTensorToWrite): number {
@@ -71,16 +96,6 @@ function sizeOf({ name, dimensions, type }: GgufTensorToWrite): number {
     throw new RangeError(`tensor ${name}: no ${type} of [${dimensions.join(", ")}]`);
   }
   return nBytes;
-}
-
-function writeData(writer: FileWriter, { name, data }: GgufTensorToWrite, nBytes: number): void {
-  const end = writer.position + nBytes;
-  if (data === undefined) writer.skip(nBytes);
-  else if (data instanceof Uint8Array) writer.append(data);
-  else for (const piece of data) writer.append(piece);
-  if (writer.position !== end) {
-    throw new RangeError(`tensor ${name}: ${writer.position - end + nBytes} bytes of data, expected ${nBytes}`);
-  }
 }
 
 function align(offset: number, alignment: number): number {

@@ -44,11 +44,7 @@ export function writeSafetensors(
   const ordered = entries.sort(
     ([nameA, a], [nameB, b]) => elementBytes(b) - elementBytes(a) || (nameA < nameB ? -1 : 1),
   );
-  const header = makeHeader(ordered, metadata);
-  replaceFile(path, (writer) => {
-    writer.append(header);
-    for (const [, tensor] of ordered) writer.append(tensor.bytes);
-  });
+  replaceFile(path, [makeHeader(ordered, metadata), ...ordered.map(([, tensor]) => tensor.bytes)]);
 }
 
 function elementBytes(tensor: TensorToWrite): number {
