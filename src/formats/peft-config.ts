@@ -114,9 +114,23 @@ function readPositive(value: unknown, path: string, field: string): number {
 
 function readTargets(value: unknown, path: string): readonly string[] | string {
   if (typeof value === "string" && value !== "") return value;
-  if (Array.isArray(value) && value.length > 0 && value.every((name): name is string => typeof name === "string"))
+  if (Array.isArray(value) && value.length > 0 && value.every((name): name is string => typeof name === "string")) {
+    refuseTokenMatrices(value, path);
     return value;
+  }
   throw malformed(path, "target_modules", "names of modules, or a pattern", kindOf(value));
+}
+
+const tokenMatrix = /(?:^|\.)(lm_head|embed_tokens)(?:\.|$)/;
+
+/** @throws IdlmError "unsupported" where one of the names is of the output matrix or the embedding, or lies in it. */
+export function refuseTokenMatrices(names: Iterable<string>, path: string): void {
+  for (const name of names) {
+    const matrix = tokenMatrix.exec(name)?.[1];
+    if (matrix === undefined) continue;
+    const hint = `Only linear layers of attention and MLP can have one: train the adapter without ${matrix} in target_modules.`;
+    throw new IdlmError("unsupported", { path, feature: `LoRA on ${matrix}`, hint });
+  }
 }
 
 function readPattern(value: unknown, path: string, field: string): [string, number][] {

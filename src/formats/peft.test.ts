@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readPeftAdapter } from "./peft.ts";
 import { matchPatterns } from "./peft-config.ts";
 import { openSafetensors } from "./safetensors.ts";
-import { type TensorToWrite, writeSafetensors } from "./safetensors-writer.ts";
+import { type TensorToWrite, tensorOf, writeSafetensors } from "./safetensors-writer.ts";
 
 const fixtures = join(import.meta.dirname, "../../test/fixtures/peft");
 
@@ -83,6 +83,24 @@ describe("readPeftAdapter, of what it cannot apply", () => {
         message: expect.stringContaining(key === "peft_type" ? "IA3" : key),
       }),
     );
+  });
+
+  it.each([
+    ["lm_head", "lm_head.lora_A.weight", /LoRA on lm_head is not supported.*without lm_head in target_modules/],
+    ["lm_head", "lm_head.base_layer.weight", /LoRA on lm_head is not supported/],
+    [
+      "embed_tokens",
+      "model.embed_tokens.lora_embedding_A",
+      /LoRA on embed_tokens is not supported.*without embed_tokens/,
+    ],
+  ])("names %s where its targets or its weights (%s) do", (module, tensor, message) => {
+    const refused = expect.objectContaining({ code: "unsupported", message: expect.stringMatching(message) });
+    withConfig({ target_modules: ["q_proj", module] });
+    expect(() => readPeftAdapter(folder)).toThrow(refused);
+    withConfig({ target_modules: ".*" });
+    withTensors((tensors) => tensors.set(`base_model.model.${tensor}`, tensorOf(new Float32Array(4), [1, 4])));
+    expect(() => readPeftAdapter(folder)).toThrow(refused);
+    withTensors(() => {});
   });
 
   it.each([

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { IdlmError } from "../errors.ts";
 import { checkFloats, isScale, readFloats } from "./int8-storage.ts";
 import { malformed, quote } from "./malformed.ts";
-import { matchPatterns, matchTargets, type PeftConfig, readPeftConfig } from "./peft-config.ts";
+import { matchPatterns, matchTargets, type PeftConfig, readPeftConfig, refuseTokenMatrices } from "./peft-config.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
 import type { StoredTensor } from "./tensor.ts";
 
@@ -102,6 +102,7 @@ interface Pair {
 
 /** A and B by module. Anything else in the file belongs to a kind of adapter that is not read. */
 function collectPairs(tensors: ReadonlyMap<string, StoredTensor>, path: string): Map<string, Pair> {
+  refuseTokenMatrices(tensors.keys(), path);
   const pairs = new Map<string, Pair>();
   for (const [name, tensor] of tensors) {
     if (isScale(name, tensors)) continue;
