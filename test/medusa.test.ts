@@ -14,7 +14,7 @@ import { layOut, type RoundRows } from "../src/decoding/round.ts";
 import { readAdapter } from "../src/formats/adapter.ts";
 import { type TensorToWrite, tensorOf, writeSafetensors } from "../src/formats/safetensors-writer.ts";
 import { compileProgram } from "../src/model/compile.ts";
-import { inspectPath } from "../src/model/inspect.ts";
+import { inspectPath } from "../src/engine/inspect.ts";
 import { openModel } from "../src/model/open-model.ts";
 
 const fixtures = join(import.meta.dirname, "fixtures");

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
+import { openGguf } from "../formats/gguf.ts";
 import { type GgufTensorToWrite, writeGguf } from "../formats/gguf-writer.ts";
 import { collect } from "./collect-io.ts";
 
@@ -79,7 +80,43 @@ describe("idlm inspect", () => {
     expect((await json(path)).tokenizer).toEqual({ model: "BPE", nTokens: 3, nMerges: 0, hasChatTemplate: false });
     tokenizer({ added_tokens: [], model: { type: "Unigram", vocab: [["a", -1]] } });
     writeFileSync(join(path, "tokenizer_config.json"), '{"chat_template": "x"}');
-    expect((await json(path)).tokenizer).toEqual({ model: "Unigram", nTokens: 1, hasChatTemplate: true });
+    expect(await json(path)).toMatchObject({
+      whole: true,
+      tokenizer: { model: "Unigram", nTokens: 1, hasChatTemplate: true },
+      problem: {
+        code: "unsupported",
+        message: expect.stringMatching(/tokenizer\.json: a tokeniser of type "Unigram" is/),
+      },
+    });
+    tokenizer({
+      added_tokens: [],
+      model: { type: "BPE", vocab: { a: 0 }, merges: [] },
+      pre_tokenizer: { type: "Odd" },
+    });
+    expect((await json(path)).problem.message).toContain('the pre-tokeniser "Odd" is not supported');
+  });
+
+  it.each([
+    ["tokenizer.ggml.pre", "deepseek-llm", /the pre-tokeniser "deepseek-llm" is not supported\. Known are default/],
+    ["tokenizer.ggml.model", "bert", /the tokeniser "bert" is not supported/],
+  ])("says of a GGUF with another %s what loading it says, with status 0", async (key, value, message) => {
+    const [from, path] = [openGguf(join(fixtures, "gguf/tiny64-Q8_0.gguf")), join(folder, "other-tokenizer.gguf")];
+    const tensors = [...from.tensors.values()].map(({ name, type, shape, bytes }): GgufTensorToWrite => {
+      return { name, type, dimensions: [...shape].reverse(), data: bytes };
+    });
+    const metadata = [...from.metadata, [key, value] as const];
+    writeGguf(path, { metadata, tensors });
+    from.close();
+    const { problem, ...facts } = await json(path);
+    expect(facts).toMatchObject({ kind: "model", whole: true, tokenizer: { nTokens: 320 } });
+    expect(problem).toEqual({ code: "unsupported", message: expect.stringMatching(message) });
+    expect((await collect(["inspect", path])).stdout).toContain(`cannot be run  ${problem.message}`);
+    const loaded = await collect(["run", path, "--raw", "a"]);
+    expect(loaded.status).toBe(3);
+    expect(loaded.stderr).toContain(problem.message);
+    // A vocabulary by itself, as well.
+    writeGguf(path, { metadata, tensors: [] });
+    expect(await json(path)).toMatchObject({ kind: "container", whole: true, problem });
   });
 
   it("looks at containers, those without tensors and those without a telling name too", async () => {

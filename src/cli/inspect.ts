@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { escapeControls } from "../errors.ts";
 import type { GgufValue } from "../formats/gguf.ts";
 import { locateUnchecked } from "../hub/index.ts";
-import { type Inspection, inspectPath } from "../model/inspect.ts";
+import { type Inspection, inspectPath } from "../engine/inspect.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
 import { grouped, table } from "./style.ts";
 

@@ -1,4 +1,3 @@
-import { IdlmError } from "../errors.ts";
 import { kindOf, readJsonObject, requireObject } from "./json.ts";
 import { malformed, quote } from "./malformed.ts";
 
@@ -31,7 +30,7 @@ const MAX_VOCABULARY = 1 << 22;
 const fileLimits = { maxBytes: 128 * 2 ** 20, maxValues: 4_000_000 };
 
 /**
- * Reads a tokenizer.json; one of BPE is checked as `validateTokenizerJson` does, others are for `Tokenizer` to refuse.
+ * Reads a tokenizer.json; one of BPE is checked as `validateTokenizerJson` does, others are for `checkTokenizerJson` to refuse.
  * @throws IdlmError "file-missing", "file-unreadable", "file-malformed".
  */
 export function readTokenizerJson(path: string, vocabSize?: number): TokenizerJson {
@@ -46,19 +45,10 @@ export function readTokenizerJson(path: string, vocabSize?: number): TokenizerJs
 }
 
 /**
- * Checks what comes from a file before anything is built of it: ids are below `vocabSize` (the model's rows), no two
- * tokens have one, and merges are of tokens of the vocabulary. @throws IdlmError "file-malformed", "unsupported".
+ * Checks a BPE that comes from a file before anything is built of it: ids are below `vocabSize` (the model's rows), no two
+ * tokens have one, and merges are of tokens of the vocabulary. @throws IdlmError "file-malformed".
  */
 export function validateTokenizerJson(json: TokenizerJson, path: string, vocabSize = MAX_VOCABULARY): void {
-  requireObject(json, path, "content");
-  requireObject(json.model, path, "model");
-  if (json.model.type !== "BPE") {
-    throw new IdlmError("unsupported", {
-      path,
-      feature: `a tokeniser of type ${kindOf(json.model.type)}`,
-      hint: "Byte-level BPE (Llama 3, Qwen, GPT-2, SmolLM) is.",
-    });
-  }
   const { merges } = json.model;
   const vocab = requireObject(json.model.vocab, path, "model.vocab");
   const owners = new Map<number, string>();

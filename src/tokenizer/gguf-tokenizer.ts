@@ -97,6 +97,11 @@ export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, path
   return new Tokenizer(json, { bosId: ids.get("bos"), addsBos, eosIds }, path);
 }
 
+/** @throws IdlmError "unsupported" where `tokenizerFromGguf` would refuse the kind of tokenizer. */
+export function checkGgufTokenizer(vocabulary: GgufVocabulary, path: string): void {
+  kindOf(vocabulary, path);
+}
+
 function kindOf({ model, pre = "default" }: GgufVocabulary, path: string): Kind {
   if (model === SENTENCE_PIECE) return llama2;
   if (model !== BYTE_LEVEL_BPE) {

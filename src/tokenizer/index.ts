@@ -1,4 +1,4 @@
 export { ChatTemplate, encodeChat } from "./chat-template.ts";
-export { tokenizerFromGguf } from "./gguf-tokenizer.ts";
+export { checkGgufTokenizer, tokenizerFromGguf } from "./gguf-tokenizer.ts";
 export { tokenizerFromFolder } from "./huggingface-tokenizer.ts";
-export { Tokenizer } from "./tokenizer.ts";
+export { checkTokenizerJson, Tokenizer } from "./tokenizer.ts";

@@ -1,6 +1,6 @@
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { IdlmError } from "../errors.ts";
-import { kindOf } from "../formats/json.ts";
+import { kindOf, requireObject } from "../formats/json.ts";
 import { quote } from "../formats/malformed.ts";
 import { type TokenizerJson, validateTokenizerJson } from "../formats/tokenizer-json.ts";
 import { type Alphabet, byteLevel, sentencePiece } from "./alphabet.ts";
@@ -44,11 +44,9 @@ export class Tokenizer {
 
   /** @throws IdlmError "file-malformed", "unsupported" naming the field of `path`. */
   constructor(json: TokenizerJson, facts: TokenizerFacts, path: string) {
+    this.#split = checkTokenizerJson(json, path);
     validateTokenizerJson(json, path);
-    checkNormalizer(json.normalizer, path);
-    checkAffixes(json.model, path);
     this.#model = json.model;
-    this.#split = preTokenizerOf(json.pre_tokenizer, path);
     this.#alphabet = json.model.byte_fallback === true ? sentencePiece : byteLevel;
     try {
       // What has been checked, and no more of a file that may mean harm.
@@ -159,6 +157,25 @@ export class Tokenizer {
   streamDecoder({ skipSpecial = false }: { readonly skipSpecial?: boolean } = {}): StreamDecoder {
     return createStreamDecoder((id) => (skipSpecial && this.#special.has(id) ? undefined : this.#bytes[id]));
   }
+}
+
+/**
+ * That a tokenizer.json is of a kind that can be run; its vocabulary is not looked at. Returns how it cuts texts.
+ * @throws IdlmError "file-malformed", "unsupported" naming the field of `path`.
+ */
+export function checkTokenizerJson(json: TokenizerJson, path: string): PreTokenizer {
+  requireObject(json, path, "content");
+  requireObject(json.model, path, "model");
+  if (json.model.type !== "BPE") {
+    throw new IdlmError("unsupported", {
+      path,
+      feature: `a tokeniser of type ${kindOf(json.model.type)}`,
+      hint: "Byte-level BPE (Llama 3, Qwen, GPT-2, SmolLM) is.",
+    });
+  }
+  checkNormalizer(json.normalizer, path);
+  checkAffixes(json.model, path);
+  return preTokenizerOf(json.pre_tokenizer, path);
 }
 
 /** @throws IdlmError "unsupported" for a vocabulary that marks where words go on or end: byte-level ones do not. */

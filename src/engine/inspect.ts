@@ -10,10 +10,11 @@ import { openSafetensors, type SafetensorsFile } from "../formats/safetensors.ts
 import { openSafetensorsFolder, openShardedSafetensors } from "../formats/safetensors-shards.ts";
 import type { FileTensor } from "../formats/stored-tensor.ts";
 import type { StoredFile, TensorType } from "../formats/tensor.ts";
-import type { StatedConfig } from "./config.ts";
-import { statedGgufConfig } from "./gguf-config.ts";
-import { configFromHuggingFace, statedHuggingFaceConfig } from "./huggingface-config.ts";
-import { modelOfFolder, modelOfGguf, type OpenedModel, readConfig } from "./open-model.ts";
+import type { StatedConfig } from "../model/config.ts";
+import { statedGgufConfig } from "../model/gguf-config.ts";
+import { configFromHuggingFace, statedHuggingFaceConfig } from "../model/huggingface-config.ts";
+import { modelOfFolder, modelOfGguf, type OpenedModel, readConfig } from "../model/open-model.ts";
+import { checkGgufTokenizer, checkTokenizerJson } from "../tokenizer/index.ts";
 
 /** What lies at a path, from its headers alone. */
 export interface Inspection {
@@ -122,7 +123,8 @@ function inspectGguf(path: string): Inspection {
     const isModel = (metadata.get("general.type") ?? "model") === "model" && file.tensors.size > 0;
     const [model, problem] = attempt(() => (isModel ? modelOfGguf(file) : undefined));
     const [vocabulary, vocabularyProblem] = attempt(() => model?.vocabulary ?? readGgufVocabulary(metadata, path));
-    const wrong = problem ?? vocabularyProblem;
+    const [, kindProblem] = attempt(() => vocabulary && checkGgufTokenizer(vocabulary, path));
+    const wrong = problem ?? vocabularyProblem ?? kindProblem;
     return {
       ...factsOf(file),
       kind: isModel ? "model" : "container",
@@ -149,6 +151,11 @@ function inspectFolder(path: string): Inspection {
   const file = openSafetensorsFolder(path);
   try {
     const [model, problem] = attempt(() => modelOfFolder(path, configFromHuggingFace(json, configPath), file));
+    const tokenizerJson = model?.text?.tokenizerJson;
+    const [, kindProblem] = attempt(
+      () => tokenizerJson && checkTokenizerJson(tokenizerJson, fileInFolder(path, "tokenizer.json")),
+    );
+    const wrong = problem ?? kindProblem;
     return {
       ...factsOf(file),
       path,
@@ -156,7 +163,7 @@ function inspectFolder(path: string): Inspection {
       format: "huggingface",
       model: model?.config ?? statedHuggingFaceConfig(json),
       ...tokenizerOfFolder(model),
-      ...(problem && { problem }),
+      ...(wrong && { problem: wrong }),
     };
   } finally {
     file.close();
