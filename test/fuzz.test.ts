@@ -296,9 +296,9 @@ describe("changed files are refused, or read and used", () => {
     "a chat template",
     async () => {
       const folder = folderOf("template", (to) => writeFileSync(join(to, "template.jinja"), template));
-      const open = (at: string, file: string) => {
+      const open = async (at: string, file: string) => {
         const source = readFileSync(join(at, file), "utf8");
-        new ChatTemplate(source, "template").render({ messages });
+        await new ChatTemplate(source, "template").render({ messages });
       };
       await fuzz(0.05, { folder, files: ["template.jinja"], open });
     },

@@ -72,7 +72,7 @@ async function converse(cli: Cli, model: Model, settings: GenerateRequest, optio
       else if (/^\/[a-z]+$/.test(word)) io.stderr.write(`${word} is no command; /help lists them.\n`);
       else {
         try {
-          const asked = makeRoom(io, model, opening, [...turns, { role: "user", content: line }], options);
+          const asked = await makeRoom(io, model, opening, [...turns, { role: "user", content: line }], options);
           const request = { ...settings, messages: [...opening, ...asked] };
           const result = await withInterrupt(io, (signal) =>
             answer(cli, session.generate({ ...request, signal }), model, options),
@@ -95,20 +95,20 @@ async function converse(cli: Cli, model: Model, settings: GenerateRequest, optio
 const ANSWER_SHARE = 1 / 4;
 
 /** Leaves out the oldest turns until the conversation and an answer fit, and says so. A single turn is left to the engine. */
-function makeRoom(
+async function makeRoom(
   io: CliIo,
   model: Model,
   opening: readonly ChatMessage[],
   turns: readonly ChatMessage[],
   options: ChatOptions,
-): ChatMessage[] {
+): Promise<ChatMessage[]> {
   const { contextLength } = model.info;
   const forAnswer = Math.min(options.maxTokens ?? Number.POSITIVE_INFINITY, Math.floor(contextLength * ANSWER_SHARE));
   let kept = [...turns];
-  let nTokens = count(kept);
+  let nTokens = await count(kept);
   while (kept.length > 1 && nTokens + forAnswer > contextLength) {
     kept = kept.slice(2);
-    nTokens = count(kept);
+    nTokens = await count(kept);
   }
   const dropped = (turns.length - kept.length) / 2;
   if (dropped > 0) {
@@ -117,8 +117,8 @@ function makeRoom(
   }
   return kept;
 
-  function count(messages: readonly ChatMessage[]): number {
-    return model.tokenizer?.encodeChat([...opening, ...messages]).length ?? 0;
+  async function count(messages: readonly ChatMessage[]): Promise<number> {
+    return (await model.tokenizer?.encodeChat([...opening, ...messages]))?.length ?? 0;
   }
 }
 

@@ -150,6 +150,26 @@ describe("generate", () => {
     expect((await write(engine, { ids: [4], n: 3, maxTokens: 2 })).choices?.length).toBe(3);
   });
 
+  it("keeps the place of a request whose template is rendered, and fails it with what the template says", async () => {
+    const { engine } = fakeEngine({ maxSequences: 1, maxQueue: 0, context: 32 });
+    const messages = [{ role: "user", content: "aba" }] as const;
+    const session = engine.session();
+    const waiting = session.generate({ messages, maxTokens: 5 });
+    expect(() => engine.generate({ ids: [4] })).toThrow(expect.objectContaining({ code: "queue-full" }));
+    expect((await waiting.result).promptTokens).toBe(4);
+    expect(session.cachedTokens).toBe(8);
+    const tooLong = engine.generate({ messages: [{ role: "user", content: "a".repeat(40) }] });
+    await expect(tooLong.result).rejects.toMatchObject({ code: "context-too-long" });
+    await expect(tooLong[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: "context-too-long" });
+    const ended = new AbortController();
+    const cancelled = engine.generate({ messages, signal: ended.signal });
+    ended.abort();
+    expect((await cancelled.result).finishReason).toBe("cancelled");
+    const late = engine.generate({ messages });
+    await engine.dispose();
+    await expect(late.result).rejects.toThrow(/disposed/);
+  });
+
   it("cancels when the reader leaves", async () => {
     const { engine } = fakeEngine();
     const generation = engine.generate({ ids: [1, 2], stride: 1 });

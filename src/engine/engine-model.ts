@@ -9,7 +9,7 @@ import { GenerationStream } from "./generation.ts";
 import { KvSequence } from "./kv-sequence.ts";
 import { PagePool } from "./page-pool.ts";
 import { Queue } from "./queue.ts";
-import { checkRequest, type RequestLimits } from "./request.ts";
+import { type CheckedRequest, checkRequest, type RequestLimits, withPrompt } from "./request.ts";
 import { runForest } from "./run-forest.ts";
 import { Scheduler } from "./scheduler.ts";
 import { score } from "./score.ts";
@@ -60,6 +60,8 @@ export class EngineModel implements Model {
   /** Made when first needed. */
   #engine: { readonly pool: PagePool; readonly scheduler: Scheduler; readonly loop: BatchLoop } | undefined;
   #disposed: Promise<void> | undefined;
+  /** Answers to requests whose template is being rendered. */
+  #nPreparing = 0;
 
   constructor(parts: EngineParts) {
     const { nLayers, mask } = parts.model.program;
@@ -78,7 +80,7 @@ export class EngineModel implements Model {
   }
 
   generate(request: GenerateRequest): Generation {
-    return this.#start(request).stream;
+    return this.#start(request, () => {});
   }
 
   session(): Session {
@@ -88,9 +90,9 @@ export class EngineModel implements Model {
     return {
       generate: (request) => {
         if (isDisposed) throw new TypeError("the session is disposed of");
-        const { stream, writing } = this.#start(request);
-        last = writing;
-        return stream;
+        return this.#start(request, (writing) => {
+          last = writing;
+        });
       },
       get cachedTokens() {
         return last === undefined ? 0 : Math.max(last.kv.length, pool.find(last.kv.root, last.tokens).nTokens);
@@ -136,20 +138,49 @@ export class EngineModel implements Model {
     this.#parts.model.dispose();
   }
 
-  #start(request: GenerateRequest): { readonly stream: Generation; readonly writing: Writing } {
-    const { pool, scheduler, loop } = this.#open();
-    const checked = checkRequest(request, this.#limits());
-    const { n, settings, signal } = checked;
+  /** `onBegun` gets the writing of the first answer. */
+  #start(request: GenerateRequest, onBegun: (writing: Writing) => void): Generation {
+    const { scheduler } = this.#open();
+    const limits = this.#limits();
+    const asked = checkRequest(request, limits);
+    const { n, signal } = asked;
     const { maxQueue } = this.#parts.limits;
-    if (scheduler.nQueued + n > maxQueue + scheduler.nFreePlaces) throw new IdlmError("queue-full", { most: maxQueue });
+    if (scheduler.nQueued + this.#nPreparing + n > maxQueue + scheduler.nFreePlaces) {
+      throw new IdlmError("queue-full", { most: maxQueue });
+    }
+    const checked = withPrompt(asked, request, limits);
     const stream = new GenerationStream([this.#closing.signal, ...(signal === undefined ? [] : [signal])]);
+    if (checked instanceof Promise) void this.#beginWhenKnown(n, checked, stream, onBegun);
+    else onBegun(this.#begin(checked, stream));
+    return stream;
+  }
+
+  /** Others may come and go while the request's template is rendered; it has its places in the queue. */
+  async #beginWhenKnown(
+    n: number,
+    checked: Promise<CheckedRequest>,
+    stream: GenerationStream,
+    onBegun: (writing: Writing) => void,
+  ): Promise<void> {
+    this.#nPreparing += n;
+    try {
+      onBegun(this.#begin(await checked, stream));
+    } catch (error) {
+      stream.fail(error);
+    } finally {
+      this.#nPreparing -= n;
+    }
+  }
+
+  #begin(checked: CheckedRequest, stream: GenerationStream): Writing {
+    const { pool, loop } = this.#open();
+    const { n, settings } = checked;
     const streams = n === 1 ? [stream] : choiceStreams(stream, n);
     const writings = streams.map((own, choice) => {
-      const asked = { ...checked, settings: { ...settings, choice } };
-      return new Writing(this.#parts, asked, new KvSequence(pool), own);
+      return new Writing(this.#parts, { ...checked, settings: { ...settings, choice } }, new KvSequence(pool), own);
     });
     for (const writing of writings) loop.add(writing);
-    return { stream, writing: writings[0] as Writing };
+    return writings[0] as Writing;
   }
 
   #limits(): RequestLimits {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { fakeTokenizer } from "../../test/support/fake-tokenizer.ts";
 import { IdlmError } from "../errors.ts";
-import { checkRequest, type RequestLimits } from "./request.ts";
+import { checkRequest, type RequestLimits, withPrompt } from "./request.ts";
 import type { GenerateRequest } from "./types.ts";
 
 const mask = { embedding: new Float32Array(3), nDepths: 3, sharedByDepth: false, entryLayer: 0, entryScale: 1 };
@@ -16,7 +16,8 @@ const limits: RequestLimits = {
 };
 const codeOf = (request: unknown, more: Partial<RequestLimits> = {}) => {
   try {
-    checkRequest(request as GenerateRequest, { ...limits, ...more });
+    const [given, against] = [request as GenerateRequest, { ...limits, ...more }];
+    withPrompt(checkRequest(given, against), given, against);
     return "fine";
   } catch (error) {
     return error instanceof IdlmError ? `${error.code}: ${error.message}` : error;
@@ -26,7 +27,12 @@ const codeOf = (request: unknown, more: Partial<RequestLimits> = {}) => {
 describe("checkRequest", () => {
   it("fills in defaults that switch everything off", () => {
     const checked = checkRequest({ ids: [1, 2] }, limits);
-    expect(checked).toMatchObject({ n: 1, predicted: [], maxTokens: 30, stop: [] });
+    expect(withPrompt(checked, { ids: [1, 2] }, limits)).toMatchObject({
+      n: 1,
+      predicted: [],
+      maxTokens: 30,
+      stop: [],
+    });
     expect(checked.settings).toEqual({
       repetitionPenalty: 1,
       presencePenalty: 0,
@@ -110,6 +116,15 @@ describe("checkRequest", () => {
     );
     expect(codeOf({ ids: [1], stride: 5, propose: "lookup" })).toBe("fine");
     expect(codeOf({ ids: [1], stride: 8 }, { mask: { ...mask, sharedByDepth: true } })).toBe("fine");
+  });
+
+  it("waits for the template of messages, and says what does not fit then", async () => {
+    const of = (content: string) => {
+      const request: GenerateRequest = { messages: [{ role: "user", content }] };
+      return withPrompt(checkRequest(request, limits), request, limits);
+    };
+    expect(await of("ab")).toMatchObject({ ids: [0, 1, 10], maxTokens: 29 });
+    await expect(of("a".repeat(31))).rejects.toThrow("32 tokens do not fit into the context of 32");
   });
 
   it("needs an adapter for MASK rows and a tokenizer for text", () => {

@@ -25,21 +25,27 @@ export interface RequestLimits extends ProposalLimits {
   readonly tokenizer: TextTokenizer | undefined;
 }
 
-/** A checked request with every default filled in. */
-export interface CheckedRequest {
-  readonly ids: readonly number[];
+/** A checked request with every default filled in, but for what its prompt decides. */
+export interface AskedRequest {
   readonly rounds: RoundOptions;
   /** Answers to write; each has a `settings.choice` of its own. */
   readonly n: number;
   /** Tokens of the text that is predicted; empty where none is. */
   readonly predicted: readonly number[];
-  /** At least 1; fits behind the prompt. */
+  /** At least 1. */
   readonly maxTokens: number;
+  /** Positions for prompt and answer. */
+  readonly context: number;
   readonly stop: readonly string[];
   readonly settings: SamplerSettings;
   readonly priority: number;
   readonly share: string;
   readonly signal: AbortSignal | undefined;
+}
+
+/** One whose prompt is known, and fits. */
+export interface CheckedRequest extends AskedRequest {
+  readonly ids: readonly number[];
 }
 
 const keys: Readonly<Record<keyof GenerateRequest, true>> = {
@@ -72,10 +78,10 @@ const keys: Readonly<Record<keyof GenerateRequest, true>> = {
 };
 
 /**
- * Checks a request and fills in its defaults.
- * @throws IdlmError "usage" (unknown keys, ranges, no prompt), "context-too-long", "stride-too-long".
+ * Checks a request and fills in its defaults; `withPrompt` is for what its prompt decides.
+ * @throws IdlmError "usage" (unknown keys, ranges), "stride-too-long".
  */
-export function checkRequest(request: GenerateRequest, limits: RequestLimits): CheckedRequest {
+export function checkRequest(request: GenerateRequest, limits: RequestLimits): AskedRequest {
   const given: unknown = request;
   if (typeof given !== "object" || given === null) throw usage("the request is no object");
   for (const key of Object.keys(request)) {
@@ -93,23 +99,40 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
   const maxTokens = whole("maxTokens", 1, Number.MAX_SAFE_INTEGER) ?? Number.MAX_SAFE_INTEGER;
   const settings = checkSettings(request, whole, limits.vocabSize);
   const stop = checkStop(request.stop, limits.tokenizer);
-  const ids = promptIds(request, limits);
-  if (ids.length >= context) {
-    const hint = "Shorten the prompt or raise the context; at least one position is for the answer.";
-    throw new IdlmError("context-too-long", { nTokens: ids.length, context, hint });
-  }
   return {
-    ids,
     rounds,
     n: whole("n", 1, MAX_CHOICES) ?? 1,
     predicted: predictedIds(request.predict, limits.tokenizer),
-    maxTokens: Math.min(maxTokens, context - ids.length),
+    maxTokens,
+    context,
     stop,
     settings,
     priority: whole("priority", -MAX_PRIORITY, MAX_PRIORITY) ?? 0,
     share: checkShare(request.share),
     signal,
   };
+}
+
+/**
+ * The request with its prompt's tokens, and as long an answer as fits behind them; a promise where a chat template has to
+ * be rendered first. @throws IdlmError "usage" (no prompt, or a wrong one), "context-too-long".
+ */
+export function withPrompt(
+  asked: AskedRequest,
+  request: GenerateRequest,
+  limits: RequestLimits,
+): CheckedRequest | Promise<CheckedRequest> {
+  const ids = promptIds(request, limits);
+  return ids instanceof Promise ? ids.then((known) => fitted(asked, known)) : fitted(asked, ids);
+}
+
+function fitted(asked: AskedRequest, ids: readonly number[]): CheckedRequest {
+  const { context, maxTokens } = asked;
+  if (ids.length >= context) {
+    const hint = "Shorten the prompt or raise the context; at least one position is for the answer.";
+    throw new IdlmError("context-too-long", { nTokens: ids.length, context, hint });
+  }
+  return { ...asked, ids, maxTokens: Math.min(maxTokens, context - ids.length) };
 }
 
 function predictedIds(predict: unknown, tokenizer: TextTokenizer | undefined): readonly number[] {
@@ -180,7 +203,10 @@ function checkStop(stop: GenerateRequest["stop"], tokenizer: TextTokenizer | und
   return [...stop];
 }
 
-function promptIds(request: GenerateRequest, { tokenizer, vocabSize }: RequestLimits): readonly number[] {
+function promptIds(
+  request: GenerateRequest,
+  { tokenizer, vocabSize }: RequestLimits,
+): readonly number[] | Promise<readonly number[]> {
   const { prompt, messages, ids } = request;
   if ([prompt, messages, ids].filter((given) => given !== undefined).length !== 1) {
     throw usage("expected exactly one of prompt, messages and ids");

@@ -10,7 +10,7 @@ import { KvSequence } from "./kv-sequence.ts";
 import { MAX_ROUND_ROWS } from "./limits.ts";
 import { PagePool, pagesFor } from "./page-pool.ts";
 import { Queue } from "./queue.ts";
-import { checkRequest } from "./request.ts";
+import { type CheckedRequest, checkRequest, type RequestLimits, withPrompt } from "./request.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { GenerateRequest, GenerationResult } from "./types.ts";
 import { Writing } from "./writing.ts";
@@ -110,7 +110,7 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
   const start = (arrival: Arrival) => {
     const abort = new AbortController();
     const stream = new GenerationStream([abort.signal], 4);
-    const writing = new Writing(parts, checkRequest(arrival.request, limits), new KvSequence(pool), stream);
+    const writing = new Writing(parts, checked(arrival.request, limits), new KvSequence(pool), stream);
     const seen: Seen = { arrival, writing, stream, read: "", isRead: arrival.readEvery === 0 };
     all.push(seen);
     void stream.result.then((result) => {
@@ -149,9 +149,14 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
   return { model, pool, scheduler, all, nPaused, steps: step };
 }
 
+/** Of a request without messages. */
+function checked(request: GenerateRequest, limits: RequestLimits): CheckedRequest {
+  return withPrompt(checkRequest(request, limits), request, limits) as CheckedRequest;
+}
+
 /** One token a forward, nothing else in the cache. */
 async function plainTokens(model: FakeModel, request: GenerateRequest, endToken: number) {
-  const { settings, ids, maxTokens } = checkRequest(request, bareLimits);
+  const { settings, ids, maxTokens } = checked(request, bareLimits);
   const cache = model.createCache(pagesFor(CONTEXT));
   const pages = Array.from({ length: cache.nPages }, (_, i) => i);
   const sampler = model.createSampler(settings);

@@ -38,14 +38,12 @@ function wrapped(tokenizer: Tokenizer, template: string | undefined, path: strin
 
 class ModelTokenizer implements TextTokenizer {
   readonly #tokenizer: Tokenizer;
-  readonly #source: string | undefined;
+  readonly #template: ChatTemplate | undefined;
   readonly #path: string;
-  /** Parsed when first needed: a text model's broken template harms no raw prompt. */
-  #template: ChatTemplate | undefined;
 
   constructor(tokenizer: Tokenizer, template: string | undefined, path: string) {
     this.#tokenizer = tokenizer;
-    this.#source = template;
+    this.#template = template === undefined ? undefined : new ChatTemplate(template, path);
     this.#path = path;
   }
 
@@ -59,14 +57,13 @@ class ModelTokenizer implements TextTokenizer {
     return addsBos && bosId !== undefined && ids[0] !== bosId ? [bosId, ...ids] : ids;
   }
 
-  encodeChat(messages: readonly ChatMessage[]): number[] {
-    if (this.#source === undefined) {
+  async encodeChat(messages: readonly ChatMessage[]): Promise<number[]> {
+    if (this.#template === undefined) {
       throw new IdlmError("usage", {
         problem: `${this.#path} has no chat template`,
         hint: "Give it raw text (--raw).",
       });
     }
-    this.#template ??= new ChatTemplate(this.#source, this.#path);
     const { bosId, eosIds } = this.#tokenizer;
     const [eosId] = eosIds;
     const kwargs = {

@@ -290,7 +290,11 @@ export interface Model {
   /** Text of ids, special tokens included as they are written. */
   detokenize(ids: readonly number[]): string;
   session(): Session;
-  /** Generations of one model run together, in shared forwards; the text of each is what it would be alone. */
+  /**
+   * Generations of one model run together, in shared forwards; the text of each is what it would be alone. What can be
+   * told of a request at once is thrown at once; what comes of its messages' template and length, its result rejects with.
+   * @throws IdlmError "usage", "context-too-long", "stride-too-long", "queue-full".
+   */
   generate(request: GenerateRequest): Generation;
   /**
    * How likely the model finds a text: the log-probability of each token, given those before it. What does not fit into
@@ -313,8 +317,11 @@ export interface TextTokenizer {
   tokenBytes(id: number): Uint8Array | undefined;
   /** Decodes token by token; never gives out half a character. */
   stream(): TextStream;
-  /** Ids of a conversation through the chat template, with the opening of the answer. */
-  encodeChat(messages: readonly ChatMessage[]): number[];
+  /**
+   * Ids of a conversation through the chat template, with the opening of the answer. @throws IdlmError "usage" with what
+   * the template says, or where it fails or takes seconds; "file-malformed" where it is none.
+   */
+  encodeChat(messages: readonly ChatMessage[]): Promise<number[]>;
 }
 
 export interface TextStream {

@@ -49,7 +49,7 @@ describe("runBatch", () => {
     expect(id).toMatch(/^batch_req_/);
     expect(response).toMatchObject({ status_code: 200, body: { object: "chat.completion", model: "m" } });
     const { choices, usage, idlm } = response.body;
-    const ids = fakeTokenizer.encodeChat([{ role: "user", content: "aba" }]);
+    const ids = await fakeTokenizer.encodeChat([{ role: "user", content: "aba" }]);
     const plain = await engine.generate({ ids, maxTokens: 6, propose: "none", logprobs: 2 }).result;
     expect(choices[0]).toMatchObject({
       ...{ index: 0, finish_reason: "length" },

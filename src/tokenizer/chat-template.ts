@@ -1,5 +1,5 @@
 import { IdlmError } from "../errors.ts";
-import { renderTemplate } from "./template-renderer.ts";
+import { MAX_RENDER_MS, renderTemplate } from "./template-renderer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** One turn as a template sees it. */
@@ -28,20 +28,20 @@ const MAX_TEMPLATE_LENGTH = 1 << 20;
 export class ChatTemplate {
   readonly #source: string;
   readonly #path: string;
+  readonly #maxRenderMs: number;
 
-  /** @throws IdlmError "file-malformed" where it is no Jinja template. */
-  constructor(source: string, path: string) {
+  /** `maxRenderMs`: a rendering that takes longer is ended. */
+  constructor(source: string, path: string, maxRenderMs = MAX_RENDER_MS) {
     this.#source = source;
     this.#path = path;
-    const found = (reason: string) =>
-      new IdlmError("file-malformed", { path, field: "chat template", expected: "a Jinja template", found: reason });
-    if (source.length > MAX_TEMPLATE_LENGTH) throw found(`${source.length} characters`);
-    const { failed } = renderTemplate({ source });
-    if (failed !== undefined) throw found(failed);
+    this.#maxRenderMs = maxRenderMs;
   }
 
-  /** The text of a conversation. @throws IdlmError "usage" with the template's own message, or where it fails or hangs. */
-  render(options: RenderOptions): string {
+  /**
+   * The text of a conversation. @throws IdlmError "file-malformed" where it is no Jinja template, "usage" with the
+   * template's own message, or where it fails or hangs.
+   */
+  async render(options: RenderOptions): Promise<string> {
     const { addGenerationPrompt = true, continueFinalMessage = false, now = new Date() } = options;
     const problem = (text: string) =>
       new IdlmError("usage", { problem: `${this.#path}: chat template: ${text}`, hint: "Correct the messages" });
@@ -62,19 +62,30 @@ export class ChatTemplate {
       add_generation_prompt: continueFinalMessage ? false : addGenerationPrompt,
       ...options.kwargs,
     };
-    const run = (turns: readonly TemplateMessage[]): string => {
-      const request = { source: this.#source, variables: { ...variables, messages: turns }, nowMs: now.getTime() };
-      const { text, raised, failed } = renderTemplate(request);
+    const run = async (turns: readonly TemplateMessage[]): Promise<string> => {
+      if (this.#source.length > MAX_TEMPLATE_LENGTH) throw this.#malformed(`${this.#source.length} characters`);
+      const { text, malformed, raised, failed } = await renderTemplate({
+        source: this.#source,
+        variables: { ...variables, messages: turns },
+        nowMs: now.getTime(),
+        maxRenderMs: this.#maxRenderMs,
+      });
+      if (malformed !== undefined) throw this.#malformed(malformed);
       if (text === undefined) throw problem(raised ?? `failed: ${failed}`);
       return text;
     };
-    const text = run(messages);
+    const text = await run(messages);
     if (!continueFinalMessage) return text;
     const at = text.lastIndexOf(tag);
     if (at < 0) throw problem("it does not show the message to continue");
     // A template that trims content would have taken the white space that the tag now stands behind.
     const kept = text.slice(0, at);
-    return run(options.messages.map(flattened)).startsWith(kept) ? kept : kept.trimEnd();
+    return (await run(options.messages.map(flattened))).startsWith(kept) ? kept : kept.trimEnd();
+  }
+
+  #malformed(found: string): IdlmError {
+    const field = "chat template";
+    return new IdlmError("file-malformed", { path: this.#path, field, expected: "a Jinja template", found });
   }
 }
 
@@ -82,11 +93,15 @@ export class ChatTemplate {
  * Ids of a conversation: special tokens that the template writes are such, special tokens written in the messages are
  * text like any other.
  */
-export function encodeChat(tokenizer: Tokenizer, template: ChatTemplate, options: RenderOptions): number[] {
+export async function encodeChat(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  options: RenderOptions,
+): Promise<number[]> {
   const specials = tokenizer.specialTokens;
   const written = JSON.stringify(options.messages);
   const found = specials.filter((token) => written.includes(JSON.stringify(token).slice(1, -1)));
-  if (found.length === 0) return tokenizer.encode(template.render(options), { special: true });
+  if (found.length === 0) return tokenizer.encode(await template.render(options), { special: true });
   // A private character inside each such string keeps it from being recognised; taken out again before encoding.
   let guard = 0xf0000;
   while (written.includes(String.fromCodePoint(guard))) guard++;
@@ -104,7 +119,7 @@ export function encodeChat(tokenizer: Tokenizer, template: ChatTemplate, options
   };
   const messages = options.messages.map((message) => protect(message) as TemplateMessage);
   const ids: number[] = [];
-  for (const segment of tokenizer.segments(template.render({ ...options, messages }), true)) {
+  for (const segment of tokenizer.segments(await template.render({ ...options, messages }), true)) {
     if (typeof segment === "number") ids.push(segment);
     else ids.push(...tokenizer.encode(segment.replaceAll(mark, "")));
   }

@@ -1,47 +1,83 @@
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads";
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import type { RenderReply, RenderRequest } from "./template-process.js";
 
-/** A process starts in a tenth of a second, and ends what it renders by itself; on a busy machine both take longer. */
-const MAX_WAIT_MS = 30_000;
+/** Rendering takes milliseconds; a template that needs this long runs for ever. */
+export const MAX_RENDER_MS = 3000;
+/** If the process does not even notice that, it is killed. */
+const KILL_AFTER_MS = 1000;
+/** Heap of the process. A conversation of 16 MB, the largest that is read, takes a quarter of it. */
+const MAX_HEAP_MB = 256;
 
-interface Renderer {
-  readonly port: MessagePort;
-  readonly done: Int32Array;
-}
+const program = fileURLToPath(new URL("./template-process.js", import.meta.url));
 
-let renderer: Renderer | undefined;
+let child: Promise<ChildProcess> | undefined;
+let last: Promise<unknown> = Promise.resolve();
 
 /**
- * Renders a template, or only parses it, in the process of template-process.js, which stays for the next one. Waits for
- * it, a few seconds at worst.
+ * Renders a template in the process of template-process.js, which stays for the next one; one at a time, in the order in
+ * which they were asked for. Takes a few seconds at worst, in which the caller's thread is free.
  */
-export function renderTemplate(request: RenderRequest): RenderReply {
-  renderer ??= startRenderer();
-  const { port, done } = renderer;
-  Atomics.store(done, 0, 0);
-  try {
-    port.postMessage(request);
-  } catch {
-    return { failed: "a variable is no plain data" };
-  }
-  Atomics.wait(done, 0, 0, MAX_WAIT_MS);
-  const reply = receiveMessageOnPort(port) as { readonly message: RenderReply } | undefined;
-  if (reply !== undefined) return reply.message;
-  // An answer that comes later must not be taken for that of another template.
-  renderer = undefined;
-  port.close();
-  return { failed: "its process does not answer" };
+export function renderTemplate(request: RenderRequest): Promise<RenderReply> {
+  const reply = last.then(() => renderNow(request));
+  last = reply;
+  return reply;
 }
 
-function startRenderer(): Renderer {
-  const { port1: port, port2 } = new MessageChannel();
-  const done = new SharedArrayBuffer(4);
-  const worker = new Worker(new URL("./template-process.js", import.meta.url), {
-    workerData: { port: port2, done },
-    transferList: [port2],
+async function renderNow(request: RenderRequest): Promise<RenderReply> {
+  // The process is up before it gets anything, so that its start does not count.
+  child ??= start();
+  let process: ChildProcess;
+  try {
+    process = await child;
+  } catch (error) {
+    child = undefined;
+    return { failed: `its process cannot run: ${error instanceof Error ? error.message : String(error)}` };
+  }
+  const reply = await answerOf(process, request);
+  if (reply.isSpent) process.kill("SIGKILL");
+  if (reply.isSpent || !process.connected) child = undefined;
+  return reply;
+}
+
+/** A process that has said that it is ready. It does not keep the program from ending while nobody waits for it. */
+function start(): Promise<ChildProcess> {
+  const started = fork(program, [], {
+    execArgv: [`--max-old-space-size=${MAX_HEAP_MB}`],
+    env: { ...process.env, NODE_OPTIONS: "" },
+    stdio: ["ignore", "ignore", "ignore", "ipc"],
+    serialization: "advanced",
   });
-  // Neither keeps the program from ending.
-  worker.unref();
-  port.unref();
-  return { port, done: new Int32Array(done) };
+  started.unref();
+  return new Promise((resolve, reject) => {
+    started.once("error", reject);
+    started.once("exit", () => reject(new Error("it ended at once")));
+    started.once("message", () => resolve(started));
+  });
+}
+
+function answerOf(process: ChildProcess, request: RenderRequest): Promise<RenderReply> {
+  return new Promise((resolve) => {
+    const settle = (reply: RenderReply) => {
+      clearTimeout(timer);
+      process.channel?.unref();
+      process.off("message", settle);
+      process.off("exit", ended);
+      resolve(reply);
+    };
+    const ended = () => {
+      settle({ failed: `its process ended; it may take ${MAX_HEAP_MB} MB of memory`, isSpent: true });
+    };
+    const endless = { failed: `it did not end within ${request.maxRenderMs / 1000} s`, isSpent: true };
+    const timer = setTimeout(() => settle(endless), request.maxRenderMs + KILL_AFTER_MS);
+    process.channel?.ref();
+    process.on("message", settle);
+    process.on("exit", ended);
+    if (!process.connected) return ended();
+    try {
+      process.send(request, () => undefined);
+    } catch {
+      settle({ failed: "a variable is no plain data" });
+    }
+  });
 }

@@ -45,14 +45,14 @@ describe("Tokenizer", () => {
     );
   });
 
-  it("encodes a conversation without special tokens as its rendered text", () => {
+  it("encodes a conversation without special tokens as its rendered text", async () => {
     const template = new ChatTemplate("{% for m in messages %}{{ m['content'] }}|{% endfor %}", "t");
-    fc.assert(
-      fc.property(fc.array(fc.string(), { minLength: 1 }), (contents) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.string(), { minLength: 1 }), async (contents) => {
         const messages = contents.map((content) => ({ role: "user", content }));
-        const whole = tokenizer.encode(template.render({ messages }), { special: true });
+        const whole = tokenizer.encode(await template.render({ messages }), { special: true });
         if (tokenizer.specialTokens.some((token) => contents.join("|").includes(token))) return;
-        expect(encodeChat(tokenizer, template, { messages })).toEqual(whole);
+        expect(await encodeChat(tokenizer, template, { messages })).toEqual(whole);
       }),
     );
   });
@@ -112,26 +112,33 @@ describe("Tokenizer", () => {
 
 describe("ChatTemplate", () => {
   const messages = [{ role: "user", content: "Hi" }];
+  const rendered = (source: string, more = {}) => new ChatTemplate(source, "t").render({ messages, ...more });
 
-  it("hands the template's own message on", () => {
-    expect(() => new ChatTemplate("{{ raise_exception('only two') }}", "t").render({ messages })).toThrow(/only two/);
+  it("hands the template's own message on", async () => {
+    await expect(rendered("{{ raise_exception('only two') }}")).rejects.toThrow(/only two/);
   });
 
-  it("refuses what is no template, and no messages", () => {
-    expect(() => new ChatTemplate("{% if %}", "t")).toThrow(/Jinja/);
-    expect(() => new ChatTemplate("x", "t").render({ messages: [] })).toThrow(/no messages/);
+  it("refuses what is no template, and no messages", async () => {
+    await expect(rendered("{% if %}")).rejects.toThrow(/Jinja/);
+    await expect(rendered("x", { messages: [] })).rejects.toThrow(/no messages/);
   });
 
-  it("joins parts of text", () => {
-    const parts = [
-      {
-        role: "user",
-        content: [
-          { type: "text", text: "a" },
-          { type: "text", text: "b" },
-        ],
-      },
+  it("renders in the order in which it was asked, whatever happens between", async () => {
+    const sources = [
+      "{{ messages[0].content }}1",
+      "{{ raise_exception('2') }}",
+      "{% if %}",
+      "{{ messages[0].content }}4",
     ];
-    expect(new ChatTemplate("{{ messages[0]['content'] }}", "t").render({ messages: parts })).toBe("ab");
+    const order: number[] = [];
+    const all = sources.map((source, i) => rendered(source).finally(() => order.push(i)));
+    const [first, , , last] = await Promise.allSettled(all);
+    expect([first, last]).toMatchObject([{ value: "Hi1" }, { value: "Hi4" }]);
+    expect(order).toEqual([0, 1, 2, 3]);
+  });
+
+  it("joins parts of text", async () => {
+    const content = ["a", "b"].map((text) => ({ type: "text", text }));
+    expect(await rendered("{{ messages[0]['content'] }}", { messages: [{ role: "user", content }] })).toBe("ab");
   });
 });

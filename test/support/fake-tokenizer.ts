@@ -16,7 +16,7 @@ const pieces: readonly Uint8Array[] = [
 export const fakeTokenizer: TextTokenizer = {
   encode: (text) => [...text].map((letter) => ({ a: 0, b: 1, " ": 4, "\n": 10 })[letter] ?? 9),
   encodePrompt: (text) => fakeTokenizer.encode(text),
-  encodeChat: (messages) => messages.flatMap(({ content }) => [...fakeTokenizer.encode(content), 10]),
+  encodeChat: async (messages) => messages.flatMap(({ content }) => [...fakeTokenizer.encode(content), 10]),
   decode: (ids) => {
     const stream = fakeTokenizer.stream();
     return ids.map((id) => stream.push(id)).join("") + stream.end();
