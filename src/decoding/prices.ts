@@ -38,7 +38,7 @@ export class Prices {
   constructor(cost: CostModel, around: Surroundings) {
     this.#cost = cost;
     this.#around = around;
-    const { tokensPerMs, otherDrawnRows, otherMaskRows, ownMaskRows, optimism } = around;
+    const { tokensPerMs, otherDrawnRows, otherMaskRows, ownMaskRows } = around;
     const drawn = otherDrawnRows + 1;
     const masks = otherMaskRows + ownMaskRows;
     this.draftedToken = tokensPerMs * cost.draftedTokenMs;

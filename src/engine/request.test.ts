@@ -17,7 +17,7 @@ const limits: RequestLimits = {
 const codeOf = (request: unknown, more: Partial<RequestLimits> = {}) => {
   try {
     const [given, against] = [request as GenerateRequest, { ...limits, ...more }];
-    withPrompt(checkRequest(given, against), given, against);
+    void withPrompt(checkRequest(given, against), given, against);
     return "fine";
   } catch (error) {
     return error instanceof IdlmError ? `${error.code}: ${error.message}` : error;
