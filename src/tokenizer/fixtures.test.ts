@@ -27,26 +27,37 @@ function normalised(name: string, text: string): string {
 const temporary = mkdtempSync(join(tmpdir(), "idlm-tokenizer-"));
 afterAll(() => rmSync(temporary, { recursive: true }));
 
-function ofMetadata(metadata: ReadonlyMap<string, GgufValue>): Tokenizer {
+/** Vocabularies of 128,000 tokens take seconds to read: each is read once for all tests. */
+function once<Key, Value>(make: (key: Key) => Value): (key: Key) => Value {
+  const made = new Map<Key, Value>();
+  return (key) => {
+    const value = made.get(key) ?? make(key);
+    made.set(key, value);
+    return value;
+  };
+}
+
+const ofMetadata = once((metadata: ReadonlyMap<string, GgufValue>): Tokenizer => {
   const tokenizer = tokenizerFromGguf(metadata, "made.gguf");
   if (tokenizer === undefined) throw new Error("no tokenizer");
   return tokenizer;
-}
+});
 
-function metadataOf(name: string): ReadonlyMap<string, GgufValue> {
+const metadataOf = once((name: string): ReadonlyMap<string, GgufValue> => {
   const file = openGguf(join(shared, "tokenizer", `ggml-vocab-${name}.gguf`));
   file.close();
   return file.metadata;
-}
+});
 
-function ofFolder(folder = join(shared, "tokenizer", "smollm2")): Tokenizer {
+const smollm2 = join(shared, "tokenizer", "smollm2");
+const ofFolder = once((folder: string): Tokenizer => {
   const tokenizer = tokenizerFromFolder(folder, readFolderText(folder));
   if (tokenizer === undefined) throw new Error("no tokenizer");
   return tokenizer;
-}
+});
 
 /** SmolLM2's tokenizer.json as its GGUF has it. */
-function smollm2Metadata(): ReadonlyMap<string, GgufValue> {
+function readSmollm2(): ReadonlyMap<string, GgufValue> {
   const { model, added_tokens } = json("tokenizer", "smollm2", "tokenizer.json");
   const tokens: string[] = [];
   for (const [token, id] of Object.entries(model.vocab)) tokens[id as number] = token;
@@ -60,6 +71,9 @@ function smollm2Metadata(): ReadonlyMap<string, GgufValue> {
     ["tokenizer.ggml.merges", model.merges.map((m: string | string[]) => (typeof m === "string" ? m : m.join(" ")))],
   ]);
 }
+
+const smollm2OfGguf = once(readSmollm2);
+const smollm2Metadata = () => smollm2OfGguf(undefined);
 
 /** A vocabulary as the folder of its model has it: tokenizer.json as its makers publish it, merges as strings or pairs. */
 function folderOf(name: "llama-bpe" | "qwen2" | "llama-spm", hasPairs: boolean): string {
@@ -150,7 +164,7 @@ function sentencePieceMerges({ tokens, types, scores }: GgufVocabulary): string[
 
 suite(`tokenisers agree with llama.cpp and tokenizers${label}`, () => {
   it.each([
-    ["smollm2", "tokenizer.json", () => ofFolder()],
+    ["smollm2", "tokenizer.json", () => ofFolder(smollm2)],
     ["smollm2", "GGUF", () => ofMetadata(smollm2Metadata())],
     ["gpt-2", "GGUF", () => ofMetadata(metadataOf("gpt-2"))],
     ["llama-bpe", "tokenizer.json", () => ofFolder(folderOf("llama-bpe", false))],
@@ -212,13 +226,13 @@ suite(`tokenisers agree with llama.cpp and tokenizers${label}`, () => {
       ofFolder(folderOf("llama-spm", true)),
       ofMetadata(metadataOf("qwen2")),
       ofFolder(folderOf("qwen2", false)),
-      ofFolder(),
+      ofFolder(smollm2),
     ].map(({ addsBos, bosId }) => (addsBos ? bosId : undefined));
     expect(found).toEqual([128000, 128000, 1, 1, undefined, undefined, undefined]);
   });
 
   it("streams characters whole", () => {
-    const tokenizer = ofFolder();
+    const tokenizer = ofFolder(smollm2);
     for (const c of json("tokenizer", "smollm2.stream.json").cases) {
       for (const [skipSpecial, pieces, flush] of [
         [false, c.pieces, c.flush],
@@ -232,7 +246,7 @@ suite(`tokenisers agree with llama.cpp and tokenizers${label}`, () => {
   });
 
   it("encodes conversations as the goldens have them", async () => {
-    const tokenizer = ofFolder();
+    const tokenizer = ofFolder(smollm2);
     const template = new ChatTemplate(
       readFileSync(join(shared, "chat-templates", "templates", "SmolLM2-135M-Instruct.jinja"), "utf8"),
       "SmolLM2",
@@ -248,7 +262,7 @@ suite(`tokenisers agree with llama.cpp and tokenizers${label}`, () => {
   });
 
   it("takes long hostile text in its stride", () => {
-    const tokenizer = ofFolder();
+    const tokenizer = ofFolder(smollm2);
     expect(tokenizer.decode(tokenizer.encode("a".repeat(20_000)))).toHaveLength(20_000);
     expect(tokenizer.decode(tokenizer.encode(" ".repeat(20_000)))).toHaveLength(20_000);
   });
