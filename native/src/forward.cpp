@@ -171,6 +171,7 @@ void Model::reserve(int rows, int wanted, int positions) {
     // Off multiples of 4 KiB: rows whose stores share a cache set would wait for each other.
     logitsStride_ = size_t(vocab_ + PANEL - 1) / PANEL * PANEL + 5 * PANEL;
     logitsMemory_ = Arena(logitsStride_ * size_t(wantedCapacity_) * 4);
+    logitMaxima_.resize(size_t(output_.panels()) * size_t(wantedCapacity_));
   }
   int padded = (positions + 3 * PAGE) / PAGE * PAGE;
   if (padded > scoreCapacity_) {
@@ -228,6 +229,10 @@ void Model::linearStep(const Step& step, int index, int thread) {
     a.quantisedOut = step.quantise ? quantised(step.out) : nullptr;
     a.quantisedStride = quantisedStride_[size_t(step.out)];
     n = (step.parts[0].weight.panels() + 1) / 2;
+  }
+  if (step.kind == StepKind::Logits && nRows > nWantedTokens_) {
+    // Proposals look for the likeliest few of the MASK rows' logits.
+    a.maxima = logitMaxima_.data(), a.maximaStride = size_t(output_.panels()), a.maximaFrom = nWantedTokens_;
   }
   if (step.kind == StepKind::Logits && draftSize_ > 0) {
     a.limitPanel = (draftSize_ + PANEL - 1) / PANEL;

@@ -14,23 +14,26 @@ namespace {
 
 int padded(int n) { return (n + PANEL - 1) / PANEL * PANEL; }
 
-// Indices, ascending, of the `count` largest of x [n], the lowest index on a tie; what is not a number is left out. The
-// largest of each block bound what has to be looked at: the count-th of them is reached by `count` elements.
-void largest(const KernelTable& kernels, const float* x, int n, int count, std::vector<float>& maxima, std::vector<int32_t>& out) {
-  int blocks = (n + BLOCK - 1) / BLOCK;
-  maxima.resize(size_t(blocks) * 2);
-  kernels.blockMaxima(x, n, maxima.data());
-  float threshold = -std::numeric_limits<float>::infinity();
-  if (count <= blocks) {
-    auto sorted = maxima.begin() + blocks;
-    std::copy(maxima.begin(), sorted, sorted);
-    std::nth_element(sorted, sorted + (count - 1), maxima.end(), std::greater<float>());
-    threshold = sorted[count - 1];
+// Indices, ascending, of the `count` largest of x [n], the lowest index on a tie; what is not a number is left out.
+// `maxima`: the largest of each `width` of x. The count-th of those of whole blocks is reached by `count` elements, so no
+// more has to be looked at.
+void largest(const float* x, int n, const float* maxima, int width, int count, std::vector<float>& blocks, std::vector<int32_t>& out) {
+  constexpr float LEAST = -std::numeric_limits<float>::infinity();
+  int parts = (n + width - 1) / width, each = BLOCK / width;
+  blocks.assign(size_t((parts + each - 1) / each), LEAST);
+  for (int p = 0; p < parts; p++) {
+    float& most = blocks[size_t(p / each)];
+    most = maxima[p] > most ? maxima[p] : most;
+  }
+  float threshold = LEAST;
+  if (size_t(count) <= blocks.size()) {
+    std::nth_element(blocks.begin(), blocks.begin() + (count - 1), blocks.end(), std::greater<float>());
+    threshold = blocks[size_t(count - 1)];
   }
   out.clear();
-  for (int b = 0; b < blocks; b++) {
-    if (maxima[size_t(b)] < threshold) continue;
-    for (int i = b * BLOCK; i < std::min(n, (b + 1) * BLOCK); i++)
+  for (int p = 0; p < parts; p++) {
+    if (maxima[p] < threshold) continue;
+    for (int i = p * width; i < std::min(n, (p + 1) * width); i++)
       if (x[i] >= threshold) out.push_back(i);
   }
   if (out.size() <= size_t(count)) return;
@@ -127,13 +130,14 @@ void Model::extraLogits(int row, int head, float* out) { memcpy(out, extraHead(r
 
 void Model::proposeExtra(const DrawInput& draw, int head, int count, bool forRejection, Proposed& out) {
   const float* own = extraHead(draw.row, head);
-  makeShortlist(own, extraLogitsLength(), draw, count, forRejection);
+  makeShortlist(own, extraLogitsLength(), nullptr, draw, count, forRejection);
   for (size_t i = 0; i < shortlist_.size(); i++) headLogits_[i] = own[shortlist_[i]];
   proposeFromShortlist(draw, count, forRejection, Purpose::ExtraHead, out);
 }
 
 // The likeliest by these logits, with the noise of the draw to come where that decides: then these are the likely draws.
-void Model::makeShortlist(const float* logits, int n, const DrawInput& draw, int count, bool forRejection) {
+// `maxima`: the logits' by panels, where a forward made them.
+void Model::makeShortlist(const float* logits, int n, const float* maxima, const DrawInput& draw, int count, bool forRejection) {
   const SamplerSettings& settings = draw.sampler->settings;
   constexpr int SHORTLIST = 64;
   const float* scores = logits;
@@ -144,7 +148,14 @@ void Model::makeShortlist(const float* logits, int n, const DrawInput& draw, int
     kernels_->addGumbel(headLogits_.data(), order_.empty() ? nullptr : order_.data(), n, key.word, key.key, headLogits_.data());
     scores = headLogits_.data();
   }
-  largest(*kernels_, scores, n, std::min(n, std::max(SHORTLIST, count)), maxima_, shortlist_);
+  int width = PANEL;
+  if (!maxima || scores != logits) {
+    width = BLOCK;
+    maxima_.resize(size_t((n + BLOCK - 1) / BLOCK));
+    kernels_->blockMaxima(scores, n, maxima_.data());
+    maxima = maxima_.data();
+  }
+  largest(scores, n, maxima, width, std::min(n, std::max(SHORTLIST, count)), blockMaxima_, shortlist_);
   headLogits_.resize(shortlist_.size());
 }
 
@@ -159,7 +170,14 @@ void Model::proposeFromShortlist(const DrawInput& draw, int count, bool forRejec
 void Model::propose(const DrawInput& draw, int previous, int count, bool forRejection, Proposed& out) {
   int n = logitsLength(draw.row);
   const float* own = reinterpret_cast<const float*>(logitsMemory_.data()) + size_t(wantedIndex(draw.row)) * logitsStride_;
-  makeShortlist(own, n, draw, count, forRejection);
+  const float* maxima = nullptr;
+  if (isMask(draw.row)) {
+    float* known = logitMaxima_.data() + size_t(wantedIndex(draw.row) - nWantedTokens_) * size_t(output_.panels());
+    // What lies behind the vocabulary, or behind the draft vocabulary, in its last panel does not count.
+    if (n % PANEL != 0) kernels_->blockMaxima(own + n / PANEL * PANEL, n % PANEL, known + n / PANEL);
+    maxima = known;
+  }
+  makeShortlist(own, n, maxima, draw, count, forRejection);
   if (head_ && isMask(draw.row)) {
     const float* h = afterHead(draw.row, previous);
     shortlistPanels_.clear();

@@ -191,7 +191,7 @@ class Model {
   const float* afterHead(int row, int previous);
   const float* extraHead(int row, int head);
   Matrix draftOutput() const;
-  void makeShortlist(const float* logits, int n, const DrawInput& draw, int count, bool forRejection);
+  void makeShortlist(const float* logits, int n, const float* maxima, const DrawInput& draw, int count, bool forRejection);
   void proposeFromShortlist(const DrawInput& draw, int count, bool forRejection, Purpose purpose, Proposed& out);
   template <class Fn> void items(int step, int thread, int n, int chunk, Fn fn);
 
@@ -234,10 +234,11 @@ class Model {
   int capacity_ = 0, wantedCapacity_ = 0, scoreCapacity_ = 0;
   Arena bufferMemory_, quantisedMemory_, tMemory_, logitsMemory_;
   size_t logitsStride_ = 0;
+  std::vector<float> logitMaxima_;  // [wanted MASK row][panel]
   std::vector<std::vector<float>> attentionScratch_;
   std::vector<std::vector<float>> scratch_;
   std::vector<uint8_t> headBlock_;
-  std::vector<float> headScratch_, headLogits_, panelLogits_, maxima_;
+  std::vector<float> headScratch_, headLogits_, panelLogits_, maxima_, blockMaxima_;
   std::vector<float> cosine_, sine_;
   std::vector<SamplerScratch> samplerScratch_;  // a thread each, and one for proposals
   std::vector<int32_t> shortlist_, shortlistPanels_;

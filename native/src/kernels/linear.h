@@ -106,6 +106,10 @@ static void linear(const LinearArgs& a, int begin, int end) {
         for (int r = 0; r < n; r++) {
           float* out = part.out + size_t(row + r) * part.outStride + size_t(panel) * PANEL;
           fstore(out, a.epilogue == Epilogue::Add ? fload(out) + acc[r] : acc[r]);
+          if (a.maxima && row + r >= a.maximaFrom) {
+            F numbers = select(acc[r] == acc[r], acc[r], fset(-__builtin_inff()));
+            a.maxima[size_t(row + r - a.maximaFrom) * a.maximaStride + size_t(panel)] = maxLanes(numbers);
+          }
         }
       }
     }

@@ -60,6 +60,10 @@ struct LinearArgs {
   size_t quantisedStride = 0;
   // From panel `limitPanel` on only the first `limitRows` rows are computed (draft vocabulary).
   int limitPanel = 1 << 30, limitRows = 0;
+  // The largest output of each panel, of the rows from `maximaFrom` on: [row - maximaFrom][maximaStride]; null: not wanted.
+  float* maxima = nullptr;
+  size_t maximaStride = 0;
+  int maximaFrom = 0;
 };
 
 constexpr int ATTENTION_QUERIES = 6;  // rows times heads that attention computes together at most
