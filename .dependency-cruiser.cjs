@@ -16,7 +16,7 @@ module.exports = {
     layer("model", ["compute", "formats"]),
     layer("decoding", ["model", "compute", "formats", "tokenizer"]),
     layer("engine", ["decoding", "model", "compute", "formats", "tokenizer", "hub"]),
-    layer("openai", ["engine"]),
+    layer("openai", ["engine", "formats"]),
     {
       name: "library-is-not-the-command-line",
       severity: "error",

@@ -5,9 +5,10 @@
 export const errorCatalogue = {
   // 2: the command line or a request is wrong
   usage: { exit: 2, message: "{problem}. {hint}" },
-  // 3: a file is missing, malformed, or of a kind that is not supported
+  // 3: a file is missing, malformed, not to be written, or of a kind that is not supported
   "file-missing": { exit: 3, message: "{path}: no such file or folder. {hint}" },
   "file-unreadable": { exit: 3, message: "{path}: cannot be read: {reason}." },
+  "file-unwritable": { exit: 3, message: "{path}: cannot be written: {reason}." },
   "file-malformed": { exit: 3, message: "{path}: {field}: expected {expected}, found {found}." },
   unsupported: { exit: 3, message: "{path}: {feature} is not supported. {hint}" },
   // 4: two things do not belong together

@@ -55,6 +55,8 @@ describe("idlm batch", () => {
   it.each([
     [["--in", join(folder, "none"), "--out", join(folder, "x")], 3, "no such file"],
     [["--in", folder, "--out", join(folder, "x")], 3, "it is no file"],
+    [["--in", input, "--out", join(folder, "none", "x")], 3, "x: cannot be written: there is no such folder."],
+    [["--in", input, "--out", folder], 3, "cannot be read: it is a folder."],
     [["--in", input, "--out", input], 2, "--in and --out name the same file"],
     [["--in", input], 2, "--out"],
   ])("refuses %j", async (options, status, message) => {

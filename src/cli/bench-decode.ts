@@ -1,11 +1,10 @@
-import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import type { Command } from "commander";
 import { type DecodeFigures, type DecodeWay, type Drafter, measureDecoding, nameOf } from "../bench/decode.ts";
 import { KINDS, type Kind, readPrompts } from "../bench/prompts.ts";
 import { IdlmError } from "../errors.ts";
 import { load } from "../engine/load.ts";
-import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
+import { addCommonOptions, type Cli, examples, printJson, writeJson } from "./cli.ts";
 import { threadsOption } from "./generation-options.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { integer } from "./numbers.ts";
@@ -76,7 +75,7 @@ export function registerBenchDecode(bench: Command, cli: Cli): void {
     )
     .action(async (model: string, options: DecodeOptions) => {
       const report = await withInterrupt(cli.io, (signal) => run(cli, model, options, signal));
-      if (options.out !== undefined) writeFileSync(options.out, `${JSON.stringify(report, null, 2)}\n`);
+      if (options.out !== undefined) writeJson(options.out, report);
       if (options.json) printJson(cli, report);
       else cli.io.stdout.write(textOf(report));
     });

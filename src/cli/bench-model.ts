@@ -1,4 +1,3 @@
-import { writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { type Figures, type Measurement, measure, measurements } from "../bench/figures.ts";
 import { type LoadFigures, loadTimed, measureLoad } from "../bench/load-figures.ts";
@@ -7,7 +6,7 @@ import { billionGoals, type ReportLine, reportLines } from "../bench/report.ts";
 import { createNativeBackend } from "../compute/native/index.ts";
 import { openGguf } from "../formats/gguf.ts";
 import { type BenchConditions, benchConditions, headerOf, isFullWidth, tableOf } from "./bench-conditions.ts";
-import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
+import { addCommonOptions, type Cli, examples, printJson, writeJson } from "./cli.ts";
 import { threadsOption } from "./generation-options.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { integer } from "./numbers.ts";
@@ -56,7 +55,7 @@ export function registerBenchModel(bench: Command, cli: Cli): void {
     )
     .action(async (path: string, options: BenchModelOptions) => {
       const report = await withInterrupt(cli.io, (signal) => run(cli, path, options, signal));
-      if (options.out !== undefined) writeFileSync(options.out, `${JSON.stringify(report, null, 2)}\n`);
+      if (options.out !== undefined) writeJson(options.out, report);
       if (options.json) printJson(cli, report);
       else cli.io.stdout.write(`${headerOf(report)}${tableOf(report.table)}`);
     });

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
@@ -16,7 +16,7 @@ import { type BenchConditions, benchConditions, headerOf, isFullWidth, tableOf }
 import { registerMakeModel } from "./bench-make-model.ts";
 import { registerBenchModel } from "./bench-model.ts";
 import { registerBenchDecode } from "./bench-decode.ts";
-import { addCommonOptions, type Cli, examples, printJson } from "./cli.ts";
+import { addCommonOptions, type Cli, examples, printJson, writeJson } from "./cli.ts";
 import { threadsOption } from "./generation-options.ts";
 import { withInterrupt } from "./interrupt.ts";
 import { integer } from "./numbers.ts";
@@ -80,7 +80,7 @@ export function registerBench(program: Command, cli: Cli): void {
     )
     .action(async (options: BenchOptions) => {
       const report = await withInterrupt(cli.io, (signal) => run(cli, options, signal));
-      if (options.out !== undefined) writeFileSync(options.out, `${JSON.stringify(report, null, 2)}\n`);
+      if (options.out !== undefined) writeJson(options.out, report);
       if (options.json) printJson(cli, report);
       else cli.io.stdout.write(textOf(report));
     });

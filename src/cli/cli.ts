@@ -1,4 +1,6 @@
+import { writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
+import { writeError } from "../formats/file-error.ts";
 import { type CliIo, nowhere } from "./io.ts";
 
 /** What commands share with the code that runs them. */
@@ -41,5 +43,18 @@ export function examples(...lines: readonly string[]): string {
 
 /** The one JSON document that `--json` promises on stdout. */
 export function printJson(cli: Cli, value: unknown): void {
-  cli.io.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  cli.io.stdout.write(jsonText(value));
+}
+
+/** The same document in a file. @throws IdlmError "file-unwritable". */
+export function writeJson(path: string, value: unknown): void {
+  try {
+    writeFileSync(path, jsonText(value));
+  } catch (error) {
+    throw writeError(path, error);
+  }
+}
+
+function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
 }

@@ -4,7 +4,8 @@ import { IdlmError } from "../errors.ts";
 import { type OpenedAdapter, openAdapter } from "../formats/adapter.ts";
 import { type GgufFile, type GgufValue, openGguf } from "../formats/gguf.ts";
 import { readGgufVocabulary } from "../formats/gguf-vocabulary.ts";
-import { ByteFile, fileError } from "../formats/map-file.ts";
+import { readError } from "../formats/file-error.ts";
+import { ByteFile } from "../formats/map-file.ts";
 import { fileInFolder } from "../formats/model-folder.ts";
 import { openSafetensors, type SafetensorsFile } from "../formats/safetensors.ts";
 import { openSafetensorsFolder, openShardedSafetensors } from "../formats/safetensors-shards.ts";
@@ -89,7 +90,7 @@ function isFolder(path: string): boolean {
   try {
     return statSync(path).isDirectory();
   } catch (error) {
-    throw fileError(path, error, "Name a model, an adapter, a GGUF file or a safetensors file.");
+    throw readError(path, error, "Name a model, an adapter, a GGUF file or a safetensors file.");
   }
 }
 

@@ -1,6 +1,7 @@
 import { constants } from "node:buffer";
 import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { IdlmError } from "../errors.ts";
+import { readError } from "./file-error.ts";
 
 /** Maps whole files into memory, read-only. The native addon provides one; without it files are read. */
 export interface FileMapper {
@@ -17,20 +18,6 @@ let mapper: FileMapper | undefined;
 /** Uses `fileMapper` for files opened from now on; undefined: read them instead. */
 export function setFileMapper(fileMapper: FileMapper | undefined): void {
   mapper = fileMapper;
-}
-
-/** Turns an error of the file system into one of the catalogue. */
-export function fileError(path: string, error: unknown, hint = ""): IdlmError {
-  if (error instanceof IdlmError) return error;
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT" || code === "ENOTDIR") return new IdlmError("file-missing", { path, hint }, error);
-  return new IdlmError("file-unreadable", { path, reason: readableReason(code) ?? message }, error);
-}
-
-function readableReason(code: string | undefined): string | undefined {
-  if (code === "EACCES" || code === "EPERM") return "no permission";
-  if (code === "EISDIR") return "it is a folder";
-  return undefined;
 }
 
 /**
@@ -58,7 +45,7 @@ export class ByteFile {
       this.size = fstatSync(descriptor).size;
     } catch (error) {
       if (descriptor !== undefined) closeSync(descriptor);
-      throw fileError(path, error, hint);
+      throw readError(path, error, hint);
     }
     this.#descriptor = descriptor;
   }
@@ -77,7 +64,7 @@ export class ByteFile {
         done += count;
       }
     } catch (error) {
-      throw fileError(this.path, error);
+      throw readError(this.path, error);
     }
     return bytes;
   }
@@ -95,7 +82,7 @@ export class ByteFile {
       try {
         this.#mapped = this.#mapper.mapFile(this.path);
       } catch (error) {
-        throw fileError(this.path, error);
+        throw readError(this.path, error);
       }
     }
     if (this.#mapped.byteLength < offset + length) {

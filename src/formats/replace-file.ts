@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, ftruncateSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { fileError } from "./map-file.ts";
+import { writeError } from "./file-error.ts";
 
 /** One write asks for at most this much: Linux takes at most 2 GiB − 4 KiB. */
 const WRITE_CHUNK_BYTES = 64 * 1024 * 1024;
@@ -11,8 +11,7 @@ export type FilePiece = Uint8Array | number;
 
 /**
  * Writes a file, piece after piece, under a temporary name beside `path`, flushes and renames it, so that `path` is the
- * old file or the whole new one. Errors: "file-missing" (no such folder), "file-unreadable"; what `pieces` throws comes
- * through.
+ * old file or the whole new one. Errors: "file-unwritable"; what `pieces` throws comes through.
  */
 export function replaceFile(path: string, pieces: Iterable<FilePiece>): void {
   const file = new TemporaryFile(path);
@@ -99,7 +98,7 @@ class TemporaryFile {
     try {
       return action();
     } catch (error) {
-      throw fileError(this.#path, error);
+      throw writeError(this.#path, error);
     }
   }
 }

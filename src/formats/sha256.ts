@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { fileError } from "./map-file.ts";
+import { readError } from "./file-error.ts";
 
 /** Enough for the hash to be the limit, little enough for progress to be shown. */
 const CHUNK_BYTES = 1024 * 1024;
@@ -21,7 +21,7 @@ export async function sha256File(
     }
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw fileError(path, error);
+    throw readError(path, error);
   }
   return hash.digest("hex");
 }

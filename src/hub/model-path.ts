@@ -1,7 +1,7 @@
 import { type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import { IdlmError } from "../errors.ts";
-import { fileError } from "../formats/map-file.ts";
+import { readError } from "../formats/file-error.ts";
 import type { CatalogueEntry } from "./catalogue.ts";
 import { nameHint } from "./model-name.ts";
 
@@ -42,6 +42,6 @@ function statOf(path: string): Stats | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    throw fileError(path, error);
+    throw readError(path, error);
   }
 }

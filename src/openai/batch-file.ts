@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { IdlmError } from "../errors.ts";
+import { writeError } from "../formats/file-error.ts";
 import { readLines } from "./json-lines.ts";
 
 /** Bytes of one line: more than any context holds; a bound against files that are something else. */
@@ -44,9 +45,11 @@ export class BatchOutputFile {
   /** `id` of the lines that were no requests. */
   readonly #doneLines: ReadonlySet<string>;
   readonly #file: FileHandle;
+  readonly #path: string;
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(file: FileHandle, done: ReadonlySet<string>, doneLines: ReadonlySet<string>) {
+  private constructor(path: string, file: FileHandle, done: ReadonlySet<string>, doneLines: ReadonlySet<string>) {
+    this.#path = path;
     this.#file = file;
     this.#done = done;
     this.#doneLines = doneLines;
@@ -64,7 +67,7 @@ export class BatchOutputFile {
 
   /**
    * Opens a file and reads what is there. A last line that was torn when a run was killed is cut off.
-   * @throws IdlmError "file-malformed" where it holds anything but a batch's output.
+   * @throws IdlmError "file-malformed" where it holds anything but a batch's output; "file-unwritable", as `append` does.
    */
   static async open(path: string): Promise<BatchOutputFile> {
     const done = new Set<string>();
@@ -89,9 +92,8 @@ export class BatchOutputFile {
         lacksEnd = !line.isWhole;
       }
     }
-    const file = await open(path, "a");
-    await file.truncate(length);
-    const output = new BatchOutputFile(file, done, doneLines);
+    const file = await openToAppend(path, length);
+    const output = new BatchOutputFile(path, file, done, doneLines);
     if (lacksEnd) await output.#write("\n");
     return output;
   }
@@ -102,14 +104,28 @@ export class BatchOutputFile {
   }
 
   async close(): Promise<void> {
-    await this.#last;
-    await this.#file.close();
+    await this.#last.finally(() => this.#file.close());
   }
 
   async #write(text: string): Promise<void> {
     const written = this.#last.then(() => this.#file.appendFile(text));
-    this.#last = written;
-    await written;
+    this.#last = written.catch((error) => {
+      throw writeError(this.#path, error);
+    });
+    await this.#last;
+  }
+}
+
+/** Behind its first `length` bytes. */
+async function openToAppend(path: string, length: number): Promise<FileHandle> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, "a");
+    await file.truncate(length);
+    return file;
+  } catch (error) {
+    await file?.close();
+    throw writeError(path, error);
   }
 }
 

@@ -1,4 +1,5 @@
 import { createReadStream } from "node:fs";
+import { readError } from "../formats/file-error.ts";
 
 /** A line of a file, without its end. */
 export interface FileLine {
@@ -12,7 +13,10 @@ export interface FileLine {
   readonly text: string | undefined;
 }
 
-/** Reads lines one after the other: no more of the file is in memory than the longest line that is allowed. */
+/**
+ * Reads lines one after the other: no more of the file is in memory than the longest line that is allowed. Errors: as of
+ * `readError`.
+ */
 export async function* readLines(path: string, maxBytes: number, signal?: AbortSignal): AsyncGenerator<FileLine> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let kept: Buffer[] = [];
@@ -37,7 +41,7 @@ export async function* readLines(path: string, maxBytes: number, signal?: AbortS
       return undefined;
     }
   };
-  for await (const chunk of createReadStream(path, { signal }) as AsyncIterable<Buffer>) {
+  for await (const chunk of chunksOf(path, signal)) {
     let start = 0;
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
       keep(chunk.subarray(start, end));
@@ -47,4 +51,13 @@ export async function* readLines(path: string, maxBytes: number, signal?: AbortS
     keep(chunk.subarray(start));
   }
   if (nBytes > 0) yield finish(false);
+}
+
+async function* chunksOf(path: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  try {
+    yield* createReadStream(path, { signal }) as AsyncIterable<Buffer>;
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw readError(path, error);
+  }
 }

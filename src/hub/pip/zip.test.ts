@@ -1,4 +1,4 @@
-import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
@@ -15,7 +15,8 @@ async function extract(archive: Uint8Array, member: string): Promise<Buffer> {
   const path = join(folder, "archive.zip");
   const out = join(folder, "member");
   writeFileSync(path, archive);
-  await extractMember(path, member, new PassThrough(), createWriteStream(out));
+  rmSync(out, { force: true });
+  await extractMember(path, member, new PassThrough(), out);
   return readFileSync(out);
 }
 
@@ -33,6 +34,16 @@ describe("extractMember", () => {
   it("takes out one file, deflated or stored", async () => {
     expect((await extract(archive, "x/a")).equals(a)).toBe(true);
     expect((await extract(archive, "x/b")).equals(b)).toBe(true);
+  });
+
+  it("does not blame the archive for what it is written to", async () => {
+    const path = join(folder, "archive.zip");
+    writeFileSync(path, archive);
+    const into = (to: string) => extractMember(path, "x/a", new PassThrough(), to);
+    await expect(into(join(folder, "none", "member"))).rejects.toMatchObject({ code: "ENOENT", syscall: "open" });
+    await expect(into(path)).rejects.toMatchObject({ code: "EEXIST" });
+    rmSync(path);
+    await expect(into(join(folder, "member"))).rejects.toMatchObject({ code: "file-missing" });
   });
 
   it.each([

@@ -1,9 +1,10 @@
+import { createWriteStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { PassThrough, type Transform, type Writable } from "node:stream";
+import { PassThrough, type Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createInflateRaw } from "node:zlib";
+import { readError } from "../../formats/file-error.ts";
 import { malformed, quote } from "../../formats/malformed.ts";
-import { fileError } from "../../formats/map-file.ts";
 
 // Zip as wheels have it: no encryption, no parts, no zip64 (files below 4 GiB), stored or deflated.
 // https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, sections 4.3.7, 4.3.12, 4.3.16
@@ -28,14 +29,14 @@ interface ZipEntry {
 }
 
 /**
- * Streams one file of a zip archive through `through` into `target`. Errors: "file-malformed" (also where there is no
- * such file), and those of the two streams.
+ * Streams one file of a zip archive through `through` into the new file `to`. Errors: "file-malformed" (also where there
+ * is no such file), "file-missing", "file-unreadable"; those of `through`, and the file system's of `to`, as they are.
  */
 export async function extractMember(
   zipPath: string,
   member: string,
   through: Transform,
-  target: Writable,
+  to: string,
   signal?: AbortSignal,
 ): Promise<void> {
   let file: FileHandle | undefined;
@@ -52,15 +53,20 @@ export async function extractMember(
       throw malformed(zipPath, quote(member), "data inside the file", "none, or data beyond its end");
     const source = file.createReadStream({ start, end: end - 1, autoClose: false });
     const decoder = entry.method === DEFLATED ? createInflateRaw() : new PassThrough();
-    await pipeline(source, decoder, through, target, { signal });
+    await pipeline(source, decoder, through, createWriteStream(to, { flags: "wx" }), { signal });
   } catch (error) {
     if (signal?.aborted) throw error;
     if ((error as NodeJS.ErrnoException).code?.startsWith("Z_"))
       throw malformed(zipPath, quote(member), "deflated data", "other data");
-    throw fileError(zipPath, error);
+    throw isOfWriting(error, to) ? error : readError(zipPath, error);
   } finally {
     await file?.close();
   }
+}
+
+function isOfWriting(error: unknown, to: string): boolean {
+  const { syscall, path } = error as NodeJS.ErrnoException;
+  return syscall === "write" || path === to;
 }
 
 async function readDirectory(file: FileHandle, size: number, path: string): Promise<Buffer> {

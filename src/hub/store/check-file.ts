@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { fileError } from "../../formats/map-file.ts";
+import { readError } from "../../formats/file-error.ts";
 import { createHasher, type Digest } from "./digest.ts";
 import { type Stamp, stampOf } from "./stamps.ts";
 import type { StoredFile } from "./stored-model.ts";
@@ -28,7 +28,7 @@ export async function lookAt(path: string): Promise<{ stamp: Stamp; isFile: bool
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP") return undefined;
-    throw fileError(path, error);
+    throw readError(path, error);
   }
 }
 
@@ -51,7 +51,7 @@ export async function checkFile(path: string, file: StoredFile, options: CheckOp
     return hex === file.digest.hex ? { state: "right", stamp: after } : { state: "wrong", found: hex };
   } catch (error) {
     options.signal?.throwIfAborted();
-    throw fileError(path, error);
+    throw readError(path, error);
   } finally {
     await handle?.close();
   }

@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { IdlmError } from "../../errors.ts";
-import { fileError } from "../../formats/map-file.ts";
+import { readError } from "../../formats/file-error.ts";
 import { malformed, quote } from "../../formats/malformed.ts";
 import { type CheckOptions, checkFile, lookAt } from "./check-file.ts";
 import { algorithmName } from "./digest.ts";
@@ -84,6 +84,6 @@ async function findForeign(folder: ModelFolder, { kind, entry, files }: StoredMo
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return undefined; // its files are missing, which is said elsewhere
-    throw fileError(path, error);
+    throw readError(path, error);
   }
 }

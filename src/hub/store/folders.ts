@@ -53,7 +53,7 @@ export function modelKey(name: string): string {
 
 /**
  * Makes folders inside of the cache, `names` one below the other, and returns the last one's path. A link in the place
- * of one is refused: what is written or removed through it would lie elsewhere. Errors: "file-unreadable" for a link;
+ * of one is refused: what is written or removed through it would lie elsewhere. Errors: "file-unwritable" for a link;
  * the file system's.
  */
 async function makeFolder(cache: string, ...names: readonly string[]): Promise<string> {
@@ -83,7 +83,7 @@ async function requireRealFolder(path: string): Promise<void> {
   const reason = found.isSymbolicLink()
     ? "it is a link, and nothing is written through one; set IDLM_HOME to move the cache"
     : "it is no folder";
-  throw new IdlmError("file-unreadable", { path, reason });
+  throw new IdlmError("file-unwritable", { path, reason });
 }
 
 /** A new folder of a name of its own below `tmp`; what killed processes left there long ago is removed on the way. */

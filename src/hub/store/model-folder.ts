@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { IdlmError } from "../../errors.ts";
-import { fileError } from "../../formats/map-file.ts";
+import { readError } from "../../formats/file-error.ts";
 import { malformed, quote } from "../../formats/malformed.ts";
 import { type CatalogueEntry, findEntry } from "../catalogue.ts";
 import { cacheFolder } from "./cache-folder.ts";
@@ -84,7 +84,7 @@ export function modelFolders(cache: string): ModelFolder[] {
     const names = readdirSync(modelsFolder(cache));
     return names.toSorted().map((key) => new ModelFolder(cache, key));
   } catch (error) {
-    const failure = fileError(modelsFolder(cache), error);
+    const failure = readError(modelsFolder(cache), error);
     if (failure instanceof IdlmError && failure.code === "file-missing") return [];
     throw failure;
   }
