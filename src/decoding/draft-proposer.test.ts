@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FakeModel, type FakeModelOptions } from "../../test/support/fake-model.ts";
-import { PAGE_SIZE } from "../compute/backend.ts";
+import { PAGE_SIZE, type ProposeFor } from "../compute/backend.ts";
 import { neutralSettings } from "../compute/sampling/settings.ts";
 import { DraftModel } from "./draft-model.ts";
 import { DraftProposer } from "./draft-proposer.ts";
@@ -14,8 +14,20 @@ function draftOf(options: FakeModelOptions & { nPages?: number; contextLength?: 
   return { model, draft: new DraftModel(model, contextLength, nPages) };
 }
 
-function proposerOf(draft: DraftModel, endTokens: readonly number[] = []): DraftProposer {
-  return new DraftProposer(draft, { settings, proposeFor: "exact", endTokens: new Set(endTokens) });
+function proposerOf(
+  draft: DraftModel,
+  endTokens: readonly number[] = [],
+  proposeFor: ProposeFor = "exact",
+): DraftProposer {
+  return new DraftProposer(draft, { settings, proposeFor, endTokens: new Set(endTokens) });
+}
+
+/** A text that fills a cache can be drafted for: no page is lost. */
+async function expectAllPagesFree(draft: DraftModel, nPages: number): Promise<void> {
+  const last = proposerOf(draft);
+  last.observe(Array.from({ length: nPages * PAGE_SIZE - 3 }, (_, i) => i % 7));
+  await last.prepare(3, 1, undefined);
+  expect(chainOf(last, 3).length).toBe(3);
 }
 
 /** What the draft model writes behind a text by itself, from an empty cache. */
@@ -163,14 +175,87 @@ describe("DraftProposer", () => {
           }
         }
         await Promise.all(proposers.map((proposer) => proposer.dispose()));
-        const last = proposerOf(draft);
-        const text = Array.from({ length: nPages * PAGE_SIZE - 2 }, (_, i) => i % 7);
-        last.observe(text);
-        await last.prepare(3, 1, undefined);
-        expect(chainOf(last, 3).length).toBe(3);
+        await expectAllPagesFree(draft, nPages);
       }),
       { numRuns: 150 },
     );
+  });
+
+  it("writes whole drafts for rejection, whoever else drafts or gives up", async () => {
+    const nPages = 5;
+    const text = fc.record({
+      length: fc.integer({ min: 1, max: nPages * PAGE_SIZE - 3 }),
+      proposeFor: fc.constantFrom("rejection" as const, "rejection" as const, "exact" as const),
+    });
+    const draftOfOne = fc.record({
+      text: fc.nat(5),
+      /** Forwards after which it is cancelled, 0: at once. */
+      patience: fc.option(fc.nat(6), { nil: undefined }),
+      isDisposed: fc.boolean(),
+    });
+    const turns = fc.array(fc.uniqueArray(draftOfOne, { selector: (one) => one.text, maxLength: 6 }), {
+      minLength: 1,
+      maxLength: 8,
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(text, { minLength: 6, maxLength: 6 }), turns, async (texts, turns) => {
+        const { draft, model } = draftOf({ nPages });
+        const tokens = texts.map(({ length }, i) => Array.from({ length }, (_, j) => (i + j) % 11));
+        const open = (i: number) => {
+          const proposer = proposerOf(draft, [], texts[i]?.proposeFor);
+          proposer.observe(tokens[i] as number[]);
+          return proposer;
+        };
+        const proposers = texts.map((_, i) => open(i));
+        for (const turn of turns) {
+          const nBefore = model.rowCounts.length;
+          const aborts = turn.map(({ patience }) => ({ patience, abort: new AbortController() }));
+          const look = () => {
+            for (const { patience, abort } of aborts) {
+              if (patience !== undefined && model.rowCounts.length - nBefore >= patience) abort.abort();
+            }
+          };
+          model.onForward = look;
+          const preparing = turn.map(({ text: i }, j) => proposers[i]?.prepare(3, 1, aborts[j]?.abort.signal));
+          look();
+          // One that is disposed of while it drafts or waits gives its pages to the others.
+          const ending = turn.map(async ({ text: i, isDisposed }) => {
+            if (isDisposed) await proposers[i]?.dispose();
+          });
+          await Promise.all([...preparing, ...ending]);
+          for (const [j, { text: i, isDisposed }] of turn.entries()) {
+            const chain = chainOf(proposers[i] as DraftProposer, 3);
+            const alone = await continued(tokens[i] as number[], [], 3);
+            const isWhole = texts[i]?.proposeFor === "rejection" && !aborts[j]?.abort.signal.aborted;
+            expect(chain).toEqual(isWhole ? alone : alone.slice(0, chain.length));
+            if (isDisposed) proposers[i] = open(i);
+          }
+        }
+        await Promise.all(proposers.map((proposer) => proposer.dispose()));
+        await expectAllPagesFree(draft, nPages);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it("lets those behind one that gives up go on", async () => {
+    const { draft, model } = draftOf({ nPages: 3 });
+    const proposers = [16, 40, 3].map((length) => {
+      const proposer = proposerOf(draft, [], "rejection");
+      proposer.observe(Array.from({ length }, (_, i) => i % 5));
+      return proposer;
+    });
+    const [first, second, third] = proposers as [DraftProposer, DraftProposer, DraftProposer];
+    const abort = new AbortController();
+    model.onForward = () => abort.abort();
+    // The first has two pages. The second waits for three, and the third, which wants the one that is left, behind it.
+    await Promise.all([
+      first.prepare(3, 1, undefined),
+      second.prepare(3, 1, abort.signal),
+      third.prepare(3, 1, undefined),
+    ]);
+    expect(model.rowCounts).toEqual([16, 1 + 3, 1 + 1, 1]);
+    expect(proposers.map((proposer) => chainOf(proposer, 3).length)).toEqual([3, 0, 3]);
   });
 
   it("keeps its pages until what runs is done", async () => {

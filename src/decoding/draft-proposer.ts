@@ -51,22 +51,40 @@ export class DraftProposer implements Proposer {
   }
 
   async #prepare(depth: number, width: number, signal: AbortSignal | undefined): Promise<void> {
-    const { proposeFor, endTokens } = this.#options;
     const { contextLength } = this.#draft;
     this.#chain = [];
     const most = Math.min(depth, contextLength - this.#tokens.length);
-    if (most < 1 || !(await this.#catchUp(signal))) return;
+    if (most < 1) return;
+    this.#forgetOthers();
+    // Where the text depends on what is proposed, that must not depend on others' drafts.
+    const waits = this.#options.proposeFor === "rejection";
+    const nTokens = this.#tokens.length + most - 1;
+    if (!(await this.#draft.admit(this.#sequence, nTokens, { waits, signal }))) return;
+    try {
+      await this.#write(most, width, signal);
+    } finally {
+      this.#draft.rest(this.#sequence);
+    }
+  }
+
+  /** Caches all of the text, then drafts a chain of at most `most` tokens. */
+  async #write(most: number, width: number, signal: AbortSignal | undefined): Promise<void> {
+    const { proposeFor, endTokens } = this.#options;
     const common = { sequence: this.#sequence, sampler: this.#sampler, proposeFor };
+    const cached = this.#sequence.tokens;
+    while (!signal?.aborted && this.#tokens.length - cached.length > CHUNK_ROWS) {
+      const pending = this.#tokens.slice(cached.length, cached.length + CHUNK_ROWS);
+      await this.#draft.step({ ...common, pending, extra: [], count: 0 });
+    }
+    this.#nChecked = this.#tokens.length;
     const path: number[] = [];
-    let nCached = this.#sequence.tokens.length;
-    let pending: readonly number[] = this.#tokens.slice(nCached);
+    let pending: readonly number[] = this.#tokens.slice(cached.length);
     while (!signal?.aborted) {
-      const proposed = await this.#draft.step({ ...common, nCached, pending, extra: [...path], count: width });
+      const proposed = await this.#draft.step({ ...common, pending, extra: [...path], count: width });
       const [token] = proposed.tokens;
       if (token === undefined) return;
       this.#chain.push(proposed);
       path.push(token);
-      nCached += pending.length;
       pending = [token];
       if (path.length === most || endTokens.has(token)) return;
     }
@@ -87,22 +105,12 @@ export class DraftProposer implements Proposer {
     this.#sampler.dispose();
   }
 
-  /** Caches all of the text but a last piece of at least one token. False: it was cancelled, or there are too few pages. */
-  async #catchUp(signal: AbortSignal | undefined): Promise<boolean> {
+  /** Keeps of what is cached what the text begins with, but its last token. */
+  #forgetOthers(): void {
     const cached = this.#sequence.tokens;
     const most = Math.min(cached.length, this.#tokens.length - 1);
     let shared = Math.min(this.#nChecked, most);
     while (shared < most && cached[shared] === this.#tokens[shared]) shared++;
     this.#draft.truncate(this.#sequence, shared);
-    const { proposeFor } = this.#options;
-    const common = { sequence: this.#sequence, sampler: this.#sampler, proposeFor, extra: [], count: 0 };
-    while (this.#tokens.length - cached.length > CHUNK_ROWS) {
-      const nCached = cached.length;
-      const pending = this.#tokens.slice(nCached, nCached + CHUNK_ROWS);
-      await this.#draft.step({ ...common, nCached, pending });
-      if (signal?.aborted || cached.length === nCached) return false;
-    }
-    this.#nChecked = this.#tokens.length;
-    return true;
   }
 }

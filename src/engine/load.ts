@@ -89,7 +89,7 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
   }
 }
 
-/** The draft model, with room for as many positions as the model has. */
+/** The draft model, with room for as many positions as the model has: at least a context. */
 async function draftOf(
   location: ModelLocation | undefined,
   opened: OpenedModel,

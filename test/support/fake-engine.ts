@@ -1,10 +1,12 @@
+import type { LoadedModel } from "../../src/compute/backend.ts";
+import type { DraftModel } from "../../src/decoding/draft-model.ts";
 import { EngineModel } from "../../src/engine/engine-model.ts";
 import { MAX_ROUND_ROWS } from "../../src/engine/limits.ts";
 import { pagesFor } from "../../src/engine/page-pool.ts";
 import { FakeModel, type FakeModelOptions } from "./fake-model.ts";
 import { fakeTokenizer } from "./fake-tokenizer.ts";
 
-export interface FakeEngineOptions extends FakeModelOptions {
+interface EngineOptions {
   readonly context?: number;
   readonly endTokens?: readonly number[];
   readonly nPages?: number;
@@ -12,11 +14,22 @@ export interface FakeEngineOptions extends FakeModelOptions {
   readonly maxQueue?: number;
 }
 
+export type FakeEngineOptions = FakeModelOptions & EngineOptions;
+
 /** An engine over a fake model. */
 export function fakeEngine(given: FakeEngineOptions = {}) {
-  const { context = 200, endTokens = [], maxSequences = 16, maxQueue = 1024, ...rest } = given;
-  const { nPages = maxSequences * pagesFor(context + MAX_ROUND_ROWS), ...options } = rest;
+  const { context, endTokens, nPages, maxSequences, maxQueue, ...options } = given;
   const model = new FakeModel(options);
+  return { engine: engineOver(model, given), model };
+}
+
+/** An engine over a model that is no real one. */
+export function engineOver(
+  model: LoadedModel,
+  given: EngineOptions & { readonly draft?: DraftModel } = {},
+): EngineModel {
+  const { context = 200, endTokens = [], maxSequences = 16, maxQueue = 1024, draft } = given;
+  const { nPages = maxSequences * pagesFor(context + MAX_ROUND_ROWS) } = given;
   const { mask, vocabSize, nLayers } = model.program;
   const backend = { name: "reference", instructionSet: "typescript", threads: 1, numerics: 1 } as const;
   const adapter =
@@ -33,10 +46,9 @@ export function fakeEngine(given: FakeEngineOptions = {}) {
     ...adapter,
   };
   const limits = { nPages, maxSequences, maxQueue };
-  const engine = new EngineModel({
-    ...{ model, backend, info, limits },
+  return new EngineModel({
+    ...{ model, draft, backend, info, limits },
     tokenizer: fakeTokenizer,
     endTokens: new Set(endTokens),
   });
-  return { engine, model };
 }
