@@ -3,7 +3,7 @@ import type { Machine } from "./machine.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "./planner.ts";
 import type { Proposer } from "./proposer.ts";
 import { MAX_PRICED } from "./prices.ts";
-import { type RoundPrices, TreePlanner } from "./tree-planner.ts";
+import { freeRows, type RoundPrices, TreePlanner } from "./tree-planner.ts";
 
 /** Share of the time that goes into trying what does not seem to pay: at first, and at least. */
 const EXPLORING = 0.01;
@@ -81,11 +81,13 @@ export class AutoPlanner implements Planner {
   #prices(context: PlanContext): RoundPrices {
     this.#isExploring = false;
     if (this.#sincePlain >= PLAIN_EVERY) return nothing;
+    if (this.#machine.isNewToMasks && context.maxRun > 0) return trial;
     const { prices, maxExtra } = this.#machine;
     const { position } = context;
+    const most = Math.min(MAX_PRICED, maxExtra);
     const own: RoundPrices = {
-      maxProposals: Math.min(MAX_PRICED, maxExtra),
-      maxMaskRows: Math.min(MAX_PRICED, maxExtra),
+      maxProposals: most,
+      maxMaskRows: most,
       proposals: (n) => prices.proposals(n, position),
       maskRows: (n, nProposals) => prices.maskRows(n, nProposals, position),
       paysForMasks: (surplus) => {
@@ -93,9 +95,8 @@ export class AutoPlanner implements Planner {
         return surplus + prices.othersSurplus > prices.anyMask;
       },
       nextProposal: prices.proposals(1, position),
-      leastReach: prices.leastProposal(position),
+      leastReach: prices.leastProposal(most, position),
     };
-    if (this.#machine.isNewToMasks && context.maxRun > 0) return trial(own);
     const couldMask = context.maxRun > 0 && this.#sinceMasks > 2;
     if (!couldMask || !this.#mayExplore(prices.anyMask + prices.maskRows(1, 0, position))) return own;
     this.#isExploring = true;
@@ -115,13 +116,7 @@ export class AutoPlanner implements Planner {
  * Rounds of one proposal with MASK rows off every anchor, whatever they cost: several in a row, since one between plain rounds
  * costs more than it does among its like.
  */
-function trial(own: RoundPrices): RoundPrices {
-  return {
-    ...own,
-    ...{ maxProposals: 1, maxMaskRows: 2, nextProposal: 0, leastReach: 0 },
-    ...{ proposals: () => 0, maskRows: () => 0, paysForMasks: () => true },
-  };
-}
+const trial: RoundPrices = { ...freeRows(1, 2), leastReach: 0 };
 
 const nothing: RoundPrices = {
   ...{ maxProposals: 0, maxMaskRows: 0, nextProposal: 1, leastReach: 1 },

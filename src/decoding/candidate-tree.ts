@@ -33,6 +33,9 @@ export interface GrowthLimits {
   readonly leastReach: number;
 }
 
+/** What asking a proposer costs, in tokens: a sampler head reads a megabyte or two, a few hundredths of a step. */
+const ASKING = 0.03;
+
 /**
  * Best-first growth over the candidates of all proposers at each anchor: the tree of n nodes with the largest expected number
  * of accepted tokens (the sum of the nodes' reach) is made of the n nodes of largest reach, since a child never has more than
@@ -60,6 +63,9 @@ export function growTree(
       frontier.splice(at, 0, candidate);
     }
   };
+  // Not where a proposer's best is hardly ever likely enough.
+  const mayLeadOn = ({ depth: above, reach }: Candidate) =>
+    proposers.some(({ kind }) => reach * acceptance.ahead(kind, 0, above + 1) >= leastReach + ASKING);
   // Even where nothing is taken: what was offered is compared with what is drawn.
   if (depth > 0) expand(PENDING, [], 1);
   while (candidates.length < nCandidates) {
@@ -68,7 +74,7 @@ export function growTree(
     const index = candidates.push(next) - 1;
     const path = [...(paths[next.parent] ?? []), next.token];
     paths.push(path);
-    if (next.depth < depth) expand(index, path, next.reach);
+    if (next.depth < depth && mayLeadOn(next)) expand(index, path, next.reach);
   }
   return { candidates, offers };
 }

@@ -27,6 +27,8 @@ const OPTIMISTIC_STEPS = 24;
 const NEW_ROWS = 2;
 /** Steps with MASK rows, in rounds of one form, before their price is believed. */
 const MASK_TRIAL_STEPS = 24;
+/** The first ones are not looked at: the adapter is read for the first time, and the code that proposes is not compiled yet. */
+const UNSEEN_MASK_STEPS = 8;
 
 /** What is known of the machine: what steps cost, what they hold, and what time is worth. Shared by a model's sequences. */
 export class Machine {
@@ -57,7 +59,7 @@ export class Machine {
     const { tokenRows, drawnRows, sequences, tokens, ms } = step;
     const work: StepWork = { ...step, otherRows: tokenRows - drawnRows, draftedTokens: this.#draftedTokens };
     this.#draftedTokens = 0;
-    this.#cost.observe(work, ms);
+    if (step.maskRows === 0 || this.#maskSteps >= UNSEEN_MASK_STEPS) this.#cost.observe(work, ms);
     if (sequences > 0) {
       this.#steps++;
       if (step.maskRows > 0) this.#maskSteps++;

@@ -64,10 +64,10 @@ export class Prices {
     return Math.max(n * this.#leastRow, tokensPerMs * ms - n * this.#maskDoubt) + n * position * this.#contextRow;
   }
 
-  /** The least that a proposal can cost. */
-  leastProposal(position: number): number {
+  /** The least that one of at most `most` proposals can cost. */
+  leastProposal(most: number, position: number): number {
     let least = Number.POSITIVE_INFINITY;
-    for (let n = 1; n <= MAX_PRICED; n++) least = Math.min(least, this.#ofRows(n) / n);
+    for (let n = 1; n <= most; n++) least = Math.min(least, this.#ofRows(n) / n);
     return least + position * this.#contextRow;
   }
 
