@@ -85,7 +85,7 @@ async function write(model: LoadedModel, draft: DraftModel | undefined, way: Way
 }
 
 describe.each([
-  ["native", () => createNativeBackend({ threads: 2 }) as Backend, 30],
+  ["native", () => createNativeBackend({ threads: 1 }) as Backend, 30],
   ["reference", createReferenceBackend, 4],
 ])("a draft model on the %s backend", (_, create, numRuns) => {
   let loaded: Awaited<ReturnType<typeof loadWith>>;

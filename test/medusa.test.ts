@@ -139,7 +139,7 @@ describe("Medusa heads", () => {
   });
 
   it.each([
-    ["native", () => createNativeBackend({ threads: 2 }) as Backend, 40],
+    ["native", () => createNativeBackend({ threads: 1 }) as Backend, 40],
     ["reference", createReferenceBackend, 4],
   ])("change no token in exact mode (%s)", async (_, create, numRuns) => {
     const model = await loadWith(create(), "quantised");

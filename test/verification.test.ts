@@ -137,10 +137,12 @@ async function loaded(name: string, threads: number, instructionSet?: "avx512vnn
 }
 
 const adapters = ["llama-tiny-entry0", "llama-tiny-entry1", "llama-tiny-entry0 Q4_1"];
+/** That threads change no bit is for same-bits.test.ts. Several wait for each other at each step: long, where cores are busy. */
+const threadsFor = (name: string): readonly number[] => (name === "llama-tiny-entry1" ? [1, 2, 3] : [1]);
 
 describe("exact verification", { timeout: 600_000 }, () => {
   it.each(adapters)("%s: plain decoding's tokens and the bits of its log-probabilities", async (name) => {
-    const model = await loaded(name, 2);
+    const model = await loaded(name, 1);
     let accepted = 0;
     await fc.assert(
       fc.asyncProperty(texts, anyShape, anyCircumstances, fc.nat(), async (wanted, shape, circumstances, wrong) => {
@@ -189,7 +191,7 @@ describe("rejection and relaxed verification", { timeout: 600_000 }, () => {
     const predicted: (readonly (readonly number[])[])[] = [];
     let accepted = 0;
     for (const instructionSet of supportedInstructionSets()) {
-      for (const threads of [1, 2, 3]) {
+      for (const threads of threadsFor(name)) {
         const model = await loaded(name, threads, instructionSet);
         const found: unknown[] = [];
         for (const [i, [wanted, shape, tau]] of cases.entries()) {
@@ -205,11 +207,11 @@ describe("rejection and relaxed verification", { timeout: 600_000 }, () => {
         model.dispose();
       }
     }
-    expect(accepted).toBeGreaterThan(100);
+    expect(accepted).toBeGreaterThan(50);
   });
 
   it("equal plain decoding at temperature 0", async () => {
-    const model = await loaded("llama-tiny-entry0", 2);
+    const model = await loaded("llama-tiny-entry0", 1);
     await fc.assert(
       fc.asyncProperty(texts, anyShape, anyCircumstances, async (random, shape, circumstances) => {
         const wanted = random.map((text) => ({ ...text, settings: { ...text.settings, temperature: 0 } }));
