@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { describe, expect, it, vi } from "vitest";
 import { ChatTemplate } from "./chat-template.ts";
 
 const messages = [{ role: "user", content: "Hi" }];
@@ -12,6 +13,18 @@ const repeated = (first: string, body: string, times: number, shown: string) =>
 const loop = (n: number) => `{% for i${n} in range(100000) %}`;
 const endless = `${loop(1)}${loop(2)}${loop(3)}{% endfor %}{% endfor %}{% endfor %}`;
 const longText = (doublings: number) => repeated("'aaaaaaaaaaaaaaaa'", "n.s ~ n.s", doublings, "n.s|upper|length");
+
+const children = () =>
+  readdirSync("/proc/self/task").flatMap((thread) =>
+    readFileSync(`/proc/self/task/${thread}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+  );
+const commandOf = (pid: number) => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
+};
 
 describe("a template that means harm ends in an error, and the process goes on", () => {
   const peak = process.memoryUsage.rss();
@@ -56,6 +69,17 @@ describe("a template that means harm ends in an error, and the process goes on",
     },
     60_000,
   );
+
+  it.runIf(existsSync("/proc/self/task"))("a process that ended while it waited is replaced", async () => {
+    expect(await render("a")).toBe("a");
+    const running = () => children().filter((pid) => commandOf(pid).includes("template-process"));
+    expect(running().length).toBe(1);
+    for (const pid of running()) process.kill(pid, "SIGKILL");
+    await vi.waitFor(() => expect(running()).toEqual([]));
+    // Its end is told to us by an event of its own.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await render("b")).toBe("b");
+  });
 
   it("variables that are no plain data", async () => {
     const template = new ChatTemplate("{{ f() }}", "made.gguf");

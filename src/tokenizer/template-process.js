@@ -32,8 +32,8 @@ const MAX_RANGE = 100_000;
 const MAX_LEFT_BYTES = 64 * 2 ** 20;
 
 const jinja = createRequire(import.meta.url)("@huggingface/jinja");
-// Ctrl-C is for the command that waits, which may go on.
-process.on("SIGINT", () => undefined);
+// A signal to the whole group (Ctrl-C, timeout) is for the command that waits: it may go on, and this process ends with it.
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => undefined);
 process.on("message", (/** @type {RenderRequest} */ request) => process.send?.(reply(jinja, request)));
 process.send?.("ready");
 

@@ -30,6 +30,11 @@ async function renderNow(request: RenderRequest): Promise<RenderReply> {
   let process: ChildProcess;
   try {
     process = await child;
+    // It ended while nobody needed it: whatever ended it, the next one is as good.
+    if (!process.connected) {
+      child = start();
+      process = await child;
+    }
   } catch (error) {
     child = undefined;
     return { failed: `its process cannot run: ${error instanceof Error ? error.message : String(error)}` };
