@@ -602,6 +602,46 @@ Napi::Value mathOf(const Napi::CallbackInfo& info) {
   return out;
 }
 
+// noisy(isa, scores, ids, word, key, least): all scores with noise, the best of them, those from `least` on; for tests.
+Napi::Value noisyOf(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const KernelTable* k = kernelTable(info[0].As<Napi::String>());
+  if (!k) throw Napi::Error::New(env, "this CPU or build cannot run it");
+  auto x = info[1].As<Napi::Float32Array>();
+  int n = int(x.ElementLength());
+  std::vector<int32_t> ids, indices(size_t(n) + 1);
+  if (info[2].IsTypedArray()) ids = integers(info[2]);
+  uint32_t word = info[3].As<Napi::Number>().Uint32Value(), key = info[4].As<Napi::Number>().Uint32Value();
+  float least = info[5].As<Napi::Number>().FloatValue();
+  auto all = Napi::Float32Array::New(env, size_t(n));
+  std::vector<float> noisy(size_t(n) + 1);
+  const int32_t* own = ids.empty() ? nullptr : ids.data();
+  k->addGumbel(x.Data(), own, n, word, key, all.Data());
+  int count = k->noisyFrom(x.Data(), own, n, word, key, least, indices.data(), noisy.data());
+  auto from = Napi::Array::New(env, size_t(count));
+  for (int i = 0; i < count; i++) {
+    auto pair = Napi::Array::New(env, 2);
+    pair.Set(0u, indices[size_t(i)]), pair.Set(1u, noisy[size_t(i)]);
+    from.Set(uint32_t(i), pair);
+  }
+  auto out = Napi::Object::New(env);
+  out.Set("all", all), out.Set("best", k->noisyBest(x.Data(), own, n, word, key)), out.Set("from", from);
+  return out;
+}
+
+// drawFrom(isa, sampler, logits, position): the token drawn from any logits, -1 for none; for tests.
+Napi::Value drawFrom(const Napi::CallbackInfo& info) {
+  const KernelTable* k = kernelTable(info[0].As<Napi::String>());
+  if (!k) throw Napi::Error::New(info.Env(), "this CPU or build cannot run it");
+  auto sampler = SamplerObject::Unwrap(info[1].As<Napi::Object>())->state;
+  auto logits = info[2].As<Napi::Float32Array>();
+  SamplerScratch scratch;
+  int32_t topTokens[MAX_LOGPROBS];
+  float topLogprobs[MAX_LOGPROBS];
+  DrawResult result = sampler->draw(*k, logits.Data(), int(logits.ElementLength()), info[3].As<Napi::Number>().Int64Value(), nullptr, 0, nullptr, scratch, topTokens, topLogprobs);
+  return Napi::Number::New(info.Env(), result.token);
+}
+
 // repacked(type, rows, cols, bytes): for tests of the panels.
 Napi::Value repacked(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -635,6 +675,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Backend", BackendObject::init(env));
   exports.Set("isas", Napi::Function::New(env, isas));
   exports.Set("math", Napi::Function::New(env, mathOf));
+  exports.Set("noisy", Napi::Function::New(env, noisyOf));
+  exports.Set("drawFrom", Napi::Function::New(env, drawFrom));
   exports.Set("mapFile", Napi::Function::New(env, mapFile));
   exports.Set("repacked", Napi::Function::New(env, repacked));
   exports.Set("unmapFile", Napi::Function::New(env, unmapFile));

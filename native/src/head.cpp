@@ -140,23 +140,62 @@ void Model::proposeExtra(const DrawInput& draw, int head, int count, bool forRej
 void Model::makeShortlist(const float* logits, int n, const float* maxima, const DrawInput& draw, int count, bool forRejection) {
   const SamplerSettings& settings = draw.sampler->settings;
   constexpr int SHORTLIST = 64;
-  const float* scores = logits;
+  int most = std::min(n, std::max(SHORTLIST, count));
   if (settings.temperature > 0 && !forRejection) {
     headLogits_.assign(logits, logits + n);
     kernels_->divide(headLogits_.data(), n, settings.temperature);
-    NoiseKey key = noiseKey(settings.seed, draw.position, settings.choice, Purpose::Draw);
-    kernels_->addGumbel(headLogits_.data(), order_.empty() ? nullptr : order_.data(), n, key.word, key.key, headLogits_.data());
-    scores = headLogits_.data();
+    noisyShortlist(n, noiseKey(settings.seed, draw.position, settings.choice, Purpose::Draw), most);
+  } else {
+    int width = PANEL;
+    if (!maxima) {
+      width = BLOCK;
+      maxima_.resize(size_t((n + BLOCK - 1) / BLOCK));
+      kernels_->blockMaxima(logits, n, maxima_.data());
+      maxima = maxima_.data();
+    }
+    largest(logits, n, maxima, width, most, blockMaxima_, shortlist_);
   }
-  int width = PANEL;
-  if (!maxima || scores != logits) {
-    width = BLOCK;
-    maxima_.resize(size_t((n + BLOCK - 1) / BLOCK));
-    kernels_->blockMaxima(scores, n, maxima_.data());
-    maxima = maxima_.data();
-  }
-  largest(scores, n, maxima, width, std::min(n, std::max(SHORTLIST, count)), blockMaxima_, shortlist_);
   headLogits_.resize(shortlist_.size());
+}
+
+// The shortlist of headLogits_ [n] with noise: what is largest in the blocks of the largest scores bounds it from below.
+void Model::noisyShortlist(int n, NoiseKey key, int count) {
+  const float* scores = headLogits_.data();
+  int blocks = (n + BLOCK - 1) / BLOCK, probed = std::min(blocks, 8 + count / BLOCK);
+  maxima_.resize(size_t(blocks));
+  kernels_->blockMaxima(scores, n, maxima_.data());
+  blockMaxima_ = maxima_;
+  std::nth_element(blockMaxima_.begin(), blockMaxima_.begin() + (probed - 1), blockMaxima_.end(), std::greater<float>());
+  float least = blockMaxima_[size_t(probed - 1)];
+  blockMaxima_.clear();
+  for (int b = 0; b < blocks && probed > 0; b++) {
+    if (maxima_[size_t(b)] < least) continue;
+    probed--;
+    int begin = b * BLOCK, m = std::min(BLOCK, n - begin);
+    int32_t ids[BLOCK];
+    float noisy[BLOCK];
+    for (int i = 0; i < m; i++) ids[i] = order_.empty() ? begin + i : order_[size_t(begin + i)];
+    kernels_->addGumbel(scores + begin, ids, m, key.word, key.key, noisy);
+    for (int i = 0; i < m; i++)
+      if (noisy[i] == noisy[i]) blockMaxima_.push_back(noisy[i]);
+  }
+  least = -std::numeric_limits<float>::infinity();
+  if (blockMaxima_.size() >= size_t(count)) {
+    std::nth_element(blockMaxima_.begin(), blockMaxima_.begin() + (count - 1), blockMaxima_.end(), std::greater<float>());
+    least = blockMaxima_[size_t(count - 1)];
+  }
+  if (noisy_.size() < size_t(n)) noisy_.resize(size_t(n)), noisyIndices_.resize(size_t(n));
+  int found = kernels_->noisyFrom(scores, order_.empty() ? nullptr : order_.data(), n, key.word, key.key, least, noisyIndices_.data(), noisy_.data());
+  shortlist_.resize(size_t(found));
+  for (int32_t i = 0; i < found; i++) shortlist_[size_t(i)] = i;
+  if (found > count) {
+    // Where the noise is equal, the first index.
+    auto before = [&](int32_t a, int32_t b) { return noisy_[size_t(a)] != noisy_[size_t(b)] ? noisy_[size_t(a)] > noisy_[size_t(b)] : a < b; };
+    std::nth_element(shortlist_.begin(), shortlist_.begin() + (count - 1), shortlist_.end(), before);
+    shortlist_.resize(size_t(count));
+    std::sort(shortlist_.begin(), shortlist_.end());
+  }
+  for (int32_t& i : shortlist_) i = noisyIndices_[size_t(i)];
 }
 
 // headLogits_: the shortlist's.

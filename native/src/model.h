@@ -192,6 +192,7 @@ class Model {
   const float* extraHead(int row, int head);
   Matrix draftOutput() const;
   void makeShortlist(const float* logits, int n, const float* maxima, const DrawInput& draw, int count, bool forRejection);
+  void noisyShortlist(int n, NoiseKey key, int count);
   void proposeFromShortlist(const DrawInput& draw, int count, bool forRejection, Purpose purpose, Proposed& out);
   template <class Fn> void items(int step, int thread, int n, int chunk, Fn fn);
 
@@ -238,7 +239,8 @@ class Model {
   std::vector<std::vector<float>> attentionScratch_;
   std::vector<std::vector<float>> scratch_;
   std::vector<uint8_t> headBlock_;
-  std::vector<float> headScratch_, headLogits_, panelLogits_, maxima_, blockMaxima_;
+  std::vector<float> headScratch_, headLogits_, panelLogits_, maxima_, blockMaxima_, noisy_;
+  std::vector<int32_t> noisyIndices_;
   std::vector<float> cosine_, sine_;
   std::vector<SamplerScratch> samplerScratch_;  // a thread each, and one for proposals
   std::vector<int32_t> shortlist_, shortlistPanels_;

@@ -98,11 +98,7 @@ int32_t SamplerState::drawTrying(const KernelTable& k, const Trial& trial, const
     if (own >= 0) change(own, 0);
   }
   NoiseKey residual = keyOf(position, Purpose::Residual);
-  auto likeliest = [&] {
-    s.weights.resize(size_t(n));
-    k.addGumbel(s.scores.data(), ids, n, residual.word, residual.key, s.weights.data());
-    return best(s.weights.data(), ids, size_t(n));
-  };
+  auto likeliest = [&] { return k.noisyBest(s.scores.data(), ids, n, residual.word, residual.key); };
   int chosen = likeliest();
   if (chosen < 0) {
     // Nothing is left where p = q up to rounding, which then rejected in the last bit: any draw is as good as p's.
@@ -140,7 +136,9 @@ void SamplerState::propose(const KernelTable& k, const float* logits, const int3
     for (size_t i = 0; i < c.size(); i++) c[i].score = s.scores[i], c[i].weight = s.weights[i];
   };
   auto addNoise = [&](Purpose use) {
-    noisy(k, s, keyOf(position, use));
+    NoiseKey key = keyOf(position, use);
+    spread(s), s.weights.resize(c.size());
+    k.addGumbel(s.scores.data(), s.ids.data(), int(c.size()), key.word, key.key, s.weights.data());
     for (size_t i = 0; i < c.size(); i++) c[i].score = s.weights[i];
   };
   if (out.isDrawn) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <limits>
 
 namespace idlm {
@@ -14,6 +15,26 @@ int countOf(const int32_t* tokens, int n, int32_t token) {
   int count = 0;
   for (int i = 0; i < n; i++) count += tokens[i] == token;
   return count;
+}
+
+// The order of every choice: no two are equal.
+bool before(const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; }
+
+// Keeps the first candidates, at least one, whose weights reach `goal`, in order. False: all together do not reach it.
+bool keepFirst(std::vector<Candidate>& c, double goal) {
+  auto at = [&](size_t i) { return c.begin() + std::ptrdiff_t(i); };
+  // Sorted in growing steps: usually a few tokens hold the sum.
+  double reached = 0;
+  size_t kept = 0;
+  for (size_t upto = 0, step = 128; upto < c.size() && (kept == 0 || reached < goal); step *= 4) {
+    size_t from = upto;
+    upto = std::min(c.size(), from + step);
+    if (upto < c.size()) std::nth_element(at(from), at(upto), c.end(), before);
+    std::sort(at(from), at(upto), before);
+    for (kept = from; kept < upto && (kept == 0 || reached < goal); kept++) reached += double(c[kept].weight);
+  }
+  c.resize(kept);
+  return kept > 0 && !(reached < goal);
 }
 
 }  // namespace
@@ -77,10 +98,8 @@ void SamplerState::adjust(float* scores, int vocab, const int32_t* extra, int nE
 
 void SamplerState::filter(const KernelTable& k, SamplerScratch& s) const {
   std::vector<Candidate>& c = s.candidates;
-  auto before = [](const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; };
-  auto at = [&](size_t i) { return c.begin() + std::ptrdiff_t(i); };
   if (settings.topK > 0 && size_t(settings.topK) < c.size()) {
-    std::nth_element(c.begin(), at(size_t(settings.topK) - 1), c.end(), before);
+    std::nth_element(c.begin(), c.begin() + (settings.topK - 1), c.end(), before);
     c.resize(size_t(settings.topK));
     std::sort(c.begin(), c.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
   }
@@ -91,20 +110,67 @@ void SamplerState::filter(const KernelTable& k, SamplerScratch& s) const {
   for (size_t i = 0; i < c.size(); i++) s.scores[i] = c[i].score, largest = std::max(largest, c[i].score);
   float sum = k.exponentials(s.scores.data(), int(c.size()), largest, s.weights.data());
   for (size_t i = 0; i < c.size(); i++) c[i].weight = s.weights[i];
-  if (settings.topP < 1) {
-    // Sorted in growing steps: usually a few tokens hold the sum.
-    double reached = 0, goal = double(settings.topP) * double(sum);
-    size_t kept = 0;
-    for (size_t upto = 0, step = 128; upto < c.size() && (kept == 0 || reached < goal); step *= 4) {
-      size_t from = upto;
-      upto = std::min(c.size(), from + step);
-      if (upto < c.size()) std::nth_element(at(from), at(upto), c.end(), before);
-      std::sort(at(from), at(upto), before);
-      for (kept = from; kept < upto && (kept == 0 || reached < goal); kept++) reached += double(c[kept].weight);
-    }
-    c.resize(kept);
-  }
+  if (settings.topP < 1) keepFirst(c, double(settings.topP) * double(sum));
+  dropUnlikely(c);
+}
+
+void SamplerState::dropUnlikely(std::vector<Candidate>& c) const {
   if (settings.minP > 0) c.erase(std::remove_if(c.begin(), c.end(), [&](const Candidate& x) { return !(x.weight >= settings.minP); }), c.end());
+}
+
+void SamplerState::choose(const KernelTable& k, SamplerScratch& s, int n) const {
+  s.found.resize(size_t(n));
+  const int32_t* ids = nullptr;
+  auto take = [&](const float* x, float least) {
+    int count = k.indicesFrom(x, n, least, s.found.data());
+    s.candidates.clear();
+    for (int i = 0; i < count; i++) {
+      int32_t at = s.found[size_t(i)];
+      float score = s.scores[size_t(at)];
+      if (score > MINUS_INFINITY) s.candidates.push_back({score, s.weights.empty() ? 0 : s.weights[size_t(at)], ids ? ids[at] : at});
+    }
+  };
+  s.weights.clear();
+  if (settings.topK > 0 && settings.topK < n) {
+    // The k-th of the blocks' maxima is reached by k tokens.
+    size_t blocks = size_t((n + BLOCK - 1) / BLOCK), wanted = size_t(settings.topK);
+    float least = MINUS_INFINITY;
+    if (wanted <= blocks) {
+      s.weights.resize(blocks);
+      k.blockMaxima(s.scores.data(), n, s.weights.data());
+      std::nth_element(s.weights.begin(), s.weights.begin() + (settings.topK - 1), s.weights.end(), std::greater<float>());
+      least = s.weights[wanted - 1];
+      s.weights.clear();
+    }
+    take(s.scores.data(), least);
+    return filter(k, s);
+  }
+  if (settings.topP >= 1 && settings.minP <= 0) return take(s.scores.data(), MINUS_INFINITY);
+  // Nothing but the candidates, since the sum's bits depend on where its terms lie.
+  int32_t top = 0;
+  float largest = MINUS_INFINITY;
+  if (k.argmax(s.scores.data(), n, nullptr, &top)) {
+    largest = s.scores[size_t(top)];
+  } else {
+    s.ids.resize(size_t(n));
+    n = k.indicesFrom(s.scores.data(), n, -std::numeric_limits<float>::max(), s.ids.data());
+    for (size_t i = 0; i < size_t(n); i++) s.scores[i] = s.scores[size_t(s.ids[i])], largest = std::max(largest, s.scores[i]);
+    ids = s.ids.data();
+  }
+  s.weights.resize(size_t(n));
+  float sum = k.exponentials(s.scores.data(), n, largest, s.weights.data());
+  if (settings.topP < 1) {
+    // What is left out is worth less than what top-p leaves out, but for rounding: then all are looked at.
+    double goal = double(settings.topP) * double(sum);
+    take(s.scores.data(), largest + k.logarithm((1 - settings.topP) * sum / float(n)));
+    if (!keepFirst(s.candidates, goal)) {
+      take(s.scores.data(), MINUS_INFINITY);
+      keepFirst(s.candidates, goal);
+    }
+    dropUnlikely(s.candidates);
+  } else {
+    take(s.weights.data(), settings.minP);
+  }
 }
 
 DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int vocab, int64_t position, const int32_t* extra, int nExtra,
@@ -124,29 +190,19 @@ DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int voc
     result.token = best(s.scores.data(), nullptr, n);
   } else {
     k.divide(s.scores.data(), vocab, settings.temperature);
-    if (isFiltered) {
-      s.candidates.clear();
-      for (int32_t i = 0; i < vocab; i++)
-        if (s.scores[size_t(i)] > MINUS_INFINITY) s.candidates.push_back({s.scores[size_t(i)], 0, i});
-      filter(k, s);
-    }
+    if (isFiltered) choose(k, s, vocab);
     if (trial) {
       if (isFiltered) {
-        n = s.candidates.size();
         std::sort(s.candidates.begin(), s.candidates.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
-        s.ids.resize(n);
-        for (size_t i = 0; i < n; i++) s.ids[i] = s.candidates[i].id, s.scores[i] = s.candidates[i].score;
+        spread(s), n = s.candidates.size();
       }
       result.token = drawTrying(k, *trial, isFiltered ? s.ids.data() : nullptr, int(n), position, s);
-    } else if (isFiltered) {
-      noisy(k, s, keyOf(position, Purpose::Draw));
-      int chosen = best(s.weights.data(), s.ids.data(), s.candidates.size());
-      if (chosen >= 0) result.token = s.ids[size_t(chosen)];
     } else {
+      if (isFiltered) spread(s), n = s.candidates.size();
       NoiseKey key = keyOf(position, Purpose::Draw);
-      s.weights.resize(n);
-      k.addGumbel(s.scores.data(), nullptr, vocab, key.word, key.key, s.weights.data());
-      result.token = best(s.weights.data(), nullptr, n);
+      const int32_t* ids = isFiltered ? s.ids.data() : nullptr;
+      int chosen = k.noisyBest(s.scores.data(), ids, int(n), key.word, key.key);
+      result.token = chosen >= 0 && ids ? ids[chosen] : chosen;
     }
   }
   if (result.token < 0) {
@@ -170,11 +226,10 @@ DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int voc
   return result;
 }
 
-void SamplerState::noisy(const KernelTable& k, SamplerScratch& s, NoiseKey key) const {
+void SamplerState::spread(SamplerScratch& s) {
   size_t n = s.candidates.size();
-  s.ids.resize(n), s.weights.resize(n), s.scores.resize(n);
+  s.ids.resize(n), s.scores.resize(n);
   for (size_t i = 0; i < n; i++) s.ids[i] = s.candidates[i].id, s.scores[i] = s.candidates[i].score;
-  k.addGumbel(s.scores.data(), s.ids.data(), int(n), key.word, key.key, s.weights.data());
 }
 
 }  // namespace idlm

@@ -40,7 +40,7 @@ struct Candidate {
 struct SamplerScratch {
   std::vector<Candidate> candidates;
   std::vector<float> scores, weights;
-  std::vector<int32_t> ids;
+  std::vector<int32_t> ids, found;
   std::vector<std::pair<size_t, float>> changed;  // scores that a trial changed, as they were
 };
 
@@ -103,8 +103,11 @@ class SamplerState {
   void adjust(float* scores, int vocab, const int32_t* extra, int nExtra) const;
   // Applies top-k, top-p and min-p to scratch.candidates (divided by the temperature, ids ascending).
   void filter(const KernelTable& k, SamplerScratch& scratch) const;
-  // scratch.ids and scratch.weights: the candidates and their scores with noise.
-  void noisy(const KernelTable& k, SamplerScratch& scratch, NoiseKey key) const;
+  void dropUnlikely(std::vector<Candidate>& candidates) const;
+  // scratch.candidates: what these settings leave of scratch.scores [n], the whole vocabulary divided by the temperature.
+  void choose(const KernelTable& k, SamplerScratch& scratch, int n) const;
+  // scratch.ids and scratch.scores: the candidates'.
+  static void spread(SamplerScratch& scratch);
   // One of scratch.scores [n] (of tokens ids[i], ascending; null: i), trying proposals first; -1: none can be drawn.
   int32_t drawTrying(const KernelTable& k, const Trial& trial, const int32_t* ids, int n, int64_t position, SamplerScratch& scratch) const;
   NoiseKey keyOf(int64_t position, Purpose purpose) const { return noiseKey(settings.seed, position, settings.choice, purpose); }

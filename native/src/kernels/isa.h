@@ -13,7 +13,7 @@ namespace IDLM_ISA {
 
 extern const KernelTable table;
 const KernelTable table = {IDLM_TEXT(IDLM_ISA), linear, quantise, quantiseGroups, rmsnorm, add, swiglu, silu, rope, storeKv, attention, argmax,
-                           blockMaxima, exponentials, logarithm, divide, addGumbel, readAll, mathTest};
+                           blockMaxima, exponentials, logarithm, divide, addGumbel, noisyBest, noisyFrom, indicesFrom, readAll, mathTest};
 
 }  // namespace IDLM_ISA
 }  // namespace idlm

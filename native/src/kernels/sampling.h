@@ -52,10 +52,12 @@ IDLM_INLINE I philox2(I token, uint32_t word, uint32_t key) {
 }
 
 // Gumbel noise -ln(-ln u) = -ln(-ln(1 - v)), v = (bits + 1/2) / 2^32. Small v is large noise: there ln(1 - v) is taken
-// from -v itself, so that nothing is lost; v close to 1 is capped at 1 - 2^-24.
-IDLM_INLINE F gumbel(I random) {
-  F high = toFloat(shr<1>(random)), low = toFloat(random & iset(1));  // unsigned to float without a sign
-  F v = fma(fma(high, fset(2.0f), low), fset(0x1p-32f), fset(0x1p-33f));
+// from -v itself, so that nothing is lost; v close to 1 is capped at 1 - 2^-24. `half`: half of the bits, as a float.
+IDLM_INLINE F halfOf(I random) { return toFloat(shr<1>(random)); }  // unsigned to float without a sign
+
+IDLM_INLINE F gumbel(I random, F half) {
+  F low = toFloat(random & iset(1));
+  F v = fma(fma(half, fset(2.0f), low), fset(0x1p-32f), fset(0x1p-33f));
   v = fmin(v, fset(1.0f - 0x1p-24f));
   F w = fset(1.0f) - v, negative = fset(0.0f) - v;
   F near = logOf(negative, fset(0.0f)), far = vlog(w);
@@ -73,10 +75,124 @@ static void addGumbel(const float* x, const int32_t* ids, int n, uint32_t word, 
       lanes[j] = ids ? (j < m ? ids[i + j] : 0) : i + j;
       t[j] = j < m ? x[i + j] : 0.0f;
     }
-    F y = fload(t) + gumbel(philox2(iload(lanes), word, key));
+    I random = philox2(iload(lanes), word, key);
+    F y = fload(t) + gumbel(random, halfOf(random));
     fstore(t, y);
     for (int j = 0; j < m; j++) out[i + j] = t[j];
   }
+}
+
+// How large halfOf(random) may be for a token of a score up to `most` to get to `least` with its noise; below 0: none does.
+// Noise is at most -ln v (its computed value less than 1e-3 above), so where most + d < least, tokens of -ln v < d do not;
+// that addition is the one of score and noise, and rounds alike. Where nothing can be said, or least is -inf, all may.
+IDLM_INLINE F mostHalf(F most, F least) {
+  constexpr float LARGEST_NOISE = 22.9f;  // v = 2^-33
+  F infinity = fset(__builtin_inff()), lowest = fset(-__builtin_inff()), slack = fset(1e-3f);
+  F d = (least - most) * fset(1.0f - 0x1p-20f) - slack;
+  F limit = fma(vexp(slack - d), fset(0x1.001p31f), fset(1.0f));
+  limit = select(d > fset(LARGEST_NOISE), fset(-1.0f), limit);
+  limit = select(most + d < least, limit, infinity);
+  limit = select(most > lowest, limit, fset(-1.0f));
+  return select(least > lowest, limit, infinity);
+}
+
+// Scores [n] with noise, as far as it may matter: to a token that stays below what is looked for no noise is added.
+struct NoisyScores {
+  const float* x;
+  const int32_t* ids;  // null: i
+  int n;
+  uint32_t word, key;
+
+  // take(i, y) for those of i .. i + LANES - 1 whose score with noise y may be at least `least`.
+  template <typename Take> IDLM_INLINE void visit(int i, float limit, float least, Take take) const {
+    static const int32_t steps[LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    int m = n - i < LANES ? n - i : LANES;
+    int32_t last[LANES] = {};
+    float scores[LANES];
+    for (int j = 0; ids && m < LANES && j < m; j++) last[j] = ids[i + j];
+    I random = philox2(!ids ? iset(i) + iload(steps) : iload(m < LANES ? last : ids + i), word, key);
+    F half = halfOf(random);
+    if (bits(fset(limit) >= half) == 0) return;
+    const float* own = x + i;
+    if (m < LANES) {
+      for (int j = 0; j < LANES; j++) scores[j] = j < m ? x[i + j] : 0.0f;
+      own = scores;
+    }
+    F y = fload(own) + gumbel(random, half);
+    uint32_t found = bits(y >= fset(least));
+    fstore(scores, y);
+    for (int j = 0; j < m; j++)
+      if (found >> j & 1u) take(i + j, scores[j]);
+  }
+
+  IDLM_INLINE float largestOf(int block) const {
+    int begin = block * BLOCK;
+    if (begin + BLOCK <= n) {
+      F largest = fset(-__builtin_inff());
+#pragma GCC unroll 4
+      for (int j = 0; j < BLOCK; j += LANES) largest = fmax(fload(x + begin + j), largest);
+      return maxLanes(largest);
+    }
+    float largest = -__builtin_inff();
+    for (int i = begin; i < n; i++) largest = x[i] > largest ? x[i] : largest;
+    return largest;
+  }
+
+  IDLM_INLINE int blocks() const { return (n + BLOCK - 1) / BLOCK; }
+
+  // The same for all; `least` may rise meanwhile.
+  template <typename Take> IDLM_INLINE void visitAll(const float& least, Take take) const {
+    float maxima[LANES] = {}, limits[LANES];
+    for (int first = 0; first < blocks(); first += LANES) {
+      int some = blocks() - first < LANES ? blocks() - first : LANES;
+      for (int b = 0; b < some; b++) maxima[b] = largestOf(first + b);
+      fstore(limits, mostHalf(fload(maxima), fset(least)));
+      for (int b = 0; b < some; b++) {
+        if (limits[b] < 0) continue;
+        int begin = (first + b) * BLOCK;
+        for (int i = begin; i < begin + BLOCK && i < n; i += LANES) visit(i, limits[b], least, take);
+      }
+    }
+  }
+};
+
+// Index of the largest x[i] + noise of token ids[i], the lowest id on a tie; -1 where none is above minus infinity. The
+// block of the largest score comes first: then little else can win.
+static int noisyBest(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key) {
+  NoisyScores scores = {x, ids, n, word, key};
+  int best = -1, likely = 0;
+  float most = -__builtin_inff(), largest = most;
+  auto take = [&](int i, float y) {
+    if (!(y > -__builtin_inff())) return;
+    if (y > most || (y == most && (ids ? ids[i] < ids[best] : i < best))) most = y, best = i;
+  };
+  for (int b = 0; b < scores.blocks(); b++) {
+    float own = scores.largestOf(b);
+    if (own > largest) largest = own, likely = b;
+  }
+  for (int i = likely * BLOCK; i < (likely + 1) * BLOCK && i < n; i += LANES) scores.visit(i, __builtin_inff(), most, take);
+  scores.visitAll(most, take);
+  return best;
+}
+
+// Indices, ascending, of x[i] + noise of token ids[i] from `least` on, and these; returns how many.
+static int noisyFrom(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key, float least, int32_t* indices, float* noisy) {
+  NoisyScores scores = {x, ids, n, word, key};
+  int count = 0;
+  scores.visitAll(least, [&](int i, float y) { indices[count] = i, noisy[count++] = y; });
+  return count;
+}
+
+// Indices, ascending, of x[i] >= least; returns how many.
+static int indicesFrom(const float* x, int n, float least, int32_t* indices) {
+  int count = 0, i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    uint32_t found = bits(fload(x + i) >= fset(least));
+    for (; found != 0; found &= found - 1) indices[count++] = i + __builtin_ctz(found);
+  }
+  for (; i < n; i++)
+    if (x[i] >= least) indices[count++] = i;
+  return count;
 }
 
 }  // namespace IDLM_ISA

@@ -111,6 +111,10 @@ struct KernelTable {
   float (*logarithm)(float x);
   void (*divide)(float* x, int n, float by);
   void (*addGumbel)(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key, float* out);
+  // What is best or at least `least` of that, and what is at least `least` without noise, by index: sampling.h.
+  int (*noisyBest)(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key);
+  int (*noisyFrom)(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key, float least, int32_t* indices, float* noisy);
+  int (*indicesFrom)(const float* x, int n, float least, int32_t* indices);
   void (*readAll)(const float* x, size_t n, float* sink);
   void (*mathTest)(const float* x, float* y, int n, int which);
 };

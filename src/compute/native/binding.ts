@@ -20,6 +20,17 @@ export interface NativeBinding {
   unmapFile(buffer: ArrayBuffer): void;
   /** exp (0), log (1) or silu (2) of 16·n floats by one instruction set's kernels; for tests. */
   math(isa: string, which: number, x: Float32Array): Float32Array;
+  /** All scores with the noise of their tokens, the index of the best, and index and score of those from `least` on; for tests. */
+  noisy(
+    isa: string,
+    scores: Float32Array,
+    ids: Int32Array | undefined,
+    word: number,
+    key: number,
+    least: number,
+  ): { readonly all: Float32Array; readonly best: number; readonly from: readonly (readonly [number, number])[] };
+  /** The token that is drawn from any logits, −1 for none; for tests. */
+  drawFrom(isa: string, sampler: NativeSampler, logits: Float32Array, position: number): number;
   /** A stored matrix packed into panels and read from them again, [rows, cols]; for tests. */
   repacked(type: string, rows: number, cols: number, bytes: Uint8Array): Float32Array;
 }
