@@ -7,7 +7,7 @@ import { load } from "../engine/load.ts";
 import { addCommonOptions, type Cli, examples, printJson, writeJson } from "./cli.ts";
 import { threadsOption } from "./generation-options.ts";
 import { withInterrupt } from "./interrupt.ts";
-import { integer } from "./numbers.ts";
+import { decimal, integer } from "./numbers.ts";
 import { RACE_MODEL } from "./race.ts";
 import { LiveLine, table } from "./style.ts";
 
@@ -21,6 +21,7 @@ interface DecodeOptions {
   readonly prompts?: number;
   readonly pairs: number;
   readonly maxTokens: number;
+  readonly temperature?: number;
   readonly draftModel?: string;
   readonly adapter?: string;
   readonly json?: boolean;
@@ -37,6 +38,8 @@ interface DecodeReport {
   readonly model: string;
   readonly pairs: number;
   readonly maxTokens: number;
+  /** Where it is not the prompts' own. */
+  readonly temperature?: number;
   /** Plain decoding first. */
   readonly figures: readonly DecodeFigures[];
 }
@@ -61,6 +64,7 @@ export function registerBenchDecode(bench: Command, cli: Cli): void {
     .option("--prompts <n>", "prompts of each kind (default: all)", integer({ min: 1, max: 1000 }))
     .option("--pairs <n>", "interleaved pairs; nine or more for figures to publish", integer({ min: 1, max: 1000 }), 9)
     .option("--max-tokens <n>", "tokens of a text", integer({ min: 1, max: 100_000 }), 96)
+    .option("--temperature <t>", "of all texts (default: the prompts', mostly 0)", decimal({ min: 0 }))
     .option("--draft-model <model>", "model of the drafter draft")
     .option("--adapter <folder>", "adapter in place of the catalogue's")
     .option("--out <file>", "also write the JSON to a file")
@@ -89,22 +93,24 @@ async function run(cli: Cli, name: string, options: DecodeOptions, signal: Abort
   const { threads, adapter, draftModel } = options;
   const model = await load(name, { threads, adapter, draftModel, signal });
   try {
-    const { pairs, maxTokens } = options;
+    const { pairs, maxTokens, temperature } = options;
     const onStage = (text: string) => live.show(text);
-    const plan = { ways, batches, prompts: promptsOf(kinds, options.prompts), pairs, maxTokens, signal, onStage };
+    const plan = { ways, batches, prompts: promptsOf(kinds, options), pairs, maxTokens, signal, onStage };
     const figures = await measureDecoding(model, plan);
     const { instructionSet, threads: used, numerics } = model.info.backend;
     const cpu = cpus()[0]?.model.trim() ?? "unknown";
     const date = new Date().toISOString().slice(0, 10);
-    return { date, cpu, instructionSet, threads: used, numerics, model: name, pairs, maxTokens, figures };
+    const how = { pairs, maxTokens, ...(temperature === undefined ? {} : { temperature }) };
+    return { date, cpu, instructionSet, threads: used, numerics, model: name, ...how, figures };
   } finally {
     live.clear();
     await model.dispose();
   }
 }
 
-function promptsOf(kinds: readonly Kind[], most = Number.POSITIVE_INFINITY) {
-  const all = readPrompts();
+function promptsOf(kinds: readonly Kind[], { prompts: most, temperature }: DecodeOptions) {
+  const own = temperature === undefined ? {} : { temperature };
+  const all = readPrompts().map((prompt) => ({ ...prompt, ...own }));
   return kinds.flatMap((kind) => all.filter((prompt) => prompt.kind === kind).slice(0, most));
 }
 
@@ -139,9 +145,11 @@ function textOf({
   model,
   pairs,
   maxTokens,
+  temperature,
   figures,
 }: DecodeReport): string {
-  const header = `${model}, ${cpu}, ${instructionSet}, ${threads} threads, numerics ${numerics}, ${date}\n${pairs} interleaved pairs, texts of up to ${maxTokens} tokens\n\n`;
+  const drawn = temperature === undefined ? "" : `, temperature ${temperature}`;
+  const header = `${model}, ${cpu}, ${instructionSet}, ${threads} threads, numerics ${numerics}, ${date}\n${pairs} interleaved pairs, texts of up to ${maxTokens} tokens${drawn}\n\n`;
   const rows = figures.map((figure) => {
     const { median, low, high } = figure.speedUp;
     return [
