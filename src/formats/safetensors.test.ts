@@ -68,7 +68,7 @@ describe("writeSafetensors", () => {
     expect(() => writeSafetensors(path, { a: { type: "F32", shape: [2], bytes: new Uint8Array(4) } })).toThrow(
       /tensor a: 4 bytes/,
     );
-    expect(() => writeSafetensors(join(folder, "nowhere/x"), {})).toThrow(/no such file or folder/);
+    expect(() => writeSafetensors(join(folder, "nowhere/x"), {})).toThrow(/cannot be written: there is no such folder/);
     expect(readdirSync(folder).sort()).toEqual(before);
   });
 });
