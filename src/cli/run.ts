@@ -118,40 +118,29 @@ async function readConversation(cli: Cli, prompt: string | undefined, options: R
   return { prompt: text };
 }
 
-/** The keys that scripts rely on; what else the result has comes behind them. Log-probabilities are as the OpenAI API has them. */
+/** The keys that scripts rely on; what else the result has comes behind them. */
+const firstKeys = [
+  "text",
+  "tokens",
+  "sha256",
+  "finishReason",
+  "forwards",
+  "tokensPerForward",
+  "acceptanceByDepth",
+  "prefillMs",
+  "decodeMs",
+  "instructionSet",
+  "threads",
+  "numerics",
+] as const satisfies readonly (keyof GenerationResult)[];
+
+/** Log-probabilities are as the OpenAI API has them. */
 function jsonOf(result: GenerationResult, tokenizer: Model["tokenizer"]) {
-  const {
-    text,
-    tokens,
-    sha256,
-    finishReason,
-    forwards,
-    tokensPerForward,
-    acceptanceByDepth,
-    prefillMs,
-    decodeMs,
-    instructionSet,
-    threads,
-    numerics,
-    logprobs,
-    choices,
-    ...rest
-  } = result;
+  const { logprobs, choices, ...rest } = result;
   const shown = (own: GenerationResult["logprobs"]) =>
     own === undefined ? {} : { logprobs: chatLogprobs(own, tokenizer) };
   return {
-    text,
-    tokens: [...tokens],
-    sha256,
-    finishReason,
-    forwards,
-    tokensPerForward,
-    acceptanceByDepth,
-    prefillMs,
-    decodeMs,
-    instructionSet,
-    threads,
-    numerics,
+    ...Object.fromEntries(firstKeys.map((key) => [key, rest[key]])),
     ...rest,
     ...shown(logprobs),
     ...(choices === undefined
