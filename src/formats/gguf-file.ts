@@ -35,13 +35,7 @@ const MIN_TENSOR_INFO_BYTES = 8 + 4 + 4 + 8;
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 export function openGgufFile(path: string, hint = ""): GgufFile {
-  const file = new ByteFile(path, hint);
-  try {
-    return readHeader(file);
-  } catch (error) {
-    file.close();
-    throw error;
-  }
+  return ByteFile.open(path, hint, readHeader);
 }
 
 function readHeader(file: ByteFile): GgufFile {

@@ -91,6 +91,17 @@ export class ByteFile {
     return new Uint8Array(this.#mapped, offset, length);
   }
 
+  /** What `read` makes of an opened file, which it keeps; where it throws, the file is closed. Errors: as of the constructor. */
+  static open<T>(path: string, hint: string, read: (file: ByteFile) => T): T {
+    const file = new ByteFile(path, hint);
+    try {
+      return read(file);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

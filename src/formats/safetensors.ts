@@ -30,13 +30,7 @@ const MAX_DIMENSIONS = 8;
  * Format: https://github.com/huggingface/safetensors#format
  */
 export function openSafetensors(path: string, hint = ""): SafetensorsFile {
-  const file = new ByteFile(path, hint);
-  try {
-    return readHeader(file);
-  } catch (error) {
-    file.close();
-    throw error;
-  }
+  return ByteFile.open(path, hint, readHeader);
 }
 
 function readHeader(file: ByteFile): SafetensorsFile {
