@@ -3,21 +3,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Backend, type LoadedModel, PAGE_SIZE, type SamplerSettings } from "../src/compute/backend.ts";
+import type { Backend, LoadedModel, SamplerSettings } from "../src/compute/backend.ts";
 import { createNativeBackend } from "../src/compute/native/index.ts";
 import { createReferenceBackend } from "../src/compute/reference/index.ts";
 import { neutralSettings } from "../src/compute/sampling/settings.ts";
-import { Decoder } from "../src/decoding/decoder.ts";
 import type { DraftModel } from "../src/decoding/draft-model.ts";
 import { DraftProposer } from "../src/decoding/draft-proposer.ts";
 import { FixedPlanner } from "../src/decoding/planner.ts";
-import { layOut, type RoundRows, type Verification } from "../src/decoding/round.ts";
+import type { RoundPlan, Verification } from "../src/decoding/round.ts";
 import { loadDraft } from "../src/engine/load-draft.ts";
 import { writeFirstLayers } from "../src/formats/first-layers.ts";
 import { writeGguf } from "../src/formats/gguf-writer.ts";
 import { openGguf } from "../src/formats/gguf.ts";
 import { compileProgram } from "../src/model/compile.ts";
 import { openModel } from "../src/model/open-model.ts";
+import { type TextSetup, writeTexts } from "./support/write-texts.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "idlm-draft-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -44,44 +44,17 @@ interface Way {
 
 async function write(model: LoadedModel, draft: DraftModel | undefined, way: Way) {
   const { prompt, settings, stride, verification = { mode: "exact" } } = way;
-  const cache = model.createCache(CONTEXT / PAGE_SIZE);
-  const tokens: number[] = [];
-  const kv = {
-    cache,
-    pages: Int32Array.from({ length: CONTEXT / PAGE_SIZE }, (_, i) => i),
-    get length() {
-      return tokens.length;
-    },
-    commit: (more: readonly number[]) => void tokens.push(...more),
-  };
-  const sampler = model.createSampler(settings);
-  sampler.prompt(Int32Array.from(prompt));
   const proposeFor = verification.mode === "exact" ? "exact" : "rejection";
-  const endTokens = new Set<number>();
-  const decoder = new Decoder({
-    prompt,
-    sampler,
-    proposers: draft === undefined ? [] : [new DraftProposer(draft, { settings, proposeFor, endTokens })],
-    planner: new FixedPlanner("chain", draft === undefined ? 1 : stride),
-    verification,
-    maxTokens: 24,
-    maxRun: 0,
-    maxRows: 16,
-    endTokens,
-  });
   const froms: boolean[] = [];
-  await decoder.propose();
-  while (decoder.finishReason === undefined) {
-    const plan = decoder.plan(kv, 16);
-    froms.push(...plan.proposals.map(({ from }) => from !== undefined));
-    const { forest, rows } = layOut([plan]);
-    const result = await model.forward(forest, cache);
-    decoder.digest(model, kv, plan, result, rows[0] as RoundRows);
-    if (plan.sampler !== undefined && decoder.finishReason === undefined) await decoder.propose();
-  }
-  await decoder.dispose();
-  cache.dispose();
-  return { text: decoder.tokens.slice(prompt.length), forwards: decoder.forwards, froms };
+  const setup: TextSetup = {
+    ...{ prompt, settings, verification, maxTokens: 24, maxRun: 0 },
+    proposers:
+      draft === undefined ? [] : [new DraftProposer(draft, { settings, proposeFor, endTokens: new Set<number>() })],
+    planner: new FixedPlanner("chain", draft === undefined ? 1 : stride),
+  };
+  const onPlan = ({ proposals }: RoundPlan) => void froms.push(...proposals.map(({ from }) => from !== undefined));
+  const [written] = await writeTexts(model, [setup], { batch: 1, chunkRows: 16, onPlan });
+  return { text: written?.tokens ?? [], forwards: written?.forwards ?? 0, froms };
 }
 
 describe.each([

@@ -3,24 +3,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { type Backend, type LoadedModel, PAGE_SIZE, type SamplerSettings } from "../src/compute/backend.ts";
+import type { Backend, LoadedModel, SamplerSettings } from "../src/compute/backend.ts";
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
 import { createReferenceBackend } from "../src/compute/reference/index.ts";
 import { neutralSettings } from "../src/compute/sampling/settings.ts";
-import { Decoder } from "../src/decoding/decoder.ts";
 import { FixedPlanner } from "../src/decoding/planner.ts";
 import { MedusaProposer } from "../src/decoding/proposer.ts";
-import { layOut, type RoundRows } from "../src/decoding/round.ts";
 import { readAdapter } from "../src/formats/adapter.ts";
 import { type TensorToWrite, tensorOf, writeSafetensors } from "../src/formats/safetensors-writer.ts";
 import { compileProgram } from "../src/model/compile.ts";
 import { inspectPath } from "../src/engine/inspect.ts";
 import { openModel } from "../src/model/open-model.ts";
+import { type TextSetup, writeTexts } from "./support/write-texts.ts";
 
 const fixtures = join(import.meta.dirname, "fixtures");
 const folder = mkdtempSync(join(tmpdir(), "idlm-medusa-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-const CONTEXT = 64;
 const N_HEADS = 3;
 
 /** Uniform in −scale … scale, reproducibly. */
@@ -166,40 +164,13 @@ describe("Medusa heads", () => {
 });
 
 async function write(model: LoadedModel, prompt: readonly number[], settings: SamplerSettings, stride: number) {
-  const cache = model.createCache(CONTEXT / PAGE_SIZE);
-  const tokens: number[] = [];
-  const kv = {
-    cache,
-    pages: Int32Array.from({ length: CONTEXT / PAGE_SIZE }, (_, i) => i),
-    get length() {
-      return tokens.length;
-    },
-    commit: (more: readonly number[]) => void tokens.push(...more),
-  };
-  const sampler = model.createSampler(settings);
-  sampler.prompt(Int32Array.from(prompt));
-  const decoder = new Decoder({
-    prompt,
-    sampler,
+  const setup: TextSetup = {
+    ...{ prompt, settings, verification: { mode: "exact" }, maxTokens: 16, maxRun: 0 },
     proposers: [new MedusaProposer()],
     planner: new FixedPlanner("chain", stride),
-    verification: { mode: "exact" },
-    maxTokens: 16,
-    maxRun: 0,
-    maxRows: 16,
-    endTokens: new Set(),
-  });
-  await decoder.propose();
-  while (decoder.finishReason === undefined) {
-    const plan = decoder.plan(kv, 16);
-    const { forest, rows } = layOut([plan]);
-    const result = await model.forward(forest, cache);
-    decoder.digest(model, kv, plan, result, rows[0] as RoundRows);
-    if (plan.sampler !== undefined && decoder.finishReason === undefined) await decoder.propose();
-  }
-  await decoder.dispose();
-  cache.dispose();
-  return { text: decoder.tokens.slice(prompt.length), proposed: decoder.acceptance.proposed };
+  };
+  const [written] = await writeTexts(model, [setup], { batch: 1, chunkRows: 16 });
+  return { text: written?.tokens ?? [], proposed: written?.proposed ?? [] };
 }
 
 describe("a folder of Medusa heads", () => {

@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { bundleCli, startCli } from "../../test/support/cli-process.ts";
+import { bundleCli, type CliProcess, startCli } from "../../test/support/cli-process.ts";
 import { FakeHub, madeBytes, sendFile, sha256 } from "../../test/support/fake-hub.ts";
 import { pull } from "./pull.ts";
 
@@ -127,6 +127,17 @@ describe("a process that is killed", () => {
   });
 });
 
+/** Another process that wants the model, once it has said this. */
+async function waitingPull(says: string): Promise<CliProcess> {
+  const pulling = idlm("pull", "org/repo");
+  let said = "";
+  pulling.child.stderr?.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  await expect.poll(() => said, { timeout: 30_000 }).toContain(says);
+  return pulling;
+}
+
 describe("two processes", () => {
   it("fetch a model once", async () => {
     let release = () => {};
@@ -137,12 +148,7 @@ describe("two processes", () => {
     };
     const first = idlm("pull", "org/repo");
     await expect.poll(partialBytes, { timeout: 30_000 }).toBe(500_000);
-    const second = idlm("pull", "org/repo");
-    let waiting = "";
-    second.child.stderr?.on("data", (chunk: Buffer) => {
-      waiting += chunk.toString();
-    });
-    await expect.poll(() => waiting, { timeout: 30_000 }).toContain(`process ${first.child.pid} is fetching it`);
+    const second = await waitingPull(`process ${first.child.pid} is fetching it`);
     const removed = await idlm("remove", "org/repo").ended;
     expect(removed).toMatchObject({ status: 6, stderr: expect.stringMatching(/is at work on it\. Try again/) });
     expect(JSON.parse((await idlm("list", "--json").ended).stdout)).toMatchObject([{ state: "fetching" }]);
@@ -162,12 +168,7 @@ describe("two processes", () => {
     };
     const first = idlm("pull", "org/repo");
     await expect.poll(partialBytes, { timeout: 30_000 }).toBe(500_000);
-    const second = idlm("pull", "org/repo");
-    let waiting = "";
-    second.child.stderr?.on("data", (chunk: Buffer) => {
-      waiting += chunk.toString();
-    });
-    await expect.poll(() => waiting, { timeout: 30_000 }).toContain("waiting for that");
+    const second = await waitingPull("waiting for that");
     first.child.kill("SIGKILL");
     const { status, stdout } = await second.ended;
     expect(status).toBe(0);

@@ -1,4 +1,6 @@
 import { type Forest, type KvCache, PAGE_SIZE } from "../../src/compute/backend.ts";
+import type { Program } from "../../src/compute/program.ts";
+import { validateForest } from "../../src/compute/validate-forest.ts";
 
 const POISON = -7;
 
@@ -79,4 +81,11 @@ function slotOf(pages: readonly number[] | Int32Array, position: number): number
   const page = pages[Math.floor(position / PAGE_SIZE)];
   if (page === undefined) throw new Error(`position ${position} is beyond the pages`);
   return page * PAGE_SIZE + (position % PAGE_SIZE);
+}
+
+export function fakeCacheOf(cache: KvCache, forest?: Forest, program?: Program): FakeCache {
+  if (!(cache instanceof FakeCache)) throw new TypeError("another model's cache");
+  if (cache.isDisposed) throw new Error("disposed");
+  if (forest !== undefined && program !== undefined) validateForest(forest, program, cache.nPages);
+  return cache;
 }

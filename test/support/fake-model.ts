@@ -10,8 +10,8 @@ import type {
   SamplerSettings,
 } from "../../src/compute/backend.ts";
 import type { Program } from "../../src/compute/program.ts";
-import { validateForest } from "../../src/compute/validate-forest.ts";
-import { FakeCache, hashOf, mix } from "./fake-cache.ts";
+import { FakeCache, fakeCacheOf, hashOf, mix } from "./fake-cache.ts";
+import { fakeProgram } from "./fake-program.ts";
 
 /**
  * A model without weights: logits are a hash of what a row sees, read back from the slots of a cache, so that a wrong
@@ -70,25 +70,7 @@ export class FakeModel implements LoadedModel {
 
   constructor(options: FakeModelOptions = {}) {
     this.#options = { vocabSize: 11, hitRate: 0.6, nDepths: 7, entryLayer: 0, nExtraHeads: 4, seed: 0, ...options };
-    const { vocabSize, nDepths, entryLayer, nExtraHeads } = this.#options;
-    const extraHead = { weight: new Float32Array(1), bias: new Float32Array(1) };
-    this.program = {
-      buffers: {},
-      weights: {},
-      operations: [],
-      nLayers: 2,
-      hiddenSize: 1,
-      vocabSize,
-      nHeads: 1,
-      nKvHeads: 1,
-      headDim: 2,
-      cacheType: "f32",
-      rope: { inverseFrequencies: new Float64Array(1), attentionFactor: 1 },
-      extraHeads: new Array(nExtraHeads).fill(extraHead),
-      ...(nDepths === 0
-        ? {}
-        : { mask: { embedding: new Float32Array(nDepths), nDepths, sharedByDepth: false, entryLayer, entryScale: 1 } }),
-    };
+    this.program = fakeProgram(this.#options);
   }
 
   createCache(nPages: number): KvCache {
@@ -105,15 +87,15 @@ export class FakeModel implements LoadedModel {
 
   async forward(forest: Forest, cache: KvCache): Promise<ForwardResult> {
     if (this.#isRunning) throw new Error("two forwards at once");
-    if (!(cache instanceof FakeCache) || cache.isDisposed || this.isDisposed) throw new Error("disposed");
-    validateForest(forest, this.program, cache.nPages);
+    if (this.isDisposed) throw new Error("disposed");
+    const own = fakeCacheOf(cache, forest, this.program);
     const generation = ++this.#generation;
     this.rowCounts.push(forest.tokens.length);
     this.onForward?.();
     this.#isRunning = true;
     await Promise.resolve();
     this.#isRunning = false;
-    const hashes = cache.write(forest, this.#options.seed);
+    const hashes = own.write(forest, this.#options.seed);
     const drawn = (forest.draws ?? []).map((draw): Drawn => {
       if (forest.wanted[draw.row] !== 1 || forest.tokens[draw.row] === -1) throw new Error("a draw of an unwanted row");
       if (draw.position !== (forest.positions[draw.row] as number) + 1) throw new Error("a draw's position");
@@ -148,8 +130,7 @@ export class FakeModel implements LoadedModel {
   }
 
   moveKv(cache: KvCache, pages: readonly number[] | Int32Array, from: readonly number[], to: readonly number[]): void {
-    if (!(cache instanceof FakeCache)) throw new Error("another backend's cache");
-    cache.move(pages, from, to);
+    fakeCacheOf(cache).move(pages, from, to);
   }
 
   dispose(): void {

@@ -11,8 +11,8 @@ import type {
 import type { Program } from "../../src/compute/program.ts";
 import { gumbel, noiseKey, Purpose } from "../../src/compute/sampling/philox.ts";
 import { ReferenceSampler } from "../../src/compute/sampling/reference-sampler.ts";
-import { validateForest } from "../../src/compute/validate-forest.ts";
-import { FakeCache, hashOf, mix } from "./fake-cache.ts";
+import { FakeCache, fakeCacheOf, hashOf, mix } from "./fake-cache.ts";
+import { fakeProgram } from "./fake-program.ts";
 
 export interface TableModelOptions {
   readonly vocabSize: number;
@@ -60,24 +60,8 @@ export class TableModel implements LoadedModel {
 
   constructor(options: TableModelOptions) {
     this.#options = options;
-    const { vocabSize, draftVocabulary, entryLayer = 0 } = options;
-    const draft = draftVocabulary === undefined ? {} : { draftVocabulary: Int32Array.from(draftVocabulary) };
-    this.program = {
-      buffers: {},
-      weights: {},
-      operations: [],
-      nLayers: 2,
-      hiddenSize: 1,
-      vocabSize,
-      nHeads: 1,
-      nKvHeads: 1,
-      headDim: 2,
-      cacheType: "f32",
-      rope: { inverseFrequencies: new Float64Array(1), attentionFactor: 1 },
-      mask: { embedding: new Float32Array(8), nDepths: 8, sharedByDepth: false, entryLayer, entryScale: 1 },
-      extraHeads: new Array(8).fill({ weight: new Float32Array(1), bias: new Float32Array(1) }),
-      ...draft,
-    };
+    const { vocabSize, draftVocabulary, entryLayer } = options;
+    this.program = fakeProgram({ vocabSize, nDepths: 8, nExtraHeads: 8, entryLayer, draftVocabulary });
   }
 
   createCache(nPages: number): KvCache {
@@ -94,9 +78,7 @@ export class TableModel implements LoadedModel {
   }
 
   async forward(forest: Forest, cache: KvCache): Promise<ForwardResult> {
-    if (!(cache instanceof FakeCache)) throw new TypeError("another model's cache");
-    validateForest(forest, this.program, cache.nPages);
-    const hashes = cache.write(forest, this.#options.seed);
+    const hashes = fakeCacheOf(cache, forest, this.program).write(forest, this.#options.seed);
     const drawn = (forest.draws ?? []).map((draw) => {
       const hash = hashes[draw.row] as number;
       if (hash !== hashOf(contextOf(draw), this.#options.seed)) throw new Error("a row does not see its context");
@@ -127,8 +109,7 @@ export class TableModel implements LoadedModel {
   }
 
   moveKv(cache: KvCache, pages: readonly number[] | Int32Array, from: readonly number[], to: readonly number[]): void {
-    if (!(cache instanceof FakeCache)) throw new TypeError("another model's cache");
-    cache.move(pages, from, to);
+    fakeCacheOf(cache).move(pages, from, to);
   }
 
   dispose(): void {}

@@ -2,7 +2,7 @@ import type { LoadedModel, SamplerSettings } from "../../src/compute/backend.ts"
 import { Decoder, type SequenceKv } from "../../src/decoding/decoder.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "../../src/decoding/planner.ts";
 import type { Proposer } from "../../src/decoding/proposer.ts";
-import { layOut, type Proposal, type RoundRows, type Verification } from "../../src/decoding/round.ts";
+import { layOut, type Proposal, type RoundPlan, type RoundRows, type Verification } from "../../src/decoding/round.ts";
 import { mix } from "./fake-cache.ts";
 
 /** One text to write. */
@@ -23,6 +23,8 @@ export interface WrittenText {
   readonly forwards: number;
   /** Proposals that stood. */
   readonly accepted: number;
+  /** Proposals by depth. */
+  readonly proposed: readonly number[];
 }
 
 export interface WritingOptions {
@@ -32,6 +34,8 @@ export interface WritingOptions {
   readonly chunkRows?: number;
   /** Says after which forwards a text's cache is thrown away. */
   readonly isPreempted?: (text: number, forward: number) => boolean;
+  /** Told what each text is about to run. */
+  readonly onPlan?: (plan: RoundPlan) => void;
 }
 
 /** Pages of each text: the prompt, the text, and the scratch rows of a round. */
@@ -41,7 +45,7 @@ const PAGES = 6;
 export async function writeTexts(
   model: LoadedModel,
   setups: Iterable<TextSetup>,
-  { batch, chunkRows = 64, isPreempted = () => false }: WritingOptions,
+  { batch, chunkRows = 64, isPreempted = () => false, onPlan = () => {} }: WritingOptions,
 ): Promise<WrittenText[]> {
   const cache = model.createCache(batch * PAGES);
   const waiting = setups[Symbol.iterator]();
@@ -70,6 +74,7 @@ export async function writeTexts(
     if (running.length === 0) break;
     await Promise.all(choosing.splice(0));
     const plans = running.map(({ decoder, kv }) => decoder.plan(kv, chunkRows));
+    plans.forEach(onPlan);
     const { forest, rows } = layOut(plans);
     const result = await model.forward(forest, cache);
     for (let i = running.length - 1; i >= 0; i--) {
@@ -82,9 +87,10 @@ export async function writeTexts(
         if (isPreempted(text, forward)) kv.tokens.length = 0;
         continue;
       }
-      const accepted = decoder.acceptance.accepted.reduce((a, b) => a + b, 0);
+      const { accepted: acceptedByDepth, proposed } = decoder.acceptance;
+      const accepted = acceptedByDepth.reduce((a, b) => a + b, 0);
       const tokens = decoder.tokens.slice(decoder.nPrompt);
-      written[text] = { tokens, logprobs: one.logprobs, forwards: decoder.forwards, accepted };
+      written[text] = { tokens, logprobs: one.logprobs, forwards: decoder.forwards, accepted, proposed };
       running.splice(i, 1);
       free.push([...kv.pages]);
       await decoder.dispose();
