@@ -45,14 +45,14 @@ describe("readManifest", () => {
           const read = readManifest(path);
           for (const file of read.files) {
             expect(isSafePath(file.path)).toBe(true);
-            expect(relative(folder, join(folder, file.path))).not.toMatch(/^\.\./);
+            expect(relative(folder, join(folder, file.path))).not.toMatch(/^\.\.(?:[/\\]|$)/);
           }
           expect(read.files.some((file) => file.path.startsWith(read.entry))).toBe(true);
         } catch (error) {
           expect(error).toBeInstanceOf(IdlmError);
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: 1000, examples: [[[{ at: 281, nRemoved: 0, inserted: ".." }]]] },
     );
   });
 });
