@@ -40,6 +40,7 @@ export class AutoPlanner implements Planner {
 
   /** As deep as drafting pays: each drafted token costs a step of the draft model, and a row to verify. */
   lookAhead(proposer: Proposer, context: PlanContext): LookAhead {
+    if (this.#machine.isResting) return { depth: 0, width: 0 };
     const { depth: most, width } = this.#tree.lookAhead(proposer, context);
     const { prices } = this.#machine;
     const draft = prices.draftedToken;
@@ -63,6 +64,7 @@ export class AutoPlanner implements Planner {
   }
 
   plan(context: PlanContext): RoundShape {
+    if (this.#machine.isResting) return this.#tree.rest();
     this.#credit += this.#exploring;
     this.#acceptance.age(AGE);
     const shape = this.#tree.plan(context);

@@ -30,9 +30,80 @@ const MASK_TRIAL_STEPS = 24;
 /** The first ones are not looked at: the adapter is read for the first time, and the code that proposes is not compiled yet. */
 const UNSEEN_MASK_STEPS = 8;
 
+/** Steps over which what was written is held against plain decoding, and below which share of it nothing is proposed for a while. */
+const AUDIT_STEPS = 64;
+const LEAST_GAIN = 0.97;
+/** Steps of such a rest: doubled each time that nothing was gained again, up to the most. */
+const FIRST_REST = 48;
+const MOST_REST = 1536;
+/** Memory of plain steps' times, in steps. */
+const PLAIN_MEMORY = 24;
+
+/**
+ * Whether proposing pays, by what was written and how long it took, whatever prices and acceptances say: planning itself takes
+ * time, for each text of a batch, and prices are estimates. Where it did not, all texts of the model are written plainly for a
+ * while, which also tells what plain decoding takes now.
+ */
+class Audit {
+  /** Milliseconds of plain steps, by sequences, measured while resting. */
+  readonly #plainMs = new Map<number, number>();
+  #sequences = 0;
+  #steps = 0;
+  #tokens = 0;
+  #ms = 0;
+  #rest = FIRST_REST;
+  #resting = 0;
+
+  get isResting(): boolean {
+    return this.#resting > 0;
+  }
+
+  observe({ tokenRows, drawnRows, maskRows, sequences, tokens, ms }: StepObservation): void {
+    if (tokenRows !== drawnRows || sequences === 0) return;
+    const isPlain = drawnRows === sequences && maskRows === 0;
+    if (this.#resting > 0) {
+      this.#resting--;
+      const before = this.#plainMs.get(sequences);
+      // One that took much longer was another program's.
+      if (isPlain)
+        this.#plainMs.set(
+          sequences,
+          before === undefined ? ms : before + (Math.min(ms, 2 * before) - before) / PLAIN_MEMORY,
+        );
+      return;
+    }
+    if (sequences !== this.#sequences) {
+      this.#sequences = sequences;
+      this.#clear();
+    }
+    const plainMs = this.#plainMs.get(sequences);
+    if (plainMs === undefined) {
+      if (isPlain) this.#plainMs.set(sequences, ms);
+      return;
+    }
+    this.#steps++;
+    this.#tokens += tokens / sequences;
+    this.#ms += Math.min(ms, 8 * plainMs);
+    if (this.#steps < AUDIT_STEPS) return;
+    const gain = (this.#tokens * plainMs) / this.#ms;
+    if (gain < LEAST_GAIN) {
+      this.#resting = this.#rest;
+      this.#rest = Math.min(MOST_REST, 2 * this.#rest);
+    } else this.#rest = FIRST_REST;
+    this.#clear();
+  }
+
+  #clear(): void {
+    this.#steps = 0;
+    this.#tokens = 0;
+    this.#ms = 0;
+  }
+}
+
 /** What is known of the machine: what steps cost, what they hold, and what time is worth. Shared by a model's sequences. */
 export class Machine {
   readonly #cost: CostModel;
+  readonly #audit = new Audit();
   /** Per sequence and step, lately; `#time` in plain decoding's. */
   #tokens = 1;
   #time = 1;
@@ -59,6 +130,7 @@ export class Machine {
     const { tokenRows, drawnRows, sequences, tokens, ms } = step;
     const work: StepWork = { ...step, otherRows: tokenRows - drawnRows, draftedTokens: this.#draftedTokens };
     this.#draftedTokens = 0;
+    this.#audit.observe(step);
     if (step.maskRows === 0 || this.#maskSteps >= UNSEEN_MASK_STEPS) this.#cost.observe(work, ms);
     if (sequences > 0) {
       this.#steps++;
@@ -79,6 +151,11 @@ export class Machine {
     }
     this.#surplus = [];
     this.#prices = undefined;
+  }
+
+  /** Whether proposing has not paid lately: rounds are plain for a while, without asking anybody. */
+  get isResting(): boolean {
+    return this.#audit.isResting;
   }
 
   /** Whether so little is known of MASK rows that a run of rounds of one form tells more than the best round does. */

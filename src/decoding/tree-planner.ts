@@ -72,6 +72,12 @@ export class TreePlanner implements Planner {
     return { proposals, maskRuns: this.#maskRuns(proposals, price, context) };
   }
 
+  /** A plain round, for which nobody is asked and of which nothing is learned. */
+  rest(): RoundShape {
+    this.#tree = { candidates: [], offers: [] };
+    return { proposals: [], maskRuns: [0] };
+  }
+
   /** Every candidate at an anchor that stood was looked at, taken or not: the token drawn there is known. */
   learn(_shape: RoundShape, path: readonly number[], drawn: readonly number[]): void {
     const { acceptance } = this.#options;
