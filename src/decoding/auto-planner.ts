@@ -65,6 +65,7 @@ export class AutoPlanner implements Planner {
 
   plan(context: PlanContext): RoundShape {
     if (this.#machine.isResting) return this.#tree.rest();
+    this.#machine.addPlanned();
     this.#credit += this.#exploring;
     this.#acceptance.age(AGE);
     const shape = this.#tree.plan(context);

@@ -45,11 +45,11 @@ const PLAIN_MEMORY = 24;
  * while, which also tells what plain decoding takes now.
  */
 class Audit {
-  /** Milliseconds of plain steps, by sequences, measured while resting. */
+  /** Milliseconds of plain steps that nobody planned, by sequences. */
   readonly #plainMs = new Map<number, number>();
-  #sequences = 0;
   #steps = 0;
-  #tokens = 0;
+  /** What the steps' tokens take in plain decoding, and what the steps took. */
+  #plain = 0;
   #ms = 0;
   #rest = FIRST_REST;
   #resting = 0;
@@ -58,44 +58,28 @@ class Audit {
     return this.#resting > 0;
   }
 
-  observe({ tokenRows, drawnRows, maskRows, sequences, tokens, ms }: StepObservation): void {
+  /** `isPlanned`: the controller chose the rounds of one of the sequences at least. */
+  observe({ tokenRows, drawnRows, maskRows, sequences, tokens, ms }: StepObservation, isPlanned: boolean): void {
     if (tokenRows !== drawnRows || sequences === 0) return;
-    const isPlain = drawnRows === sequences && maskRows === 0;
-    if (this.#resting > 0) {
-      this.#resting--;
-      const before = this.#plainMs.get(sequences);
-      // One that took much longer was another program's.
-      if (isPlain)
-        this.#plainMs.set(
-          sequences,
-          before === undefined ? ms : before + (Math.min(ms, 2 * before) - before) / PLAIN_MEMORY,
-        );
-      return;
-    }
-    if (sequences !== this.#sequences) {
-      this.#sequences = sequences;
-      this.#clear();
-    }
     const plainMs = this.#plainMs.get(sequences);
-    if (plainMs === undefined) {
-      if (isPlain) this.#plainMs.set(sequences, ms);
+    if (this.#resting > 0) this.#resting--;
+    if (!isPlanned || plainMs === undefined) {
+      if (drawnRows > sequences || maskRows > 0) return;
+      const before = plainMs ?? ms;
+      // One that took much longer was another program's.
+      this.#plainMs.set(sequences, before + (Math.min(ms, 2 * before) - before) / PLAIN_MEMORY);
       return;
     }
     this.#steps++;
-    this.#tokens += tokens / sequences;
+    this.#plain += (tokens / sequences) * plainMs;
     this.#ms += Math.min(ms, 8 * plainMs);
     if (this.#steps < AUDIT_STEPS) return;
-    const gain = (this.#tokens * plainMs) / this.#ms;
-    if (gain < LEAST_GAIN) {
+    if (this.#plain < LEAST_GAIN * this.#ms) {
       this.#resting = this.#rest;
       this.#rest = Math.min(MOST_REST, 2 * this.#rest);
     } else this.#rest = FIRST_REST;
-    this.#clear();
-  }
-
-  #clear(): void {
     this.#steps = 0;
-    this.#tokens = 0;
+    this.#plain = 0;
     this.#ms = 0;
   }
 }
@@ -104,6 +88,7 @@ class Audit {
 export class Machine {
   readonly #cost: CostModel;
   readonly #audit = new Audit();
+  #isPlanned = false;
   /** Per sequence and step, lately; `#time` in plain decoding's. */
   #tokens = 1;
   #time = 1;
@@ -130,7 +115,8 @@ export class Machine {
     const { tokenRows, drawnRows, sequences, tokens, ms } = step;
     const work: StepWork = { ...step, otherRows: tokenRows - drawnRows, draftedTokens: this.#draftedTokens };
     this.#draftedTokens = 0;
-    this.#audit.observe(step);
+    this.#audit.observe(step, this.#isPlanned);
+    this.#isPlanned = false;
     if (step.maskRows === 0 || this.#maskSteps >= UNSEEN_MASK_STEPS) this.#cost.observe(work, ms);
     if (sequences > 0) {
       this.#steps++;
@@ -179,6 +165,11 @@ export class Machine {
       optimism: Math.max(0, 1 - this.#steps / OPTIMISTIC_STEPS),
     });
     return this.#prices;
+  }
+
+  /** A planner has chosen a round of the next step. */
+  addPlanned(): void {
+    this.#isPlanned = true;
   }
 
   /** What a planner's MASK rows would be worth, were the adapter's bytes for nothing. */
