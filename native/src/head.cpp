@@ -2,7 +2,6 @@
 // runs between forwards, when that token is known, on the calling thread: about a million products.
 #include <algorithm>
 #include <cstring>
-#include <functional>
 #include <limits>
 #include <stdexcept>
 
@@ -13,6 +12,14 @@ namespace idlm {
 namespace {
 
 int padded(int n) { return (n + PANEL - 1) / PANEL * PANEL; }
+
+// Of these indices, ascending, the `count` whose x is largest, the lowest index on a tie.
+void keepLargest(const float* x, int count, std::vector<int32_t>& indices) {
+  if (indices.size() <= size_t(count)) return;
+  std::nth_element(indices.begin(), indices.begin() + (count - 1), indices.end(), [&](int32_t a, int32_t b) { return x[a] != x[b] ? x[a] > x[b] : a < b; });
+  indices.resize(size_t(count));
+  std::sort(indices.begin(), indices.end());
+}
 
 // Indices, ascending, of the `count` largest of x [n], the lowest index on a tie; what is not a number is left out.
 // `maxima`: the largest of each `width` of x. The count-th of those of whole blocks is reached by `count` elements, so no
@@ -25,21 +32,14 @@ void largest(const float* x, int n, const float* maxima, int width, int count, s
     float& most = blocks[size_t(p / each)];
     most = maxima[p] > most ? maxima[p] : most;
   }
-  float threshold = LEAST;
-  if (size_t(count) <= blocks.size()) {
-    std::nth_element(blocks.begin(), blocks.begin() + (count - 1), blocks.end(), std::greater<float>());
-    threshold = blocks[size_t(count - 1)];
-  }
+  float threshold = nthLargest(blocks, size_t(count));
   out.clear();
   for (int p = 0; p < parts; p++) {
     if (maxima[p] < threshold) continue;
     for (int i = p * width; i < std::min(n, (p + 1) * width); i++)
       if (x[i] >= threshold) out.push_back(i);
   }
-  if (out.size() <= size_t(count)) return;
-  std::nth_element(out.begin(), out.begin() + (count - 1), out.end(), [&](int32_t a, int32_t b) { return x[a] != x[b] ? x[a] > x[b] : a < b; });
-  out.resize(size_t(count));
-  std::sort(out.begin(), out.end());
+  keepLargest(x, count, out);
 }
 
 }  // namespace
@@ -165,8 +165,7 @@ void Model::noisyShortlist(int n, NoiseKey key, int count) {
   maxima_.resize(size_t(blocks));
   kernels_->blockMaxima(scores, n, maxima_.data());
   blockMaxima_ = maxima_;
-  std::nth_element(blockMaxima_.begin(), blockMaxima_.begin() + (probed - 1), blockMaxima_.end(), std::greater<float>());
-  float least = blockMaxima_[size_t(probed - 1)];
+  float least = nthLargest(blockMaxima_, size_t(probed));
   blockMaxima_.clear();
   for (int b = 0; b < blocks && probed > 0; b++) {
     if (maxima_[size_t(b)] < least) continue;
@@ -179,22 +178,12 @@ void Model::noisyShortlist(int n, NoiseKey key, int count) {
     for (int i = 0; i < m; i++)
       if (noisy[i] == noisy[i]) blockMaxima_.push_back(noisy[i]);
   }
-  least = -std::numeric_limits<float>::infinity();
-  if (blockMaxima_.size() >= size_t(count)) {
-    std::nth_element(blockMaxima_.begin(), blockMaxima_.begin() + (count - 1), blockMaxima_.end(), std::greater<float>());
-    least = blockMaxima_[size_t(count - 1)];
-  }
+  least = nthLargest(blockMaxima_, size_t(count));
   if (noisy_.size() < size_t(n)) noisy_.resize(size_t(n)), noisyIndices_.resize(size_t(n));
   int found = kernels_->noisyFrom(scores, order_.empty() ? nullptr : order_.data(), n, key.word, key.key, least, noisyIndices_.data(), noisy_.data());
   shortlist_.resize(size_t(found));
   for (int32_t i = 0; i < found; i++) shortlist_[size_t(i)] = i;
-  if (found > count) {
-    // Where the noise is equal, the first index.
-    auto before = [&](int32_t a, int32_t b) { return noisy_[size_t(a)] != noisy_[size_t(b)] ? noisy_[size_t(a)] > noisy_[size_t(b)] : a < b; };
-    std::nth_element(shortlist_.begin(), shortlist_.begin() + (count - 1), shortlist_.end(), before);
-    shortlist_.resize(size_t(count));
-    std::sort(shortlist_.begin(), shortlist_.end());
-  }
+  keepLargest(noisy_.data(), count, shortlist_);
   for (int32_t& i : shortlist_) i = noisyIndices_[size_t(i)];
 }
 

@@ -157,7 +157,7 @@ void SamplerState::propose(const KernelTable& k, const float* logits, const int3
     out.fromProbabilities.push_back(float(double(c[i].weight) / total));
   }
   size_t kept = std::min(size_t(count), c.size());
-  std::partial_sort(c.begin(), c.begin() + std::ptrdiff_t(kept), c.end(), [](const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; });
+  std::partial_sort(c.begin(), c.begin() + std::ptrdiff_t(kept), c.end(), before);
   out.tokens.resize(kept), out.confidences.resize(kept);
   for (size_t i = 0; i < kept; i++) out.tokens[i] = c[i].id, out.confidences[i] = float(double(c[i].weight) / total);
 }

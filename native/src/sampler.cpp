@@ -17,9 +17,6 @@ int countOf(const int32_t* tokens, int n, int32_t token) {
   return count;
 }
 
-// The order of every choice: no two are equal.
-bool before(const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; }
-
 // Keeps the first candidates, at least one, whose weights reach `goal`, in order. False: all together do not reach it.
 bool keepFirst(std::vector<Candidate>& c, double goal) {
   auto at = [&](size_t i) { return c.begin() + std::ptrdiff_t(i); };
@@ -38,6 +35,13 @@ bool keepFirst(std::vector<Candidate>& c, double goal) {
 }
 
 }  // namespace
+
+float nthLargest(std::vector<float>& values, size_t count) {
+  if (count > values.size()) return MINUS_INFINITY;
+  auto nth = values.begin() + std::ptrdiff_t(count - 1);
+  std::nth_element(values.begin(), nth, values.end(), std::greater<float>());
+  return *nth;
+}
 
 int best(const float* scores, const int32_t* ids, size_t n) {
   int at = -1;
@@ -138,8 +142,7 @@ void SamplerState::choose(const KernelTable& k, SamplerScratch& s, int n) const 
     if (wanted <= blocks) {
       s.weights.resize(blocks);
       k.blockMaxima(s.scores.data(), n, s.weights.data());
-      std::nth_element(s.weights.begin(), s.weights.begin() + (settings.topK - 1), s.weights.end(), std::greater<float>());
-      least = s.weights[wanted - 1];
+      least = nthLargest(s.weights, wanted);
       s.weights.clear();
     }
     take(s.scores.data(), least);

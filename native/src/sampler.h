@@ -37,6 +37,12 @@ struct Candidate {
   int32_t id;
 };
 
+// The order of every choice: no two are equal.
+inline bool before(const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; }
+
+// The `count`-th largest, from 1; minus infinity where there are fewer. Reorders the values, none of which is NaN.
+float nthLargest(std::vector<float>& values, size_t count);
+
 struct SamplerScratch {
   std::vector<Candidate> candidates;
   std::vector<float> scores, weights;
