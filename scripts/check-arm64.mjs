@@ -1,5 +1,5 @@
 // Compiles the native code for arm64 (objects only) with whichever cross compiler is there; says so where none is. Without
-// optimising, which takes ten times as long: warnings that come of it the build for x86 turns into errors.
+// optimising, which takes several times as long: warnings that come of it the build for x86 turns into errors.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";

@@ -45,8 +45,9 @@ export interface DecodePlan {
 
 /**
  * Measures ways of decoding against plain decoding: in every pair both write the same texts, group of prompts by group, and
- * take turns in being first: machines change speed from second to second, and what runs second finds warmer caches. Only decoding is timed, from the first token on. Plain decoding against itself comes first:
- * how far it is from 1 is what the other figures may be off.
+ * take turns in being first: machines change speed from second to second, and what runs second finds warmer caches. Only
+ * decoding is timed, from the first token on. Plain decoding against itself comes first: how far it is from 1 is what the
+ * other figures may be off.
  */
 export async function measureDecoding(model: Model, plan: DecodePlan): Promise<DecodeFigures[]> {
   const figures: DecodeFigures[] = [];

@@ -186,7 +186,7 @@ export class DraftModel {
   /** Admits a sequence where there are pages, taking those that others rest on. */
   #allot(sequence: DraftSequence, nTokens: number): boolean {
     const nMissing = Math.ceil(nTokens / PAGE_SIZE) - sequence.pages.length;
-    const victims = this.#victims(sequence);
+    const victims = nMissing <= this.#free.length ? [] : this.#victims(sequence);
     const nTakeable = victims.reduce((sum, { pages }) => sum + pages.length, this.#free.length);
     if (nMissing > nTakeable) return false;
     for (const victim of victims) {
