@@ -38,8 +38,9 @@ it("measures every way on every kind of text at every batch, plain decoding firs
     expect(speedUp.low <= speedUp.median && speedUp.median <= speedUp.high).toBe(true);
     if (drafter === "none") expect([tokensPerForward, rows.tokenRows, rows.maskRows]).toEqual([1, 1, 0]);
     else {
-      // One token of the prompt's forward, then two in each of ten.
-      expect(tokensPerForward).toBeCloseTo(21 / 11);
+      // One token of the prompt's forward, then two in each of ten; texts of a batch are between half and all as long.
+      if (rows.batch === 1) expect(tokensPerForward).toBeCloseTo(21 / 11);
+      else expect(tokensPerForward).toBeGreaterThan(1.7);
       expect(acceptanceByDepth).toEqual([1]);
     }
   }

@@ -1,4 +1,5 @@
 import type { GenerateRequest, GenerationResult, Model, RoundForm } from "../engine/types.ts";
+import { IdlmError } from "../errors.ts";
 import type { BenchPrompt, Kind } from "./prompts.ts";
 import { type Interval, median, medianInterval } from "./statistics.ts";
 
@@ -17,7 +18,7 @@ export interface DecodeWay {
 export interface DecodeFigures extends DecodeWay {
   readonly kind: Kind;
   readonly batch: number;
-  /** Time of plain decoding over this way's, both in one pair; the interval holds the true median in 95 % of cases. */
+  /** Tokens per second over plain decoding's, both in one pair; the interval holds the true median in 95 % of cases. */
   readonly speedUp: Interval;
   readonly tokensPerSecond: number;
   readonly tokensPerForward: number;
@@ -43,22 +44,41 @@ export interface DecodePlan {
   readonly onStage: (text: string) => void;
 }
 
+/** Texts for each place of a batch, so that places stay taken while texts end at different times. */
+const TEXTS_PER_PLACE = 3;
+/** Shortest text of a batch, as a share of the longest: ends of texts that begin together would otherwise stay together. */
+const SHORTEST = 0.5;
+
+/** A prompt whose template is rendered: that is no part of decoding, and takes another process's time. */
+interface ReadyPrompt extends BenchPrompt {
+  readonly ids: readonly number[];
+}
+
 /**
- * Measures ways of decoding against plain decoding: in every pair both write the same texts, group of prompts by group, and
- * take turns in being first: machines change speed from second to second, and what runs second finds warmer caches. Only
- * decoding is timed, from the first token on. Plain decoding against itself comes first: how far it is from 1 is what the
- * other figures may be off.
+ * Measures ways of decoding against plain decoding: in every pair both write the same texts and take turns in being first:
+ * machines change speed from second to second, and what runs second finds warmer caches. What counts are tokens per second
+ * while all places of the batch are taken, from the first token on: one text alone to its end, of many until no other waits to
+ * take a place. Plain decoding against itself comes first: how far it is from 1 is what the other figures may be off.
  */
 export async function measureDecoding(model: Model, plan: DecodePlan): Promise<DecodeFigures[]> {
+  const { tokenizer } = model;
+  if (tokenizer === undefined) {
+    throw new IdlmError("usage", {
+      problem: "the model has no tokenizer, and the prompts are texts",
+      hint: "Name a model that has one.",
+    });
+  }
+  const prompts: ReadyPrompt[] = [];
+  for (const prompt of plan.prompts) prompts.push({ ...prompt, ids: await tokenizer.encodeChat(prompt.messages) });
   const figures: DecodeFigures[] = [];
   const kinds = [...new Set(plan.prompts.map(({ kind }) => kind))];
   for (const batch of plan.batches) {
     for (const kind of kinds) {
-      const prompts = plan.prompts.filter((prompt) => prompt.kind === kind);
+      const own = prompts.filter((prompt) => prompt.kind === kind);
       for (const way of plan.ways) {
-        if (way.drafter === "predicted" && !prompts.every(({ predict }) => predict !== undefined)) continue;
+        if (way.drafter === "predicted" && !own.every(({ predict }) => predict !== undefined)) continue;
         plan.onStage(`${batch} at once, ${kind}, ${nameOf(way)}`);
-        figures.push(await measureWay(model, plan, { way, batch, kind, prompts }));
+        figures.push(await measureWay(model, plan, { way, batch, kind, prompts: own }));
       }
     }
   }
@@ -69,13 +89,13 @@ interface Case {
   readonly way: DecodeWay;
   readonly batch: number;
   readonly kind: Kind;
-  readonly prompts: readonly BenchPrompt[];
+  readonly prompts: readonly ReadyPrompt[];
 }
 
 async function measureWay(model: Model, plan: DecodePlan, { way, batch, kind, prompts }: Case): Promise<DecodeFigures> {
   const groups = groupsOf(prompts, batch);
   const plain: DecodeWay = { drafter: "none", shape: undefined, stride: undefined };
-  const write = (how: DecodeWay, group: readonly BenchPrompt[]) => writeGroup(model, group, how, plan);
+  const write = (how: DecodeWay, group: readonly ReadyPrompt[]) => writeGroup(model, group, batch, how, plan);
   // Uncounted: fills the prefix cache, and the controller has its start.
   for (const group of groups) await write(way, group);
   const ratios: number[] = [];
@@ -83,22 +103,21 @@ async function measureWay(model: Model, plan: DecodePlan, { way, batch, kind, pr
   const results: GenerationResult[] = [];
   let isSameText = true;
   for (let pair = 0; pair < plan.pairs; pair++) {
-    let plainMs = 0;
-    let ownMs = 0;
-    let nTokens = 0;
+    const before: Pass[] = [];
+    const own: Pass[] = [];
     for (const [i, group] of groups.entries()) {
       const isFirst = (pair + i) % 2 === 1;
       const early = isFirst ? await write(way, group) : undefined;
-      const before = await write(plain, group);
-      const own = early ?? (await write(way, group));
-      plainMs += before.ms;
-      ownMs += own.ms;
-      nTokens += sum(own.results.map(({ tokens }) => tokens.length));
-      isSameText &&= own.results.every(({ sha256 }, at) => sha256 === before.results[at]?.sha256);
-      results.push(...own.results);
+      before.push(await write(plain, group));
+      own.push(early ?? (await write(way, group)));
     }
-    ratios.push(plainMs / ownMs);
-    rates.push((1000 * nTokens) / ownMs);
+    const rate = rateOf(own);
+    ratios.push(rate / rateOf(before));
+    rates.push(rate);
+    const texts = own.flatMap((pass) => pass.results);
+    const plainTexts = before.flatMap((pass) => pass.results);
+    isSameText &&= texts.every(({ sha256 }, at) => sha256 === plainTexts[at]?.sha256);
+    results.push(...texts);
   }
   const speedUp = medianInterval(ratios);
   const forwards = sum(results.map((result) => result.forwards));
@@ -116,35 +135,69 @@ async function measureWay(model: Model, plan: DecodePlan, { way, batch, kind, pr
   };
 }
 
-/** The prompts, so many at a time; as often as it takes to fill the last group. */
-function groupsOf(prompts: readonly BenchPrompt[], batch: number): readonly (readonly BenchPrompt[])[] {
-  const nGroups = Math.ceil(prompts.length / batch);
-  return Array.from({ length: nGroups }, (_, group) =>
-    Array.from({ length: batch }, (_, i) => prompts[(group * batch + i) % prompts.length] as BenchPrompt),
-  );
+/** What takes turns: one text at a time each by itself, a batch as all texts that go through it, prompts repeated. */
+function groupsOf(prompts: readonly ReadyPrompt[], batch: number): readonly (readonly ReadyPrompt[])[] {
+  if (batch === 1) return prompts.map((prompt) => [prompt]);
+  const nTexts = Math.max(prompts.length, TEXTS_PER_PLACE * batch);
+  return [Array.from({ length: nTexts }, (_, i) => prompts[i % prompts.length] as ReadyPrompt)];
+}
+
+interface Pass {
+  /** While all places were taken. */
+  readonly ms: number;
+  readonly nTokens: number;
+  /** Of all texts, in order. */
+  readonly results: readonly GenerationResult[];
 }
 
 async function writeGroup(
   model: Model,
-  group: readonly BenchPrompt[],
+  group: readonly ReadyPrompt[],
+  batch: number,
   way: DecodeWay,
   { maxTokens, signal }: DecodePlan,
-): Promise<{ readonly ms: number; readonly results: readonly GenerationResult[] }> {
+): Promise<Pass> {
   signal.throwIfAborted();
-  const running = group.map((prompt, i) => model.generate({ ...requestOf(prompt, way, i), maxTokens, signal }).result);
-  const results = await Promise.all(running);
+  const results: GenerationResult[] = [];
+  let next = 0;
+  let nTokens = 0;
+  let startMs: number | undefined;
+  let endMs: number | undefined;
+  const takePlace = async (): Promise<void> => {
+    while (next < group.length) {
+      const at = next++;
+      const request = requestOf(group[at] as ReadyPrompt, way, at);
+      const own = batch === 1 ? maxTokens : lengthOf(at, maxTokens);
+      const generation = model.generate({ ...request, maxTokens: own, signal });
+      for await (const { tokens } of generation) {
+        if (startMs === undefined) startMs = performance.now();
+        else if (endMs === undefined) nTokens += tokens.length;
+      }
+      results[at] = await generation.result;
+    }
+    endMs ??= performance.now();
+  };
+  await Promise.all(Array.from({ length: Math.min(batch, group.length) }, takePlace));
   signal.throwIfAborted();
-  // They started together. What comes before the first token is the same in all ways.
-  const firstMs = Math.min(...results.map(({ prefillMs }) => prefillMs));
-  return { ms: Math.max(...results.map(({ prefillMs, decodeMs }) => prefillMs + decodeMs)) - firstMs, results };
+  return { ms: (endMs ?? 0) - (startMs ?? 0), nTokens, results };
 }
 
-function requestOf(prompt: BenchPrompt, { drafter, shape, stride }: DecodeWay, place: number): GenerateRequest {
-  const { messages, predict, temperature = 0, seed = 0 } = prompt;
+/** Of the text with this number: spread evenly over all lengths, whatever the number of texts. */
+function lengthOf(at: number, maxTokens: number): number {
+  const GOLDEN = 0.618_034;
+  return Math.max(1, Math.round(maxTokens * (SHORTEST + (1 - SHORTEST) * ((at * GOLDEN) % 1))));
+}
+
+function rateOf(passes: readonly Pass[]): number {
+  return (1000 * sum(passes.map(({ nTokens }) => nTokens))) / sum(passes.map(({ ms }) => ms));
+}
+
+function requestOf(prompt: ReadyPrompt, { drafter, shape, stride }: DecodeWay, at: number): GenerateRequest {
+  const { ids, predict, temperature = 0, seed = 0 } = prompt;
   const canPredict = predict !== undefined && (drafter === "predicted" || drafter === "auto");
   return {
     // The same prompt may stand in a batch more than once: another text each time.
-    ...{ messages, temperature, seed: seed + 1000 * place, propose: drafter },
+    ...{ ids, temperature, seed: seed + 1000 * at, propose: drafter },
     ...(canPredict ? { predict } : {}),
     ...(shape === undefined ? {} : { shape }),
     ...(stride === undefined ? {} : { stride }),

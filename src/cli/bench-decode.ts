@@ -63,7 +63,7 @@ export function registerBenchDecode(bench: Command, cli: Cli): void {
     .option("--kinds <name...>", `${KINDS.join(", ")}`, [...KINDS])
     .option("--prompts <n>", "prompts of each kind (default: all)", integer({ min: 1, max: 1000 }))
     .option("--pairs <n>", "interleaved pairs; nine or more for figures to publish", integer({ min: 1, max: 1000 }), 9)
-    .option("--max-tokens <n>", "tokens of a text", integer({ min: 1, max: 100_000 }), 96)
+    .option("--max-tokens <n>", "tokens of the longest text", integer({ min: 1, max: 100_000 }), 96)
     .option("--temperature <t>", "of all texts (default: the prompts', mostly 0)", decimal({ min: 0 }))
     .option("--draft-model <model>", "model of the drafter draft")
     .option("--adapter <folder>", "adapter in place of the catalogue's")
@@ -91,7 +91,7 @@ async function run(cli: Cli, name: string, options: DecodeOptions, signal: Abort
   const batches = options.batch.map((batch) => integer({ min: 1, max: 256 })(batch));
   const live = new LiveLine(cli.io, !options.json);
   const { threads, adapter, draftModel } = options;
-  const model = await load(name, { threads, adapter, draftModel, signal });
+  const model = await load(name, { threads, adapter, draftModel, signal, maxSequences: Math.max(...batches) });
   try {
     const { pairs, maxTokens, temperature } = options;
     const onStage = (text: string) => live.show(text);
