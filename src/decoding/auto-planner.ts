@@ -1,32 +1,36 @@
 import type { SequenceAcceptance } from "./acceptance-model.ts";
-import type { Machine } from "./machine.ts";
+import type { Bid, Choice } from "./joint-choice.ts";
+import { Ledger } from "./ledger.ts";
+import type { Attempt, Machine } from "./machine.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "./planner.ts";
 import type { Proposer } from "./proposer.ts";
-import { MAX_PRICED } from "./prices.ts";
-import { freeRows, type RoundPrices, TreePlanner } from "./tree-planner.ts";
+import { TreeOffers } from "./tree-offers.ts";
 
-/** Share of the time that goes into trying what does not seem to pay: at first, and at least. */
-const EXPLORING = 0.01;
-const LEAST_EXPLORING = 0.002;
-/** What the share is multiplied by after each attempt. */
-const BACK_OFF = 0.8;
-/** Rounds after which plain decoding's time is measured again. */
-const PLAIN_EVERY = 150;
 /** Rounds after which what a text was like counts 1/e where nothing new is seen of it. */
 const AGE = 300;
+/** Proposals, and MASK rows, that a sequence may have at most. */
+const MOST_ROWS = 24;
+/** Price of a proposal, in tokens, from which on only those are asked who are likely to have something. */
+const DEAR = 0.5;
+/** What is asked for in trials, whatever it costs. */
+const LEAST_TRIED = 0.05;
 
-/** Rounds of one sequence as the controller's prices make them. */
+const given: Readonly<Record<Attempt | "none", Bid["given"]>> = {
+  trial: { proposals: 1, maskRows: 2 },
+  exploring: { proposals: 0, maskRows: 1 },
+  none: { proposals: 0, maskRows: 0 },
+};
+
+/** Rounds of one sequence as the controller chooses them, together with those of the sequences beside it. */
 export class AutoPlanner implements Planner {
   readonly #machine: Machine;
   readonly #acceptance: SequenceAcceptance;
-  readonly #tree: TreePlanner;
-  /** Time that may go into exploring, in plain steps. */
-  #credit = 0;
-  #exploring = EXPLORING;
-  #sinceMasks = 0;
-  #sincePlain = 0;
-  #sinceDraft = 0;
-  #isExploring = false;
+  readonly #offers: TreeOffers;
+  readonly #ledger = new Ledger();
+  /** Of the last round, where it was chosen for what it gains: tokens that its proposals are expected to yield, and its price. */
+  #stake: { readonly expected: number; readonly price: number } | undefined;
+  /** Tokens that its MASK rows cost: they are to be gained in the next one. */
+  #invested = 0;
 
   constructor(
     machine: Machine,
@@ -34,94 +38,90 @@ export class AutoPlanner implements Planner {
     { stride, width }: { readonly stride: number; readonly width: number },
   ) {
     this.#machine = machine;
+    machine.addText();
     this.#acceptance = acceptance;
-    this.#tree = new TreePlanner({ acceptance, stride, width, prices: (context) => this.#prices(context) });
+    this.#offers = new TreeOffers({ acceptance, stride, width });
   }
 
   /** As deep as drafting pays: each drafted token costs a step of the draft model, and a row to verify. */
   lookAhead(proposer: Proposer, context: PlanContext): LookAhead {
-    if (this.#machine.isResting) return { depth: 0, width: 0 };
-    const { depth: most, width } = this.#tree.lookAhead(proposer, context);
-    const { prices } = this.#machine;
+    const { prices, leastProposal } = this.#machine;
+    if (!this.#mayAsk(context, leastProposal)) return { depth: 0, width: 0 };
+    const { depth: most, width } = this.#offers.lookAhead(context);
     const draft = prices.draftedToken;
-    const row = prices.proposals(1, context.position);
+    const row = prices.proposal + prices.contextRow(context.position);
     let depth = 0;
     let gain = 0;
     let best = 0;
     let survival = 1;
     for (let i = 1; i <= most; i++) {
       survival *= this.#acceptance.ahead(proposer.kind, 0, i);
-      gain += survival * (1 - this.#tree.othersAt(i, proposer.kind)) - draft - row;
+      gain += survival * (1 - this.#offers.othersAt(i, proposer.kind)) - draft - row;
       if (gain > best) {
         best = gain;
         depth = i;
       }
     }
-    this.#sinceDraft = depth > 0 ? 0 : this.#sinceDraft + 1;
-    if (depth === 0 && most > 0 && this.#mayExplore(draft)) depth = 1;
+    if (depth === 0 && most > 0 && this.#machine.mayExplore(draft)) depth = 1;
     this.#machine.addDrafted(depth);
     return { depth, width };
   }
 
   plan(context: PlanContext): RoundShape {
-    if (this.#machine.isResting) return this.#tree.rest();
-    this.#machine.addPlanned();
-    this.#credit += this.#exploring;
+    this.#stake = undefined;
+    const machine = this.#machine;
+    const { prices, maxExtra } = machine;
+    const contextRow = prices.contextRow(context.position);
+    const leastReach = machine.leastProposal + contextRow;
+    const attempt = this.#attempt(context, prices.maskRows(1, 0) + contextRow);
+    if (attempt === undefined && !this.#mayAsk(context, leastReach)) {
+      this.#ledger.pass();
+      this.#offers.rest();
+      this.#invested = 0;
+      return machine.rest();
+    }
     this.#acceptance.age(AGE);
-    const shape = this.#tree.plan(context);
-    const nMasks = shape.maskRuns.reduce((sum, length) => sum + length, 0);
-    const isPlain = nMasks === 0 && shape.proposals.length === 0;
-    this.#sincePlain = isPlain ? 0 : this.#sincePlain + 1;
-    this.#sinceMasks = nMasks > 0 && !this.#isExploring ? 0 : this.#sinceMasks + 1;
-    if (this.#sinceMasks === 0) this.#exploring = EXPLORING;
-    return shape;
-  }
-
-  learn(shape: RoundShape, path: readonly number[], drawn: readonly number[]): void {
-    this.#tree.learn(shape, path, drawn);
-  }
-
-  #prices(context: PlanContext): RoundPrices {
-    this.#isExploring = false;
-    if (this.#sincePlain >= PLAIN_EVERY) return nothing;
-    if (this.#machine.isNewToMasks && context.maxRun > 0) return trial;
-    const { prices, maxExtra } = this.#machine;
-    const { position } = context;
-    const most = Math.min(MAX_PRICED, maxExtra);
-    const own: RoundPrices = {
-      maxProposals: most,
-      maxMaskRows: most,
-      proposals: (n) => prices.proposals(n, position),
-      maskRows: (n, nProposals) => prices.maskRows(n, nProposals, position),
-      paysForMasks: (surplus) => {
-        this.#machine.addSurplus(surplus);
-        return surplus + prices.othersSurplus > prices.anyMask;
-      },
-      nextProposal: prices.proposals(1, position),
-      leastReach: prices.leastProposal(most, position),
+    const most = Math.min(MOST_ROWS, maxExtra);
+    const limits = {
+      nCandidates: attempt === "trial" ? Math.max(1, most) : most,
+      leastReach: attempt === "trial" ? Math.min(leastReach, LEAST_TRIED) : leastReach,
+      asking: prices.asking,
     };
-    const couldMask = context.maxRun > 0 && this.#sinceMasks > 2;
-    if (!couldMask || !this.#mayExplore(prices.anyMask + prices.maskRows(1, 0, position))) return own;
-    this.#isExploring = true;
-    return { ...own, maxMaskRows: 1, maskRows: () => 0, paysForMasks: () => true, nextProposal: 0 };
+    const candidates = machine.asking(
+      () => this.#offers.grow(context, limits),
+      () => this.#offers.nAsked,
+    );
+    const nextProposal = attempt === undefined ? prices.proposal + contextRow : 0;
+    const bid: Bid = {
+      ...{ candidates, contextRow, given: given[attempt ?? "none"] },
+      maskRows: (n) => this.#offers.maskRows(candidates.slice(0, n), nextProposal, context).slice(0, Math.max(2, most)),
+    };
+    return machine.offer(bid, attempt, (choice) => this.#settle(bid, choice, attempt));
   }
 
-  /** Spends credit on an attempt that costs so many tokens. */
-  #mayExplore(tokens: number): boolean {
-    if (this.#credit < tokens) return false;
-    this.#credit -= tokens;
-    this.#exploring = Math.max(LEAST_EXPLORING, this.#exploring * BACK_OFF);
-    return true;
+  learn(_shape: RoundShape, path: readonly number[], drawn: readonly number[]): void {
+    this.#offers.learn(path, drawn);
+    if (this.#stake === undefined) return;
+    this.#ledger.add(Math.max(0, drawn.length - 1), this.#stake.expected, this.#stake.price);
+  }
+
+  #settle({ candidates }: Bid, { nProposals, ...price }: Choice, attempt: Attempt | undefined): void {
+    const invested = this.#invested;
+    this.#invested = attempt === undefined ? price.masksPrice : 0;
+    if (attempt !== undefined) return;
+    this.#stake = {
+      expected: candidates.slice(0, nProposals).reduce((sum, { reach }) => sum + reach, 0),
+      price: invested + this.#offers.nAsked * this.#machine.prices.asking + price.proposalsPrice,
+    };
+  }
+
+  #attempt({ maxRun }: PlanContext, price: number): Attempt | undefined {
+    return maxRun === 0 || this.#machine.isResting ? undefined : this.#machine.attempt(price);
+  }
+
+  #mayAsk({ proposers }: PlanContext, leastReach: number): boolean {
+    if (this.#machine.isResting) return false;
+    const isPromising = proposers.some((proposer) => proposer.isPromising ?? true);
+    return (isPromising || leastReach < DEAR) && this.#ledger.mayAsk(isPromising);
   }
 }
-
-/**
- * Rounds of one proposal with MASK rows off every anchor, whatever they cost: several in a row, since one between plain rounds
- * costs more than it does among its like.
- */
-const trial: RoundPrices = { ...freeRows(1, 2), leastReach: 0 };
-
-const nothing: RoundPrices = {
-  ...{ maxProposals: 0, maxMaskRows: 0, nextProposal: 1, leastReach: 1 },
-  ...{ proposals: () => 0, maskRows: () => 0, paysForMasks: () => false },
-};

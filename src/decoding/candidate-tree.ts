@@ -21,7 +21,11 @@ export interface Offer {
 export interface CandidateTree {
   readonly candidates: readonly Candidate[];
   readonly offers: readonly Offer[];
+  /** Anchors at which proposers were asked. */
+  readonly nAsked: number;
 }
+
+export const noCandidateTree: CandidateTree = { candidates: [], offers: [], nAsked: 0 };
 
 export interface GrowthLimits {
   /** Most tokens below the pending one. */
@@ -31,10 +35,9 @@ export interface GrowthLimits {
   readonly nCandidates: number;
   /** Candidates with less are left out. */
   readonly leastReach: number;
+  /** What asking at an anchor costs, in tokens: a sampler head reads a megabyte or two, a few hundredths of a step. */
+  readonly asking: number;
 }
-
-/** What asking a proposer costs, in tokens: a sampler head reads a megabyte or two, a few hundredths of a step. */
-const ASKING = 0.03;
 
 /**
  * Best-first growth over the candidates of all proposers at each anchor: the tree of n nodes with the largest expected number
@@ -45,14 +48,16 @@ const ASKING = 0.03;
 export function growTree(
   proposers: readonly Proposer[],
   acceptance: SequenceAcceptance,
-  { depth, width, nCandidates, leastReach }: GrowthLimits,
+  { depth, width, nCandidates, leastReach, asking }: GrowthLimits,
 ): CandidateTree {
   const candidates: Candidate[] = [];
   const paths: number[][] = [];
   const offers: Offer[] = [];
   /** Ascending by reach; the last one is taken next. */
   const frontier: Candidate[] = [];
+  let nAsked = 0;
   const expand = (anchor: number, path: readonly number[], reach: number) => {
+    nAsked++;
     const offered = offersAfter(proposers, acceptance, path, width, anchor, reach);
     if (offered.length > 0) offers.push({ anchor, candidates: offered });
     for (const candidate of offered) {
@@ -65,7 +70,7 @@ export function growTree(
   };
   // Not where a proposer's best is hardly ever likely enough.
   const mayLeadOn = ({ depth: above, reach }: Candidate) =>
-    proposers.some(({ kind }) => reach * acceptance.ahead(kind, 0, above + 1) >= leastReach + ASKING);
+    proposers.some(({ kind }) => reach * acceptance.ahead(kind, 0, above + 1) >= leastReach + asking);
   // Even where nothing is taken: what was offered is compared with what is drawn.
   if (depth > 0) expand(PENDING, [], 1);
   while (candidates.length < nCandidates) {
@@ -76,7 +81,7 @@ export function growTree(
     paths.push(path);
     if (next.depth < depth && mayLeadOn(next)) expand(index, path, next.reach);
   }
-  return { candidates, offers };
+  return { candidates, offers, nAsked };
 }
 
 /** Candidates of all proposers after a path, each token once. */

@@ -1,14 +1,17 @@
 import { AcceptanceModel, SequenceAcceptance } from "./acceptance-model.ts";
 import { AutoPlanner } from "./auto-planner.ts";
-import { Machine, type StepObservation } from "./machine.ts";
+import type { StepObservation } from "./cost-model.ts";
+import { Machine } from "./machine.ts";
 import { FixedPlanner, type FixedShape, type Planner } from "./planner.ts";
 import type { Verification } from "./round.ts";
 import { StaticTreePlanner } from "./static-tree-planner.ts";
-import { freeRows, TreePlanner } from "./tree-planner.ts";
+import { TreePlanner } from "./tree-planner.ts";
 
 export interface ControllerOptions {
   /** What share of a token row's layers a MASK row passes: 1 - entry layer / layers. 1 where there are none. */
   readonly maskShare: number;
+  /** A clock, in milliseconds. */
+  readonly now?: () => number;
 }
 
 /** What a planner is for. */
@@ -33,8 +36,8 @@ export class Controller {
   readonly #acceptance = new AcceptanceModel();
   readonly #machine: Machine;
 
-  constructor({ maskShare }: ControllerOptions) {
-    this.#machine = new Machine(maskShare);
+  constructor({ maskShare, now = () => performance.now() }: ControllerOptions) {
+    this.#machine = new Machine(maskShare, now);
   }
 
   /** A planner for one sequence. */
@@ -47,8 +50,7 @@ export class Controller {
     }
     const acceptance = new SequenceAcceptance(this.#acceptance);
     if (shape === "auto") return new AutoPlanner(this.#machine, acceptance, { stride, width: WIDTH });
-    const prices = () => freeRows(rows.maxProposals, rows.maxMaskRows);
-    return new TreePlanner({ acceptance, stride, width: WIDTH, prices });
+    return new TreePlanner({ acceptance, stride, width: WIDTH, ...rows });
   }
 
   /** Once for every step, after its results were digested. */

@@ -11,6 +11,23 @@ export interface StepWork {
   readonly draftedTokens: number;
 }
 
+/** A step as the engine saw it: proposing, the forward, and digesting its results. */
+export interface StepObservation {
+  /** All but MASK rows. */
+  readonly tokenRows: number;
+  /** Of those: rows at which a token was drawn. */
+  readonly drawnRows: number;
+  readonly maskRows: number;
+  /** Sum over all rows of the cached positions that they see. */
+  readonly contextRows: number;
+  /** Sequences that drew tokens. */
+  readonly sequences: number;
+  /** Tokens that they wrote. */
+  readonly tokens: number;
+  /** Milliseconds of the whole step. */
+  readonly ms: number;
+}
+
 /** Rows at which the slope of time over rows may change; kernels go from waiting for weights to computing somewhere here. */
 const KNOTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128];
 /** Features: base, common slope, a slope of its own per segment, any MASK, MASK rows, others, context, drafted. */
@@ -36,8 +53,8 @@ const PRIOR: readonly Prior[] = [
   { mean: 1, deviation: 0.5 },
   { mean: 0.1, deviation: 0.1 },
   ...KNOTS.map(() => ({ mean: 0, deviation: 0.07 })),
-  { mean: 0.05, deviation: 0.08 },
-  { mean: 0, deviation: 0.05 },
+  { mean: 0.05, deviation: 0.2 },
+  { mean: 0, deviation: 0.1 },
   { mean: 0.08, deviation: 0.05 },
   { mean: 0.05, deviation: 0.05 },
   { mean: 0.3, deviation: 0.3 },
@@ -46,8 +63,13 @@ const PRIOR: readonly Prior[] = [
 const DRIFT = 0.003;
 /** Of a step's base: most of what makes machines faster or slower from minute to minute. */
 const BASE_DRIFT = 0.02;
-/** Innovations beyond so many deviations are cut to it (Huber): a page fault or another program says little. */
-const CLIP = 3;
+/**
+ * What a step says counts less the farther off it is, as under Student's t with so many degrees of freedom: a page fault or
+ * another program says little, and the more of it the less.
+ */
+const DEGREES = 5;
+/** Of an innovation, in deviations, what counts for the noise. */
+const CLIP = 4;
 /** Relative noise of a step's time before and at least, and its memory in steps. */
 const FIRST_NOISE = 0.1;
 const LEAST_NOISE = 0.005;
@@ -58,7 +80,7 @@ const SHIFT_RUN = 6;
 /**
  * Time of a step by what it has to do, learned while running: linear in rows between knots, linear in the rest. A Kalman
  * filter (recursive least squares whose forgetting is a drift of the weights, so that what is never seen keeps a bounded
- * uncertainty) with clipped innovations. Times are kept in units of the first step.
+ * uncertainty) that trusts outliers little. Times are kept in units of the first step.
  */
 export class CostModel {
   readonly #weights: Float64Array;
@@ -139,10 +161,10 @@ export class CostModel {
     const deviation = Math.sqrt(variance);
     const error = ms / this.#unit - predicted;
     this.#watch(error, deviation, predicted);
-    const clipped = Math.max(-CLIP * deviation, Math.min(CLIP * deviation, error));
+    const trust = Math.min(1, (DEGREES + 1) / (DEGREES + (error * error) / variance));
     for (let i = 0; i < N; i++) {
-      const k = (gain[i] ?? 0) / variance;
-      this.#weights[i] = (this.#weights[i] ?? 0) + k * clipped;
+      const k = (trust * (gain[i] ?? 0)) / variance;
+      this.#weights[i] = (this.#weights[i] ?? 0) + k * error;
       for (let j = 0; j < N; j++) {
         const at = i * N + j;
         this.#covariance[at] = (this.#covariance[at] ?? 0) - k * (gain[j] ?? 0);
@@ -152,7 +174,7 @@ export class CostModel {
 
   /** The step's noise, and whether the machine has changed: then every weight may have. */
   #watch(error: number, deviation: number, predicted: number): void {
-    const share = Math.min(Math.abs(error), (CLIP + 1) * deviation) / predicted;
+    const share = Math.min(Math.abs(error), CLIP * deviation) / predicted;
     const squared = this.#noise * this.#noise;
     this.#noise = Math.max(LEAST_NOISE, Math.sqrt(squared + (share * share - squared) / NOISE_MEMORY));
     const side = Math.abs(error) > deviation ? Math.sign(error) : 0;

@@ -3,9 +3,9 @@ import { describe, expect, it } from "vitest";
 import { FakeModel, type FakeModelOptions } from "../../test/support/fake-model.ts";
 import type { SamplerSettings } from "../compute/backend.ts";
 import { neutralSettings } from "../compute/sampling/settings.ts";
-import { Decoder, type DecoderOptions, type SequenceKv } from "./decoder.ts";
 import { AcceptanceModel, SequenceAcceptance } from "./acceptance-model.ts";
 import { Controller } from "./controller.ts";
+import { Decoder, type DecoderOptions, type SequenceKv } from "./decoder.ts";
 import { DraftModel } from "./draft-model.ts";
 import { DraftProposer } from "./draft-proposer.ts";
 import { LookupProposer } from "./lookup-proposer.ts";
@@ -14,7 +14,7 @@ import { PredictedProposer } from "./predicted-proposer.ts";
 import { MaskProposer, MedusaProposer, noCandidates, type Proposer } from "./proposer.ts";
 import { layOut, type Proposal, type RoundRows } from "./round.ts";
 import { StaticTreePlanner } from "./static-tree-planner.ts";
-import { freeRows, TreePlanner } from "./tree-planner.ts";
+import { TreePlanner } from "./tree-planner.ts";
 
 interface Setup extends Partial<Omit<DecoderOptions, "sampler" | "prompt">> {
   readonly prompt: readonly number[];
@@ -223,7 +223,7 @@ function plannerOf(
     return controller.planner({ shape: "auto", stride, verification: { mode: "exact" } });
   }
   const acceptance = new SequenceAcceptance(new AcceptanceModel());
-  return new TreePlanner({ acceptance, stride, width: 3, prices: () => freeRows(rows, 2 * rows) });
+  return new TreePlanner({ acceptance, stride, width: 3, maxProposals: rows, maxMaskRows: 2 * rows });
 }
 
 describe("Decoder", () => {

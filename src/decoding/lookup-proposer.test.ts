@@ -78,6 +78,17 @@ describe("LookupProposer", () => {
     expect(confidence([1, 2, 9, 1, 2, 8, 1, 2])).toBeLessThan(once);
   });
 
+  it("is promising where the text's last tokens stood before", () => {
+    const proposer = new LookupProposer();
+    expect(proposer.isPromising).toBe(false);
+    proposer.observe([1, 2, 3, 4, 5, 6, 1, 2, 3]);
+    expect(proposer.isPromising).toBe(false);
+    proposer.observe([4]);
+    expect(proposer.isPromising).toBe(true);
+    proposer.observe([9]);
+    expect(proposer.isPromising).toBe(false);
+  });
+
   it("asks for more than one occurrence of a single token where nobody says otherwise", () => {
     const proposed = (tokens: readonly number[], depth: number) => {
       const proposer = new LookupProposer();

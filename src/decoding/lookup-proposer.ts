@@ -8,6 +8,8 @@ const MAX_TOKENS = 65_536;
 const MAX_JUMPS = 64;
 /** Contexts that alternatives come from, the longest first. */
 const MAX_CONTEXTS = 4;
+/** Tokens of the text's end that stood before, from which on what followed them is likely to follow again. */
+const PROMISING_CONTEXT = 4;
 /** Continuations of a context that are looked at, the newest first. */
 const MAX_CONTINUATIONS = 32;
 
@@ -50,6 +52,12 @@ export class LookupProposer implements Proposer {
 
   constructor({ leastConfidence = 0.25 }: LookupOptions = {}) {
     this.#leastConfidence = leastConfidence;
+  }
+
+  get isPromising(): boolean {
+    const automaton = this.#automaton;
+    if (automaton.last === ROOT) return false;
+    return automaton.longest(automaton.link(automaton.last)) >= PROMISING_CONTEXT;
   }
 
   observe(tokens: readonly number[]): void {

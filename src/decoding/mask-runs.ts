@@ -1,5 +1,3 @@
-import { bestPrefix } from "./best-prefix.ts";
-
 /** An anchor that verification may end at. */
 export interface RunAnchor {
   /** P(verification ends here). */
@@ -8,17 +6,41 @@ export interface RunAnchor {
   readonly longest: number;
 }
 
+/** A proposal, as runs need it. */
+export interface RunPlace {
+  /** Index of the one before it; -1: it follows the pending token. */
+  readonly parent: number;
+  /** From 1. */
+  readonly depth: number;
+  /** P(it and all before it stand). */
+  readonly reach: number;
+}
+
+/** The anchors of a round, the pending token first, where `remaining` tokens are left to write; no run is longer than `longest`. */
+export function runAnchors(places: readonly RunPlace[], longest: number, remaining: number): RunAnchor[] {
+  const ends = [1, ...places.map(({ reach }) => reach)];
+  for (const { parent, reach } of places) ends[parent + 1] = (ends[parent + 1] ?? 0) - reach;
+  const depths = [0, ...places.map(({ depth }) => depth)];
+  // An anchor at depth d that stands leaves remaining - d - 1 tokens, one of them the next round's own.
+  return depths.map((depth, i) => ({
+    ends: Math.max(0, ends[i] ?? 0),
+    longest: Math.max(0, Math.min(longest, remaining - depth - 2)),
+  }));
+}
+
+/** A MASK row of the run off an anchor. */
+export interface MaskRow {
+  readonly anchor: number;
+  /** Tokens. */
+  readonly value: number;
+}
+
 /**
- * Lengths of the MASK runs off the anchors: MASK i of a run is worth `worth[i - 1]` tokens where verification ends at its
- * anchor, and nothing elsewhere. The rows worth most are taken, at most `most`, as many as pay their price.
+ * All MASK rows that runs off the anchors may have, the most valuable first and those of a run in order: MASK i of a run is
+ * worth `worth[i - 1]` tokens where verification ends at its anchor, and nothing elsewhere.
  */
-export function chooseRuns(
-  anchors: readonly RunAnchor[],
-  worth: readonly number[],
-  price: (nRows: number) => number,
-  most: number,
-): { readonly lengths: number[] /** What the rows are worth beyond their price. */; readonly surplus: number } {
-  const rows: { readonly anchor: number; readonly value: number }[] = [];
+export function maskRowsByValue(anchors: readonly RunAnchor[], worth: readonly number[]): MaskRow[] {
+  const rows: MaskRow[] = [];
   for (const [anchor, { ends, longest }] of anchors.entries()) {
     let value = Number.POSITIVE_INFINITY;
     for (let i = 0; i < Math.min(longest, worth.length); i++) {
@@ -28,14 +50,12 @@ export function chooseRuns(
     }
   }
   // Stable: a run's rows keep their order.
-  rows.sort((a, b) => b.value - a.value);
-  const values = rows.map(({ value }) => value);
-  const lengths = anchors.map(() => 0);
-  const nRows = bestPrefix(values, price, most);
-  let surplus = nRows === 0 ? 0 : -price(nRows);
-  for (const { anchor, value } of rows.slice(0, nRows)) {
-    lengths[anchor] = (lengths[anchor] ?? 0) + 1;
-    surplus += value;
-  }
-  return { lengths, surplus };
+  return rows.sort((a, b) => b.value - a.value);
+}
+
+/** Lengths of the runs off `nAnchors` anchors that have these rows. */
+export function runLengths(rows: readonly MaskRow[], nAnchors: number): number[] {
+  const lengths = new Array<number>(nAnchors).fill(0);
+  for (const { anchor } of rows) lengths[anchor] = (lengths[anchor] ?? 0) + 1;
+  return lengths;
 }

@@ -15,7 +15,7 @@ export interface PlanContext {
   readonly position: number;
 }
 
-/** The form of one sequence's next round. */
+/** The form of one sequence's next round. It may be settled only when it is read, together with the other sequences' rounds. */
 export interface RoundShape {
   /** Parents before children. */
   readonly proposals: readonly Proposal[];

@@ -25,6 +25,18 @@ describe("PredictedProposer", () => {
     );
   });
 
+  it("is promising at the beginning and where the text follows it", () => {
+    const proposer = new PredictedProposer([1, 2, 3, 4, 5]);
+    proposer.observe([7, 8]);
+    expect(proposer.isPromising).toBe(true);
+    proposer.observe([1]);
+    expect(proposer.isPromising).toBe(false);
+    proposer.observe([2]);
+    expect(proposer.isPromising).toBe(true);
+    proposer.observe([9]);
+    expect(proposer.isPromising).toBe(false);
+  });
+
   it("sees a path as it would see the same tokens once they are written", () => {
     const tokens = fc.array(fc.nat(4), { maxLength: 50 });
     fc.assert(

@@ -27,6 +27,9 @@ const STARTS_ALIKE = 0.81;
 /** As `confidences`: that the text was where another match of it says. */
 const IS_ELSEWHERE = 0.05;
 
+/** Tokens in common from which on the prediction is likely to go on. */
+const PROMISING_RUN = 2;
+
 /** A place in the prediction. */
 interface Cursor {
   /** The token that should come next. */
@@ -59,6 +62,10 @@ export class PredictedProposer implements Proposer {
       if (places === undefined) this.#places.set(key, [at]);
       else places.push(at);
     }
+  }
+
+  get isPromising(): boolean {
+    return this.#written.length === 0 || this.#cursor.run >= PROMISING_RUN;
   }
 
   observe(tokens: readonly number[]): void {

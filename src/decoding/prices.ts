@@ -1,88 +1,91 @@
 import type { CostModel, StepWork } from "./cost-model.ts";
+import type { StepPrices } from "./joint-choice.ts";
 
-/** What the machine does beside a sequence's own rows. */
+/** What a step is made of beside the rows that are priced. */
 export interface Surroundings {
   /** Tokens that the machine writes in a millisecond, decoding as it has lately: what time is worth. */
   readonly tokensPerMs: number;
-  /** Rows of the other sequences of a step. */
-  readonly otherDrawnRows: number;
-  readonly otherMaskRows: number;
-  /** MASK rows that a sequence has had lately: proposals are computed beside them. */
-  readonly ownMaskRows: number;
-  /** Tokens that the other sequences' MASK rows are worth beyond their own price, which pay for the adapter's bytes. */
-  readonly othersSurplus: number;
+  /** Rows that are there in any case: a pending token of each sequence, and what is not chosen. */
+  readonly rows: number;
+  /** MASK rows that a step has had lately: proposals are computed beside them. */
+  readonly maskRows: number;
+  /** Proposals that a step has had lately. */
+  readonly proposals: number;
+  /** Milliseconds that asking all proposers at an anchor takes. */
+  readonly askingMs: number;
   /** Deviations by which prices are below what is believed: what is not known is tried, and then known. */
   readonly optimism: number;
 }
 
-/** Rows that a price is known of. */
-export const MAX_PRICED = 24;
 /** A row is never believed to be quite free, in times of a step. */
 const LEAST_ROW = 0.001;
 
-/** What rows cost, in tokens: those that the machine would write in the time that they take. */
-export class Prices {
+/** What rows of a step cost, in tokens: those that the machine would write in the time that they take. */
+export class Prices implements StepPrices {
   /** What the first MASK row of a step costs more than the others: the adapter's bytes. */
   readonly anyMask: number;
   readonly draftedToken: number;
-  readonly othersSurplus: number;
+  /** Of asking all proposers at an anchor. */
+  readonly asking: number;
   readonly #cost: CostModel;
   readonly #around: Surroundings;
   readonly #leastRow: number;
   readonly #maskDoubt: number;
-  readonly #plainMs: number;
-  /** Of 0, 1 … proposals, as far as somebody asked. */
-  readonly #proposals: number[] = [0];
   readonly #contextRow: number;
+  readonly #plainMs: number;
+  /** Of n proposals, where somebody asked. */
+  readonly #proposals: (number | undefined)[] = [0];
+  #least: { readonly most: number; readonly price: number } | undefined;
 
   constructor(cost: CostModel, around: Surroundings) {
     this.#cost = cost;
     this.#around = around;
-    const { tokensPerMs, otherDrawnRows, otherMaskRows, ownMaskRows } = around;
-    const drawn = otherDrawnRows + 1;
-    const masks = otherMaskRows + ownMaskRows;
+    const { tokensPerMs, askingMs } = around;
     this.draftedToken = tokensPerMs * cost.draftedTokenMs;
-    this.othersSurplus = around.othersSurplus;
+    this.asking = tokensPerMs * askingMs;
     this.#contextRow = tokensPerMs * cost.contextRowMs;
-    this.#plainMs = cost.rowsMs(drawn, masks);
-    this.anyMask = Math.max(0, tokensPerMs * cost.anyMaskMs - this.#doubt(rows(drawn, 0), rows(drawn, 1)));
-    this.#maskDoubt = this.#doubt(rows(drawn, masks + 1), rows(drawn, masks + 2));
+    this.#plainMs = cost.rowsMs(around.rows, around.maskRows);
     this.#leastRow = LEAST_ROW * tokensPerMs * this.#plainMs;
+    this.anyMask = Math.max(0, tokensPerMs * cost.anyMaskMs - this.#doubt(rows(around.rows, 0), rows(around.rows, 1)));
+    this.#maskDoubt = this.#doubt(rows(around.rows, 1), rows(around.rows, 2));
   }
 
-  /** Of n proposals of a sequence that is `position` tokens long. */
-  proposals(n: number, position: number): number {
-    if (n > MAX_PRICED) return Number.POSITIVE_INFINITY;
-    return this.#ofRows(n) + n * position * this.#contextRow;
+  proposals(n: number): number {
+    const known = this.#proposals[n];
+    if (known !== undefined) return known;
+    const { tokensPerMs, rows: base, maskRows } = this.#around;
+    const believed = tokensPerMs * (this.#cost.rowsMs(base + n, maskRows) - this.#plainMs);
+    const price = Math.max(n * this.#leastRow, believed - this.#doubt(rows(base, maskRows), rows(base + n, maskRows)));
+    this.#proposals[n] = price;
+    return price;
   }
 
-  /** Of n MASK rows beside `nProposals` proposals, without the adapter's bytes. */
-  maskRows(n: number, nProposals: number, position: number): number {
-    const { tokensPerMs, otherDrawnRows, otherMaskRows } = this.#around;
-    const drawn = otherDrawnRows + 1 + nProposals;
-    const ms = this.#cost.rowsMs(drawn, otherMaskRows + n) - this.#cost.rowsMs(drawn, otherMaskRows);
-    return Math.max(n * this.#leastRow, tokensPerMs * ms - n * this.#maskDoubt) + n * position * this.#contextRow;
+  maskRows(n: number, nProposals: number): number {
+    if (n === 0) return 0;
+    const { tokensPerMs, rows: base } = this.#around;
+    const drawn = base + nProposals;
+    const ms = this.#cost.rowsMs(drawn, n) - this.#cost.rowsMs(drawn, 0);
+    return this.anyMask + Math.max(n * this.#leastRow, tokensPerMs * ms - n * this.#maskDoubt);
   }
 
-  /** The least that one of at most `most` proposals can cost. */
-  leastProposal(most: number, position: number): number {
-    let least = Number.POSITIVE_INFINITY;
-    for (let n = 1; n <= most; n++) least = Math.min(least, this.#ofRows(n) / n);
-    return least + position * this.#contextRow;
+  /** Of a row's context, where its sequence is `position` tokens long. */
+  contextRow(position: number): number {
+    return position * this.#contextRow;
   }
 
-  /** Of n proposals, their context left out. */
-  #ofRows(n: number): number {
-    const { tokensPerMs, otherDrawnRows, otherMaskRows, ownMaskRows } = this.#around;
-    const drawn = otherDrawnRows + 1;
-    const masks = otherMaskRows + ownMaskRows;
-    for (let i = this.#proposals.length; i <= n; i++) {
-      const believed = tokensPerMs * (this.#cost.rowsMs(drawn + i, masks) - this.#plainMs);
-      const price = believed - this.#doubt(rows(drawn, masks + 1), rows(drawn + i, masks + 1));
-      // Whatever noise has made of them: more rows never cost less.
-      this.#proposals.push(Math.max((this.#proposals[i - 1] ?? 0) + this.#leastRow, price));
-    }
-    return this.#proposals[n] ?? 0;
+  /** Of a proposal among as many as there have been lately. */
+  get proposal(): number {
+    const n = Math.round(this.#around.proposals) + 1;
+    return this.proposals(n) / n;
+  }
+
+  /** The least that one of at most `most` proposals can cost: of few, of as many as double until then, or of all. */
+  leastProposal(most: number): number {
+    if (this.#least?.most === most) return this.#least.price;
+    let price = this.proposals(most) / most;
+    for (let n = 1; n < most; n += n < 4 ? 1 : n) price = Math.min(price, this.proposals(n) / n);
+    this.#least = { most, price };
+    return price;
   }
 
   /** By how much what is not known may make the second of two steps cheaper. */

@@ -6,6 +6,8 @@ export type ProposerKind = "mask" | "lookup" | "predicted" | "draft" | "medusa";
 /** Proposes tokens that may follow the text. One for each sequence that is written. */
 export interface Proposer {
   readonly kind: ProposerKind;
+  /** Whether it is likely to have something, as far as it is known without asking. Default: true. */
+  readonly isPromising?: boolean;
   /** Tokens that became final, in order; the prompt first. */
   observe(tokens: readonly number[]): void;
   /** Work ahead of the next round, for proposals up to `depth` tokens deep and `width` alternatives each. */
@@ -33,6 +35,10 @@ export interface AnchorRun {
 abstract class AnchorProposer implements Proposer {
   abstract readonly kind: ProposerKind;
   #run: AnchorRun | undefined;
+
+  get isPromising(): boolean {
+    return this.#run !== undefined;
+  }
 
   observe(): void {}
 

@@ -1,4 +1,4 @@
-import { chooseRuns } from "./mask-runs.ts";
+import { maskRowsByValue, runAnchors, runLengths } from "./mask-runs.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "./planner.ts";
 import type { Proposer } from "./proposer.ts";
 import { PENDING, type Proposal } from "./round.ts";
@@ -70,16 +70,12 @@ export class StaticTreePlanner implements Planner {
   #maskRuns(drawn: readonly { proposal: Proposal; place: Place }[], context: PlanContext): number[] {
     const { remaining, maxRun, maxRows } = context;
     const { stride, maxMaskRows } = this.#options;
-    const ends = [1, ...drawn.map(({ place }) => place.reach)];
-    for (const { proposal, place } of drawn) ends[proposal.parent + 1] = (ends[proposal.parent + 1] ?? 0) - place.reach;
-    const depths = [0, ...drawn.map(({ place }) => place.depth)];
     const longest = Math.min(stride - 1, maxRun);
-    const anchors = depths.map((depth, i) => ({
-      ends: Math.max(0, ends[i] ?? 0),
-      longest: Math.max(0, Math.min(longest, remaining - depth - 2)),
-    }));
+    const places = drawn.map(({ proposal, place }) => ({ ...place, parent: proposal.parent }));
+    const anchors = runAnchors(places, longest, remaining);
     const worth = Array.from({ length: longest }, (_, i) => (PROFILE[0] ?? 0) ** (i + 1));
-    return chooseRuns(anchors, worth, () => 0, Math.min(maxMaskRows, maxRows - 1 - drawn.length)).lengths;
+    const rows = maskRowsByValue(anchors, worth).slice(0, Math.min(maxMaskRows, maxRows - 1 - drawn.length));
+    return runLengths(rows, anchors.length);
   }
 }
 

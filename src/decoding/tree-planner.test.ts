@@ -3,12 +3,12 @@ import { describe, expect, it } from "vitest";
 import { AcceptanceModel, SequenceAcceptance } from "./acceptance-model.ts";
 import { bestPrefix } from "./best-prefix.ts";
 import { growTree } from "./candidate-tree.ts";
-import { chooseRuns } from "./mask-runs.ts";
+import { maskRowsByValue, runLengths } from "./mask-runs.ts";
 import type { PlanContext } from "./planner.ts";
 import type { Proposer, ProposerKind } from "./proposer.ts";
 import { proposalDepths } from "./round.ts";
 import { StaticTreePlanner } from "./static-tree-planner.ts";
-import { freeRows, TreePlanner } from "./tree-planner.ts";
+import { TreePlanner } from "./tree-planner.ts";
 
 /** Offers `width` tokens at any path up to `depth`, with confidences that fall by rank. */
 function proposer(kind: ProposerKind, firstToken: number, depth = 3, confidence = 0.5): Proposer {
@@ -47,7 +47,7 @@ describe("growTree", () => {
     fc.assert(
       fc.property(arbitrary, ({ kinds, width, depth, nCandidates, confidence }) => {
         const proposers = kinds.map((kind, i) => proposer(kind, i * 2, 3, confidence));
-        const limits = { width, depth, nCandidates, leastReach: 0 };
+        const limits = { width, depth, nCandidates, leastReach: 0, asking: 0 };
         const { candidates, offers } = growTree(proposers, own(), limits);
         candidates.forEach(({ parent, reach, depth: at }, i) => {
           expect(parent).toBeLessThan(i);
@@ -78,22 +78,19 @@ it("bestPrefix takes what pays, over a dear first row if the next ones are nearl
   expect(bestPrefix([0.5, 0.4, 0.3], () => 0, 2)).toBe(2);
 });
 
-describe("chooseRuns", () => {
-  it("takes the rows of largest worth, at most as many as allowed", () => {
-    const anchors = [
-      { ends: 0.6, longest: 3 },
-      { ends: 0.1, longest: 3 },
-      { ends: 0.3, longest: 1 },
-    ];
-    const runs = (price: (n: number) => number, most: number) => {
-      return chooseRuns(anchors, [0.5, 0.3, 0.1], price, most).lengths;
-    };
-    expect(runs(() => 0, 4)).toEqual([3, 0, 1]);
-    expect(runs(() => 0, 5)).toEqual([3, 1, 1]);
-    expect(runs((n) => n * 0.14, 9)).toEqual([2, 0, 1]);
-    // A first row that costs the adapter's bytes.
-    expect(runs((n) => 1 + n * 0.01, 9)).toEqual([0, 0, 0]);
-  });
+it("MASK rows come by their worth, those of a run in order", () => {
+  const anchors = [
+    { ends: 0.6, longest: 3 },
+    { ends: 0.1, longest: 3 },
+    { ends: 0.3, longest: 1 },
+  ];
+  const rows = maskRowsByValue(anchors, [0.5, 0.3, 0.1]);
+  expect(rows.map(({ value }) => value)).toEqual([...rows.map(({ value }) => value)].sort((a, b) => b - a));
+  expect(runLengths(rows.slice(0, 4), 3)).toEqual([3, 0, 1]);
+  expect(runLengths(rows.slice(0, 5), 3)).toEqual([3, 1, 1]);
+  expect(runLengths(rows, 3)).toEqual([3, 3, 1]);
+  // A run's later row is of no more use than those before it.
+  expect(maskRowsByValue([{ ends: 1, longest: 2 }], [0.2, 0.5]).map(({ value }) => value)).toEqual([0.2, 0.2]);
 });
 
 describe("TreePlanner", () => {
@@ -108,7 +105,7 @@ describe("TreePlanner", () => {
     fc.assert(
       fc.property(arbitrary, ({ stride, remaining, maxRows, maxRun, rows }) => {
         const planners = [
-          new TreePlanner({ acceptance: own(), stride, width: 3, prices: () => freeRows(rows, 2 * rows) }),
+          new TreePlanner({ acceptance: own(), stride, width: 3, maxProposals: rows, maxMaskRows: 2 * rows }),
           new StaticTreePlanner({ stride, maxProposals: rows, maxMaskRows: 2 * rows }),
         ];
         for (const planner of planners) {
@@ -132,8 +129,7 @@ describe("TreePlanner", () => {
 
   it("learns from all that was offered at anchors that stood, taken or not", () => {
     const acceptance = own();
-    const prices = () => freeRows(1, 0);
-    const planner = new TreePlanner({ acceptance, stride: 3, width: 2, prices });
+    const planner = new TreePlanner({ acceptance, stride: 3, width: 2, maxProposals: 1, maxMaskRows: 0 });
     const before = acceptance.estimate({ source: "mask", rank: 1, confidence: 0.25 }, 1).mean;
     for (let i = 0; i < 20; i++) {
       const shape = planner.plan(context());
@@ -146,7 +142,7 @@ describe("TreePlanner", () => {
   });
 
   it("lets a sure proposer's tokens come before another's", () => {
-    const planner = new TreePlanner({ acceptance: own(), stride: 4, width: 1, prices: () => freeRows(3, 0) });
+    const planner = new TreePlanner({ acceptance: own(), stride: 4, width: 1, maxProposals: 3, maxMaskRows: 0 });
     const proposers = [proposer("mask", 0, 3, 0.1), proposer("predicted", 5, 3, 0.99)];
     const { proposals } = planner.plan(context({ proposers }));
     expect(proposals.map(({ source, parent }) => [source, parent])).toEqual([

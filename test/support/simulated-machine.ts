@@ -1,4 +1,4 @@
-import type { StepObservation } from "../../src/decoding/machine.ts";
+import type { StepObservation } from "../../src/decoding/cost-model.ts";
 import type { PlanContext, Planner, RoundShape } from "../../src/decoding/planner.ts";
 import { MaskProposer, noCandidates, type Proposer } from "../../src/decoding/proposer.ts";
 import { PENDING, type Proposal, proposalDepths } from "../../src/decoding/round.ts";
@@ -34,43 +34,57 @@ export interface Simulation {
   readonly costAt: (written: number) => SimulatedCost;
   readonly sources: readonly ("mask" | "lookup")[];
   readonly seed: number;
+  readonly clock?: SimulatedClock;
 }
 
 /** Relative noise of a step's time, and how often and how much a step takes longer for no reason of its own. */
 const NOISE = 0.05;
 const SLOW_EVERY = 100;
 const SLOW = 6;
-/** Tokens after which the start is over. */
+/** Milliseconds that a proposer takes to answer. */
+const ANSWER_MS = 0.012;
+/** The start is over after so many tokens of each sequence and so many steps. */
 const START = 60;
+const START_STEPS = 40;
 
 export interface Simulated {
-  /** Milliseconds from START tokens on. */
+  /** Milliseconds after the start. */
   readonly ms: number;
   readonly tokens: number;
   readonly tokensPerForward: number;
 }
 
+/** Time that passes in a simulation between steps: proposers' answers. */
+export class SimulatedClock {
+  ms = 0;
+  readonly now = (): number => this.ms;
+}
+
 /** Runs planners over texts that exist as probabilities only, on a machine that is a formula: no real time passes. */
 export function simulate(
-  { sequences, nTokens, textAt, costAt, sources, seed }: Simulation,
+  { sequences, nTokens, textAt, costAt, sources, seed, clock = new SimulatedClock() }: Simulation,
   plannerOf: () => Planner,
   observe: (step: StepObservation) => void,
 ): Simulated {
   const random = randomFrom(seed);
   const running = Array.from({ length: sequences }, (_, i) => {
-    return new SimulatedSequence(plannerOf(), sources, textAt, nTokens, seed * 1000 + i);
+    return new SimulatedSequence(plannerOf(), sources, textAt, nTokens, seed * 1000 + i, clock);
   });
   let ms = 0;
   let tokens = 0;
   let rounds = 0;
   let total = 0;
+  let steps = 0;
   // Until all have written so much in the mean. None ends before: a batch that thins out would be compared with a full one.
   while (total < nTokens * sequences) {
     const written = total / sequences;
     const work = { tokenRows: 0, drawnRows: 0, maskRows: 0, contextRows: 0, sequences };
     let drawn = 0;
+    const startMs = clock.ms;
+    // All plan before any round is read.
+    for (const sequence of running) sequence.plan();
     for (const sequence of running) {
-      const { proposals, maskRuns } = sequence.plan();
+      const { proposals, maskRuns } = sequence.shape;
       const nMasks = maskRuns.reduce((sum, length) => sum + length, 0);
       work.tokenRows += 1 + proposals.length;
       work.drawnRows += 1 + proposals.length;
@@ -81,15 +95,36 @@ export function simulate(
     const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
     const slow = random() < 1 / SLOW_EVERY ? SLOW : 1;
     const took = costAt(written)(work) * Math.exp(NOISE * normal) * slow;
-    observe({ ...work, tokens: drawn, ms: took });
+    const askedMs = clock.ms - startMs;
+    observe({ ...work, tokens: drawn, ms: took + askedMs });
     total += drawn;
-    if (written < START) continue;
+    steps++;
+    if (written < START || steps <= START_STEPS) continue;
     // Without the noise: it would hide what the choice is worth.
-    ms += costAt(written)(work);
+    ms += costAt(written)(work) + askedMs;
     tokens += drawn;
     rounds += sequences;
   }
   return { ms, tokens, tokensPerForward: tokens / rounds };
+}
+
+/** A proposer whose answers take time. */
+function timed(proposer: Proposer, clock: SimulatedClock): Proposer {
+  const { kind } = proposer;
+  const candidates: Proposer["candidates"] = (path, count) => {
+    const proposed = proposer.candidates(path, count);
+    // MASK rows that are not there take none.
+    if (kind === "lookup" || proposed.tokens.length > 0) clock.ms += ANSWER_MS;
+    return proposed;
+  };
+  return {
+    kind,
+    get isPromising() {
+      return proposer.isPromising ?? true;
+    },
+    observe: () => {},
+    candidates,
+  };
 }
 
 /** One sequence: its tokens are numbers by position, wrong ones are negative. */
@@ -101,7 +136,7 @@ class SimulatedSequence {
   readonly #textAt: (written: number) => SimulatedText;
   readonly #random: () => number;
   readonly #isRepeat: boolean[] = [];
-  #shape: RoundShape = { proposals: [], maskRuns: [] };
+  shape: RoundShape = { proposals: [], maskRuns: [] };
 
   constructor(
     planner: Planner,
@@ -109,6 +144,7 @@ class SimulatedSequence {
     textAt: (written: number) => SimulatedText,
     nTokens: number,
     seed: number,
+    clock: SimulatedClock,
   ) {
     this.#planner = planner;
     this.#textAt = textAt;
@@ -117,7 +153,7 @@ class SimulatedSequence {
     this.#proposers = [
       ...(this.#mask === undefined ? [] : [this.#mask]),
       ...(sources.includes("lookup") ? [this.#lookup()] : []),
-    ];
+    ].map((proposer) => timed(proposer, clock));
     const spans = randomFrom(seed + 7);
     let isRepeat = false;
     for (let i = 0; i < 10 * nTokens; i++) {
@@ -127,19 +163,18 @@ class SimulatedSequence {
     }
   }
 
-  plan(): RoundShape {
+  plan(): void {
     const context: PlanContext = {
       proposers: this.#proposers,
       remaining: 1000,
       ...{ maxRows: 64, maxRun: this.#mask === undefined ? 0 : 3, position: this.written },
     };
-    this.#shape = this.#planner.plan(context);
-    return this.#shape;
+    this.shape = this.#planner.plan(context);
   }
 
   /** Tokens that stood, and one more. */
   verify(): number {
-    const { proposals, maskRuns } = this.#shape;
+    const { proposals, maskRuns } = this.shape;
     const path: number[] = [];
     for (let anchor = PENDING; ; path.push(anchor)) {
       const truth = this.written + path.length;
@@ -147,7 +182,7 @@ class SimulatedSequence {
       if (anchor < 0) break;
     }
     const drawn = Array.from({ length: path.length + 1 }, (_, i) => this.written + i);
-    this.#planner.learn?.(this.#shape, path, drawn);
+    this.#planner.learn?.(this.shape, path, drawn);
     const run = maskRuns[(path.at(-1) ?? PENDING) + 1] ?? 0;
     if (proposalDepths(proposals).length !== maskRuns.length - 1) throw new Error("a run length per anchor");
     this.written += drawn.length;
@@ -182,13 +217,17 @@ class SimulatedSequence {
   }
 
   #lookup(): Proposer {
+    const isPromising = () => this.#isRepeat[this.written] === true;
     return {
       kind: "lookup",
+      get isPromising() {
+        return isPromising();
+      },
       observe: () => {},
       candidates: (path) => {
         const at = this.written + path.length;
         // In a repeat what follows is found; elsewhere an earlier text goes on otherwise more often than not.
-        const starts = this.#isRepeat[this.written] === true;
+        const starts = isPromising();
         if (!starts && this.written % 3 !== 0) return noCandidates;
         const isRight = starts && this.#isRepeat[at] === true;
         return { tokens: Int32Array.of(isRight ? at : -9), confidences: Float32Array.of(0.5) };
