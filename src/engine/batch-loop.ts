@@ -1,6 +1,6 @@
 import type { LoadedModel } from "../compute/backend.ts";
 import type { Controller } from "../decoding/controller.ts";
-import type { StepObservation } from "../decoding/machine.ts";
+import type { StepObservation } from "../decoding/cost-model.ts";
 import { extraRows, layOut, type RoundPlan, type RoundRows } from "../decoding/round.ts";
 import type { PagePool } from "./page-pool.ts";
 import type { Queue } from "./queue.ts";
