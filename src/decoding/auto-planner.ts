@@ -1,5 +1,5 @@
 import type { SequenceAcceptance } from "./acceptance-model.ts";
-import type { Bid, Choice } from "./joint-choice.ts";
+import { type Bid, type Choice, MARGIN } from "./joint-choice.ts";
 import { Ledger } from "./ledger.ts";
 import type { Attempt, Machine } from "./machine.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "./planner.ts";
@@ -12,6 +12,8 @@ const AGE = 300;
 const MOST_ROWS = 24;
 /** Price of a proposal, in tokens, from which on only those are asked who are likely to have something. */
 const DEAR = 0.5;
+/** As likely as anything ever is to stand: proposals that cost more, with their margin, are not asked for. */
+const SUREST = 0.9;
 /** What is asked for in trials, whatever it costs. */
 const LEAST_TRIED = 0.05;
 
@@ -120,7 +122,7 @@ export class AutoPlanner implements Planner {
   }
 
   #mayAsk({ proposers }: PlanContext, leastReach: number): boolean {
-    if (this.#machine.isResting) return false;
+    if (this.#machine.isResting || leastReach * MARGIN > SUREST) return false;
     const isPromising = proposers.some((proposer) => proposer.isPromising ?? true);
     return (isPromising || leastReach < DEAR) && this.#ledger.mayAsk(isPromising);
   }
