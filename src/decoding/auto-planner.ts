@@ -47,6 +47,7 @@ export class AutoPlanner implements Planner {
 
   /** As deep as drafting pays: each drafted token costs a step of the draft model, and a row to verify. */
   lookAhead(proposer: Proposer, context: PlanContext): LookAhead {
+    if (this.#machine.isResting) return { depth: 0, width: 0 };
     const { prices, leastProposal } = this.#machine;
     if (!this.#mayAsk(context, leastProposal)) return { depth: 0, width: 0 };
     const { depth: most, width } = this.#offers.lookAhead(context);
@@ -72,16 +73,12 @@ export class AutoPlanner implements Planner {
   plan(context: PlanContext): RoundShape {
     this.#stake = undefined;
     const machine = this.#machine;
+    if (machine.isResting) return this.#rest();
     const { prices, maxExtra } = machine;
     const contextRow = prices.contextRow(context.position);
     const leastReach = machine.leastProposal + contextRow;
-    const attempt = this.#attempt(context, prices.maskRows(1, 0) + contextRow);
-    if (attempt === undefined && !this.#mayAsk(context, leastReach)) {
-      this.#ledger.pass();
-      this.#offers.rest();
-      this.#invested = 0;
-      return machine.rest();
-    }
+    const attempt = context.maxRun === 0 ? undefined : machine.attempt(prices.maskRows(1, 0) + contextRow);
+    if (attempt === undefined && !this.#mayAsk(context, leastReach)) return this.#rest();
     this.#acceptance.age(AGE);
     const most = Math.min(MOST_ROWS, maxExtra);
     const limits = {
@@ -117,12 +114,15 @@ export class AutoPlanner implements Planner {
     };
   }
 
-  #attempt({ maxRun }: PlanContext, price: number): Attempt | undefined {
-    return maxRun === 0 || this.#machine.isResting ? undefined : this.#machine.attempt(price);
+  #rest(): RoundShape {
+    this.#ledger.pass();
+    this.#offers.rest();
+    this.#invested = 0;
+    return this.#machine.rest();
   }
 
   #mayAsk({ proposers }: PlanContext, leastReach: number): boolean {
-    if (this.#machine.isResting || leastReach * MARGIN > SUREST) return false;
+    if (leastReach * MARGIN > SUREST) return false;
     const isPromising = proposers.some((proposer) => proposer.isPromising ?? true);
     return (isPromising || leastReach < DEAR) && this.#ledger.mayAsk(isPromising);
   }

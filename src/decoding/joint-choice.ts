@@ -67,7 +67,8 @@ export function chooseTogether(bids: readonly Bid[], prices: StepPrices, most: n
     rows.slice(nMasks[owner]).map(({ value }) => ({ owner, value: value - (bids[owner]?.contextRow ?? 0) })),
   );
   const givenMasks = sum(nMasks);
-  const priceOf = (n: number) => prices.maskRows(givenMasks + n, total) - prices.maskRows(givenMasks, total);
+  const givenPrice = prices.maskRows(givenMasks, total);
+  const priceOf = (n: number) => prices.maskRows(givenMasks + n, total) - givenPrice;
   take(masks, priceOf, most - total, (owner) => {
     nMasks[owner] = (nMasks[owner] ?? 0) + 1;
   });

@@ -23,7 +23,7 @@ const LEAST_ROW = 0.001;
 /** What rows of a step cost, in tokens: those that the machine would write in the time that they take. */
 export class Prices implements StepPrices {
   /** What the first MASK row of a step costs more than the others: the adapter's bytes. */
-  readonly anyMask: number;
+  readonly #anyMask: number;
   readonly draftedToken: number;
   /** Of asking all proposers at an anchor. */
   readonly asking: number;
@@ -46,7 +46,7 @@ export class Prices implements StepPrices {
     this.#contextRow = tokensPerMs * cost.contextRowMs;
     this.#plainMs = cost.rowsMs(around.rows, around.maskRows);
     this.#leastRow = LEAST_ROW * tokensPerMs * this.#plainMs;
-    this.anyMask = Math.max(0, tokensPerMs * cost.anyMaskMs - this.#doubt(rows(around.rows, 0), rows(around.rows, 1)));
+    this.#anyMask = Math.max(0, tokensPerMs * cost.anyMaskMs - this.#doubt(rows(around.rows, 0), rows(around.rows, 1)));
     this.#maskDoubt = this.#doubt(rows(around.rows, 1), rows(around.rows, 2));
   }
 
@@ -65,7 +65,7 @@ export class Prices implements StepPrices {
     const { tokensPerMs, rows: base } = this.#around;
     const drawn = base + nProposals;
     const ms = this.#cost.rowsMs(drawn, n) - this.#cost.rowsMs(drawn, 0);
-    return this.anyMask + Math.max(n * this.#leastRow, tokensPerMs * ms - n * this.#maskDoubt);
+    return this.#anyMask + Math.max(n * this.#leastRow, tokensPerMs * ms - n * this.#maskDoubt);
   }
 
   /** Of a row's context, where its sequence is `position` tokens long. */
