@@ -62,7 +62,7 @@
           "type": "static_library",
           "sources": ["native/src/kernels/isa_avx2.cpp"],
           "cflags": ["-fPIC"],
-          "cflags_cc": ["-mavx2", "-mfma", "-mf16c"],
+          "cflags_cc": ["-mavx2", "-mfma", "-mf16c", "-falign-functions=64"],
           "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["-mavx2", "-mfma", "-mf16c"] }
         },
         {
@@ -72,7 +72,7 @@
           "cflags": ["-fPIC"],
           "cflags_cc": [
             "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c",
-            "-mprefer-vector-width=512"
+            "-mprefer-vector-width=512", "-falign-functions=64"
           ],
           "xcode_settings": {
             "OTHER_CPLUSPLUSFLAGS": [

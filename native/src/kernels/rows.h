@@ -66,12 +66,17 @@ static void storeKv(const float* k, const float* v, void* page, int lane, int he
   if (half) {
     uint16_t *kp = (uint16_t*)page, *vp = kp + size_t(dPad) * PAGE + size_t(lane) * size_t(dPad);
     for (int d = 0; d < dPad; d += LANES) {
-      float kt[LANES] = {}, vt[LANES] = {};
-      for (int i = 0; i < LANES && d + i < headDim; i++) kt[i] = k[d + i], vt[i] = v[d + i];
+      F keys, values;
+      if (d + LANES <= headDim) keys = fload(k + d), values = fload(v + d);
+      else {
+        float kt[LANES] = {}, vt[LANES] = {};
+        for (int i = 0; d + i < headDim; i++) kt[i] = k[d + i], vt[i] = v[d + i];
+        keys = fload(kt), values = fload(vt);
+      }
       uint16_t rounded[LANES];
-      halfstore(rounded, fload(kt));
+      halfstore(rounded, keys);
       for (int i = 0; i < LANES; i++) kp[size_t(d + i) * PAGE + size_t(lane)] = rounded[i];
-      halfstore(vp + d, fload(vt));
+      halfstore(vp + d, values);
     }
     return;
   }

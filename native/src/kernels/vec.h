@@ -203,9 +203,10 @@ IDLM_INLINE I bytesload(const int8_t* p) {
   return {_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)), _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)(p + 8)))};
 }
 IDLM_INLINE void bytestore(int8_t* p, I x) {
-  int32_t t[16];
-  istore(t, x);
-  for (int i = 0; i < 16; i++) p[i] = int8_t(t[i]);
+  const __m256i low = _mm256_set1_epi32(255);  // without sign, so that packing saturates nothing
+  __m256i words = _mm256_packus_epi32(_mm256_and_si256(x.a, low), _mm256_and_si256(x.b, low));
+  words = _mm256_permute4x64_epi64(words, 0xd8);
+  _mm_storeu_si128((__m128i*)p, _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
 
 #else
@@ -274,14 +275,39 @@ IDLM_INLINE void bytestore(int8_t* p, I a) { for (int i = 0; i < 16; i++) p[i] =
 
 #endif
 
-// Sum of the sixteen lanes by a fixed tree: 16 -> 8 -> 4 -> 2 -> 1.
+// Sum of the sixteen lanes by a fixed tree, 16 -> 8 -> 4 -> 2 -> 1, and the largest by the same one (a > b ? a : b).
+#if defined(__AVX2__)
+#if defined(__AVX512F__)
+IDLM_INLINE __m256 lowLanes(F a) { return _mm512_castps512_ps256(a.v); }
+IDLM_INLINE __m256 highLanes(F a) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1)); }
+#else
+IDLM_INLINE __m256 lowLanes(F x) { return x.a; }
+IDLM_INLINE __m256 highLanes(F x) { return x.b; }
+#endif
 IDLM_INLINE float sumLanes(F a) {
-  float t[16];
-  fstore(t, a);
-  for (int width = 8; width > 0; width >>= 1)
-    for (int i = 0; i < width; i++) t[i] = t[i] + t[i + width];
-  return t[0];
+  __m256 t = _mm256_add_ps(lowLanes(a), highLanes(a));
+  __m128 u = _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
+  u = _mm_add_ps(u, _mm_movehl_ps(u, u));
+  return _mm_cvtss_f32(_mm_add_ss(u, _mm_movehdup_ps(u)));
 }
+IDLM_INLINE float maxLanes(F a) {
+  __m256 t = _mm256_max_ps(lowLanes(a), highLanes(a));
+  __m128 u = _mm_max_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
+  u = _mm_max_ps(u, _mm_movehl_ps(u, u));
+  return _mm_cvtss_f32(_mm_max_ss(u, _mm_movehdup_ps(u)));
+}
+#else
+IDLM_INLINE float sumLanes(F a) {
+  for (int width = 8; width > 0; width >>= 1)
+    for (int i = 0; i < width; i++) a.v[i] = a.v[i] + a.v[i + width];
+  return a.v[0];
+}
+IDLM_INLINE float maxLanes(F a) {
+  for (int width = 8; width > 0; width >>= 1)
+    for (int i = 0; i < width; i++) a.v[i] = a.v[i] > a.v[i + width] ? a.v[i] : a.v[i + width];
+  return a.v[0];
+}
+#endif
 
 // Integers add up to the same in any order.
 #if defined(__AVX512F__)
@@ -300,14 +326,6 @@ IDLM_INLINE int32_t sumLanes(I a) {
   return int32_t(total);
 }
 #endif
-
-IDLM_INLINE float maxLanes(F a) {
-  float t[16];
-  fstore(t, a);
-  for (int width = 8; width > 0; width >>= 1)
-    for (int i = 0; i < width; i++) t[i] = t[i] > t[i + width] ? t[i] : t[i + width];
-  return t[0];
-}
 
 // Nearest integer (ties to even) of |x| < 2^22, by the addition of 1.5 * 2^23: exact, and the same everywhere.
 IDLM_INLINE I roundInt(F x) { return asInt(x + fset(12582912.0f)) - iset(0x4b400000); }
