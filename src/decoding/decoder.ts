@@ -73,8 +73,10 @@ export class Decoder {
 
   /** Chooses the next round. Once before the first `plan`, and after each `digest` of a round before the next forward. */
   async propose(signal?: AbortSignal): Promise<void> {
-    const { proposers, planner, maxRun, maxRows } = this.#options;
-    const context = { proposers, remaining: this.#remaining, maxRows, maxRun, position: this.tokens.length - 1 };
+    const { proposers, planner, verification, maxRun, maxRows } = this.#options;
+    // Where the text depends on its rounds, these must not depend on how much of it is wanted: a longer one begins alike.
+    const remaining = verification.mode === "exact" ? this.#remaining : maxRows;
+    const context = { proposers, remaining, maxRows, maxRun, position: this.tokens.length - 1 };
     const ready: Proposer[] = [];
     for (const proposer of proposers) {
       if (proposer.prepare !== undefined) {
@@ -126,9 +128,10 @@ export class Decoder {
     const { proposals, pending } = plan;
     this.#count(plan);
     const verified = verify(proposals, (anchor) => result.drawn[rows.firstDraw + anchor + 1] as Drawn);
-    const text = this.#take(verified.drawn);
+    const { text, hasFailed } = this.#take(verified.drawn);
     const nDrawn = text.length + (this.#hasEnded ? 1 : 0);
-    const path = verified.path.slice(0, nDrawn);
+    // Before a draw that failed the last token is pending again: the next round, which begins with that draw, fails.
+    const path = verified.path.slice(0, hasFailed ? nDrawn - 1 : nDrawn);
     this.nDrawn += nDrawn;
     this.acceptance.add(proposals, path, nDrawn);
     const learned = verified.drawn.slice(0, nDrawn).map(({ token }) => token);
@@ -169,13 +172,16 @@ export class Decoder {
 
   #hasEnded = false;
 
-  /** Takes what was drawn, up to the text's end: nothing behind it counts. */
-  #take(drawn: readonly Drawn[]): Drawn[] {
+  /** Takes what was drawn, up to the text's end or a draw that failed: nothing behind it counts. */
+  #take(drawn: readonly Drawn[]): { readonly text: Drawn[]; readonly hasFailed: boolean } {
     const { endTokens, onToken, sampler } = this.#options;
     const text: Drawn[] = [];
     const remaining = this.#remaining;
     for (const next of drawn) {
-      if (next.failure !== undefined) throw next.failure;
+      if (next.failure !== undefined) {
+        if (text.length === 0) throw next.failure;
+        return { text, hasFailed: true };
+      }
       if (endTokens.has(next.token)) {
         this.finishReason = "stop";
         this.#hasEnded = true;
@@ -187,7 +193,7 @@ export class Decoder {
       else if (text.length === remaining) this.finishReason = "length";
       if (this.finishReason !== undefined) break;
     }
-    return text;
+    return { text, hasFailed: false };
   }
 
   /** The run off the anchor that was accepted last. */

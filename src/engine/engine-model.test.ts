@@ -1,8 +1,11 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { fakeEngine } from "../../test/support/fake-engine.ts";
+import { engineOver, fakeEngine } from "../../test/support/fake-engine.ts";
+import { FakeModel } from "../../test/support/fake-model.ts";
 import { fakeTokenizer } from "../../test/support/fake-tokenizer.ts";
+import { TableModel } from "../../test/support/table-model.ts";
+import { DraftModel } from "../decoding/draft-model.ts";
 import type { GenerateRequest, Generation, Model } from "./types.ts";
 
 async function read(generation: Generation) {
@@ -165,9 +168,99 @@ describe("generate", () => {
     const cancelled = engine.generate({ messages, signal: ended.signal });
     ended.abort();
     expect((await cancelled.result).finishReason).toBe("cancelled");
+    // Its template is still being rendered, and takes the place.
+    expect(() => engine.generate({ ids: [4] })).toThrow(expect.objectContaining({ code: "queue-full" }));
+    await new Promise((resolve) => setImmediate(resolve));
     const late = engine.generate({ messages });
     await engine.dispose();
-    await expect(late.result).rejects.toThrow(/disposed/);
+    expect((await late.result).finishReason).toBe("cancelled");
+  });
+
+  it("is cancelled at once while its template is rendered", async () => {
+    const model = new FakeModel();
+    let render = (_: number[]): void => {};
+    const rendering = new Promise<number[]>((resolve) => {
+      render = resolve;
+    });
+    const engine = engineOver(model, { tokenizer: { ...fakeTokenizer, encodeChat: () => rendering } });
+    const ended = new AbortController();
+    const messages = [{ role: "user", content: "aba" }] as const;
+    const generation = engine.generate({ messages, n: 2, signal: ended.signal });
+    ended.abort();
+    expect((await generation.result).choices?.map(({ finishReason }) => finishReason)).toEqual([
+      "cancelled",
+      "cancelled",
+    ]);
+    render([1, 2]);
+    await engine.dispose();
+    expect(model.rowCounts).toEqual([]);
+  });
+
+  it("streams what was drawn before a draw that fails, as plain decoding does", async () => {
+    const stream = async (way: GenerateRequest) => {
+      const { engine, model } = fakeEngine({ hitRate: 1 });
+      const forward = model.forward.bind(model);
+      model.forward = async (forest, cache) => {
+        const result = await forward(forest, cache);
+        const drawn = result.drawn.map((one, i) =>
+          forest.draws?.[i]?.position === 9 ? { token: -1, failure: new Error("not finite") } : one,
+        );
+        return Object.assign(Object.create(result), { drawn });
+      };
+      const tokens: number[] = [];
+      const reading = (async () => {
+        for await (const part of engine.generate(way)) tokens.push(...part.tokens);
+      })();
+      await expect(reading).rejects.toThrow("not finite");
+      return tokens;
+    };
+    const request = { ids: [1, 2, 3], maxTokens: 20 };
+    const plain = await stream({ ...request, propose: "none" });
+    expect(plain.length).toBe(6);
+    for (const shape of ["chain", "quadratic", "tree"] as const) {
+      expect(await stream({ ...request, propose: "mask", stride: 4, shape })).toEqual(plain);
+    }
+  });
+
+  it("has told the tokens of a text that is cancelled while its next draft is made", async () => {
+    const target = new FakeModel({ seed: 1, nDepths: 0 });
+    const drafting = new FakeModel({ seed: 2, nDepths: 0 });
+    const engine = engineOver(target, { draft: new DraftModel(drafting, 200, 400) });
+    const stop = new AbortController();
+    drafting.onForward = () => {
+      if (target.rowCounts.length === 3) stop.abort();
+    };
+    const request = { ids: [1, 2, 3], maxTokens: 60, propose: "draft", stride: 4, signal: stop.signal } as const;
+    const { tokens, texts, result } = await read(engine.generate(request));
+    expect(result.finishReason).toBe("cancelled");
+    expect(tokens).toEqual(result.tokens);
+    expect(texts.join("")).toBe(result.text);
+  });
+
+  it("begins a text alike however long it is to be, where it depends on its rounds", async () => {
+    const write = async (request: GenerateRequest) => {
+      const engine = engineOver(new TableModel({ vocabSize: 6, seed: 3 }), { context: 100 });
+      return (await engine.generate(request).result).tokens;
+    };
+    for (const shape of ["chain", "quadratic", "tree"] as const) {
+      for (let seed = 0; seed < 20; seed++) {
+        const way = { shape, stride: 4, propose: "mask", verify: "rejection" } as const;
+        const request = { ids: [1, 2], temperature: 1, seed, ...way };
+        const longer = await write({ ...request, maxTokens: 30 });
+        expect(await write({ ...request, maxTokens: 12 })).toEqual(longer.slice(0, 12));
+      }
+    }
+  });
+
+  it("warns of no leak of listeners where many answers are wanted", async () => {
+    const warnings: Error[] = [];
+    const listen = (warning: Error) => warnings.push(warning);
+    process.on("warning", listen);
+    const { engine } = fakeEngine();
+    await write(engine, { ids: [1, 2], n: 20, maxTokens: 2 });
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("warning", listen);
+    expect(warnings).toEqual([]);
   });
 
   it("cancels when the reader leaves", async () => {
@@ -210,6 +303,19 @@ describe("session", () => {
     expect(fourth.text).toBe(third.text);
     await session.dispose();
     expect(() => session.generate({ ids: [1] })).toThrow(/disposed/);
+  });
+
+  it("waits, when it is disposed of, for what it writes", async () => {
+    const { engine } = fakeEngine();
+    const session = engine.session();
+    let hasEnded = false;
+    const writing = session.generate({ ids: [1], maxTokens: 30 }).result.then(() => {
+      hasEnded = true;
+    });
+    await session.dispose();
+    expect(hasEnded).toBe(true);
+    await writing;
+    expect(session.cachedTokens).toBe(0);
   });
 
   it("gives way to others when pages run out, and is computed again", async () => {

@@ -9,7 +9,7 @@ import { GenerationStream } from "./generation.ts";
 import { KvSequence } from "./kv-sequence.ts";
 import { PagePool } from "./page-pool.ts";
 import { Queue } from "./queue.ts";
-import { type CheckedRequest, checkRequest, type RequestLimits, withPrompt } from "./request.ts";
+import { type AskedRequest, type CheckedRequest, checkRequest, type RequestLimits, withPrompt } from "./request.ts";
 import { runForest } from "./run-forest.ts";
 import { Scheduler } from "./scheduler.ts";
 import { score } from "./score.ts";
@@ -86,19 +86,24 @@ export class EngineModel implements Model {
   session(): Session {
     const { pool } = this.#open();
     let last: Writing | undefined;
+    let running: Promise<unknown> = Promise.resolve();
     let isDisposed = false;
     return {
       generate: (request) => {
         if (isDisposed) throw new TypeError("the session is disposed of");
-        return this.#start(request, (writing) => {
+        const generation = this.#start(request, (writing) => {
           last = writing;
         });
+        running = Promise.allSettled([running, generation.result]);
+        return generation;
       },
       get cachedTokens() {
         return last === undefined ? 0 : Math.max(last.kv.length, pool.find(last.kv.root, last.tokens).nTokens);
       },
       dispose: async () => {
         isDisposed = true;
+        await running;
+        last = undefined;
       },
     };
   }
@@ -150,37 +155,51 @@ export class EngineModel implements Model {
     }
     const checked = withPrompt(asked, request, limits);
     const stream = new GenerationStream([this.#closing.signal, ...(signal === undefined ? [] : [signal])]);
-    if (checked instanceof Promise) void this.#beginWhenKnown(n, checked, stream, onBegun);
+    if (checked instanceof Promise) void this.#beginWhenKnown(asked, checked, stream, onBegun);
     else onBegun(this.#begin(checked, stream));
     return stream;
   }
 
   /** Others may come and go while the request's template is rendered; it has its places in the queue. */
   async #beginWhenKnown(
-    n: number,
+    asked: AskedRequest,
     checked: Promise<CheckedRequest>,
     stream: GenerationStream,
     onBegun: (writing: Writing) => void,
   ): Promise<void> {
-    this.#nPreparing += n;
+    const { pool } = this.#open();
+    // Nobody waits for a template that nobody wants.
+    const cancel = () => {
+      for (const writing of this.#writings({ ...asked, ids: [] }, stream, pool)) writing.end("cancelled");
+    };
+    if (stream.signal.aborted) cancel();
+    stream.signal.addEventListener("abort", cancel, { once: true });
+    this.#nPreparing += asked.n;
     try {
-      onBegun(this.#begin(await checked, stream));
+      const known = await checked;
+      stream.signal.removeEventListener("abort", cancel);
+      if (!stream.isEnded) onBegun(this.#begin(known, stream));
     } catch (error) {
       stream.fail(error);
     } finally {
-      this.#nPreparing -= n;
+      this.#nPreparing -= asked.n;
     }
   }
 
   #begin(checked: CheckedRequest, stream: GenerationStream): Writing {
     const { pool, loop } = this.#open();
-    const { n, settings } = checked;
-    const streams = n === 1 ? [stream] : choiceStreams(stream, n);
-    const writings = streams.map((own, choice) => {
-      return new Writing(this.#parts, { ...checked, settings: { ...settings, choice } }, new KvSequence(pool), own);
-    });
+    const writings = this.#writings(checked, stream, pool);
     for (const writing of writings) loop.add(writing);
     return writings[0] as Writing;
+  }
+
+  /** One for each answer. */
+  #writings(checked: CheckedRequest, stream: GenerationStream, pool: PagePool): Writing[] {
+    const { n, settings } = checked;
+    const streams = n === 1 ? [stream] : choiceStreams(stream, n);
+    return streams.map((own, choice) => {
+      return new Writing(this.#parts, { ...checked, settings: { ...settings, choice } }, new KvSequence(pool), own);
+    });
   }
 
   #limits(): RequestLimits {

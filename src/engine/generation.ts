@@ -42,8 +42,8 @@ export class GenerationStream implements Generation, WritingStream {
     this.#mostUnread = mostUnread;
     this.signal = this.#controller.signal;
     this.#sources = signals;
-    // One signal may end any number of generations.
-    setMaxListeners(0, ...signals);
+    // One signal may end any number of generations, and this one's any number of answers.
+    setMaxListeners(0, this.signal, ...signals);
     if (signals.some((signal) => signal.aborted)) this.cancel();
     for (const signal of signals) signal.addEventListener("abort", this.cancel, { once: true });
     this.result = new Promise((resolve, reject) => {

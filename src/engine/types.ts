@@ -209,7 +209,7 @@ export interface Session {
   generate(request: GenerateRequest): Generation;
   /** Tokens of the last turn, prompt and answer, whose keys and values are in the cache now. */
   readonly cachedTokens: number;
-  /** Gives the session's pages back. Waits for a running generation. */
+  /** Waits for what it writes. What is cached of it stays as long as there is room. */
   dispose(): Promise<void>;
 }
 

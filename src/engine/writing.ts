@@ -26,8 +26,10 @@ export class Writing {
   readonly #writer: TextWriter;
   readonly #tokens: number[] = [];
   readonly #logprobs: TokenLogprobs[] = [];
-  /** From when it runs first. */
+  /** From when it runs first until it is disposed of. */
   #decoder: Decoder | undefined;
+  /** Verified tokens where there is no decoder. */
+  #verified: readonly number[];
   #startMs: number | undefined;
   #firstTokenMs: number | undefined;
   /** What was there when its first rows ran. */
@@ -36,6 +38,7 @@ export class Writing {
   constructor(parts: WritingParts, request: CheckedRequest, kv: KvSequence, stream: WritingStream) {
     this.#parts = parts;
     this.request = request;
+    this.#verified = request.ids;
     this.kv = kv;
     this.stream = stream;
     this.#writer = new TextWriter(parts.tokenizer, request.stop);
@@ -43,7 +46,7 @@ export class Writing {
 
   /** Verified tokens: the prompt and the text so far. */
   get tokens(): readonly number[] {
-    return this.#decoder?.tokens ?? this.request.ids;
+    return this.#decoder?.tokens ?? this.#verified;
   }
 
   /** Verified tokens whose K and V are not there. */
@@ -69,18 +72,17 @@ export class Writing {
     return this.#begun.plan(this.kv, maxPending);
   }
 
-  /** Takes its results of a forward and, at once, chooses its next round from them; streams what became text, or ends. */
+  /** Takes its results of a forward: streams what became text, and ends or chooses its next round from them. */
   async digest(plan: RoundPlan, result: ForwardResult, rows: RoundRows): Promise<void> {
     const decoder = this.#begun;
     const written = decoder.digest(this.#parts.model, this.kv, plan, result, rows);
-    const { finishReason } = decoder;
-    if (plan.sampler !== undefined && finishReason === undefined) await decoder.propose(this.stream.signal);
-    if (this.stream.isEnded) return;
     if (written.length > 0) {
       const tokens = written.map(({ token }) => token);
       this.stream.emit({ text: this.#writer.takeNew(), tokens, round: extraRows(plan) });
     }
+    const { finishReason } = decoder;
     if (finishReason !== undefined) this.end(finishReason);
+    else if (plan.sampler !== undefined) await decoder.propose(this.stream.signal);
   }
 
   /** Ends the stream with what is written so far. */
@@ -102,8 +104,12 @@ export class Writing {
 
   /** Frees what it holds; not while a forward of it runs. */
   async dispose(): Promise<void> {
+    const decoder = this.#decoder;
+    this.#verified = this.tokens;
+    // A session keeps the text only.
+    this.#decoder = undefined;
     this.kv.release();
-    await this.#decoder?.dispose();
+    await decoder?.dispose();
   }
 
   get #begun(): Decoder {

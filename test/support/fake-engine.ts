@@ -3,6 +3,7 @@ import type { DraftModel } from "../../src/decoding/draft-model.ts";
 import { EngineModel } from "../../src/engine/engine-model.ts";
 import { MAX_ROUND_ROWS } from "../../src/engine/limits.ts";
 import { pagesFor } from "../../src/engine/page-pool.ts";
+import type { TextTokenizer } from "../../src/engine/types.ts";
 import { FakeModel, type FakeModelOptions } from "./fake-model.ts";
 import { fakeTokenizer } from "./fake-tokenizer.ts";
 
@@ -26,9 +27,9 @@ export function fakeEngine(given: FakeEngineOptions = {}) {
 /** An engine over a model that is no real one. */
 export function engineOver(
   model: LoadedModel,
-  given: EngineOptions & { readonly draft?: DraftModel } = {},
+  given: EngineOptions & { readonly draft?: DraftModel; readonly tokenizer?: TextTokenizer } = {},
 ): EngineModel {
-  const { context = 200, endTokens = [], maxSequences = 16, maxQueue = 1024, draft } = given;
+  const { context = 200, endTokens = [], maxSequences = 16, maxQueue = 1024, draft, tokenizer = fakeTokenizer } = given;
   const { nPages = maxSequences * pagesFor(context + MAX_ROUND_ROWS) } = given;
   const { mask, vocabSize, nLayers } = model.program;
   const backend = { name: "reference", instructionSet: "typescript", threads: 1, numerics: 1 } as const;
@@ -47,8 +48,7 @@ export function engineOver(
   };
   const limits = { nPages, maxSequences, maxQueue };
   return new EngineModel({
-    ...{ model, draft, backend, info, limits },
-    tokenizer: fakeTokenizer,
+    ...{ model, draft, backend, info, limits, tokenizer },
     endTokens: new Set(endTokens),
   });
 }
