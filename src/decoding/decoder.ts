@@ -1,7 +1,7 @@
 import type { Drawn, ForwardResult, KvCache, LoadedModel, Proposed, ProposeFor, Sampler } from "../compute/backend.ts";
 import { Acceptance } from "./acceptance.ts";
 import type { Planner, RoundShape } from "./planner.ts";
-import { type AnchorRun, MaskProposer, MedusaProposer, type Proposer } from "./proposer.ts";
+import type { AnchorRun, Proposer } from "./proposer.ts";
 import { extraRows, PENDING, type RoundPlan, type RoundRows, type Verification, verify } from "./round.ts";
 
 /** A sequence's part of the KV cache, as decoding needs it. */
@@ -143,13 +143,11 @@ export class Decoder {
     if (this.finishReason === undefined) {
       for (const proposer of this.#options.proposers) proposer.observe(tokens);
       const anchor = path.at(-1) ?? PENDING;
-      for (const proposer of this.#options.proposers) {
-        if (proposer instanceof MaskProposer) proposer.follow(this.#maskRun(result, plan, rows, anchor));
-        else if (proposer instanceof MedusaProposer) {
-          const row = rows.pendingRow + pending.length + anchor;
-          proposer.follow(this.#extraHeads(result, row, model.program.extraHeads?.length ?? 0));
-        }
-      }
+      const mask = this.#maskRun(result, plan, rows, anchor);
+      const row = rows.pendingRow + pending.length + anchor;
+      const medusa = this.#extraHeads(result, row, model.program.extraHeads?.length ?? 0);
+      const runs = mask === undefined ? { medusa } : { mask, medusa };
+      for (const proposer of this.#options.proposers) proposer.follow?.(runs);
     }
     return text;
   }

@@ -18,6 +18,8 @@ export interface Proposer {
    * anchor must not share noise: each token must come from `from` whatever the other drew. Valid until the next forward.
    */
   candidates(path: readonly number[], count: number): Proposed;
+  /** After `observe`, where the text goes on: what the forward that verified the last tokens has computed. */
+  follow?(runs: AnchorRuns): void;
   dispose?(): Promise<void> | void;
 }
 
@@ -31,9 +33,12 @@ export interface AnchorRun {
   propose(path: readonly number[], count: number): Proposed;
 }
 
+/** What the anchor that was verified last has: its MASK run, without which the round starts cold, and its extra heads. */
+export type AnchorRuns = Readonly<Partial<Record<"mask" | "medusa", AnchorRun>>>;
+
 /** Proposes from the forward that verified the last tokens. */
 abstract class AnchorProposer implements Proposer {
-  abstract readonly kind: ProposerKind;
+  abstract readonly kind: keyof AnchorRuns;
   #run: AnchorRun | undefined;
 
   get isPromising(): boolean {
@@ -42,9 +47,8 @@ abstract class AnchorProposer implements Proposer {
 
   observe(): void {}
 
-  /** Undefined where there is nothing to draw from: in the first round, and where the accepted anchor had no run (a cold start). */
-  follow(run: AnchorRun | undefined): void {
-    this.#run = run;
+  follow(runs: AnchorRuns): void {
+    this.#run = runs[this.kind];
   }
 
   candidates(path: readonly number[], count: number): Proposed {

@@ -1,6 +1,6 @@
 import type { StepObservation } from "../../src/decoding/cost-model.ts";
 import type { PlanContext, Planner, RoundShape } from "../../src/decoding/planner.ts";
-import { MaskProposer, noCandidates, type Proposer } from "../../src/decoding/proposer.ts";
+import { type AnchorRun, MaskProposer, noCandidates, type Proposer } from "../../src/decoding/proposer.ts";
 import { PENDING, type Proposal, proposalDepths } from "../../src/decoding/round.ts";
 
 /** Numbers in [0, 1) from a seed. */
@@ -192,7 +192,7 @@ class SimulatedSequence {
 
   #follow(length: number): void {
     if (length === 0) {
-      this.#mask?.follow(undefined);
+      this.#mask?.follow({});
       return;
     }
     const { mask } = this.#textAt(this.written);
@@ -206,14 +206,15 @@ class SimulatedSequence {
       const rank = u < hit ? 0 : u < hit + 0.3 * hit * (1 - hit) ? 1 : -1;
       return { hit, rank };
     });
-    this.#mask?.follow({
+    const run: AnchorRun = {
       length,
       propose: (path, count) => {
         const { hit, rank } = said[path.length] as { hit: number; rank: number };
         const tokens = Int32Array.from({ length: count }, (_, i) => (i === rank ? at + path.length : -2 - i));
         return { tokens, confidences: Float32Array.from(tokens, (_, i) => hit ** 0.7 / 3 ** i) };
       },
-    });
+    };
+    this.#mask?.follow({ mask: run });
   }
 
   #lookup(): Proposer {
