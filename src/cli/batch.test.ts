@@ -37,6 +37,15 @@ describe("idlm batch", () => {
     expect(again.stderr).toContain("0 answered, 12 done before");
   });
 
+  it("reads requests from standard input", async () => {
+    const out = join(folder, "piped.jsonl");
+    const argv = ["batch", model, "--in", "-", "--out", out, "--json"];
+    const { status, stdout, stderr } = await collect(argv, { stdin: `${lines[0]}\n${lines[1]}` });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(JSON.parse(stdout)).toMatchObject({ answered: 2, failed: 0 });
+    expect(answers(out).map((answer) => answer.custom_id)).toEqual(expect.arrayContaining(["r0", "r1"]));
+  });
+
   it("stops at Ctrl-C and goes on later", async () => {
     const out = join(folder, "stopped.jsonl");
     const argv = ["batch", model, "--in", input, "--out", out, "--concurrency", "1"];
@@ -56,7 +65,7 @@ describe("idlm batch", () => {
     [["--in", join(folder, "none"), "--out", join(folder, "x")], 3, "no such file"],
     [["--in", folder, "--out", join(folder, "x")], 3, "it is no file"],
     [["--in", input, "--out", join(folder, "none", "x")], 3, "x: cannot be written: there is no such folder."],
-    [["--in", input, "--out", folder], 3, "cannot be read: it is a folder."],
+    [["--in", input, "--out", folder], 3, "cannot be written: it is a folder."],
     [["--in", input, "--out", input], 2, "--in and --out name the same file"],
     [["--in", input], 2, "--out"],
   ])("refuses %j", async (options, status, message) => {

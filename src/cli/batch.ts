@@ -32,9 +32,12 @@ export function registerBatch(program: Command, cli: Cli): void {
     .argument("<model>", "a catalogue name (fetched if need be), a GGUF file or a Hugging Face folder")
     .requiredOption(
       "--in <file>",
-      'requests, one a line: {"custom_id": "…", "method": "POST", "url": "/v1/chat/completions", "body": {…}}',
+      'requests, one a line: {"custom_id": "…", "method": "POST", "url": "/v1/chat/completions", "body": {…}}; - reads them from standard input. The model that a body names is not looked at',
     )
-    .requiredOption("--out <file>", "answers, one a line, as they get ready")
+    .requiredOption(
+      "--out <file>",
+      "answers, one a line, as they get ready; what is no regular file is only written to",
+    )
     .option(
       "--concurrency <n>",
       "requests that run at once",
@@ -48,6 +51,7 @@ export function registerBatch(program: Command, cli: Cli): void {
       examples(
         "idlm batch smollm2-135m-instruct --in requests.jsonl --out answers.jsonl",
         "idlm batch model.gguf --in requests.jsonl --out answers.jsonl --concurrency 32 --context 2048",
+        "head -3 requests.jsonl | idlm batch model.gguf --in - --out /dev/stdout",
       ),
     )
     .action(async (name: string, options: BatchOptions) => {
@@ -57,8 +61,9 @@ export function registerBatch(program: Command, cli: Cli): void {
 
 async function run(cli: Cli, name: string, options: BatchOptions, signal: AbortSignal): Promise<number> {
   const { io } = cli;
-  const nBytes = sizeOf(options.in);
-  if (isSameFile(options.in, options.out)) {
+  const isPiped = options.in === "-";
+  const nBytes = isPiped ? undefined : sizeOf(options.in);
+  if (!isPiped && isSameFile(options.in, options.out)) {
     throw new IdlmError("usage", { problem: "--in and --out name the same file", hint: "Answers need another one." });
   }
   const { concurrency } = options;
@@ -69,7 +74,7 @@ async function run(cli: Cli, name: string, options: BatchOptions, signal: AbortS
   });
   const shown = new BatchLine(io, nBytes, options.json === true);
   try {
-    const files = { input: options.in, output: options.out };
+    const files = { input: isPiped ? io.stdin : options.in, output: options.out };
     const progress = await runBatch(model, {
       ...{ ...files, modelName: name, concurrency, signal },
       onProgress: (now) => shown.update(now),
@@ -102,18 +107,18 @@ function summary({ answered, failed, kept, tokens }: BatchProgress, seconds: num
 const BAR_WIDTH = 24;
 const REDRAW_MS = 100;
 
-/** A bar over the input's bytes; off a terminal a line at each tenth of them. */
+/** A bar over the input's bytes; off a terminal a line at each tenth of them. Counts alone where nobody knows how many. */
 class BatchLine {
   readonly #io: CliIo;
   readonly #line: LiveLine;
-  readonly #nBytes: number;
+  readonly #nBytes: number | undefined;
   readonly #isSilent: boolean;
   readonly #startMs = performance.now();
   #drawnMs = -Infinity;
   #tenth = 0;
 
   /** `isSilent`: nothing but the bar of a terminal. */
-  constructor(io: CliIo, nBytes: number, isSilent: boolean) {
+  constructor(io: CliIo, nBytes: number | undefined, isSilent: boolean) {
     this.#isSilent = isSilent;
     this.#io = io;
     this.#line = new LiveLine(io);
@@ -125,7 +130,7 @@ class BatchLine {
   }
 
   update(progress: BatchProgress): void {
-    const share = Math.min(1, progress.bytes / Math.max(1, this.#nBytes));
+    const share = this.#nBytes === undefined ? 0 : Math.min(1, progress.bytes / Math.max(1, this.#nBytes));
     if (!canRedraw(this.#io, this.#io.notices)) {
       const tenth = Math.floor(10 * share);
       if (tenth > this.#tenth && tenth < 10 && !this.#isSilent)
@@ -137,7 +142,8 @@ class BatchLine {
     if (nowMs - this.#drawnMs < REDRAW_MS) return;
     this.#drawnMs = nowMs;
     const bar = "#".repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH, ".");
-    this.#line.show(`[${bar}] ${Math.floor(share * 100)} % ${this.#counts(progress)}`);
+    const drawn = this.#nBytes === undefined ? "" : `[${bar}] ${Math.floor(share * 100)} % `;
+    this.#line.show(drawn + this.#counts(progress));
   }
 
   end(): void {

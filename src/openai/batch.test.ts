@@ -1,6 +1,9 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { afterAll, describe, expect, it } from "vitest";
 import { fakeEngine } from "../../test/support/fake-engine.ts";
 import { fakeTokenizer } from "../../test/support/fake-tokenizer.ts";
@@ -118,6 +121,88 @@ describe("runBatch", () => {
     appendFileSync(output, "my diary\nmore\n");
     await expect(run()).rejects.toMatchObject({ code: "file-malformed" });
     expect(readFileSync(output, "utf8")).toBe("my diary\nmore\n");
+  });
+
+  it.each(['{"precious":[1]}', '{"id":"batch_x', '{"id":"batch_req_0","custom_id":"z"}\nmy diary', "{ ", "éé"])(
+    "leaves %j alone, which has no line end",
+    async (text) => {
+      const { run, output } = batchOf([chatLine("a")]);
+      appendFileSync(output, text);
+      await expect(run()).rejects.toMatchObject({ code: "file-malformed" });
+      expect(readFileSync(output, "utf8")).toBe(text);
+    },
+  );
+
+  it.each([
+    "{",
+    '{"id":"batch_',
+    '{"id":"batch_req_00ff',
+    '{"id":"batch_line_7","custom',
+    '{"id":"batch_req_0","x":"\u{1f600}',
+  ])("drops %s, which a run has torn", async (text) => {
+    const { run, output, answers } = batchOf([chatLine("a")]);
+    const bytes = Buffer.from(text);
+    // The last one is torn within a character.
+    writeFileSync(output, text.endsWith("\u{1f600}") ? bytes.subarray(0, -2) : bytes);
+    expect(await run()).toMatchObject({ answered: 1 });
+    expect(answers()).toMatchObject([{ custom_id: "a" }]);
+  });
+
+  it.runIf(existsSync("/dev/full"))("writes to a device without reading it", async () => {
+    const { input, engine } = batchOf([chatLine("a")]);
+    const to = (output: string) => {
+      const signal = AbortSignal.timeout(20_000);
+      return runBatch(engine, { input, output, modelName: "m", concurrency: 3, signal, onProgress: () => {} });
+    };
+    await expect(to("/dev/full")).rejects.toMatchObject({ code: "file-unwritable" });
+    expect(await to("/dev/null")).toMatchObject({ answered: 1, kept: 0 });
+  });
+
+  it.runIf(process.platform !== "win32")(
+    "writes to a pipe, and waits for its reader no longer than it may",
+    async () => {
+      const { input, engine } = batchOf([chatLine("a")]);
+      const output = join(folder, "pipe");
+      execFileSync("mkfifo", [output]);
+      const options = { input, output, modelName: "m", concurrency: 3, onProgress: () => {} };
+      await expect(runBatch(engine, { ...options, signal: AbortSignal.timeout(100) })).rejects.toMatchObject({
+        name: "TimeoutError",
+      });
+      const done = runBatch(engine, { ...options, signal: new AbortController().signal });
+      expect(JSON.parse(await readFile(output, "utf8"))).toMatchObject({ custom_id: "a" });
+      expect(await done).toMatchObject({ answered: 1 });
+    },
+  );
+
+  it("stops reading what an earlier run has written", async () => {
+    const { run, output } = batchOf([chatLine("a")]);
+    const text = `{"id":"batch_req_0","custom_id":"z"}\n`.repeat(10_000);
+    writeFileSync(output, text);
+    const abort = new AbortController();
+    const done = run(abort.signal);
+    abort.abort();
+    await expect(done).rejects.toMatchObject({ name: "AbortError" });
+    expect(readFileSync(output, "utf8")).toBe(text);
+  });
+
+  it("reads requests from a stream, and ends with it when writing fails or it is stopped", async () => {
+    const { engine, output, answers } = batchOf([]);
+    const options = { output, modelName: "m", concurrency: 3, onProgress: () => {} };
+    const { signal } = new AbortController();
+    const input = Readable.from([Buffer.from(`${chatLine("a")}\n${chatLine("b")}`)]);
+    expect(await runBatch(engine, { ...options, input, signal })).toMatchObject({ answered: 2 });
+    expect(answers()).toHaveLength(2);
+    const endless = () => new Readable({ read: () => {} });
+    const abort = new AbortController();
+    const waiting = runBatch(engine, { ...options, input: endless(), signal: abort.signal });
+    setImmediate(() => abort.abort());
+    await Promise.allSettled([waiting]);
+    if (!existsSync("/dev/full")) return;
+    const fed = endless();
+    fed.push(Buffer.from(`${chatLine("c")}\n`));
+    await expect(runBatch(engine, { ...options, input: fed, output: "/dev/full", signal })).rejects.toMatchObject({
+      code: "file-unwritable",
+    });
   });
 
   it("gives up what runs when it is stopped, and runs that again", async () => {

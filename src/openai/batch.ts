@@ -1,13 +1,14 @@
+import type { Readable } from "node:stream";
 import type { GenerationResult, Model } from "../engine/types.ts";
-import { type BatchOutput, BatchOutputFile, idOf, lineError, MAX_LINE_BYTES } from "./batch-file.ts";
+import { answerLine, type BatchOutput, BatchOutputFile, idOf, lineError, MAX_LINE_BYTES } from "./batch-file.ts";
 import { wrong } from "./body.ts";
 import { type FileLine, readLines } from "./json-lines.ts";
 import { endpoints, type OpenAiRequest, readOpenAiRequest } from "./request.ts";
 import { allChoices, openAiError, openAiResponse } from "./response.ts";
 
 export interface BatchOptions {
-  /** Path of the requests, one a line: {custom_id, method, url, body}. */
-  readonly input: string;
+  /** The requests, one a line: {custom_id, method, url, body}. A path, or the stream itself. */
+  readonly input: string | Readable;
   /** Path of the answers. Those that are there already are kept, and their requests are not run again. */
   readonly output: string;
   /** As answers name it. */
@@ -40,15 +41,20 @@ interface BatchRequest {
  * Answers the requests of a file, many at once. What is wrong with one line stands in its answer and stops no other. When
  * `signal` is aborted, requests that run are given up and not written: the next run begins with them. Neither file is ever
  * in memory; of each request its custom_id is.
- * @throws IdlmError "file-malformed" where `output` is something else; errors of the file system.
+ * @throws IdlmError "file-malformed" where `output` is something else; errors of the file system; the signal's reason where
+ * nothing was run yet.
  */
 export async function runBatch(model: Model, options: BatchOptions): Promise<BatchProgress> {
   const { input, signal, concurrency, onProgress } = options;
   const progress: BatchProgress = { bytes: 0, answered: 0, failed: 0, kept: 0, tokens: 0 };
-  const output = await BatchOutputFile.open(options.output);
+  const output = await BatchOutputFile.open(options.output, signal);
   const running = new Set<Promise<void>>();
   const seen = new Set<string>();
   let failure: { readonly error: unknown } | undefined;
+  const reading = new AbortController();
+  const stopReading = () => reading.abort();
+  signal.addEventListener("abort", stopReading);
+  if (signal.aborted) stopReading();
   const settle = async (answer: BatchOutput | undefined, nBytes: number) => {
     if (answer !== undefined) await output.append(answer);
     progress.bytes += nBytes;
@@ -69,10 +75,11 @@ export async function runBatch(model: Model, options: BatchOptions): Promise<Bat
     if (answer !== undefined) await settle(answer, line.nBytes);
   };
   try {
-    for await (const line of readLines(input, MAX_LINE_BYTES)) {
-      if (signal.aborted || failure !== undefined) break;
+    for await (const line of linesOf(input, reading.signal)) {
+      if (reading.signal.aborted) break;
       const done = run(line).catch((error: unknown) => {
         failure ??= { error };
+        stopReading();
       });
       running.add(done);
       void done.finally(() => running.delete(done));
@@ -82,7 +89,17 @@ export async function runBatch(model: Model, options: BatchOptions): Promise<Bat
     if (failure !== undefined) throw failure.error;
     return progress;
   } finally {
+    signal.removeEventListener("abort", stopReading);
     await output.close();
+  }
+}
+
+/** They end where they are when `signal` is aborted: what runs is still to be waited for. */
+async function* linesOf(input: string | Readable, signal: AbortSignal): AsyncGenerator<FileLine> {
+  try {
+    yield* readLines(input, MAX_LINE_BYTES, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
   }
 }
 
@@ -122,12 +139,6 @@ async function answerOf(
   progress: BatchProgress,
 ): Promise<BatchOutput | undefined> {
   const id = idOf(customId);
-  const answer = (status: number, body: unknown, error: BatchOutput["error"]): BatchOutput => ({
-    id: `batch_req_${id}`,
-    custom_id: customId,
-    response: { status_code: status, request_id: `req_${id}`, body },
-    error,
-  });
   try {
     const { endpoint, requests } = read();
     const generations = requests.map((request) => model.generate({ ...request, signal }));
@@ -137,12 +148,12 @@ async function answerOf(
     for (const result of results) for (const { tokens } of allChoices(result)) progress.tokens += tokens.length;
     const created = Math.floor(Date.now() / 1000);
     const context = { id, model: modelName, created, tokenizer: model.tokenizer };
-    return answer(200, openAiResponse(endpoint, results, context), null);
+    return answerLine(id, customId, 200, openAiResponse(endpoint, results, context), null);
   } catch (error) {
     if (signal.aborted) return undefined;
     progress.failed++;
     const { status, body } = openAiError(error);
     const { code, message } = (body as { error: { code: string; message: string } }).error;
-    return answer(status, body, { code, message });
+    return answerLine(id, customId, status, body, { code, message });
   }
 }

@@ -1,7 +1,8 @@
 import { createReadStream } from "node:fs";
+import { addAbortSignal, type Readable } from "node:stream";
 import { readError } from "../formats/file-error.ts";
 
-/** A line of a file, without its end. */
+/** A line of a file (or of a stream), without its end. */
 export interface FileLine {
   /** From 1. */
   readonly number: number;
@@ -15,9 +16,13 @@ export interface FileLine {
 
 /**
  * Reads lines one after the other: no more of the file is in memory than the longest line that is allowed. Errors: as of
- * `readError`.
+ * `readError`; the signal's reason.
  */
-export async function* readLines(path: string, maxBytes: number, signal?: AbortSignal): AsyncGenerator<FileLine> {
+export async function* readLines(
+  source: string | Readable,
+  maxBytes: number,
+  signal: AbortSignal,
+): AsyncGenerator<FileLine> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let kept: Buffer[] = [];
   let nBytes = 0;
@@ -41,7 +46,7 @@ export async function* readLines(path: string, maxBytes: number, signal?: AbortS
       return undefined;
     }
   };
-  for await (const chunk of chunksOf(path, signal)) {
+  for await (const chunk of chunksOf(source, signal)) {
     let start = 0;
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
       keep(chunk.subarray(start, end));
@@ -53,11 +58,12 @@ export async function* readLines(path: string, maxBytes: number, signal?: AbortS
   if (nBytes > 0) yield finish(false);
 }
 
-async function* chunksOf(path: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
+async function* chunksOf(source: string | Readable, signal: AbortSignal): AsyncGenerator<Buffer> {
   try {
-    yield* createReadStream(path, { signal }) as AsyncIterable<Buffer>;
+    const stream = typeof source === "string" ? createReadStream(source, { signal }) : addAbortSignal(signal, source);
+    yield* stream as AsyncIterable<Buffer>;
   } catch (error) {
-    signal?.throwIfAborted();
-    throw readError(path, error);
+    signal.throwIfAborted();
+    throw readError(typeof source === "string" ? source : "standard input", error);
   }
 }
