@@ -16,8 +16,7 @@ export const errorCatalogue = {
   "draft-mismatch": { exit: 4, message: "{draft}: cannot draft for the model {model}: {reason}." },
   "stride-too-long": {
     exit: 4,
-    message:
-      "stride {stride} needs {needed} MASK depths, the adapter {adapter} has {depths}. Use --stride {most} or less.",
+    message: "stride {stride} needs {needed} MASK depths, the adapter {adapter} has {depths}. {hint}",
   },
   // 5: this machine or this model cannot hold the work
   "context-too-long": { exit: 5, message: "{nTokens} tokens do not fit into the context of {context}. {hint}" },
@@ -53,19 +52,56 @@ export function escapeControls(text: string): string {
   );
 }
 
+/** A key of a request (or an option of `load`) in a message, by its name in the library. */
+export class KeyName {
+  constructor(readonly name: string) {}
+}
+
+/** A part of a message that names keys, which everybody who hands requests on calls otherwise. */
+export class Phrase {
+  constructor(readonly parts: readonly (string | KeyName)[]) {}
+
+  /** `names`: other names than the library's. */
+  text(names: KeyNames): string {
+    return this.parts.map((part) => (typeof part === "string" ? part : (names[part.name] ?? part.name))).join("");
+  }
+}
+
+/** Names of keys, by those that they have in the library. */
+export type KeyNames = Readonly<Record<string, string>>;
+
+/** phrase`${new KeyName("stride")}: …` */
+export function phrase(strings: TemplateStringsArray, ...values: readonly (string | number | KeyName)[]): Phrase {
+  const parts = values.flatMap((value, i) => [value instanceof KeyName ? value : String(value), strings[i + 1] ?? ""]);
+  return new Phrase([strings[0] ?? "", ...parts]);
+}
+
+type Parameters = Readonly<Record<string, string | number | Phrase>>;
+
 /** An error of the catalogue: `code`, and `exitStatus` for the command line. */
 export class IdlmError extends Error {
   readonly code: ErrorCode;
   readonly exitStatus: number;
+  readonly #parameters: Parameters;
 
-  constructor(code: ErrorCode, parameters: Readonly<Record<string, string | number>> = {}, cause?: unknown) {
-    const entry = errorCatalogue[code];
-    super(
-      entry.message.replace(/\{(\w+)\}/g, (_, name: string) => escapeControls(String(parameters[name] ?? ""))).trim(),
-      cause === undefined ? undefined : { cause },
-    );
+  constructor(code: ErrorCode, parameters: Parameters = {}, cause?: unknown) {
+    super(messageOf(code, parameters, {}), cause === undefined ? undefined : { cause });
     this.name = "IdlmError";
     this.code = code;
-    this.exitStatus = entry.exit;
+    this.exitStatus = errorCatalogue[code].exit;
+    this.#parameters = parameters;
   }
+
+  /** The message with other names of a request's keys than the library's. */
+  messageWith(names: KeyNames): string {
+    return messageOf(this.code, this.#parameters, names);
+  }
+}
+
+function messageOf(code: ErrorCode, parameters: Parameters, names: KeyNames): string {
+  const value = (name: string) => {
+    const found = parameters[name] ?? "";
+    return escapeControls(found instanceof Phrase ? found.text(names) : String(found));
+  };
+  return errorCatalogue[code].message.replace(/\{(\w+)\}/g, (_, name: string) => value(name)).trim();
 }

@@ -46,6 +46,10 @@ export function registerChat(program: Command, cli: Cli): void {
 
 async function chat(cli: Cli, name: string, options: ChatOptions): Promise<void> {
   const { io } = cli;
+  if (options.propose === "predicted") {
+    const problem = "--propose predicted needs a text that is predicted, which a conversation has not";
+    throw new IdlmError("usage", { problem, hint: "Propose otherwise." });
+  }
   const settings = textRequest(options);
   const model = await withInterrupt(io, (signal) => loadModel(io, name, options, signal));
   try {

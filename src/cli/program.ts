@@ -1,6 +1,6 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
-import { errorCatalogue, IdlmError } from "../errors.ts";
+import { errorCatalogue, IdlmError, type KeyNames } from "../errors.ts";
 import { registerBatch } from "./batch.ts";
 import { registerBench } from "./bench.ts";
 import { registerChat } from "./chat.ts";
@@ -56,12 +56,47 @@ Exit status:
 /** Runs one command line (without node and script) and returns the exit status. Never throws. */
 export async function runCli(argv: readonly string[], io: CliIo): Promise<number> {
   const cli: Cli = { io, status: 0 };
+  const program = buildProgram(cli);
+  // Whose command line is read, or wrong.
+  let current = program;
+  program.hook("preAction", (_, command) => {
+    current = command;
+  });
+  for (const command of withSubcommands(program)) {
+    command.exitOverride((error) => {
+      current = command;
+      throw error;
+    });
+  }
   try {
-    await buildProgram(cli).parseAsync([...argv], { from: "user" });
+    await program.parseAsync([...argv], { from: "user" });
     return cli.status;
   } catch (error) {
-    return report(error, io, argv.includes("--debug"));
+    return report(error, io, argv.includes("--debug"), current);
   }
+}
+
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
+}
+
+/** As typed: idlm bench decode. */
+function nameOf(command: Command): string {
+  return command.parent === null ? command.name() : `${nameOf(command.parent)} ${command.name()}`;
+}
+
+/** What a command calls the keys of a request, and of loading. */
+function keyNamesOf(command: Command): KeyNames {
+  const names = Object.fromEntries(
+    command.options.map((option) => {
+      const { long, flags } = option;
+      const [value] = /<(?:file|dir|model)>/.exec(flags) ?? [];
+      const name = value === undefined ? (long ?? flags) : `${long} ${value.slice(1, -1).toUpperCase()}`;
+      return [option.attributeName(), name];
+    }),
+  );
+  // With it a prompt is a `prompt`, and no message.
+  return names["raw"] === undefined ? names : { ...names, prompt: names["raw"] };
 }
 
 function buildProgram(cli: Cli): Command {
@@ -70,7 +105,6 @@ function buildProgram(cli: Cli): Command {
     .description(packageJson.description)
     .version(packageJson.version, "-V, --version", "show the version")
     .enablePositionalOptions()
-    .exitOverride()
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       writeErr: (text) => void io.stderr.write(text),
@@ -91,8 +125,8 @@ function buildProgram(cli: Cli): Command {
   );
 }
 
-/** Prints an error as one line on stderr and returns its exit status. */
-function report(error: unknown, io: CliIo, debug: boolean): number {
+/** Prints an error of a command as one line on stderr and returns its exit status. */
+function report(error: unknown, io: CliIo, debug: boolean, command: Command): number {
   const print = (message: string, hint = "") => {
     io.stderr.write(`${colorsFor(io, io.stderr).red("error:")} ${message}\n${hint}`);
     if (debug && error instanceof Error) io.stderr.write(`${stackOf(error)}\n`);
@@ -103,14 +137,14 @@ function report(error: unknown, io: CliIo, debug: boolean): number {
     if (error.code !== "commander.help") {
       print(
         error.message.replace(/^error: /, "").replace(/\n\(?(Did you mean .*?)\)?$/, " ($1)"),
-        "See idlm --help.\n",
+        `See ${nameOf(command)} --help.\n`,
       );
     }
     return errorCatalogue.usage.exit;
   }
   if (isAbort(error)) return INTERRUPTED;
   if (error instanceof IdlmError) {
-    print(error.message);
+    print(error.messageWith(keyNamesOf(command)));
     return error.exitStatus;
   }
   print(`unexpected: ${error instanceof Error ? error.message : String(error)}`, debug ? "" : "--debug shows where.\n");

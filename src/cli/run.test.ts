@@ -59,6 +59,12 @@ describe("the command line refuses", () => {
     [["run", model, "a", "--backend", "gpu"], "native, reference"],
     [["run", model, "a", "--stop", ""], "Expected a string that is not empty."],
     [["run", model, "a", "--messages", "m.json"], "a prompt and --messages were both given"],
+    [["run", model, "a", "--propose", "predicted"], "Give it as --predict FILE, or propose otherwise."],
+    [["run", model, "a", "--propose", "draft"], "Load the model with --draft-model MODEL, or propose otherwise."],
+    [["run", model, "a", "--propose", "mask"], "Load the model with --adapter DIR, or propose otherwise."],
+    [["chat", model, "--propose", "predicted"], "--propose predicted needs a text"],
+    [["run", model, "", "--raw"], "--raw: expected a text that is not empty"],
+    [["run", model, "a", "--temperature", "1e-9"], "--temperature: expected 0 or a number from"],
     [["run", model, "--raw", "--messages", "m.json"], "--raw and --messages were both given"],
     [["pull", "no-such-model"], "no-such-model is not in the catalogue"],
     [["race", "a", "b"], "too many arguments"],
@@ -152,6 +158,16 @@ describe("help and version", () => {
 });
 
 describe("errors", () => {
+  it.each([
+    [["run"], "See idlm run --help."],
+    [["run", model, "a", "--stride", "0"], "See idlm run --help."],
+    [["bench", "decode", "--pairs", "0"], "See idlm bench decode --help."],
+    [["rum"], "See idlm --help."],
+    [["--nonsense"], "See idlm --help."],
+  ])("of %j name the command whose help helps", async (argv, hint) => {
+    expect((await collect(argv)).stderr.trimEnd().split("\n").at(-1)).toBe(hint);
+  });
+
   it("are coloured on a terminal only, and not with NO_COLOR", async () => {
     const argv = ["run", model];
     expect((await collect(argv, { tty: true })).stderr).toContain("\x1b[31merror:");

@@ -1,7 +1,14 @@
-import { IdlmError } from "../errors.ts";
+import { IdlmError, KeyName, type Phrase, phrase } from "../errors.ts";
 
-export function usage(problem: string, hint = "Correct the request."): IdlmError {
+const HINT = "Correct the request.";
+
+export function usage(problem: string, hint = HINT): IdlmError {
   return new IdlmError("usage", { problem, hint });
+}
+
+/** What is wrong with the value of a key. */
+export function wrongKey(name: string, problem: string, hint: string | Phrase = HINT): IdlmError {
+  return new IdlmError("usage", { problem: phrase`${new KeyName(name)}: ${problem}`, hint });
 }
 
 /** A value as a message can show it, whatever its length. */
@@ -16,7 +23,7 @@ export function shown(value: unknown): string {
 export function wholeIn(name: string, value: unknown, min: number, max: number): number | undefined {
   if (value === undefined) return undefined;
   if (!Number.isSafeInteger(value) || (value as number) < min || (value as number) > max) {
-    throw usage(`${name}: expected a whole number from ${min} to ${max}, found ${shown(value)}`);
+    throw wrongKey(name, `expected a whole number from ${min} to ${max}, found ${shown(value)}`);
   }
   return value as number;
 }
@@ -26,7 +33,7 @@ export function numberIn(name: string, value: unknown, min: number, max: number,
   if (value === undefined) return undefined;
   if (typeof value !== "number" || !(value >= min && value <= max) || (isOpen && value === min)) {
     const range = `${isOpen ? "above" : "from"} ${min} ${isOpen ? "and up " : ""}to ${max}`;
-    throw usage(`${name}: expected a number ${range}, found ${shown(value)}`);
+    throw wrongKey(name, `expected a number ${range}, found ${shown(value)}`);
   }
   return value;
 }
@@ -36,5 +43,5 @@ export function oneOf<T extends string>(name: string, value: unknown, choices: r
   const found = choices.find((choice) => choice === value);
   if (found !== undefined) return found;
   const listed = `${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`;
-  throw usage(`${name}: expected ${listed}, found ${shown(value)}`);
+  throw wrongKey(name, `expected ${listed}, found ${shown(value)}`);
 }

@@ -25,6 +25,21 @@ const codeOf = (request: unknown, more: Partial<RequestLimits> = {}) => {
 };
 
 describe("checkRequest", () => {
+  it("names keys as somebody else does", () => {
+    const messageOf = (request: GenerateRequest) => {
+      try {
+        checkRequest(request, limits);
+        return "fine";
+      } catch (error) {
+        return (error as IdlmError).messageWith({ maxTokens: "max_tokens", predict: "--predict FILE", stride: "S" });
+      }
+    };
+    expect(messageOf({ maxTokens: 0 })).toMatch(/^max_tokens: expected a whole number/);
+    expect(messageOf({ propose: "predicted" })).toContain("Give it as --predict FILE, or");
+    expect(messageOf({ stride: 7 })).toMatch(/^stride 7 needs 6 .* Use S 4 or less, or propose lookup/);
+    expect(messageOf({ topP: 2 })).toMatch(/^topP: /);
+  });
+
   it("fills in defaults that switch everything off", () => {
     const checked = checkRequest({ ids: [1, 2] }, limits);
     expect(withPrompt(checked, { ids: [1, 2] }, limits)).toMatchObject({
@@ -90,7 +105,8 @@ describe("checkRequest", () => {
     [{ ids: [1], presencePenalty: Number.POSITIVE_INFINITY }, "presencePenalty"],
     [{ ids: [1], logprobs: 65 }, "logprobs"],
     [{ ids: [1], logitBias: { 11: 1 } }, "logitBias: 11 is no token"],
-    [{ ids: [1], logitBias: { x: 1 } }, "logitBias"],
+    [{ ids: [1], logitBias: { x: 1 } }, 'logitBias: "x" is no token of the vocabulary of 11'],
+    [{ ids: [1], logitBias: { "": 1 } }, 'logitBias: "" is no token'],
     [{ ids: [1], logitBias: { 1: Number.NaN } }, "logitBias"],
     [{ ids: [1], stop: "a" }, "stop"],
     [{ ids: [1], stop: [""] }, "stop"],
@@ -112,7 +128,7 @@ describe("checkRequest", () => {
     expect(codeOf({ ids: [1, 1], context: 2 })).toMatch(/^context-too-long/);
     const long = codeOf({ ids: [1], stride: 5 });
     expect(long).toBe(
-      "stride-too-long: stride 5 needs 4 MASK depths, the adapter some/adapter has 3. Use --stride 4 or less.",
+      "stride-too-long: stride 5 needs 4 MASK depths, the adapter some/adapter has 3. Use stride 4 or less, or propose lookup (or whatever else has no MASK rows): up to 8.",
     );
     expect(codeOf({ ids: [1], stride: 5, propose: "lookup" })).toBe("fine");
     expect(codeOf({ ids: [1], stride: 8 }, { mask: { ...mask, sharedByDepth: true } })).toBe("fine");

@@ -2,7 +2,7 @@ import type { SamplerSettings } from "../compute/backend.ts";
 import { MAX_LOGPROBS } from "../compute/sampling/settings.ts";
 import { IdlmError } from "../errors.ts";
 import { MAX_CHOICES } from "./limits.ts";
-import { numberIn, shown, usage, wholeIn } from "./request-values.ts";
+import { numberIn, shown, usage, wholeIn, wrongKey } from "./request-values.ts";
 import { type ProposalLimits, type RoundOptions, roundOptions } from "./round-options.ts";
 import type { ChatMessage, GenerateRequest, TextTokenizer } from "./types.ts";
 
@@ -92,10 +92,14 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): A
   const rounds = roundOptions(request, limits);
   const context = whole("context", 1, Number.MAX_SAFE_INTEGER) ?? limits.context;
   if (context > limits.context) {
-    throw usage(`context: ${context}, the model was loaded with ${limits.context}`, "Load it with a larger context.");
+    throw wrongKey(
+      "context",
+      `${context}, the model was loaded with ${limits.context}`,
+      "Load it with a larger context.",
+    );
   }
   const { signal } = request;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw usage("signal: expected an AbortSignal");
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrongKey("signal", "expected an AbortSignal");
   const maxTokens = whole("maxTokens", 1, Number.MAX_SAFE_INTEGER) ?? Number.MAX_SAFE_INTEGER;
   const settings = checkSettings(request, whole, limits.vocabSize);
   const stop = checkStop(request.stop, limits.tokenizer);
@@ -137,15 +141,15 @@ function fitted(asked: AskedRequest, ids: readonly number[]): CheckedRequest {
 
 function predictedIds(predict: unknown, tokenizer: TextTokenizer | undefined): readonly number[] {
   if (predict === undefined) return [];
-  if (typeof predict !== "string") throw usage(`predict: expected a text, found ${shown(predict)}`);
-  if (tokenizer === undefined) throw usage("predict: the model has no tokenizer", "Without one there is no text.");
+  if (typeof predict !== "string") throw wrongKey("predict", `expected a text, found ${shown(predict)}`);
+  if (tokenizer === undefined) throw wrongKey("predict", "the model has no tokenizer", "Without one there is no text.");
   return tokenizer.encode(predict);
 }
 
 function checkShare(share: unknown): string {
   if (share === undefined) return "";
   if (typeof share === "string" && share.length <= MAX_SHARE_LENGTH) return share;
-  throw usage(`share: expected a string of at most ${MAX_SHARE_LENGTH} characters, found ${shown(share)}`);
+  throw wrongKey("share", `expected a string of at most ${MAX_SHARE_LENGTH} characters, found ${shown(share)}`);
 }
 
 function checkSettings(
@@ -157,7 +161,7 @@ function checkSettings(
     numberIn(name, request[name], min, max, isOpen) ?? fallback;
   const temperature = number("temperature", 0, 0, 1000);
   if (temperature > 0 && temperature < MIN_TEMPERATURE) {
-    throw usage(`temperature: expected 0 or a number from ${MIN_TEMPERATURE}, found ${temperature}`);
+    throw wrongKey("temperature", `expected 0 or a number from ${MIN_TEMPERATURE}, found ${temperature}`);
   }
   return {
     repetitionPenalty: number("repetitionPenalty", 1, 0, 1000, true),
@@ -177,29 +181,36 @@ function checkSettings(
 function checkBias(bias: GenerateRequest["logitBias"], vocabSize: number): ReadonlyMap<number, number> {
   if (bias === undefined) return new Map();
   if (typeof bias !== "object" || bias === null || Array.isArray(bias))
-    throw usage("logitBias: expected numbers by token id");
+    throw wrongKey("logitBias", "expected numbers by token id");
   const entries: [unknown, unknown][] =
-    bias instanceof Map ? [...bias] : Object.entries(bias).map(([id, value]) => [Number(id), value]);
+    bias instanceof Map ? [...bias] : Object.entries(bias).map(([id, value]) => [idOf(id), value]);
   for (const [id, value] of entries) {
-    if (!isToken(id, vocabSize)) throw usage(`logitBias: ${shown(id)} is no token of the vocabulary of ${vocabSize}`);
+    if (!isToken(id, vocabSize))
+      throw wrongKey("logitBias", `${shown(id)} is no token of the vocabulary of ${vocabSize}`);
     if (typeof value !== "number" || !(Math.abs(value) <= 1e30)) {
-      throw usage(`logitBias: expected a number for token ${String(id)}, found ${shown(value)}`);
+      throw wrongKey("logitBias", `expected a number for token ${String(id)}, found ${shown(value)}`);
     }
   }
   return new Map(entries as [number, number][]);
 }
 
+/** A key of an object as an id; what is none stays as it is. */
+function idOf(name: string): number | string {
+  const id = Number(name);
+  return String(id) === name ? id : name;
+}
+
 function checkStop(stop: GenerateRequest["stop"], tokenizer: TextTokenizer | undefined): readonly string[] {
   if (stop === undefined) return [];
   if (!Array.isArray(stop) || stop.length > MAX_STOP_STRINGS)
-    throw usage(`stop: expected at most ${MAX_STOP_STRINGS} strings`);
+    throw wrongKey("stop", `expected at most ${MAX_STOP_STRINGS} strings`);
   for (const text of stop as unknown[]) {
     if (typeof text !== "string" || text.length === 0 || text.length > MAX_STOP_LENGTH) {
-      throw usage(`stop: expected strings of 1 to ${MAX_STOP_LENGTH} characters, found ${shown(text)}`);
+      throw wrongKey("stop", `expected strings of 1 to ${MAX_STOP_LENGTH} characters, found ${shown(text)}`);
     }
   }
   if (stop.length > 0 && tokenizer === undefined)
-    throw usage("stop: the model has no tokenizer", "Without one there is no text to look at.");
+    throw wrongKey("stop", "the model has no tokenizer", "Without one there is no text to look at.");
   return [...stop];
 }
 
@@ -212,16 +223,16 @@ function promptIds(
     throw usage("expected exactly one of prompt, messages and ids");
   }
   if (ids !== undefined) {
-    if (!Array.isArray(ids) || ids.length === 0) throw usage("ids: expected at least one token id");
+    if (!Array.isArray(ids) || ids.length === 0) throw wrongKey("ids", "expected at least one token id");
     const wrong = (ids as unknown[]).find((id) => !isToken(id, vocabSize));
-    if (wrong !== undefined) throw usage(`ids: ${shown(wrong)} is no token of the vocabulary of ${vocabSize}`);
+    if (wrong !== undefined) throw wrongKey("ids", `${shown(wrong)} is no token of the vocabulary of ${vocabSize}`);
     return [...ids];
   }
-  if (tokenizer === undefined) throw usage("the model has no tokenizer", "Prompt it with ids.");
+  if (tokenizer === undefined) throw usage("the model has no tokenizer", "Prompt it with token ids.");
   if (prompt !== undefined) {
-    if (typeof prompt !== "string" || prompt === "") throw usage("prompt: expected a text that is not empty");
+    if (typeof prompt !== "string" || prompt === "") throw wrongKey("prompt", "expected a text that is not empty");
     const encoded = tokenizer.encodePrompt(prompt);
-    if (encoded.length === 0) throw usage("prompt: it has no tokens");
+    if (encoded.length === 0) throw wrongKey("prompt", "it has no tokens");
     return encoded;
   }
   return tokenizer.encodeChat(checkMessages(messages));
@@ -229,7 +240,7 @@ function promptIds(
 
 function checkMessages(messages: unknown): readonly ChatMessage[] {
   if (!Array.isArray(messages) || messages.length === 0 || messages.length > MAX_MESSAGES) {
-    throw usage(`messages: expected 1 to ${MAX_MESSAGES} messages`);
+    throw wrongKey("messages", `expected 1 to ${MAX_MESSAGES} messages`);
   }
   messages.forEach((message: unknown, i) => {
     if (typeof message !== "object" || message === null)

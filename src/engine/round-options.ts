@@ -1,9 +1,9 @@
 import type { MaskProgram } from "../compute/program.ts";
 import type { ProposerKind } from "../decoding/proposer.ts";
 import type { Verification } from "../decoding/round.ts";
-import { IdlmError } from "../errors.ts";
+import { IdlmError, KeyName, type Phrase, phrase } from "../errors.ts";
 import type { GenerateRequest, Propose, RoundForm } from "./types.ts";
-import { numberIn, oneOf, usage, wholeIn } from "./request-values.ts";
+import { numberIn, oneOf, wholeIn, wrongKey } from "./request-values.ts";
 
 const MAX_STRIDE = 8;
 /** Where nobody asks for a stride. Beyond it a proposal by lookup seldom stands. */
@@ -58,8 +58,9 @@ export function roundOptions(request: GenerateRequest, limits: ProposalLimits): 
   const onlyMasks = usesMasks && sources.length === 1;
   if (wanted !== undefined && usesMasks && wanted > most) {
     const { adapterPath = "in use", mask } = limits;
+    const hint = phrase`Use ${new KeyName("stride")} ${most} or less, or ${new KeyName("propose")} lookup (or whatever else has no MASK rows): up to ${MAX_STRIDE}.`;
     throw new IdlmError("stride-too-long", {
-      ...{ stride: wanted, needed: wanted - 1, adapter: adapterPath, depths: mask?.nDepths ?? 0, most },
+      ...{ stride: wanted, needed: wanted - 1, adapter: adapterPath, depths: mask?.nDepths ?? 0, hint },
     });
   }
   const byDefault = wanted === undefined ? "auto" : "chain";
@@ -101,18 +102,27 @@ function sourcesOf(propose: Propose, { predict }: GenerateRequest, limits: Propo
   };
   if (propose === "none") return [];
   if (propose === "auto") return Object.entries(isThere).flatMap(([kind, is]) => (is ? [kind as ProposerKind] : []));
-  if (!isThere[propose]) throw usage(`propose: ${propose} ${missing[propose].problem}`, missing[propose].hint);
+  if (!isThere[propose]) throw wrongKey("propose", `${propose} ${missing[propose].problem}`, missing[propose].hint);
   return [propose];
 }
 
-const missing: Readonly<Record<ProposerKind, { readonly problem: string; readonly hint: string }>> = {
+const missing: Readonly<Record<ProposerKind, { readonly problem: string; readonly hint: string | Phrase }>> = {
   mask: {
     problem: "needs an adapter with MASK embeddings",
-    hint: "Load the model with one, or propose otherwise.",
+    hint: phrase`Load the model with ${new KeyName("adapter")}, or propose otherwise.`,
   },
-  medusa: { problem: "needs an adapter with Medusa heads", hint: "Load the model with one, or propose otherwise." },
-  draft: { problem: "needs a draft model", hint: "Name one when the model is loaded, or propose otherwise." },
-  predicted: { problem: "needs the text that is predicted", hint: "Give it as predict, or propose otherwise." },
+  medusa: {
+    problem: "needs an adapter with Medusa heads",
+    hint: phrase`Load the model with ${new KeyName("adapter")}, or propose otherwise.`,
+  },
+  draft: {
+    problem: "needs a draft model",
+    hint: phrase`Load the model with ${new KeyName("draftModel")}, or propose otherwise.`,
+  },
+  predicted: {
+    problem: "needs the text that is predicted",
+    hint: phrase`Give it as ${new KeyName("predict")}, or propose otherwise.`,
+  },
   lookup: { problem: "is always there", hint: "" },
 };
 
@@ -121,7 +131,7 @@ function verificationOf({ verify, tau }: GenerateRequest): Verification {
   const given = numberIn("tau", tau, 0, 1, true);
   if (mode === "relaxed") return { mode, tau: given ?? DEFAULT_TAU };
   if (given !== undefined) {
-    throw usage(`tau: ${given} with ${mode} verification`, "Only relaxed verification has a tau: leave it out.");
+    throw wrongKey("tau", `${given} with ${mode} verification`, "Only relaxed verification has a tau: leave it out.");
   }
   return { mode };
 }

@@ -1,4 +1,4 @@
-import { IdlmError } from "../errors.ts";
+import { IdlmError, KeyName, phrase } from "../errors.ts";
 import type { OpenedModel } from "../model/open-model.ts";
 import {
   ChatTemplate,
@@ -61,7 +61,7 @@ class ModelTokenizer implements TextTokenizer {
     if (this.#template === undefined) {
       throw new IdlmError("usage", {
         problem: `${this.#path} has no chat template`,
-        hint: "Give it raw text (--raw).",
+        hint: phrase`Give it raw text (${new KeyName("prompt")}).`,
       });
     }
     const { bosId, eosIds } = this.#tokenizer;

@@ -91,6 +91,39 @@ describe("runBatch", () => {
     expect(statuses).toEqual({ a: 200, b: 400, c: 400, d: 400, e: 400, f: 200 });
   });
 
+  it("names keys as the body does", async () => {
+    const { run, answers } = batchOf([
+      chatLine("a", { max_tokens: 0 }),
+      chatLine("b", { max_completion_tokens: 0 }),
+      chatLine("c", { logit_bias: { a: 1 } }),
+      chatLine("d", { top_p: 2 }),
+      chatLine("e", { propose: "predicted" }),
+      chatLine("f", { propose: "draft" }),
+      chatLine("g", { stride: 9 }),
+      chatLine("h", { logprobs: true, top_logprobs: 1.5 }),
+      JSON.stringify({ custom_id: "i", method: "POST", url: "/v1/completions", body: { prompt: [-1] } }),
+    ]);
+    await run();
+    const messages = Object.fromEntries(
+      answers().map(({ custom_id: id, error, response }) => {
+        expect(response.body.error.message).toBe(error.message);
+        return [id, error.message];
+      }),
+    );
+    expect(messages).toEqual({
+      a: expect.stringMatching(/^max_tokens: expected/),
+      b: expect.stringMatching(/^max_completion_tokens: expected/),
+      c: expect.stringMatching(/^logit_bias: "a" is no token/),
+      d: expect.stringMatching(/^top_p: expected/),
+      e: expect.stringMatching(/Give it as prediction, or/),
+      f: expect.stringMatching(/Load the model with one, or/),
+      g: expect.stringMatching(/^stride: expected/),
+      h: expect.stringMatching(/^top_logprobs: expected a whole number from 0 to 20/),
+      i: expect.stringMatching(/^prompt: -1 is no token/),
+    });
+    for (const message of Object.values(messages)) expect(message).not.toContain("--");
+  });
+
   it("goes on where a run that was killed ended, and drops the line that it tore", async () => {
     const lines = ["x", ...Array.from({ length: 8 }, (_, i) => chatLine(`r${i}`)), chatLine("r0")];
     const whole = batchOf(lines);

@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import type { GenerationResult, Model } from "../engine/types.ts";
+import type { KeyNames } from "../errors.ts";
 import { answerLine, type BatchOutput, BatchOutputFile, idOf, lineError, MAX_LINE_BYTES } from "./batch-file.ts";
 import { wrong } from "./body.ts";
 import { type FileLine, readLines } from "./json-lines.ts";
@@ -139,8 +140,11 @@ async function answerOf(
   progress: BatchProgress,
 ): Promise<BatchOutput | undefined> {
   const id = idOf(customId);
+  let names: KeyNames = {};
   try {
-    const { endpoint, requests } = read();
+    const request = read();
+    const { endpoint, requests } = request;
+    names = request.names;
     const generations = requests.map((request) => model.generate({ ...request, signal }));
     const results: GenerationResult[] = await Promise.all(generations.map(({ result }) => result));
     if (signal.aborted) return undefined;
@@ -152,7 +156,7 @@ async function answerOf(
   } catch (error) {
     if (signal.aborted) return undefined;
     progress.failed++;
-    const { status, body } = openAiError(error);
+    const { status, body } = openAiError(error, names);
     const { code, message } = (body as { error: { code: string; message: string } }).error;
     return answerLine(id, customId, status, body, { code, message });
   }

@@ -62,7 +62,7 @@ describe("readOpenAiRequest", () => {
     ["chat", { messages: [{ role: "user", content: [{ type: "image_url" }] }] }, /parts of type text/],
     ["chat", { messages: [{ role: "user", content: "a", name: "b" }] }, /unknown key name/],
     ["chat", { messages, top_logprobs: 2 }, /needs logprobs/],
-    ["chat", { messages, logprobs: true, top_logprobs: 21 }, /expected 0 to 20, found 21/],
+    ["chat", { messages, logprobs: true, top_logprobs: 21 }, /expected a whole number from 0 to 20, found 21/],
     ["chat", { messages, tools: [{}] }, /tools: it is not supported/],
     ["chat", { messages, response_format: { type: "json_object" } }, /response_format: it is not supported/],
     ["chat", { messages, temperature: "1" }, /temperature: expected a number/],

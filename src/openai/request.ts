@@ -1,4 +1,5 @@
 import type { ChatMessage, GenerateRequest } from "../engine/types.ts";
+import type { KeyNames } from "../errors.ts";
 import { Body, wrong } from "./body.ts";
 
 /** The endpoints that are understood. */
@@ -9,6 +10,22 @@ export const endpoints: Readonly<Record<string, Endpoint>> = {
   "/v1/completions": "completions",
 };
 
+/** What the API calls the engine's keys; where both have one name it is not here. What a model is loaded with has none. */
+const names: KeyNames = {
+  maxTokens: "max_tokens",
+  topP: "top_p",
+  topK: "top_k",
+  minP: "min_p",
+  repetitionPenalty: "repetition_penalty",
+  presencePenalty: "presence_penalty",
+  frequencyPenalty: "frequency_penalty",
+  logitBias: "logit_bias",
+  predict: "prediction",
+  ids: "prompt",
+  adapter: "one",
+  draftModel: "one",
+};
+
 /** A body of the OpenAI API as the engine understands it. */
 export interface OpenAiRequest {
   readonly endpoint: Endpoint;
@@ -17,6 +34,8 @@ export interface OpenAiRequest {
   readonly stream: boolean;
   /** The last part of a stream has the usage. */
   readonly streamsUsage: boolean;
+  /** What the body calls the engine's keys, for its errors. */
+  readonly names: KeyNames;
 }
 
 /** As the API has it; more are not shown. */
@@ -39,7 +58,12 @@ export function readOpenAiRequest(endpoint: Endpoint, json: unknown): OpenAiRequ
   const common = commonSettings(body);
   const requests = endpoint === "chat" ? [{ ...common, ...chat(body) }] : completions(body, common);
   body.end();
-  return { endpoint, requests, stream, streamsUsage };
+  return { endpoint, requests, stream, streamsUsage, names: endpoint === "chat" ? chatNames(body) : names };
+}
+
+function chatNames(body: Body): KeyNames {
+  const newer = body.take("max_completion_tokens") === undefined ? {} : { maxTokens: "max_completion_tokens" };
+  return { ...names, ...newer, logprobs: "top_logprobs", prompt: "/v1/completions" };
 }
 
 function commonSettings(body: Body): GenerateRequest {
@@ -88,8 +112,8 @@ function chat(body: Body): GenerateRequest {
   const logprobs = body.boolean("logprobs") ?? false;
   const top = body.number("top_logprobs");
   if (top !== undefined && !logprobs) throw wrong("top_logprobs: it needs logprobs", "Set logprobs to true.");
-  if (top !== undefined && !(top >= 0 && top <= MAX_TOP_LOGPROBS)) {
-    throw wrong(`top_logprobs: expected 0 to ${MAX_TOP_LOGPROBS}, found ${top}`);
+  if (top !== undefined && !(Number.isInteger(top) && top >= 0 && top <= MAX_TOP_LOGPROBS)) {
+    throw wrong(`top_logprobs: expected a whole number from 0 to ${MAX_TOP_LOGPROBS}, found ${top}`);
   }
   const [older, newer] = [body.number("max_tokens"), body.number("max_completion_tokens")];
   return {

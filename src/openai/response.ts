@@ -1,4 +1,4 @@
-import { errorCatalogue, IdlmError } from "../errors.ts";
+import { errorCatalogue, IdlmError, type KeyNames } from "../errors.ts";
 import type { Choice, GenerationResult, TextTokenizer } from "../engine/types.ts";
 import { chatLogprobs, completionLogprobs } from "./logprobs.ts";
 import type { Endpoint } from "./request.ts";
@@ -41,14 +41,15 @@ export function openAiResponse(endpoint: Endpoint, results: readonly GenerationR
   };
 }
 
-/** The body that answers a request that went wrong, and its HTTP status. */
-export function openAiError(error: unknown): { readonly status: number; readonly body: unknown } {
+/** The body that answers a request that went wrong, and its HTTP status. `names`: as the request calls its keys. */
+export function openAiError(error: unknown, names: KeyNames): { readonly status: number; readonly body: unknown } {
   const code = error instanceof IdlmError ? error.code : "unexpected";
   const exit = error instanceof IdlmError ? errorCatalogue[error.code].exit : undefined;
   const isTheirs = exit === errorCatalogue.usage.exit || code === "context-too-long" || code === "stride-too-long";
   const status = isTheirs ? 400 : code === "queue-full" ? 429 : 500;
   const type = isTheirs ? "invalid_request_error" : code === "queue-full" ? "rate_limit_error" : "server_error";
-  const message = error instanceof Error ? error.message : String(error);
+  const message =
+    error instanceof IdlmError ? error.messageWith(names) : error instanceof Error ? error.message : String(error);
   return { status, body: { error: { message, type, param: null, code } } };
 }
 
