@@ -6,6 +6,7 @@ import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } fr
 import { withInterrupt } from "./interrupt.ts";
 import { type CliIo, write } from "./io.ts";
 import { lineReader } from "./line-reader.ts";
+import { notesOf, warningsOf } from "./notices.ts";
 import { speedOf } from "./race-table.ts";
 import { loadModel, textRequest } from "./requests.ts";
 import { colorsFor } from "./style.ts";
@@ -51,6 +52,7 @@ async function chat(cli: Cli, name: string, options: ChatOptions): Promise<void>
     throw new IdlmError("usage", { problem, hint: "Propose otherwise." });
   }
   const settings = textRequest(options);
+  for (const line of [...warningsOf(options), ...notesOf(options)]) io.notices.write(line);
   const model = await withInterrupt(io, (signal) => loadModel(io, name, options, signal));
   try {
     await converse(cli, model, settings, options);

@@ -54,9 +54,10 @@ export const adapterOption = () =>
 export const contextOption = (what: string) => new Option("--context <n>", what).argParser(integer({ min: 1 }));
 
 export const strideOption = () =>
-  new Option("--stride <n>", "tokens that a forward yields at best, 1 to 8 (default: as the shape has it)").argParser(
-    integer({ min: 1, max: 8 }),
-  );
+  new Option(
+    "--stride <n>",
+    "tokens that a forward yields at best, 1 to 8; with MASK rows at most one more than the adapter has depths (default: as the shape has it)",
+  ).argParser(integer({ min: 1, max: 8 }));
 
 export const shapeOption = () =>
   new Option(

@@ -87,7 +87,7 @@ function nameOf(command: Command): string {
 
 /** What a command calls the keys of a request, and of loading. */
 function keyNamesOf(command: Command): KeyNames {
-  const names = Object.fromEntries(
+  const { raw, ...names }: Record<string, string> = Object.fromEntries(
     command.options.map((option) => {
       const { long, flags } = option;
       const [value] = /<(?:file|dir|model)>/.exec(flags) ?? [];
@@ -96,7 +96,7 @@ function keyNamesOf(command: Command): KeyNames {
     }),
   );
   // With it a prompt is a `prompt`, and no message.
-  return names["raw"] === undefined ? names : { ...names, prompt: names["raw"] };
+  return raw === undefined ? names : { ...names, prompt: raw };
 }
 
 function buildProgram(cli: Cli): Command {

@@ -143,6 +143,15 @@ describe("help and version", () => {
     }
   });
 
+  it.each([
+    ["run", "In exact mode, the default, the same command gives the same bytes"],
+    ["run", "with MASK rows at most one more than the adapter has depths"],
+    ["batch", "The model that a body names is not looked at"],
+    ["batch", "- reads them from standard input"],
+  ])("of %s says: %s", async (command, text) => {
+    expect((await collect([command, "--help"])).stdout.replace(/\s+/g, " ")).toContain(text);
+  });
+
   it("without a command goes to stderr with status 2", async () => {
     const { status, stdout, stderr } = await collect([]);
     expect({ status, stdout }).toEqual({ status: 2, stdout: "" });

@@ -9,6 +9,7 @@ import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } fr
 import { INTERRUPTED, withInterrupt } from "./interrupt.ts";
 import { write } from "./io.ts";
 import { readMessages } from "./messages-file.ts";
+import { notesOf, warningsOf } from "./notices.ts";
 import { integer } from "./numbers.ts";
 import { speedOf } from "./race-table.ts";
 import { readText, readTextFile } from "./read-text.ts";
@@ -29,7 +30,8 @@ export function registerRun(program: Command, cli: Cli): void {
   const command = addCommonOptions(program.command("run"))
     .summary("write one answer")
     .description(
-      "Writes one answer. The same command gives the same bytes on every machine, with any stride and any number of threads.",
+      "Writes one answer. In exact mode, the default, the same command gives the same bytes on every machine, with any " +
+        "stride and any number of threads.",
     )
     .argument(
       "<model>",
@@ -78,6 +80,7 @@ async function run(
     options.predict === undefined ? undefined : readTextFile(options.predict, "--predict needs a text file.");
   const { logprobs, n } = options;
   const request = { ...textRequest(options), ...conversation, logprobs, n, predict, signal };
+  for (const line of [...warningsOf(options, predict), ...notesOf(options)]) io.notices.write(line);
   const model = await loadModel(io, name, options, signal);
   try {
     const generation = model.generate(request);

@@ -24,3 +24,6 @@ export const DEFAULT_QUEUE = 1024;
 
 /** Answers to one request: as many as the OpenAI API allows. */
 export const MAX_CHOICES = 128;
+
+/** How far relaxed verification goes where nobody says. */
+export const DEFAULT_TAU = 0.5;

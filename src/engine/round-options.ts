@@ -2,6 +2,7 @@ import type { MaskProgram } from "../compute/program.ts";
 import type { ProposerKind } from "../decoding/proposer.ts";
 import type { Verification } from "../decoding/round.ts";
 import { IdlmError, KeyName, type Phrase, phrase } from "../errors.ts";
+import { DEFAULT_TAU } from "./limits.ts";
 import type { GenerateRequest, Propose, RoundForm } from "./types.ts";
 import { numberIn, oneOf, wholeIn, wrongKey } from "./request-values.ts";
 
@@ -13,8 +14,6 @@ const DEFAULT_STRIDE = 4;
  * the catalogue's adapter (docs/results.md).
  */
 const DEFAULT_QUADRATIC_STRIDE = 2;
-/** Where relaxed verification is asked for without saying how far. */
-const DEFAULT_TAU = 0.5;
 
 /** What of a loaded model decides about where proposals can come from. */
 export interface ProposalLimits {
