@@ -97,7 +97,7 @@ export class BatchLoop {
         this.#attempt(writing, () => writing.digest(plans[i] as RoundPlan, result, rows[i] as RoundRows));
       await Promise.all(turns.map(digest));
       const written = turns.map(({ writing }, i) => writing.tokens.length - (before[i] as number));
-      for (const [i, { writing }] of turns.entries()) scheduler.served(writing, written[i] as number);
+      for (const [i, turn] of turns.entries()) scheduler.served(turn, written[i] as number);
       const nTokens = written.reduce((sum, n) => sum + n, 0);
       controller.observeStep({ ...work, tokens: nTokens, ms: performance.now() - startMs });
     } catch (error) {

@@ -21,6 +21,16 @@ describe("the scheduler", () => {
     expect(order).toEqual(["high", "b1", "a1", "a2", "low"]);
   });
 
+  it("bills the last round of a text, too", async () => {
+    const { engine } = fakeEngine({ maxSequences: 1 });
+    const order: string[] = [];
+    const start = (name: string, share: string, maxTokens: number) =>
+      engine.generate({ ids: [1], maxTokens, share, ...plain }).result.then(() => order.push(name));
+    const ofA = [start("a1", "a", 1), start("a2", "a", 1), start("a3", "a", 1)];
+    await Promise.all([...ofA, start("b1", "b", 2), start("b2", "b", 1)]);
+    expect(order).toEqual(["a1", "b1", "a2", "b2", "a3"]);
+  });
+
   it("takes a place for a higher priority, and the text that lost it is the same", async () => {
     const { engine, model } = fakeEngine({ maxSequences: 1 });
     const request = { ids: [1, 2, 3], maxTokens: 30, ...plain };

@@ -29,6 +29,8 @@ interface Entry {
 /** One sequence's part of a step. */
 export interface Turn {
   readonly writing: Writing;
+  /** Who is billed, also where it ends with this step. */
+  readonly share: string;
   /** Most verified tokens that it may feed. */
   readonly maxPending: number;
 }
@@ -125,10 +127,9 @@ export class Scheduler {
     return turns;
   }
 
-  /** A text has got so many tokens. */
-  served(writing: Writing, nTokens: number): void {
-    const entry = this.#entries.get(writing);
-    if (entry !== undefined) this.#shares.serve(entry.share, nTokens);
+  /** A text has got so many tokens in a step. */
+  served({ share }: Turn, nTokens: number): void {
+    this.#shares.serve(share, nTokens);
   }
 
   /** Most verified tokens of each that runs: rounds first, those that ran longest ago before the others; then prompts. */
@@ -184,7 +185,7 @@ export class Scheduler {
       }
       if (!this.#running.has(entry)) continue;
       entry.lastRun = this.#step;
-      turns.push({ writing, maxPending });
+      turns.push({ writing, share: entry.share, maxPending });
     }
     return turns;
   }
