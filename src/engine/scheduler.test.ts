@@ -31,6 +31,31 @@ describe("the scheduler", () => {
     expect(order).toEqual(["a1", "b1", "a2", "b2", "a3"]);
   });
 
+  it("lets a share begin beside those that compete, whatever a lower priority waits for", async () => {
+    const { engine, model } = fakeEngine({ maxSequences: 1 });
+    const order: string[] = [];
+    const start = (name: string, request: object) =>
+      engine.generate({ ids: [1], maxTokens: 30, ...plain, ...request }).result.then(() => order.push(name));
+    const low = start("low", { share: "low", priority: -1 });
+    const others: Promise<number>[] = [];
+    model.onForward = () => {
+      if (model.rowCounts.length !== 95) return;
+      others.push(start("a2", { share: "a" }), start("new1", { share: "new" }), start("new2", { share: "new" }));
+    };
+    await start("a1", { share: "a", maxTokens: 100 });
+    await Promise.all([low, ...others]);
+    expect(order).toEqual(["a1", "new1", "a2", "new2", "low"]);
+  });
+
+  it("gives a share that waited what it lacks, though others end meanwhile", async () => {
+    const { engine } = fakeEngine({ maxSequences: 1 });
+    const order: string[] = [];
+    const start = (share: string, maxTokens: number) =>
+      engine.generate({ ids: [1], maxTokens, share, ...plain }).result.then(() => order.push(share));
+    await Promise.all([start("a", 100), start("a", 9), start("b", 9), start("b", 9), start("b", 9)]);
+    expect(order).toEqual(["a", "b", "b", "b", "a"]);
+  });
+
   it("takes a place for a higher priority, and the text that lost it is the same", async () => {
     const { engine, model } = fakeEngine({ maxSequences: 1 });
     const request = { ids: [1, 2, 3], maxTokens: 30, ...plain };

@@ -74,6 +74,7 @@ export class Scheduler {
 
   add(writing: Writing): void {
     const { priority, share } = writing.request;
+    if (this.#entries.size === 0) this.#shares.clear();
     const entry = {
       writing,
       priority,
@@ -87,7 +88,6 @@ export class Scheduler {
     this.#entries.set(writing, entry);
     this.#waiting.add(entry);
     this.#nQueued++;
-    this.#shares.enter(share);
   }
 
   remove(writing: Writing): void {
@@ -97,7 +97,6 @@ export class Scheduler {
     this.#waiting.delete(entry);
     this.#running.delete(entry);
     if (!entry.hasRun) this.#nQueued--;
-    this.#shares.leave(entry.share);
   }
 
   /** Texts that are to run now for the first time; they have to `begin` before `next`. */
@@ -123,7 +122,7 @@ export class Scheduler {
   next(): Turn[] {
     const runnable = [...this.#running].filter(({ writing }) => !writing.stream.isBehind);
     const turns = this.#withPages(this.#share(runnable));
-    if (turns.length > 0) this.#step++;
+    if (turns.length > 0) this.#pass();
     return turns;
   }
 
@@ -215,6 +214,15 @@ export class Scheduler {
     this.#running.delete(entry);
     entry.since = this.#step;
     this.#waiting.add(entry);
+  }
+
+  /** A step passes. Who could run competes with those that did, unless its priority is lower than all of theirs. */
+  #pass(): void {
+    const able = [...this.#entries.values()].filter(({ writing }) => !writing.stream.isBehind);
+    const ran = able.filter(({ lastRun }) => lastRun === this.#step);
+    const lowest = Math.min(...ran.map((entry) => this.#level(entry)));
+    this.#shares.compete(able.filter((entry) => this.#level(entry) >= lowest).map(({ share }) => share));
+    this.#step++;
   }
 
   /** Priority with age. */

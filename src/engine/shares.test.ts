@@ -1,0 +1,51 @@
+import { describe, expect, it } from "vitest";
+import { Shares } from "./shares.ts";
+
+describe("shares", () => {
+  it("begin where the least of those that are served stands", () => {
+    const shares = new Shares();
+    shares.serve("a", 100);
+    shares.serve("b", 60);
+    shares.compete(["a", "b"]);
+    expect(shares.served("new")).toBe(60);
+    shares.serve("b", 10);
+    expect([shares.served("a"), shares.served("b"), shares.served("new")]).toEqual([100, 70, 60]);
+  });
+
+  it("are not held back by one that is there but is not served", () => {
+    const shares = new Shares();
+    shares.serve("paused", 10);
+    shares.serve("a", 100);
+    shares.compete(["paused", "a"]);
+    shares.serve("a", 900);
+    shares.compete(["a"]);
+    expect([shares.served("new"), shares.served("paused")]).toEqual([1000, 1000]);
+  });
+
+  it("never lose what others owe them because somebody comes who got less", () => {
+    const shares = new Shares();
+    shares.serve("a", 100);
+    shares.compete(["a"]);
+    shares.serve("a", 50);
+    shares.serve("b", 10);
+    shares.compete(["a", "b"]);
+    expect([shares.served("a"), shares.served("b"), shares.served("new")]).toEqual([150, 110, 110]);
+    shares.compete(["a"]);
+    shares.compete(["a", "new"]);
+    expect(shares.served("new")).toBe(150);
+  });
+
+  it("are remembered while they got more than the others, whether they are there or not, and no longer", () => {
+    const shares = new Shares();
+    shares.serve("regular", 1);
+    for (let i = 0; i < 1000; i++) {
+      shares.serve(`once ${i}`, 50);
+      shares.compete(["regular", `once ${i}`]);
+      shares.serve("regular", 10);
+    }
+    expect(shares.served("once 999")).toBeGreaterThan(shares.served("regular"));
+    expect(shares.size).toBeLessThan(10);
+    shares.clear();
+    expect([shares.size, shares.served("regular")]).toEqual([0, 0]);
+  });
+});
