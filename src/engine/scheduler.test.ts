@@ -94,6 +94,28 @@ describe("the scheduler", () => {
     expect(endedAt).toBeLessThan(3 * STEPS_PER_PRIORITY + 100);
   });
 
+  it("lets no prompt starve that has a place beside an endless stream of prompts of higher priorities", async () => {
+    const { engine, model } = fakeEngine({ context: 700 });
+    let isDone = false;
+    let nPrompts = 0;
+    // All are different from the beginning, and as long as a forward.
+    const prompt = () => {
+      const n = nPrompts++;
+      return Array.from({ length: MAX_FORWARD_ROWS }, (_, i) => (i < 4 ? Math.floor(n / 11 ** i) % 11 : (i * i) % 11));
+    };
+    const stream = async () => {
+      while (!isDone && nPrompts < 3 * STEPS_PER_PRIORITY) {
+        await engine.generate({ ids: prompt(), maxTokens: 1, priority: 1, ...plain }).result;
+      }
+    };
+    const low = engine.generate({ ids: prompt(), maxTokens: 1, ...plain }).result.then(() => {
+      isDone = true;
+    });
+    await Promise.all([low, stream(), stream(), stream()]);
+    expect(model.rowCounts.length).toBeGreaterThan(STEPS_PER_PRIORITY);
+    expect(model.rowCounts.length).toBeLessThan(STEPS_PER_PRIORITY + 10);
+  });
+
   it("reads prompts in large pieces alone, and in small ones beside others that write", async () => {
     const { engine, model } = fakeEngine({ context: 2000 });
     const ids = Array.from({ length: 1100 }, (_, i) => (i * i) % 11);

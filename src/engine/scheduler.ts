@@ -5,7 +5,7 @@ import { Shares } from "./shares.ts";
 import type { Writing } from "./writing.ts";
 
 /**
- * Forwards that a request has to wait to count as one of the next higher priority when places are given out. So nobody
+ * Forwards that a request has to wait, with a place or without, to count as one of the next higher priority. So nobody
  * starves: after enough of them it goes before everything that comes.
  */
 export const STEPS_PER_PRIORITY = 256;
@@ -17,10 +17,8 @@ interface Entry {
   readonly share: string;
   /** Orders those that came. */
   readonly arrival: number;
-  /** Steps that it has waited before `since`. */
+  /** Steps that it was not part of, though it could have run. */
   waited: number;
-  /** Step from which it waits. */
-  since: number;
   /** Step that it ran in last. */
   lastRun: number;
   hasRun: boolean;
@@ -81,7 +79,6 @@ export class Scheduler {
       share,
       arrival: this.#nArrived++,
       waited: 0,
-      since: this.#step,
       lastRun: -1,
       hasRun: false,
     };
@@ -107,7 +104,6 @@ export class Scheduler {
       if (head === undefined || !this.#makePlace(head)) break;
       this.#waiting.delete(head);
       this.#running.add(head);
-      head.waited += this.#step - head.since;
       head.writing.kv.extend(head.writing.tokens);
       if (head.hasRun) continue;
       head.hasRun = true;
@@ -212,7 +208,6 @@ export class Scheduler {
     this.nPreempted++;
     entry.writing.kv.release();
     this.#running.delete(entry);
-    entry.since = this.#step;
     this.#waiting.add(entry);
   }
 
@@ -222,13 +217,13 @@ export class Scheduler {
     const ran = able.filter(({ lastRun }) => lastRun === this.#step);
     const lowest = Math.min(...ran.map((entry) => this.#level(entry)));
     this.#shares.compete(able.filter((entry) => this.#level(entry) >= lowest).map(({ share }) => share));
+    for (const entry of able) if (entry.lastRun < this.#step) entry.waited++;
     this.#step++;
   }
 
   /** Priority with age. */
   #level(entry: Entry): number {
-    const waited = entry.waited + (this.#waiting.has(entry) ? this.#step - entry.since : 0);
-    return entry.priority + Math.floor(waited / STEPS_PER_PRIORITY);
+    return entry.priority + Math.floor(entry.waited / STEPS_PER_PRIORITY);
   }
 
   /** Below 0: `a` is more entitled. */
