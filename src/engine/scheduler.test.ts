@@ -77,6 +77,43 @@ describe("the scheduler", () => {
     expect(model.rowCounts.filter((n) => n > 1).length).toBe(1);
   });
 
+  it("takes no place where those that may be taken do not suffice", async () => {
+    const { engine, model } = fakeEngine({ context: 560, nPages: 40 });
+    const prompt = (length: number, step: number) => Array.from({ length }, (_, i) => (i * i * step) % 11);
+    const equal = { ids: prompt(300, 1), maxTokens: 120, priority: 1, ...plain };
+    const lower = { ids: prompt(20, 2), maxTokens: 100, ...plain };
+    let higher: Promise<unknown> = Promise.resolve();
+    const order: string[] = [];
+    model.onForward = () => {
+      if (model.rowCounts.length !== 20) return;
+      // Whatever the lower one has, the equal one keeps too many pages.
+      const request = { ids: prompt(400, 3), maxTokens: 1, priority: 1, ...plain };
+      higher = engine.generate(request).result.then(() => order.push("higher"));
+    };
+    const start = (name: string, request: object) => engine.generate(request).result.then(() => order.push(name));
+    await Promise.all([start("equal", equal), start("lower", lower)]);
+    await higher;
+    expect(order).toEqual(["lower", "equal", "higher"]);
+    // Each prompt is read once.
+    expect(model.rowCounts.reduce((sum, n) => sum + n)).toBe(300 + 119 + 20 + 99 + 400);
+  });
+
+  it("counts pages that only those share that lose their places", async () => {
+    const { engine, model } = fakeEngine({ context: 200, nPages: 20 });
+    const ids = Array.from({ length: 100 }, (_, i) => (i * i) % 11);
+    const low = [8, 9].map((last) => engine.generate({ ids: [...ids, last], maxTokens: 60, ...plain }).result);
+    const order: string[] = [];
+    let high: Promise<unknown> = Promise.resolve();
+    model.onForward = () => {
+      if (model.rowCounts.length !== 20) return;
+      const request = { ids: [...ids].reverse().concat(ids.slice(0, 90)), maxTokens: 5, priority: 1, ...plain };
+      high = engine.generate(request).result.then(() => order.push("high"));
+    };
+    await Promise.all(low.map((result) => result.then(() => order.push("low"))));
+    await high;
+    expect(order).toEqual(["high", "low", "low"]);
+  });
+
   it("lets nobody starve beside an endless stream of higher priorities", async () => {
     const { engine, model } = fakeEngine({ maxSequences: 2 });
     let isDone = false;

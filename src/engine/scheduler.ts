@@ -1,6 +1,6 @@
 import { PAGE_SIZE } from "../compute/backend.ts";
 import { CHUNK_BESIDE_DECODING, MAX_FORWARD_ROWS, MAX_ROUND_ROWS, MAX_ROUND_ROWS_TOGETHER } from "./limits.ts";
-import { type BlockParent, type PagePlace, type PagePool, pagesFor } from "./page-pool.ts";
+import { type BlockParent, keyOf, type PagePlace, type PagePool, pagesFor } from "./page-pool.ts";
 import { Shares } from "./shares.ts";
 import type { Writing } from "./writing.ts";
 
@@ -174,7 +174,7 @@ export class Scheduler {
       const isWhole = writing.nPending <= maxPending;
       const nRows = isWhole ? writing.nPending + writing.nScratchRows : maxPending;
       while (!writing.kv.reserve(nRows)) {
-        const victim = this.#leastEntitled(this.#running) as Entry;
+        const victim = this.#leastEntitledFirst()[0] as Entry;
         this.#preempt(victim);
         if (victim === entry) break;
       }
@@ -187,21 +187,27 @@ export class Scheduler {
 
   /** Whether `head` can run: a place and pages are there, or those who have them are less entitled. */
   #makePlace(head: Entry): boolean {
-    while (this.#running.size >= this.#maxSequences || !this.#hasPagesFor(head)) {
-      // Behind its reader, or of a lower priority than the head's own: age gives no right to others' places.
-      const victim = this.#leastEntitled(this.#running);
-      if (victim === undefined) return true;
-      if (!victim.writing.stream.isBehind && this.#level(victim) >= head.priority) return false;
+    // Behind its reader, or of a lower priority than the head's own: age gives no right to others' places.
+    const mayLose = (entry: Entry) => entry.writing.stream.isBehind || this.#level(entry) < head.priority;
+    const running = this.#leastEntitledFirst();
+    const victims = running.filter(mayLose);
+    const others = running.filter((entry) => !mayLose(entry));
+    // Nobody gives its place in vain.
+    if (!this.#fits(head, others, victims)) return false;
+    for (const victim of victims) {
+      if (this.#fits(head, [...this.#running], [])) break;
       this.#preempt(victim);
     }
     return true;
   }
 
-  /** Its tokens and a round, and a page for everybody who runs, so that it is not thrown out at once. */
-  #hasPagesFor({ writing }: Entry): boolean {
-    const { nBlocks, nResting } = this.#pool.find(writing.kv.root, writing.tokens);
-    const nPages = pagesFor(writing.tokens.length + MAX_ROUND_ROWS) - nBlocks;
-    return nPages + this.#running.size <= this.#pool.nAvailable - nResting;
+  /** Whether a place and pages are there for `head` beside `others`, once `victims` have given theirs. */
+  #fits({ writing }: Entry, others: readonly Entry[], victims: readonly Entry[]): boolean {
+    if (others.length >= this.#maxSequences) return false;
+    const held = pagesOf(others);
+    const nFreed = [...pagesOf(victims)].filter((page) => !held.has(page)).length;
+    const nPages = pagesFor(writing.tokens.length + MAX_ROUND_ROWS) - nShared(writing, held);
+    return nPages + others.length <= this.#pool.nAvailable + nFreed;
   }
 
   #preempt(entry: Entry): void {
@@ -245,18 +251,31 @@ export class Scheduler {
     return best;
   }
 
-  #leastEntitled(entries: Iterable<Entry>): Entry | undefined {
-    let worst: Entry | undefined;
-    for (const entry of entries) {
-      if (worst === undefined || this.#isLess(entry, worst)) worst = entry;
-    }
-    return worst;
+  /** Those that run, in the order in which they lose their places: first who is behind its reader. */
+  #leastEntitledFirst(): Entry[] {
+    return [...this.#running].sort(
+      (a, b) => Number(b.writing.stream.isBehind) - Number(a.writing.stream.isBehind) || this.#compare(b, a),
+    );
   }
+}
 
-  #isLess(a: Entry, b: Entry): boolean {
-    const [isABehind, isBBehind] = [a.writing.stream.isBehind, b.writing.stream.isBehind];
-    return isABehind === isBBehind ? this.#compare(a, b) > 0 : isABehind;
+function pagesOf(entries: readonly Entry[]): Set<number> {
+  const pages = new Set<number>();
+  for (const { writing } of entries) for (const page of writing.kv.pages) pages.add(page);
+  return pages;
+}
+
+/** How many of the pages that are held a text begins with. */
+function nShared({ kv, tokens }: Writing, held: ReadonlySet<number>): number {
+  let parent: BlockParent = kv.root;
+  let n = 0;
+  while ((n + 1) * PAGE_SIZE < tokens.length) {
+    const block = parent.children.get(keyOf(tokens, n * PAGE_SIZE));
+    if (block === undefined || !held.has(block.page)) break;
+    parent = block;
+    n++;
   }
+  return n;
 }
 
 /** Pages that the prompts of one forward compute. */
