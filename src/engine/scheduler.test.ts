@@ -77,6 +77,18 @@ describe("the scheduler", () => {
     expect(model.rowCounts.filter((n) => n > 1).length).toBe(1);
   });
 
+  it("begins no more texts than its pages hold", async () => {
+    const { engine, model } = fakeEngine({ context: 1000, nPages: 130 });
+    const prompt = (length: number, step: number) => Array.from({ length }, (_, i) => ((i + step) * i * step) % 11);
+    const begun: number[] = [];
+    model.onForward = () => begun.push(model.samplers.length);
+    const texts = Array.from({ length: 8 }, (_, i) => ({ ids: prompt(900, i + 1), maxTokens: 10, ...plain }));
+    await Promise.all(texts.map((request) => engine.generate(request).result));
+    // A prompt takes two forwards, in which the pages that it will need are not there for others.
+    expect(begun.slice(0, 3)).toEqual([2, 2, 2]);
+    expect(model.rowCounts.reduce((sum, n) => sum + n)).toBe(8 * (900 + 9));
+  });
+
   it("takes no place where those that may be taken do not suffice", async () => {
     const { engine, model } = fakeEngine({ context: 560, nPages: 40 });
     const prompt = (length: number, step: number) => Array.from({ length }, (_, i) => (i * i * step) % 11);

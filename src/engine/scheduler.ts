@@ -206,8 +206,9 @@ export class Scheduler {
     if (others.length >= this.#maxSequences) return false;
     const held = pagesOf(others);
     const nFreed = [...pagesOf(victims)].filter((page) => !held.has(page)).length;
-    const nPages = pagesFor(writing.tokens.length + MAX_ROUND_ROWS) - nShared(writing, held);
-    return nPages + others.length <= this.#pool.nAvailable + nFreed;
+    let nNeeded = pagesFor(writing.tokens.length + MAX_ROUND_ROWS) - nShared(writing, held);
+    for (const other of others) nNeeded += nLacking(other);
+    return nNeeded <= this.#pool.nAvailable + nFreed;
   }
 
   #preempt(entry: Entry): void {
@@ -263,6 +264,13 @@ function pagesOf(entries: readonly Entry[]): Set<number> {
   const pages = new Set<number>();
   for (const { writing } of entries) for (const page of writing.kv.pages) pages.add(page);
   return pages;
+}
+
+/** Pages that a text with a place lacks for its tokens and a round; one at least, so that it is not thrown out at once. */
+function nLacking({ writing, lastRun }: Entry): number {
+  // Its first round is not chosen yet.
+  const nScratchRows = lastRun < 0 ? MAX_ROUND_ROWS : writing.nScratchRows;
+  return Math.max(1, pagesFor(writing.tokens.length + nScratchRows) - writing.kv.nPages);
 }
 
 /** How many of the pages that are held a text begins with. */
