@@ -46,7 +46,7 @@ export interface EngineLimits {
   readonly nPages: number;
   /** Texts that are written at once. */
   readonly maxSequences: number;
-  /** Requests that wait. */
+  /** Requests that wait beside them, whether they have begun or not. */
   readonly maxQueue: number;
 }
 
@@ -149,8 +149,8 @@ export class EngineModel implements Model {
     const limits = this.#limits();
     const asked = checkRequest(request, limits);
     const { n, signal } = asked;
-    const { maxQueue } = this.#parts.limits;
-    if (scheduler.nQueued + this.#nPreparing + n > maxQueue + scheduler.nFreePlaces) {
+    const { maxSequences, maxQueue } = this.#parts.limits;
+    if (scheduler.nCounted + this.#nPreparing + n > maxSequences + maxQueue) {
       throw new IdlmError("queue-full", { most: maxQueue });
     }
     const checked = withPrompt(asked, request, limits);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { fakeEngine } from "../../test/support/fake-engine.ts";
+import type { FakeModel } from "../../test/support/fake-model.ts";
 import { CHUNK_BESIDE_DECODING, MAX_FORWARD_ROWS } from "./limits.ts";
 import { STEPS_PER_PRIORITY } from "./scheduler.ts";
 
@@ -198,6 +199,37 @@ describe("the scheduler", () => {
     expect(tokens).toEqual((await fakeEngine({ context: 300 }).engine.generate(request).result).tokens);
   });
 
+  it.each([0, 1])(
+    "lets others in beside readers that stopped, and bounds them, with a queue of %i",
+    async (maxQueue) => {
+      const { engine, model } = fakeEngine({ context: 300, maxSequences: 2, maxQueue });
+      const request = (token: number) => ({ ids: [token], maxTokens: 200, ...plain });
+      const stall = async (token: number) => {
+        const reader = engine.generate(request(token))[Symbol.asyncIterator]();
+        const tokens = [...((await reader.next()).value?.tokens ?? [])];
+        await idle(model);
+        return { reader, tokens };
+      };
+      const stalled: Awaited<ReturnType<typeof stall>>[] = [];
+      // Those with places, as many again that gave theirs, and the queue.
+      const most = 2 * 2 + maxQueue;
+      while (stalled.length < most) stalled.push(await stall(stalled.length));
+      const refused = expect.objectContaining({ code: "queue-full" });
+      expect(() => engine.generate(request(9))).toThrow(refused);
+      expect(model.samplers.filter(({ isDisposed }) => !isDisposed).length).toBe(most);
+      // One leaves: the next comes, and its text is done.
+      await stalled.pop()?.reader.return?.(undefined);
+      expect((await engine.generate(request(9)).result).tokens.length).toBe(200);
+      // All go on where they were.
+      for (const [token, { reader, tokens }] of stalled.entries()) {
+        for (let part = await reader.next(); part.done !== true; part = await reader.next()) {
+          tokens.push(...part.value.tokens);
+        }
+        expect(tokens).toEqual((await fakeEngine({ context: 300 }).engine.generate(request(token)).result).tokens);
+      }
+    },
+  );
+
   it("ends one text whose draw fails, and no other", async () => {
     const { engine, model } = fakeEngine();
     const forward = model.forward.bind(model);
@@ -218,3 +250,12 @@ describe("the scheduler", () => {
     expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
   });
 });
+
+/** Until no forward follows another. */
+async function idle(model: FakeModel): Promise<void> {
+  let nForwards = -1;
+  while (nForwards < model.rowCounts.length) {
+    nForwards = model.rowCounts.length;
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+  }
+}

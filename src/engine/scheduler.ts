@@ -53,21 +53,20 @@ export class Scheduler {
   nPreempted = 0;
   #step = 0;
   #nArrived = 0;
-  #nQueued = 0;
 
   constructor(pool: PagePool, { maxSequences }: SchedulerOptions) {
     this.#pool = pool;
     this.#maxSequences = maxSequences;
   }
 
-  /** Requests that have not run yet. */
-  get nQueued(): number {
-    return this.#nQueued;
-  }
-
-  /** Texts that can begin at once. */
-  get nFreePlaces(): number {
-    return Math.max(0, this.#maxSequences - this.#running.size - (this.#waiting.size - this.#nQueued));
+  /**
+   * Unfinished texts, as far as they count where more want to come. One that is behind its reader does not, as it gives its
+   * place to whoever needs one; but no more of them than there are places, so that what is held is bounded.
+   */
+  get nCounted(): number {
+    let nBehind = 0;
+    for (const { stream } of this.#entries.keys()) nBehind += stream.isBehind ? 1 : 0;
+    return this.#entries.size - Math.min(nBehind, this.#maxSequences);
   }
 
   add(writing: Writing): void {
@@ -84,7 +83,6 @@ export class Scheduler {
     };
     this.#entries.set(writing, entry);
     this.#waiting.add(entry);
-    this.#nQueued++;
   }
 
   remove(writing: Writing): void {
@@ -93,7 +91,6 @@ export class Scheduler {
     this.#entries.delete(writing);
     this.#waiting.delete(entry);
     this.#running.delete(entry);
-    if (!entry.hasRun) this.#nQueued--;
   }
 
   /** Texts that are to run now for the first time; they have to `begin` before `next`. */
@@ -107,7 +104,6 @@ export class Scheduler {
       head.writing.kv.extend(head.writing.tokens);
       if (head.hasRun) continue;
       head.hasRun = true;
-      this.#nQueued--;
       this.#shares.serve(head.share, head.writing.nPending);
       begun.push(head.writing);
     }

@@ -223,7 +223,7 @@ it("writes plain decoding's texts whatever comes, leaves and waits, and loses no
         expect([...pages].sort((a, b) => a - b)).toEqual(Array.from({ length: nPages }, (_, i) => i));
         expect(blocks.filter(({ nHolders }) => nHolders !== 0)).toEqual([]);
         expect(pool.nAvailable).toBe(nPages);
-        expect(scheduler.nQueued).toBe(0);
+        expect(scheduler.nCounted).toBe(0);
         expect(model.samplers.filter(({ isDisposed }) => !isDisposed)).toEqual([]);
       },
     ),
