@@ -16,6 +16,7 @@ import type { GenerateRequest, GenerationResult } from "./types.ts";
 import { Writing } from "./writing.ts";
 
 const CONTEXT = 160;
+const MAX_QUEUE = 4;
 const bareLimits = {
   ...{ vocabSize: 11, context: CONTEXT, mask: undefined, adapterPath: "", tokenizer: fakeTokenizer },
   ...{ hasMedusa: false, hasDraft: false },
@@ -86,7 +87,7 @@ const arrivals = fc.array(
         return propose === "none" ? { ...how, ids, propose } : { ...how, ids, propose, stride, shape };
       }),
     patience: fc.option(fc.nat(30), { nil: undefined, freq: 4 }),
-    readEvery: fc.constantFrom(0, 0, 1, 3, 20),
+    readEvery: fc.constantFrom(0, 0, 1, 3, 20, 60),
   }),
   { minLength: 60, maxLength: 120 },
 );
@@ -106,8 +107,14 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
   const onTick = new Set<() => void>();
   let step = 0;
   let nPaused = 0;
+  let nRefused = 0;
+  let mostHeld = 0;
 
   const start = (arrival: Arrival) => {
+    if (scheduler.nCounted >= maxSequences + MAX_QUEUE) {
+      nRefused++;
+      return;
+    }
     const abort = new AbortController();
     const stream = new GenerationStream([abort.signal], 4);
     const writing = new Writing(parts, checked(arrival.request, limits), new KvSequence(pool), stream);
@@ -137,6 +144,7 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
     while (coming[0] !== undefined && coming[0].step <= step) start(coming.shift() as Arrival);
     for (const look of onTick) look();
     for (const { writing } of all) nPaused += writing.stream.isBehind ? 1 : 0;
+    mostHeld = Math.max(mostHeld, all.filter(({ stream }) => !stream.isEnded).length);
   };
   model.onForward = tick;
   while (coming.length > 0 || all.some(({ result, isRead }) => result === undefined || !isRead)) {
@@ -146,7 +154,7 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
     await new Promise((resolve) => setImmediate(resolve));
   }
   await loop.idle();
-  return { model, pool, scheduler, all, nPaused, steps: step };
+  return { model, pool, scheduler, all, nPaused, nRefused, mostHeld, steps: step };
 }
 
 /** Of a request without messages. */
@@ -190,12 +198,13 @@ async function plainTokens(model: FakeModel, request: GenerateRequest, endToken:
 const onePool = pagesFor(CONTEXT + MAX_ROUND_ROWS);
 
 it("writes plain decoding's texts whatever comes, leaves and waits, and loses no page", async () => {
-  const totals = { preempted: 0, cancelled: 0, cached: 0, paused: 0, texts: 0 };
+  const totals = { preempted: 0, cancelled: 0, cached: 0, paused: 0, refused: 0, texts: 0 };
   await fc.assert(
     fc.asyncProperty(
       ...[arrivals, fc.nat(1000), fc.integer({ min: onePool, max: 2 * onePool }), fc.integer({ min: 1, max: 8 })],
       async (plan, seed, nPages, maxSequences) => {
-        const { model, pool, scheduler, all, nPaused, steps } = await simulate(plan, seed, nPages, maxSequences);
+        const ran = await simulate(plan, seed, nPages, maxSequences);
+        const { model, pool, scheduler, all, steps } = ran;
         const plain = new FakeModel({ seed });
         let work = 0;
         for (const { arrival, result, read } of all) {
@@ -214,8 +223,10 @@ it("writes plain decoding's texts whatever comes, leaves and waits, and loses no
           work += 2 + tokens.length * Math.max(1, arrival.readEvery);
         }
         totals.preempted += scheduler.nPreempted;
-        totals.paused += nPaused;
+        totals.paused += ran.nPaused;
+        totals.refused += ran.nRefused;
         totals.texts += all.length;
+        expect(ran.mostHeld).toBeLessThanOrEqual(2 * maxSequences + MAX_QUEUE);
         // Even where nothing ever ran beside anything else, all had their turn.
         expect(steps).toBeLessThan(210 + 2 * work);
         const { free, blocks, tails } = pool.contents();
@@ -230,6 +241,7 @@ it("writes plain decoding's texts whatever comes, leaves and waits, and loses no
     { numRuns: Number(process.env.IDLM_SIMULATIONS ?? 20) },
   );
   // The simulation has to reach what it is about.
-  expect(Math.min(totals.preempted, totals.cancelled, totals.cached, totals.paused)).toBeGreaterThan(100);
-  expect(totals.texts).toBeGreaterThan(1000);
+  const { texts, ...others } = totals;
+  expect(Math.min(...Object.values(others))).toBeGreaterThan(100);
+  expect(texts).toBeGreaterThan(1000);
 }, 300_000);
