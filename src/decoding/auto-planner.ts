@@ -66,7 +66,6 @@ export class AutoPlanner implements Planner {
       }
     }
     if (depth === 0 && most > 0 && this.#machine.mayExplore(draft)) depth = 1;
-    this.#machine.addDrafted(depth);
     return { depth, width };
   }
 

@@ -20,6 +20,8 @@ export interface StepObservation {
   readonly maskRows: number;
   /** Sum over all rows of the cached positions that they see. */
   readonly contextRows: number;
+  /** Tokens that draft models wrote in its time. */
+  readonly draftedTokens: number;
   /** Sequences that drew tokens. */
   readonly sequences: number;
   /** Tokens that they wrote. */

@@ -217,8 +217,8 @@ function plannerOf(
     // Any history of steps.
     for (let i = 1; i < treeSeed % 30; i++) {
       const rows = (treeSeed % (i + 3)) + 1;
-      const step = { tokenRows: rows, drawnRows: rows, maskRows: i % 4, contextRows: 0, sequences: 1, tokens: 1 };
-      controller.observeStep({ ...step, ms: 1 + (treeSeed % (7 * i)) });
+      const step = { tokenRows: rows, drawnRows: rows, maskRows: i % 4, contextRows: 0, draftedTokens: i % 3 };
+      controller.observeStep({ ...step, sequences: 1, tokens: 1, ms: 1 + (treeSeed % (7 * i)) });
     }
     return controller.planner({ shape: "auto", stride, verification: { mode: "exact" } });
   }

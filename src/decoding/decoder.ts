@@ -63,6 +63,7 @@ export class Decoder {
   readonly #roundCounts = new Map<string, RoundCount>();
   readonly #options: DecoderOptions;
   #shape: RoundShape = { proposals: [], maskRuns: [] };
+  #nDrafted = 0;
 
   constructor(options: DecoderOptions) {
     this.#options = options;
@@ -82,11 +83,18 @@ export class Decoder {
       if (proposer.prepare !== undefined) {
         const { depth, width } = planner.lookAhead(proposer, context);
         if (depth === 0) continue;
-        await proposer.prepare(depth, width, signal);
+        this.#nDrafted += await proposer.prepare(depth, width, signal);
       }
       ready.push(proposer);
     }
     this.#shape = planner.plan({ ...context, proposers: ready });
+  }
+
+  /** Tokens that proposers drafted since this was asked. */
+  takeDrafted(): number {
+    const n = this.#nDrafted;
+    this.#nDrafted = 0;
+    return n;
   }
 
   /** The forms that the rounds had, the most frequent first. */

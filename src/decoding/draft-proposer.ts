@@ -45,9 +45,10 @@ export class DraftProposer implements Proposer {
     for (const token of tokens) this.#tokens.push(token);
   }
 
-  prepare(depth: number, width: number, signal: AbortSignal | undefined): Promise<void> {
+  async prepare(depth: number, width: number, signal: AbortSignal | undefined): Promise<number> {
     this.#preparing = this.#prepare(depth, width, signal);
-    return this.#preparing;
+    await this.#preparing;
+    return this.#chain.length;
   }
 
   async #prepare(depth: number, width: number, signal: AbortSignal | undefined): Promise<void> {

@@ -79,7 +79,6 @@ export class Machine {
   #otherRows = 0;
   #proposals = 0;
   #maskRows = 0;
-  #draftedTokens = 0;
   #steps = 0;
   #maskSteps = 0;
   /** Tokens that may go into exploring, and share of the tokens that come to it. */
@@ -102,8 +101,7 @@ export class Machine {
   /** Once for every step, after its results were digested. */
   observe(step: StepObservation): void {
     const { tokenRows, drawnRows, maskRows, sequences, tokens, ms } = step;
-    const work: StepWork = { ...step, otherRows: tokenRows - drawnRows, draftedTokens: this.#draftedTokens };
-    this.#draftedTokens = 0;
+    const work: StepWork = { ...step, otherRows: tokenRows - drawnRows };
     this.#audit.observe(step, { isPlanned: this.#isPlanned, hasRested: this.#hasRested });
     const askedMs = Math.min(this.#askedMs, ms / 2);
     this.#askedMs = 0;
@@ -206,10 +204,6 @@ export class Machine {
   /** A plain round of a sequence that offers nothing. */
   rest(): RoundShape {
     return this.#offer({ bid: undefined, attempt: undefined }, () => {});
-  }
-
-  addDrafted(tokens: number): void {
-    this.#draftedTokens += tokens;
   }
 
   #offer({ bid, attempt }: Pick<Offer, "bid" | "attempt">, onChosen: (choice: Choice) => void): RoundShape {

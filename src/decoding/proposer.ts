@@ -10,8 +10,11 @@ export interface Proposer {
   readonly isPromising?: boolean;
   /** Tokens that became final, in order; the prompt first. */
   observe(tokens: readonly number[]): void;
-  /** Work ahead of the next round, for proposals up to `depth` tokens deep and `width` alternatives each. */
-  prepare?(depth: number, width: number, signal: AbortSignal | undefined): Promise<void>;
+  /**
+   * Work ahead of the next round, for proposals up to `depth` tokens deep and `width` alternatives each. Resolves to the
+   * tokens that it took.
+   */
+  prepare?(depth: number, width: number, signal: AbortSignal | undefined): Promise<number>;
   /**
    * At most `count` tokens to follow the observed tokens and then `path`, the unverified ones. Exact verification: best
    * first. Rejection: in the order drawn from `from`; without `from` each token is certain. Two proposers that draw for one

@@ -25,6 +25,8 @@ export class BatchLoop {
   #busy: ReadonlySet<Writing> = new Set();
   #running: Promise<void> | undefined;
   #isWoken = false;
+  /** What texts that began took to propose, as far as no step was observed since. */
+  #beginningMs = 0;
   #released: Promise<unknown> = Promise.resolve();
 
   constructor(parts: BatchLoopParts) {
@@ -76,8 +78,10 @@ export class BatchLoop {
     const { model, controller, pool, scheduler } = this.#parts;
     const begun = scheduler.admit();
     this.#busy = new Set(begun);
+    const beginMs = performance.now();
     // Together, so that a draft model's steps for them can share forwards.
     await Promise.all(begun.map((writing) => this.#attempt(writing, () => writing.begin())));
+    this.#beginningMs += performance.now() - beginMs;
     this.#busy = new Set();
     for (const writing of begun) this.#letGoIfEnded(writing);
 
@@ -99,7 +103,10 @@ export class BatchLoop {
       const written = turns.map(({ writing }, i) => writing.tokens.length - (before[i] as number));
       for (const [i, turn] of turns.entries()) scheduler.served(turn, written[i] as number);
       const nTokens = written.reduce((sum, n) => sum + n, 0);
-      controller.observeStep({ ...work, tokens: nTokens, ms: performance.now() - startMs });
+      const draftedTokens = turns.reduce((sum, { writing }) => sum + writing.takeDrafted(), 0);
+      const ms = performance.now() - startMs + this.#beginningMs;
+      this.#beginningMs = 0;
+      controller.observeStep({ ...work, draftedTokens, tokens: nTokens, ms });
     } catch (error) {
       // The forward itself: nobody's rows have been computed.
       for (const { writing } of turns) writing.fail(error);
@@ -130,7 +137,7 @@ export class BatchLoop {
 }
 
 /** What a forward was made of, for the controller. */
-function workOf(plans: readonly RoundPlan[]): Omit<StepObservation, "tokens" | "ms"> {
+function workOf(plans: readonly RoundPlan[]): Omit<StepObservation, "draftedTokens" | "tokens" | "ms"> {
   const work = { tokenRows: 0, drawnRows: 0, maskRows: 0, contextRows: 0, sequences: 0 };
   for (const { sequence, pending, proposals, maskRuns, sampler } of plans) {
     const tokenRows = pending.length + proposals.length;

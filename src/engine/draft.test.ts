@@ -1,7 +1,9 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { engineOver } from "../../test/support/fake-engine.ts";
+import { FakeModel } from "../../test/support/fake-model.ts";
 import { TableModel } from "../../test/support/table-model.ts";
+import { Controller } from "../decoding/controller.ts";
 import { DraftModel } from "../decoding/draft-model.ts";
 import type { GenerateRequest } from "./types.ts";
 
@@ -75,5 +77,27 @@ describe("texts that a draft model drafts for", () => {
       }),
       { numRuns: 25 },
     );
+  });
+});
+
+describe("the controller of texts that a draft model drafts for", () => {
+  afterEach(() => void vi.restoreAllMocks());
+
+  it.each(["auto", "chain"] as const)("sees the drafted tokens and the time that they took (%s)", async (shape) => {
+    const observe = vi.spyOn(Controller.prototype, "observeStep");
+    const drafting = new FakeModel({ seed: 2, nDepths: 0, hitRate: 1 });
+    const engine = engineOver(new FakeModel({ seed: 2, nDepths: 0 }), { draft: new DraftModel(drafting, 1000, 100) });
+    const tookMs = 2;
+    drafting.onForward = () => {
+      for (const end = performance.now() + tookMs; performance.now() < end; );
+    };
+    await engine.generate({ ids: [1, 2, 3], maxTokens: 40, propose: "draft", shape }).result;
+    const steps = observe.mock.calls.map(([step]) => step);
+    const drafted = steps.reduce((sum, { draftedTokens }) => sum + draftedTokens, 0);
+    // Each drafted token is a forward of a text that is alone.
+    expect(drafted).toBe(drafting.rowCounts.length);
+    expect(drafted).toBeGreaterThan(10);
+    for (const { ms, draftedTokens } of steps) expect(ms).toBeGreaterThanOrEqual(draftedTokens * tookMs);
+    await engine.dispose();
   });
 });

@@ -85,6 +85,11 @@ export class Writing {
     else if (plan.sampler !== undefined) await decoder.propose(this.stream.signal);
   }
 
+  /** Tokens that were drafted for it since this was asked. */
+  takeDrafted(): number {
+    return this.#decoder?.takeDrafted() ?? 0;
+  }
+
   /** Ends the stream with what is written so far. */
   end(finishReason: FinishReason | "cancelled"): void {
     if (this.stream.isEnded) return;

@@ -78,7 +78,7 @@ export function simulate(
   // Until all have written so much in the mean. None ends before: a batch that thins out would be compared with a full one.
   while (total < nTokens * sequences) {
     const written = total / sequences;
-    const work = { tokenRows: 0, drawnRows: 0, maskRows: 0, contextRows: 0, sequences };
+    const work = { tokenRows: 0, drawnRows: 0, maskRows: 0, contextRows: 0, draftedTokens: 0, sequences };
     let drawn = 0;
     const startMs = clock.ms;
     // All plan before any round is read.
