@@ -57,8 +57,14 @@ type Kv = ReturnType<typeof kvOf>;
 
 async function drive(model: FakeModel, kv: Kv, decoder: Decoder, { chunkRows = 16, signal, preemptAfter }: Setup) {
   const tokens: number[] = [];
+  const read = async () => {
+    do await decoder.read({ tokens: 20 + chunkRows });
+    while (decoder.isWaiting);
+  };
+  await read();
   await decoder.propose();
   for (let n = 1; decoder.finishReason === undefined && !signal?.aborted; n++) {
+    await read();
     const plan = decoder.plan(kv, chunkRows);
     kv.reserve(plan.pending.length + decoder.nScratchRows);
     const { forest, rows } = layOut([plan]);
@@ -147,7 +153,7 @@ class RandomPlanner implements Planner {
 
 /** Drafts with another fake model; with `hitRate` 1 of the same seed it is always right. */
 function draftProposer(fake: FakeModelOptions | undefined, settings: Partial<SamplerSettings> | undefined): Proposer {
-  const draft = new DraftModel(new FakeModel({ ...fake, nDepths: 0 }), 1000, 8);
+  const draft = new DraftModel(new FakeModel({ ...fake, nDepths: 0 }), 1000, 16);
   return new DraftProposer(draft, {
     settings: { ...neutralSettings, ...settings },
     proposeFor: "exact",
@@ -171,7 +177,11 @@ function oracle(truth: readonly number[], nPrompt: number): Proposer {
 }
 
 const setups = fc.record({
-  prompt: fc.array(fc.nat(10), { minLength: 1, maxLength: 40 }),
+  prompt: fc.oneof(
+    { weight: 20, arbitrary: fc.array(fc.nat(10), { minLength: 1, maxLength: 40 }) },
+    // A draft model reads it ahead.
+    { weight: 1, arbitrary: fc.array(fc.nat(10), { minLength: 70, maxLength: 150 }) },
+  ),
   settings: fc.record({
     temperature: fc.constantFrom(0, 0, 0.7, 1, 2),
     seed: fc.nat(1000),

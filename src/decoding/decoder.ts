@@ -1,7 +1,7 @@
 import type { Drawn, ForwardResult, KvCache, LoadedModel, Proposed, ProposeFor, Sampler } from "../compute/backend.ts";
 import { Acceptance } from "./acceptance.ts";
-import type { Planner, RoundShape } from "./planner.ts";
-import type { AnchorRun, Proposer } from "./proposer.ts";
+import type { LookAhead, PlanContext, Planner, RoundShape } from "./planner.ts";
+import type { AnchorRun, Proposer, ReadingRoom } from "./proposer.ts";
 import { extraRows, PENDING, type RoundPlan, type RoundRows, type Verification, verify } from "./round.ts";
 
 /** A sequence's part of the KV cache, as decoding needs it. */
@@ -63,31 +63,61 @@ export class Decoder {
   readonly #roundCounts = new Map<string, RoundCount>();
   readonly #options: DecoderOptions;
   #shape: RoundShape = { proposals: [], maskRuns: [] };
+  #isChosen = false;
   #nDrafted = 0;
+  /** What is wanted of proposers as soon as they have read the text. */
+  readonly #asked = new Map<Proposer, LookAhead>();
 
   constructor(options: DecoderOptions) {
     this.#options = options;
     this.tokens = [...options.prompt];
     this.nPrompt = options.prompt.length;
     for (const proposer of options.proposers) proposer.observe(options.prompt);
+    for (const proposer of options.proposers) {
+      if (proposer.prepare !== undefined) this.#asked.set(proposer, options.planner.lookAhead(proposer, this.#context));
+    }
+  }
+
+  /** Whether proposers have to `read` before they can be asked. */
+  get isReading(): boolean {
+    return this.#readers.length > 0;
+  }
+
+  /** Whether the next round cannot be chosen or run yet: the text depends on proposers that are reading. */
+  get isWaiting(): boolean {
+    return !this.#isExact && this.isReading;
+  }
+
+  /** Whether nothing may be drawn yet. */
+  get isHeld(): boolean {
+    return !this.#isChosen || this.isWaiting;
+  }
+
+  /** In each step, while proposers are reading: they go on as far as there is room. */
+  async read(room: ReadingRoom, signal?: AbortSignal): Promise<void> {
+    for (const proposer of this.#readers) await proposer.read?.(room, signal);
   }
 
   /** Chooses the next round. Once before the first `plan`, and after each `digest` of a round before the next forward. */
   async propose(signal?: AbortSignal): Promise<void> {
-    const { proposers, planner, verification, maxRun, maxRows } = this.#options;
-    // Where the text depends on its rounds, these must not depend on how much of it is wanted: a longer one begins alike.
-    const remaining = verification.mode === "exact" ? this.#remaining : maxRows;
-    const context = { proposers, remaining, maxRows, maxRun, position: this.tokens.length - 1 };
+    const { proposers, planner } = this.#options;
+    const context = this.#context;
     const ready: Proposer[] = [];
     for (const proposer of proposers) {
       if (proposer.prepare !== undefined) {
-        const { depth, width } = planner.lookAhead(proposer, context);
-        if (depth === 0) continue;
-        this.#nDrafted += await proposer.prepare(depth, width, signal);
+        const ahead = this.#asked.get(proposer) ?? planner.lookAhead(proposer, context);
+        // The text does not wait for it, and it is asked no other thing meanwhile.
+        const isLeftOut = this.#isExact && ahead.depth > 0 && proposer.isBehind === true;
+        if (isLeftOut) this.#asked.set(proposer, ahead);
+        else this.#asked.delete(proposer);
+        const depth = Math.min(ahead.depth, context.remaining - 1);
+        if (isLeftOut || depth === 0) continue;
+        this.#nDrafted += await proposer.prepare(depth, ahead.width, signal);
       }
       ready.push(proposer);
     }
     this.#shape = planner.plan({ ...context, proposers: ready });
+    this.#isChosen = true;
   }
 
   /** Tokens that proposers drafted since this was asked. */
@@ -172,6 +202,29 @@ export class Decoder {
     this.#roundCounts.set(key, { proposals, maskRows, rounds });
   }
 
+  /** Of the next round, with all proposers. */
+  get #context(): PlanContext {
+    const { proposers, maxRun, maxRows } = this.#options;
+    // Where the text depends on its rounds, these must not depend on how much of it is wanted: a longer one begins alike.
+    const remaining = this.#isExact ? this.#remaining : maxRows;
+    return { proposers, remaining, maxRows, maxRun, position: this.tokens.length - 1 };
+  }
+
+  get #isExact(): boolean {
+    return this.#options.verification.mode === "exact";
+  }
+
+  /** Those that are behind and wanted. Where the text depends on proposals it is fixed what is wanted. */
+  get #readers(): Proposer[] {
+    const { proposers, planner } = this.#options;
+    return proposers.filter((proposer) => {
+      if (proposer.isBehind !== true) return false;
+      const asked = this.#asked.get(proposer);
+      const ahead = this.#isExact ? asked : (asked ?? planner.lookAhead(proposer, this.#context));
+      return ahead !== undefined && ahead.depth > 0;
+    });
+  }
+
   get #remaining(): number {
     return this.#options.maxTokens - (this.tokens.length - this.nPrompt);
   }
@@ -233,7 +286,7 @@ export class Decoder {
   }
 
   get #proposeFor(): ProposeFor {
-    return this.#options.verification.mode === "exact" ? "exact" : "rejection";
+    return this.#isExact ? "exact" : "rejection";
   }
 }
 

@@ -22,9 +22,15 @@ function proposerOf(
   return new DraftProposer(draft, { settings, proposeFor, endTokens: new Set(endTokens) });
 }
 
+/** Reads in pieces as long as it is behind, and drafts. */
+async function readAndPrepare(proposer: DraftProposer, depth: number, pieceTokens = 100): Promise<void> {
+  while (proposer.isBehind) await proposer.read({ tokens: pieceTokens }, undefined);
+  await proposer.prepare(depth, 1, undefined);
+}
+
 /** A text that fills a cache can be drafted for: no page is lost. */
 async function expectAllPagesFree(draft: DraftModel, nPages: number): Promise<void> {
-  const last = proposerOf(draft);
+  const last = proposerOf(draft, [], "rejection");
   last.observe(Array.from({ length: nPages * PAGE_SIZE - 3 }, (_, i) => i % 7));
   await last.prepare(3, 1, undefined);
   expect(chainOf(last, 3).length).toBe(3);
@@ -36,7 +42,7 @@ async function continued(prompt: readonly number[], text: readonly number[], dep
   const proposer = proposerOf(draft);
   proposer.observe(prompt);
   proposer.observe(text);
-  await proposer.prepare(depth, 1, undefined);
+  await readAndPrepare(proposer, depth);
   return chainOf(proposer, depth);
 }
 
@@ -56,6 +62,7 @@ describe("DraftProposer", () => {
       text: fc.array(fc.nat(10), { maxLength: 5 }),
       nKept: fc.nat(6),
       depth: fc.integer({ min: 1, max: 6 }),
+      pieceTokens: fc.integer({ min: 40, max: 300 }),
     });
     await fc.assert(
       fc.asyncProperty(
@@ -66,9 +73,10 @@ describe("DraftProposer", () => {
           const proposer = proposerOf(draft);
           proposer.observe(prompt);
           const text: number[] = [];
-          for (const { text: other, nKept, depth } of rounds) {
-            await proposer.prepare(depth, 1, undefined);
+          for (const { text: other, nKept, depth, pieceTokens } of rounds) {
+            await readAndPrepare(proposer, depth, pieceTokens);
             const chain = chainOf(proposer, depth);
+            expect(chain.length).toBe(depth);
             expect(chain).toEqual(await continued(prompt, text, depth));
             // Some of the draft stood; then another token came.
             const more = [...chain.slice(0, nKept), ...other];
@@ -141,7 +149,7 @@ describe("DraftProposer", () => {
     const { draft, model } = draftOf();
     const prompts = [[1], [2, 3], Array.from({ length: 300 }, (_, i) => i % 11), [4, 5, 6]];
     const proposers = prompts.map((prompt) => {
-      const proposer = proposerOf(draft);
+      const proposer = proposerOf(draft, [], "rejection");
       proposer.observe(prompt);
       return proposer;
     });
@@ -154,11 +162,11 @@ describe("DraftProposer", () => {
   });
 
   it("writes right drafts or none where texts fight for a few pages, and gives all pages back", async () => {
-    const nPages = 5;
-    const lengths = fc.array(fc.integer({ min: 1, max: 3 * PAGE_SIZE }), { minLength: 2, maxLength: 5 });
+    const nPages = 12;
+    const lengths = fc.array(fc.integer({ min: 1, max: 10 * PAGE_SIZE }), { minLength: 2, maxLength: 5 });
     await fc.assert(
       fc.asyncProperty(lengths, fc.array(fc.nat(30), { minLength: 1, maxLength: 12 }), async (sizes, turns) => {
-        const { draft } = draftOf({ nPages });
+        const { draft, model } = draftOf({ nPages });
         const texts = sizes.map((n, i) => Array.from({ length: n }, (_, j) => (i + j) % 11));
         const proposers = texts.map((text) => {
           const proposer = proposerOf(draft);
@@ -166,9 +174,19 @@ describe("DraftProposer", () => {
           return proposer;
         });
         for (const turn of turns) {
-          // Some of the texts draft at the same time.
+          // Some of the texts draft at the same time, or read.
           const chosen = proposers.map((_, i) => i).filter((i) => ((turn + 1) >> i) & 1);
-          await Promise.all(chosen.map((i) => proposers[i]?.prepare(3, 1, undefined)));
+          const room = { tokens: 100 };
+          const nBefore = model.rowCounts.reduce((sum, n) => sum + n, 0);
+          const work = chosen.map((i) => {
+            const proposer = proposers[i] as DraftProposer;
+            return proposer.isBehind ? proposer.read(room, undefined) : proposer.prepare(3, 1, undefined);
+          });
+          await Promise.all(work);
+          // What was read, and what each reads in passing and drafts.
+          const nRows = model.rowCounts.reduce((sum, n) => sum + n, 0) - nBefore;
+          expect(nRows).toBeLessThanOrEqual(100 - room.tokens + chosen.length * (64 + 2));
+          expect(room.tokens).toBeGreaterThanOrEqual(0);
           for (const i of chosen) {
             const chain = chainOf(proposers[i] as DraftProposer, 3);
             expect(chain).toEqual((await continued(texts[i] as number[], [], 3)).slice(0, chain.length));
@@ -186,6 +204,8 @@ describe("DraftProposer", () => {
     const text = fc.record({
       length: fc.integer({ min: 1, max: nPages * PAGE_SIZE - 3 }),
       proposeFor: fc.constantFrom("rejection" as const, "rejection" as const, "exact" as const),
+      /** Pieces that it reads before each draft. */
+      nPieces: fc.nat(2),
     });
     const draftOfOne = fc.record({
       text: fc.nat(5),
@@ -216,6 +236,12 @@ describe("DraftProposer", () => {
             }
           };
           model.onForward = look;
+          const reading = turn.map(async ({ text: i }, j) => {
+            for (let n = texts[i]?.nPieces ?? 0; n > 0; n--) {
+              await proposers[i]?.read({ tokens: 20 }, aborts[j]?.abort.signal);
+            }
+          });
+          await Promise.all(reading);
           const preparing = turn.map(({ text: i }, j) => proposers[i]?.prepare(3, 1, aborts[j]?.abort.signal));
           look();
           // One that is disposed of while it drafts or waits gives its pages to the others.
@@ -236,6 +262,46 @@ describe("DraftProposer", () => {
       }),
       { numRuns: 150 },
     );
+  });
+
+  it("drafts nothing while it is far behind, and reads ahead as far as there is room", async () => {
+    const { draft, model } = draftOf();
+    const [one, other] = [proposerOf(draft), proposerOf(draft)];
+    const [long, longer] = [150, 500].map((length) => Array.from({ length }, (_, i) => i % 7)) as [number[], number[]];
+    one.observe(long);
+    other.observe(longer);
+    expect([one.isBehind, other.isBehind]).toEqual([true, true]);
+    await one.prepare(3, 1, undefined);
+    expect(chainOf(one, 3)).toEqual([]);
+    const room = { tokens: 200 };
+    await Promise.all([one.read(room, undefined), other.read(room, undefined)]);
+    expect(room.tokens).toBe(0);
+    expect([one.isBehind, other.isBehind]).toEqual([false, true]);
+    // All but the token to draft behind, and what is left of the room.
+    expect(model.rowCounts).toEqual([149 + 51]);
+    await one.prepare(3, 1, undefined);
+    expect(chainOf(one, 3)).toEqual(await continued(long, [], 3));
+    await other.read(room, undefined);
+    expect(model.rowCounts).toEqual([200, 1, 1, 1]);
+  });
+
+  it("reads nothing ahead that would be taken away again, and drafts all the same where the text depends on it", async () => {
+    const { draft, model } = draftOf({ nPages: 10 });
+    const [one, other] = [proposerOf(draft, [], "rejection"), proposerOf(draft, [], "rejection")];
+    const text = Array.from({ length: 150 }, (_, i) => i % 7);
+    for (const proposer of [one, other]) proposer.observe(text);
+    await one.read({ tokens: 70 }, undefined);
+    // It takes the pages of the first one, which rests.
+    await other.read({ tokens: 120 }, undefined);
+    expect([one.isBehind, other.isBehind]).toEqual([false, false]);
+    await other.prepare(3, 1, undefined);
+    await one.prepare(3, 1, undefined);
+    for (const proposer of [one, other]) expect(chainOf(proposer, 3)).toEqual(await continued(text, [], 3));
+    expect(model.rowCounts).toEqual([70, 120, 30, 1, 1, 150, 1, 1]);
+    one.observe([1]);
+    await other.prepare(3, 1, undefined);
+    // The pages of the last draft are another matter.
+    expect(one.isBehind).toBe(true);
   });
 
   it("lets those behind one that gives up go on", async () => {

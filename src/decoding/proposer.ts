@@ -3,6 +3,11 @@ import type { Proposed } from "../compute/backend.ts";
 /** Where a proposal comes from. */
 export type ProposerKind = "mask" | "lookup" | "predicted" | "draft" | "medusa";
 
+/** How much proposers may still read in a step, all of its texts together. */
+export interface ReadingRoom {
+  tokens: number;
+}
+
 /** Proposes tokens that may follow the text. One for each sequence that is written. */
 export interface Proposer {
   readonly kind: ProposerKind;
@@ -10,6 +15,10 @@ export interface Proposer {
   readonly isPromising?: boolean;
   /** Tokens that became final, in order; the prompt first. */
   observe(tokens: readonly number[]): void;
+  /** Whether it has to `read` on, in every step, before `prepare` can be done without making other texts wait. */
+  readonly isBehind?: boolean;
+  /** Reads what it has not read of the text, as far as there is room. */
+  read?(room: ReadingRoom, signal: AbortSignal | undefined): Promise<void>;
   /**
    * Work ahead of the next round, for proposals up to `depth` tokens deep and `width` alternatives each. Resolves to the
    * tokens that it took.

@@ -2,6 +2,7 @@ import type { LoadedModel } from "../compute/backend.ts";
 import type { Controller } from "../decoding/controller.ts";
 import type { StepObservation } from "../decoding/cost-model.ts";
 import { extraRows, layOut, type RoundPlan, type RoundRows } from "../decoding/round.ts";
+import { CHUNK_BESIDE_DECODING, MAX_FORWARD_ROWS } from "./limits.ts";
 import type { PagePool } from "./page-pool.ts";
 import type { Queue } from "./queue.ts";
 import type { Scheduler, Turn } from "./scheduler.ts";
@@ -25,8 +26,14 @@ export class BatchLoop {
   #busy: ReadonlySet<Writing> = new Set();
   #running: Promise<void> | undefined;
   #isWoken = false;
-  /** What texts that began took to propose, as far as no step was observed since. */
-  #beginningMs = 0;
+  /** Texts that began and have not chosen their first round. */
+  readonly #undecided = new Set<Writing>();
+  /** Texts that had their turn in the last step. */
+  #ran: readonly Writing[] = [];
+  /** Whether the last forward wrote tokens. */
+  #hasDrawn = false;
+  /** What choosing first rounds took, as far as no step was observed since. */
+  #choosingMs = 0;
   #released: Promise<unknown> = Promise.resolve();
 
   constructor(parts: BatchLoopParts) {
@@ -77,21 +84,25 @@ export class BatchLoop {
   async #step(): Promise<boolean> {
     const { model, controller, pool, scheduler } = this.#parts;
     const begun = scheduler.admit();
-    this.#busy = new Set(begun);
-    const beginMs = performance.now();
-    // Together, so that a draft model's steps for them can share forwards.
-    await Promise.all(begun.map((writing) => this.#attempt(writing, () => writing.begin())));
-    this.#beginningMs += performance.now() - beginMs;
-    this.#busy = new Set();
-    for (const writing of begun) this.#letGoIfEnded(writing);
+    for (const writing of begun) this.#undecided.add(writing);
+    await this.#together(begun, async (writing) => writing.begin());
+    const hasRead = await this.#read();
+    await this.#choose();
 
-    const turns = scheduler.next();
-    if (turns.length === 0) return false;
+    const given = scheduler.next();
+    this.#ran = given.map(({ writing }) => writing);
+    const turns = given.flatMap(({ writing, maxPending }) => {
+      const most = writing.feedable(maxPending);
+      return most > 0 ? [{ writing, maxPending: most }] : [];
+    });
+    this.#hasDrawn = false;
+    if (turns.length === 0) return hasRead || given.length > 0;
     const startMs = performance.now();
     const plans = turns.map(({ writing, maxPending }) => writing.plan(maxPending));
     this.#busy = new Set(turns.map(({ writing }) => writing));
     // As they are before the results: digesting appends to them.
     const work = workOf(plans);
+    this.#hasDrawn = work.sequences > 0;
     try {
       const { forest, rows } = layOut(plans);
       const result = await model.forward(forest, pool.cache);
@@ -104,8 +115,8 @@ export class BatchLoop {
       for (const [i, turn] of turns.entries()) scheduler.served(turn, written[i] as number);
       const nTokens = written.reduce((sum, n) => sum + n, 0);
       const draftedTokens = turns.reduce((sum, { writing }) => sum + writing.takeDrafted(), 0);
-      const ms = performance.now() - startMs + this.#beginningMs;
-      this.#beginningMs = 0;
+      const ms = performance.now() - startMs + this.#choosingMs;
+      this.#choosingMs = 0;
       controller.observeStep({ ...work, draftedTokens, tokens: nTokens, ms });
     } catch (error) {
       // The forward itself: nobody's rows have been computed.
@@ -114,6 +125,34 @@ export class BatchLoop {
     this.#busy = new Set();
     for (const { writing } of turns) this.#letGoIfEnded(writing);
     return true;
+  }
+
+  /**
+   * Draft models read what they are behind with, in pieces beside which others' texts go on as beside those of a prompt. Not a
+   * part of the step for the controller: like reading a prompt it is no price of a round. False: there was nothing to read.
+   */
+  async #read(): Promise<boolean> {
+    const readers = [...new Set([...this.#undecided, ...this.#ran])].filter(({ isReading }) => isReading);
+    const room = { tokens: this.#hasDrawn ? CHUNK_BESIDE_DECODING : MAX_FORWARD_ROWS };
+    await this.#together(readers, (writing) => writing.read(room));
+    return readers.length > 0;
+  }
+
+  /** First rounds. */
+  async #choose(): Promise<void> {
+    const startMs = performance.now();
+    const choosing = [...this.#undecided].filter(({ mayChoose }) => mayChoose);
+    for (const writing of choosing) this.#undecided.delete(writing);
+    await this.#together(choosing, (writing) => writing.choose());
+    this.#choosingMs += performance.now() - startMs;
+  }
+
+  /** Together, so that a draft model's steps for them can share forwards. */
+  async #together(writings: readonly Writing[], work: (writing: Writing) => Promise<void>): Promise<void> {
+    this.#busy = new Set(writings);
+    await Promise.all(writings.map((writing) => this.#attempt(writing, () => work(writing))));
+    this.#busy = new Set();
+    for (const writing of writings) this.#letGoIfEnded(writing);
   }
 
   /** What goes wrong with one text ends that one only. */
@@ -131,6 +170,7 @@ export class BatchLoop {
   }
 
   #letGo(writing: Writing): void {
+    this.#undecided.delete(writing);
     this.#released = Promise.all([this.#released, writing.dispose()]);
     this.wake();
   }

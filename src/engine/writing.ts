@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { BackendInfo, Drawn, ForwardResult } from "../compute/backend.ts";
 import type { Decoder, FinishReason } from "../decoding/decoder.ts";
+import type { ReadingRoom } from "../decoding/proposer.ts";
 import { extraRows, type RoundPlan, type RoundRows } from "../decoding/round.ts";
 import { createDecoder, type DecodingParts } from "./create-decoder.ts";
 import type { WritingStream } from "./generation.ts";
@@ -59,12 +60,35 @@ export class Writing {
     return this.#decoder?.nScratchRows ?? 0;
   }
 
-  /** Chooses its first round, where it has not begun yet. */
-  async begin(): Promise<void> {
-    if (this.#decoder !== undefined) return;
+  /** Before everything else. */
+  begin(): void {
     this.#startMs = performance.now();
     this.#decoder = createDecoder(this.#parts, this.request, (drawn) => this.#push(drawn));
-    await this.#decoder.propose(this.stream.signal);
+  }
+
+  /** Whether those that propose for it are behind, and wanted. */
+  get isReading(): boolean {
+    return !this.stream.isEnded && this.#begun.isReading;
+  }
+
+  /** They read on, once in every step. */
+  read(room: ReadingRoom): Promise<void> {
+    return this.#begun.read(room, this.stream.signal);
+  }
+
+  /** Whether its first round can be chosen. */
+  get mayChoose(): boolean {
+    return !this.#begun.isWaiting;
+  }
+
+  /** Chooses its first round. */
+  choose(): Promise<void> {
+    return this.#begun.propose(this.stream.signal);
+  }
+
+  /** Of at most so many verified tokens those that it can feed: the last one draws. */
+  feedable(maxPending: number): number {
+    return this.#begun.isHeld ? Math.min(maxPending, this.nPending - 1) : maxPending;
   }
 
   plan(maxPending: number): RoundPlan {
