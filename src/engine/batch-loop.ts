@@ -58,10 +58,12 @@ export class BatchLoop {
   /** There may be something to do. */
   wake(): void {
     this.#isWoken = true;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-      if (this.#isWoken) this.wake();
-    });
+    this.#running ??= this.#run()
+      .catch((error: unknown) => this.#failAll(error))
+      .finally(() => {
+        this.#running = undefined;
+        if (this.#isWoken) this.wake();
+      });
   }
 
   /** Resolves when nothing runs and what ended is freed. */
@@ -82,7 +84,7 @@ export class BatchLoop {
 
   /** One forward; false: there is nothing that can run. */
   async #step(): Promise<boolean> {
-    const { model, controller, pool, scheduler } = this.#parts;
+    const { scheduler } = this.#parts;
     const begun = scheduler.admit();
     for (const writing of begun) this.#undecided.add(writing);
     await this.#together(begun, async (writing) => writing.begin());
@@ -91,40 +93,46 @@ export class BatchLoop {
 
     const given = scheduler.next();
     this.#ran = given.map(({ writing }) => writing);
-    const turns = given.flatMap(({ writing, maxPending }) => {
-      const most = writing.feedable(maxPending);
-      return most > 0 ? [{ writing, maxPending: most }] : [];
+    const turns = given.flatMap((turn) => {
+      const maxPending = turn.writing.feedable(turn.maxPending);
+      return maxPending > 0 ? [{ ...turn, maxPending }] : [];
     });
     this.#hasDrawn = false;
     if (turns.length === 0) return hasRead || given.length > 0;
-    const startMs = performance.now();
-    const plans = turns.map(({ writing, maxPending }) => writing.plan(maxPending));
     this.#busy = new Set(turns.map(({ writing }) => writing));
-    // As they are before the results: digesting appends to them.
-    const work = workOf(plans);
-    this.#hasDrawn = work.sequences > 0;
     try {
-      const { forest, rows } = layOut(plans);
-      const result = await model.forward(forest, pool.cache);
-      const before = turns.map(({ writing }) => writing.tokens.length);
-      // Together: a draft model drafts for all of them in one forward.
-      const digest = ({ writing }: Turn, i: number) =>
-        this.#attempt(writing, () => writing.digest(plans[i] as RoundPlan, result, rows[i] as RoundRows));
-      await Promise.all(turns.map(digest));
-      const written = turns.map(({ writing }, i) => writing.tokens.length - (before[i] as number));
-      for (const [i, turn] of turns.entries()) scheduler.served(turn, written[i] as number);
-      const nTokens = written.reduce((sum, n) => sum + n, 0);
-      const draftedTokens = turns.reduce((sum, { writing }) => sum + writing.takeDrafted(), 0);
-      const ms = performance.now() - startMs + this.#choosingMs;
-      this.#choosingMs = 0;
-      controller.observeStep({ ...work, draftedTokens, tokens: nTokens, ms });
+      await this.#advance(turns);
     } catch (error) {
-      // The forward itself: nobody's rows have been computed.
+      // Of all together: choosing their rounds, or the forward.
       for (const { writing } of turns) writing.fail(error);
     }
     this.#busy = new Set();
     for (const { writing } of turns) this.#letGoIfEnded(writing);
     return true;
+  }
+
+  /** A forward of these texts, and what comes of it. */
+  async #advance(turns: readonly Turn[]): Promise<void> {
+    const { model, controller, pool, scheduler } = this.#parts;
+    const startMs = performance.now();
+    const plans = turns.map(({ writing, maxPending }) => writing.plan(maxPending));
+    // As they are before the results: digesting appends to them.
+    const work = workOf(plans);
+    this.#hasDrawn = work.sequences > 0;
+    const { forest, rows } = layOut(plans);
+    const result = await model.forward(forest, pool.cache);
+    const before = turns.map(({ writing }) => writing.tokens.length);
+    // Together: a draft model drafts for all of them in one forward.
+    const digest = ({ writing }: Turn, i: number) =>
+      this.#attempt(writing, () => writing.digest(plans[i] as RoundPlan, result, rows[i] as RoundRows));
+    await Promise.all(turns.map(digest));
+    const written = turns.map(({ writing }, i) => writing.tokens.length - (before[i] as number));
+    for (const [i, turn] of turns.entries()) scheduler.served(turn, written[i] as number);
+    const nTokens = written.reduce((sum, n) => sum + n, 0);
+    const draftedTokens = turns.reduce((sum, { writing }) => sum + writing.takeDrafted(), 0);
+    const ms = performance.now() - startMs + this.#choosingMs;
+    this.#choosingMs = 0;
+    controller.observeStep({ ...work, draftedTokens, tokens: nTokens, ms });
   }
 
   /**
@@ -162,6 +170,15 @@ export class BatchLoop {
       await work();
     } catch (error) {
       writing.fail(error);
+    }
+  }
+
+  /** What goes wrong with no one text in particular ends all of them: nobody would hear of it otherwise. */
+  #failAll(error: unknown): void {
+    this.#busy = new Set();
+    for (const writing of this.#parts.scheduler.writings) {
+      writing.fail(error);
+      this.#letGo(writing);
     }
   }
 

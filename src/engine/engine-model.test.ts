@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { engineOver, fakeEngine } from "../../test/support/fake-engine.ts";
 import { FakeModel } from "../../test/support/fake-model.ts";
 import { fakeTokenizer } from "../../test/support/fake-tokenizer.ts";
 import { TableModel } from "../../test/support/table-model.ts";
 import { DraftModel } from "../decoding/draft-model.ts";
+import { Scheduler } from "./scheduler.ts";
 import type { GenerateRequest, Generation, Model } from "./types.ts";
 
 async function read(generation: Generation) {
@@ -261,6 +262,17 @@ describe("generate", () => {
     await new Promise((resolve) => setImmediate(resolve));
     process.off("warning", listen);
     expect(warnings).toEqual([]);
+  });
+
+  it("fails every text where scheduling itself fails, and goes on", async () => {
+    const { engine } = fakeEngine({ maxSequences: 2 });
+    vi.spyOn(Scheduler.prototype, "next").mockImplementationOnce(() => {
+      throw new Error("broken");
+    });
+    const texts = [1, 2, 3].map((id) => engine.generate({ ids: [id], maxTokens: 3 }).result);
+    for (const text of texts) await expect(text).rejects.toThrow("broken");
+    expect((await write(engine, { ids: [1], maxTokens: 3 })).tokens.length).toBe(3);
+    await engine.dispose();
   });
 
   it("cancels when the reader leaves", async () => {

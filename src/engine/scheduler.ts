@@ -59,6 +59,11 @@ export class Scheduler {
     this.#maxSequences = maxSequences;
   }
 
+  /** All that are unfinished. */
+  get writings(): readonly Writing[] {
+    return [...this.#entries.keys()];
+  }
+
   /**
    * Unfinished texts, as far as they count where more want to come. One that is behind its reader does not, as it gives its
    * place to whoever needs one; but no more of them than there are places, so that what is held is bounded.
