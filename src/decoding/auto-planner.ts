@@ -33,6 +33,7 @@ export class AutoPlanner implements Planner {
   #stake: { readonly expected: number; readonly price: number } | undefined;
   /** Tokens that its MASK rows cost: they are to be gained in the next one. */
   #invested = 0;
+  #hasAsked = false;
 
   constructor(
     machine: Machine,
@@ -88,7 +89,9 @@ export class AutoPlanner implements Planner {
     const candidates = machine.asking(
       () => this.#offers.grow(context, limits),
       () => this.#offers.nAsked,
+      { isFirst: !this.#hasAsked },
     );
+    this.#hasAsked = true;
     const nextProposal = attempt === undefined ? prices.proposal + contextRow : 0;
     const bid: Bid = {
       ...{ candidates, contextRow, given: given[attempt ?? "none"] },

@@ -47,6 +47,8 @@ export interface LookupOptions {
 export class LookupProposer implements Proposer {
   readonly kind = "lookup";
   readonly #leastConfidence: number;
+  /** Tokens that the automaton does not have yet. */
+  #unread: number[] = [];
   #tokens: number[] = [];
   #automaton = new SuffixAutomaton();
 
@@ -55,17 +57,13 @@ export class LookupProposer implements Proposer {
   }
 
   get isPromising(): boolean {
-    const automaton = this.#automaton;
+    const automaton = this.#caughtUp();
     if (automaton.last === ROOT) return false;
     return automaton.longest(automaton.link(automaton.last)) >= PROMISING_CONTEXT;
   }
 
   observe(tokens: readonly number[]): void {
-    for (const token of tokens) {
-      if (this.#tokens.length === MAX_TOKENS) this.#forget();
-      this.#tokens.push(token);
-      this.#automaton.append(token);
-    }
+    for (const token of tokens) this.#unread.push(token);
   }
 
   candidates(path: readonly number[], count: number): Proposed {
@@ -81,9 +79,20 @@ export class LookupProposer implements Proposer {
     };
   }
 
+  /** Reads what it has not read: a text that is not asked for proposals costs no more than its tokens' memory. */
+  #caughtUp(): SuffixAutomaton {
+    for (const token of this.#unread) {
+      if (this.#tokens.length === MAX_TOKENS) this.#forget();
+      this.#tokens.push(token);
+      this.#automaton.append(token);
+    }
+    this.#unread = [];
+    return this.#automaton;
+  }
+
   /** The longest end of text and path that stands somewhere in the text, and its length. */
   #contextAfter(path: readonly number[]): { readonly state: number; readonly length: number } | undefined {
-    const automaton = this.#automaton;
+    const automaton = this.#caughtUp();
     let state = automaton.last;
     let length = automaton.longest(state);
     let jumps = 0;

@@ -180,12 +180,13 @@ export class Machine {
     return this.prices.leastProposal(Math.min(MOST_TOGETHER, this.maxExtra * this.#sequences));
   }
 
-  /** Runs a planner's question to its proposers, at `nAnchors` anchors, and takes its time. */
-  asking<T>(ask: () => T, nAnchors: () => number): T {
+  /** Runs a planner's question to its proposers, at `nAnchors` anchors, and takes its time; at the first they read the prompt. */
+  asking<T>(ask: () => T, nAnchors: () => number, { isFirst }: { readonly isFirst: boolean }): T {
     const startMs = this.#now();
     const answer = ask();
     const ms = this.#now() - startMs;
     this.#askedMs += ms;
+    if (isFirst) return answer;
     const each = ms / Math.max(1, nAnchors());
     // One that took much longer had something else in it, such as a collection of garbage.
     const usual = this.#askingMs === 0 ? each : this.#askingMs;
