@@ -5,7 +5,7 @@
 namespace idlm {
 
 namespace {
-constexpr auto SPIN = std::chrono::milliseconds(2);  // longer than JavaScript's part of a step, shorter than a blink
+constexpr auto SPIN = std::chrono::milliseconds(10);  // longer than JavaScript's part of a step of many texts, shorter than a blink
 }
 
 Pool::Pool(int threads) : n_(threads < 1 ? 1 : threads) {
