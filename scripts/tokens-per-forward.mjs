@@ -44,7 +44,9 @@ try {
       }
     }
     const rows = `${(1 + proposals / forwards).toFixed(1)} + ${(maskRows / forwards).toFixed(1)} rows`;
-    console.log(`${shape} ${values.stride}: ${(tokens / forwards).toFixed(3)} tokens per forward, ${rows}, ${prompts.length} prompts`);
+    console.log(
+      `${shape} ${values.stride}: ${(tokens / forwards).toFixed(3)} tokens per forward, ${rows}, ${prompts.length} prompts`,
+    );
   }
 } finally {
   await model.dispose();
