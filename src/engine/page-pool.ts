@@ -82,20 +82,16 @@ export class PagePool {
     return root;
   }
 
-  /** How far a text is cached: its blocks, those of them that nobody holds, and the tokens of blocks and tail. */
+  /** How far a text is cached: its blocks, and the tokens of blocks and tail. */
   find(root: BlockParent, tokens: readonly number[]) {
     let nBlocks = 0;
-    let nResting = 0;
     let parent = root;
-    while ((nBlocks + 1) * PAGE_SIZE < tokens.length) {
-      const block = parent.children.get(keyOf(tokens, nBlocks * PAGE_SIZE));
-      if (block === undefined) break;
+    for (const block of cachedBlocks(root, tokens)) {
       parent = block;
       nBlocks++;
-      if (block.nHolders === 0) nResting++;
     }
     const nTokens = nBlocks * PAGE_SIZE + (this.#bestTail(parent, tokens, nBlocks * PAGE_SIZE)?.nShared ?? 0);
-    return { nBlocks, nResting, nTokens };
+    return { nBlocks, nTokens };
   }
 
   /** Takes away the resting tail that shares most with the text behind `start`; its K and V behind `nShared` mean nothing. */
@@ -168,6 +164,17 @@ export class PagePool {
       if (nShared > (best?.nShared ?? 0)) best = { tail, nShared };
     }
     return best;
+  }
+}
+
+/** The blocks that a text begins with, from the first, as far as they are cached. The text's last token is in none. */
+export function* cachedBlocks(root: BlockParent, tokens: readonly number[]): Generator<Block> {
+  let parent = root;
+  for (let start = 0; start + PAGE_SIZE < tokens.length; start += PAGE_SIZE) {
+    const block = parent.children.get(keyOf(tokens, start));
+    if (block === undefined) return;
+    yield block;
+    parent = block;
   }
 }
 

@@ -1,6 +1,6 @@
 import { PAGE_SIZE } from "../compute/backend.ts";
 import { CHUNK_BESIDE_DECODING, MAX_FORWARD_ROWS, MAX_ROUND_ROWS, MAX_ROUND_ROWS_TOGETHER } from "./limits.ts";
-import { type BlockParent, keyOf, type PagePlace, type PagePool, pagesFor } from "./page-pool.ts";
+import { type BlockParent, cachedBlocks, type PagePlace, type PagePool, pagesFor } from "./page-pool.ts";
 import { Shares } from "./shares.ts";
 import type { Writing } from "./writing.ts";
 
@@ -276,12 +276,9 @@ function nLacking({ writing, lastRun }: Entry): number {
 
 /** How many of the pages that are held a text begins with. */
 function nShared({ kv, tokens }: Writing, held: ReadonlySet<number>): number {
-  let parent: BlockParent = kv.root;
   let n = 0;
-  while ((n + 1) * PAGE_SIZE < tokens.length) {
-    const block = parent.children.get(keyOf(tokens, n * PAGE_SIZE));
-    if (block === undefined || !held.has(block.page)) break;
-    parent = block;
+  for (const { page } of cachedBlocks(kv.root, tokens)) {
+    if (!held.has(page)) break;
     n++;
   }
   return n;
