@@ -99,15 +99,15 @@ export class BatchLoop {
     });
     this.#hasDrawn = false;
     if (turns.length === 0) return hasRead || given.length > 0;
-    this.#busy = new Set(turns.map(({ writing }) => writing));
-    try {
-      await this.#advance(turns);
-    } catch (error) {
-      // Of all together: choosing their rounds, or the forward.
-      for (const { writing } of turns) writing.fail(error);
-    }
-    this.#busy = new Set();
-    for (const { writing } of turns) this.#letGoIfEnded(writing);
+    const writings = turns.map(({ writing }) => writing);
+    await this.#holding(writings, async () => {
+      try {
+        await this.#advance(turns);
+      } catch (error) {
+        // Of all together: choosing their rounds, or the forward.
+        for (const writing of writings) writing.fail(error);
+      }
+    });
     return true;
   }
 
@@ -156,11 +156,18 @@ export class BatchLoop {
   }
 
   /** Together, so that a draft model's steps for them can share forwards. */
-  async #together(writings: readonly Writing[], work: (writing: Writing) => Promise<void>): Promise<void> {
+  #together(writings: readonly Writing[], work: (writing: Writing) => Promise<void>): Promise<void> {
+    return this.#holding(writings, async () => {
+      await Promise.all(writings.map((writing) => this.#attempt(writing, () => work(writing))));
+    });
+  }
+
+  /** What ends meanwhile is let go of afterwards. */
+  async #holding(writings: readonly Writing[], work: () => Promise<void>): Promise<void> {
     this.#busy = new Set(writings);
-    await Promise.all(writings.map((writing) => this.#attempt(writing, () => work(writing))));
+    await work();
     this.#busy = new Set();
-    for (const writing of writings) this.#letGoIfEnded(writing);
+    for (const writing of writings) if (writing.stream.isEnded) this.#letGo(writing);
   }
 
   /** What goes wrong with one text ends that one only. */
@@ -180,10 +187,6 @@ export class BatchLoop {
       writing.fail(error);
       this.#letGo(writing);
     }
-  }
-
-  #letGoIfEnded(writing: Writing): void {
-    if (writing.stream.isEnded) this.#letGo(writing);
   }
 
   #letGo(writing: Writing): void {
