@@ -1,4 +1,4 @@
-// Imports point downwards only: cli and server -> engine, training -> decoding -> model -> compute -> formats.
+// Imports point downwards only: cli, server -> training -> engine -> decoding -> model -> compute -> formats.
 const layer = (name, allowed) => ({
   name: `${name}-points-down`,
   severity: "error",
@@ -13,10 +13,12 @@ module.exports = {
     layer("hub", ["formats"]),
     layer("tokenizer", ["formats"]),
     layer("compute", ["formats"]),
-    layer("model", ["compute", "formats"]),
+    layer("model", ["compute", "formats", "tokenizer", "hub"]),
     layer("decoding", ["model", "compute", "formats", "tokenizer"]),
     layer("engine", ["decoding", "model", "compute", "formats", "tokenizer", "hub"]),
     layer("openai", ["engine", "formats"]),
+    layer("batch", ["openai", "engine", "formats"]),
+    layer("training", ["engine", "decoding", "model", "compute", "formats", "tokenizer", "hub"]),
     {
       name: "library-is-not-the-command-line",
       severity: "error",

@@ -5,7 +5,7 @@
     "sanitize%": 0
   },
   "target_defaults": {
-    "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+    "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")", "native/src"],
     "cflags!": ["-O2", "-Wno-unused-parameter"],
     "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
     "cflags_cc": ["<@(common_flags)", "-fexceptions"],
@@ -38,15 +38,15 @@
     {
       "target_name": "idlm_native",
       "sources": [
-        "native/src/addon.cpp",
-        "native/src/forward.cpp",
-        "native/src/head.cpp",
-        "native/src/isa.cpp",
-        "native/src/model.cpp",
-        "native/src/pack.cpp",
-        "native/src/pool.cpp",
-        "native/src/proposals.cpp",
-        "native/src/sampler.cpp"
+        "native/src/addon/addon.cpp",
+        "native/src/executor/forward.cpp",
+        "native/src/executor/head.cpp",
+        "native/src/kernels/dispatch.cpp",
+        "native/src/program/model.cpp",
+        "native/src/program/pack.cpp",
+        "native/src/executor/pool.cpp",
+        "native/src/sampling/proposals.cpp",
+        "native/src/sampling/sampler.cpp"
       ],
       "dependencies": ["kernels_scalar"],
       "conditions": [

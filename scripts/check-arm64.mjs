@@ -25,12 +25,17 @@ const nodeHeaders = [
   ...(process.env.npm_config_nodedir ? [join(process.env.npm_config_nodedir, "include", "node")] : []),
   "/usr/include/node",
 ];
-const files = [...readdirSync(sources).filter((name) => name.endsWith(".cpp")), join("kernels", "isa_scalar.cpp")];
+const files = readdirSync(sources, { recursive: true }).filter(
+  (name) => name.endsWith(".cpp") && !/isa_avx/.test(name),
+);
 const folder = mkdtempSync(join(tmpdir(), "idlm-arm64-"));
 const [command, ...flags] = compiler;
 const options = ["-std=c++17", "-O0", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"];
 const defines = ["-DNAPI_CPP_EXCEPTIONS", "-DNAPI_VERSION=8"];
-const includes = [join(root, headers), headers, ...nodeHeaders].flatMap((path) => ["-I", path.replaceAll('"', "")]);
+const includes = [sources, join(root, headers), headers, ...nodeHeaders].flatMap((path) => [
+  "-I",
+  path.replaceAll('"', ""),
+]);
 let failed = 0;
 
 async function compile(file) {

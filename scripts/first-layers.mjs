@@ -16,7 +16,7 @@ try {
   await build({
     config: false,
     cwd: root,
-    entry: { layers: join(root, "src/formats/first-layers.ts") },
+    entry: { layers: join(root, "src/formats/gguf/first-layers.ts") },
     outDir,
     format: "esm",
     platform: "node",

@@ -1,4 +1,4 @@
-// Measures what the confidences of src/decoding/lookup-proposer.ts and predicted-proposer.ts are made of.
+// Measures what the confidences of src/decoding/proposers/lookup-proposer.ts and predicted-proposer.ts are made of.
 //
 //   node scripts/proposer-calibration.mjs lookup FIT.jsonl [CHECK.jsonl...]
 //   node scripts/proposer-calibration.mjs answers MODEL OUT.jsonl     answers to requests to rewrite something

@@ -13,7 +13,7 @@ if (from === undefined || to === undefined) {
 const root = join(import.meta.dirname, "..");
 const outDir = await mkdtemp(join(tmpdir(), "idlm-quantise-"));
 try {
-  const entry = { quantise: join(root, "src/formats/quantise-adapter.ts") };
+  const entry = { quantise: join(root, "src/formats/adapter/quantise-adapter.ts") };
   await build({
     config: false,
     cwd: root,

@@ -9,9 +9,9 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 // tests only those that load one: the others compute without native code.
 const native = [
   "src/compute/native",
-  "src/engine/load.test.ts",
+  "src/engine/load/load.test.ts",
   "src/engine/score.test.ts",
-  "src/cli/forward.test.ts",
+  "src/cli/commands/forward.test.ts",
   "test/sampler.test.ts",
   "test/gguf.test.ts",
 ];

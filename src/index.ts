@@ -1,5 +1,5 @@
 export type { BackendInfo } from "./compute/backend.ts";
-export { load } from "./engine/load.ts";
+export { load } from "./engine/load/load.ts";
 export type {
   ChatMessage,
   Choice,

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { commonOptions } from "../src/cli/cli.ts";
-import { collect } from "../src/cli/collect-io.ts";
+import { collect } from "../src/cli/terminal/collect-io.ts";
 import { errorCatalogue } from "../src/errors.ts";
 import {
   fencesOf,

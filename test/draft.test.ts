@@ -7,16 +7,16 @@ import type { Backend, LoadedModel, SamplerSettings } from "../src/compute/backe
 import { createNativeBackend } from "../src/compute/native/index.ts";
 import { createReferenceBackend } from "../src/compute/reference/index.ts";
 import { neutralSettings } from "../src/compute/sampling/settings.ts";
-import type { DraftModel } from "../src/decoding/draft-model.ts";
-import { DraftProposer } from "../src/decoding/draft-proposer.ts";
-import { FixedPlanner } from "../src/decoding/planner.ts";
-import type { RoundPlan, Verification } from "../src/decoding/round.ts";
-import { loadDraft } from "../src/engine/load-draft.ts";
-import { writeFirstLayers } from "../src/formats/first-layers.ts";
-import { writeGguf } from "../src/formats/gguf-writer.ts";
-import { openGguf } from "../src/formats/gguf.ts";
+import type { DraftModel } from "../src/decoding/proposers/draft-model.ts";
+import { DraftProposer } from "../src/decoding/proposers/draft-proposer.ts";
+import { FixedPlanner } from "../src/decoding/planners/planner.ts";
+import type { RoundPlan, Verification } from "../src/decoding/round/round.ts";
+import { loadDraft } from "../src/engine/load/load-draft.ts";
+import { writeFirstLayers } from "../src/formats/gguf/first-layers.ts";
+import { writeGguf } from "../src/formats/gguf/gguf-writer.ts";
+import { openGguf } from "../src/formats/gguf/gguf.ts";
 import { compileProgram } from "../src/model/compile.ts";
-import { openModel } from "../src/model/open-model.ts";
+import { openModel } from "../src/model/open/open-model.ts";
 import { type TextSetup, writeTexts } from "./support/write-texts.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "idlm-draft-"));

@@ -4,10 +4,10 @@ import { describe, expect, it } from "vitest";
 import type { Backend } from "../src/compute/backend.ts";
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
 import { createReferenceBackend } from "../src/compute/reference/index.ts";
-import { toFloat32 } from "../src/formats/dequantise.ts";
-import { openSafetensors } from "../src/formats/safetensors.ts";
+import { toFloat32 } from "../src/formats/tensor/dequantise.ts";
+import { openSafetensors } from "../src/formats/safetensors/safetensors.ts";
 import { compileProgram } from "../src/model/compile.ts";
-import { openModel } from "../src/model/open-model.ts";
+import { openModel } from "../src/model/open/open-model.ts";
 import { fixtures, forestOf, runForest } from "./support/backend-contract.ts";
 
 interface GgufGolden {

@@ -2,9 +2,9 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { collect } from "../src/cli/collect-io.ts";
-import { openGguf } from "../src/formats/gguf.ts";
-import { type GgufValueToWrite, writeGguf } from "../src/formats/gguf-writer.ts";
+import { collect } from "../src/cli/terminal/collect-io.ts";
+import { openGguf } from "../src/formats/gguf/gguf.ts";
+import { type GgufValueToWrite, writeGguf } from "../src/formats/gguf/gguf-writer.ts";
 import { fixtures } from "./support/backend-contract.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "idlm-hostile-"));

@@ -7,13 +7,13 @@ import type { Backend, LoadedModel, SamplerSettings } from "../src/compute/backe
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
 import { createReferenceBackend } from "../src/compute/reference/index.ts";
 import { neutralSettings } from "../src/compute/sampling/settings.ts";
-import { FixedPlanner } from "../src/decoding/planner.ts";
-import { MedusaProposer } from "../src/decoding/proposer.ts";
-import { readAdapter } from "../src/formats/adapter.ts";
-import { type TensorToWrite, tensorOf, writeSafetensors } from "../src/formats/safetensors-writer.ts";
+import { FixedPlanner } from "../src/decoding/planners/planner.ts";
+import { MedusaProposer } from "../src/decoding/proposers/proposer.ts";
+import { readAdapter } from "../src/formats/adapter/adapter.ts";
+import { type TensorToWrite, tensorOf, writeSafetensors } from "../src/formats/safetensors/safetensors-writer.ts";
 import { compileProgram } from "../src/model/compile.ts";
-import { inspectPath } from "../src/engine/inspect.ts";
-import { openModel } from "../src/model/open-model.ts";
+import { inspectPath } from "../src/model/open/inspect.ts";
+import { openModel } from "../src/model/open/open-model.ts";
 import { type TextSetup, writeTexts } from "./support/write-texts.ts";
 
 const fixtures = join(import.meta.dirname, "fixtures");

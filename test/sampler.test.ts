@@ -12,11 +12,11 @@ import type {
   Trial,
 } from "../src/compute/backend.ts";
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
-import type { Program } from "../src/compute/program.ts";
+import type { Program } from "../src/compute/program/program.ts";
 import { gumbel, noiseKey, Purpose } from "../src/compute/sampling/philox.ts";
 import { ReferenceSampler } from "../src/compute/sampling/reference-sampler.ts";
 import { MAX_LOGPROBS, neutralSettings } from "../src/compute/sampling/settings.ts";
-import { readAdapter } from "../src/formats/adapter.ts";
+import { readAdapter } from "../src/formats/adapter/adapter.ts";
 import { chain, fixtures, forestOf, golden, loadFixture, runForest } from "./support/backend-contract.ts";
 import {
   at,

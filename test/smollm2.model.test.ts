@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LoadedModel } from "../src/compute/backend.ts";
 import { createNativeBackend } from "../src/compute/native/index.ts";
 import { compileProgram } from "../src/model/compile.ts";
-import { openModel } from "../src/model/open-model.ts";
+import { openModel } from "../src/model/open/open-model.ts";
 import { chain, forestOf, golden, runForest } from "./support/backend-contract.ts";
 import { realModelPath } from "./support/real-model.ts";
 import { widened } from "./support/widened.ts";

@@ -1,6 +1,6 @@
 import type { LoadedModel } from "../compute/backend.ts";
 import type { NativeBackend } from "../compute/native/index.ts";
-import { byteLength } from "../formats/tensor-type.ts";
+import { byteLength } from "../formats/tensor/tensor-type.ts";
 import { CONTEXT, LONG_CONTEXT, OwnModel, PREFILL_TOKENS, PROMPT_TOKENS } from "./own-model.ts";
 import type { Peer } from "./peer.ts";
 import { type Spread, spread } from "./statistics.ts";

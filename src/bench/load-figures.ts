@@ -1,8 +1,8 @@
 import type { LoadedModel } from "../compute/backend.ts";
 import type { NativeBackend } from "../compute/native/index.ts";
-import { sha256File } from "../formats/sha256.ts";
+import { sha256File } from "../formats/files/sha256.ts";
 import { compileProgram } from "../model/compile.ts";
-import { openModel } from "../model/open-model.ts";
+import { openModel } from "../model/open/open-model.ts";
 import { OwnModel } from "./own-model.ts";
 import type { Peer } from "./peer.ts";
 import { type Spread, spread } from "./statistics.ts";

@@ -1,9 +1,9 @@
-import { type GgufTensorToWrite, type GgufValueToWrite, writeGgufInTurns } from "../formats/gguf-writer.ts";
-import type { TensorType } from "../formats/tensor.ts";
-import { byteLength, typeLayout } from "../formats/tensor-type.ts";
-import type { ModelConfig } from "../model/config.ts";
-import { ropeFrequencies } from "../model/rope.ts";
-import { ggufName, weightShapes } from "../model/weight-names.ts";
+import { type GgufTensorToWrite, type GgufValueToWrite, writeGgufInTurns } from "../formats/gguf/gguf-writer.ts";
+import type { TensorType } from "../formats/tensor/tensor.ts";
+import { byteLength, typeLayout } from "../formats/tensor/tensor-type.ts";
+import type { ModelConfig } from "../model/config/config.ts";
+import { ropeFrequencies } from "../model/config/rope.ts";
+import { ggufName, weightShapes } from "../model/open/weight-names.ts";
 import { paddedVocabulary } from "./padded-vocabulary.ts";
 import { randomBlocks, Xorshift32 } from "./random-blocks.ts";
 import { fileTypeOf, type TypeMixName, typeInMix } from "./type-mix.ts";

@@ -1,4 +1,4 @@
-import type { ModelConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config/config.ts";
 
 /** Llama 3.1's and 3.2's rotary embedding; 3.2's small ones are stretched by 32, 3.1's by 8. */
 const llama3Rope = (factor: number) =>

@@ -1,6 +1,6 @@
 import { IdlmError } from "../errors.ts";
-import { tokenTypes } from "../formats/gguf-vocabulary.ts";
-import type { GgufValueToWrite } from "../formats/gguf-writer.ts";
+import { tokenTypes } from "../formats/gguf/gguf-vocabulary.ts";
+import type { GgufValueToWrite } from "../formats/gguf/gguf-writer.ts";
 import { characterOfByte } from "../tokenizer/byte-level.ts";
 
 const END = "<|im_end|>";

@@ -1,7 +1,7 @@
-import { dequantise } from "../formats/dequantise.ts";
-import { floatToHalf } from "../formats/half.ts";
-import type { TensorType } from "../formats/tensor.ts";
-import { typeLayout } from "../formats/tensor-type.ts";
+import { dequantise } from "../formats/tensor/dequantise.ts";
+import { floatToHalf } from "../formats/tensor/half.ts";
+import type { TensorType } from "../formats/tensor/tensor.ts";
+import { typeLayout } from "../formats/tensor/tensor-type.ts";
 
 /** Byte offsets of a block's f16 scale and f16 minimum (minimum: added, or subtracted by the K types). */
 interface ScaleFields {

@@ -1,4 +1,5 @@
-import { expect, it } from "vitest";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
 import { median, medianInterval, spread } from "./statistics.ts";
 
 it("median", () => {
@@ -19,4 +20,17 @@ it("medianInterval: the sign test's", () => {
   // As in tables of the sign test.
   expect(medianInterval(upTo(20))).toEqual({ median: 10.5, low: 6, high: 15 });
   expect(medianInterval(upTo(25))).toEqual({ median: 13, low: 8, high: 18 });
+});
+
+describe("median", () => {
+  it("has as many values below as above", () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer(), { minLength: 1 }), (values) => {
+        const middle = median(values);
+        const below = values.filter((value) => value < middle).length;
+        const above = values.filter((value) => value > middle).length;
+        expect(Math.max(below, above) * 2).toBeLessThanOrEqual(values.length);
+      }),
+    );
+  });
 });

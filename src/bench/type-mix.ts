@@ -1,6 +1,6 @@
-import type { TensorType } from "../formats/tensor.ts";
-import { typeLayout } from "../formats/tensor-type.ts";
-import type { ModelConfig } from "../model/config.ts";
+import type { TensorType } from "../formats/tensor/tensor.ts";
+import { typeLayout } from "../formats/tensor/tensor-type.ts";
+import type { ModelConfig } from "../model/config/config.ts";
 
 /** Which type each matrix of a file has: llama.cpp's names, what most matrices get, and `general.file_type`. */
 interface TypeMix {

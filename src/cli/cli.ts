@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
-import { writeError } from "../formats/file-error.ts";
-import { type CliIo, nowhere } from "./io.ts";
+import { writeError } from "../formats/files/file-error.ts";
+import { type CliIo, nowhere } from "./terminal/io.ts";
 
 /** What commands share with the code that runs them. */
 export interface Cli {

@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeHub } from "../../test/support/fake-hub.ts";
 import { load } from "../index.ts";
-import { collect } from "./collect-io.ts";
+import { collect } from "./terminal/collect-io.ts";
 
 const fixtures = join(import.meta.dirname, "../../test/fixtures");
 const llama = join(fixtures, "models/llama-tiny");

@@ -1,24 +1,24 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { errorCatalogue, IdlmError, type KeyNames } from "../errors.ts";
-import { registerBatch } from "./batch.ts";
-import { registerBench } from "./bench.ts";
-import { registerChat } from "./chat.ts";
+import { registerBatch } from "./commands/batch.ts";
+import { registerBench } from "./commands/bench.ts";
+import { registerChat } from "./commands/chat.ts";
 import { addCommonOptions, applyCommonOptions, type Cli, examples, type Register } from "./cli.ts";
-import { registerCompletion } from "./completion.ts";
-import { registerDoctor } from "./doctor.ts";
-import { registerForward } from "./forward.ts";
-import { registerInspect } from "./inspect.ts";
-import { INTERRUPTED, isAbort } from "./interrupt.ts";
-import type { CliIo } from "./io.ts";
-import { registerList } from "./list.ts";
-import { registerPull } from "./pull.ts";
-import { registerRace } from "./race.ts";
-import { registerRemove } from "./remove.ts";
-import { registerRun } from "./run.ts";
-import { registerScore } from "./score.ts";
-import { colorsFor } from "./style.ts";
-import { registerTokenize } from "./tokenize.ts";
+import { registerCompletion } from "./commands/completion.ts";
+import { registerDoctor } from "./commands/doctor.ts";
+import { registerForward } from "./commands/forward.ts";
+import { registerInspect } from "./commands/inspect.ts";
+import { INTERRUPTED, isAbort } from "./terminal/interrupt.ts";
+import type { CliIo } from "./terminal/io.ts";
+import { registerList } from "./commands/list.ts";
+import { registerPull } from "./commands/pull.ts";
+import { registerRace } from "./commands/race.ts";
+import { registerRemove } from "./commands/remove.ts";
+import { registerRun } from "./commands/run.ts";
+import { registerScore } from "./commands/score.ts";
+import { colorsFor } from "./terminal/style.ts";
+import { registerTokenize } from "./commands/tokenize.ts";
 
 const commands: readonly Register[] = [
   registerRace,

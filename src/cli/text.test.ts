@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { type Collect, collect } from "./collect-io.ts";
+import { type Collect, collect } from "./terminal/collect-io.ts";
 
 const model = fileURLToPath(new URL("../../test/fixtures/gguf/tiny64-F16.gguf", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "idlm-text-"));

@@ -1,5 +1,5 @@
 import type { IdlmError } from "../errors.ts";
-import type { Program } from "./program.ts";
+import type { Program } from "./program/program.ts";
 
 /** Positions in one page of the KV cache, and in one block of attention: the same number, so that a block is a page. */
 export const PAGE_SIZE = 16;

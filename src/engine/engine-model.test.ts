@@ -5,8 +5,8 @@ import { engineOver, fakeEngine } from "../../test/support/fake-engine.ts";
 import { FakeModel } from "../../test/support/fake-model.ts";
 import { fakeTokenizer } from "../../test/support/fake-tokenizer.ts";
 import { TableModel } from "../../test/support/table-model.ts";
-import { DraftModel } from "../decoding/draft-model.ts";
-import { Scheduler } from "./scheduler.ts";
+import { DraftModel } from "../decoding/proposers/draft-model.ts";
+import { Scheduler } from "./scheduling/scheduler.ts";
 import type { GenerateRequest, Generation, Model } from "./types.ts";
 
 async function read(generation: Generation) {

@@ -1,17 +1,23 @@
 import type { BackendInfo, LoadedModel } from "../compute/backend.ts";
-import { Controller } from "../decoding/controller.ts";
-import type { DraftModel } from "../decoding/draft-model.ts";
+import { Controller } from "../decoding/controller/controller.ts";
+import type { DraftModel } from "../decoding/proposers/draft-model.ts";
 import { IdlmError } from "../errors.ts";
-import { BatchLoop } from "./batch-loop.ts";
-import { choiceStreams } from "./choices.ts";
-import type { DecodingParts } from "./create-decoder.ts";
-import { GenerationStream } from "./generation.ts";
-import { KvSequence } from "./kv-sequence.ts";
-import { PagePool } from "./page-pool.ts";
-import { Queue } from "./queue.ts";
-import { type AskedRequest, type CheckedRequest, checkRequest, type RequestLimits, withPrompt } from "./request.ts";
+import { BatchLoop } from "./scheduling/batch-loop.ts";
+import { choiceStreams } from "./request/choices.ts";
+import type { DecodingParts } from "./scheduling/create-decoder.ts";
+import { GenerationStream } from "./output/generation.ts";
+import { KvSequence } from "./kv/kv-sequence.ts";
+import { PagePool } from "./kv/page-pool.ts";
+import { Queue } from "./scheduling/queue.ts";
+import {
+  type AskedRequest,
+  type CheckedRequest,
+  checkRequest,
+  type RequestLimits,
+  withPrompt,
+} from "./request/request.ts";
 import { runForest } from "./run-forest.ts";
-import { Scheduler } from "./scheduler.ts";
+import { Scheduler } from "./scheduling/scheduler.ts";
 import { score } from "./score.ts";
 import type {
   ForestInput,
@@ -26,7 +32,7 @@ import type {
   Session,
   TextTokenizer,
 } from "./types.ts";
-import { Writing } from "./writing.ts";
+import { Writing } from "./scheduling/writing.ts";
 
 /** What an engine model is made of. */
 export interface EngineParts {

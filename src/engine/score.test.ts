@@ -4,9 +4,9 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { fixtures, golden, goldenTensors } from "../../test/support/backend-contract.ts";
-import { openGguf } from "../formats/gguf.ts";
-import { writeGguf } from "../formats/gguf-writer.ts";
-import { load } from "./load.ts";
+import { openGguf } from "../formats/gguf/gguf.ts";
+import { writeGguf } from "../formats/gguf/gguf-writer.ts";
+import { load } from "./load/load.ts";
 import { windowsOf } from "./score.ts";
 import type { Model } from "./types.ts";
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { realModelPath } from "../../test/support/real-model.ts";
-import { load } from "./load.ts";
+import { load } from "./load/load.ts";
 import type { Model } from "./types.ts";
 
 const root = join(import.meta.dirname, "../..");

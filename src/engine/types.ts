@@ -1,6 +1,6 @@
 import type { BackendInfo } from "../compute/backend.ts";
-import type { RoundCount } from "../decoding/decoder.ts";
-import type { ProposerKind } from "../decoding/proposer.ts";
+import type { RoundCount } from "../decoding/round/decoder.ts";
+import type { ProposerKind } from "../decoding/proposers/proposer.ts";
 
 /** One turn of a conversation. */
 export interface ChatMessage {

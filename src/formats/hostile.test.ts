@@ -2,10 +2,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { IdlmError } from "../errors.ts";
-import { openGguf } from "./gguf.ts";
-import { openSafetensors } from "./safetensors.ts";
-import { openSafetensorsFolder } from "./safetensors-shards.ts";
-import type { TensorFile } from "./tensor.ts";
+import { openGguf } from "./gguf/gguf.ts";
+import { openSafetensors } from "./safetensors/safetensors.ts";
+import { openSafetensorsFolder } from "./safetensors/safetensors-shards.ts";
+import type { TensorFile } from "./tensor/tensor.ts";
 
 const folder = join(import.meta.dirname, "../../test/fixtures/hostile");
 

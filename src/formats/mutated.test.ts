@@ -5,10 +5,10 @@ import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { edits, mutateBytes } from "../../test/support/mutate.ts";
 import { IdlmError } from "../errors.ts";
-import { openGguf } from "./gguf.ts";
-import { readPeftAdapter } from "./peft.ts";
-import { openSafetensors } from "./safetensors.ts";
-import type { TensorFile } from "./tensor.ts";
+import { openGguf } from "./gguf/gguf.ts";
+import { readPeftAdapter } from "./peft/peft.ts";
+import { openSafetensors } from "./safetensors/safetensors.ts";
+import type { TensorFile } from "./tensor/tensor.ts";
 
 const fixtures = join(import.meta.dirname, "../../test/fixtures");
 const folder = mkdtempSync(join(tmpdir(), "idlm-mutated-"));

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { IdlmError } from "../errors.ts";
-import { quote } from "../formats/malformed.ts";
+import { quote } from "../formats/files/malformed.ts";
 import { type CatalogueEntry, catalogueHint, findEntry } from "./catalogue.ts";
 import { isSafePath } from "./store/safe-path.ts";
 

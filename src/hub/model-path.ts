@@ -1,7 +1,7 @@
 import { type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import { IdlmError } from "../errors.ts";
-import { readError } from "../formats/file-error.ts";
+import { readError } from "../formats/files/file-error.ts";
 import type { CatalogueEntry } from "./catalogue.ts";
 import { nameHint } from "./model-name.ts";
 

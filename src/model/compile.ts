@@ -1,11 +1,11 @@
-import type { LinearPart, Lora, MaskProgram, Operation, Program, Weight } from "../compute/program.ts";
+import type { LinearPart, Lora, MaskProgram, Operation, Program, Weight } from "../compute/program/program.ts";
 import { IdlmError } from "../errors.ts";
-import type { Adapter } from "../formats/adapter.ts";
-import type { MaskEmbedding } from "../formats/mask-embedding.ts";
-import type { LoraModule } from "../formats/peft.ts";
-import { floatTypes } from "../formats/tensor-type.ts";
-import type { OpenedModel } from "./open-model.ts";
-import { ropeFrequencies } from "./rope.ts";
+import type { Adapter } from "../formats/adapter/adapter.ts";
+import type { MaskEmbedding } from "../formats/adapter/mask-embedding.ts";
+import type { LoraModule } from "../formats/peft/peft.ts";
+import { floatTypes } from "../formats/tensor/tensor-type.ts";
+import type { OpenedModel } from "./open/open-model.ts";
+import { ropeFrequencies } from "./config/rope.ts";
 
 /** What MASK rows are made of, beside the model. */
 export interface CompileOptions {

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { readFolderText } from "../formats/folder-text.ts";
-import { type GgufValue, openGguf } from "../formats/gguf.ts";
-import { type GgufVocabulary, readGgufVocabulary } from "../formats/gguf-vocabulary.ts";
+import { readFolderText } from "../formats/files/folder-text.ts";
+import { type GgufValue, openGguf } from "../formats/gguf/gguf.ts";
+import { type GgufVocabulary, readGgufVocabulary } from "../formats/gguf/gguf-vocabulary.ts";
 import { ChatTemplate, encodeChat, type Tokenizer, tokenizerFromFolder, tokenizerFromGguf } from "./index.ts";
 import { patterns } from "./pre-tokenizer.ts";
 

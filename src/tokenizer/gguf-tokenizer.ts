@@ -1,14 +1,14 @@
 import { IdlmError } from "../errors.ts";
-import type { GgufValue } from "../formats/gguf.ts";
+import type { GgufValue } from "../formats/gguf/gguf.ts";
 import {
   BYTE_LEVEL_BPE,
   type GgufVocabulary,
   readGgufVocabulary,
   SENTENCE_PIECE,
   tokenTypes,
-} from "../formats/gguf-vocabulary.ts";
-import { malformed, quote } from "../formats/malformed.ts";
-import type { AddedToken, TokenizerJson } from "../formats/tokenizer-json.ts";
+} from "../formats/gguf/gguf-vocabulary.ts";
+import { malformed, quote } from "../formats/files/malformed.ts";
+import type { AddedToken, TokenizerJson } from "../formats/files/tokenizer-json.ts";
 import { sentencePieceNormalizer } from "./normalizer.ts";
 import { patterns } from "./pre-tokenizer.ts";
 import { Tokenizer } from "./tokenizer.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import type { FolderText } from "../formats/folder-text.ts";
-import type { TokenizerJson } from "../formats/tokenizer-json.ts";
+import type { FolderText } from "../formats/files/folder-text.ts";
+import type { TokenizerJson } from "../formats/files/tokenizer-json.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 /** The tokenizer of a Hugging Face folder, of which `text` was read; undefined where it has none. */

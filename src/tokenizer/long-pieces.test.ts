@@ -1,7 +1,7 @@
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { TokenizerJson } from "../formats/tokenizer-json.ts";
+import type { TokenizerJson } from "../formats/files/tokenizer-json.ts";
 import { LONG_PIECE, LongPieceMerger } from "./long-pieces.ts";
 import { Tokenizer } from "./tokenizer.ts";
 

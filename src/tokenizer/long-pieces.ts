@@ -1,5 +1,5 @@
 import FlatQueue from "flatqueue";
-import type { TokenizerJson } from "../formats/tokenizer-json.ts";
+import type { TokenizerJson } from "../formats/files/tokenizer-json.ts";
 
 /** Of pieces shorter than this `@huggingface/tokenizers` keeps the tokens for the next time. */
 export const LONG_PIECE = 256;

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { IdlmError } from "../errors.ts";
-import { kindOf } from "../formats/json.ts";
+import { kindOf } from "../formats/files/json.ts";
 import { SPACE } from "./alphabet.ts";
 
 /** Spaces as SentencePiece of Llama 2 has them: one in front of each text, and U+2581 for all. */

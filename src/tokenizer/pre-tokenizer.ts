@@ -1,7 +1,7 @@
 import { IdlmError } from "../errors.ts";
-import { matchesWithin, PatternError } from "../formats/file-pattern.ts";
-import { kindOf } from "../formats/json.ts";
-import { malformed, quote } from "../formats/malformed.ts";
+import { matchesWithin, PatternError } from "../formats/peft/file-pattern.ts";
+import { kindOf } from "../formats/files/json.ts";
+import { malformed, quote } from "../formats/files/malformed.ts";
 
 /**
  * Cuts text into the pieces that BPE merges within. Done here and not by `@huggingface/tokenizers` (0.2.0), which does

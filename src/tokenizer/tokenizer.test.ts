@@ -2,8 +2,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { openGguf } from "../formats/gguf.ts";
-import type { TokenizerJson } from "../formats/tokenizer-json.ts";
+import { openGguf } from "../formats/gguf/gguf.ts";
+import type { TokenizerJson } from "../formats/files/tokenizer-json.ts";
 import { ChatTemplate, encodeChat, Tokenizer, tokenizerFromGguf } from "./index.ts";
 
 const path = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "test", "fixtures", "gguf", "tiny64-Q8_0.gguf");

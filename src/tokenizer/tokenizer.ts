@@ -1,8 +1,8 @@
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { IdlmError } from "../errors.ts";
-import { kindOf, requireObject } from "../formats/json.ts";
-import { quote } from "../formats/malformed.ts";
-import { type TokenizerJson, validateTokenizerJson } from "../formats/tokenizer-json.ts";
+import { kindOf, requireObject } from "../formats/files/json.ts";
+import { quote } from "../formats/files/malformed.ts";
+import { type TokenizerJson, validateTokenizerJson } from "../formats/files/tokenizer-json.ts";
 import { type Alphabet, byteLevel, sentencePiece } from "./alphabet.ts";
 import { LONG_PIECE, LongPieceMerger } from "./long-pieces.ts";
 import { checkNormalizer } from "./normalizer.ts";

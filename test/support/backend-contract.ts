@@ -9,14 +9,14 @@ import {
   type LoadedModel,
   PAGE_SIZE,
 } from "../../src/compute/backend.ts";
-import type { Program } from "../../src/compute/program.ts";
+import type { Program } from "../../src/compute/program/program.ts";
 import { neutralSettings } from "../../src/compute/sampling/settings.ts";
-import { readAdapter } from "../../src/formats/adapter.ts";
-import { toFloat32 } from "../../src/formats/dequantise.ts";
-import { readMaskEmbeddingFile } from "../../src/formats/mask-embedding.ts";
-import { openSafetensors } from "../../src/formats/safetensors.ts";
+import { readAdapter } from "../../src/formats/adapter/adapter.ts";
+import { toFloat32 } from "../../src/formats/tensor/dequantise.ts";
+import { readMaskEmbeddingFile } from "../../src/formats/adapter/mask-embedding.ts";
+import { openSafetensors } from "../../src/formats/safetensors/safetensors.ts";
 import { type CompileOptions, compileProgram } from "../../src/model/compile.ts";
-import { openModel } from "../../src/model/open-model.ts";
+import { openModel } from "../../src/model/open/open-model.ts";
 
 export const fixtures = join(dirname(fileURLToPath(import.meta.url)), "..", "fixtures");
 

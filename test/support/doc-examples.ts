@@ -1,8 +1,8 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Collected, collect } from "../../src/cli/collect-io.ts";
-import { openGguf } from "../../src/formats/gguf.ts";
-import { readGgufVocabulary, tokenTypes } from "../../src/formats/gguf-vocabulary.ts";
+import { type Collected, collect } from "../../src/cli/terminal/collect-io.ts";
+import { openGguf } from "../../src/formats/gguf/gguf.ts";
+import { readGgufVocabulary, tokenTypes } from "../../src/formats/gguf/gguf-vocabulary.ts";
 import * as library from "../../src/index.ts";
 
 export const root = join(import.meta.dirname, "../..");

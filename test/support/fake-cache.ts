@@ -1,6 +1,6 @@
 import { type Forest, type KvCache, PAGE_SIZE } from "../../src/compute/backend.ts";
-import type { Program } from "../../src/compute/program.ts";
-import { validateForest } from "../../src/compute/validate-forest.ts";
+import type { Program } from "../../src/compute/program/program.ts";
+import { validateForest } from "../../src/compute/forest/validate-forest.ts";
 
 const POISON = -7;
 

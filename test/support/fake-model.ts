@@ -9,7 +9,7 @@ import type {
   Sampler,
   SamplerSettings,
 } from "../../src/compute/backend.ts";
-import type { Program } from "../../src/compute/program.ts";
+import type { Program } from "../../src/compute/program/program.ts";
 import { FakeCache, fakeCacheOf, hashOf, mix } from "./fake-cache.ts";
 import { fakeProgram } from "./fake-program.ts";
 

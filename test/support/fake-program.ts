@@ -1,4 +1,4 @@
-import type { Program } from "../../src/compute/program.ts";
+import type { Program } from "../../src/compute/program/program.ts";
 
 export interface FakeProgramParts {
   readonly vocabSize: number;

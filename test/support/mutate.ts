@@ -1,7 +1,7 @@
 import fc from "fast-check";
-import { openGguf } from "../../src/formats/gguf.ts";
-import { type GgufTensorToWrite, type GgufValueToWrite, writeGguf } from "../../src/formats/gguf-writer.ts";
-import type { TensorType } from "../../src/formats/tensor.ts";
+import { openGguf } from "../../src/formats/gguf/gguf.ts";
+import { type GgufTensorToWrite, type GgufValueToWrite, writeGguf } from "../../src/formats/gguf/gguf-writer.ts";
+import type { TensorType } from "../../src/formats/tensor/tensor.ts";
 
 /**
  * One change of a file. `at`, `to` and `length` are taken modulo what there is, so that any numbers are a change of any

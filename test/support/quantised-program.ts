@@ -1,6 +1,6 @@
-import type { Program, Weight } from "../../src/compute/program.ts";
-import { toFloat32 } from "../../src/formats/dequantise.ts";
-import { floatToHalf } from "../../src/formats/half.ts";
+import type { Program, Weight } from "../../src/compute/program/program.ts";
+import { toFloat32 } from "../../src/formats/tensor/dequantise.ts";
+import { floatToHalf } from "../../src/formats/tensor/half.ts";
 
 type BlockType = "Q4_0" | "Q4_1" | "Q8_0";
 const blockBytes = { Q4_0: 18, Q4_1: 20, Q8_0: 34 } as const;

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { openGguf } from "../../src/formats/gguf.ts";
-import { type GgufTensorToWrite, type GgufValueToWrite, writeGguf } from "../../src/formats/gguf-writer.ts";
+import { openGguf } from "../../src/formats/gguf/gguf.ts";
+import { type GgufTensorToWrite, type GgufValueToWrite, writeGguf } from "../../src/formats/gguf/gguf-writer.ts";
 
 /** One part of a split model as it is about to be written; tests spoil it. */
 export interface Part {

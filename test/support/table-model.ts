@@ -8,7 +8,7 @@ import type {
   Sampler,
   SamplerSettings,
 } from "../../src/compute/backend.ts";
-import type { Program } from "../../src/compute/program.ts";
+import type { Program } from "../../src/compute/program/program.ts";
 import { gumbel, noiseKey, Purpose } from "../../src/compute/sampling/philox.ts";
 import { ReferenceSampler } from "../../src/compute/sampling/reference-sampler.ts";
 import { FakeCache, fakeCacheOf, hashOf, mix } from "./fake-cache.ts";

@@ -1,5 +1,5 @@
-import type { Program, Weight } from "../../src/compute/program.ts";
-import { toFloat32 } from "../../src/formats/dequantise.ts";
+import type { Program, Weight } from "../../src/compute/program/program.ts";
+import { toFloat32 } from "../../src/formats/tensor/dequantise.ts";
 
 /** The same program with every weight widened to float32: the model without 8-bit activations or a 16-bit cache. */
 export function widened(program: Program): Program {

@@ -1,8 +1,14 @@
 import type { LoadedModel, SamplerSettings } from "../../src/compute/backend.ts";
-import { Decoder, type SequenceKv } from "../../src/decoding/decoder.ts";
-import type { LookAhead, PlanContext, Planner, RoundShape } from "../../src/decoding/planner.ts";
-import type { Proposer } from "../../src/decoding/proposer.ts";
-import { layOut, type Proposal, type RoundPlan, type RoundRows, type Verification } from "../../src/decoding/round.ts";
+import { Decoder, type SequenceKv } from "../../src/decoding/round/decoder.ts";
+import type { LookAhead, PlanContext, Planner, RoundShape } from "../../src/decoding/planners/planner.ts";
+import type { Proposer } from "../../src/decoding/proposers/proposer.ts";
+import {
+  layOut,
+  type Proposal,
+  type RoundPlan,
+  type RoundRows,
+  type Verification,
+} from "../../src/decoding/round/round.ts";
 import { mix } from "./fake-cache.ts";
 
 /** One text to write. */

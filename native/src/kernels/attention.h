@@ -5,13 +5,14 @@
 // exponentials is 16 chains (i mod 16) and a fixed tree, each output one chain over i. Where the keys lie (page, slot,
 // sibling rows between them), and which queries are computed together, changes nothing.
 #pragma once
-#include "math.h"
-#include "table.h"
+#include "kernels/math.h"
+#include "kernels/table.h"
 
 namespace idlm {
 namespace IDLM_ISA {
 
-template <bool HALF> IDLM_INLINE F cacheLoad(const uint8_t* p, size_t element) {
+template <bool HALF>
+IDLM_INLINE F cacheLoad(const uint8_t* p, size_t element) {
   return HALF ? halfload((const uint16_t*)p + element) : fload((const float*)p + element);
 }
 
@@ -31,7 +32,8 @@ struct Tile {
 };
 
 // Scores of NQ queries for NB blocks that begin at slot block `block`.
-template <int NQ, int NB, bool HALF> IDLM_INLINE void scoreBlocks(const Tile& t, int block, int blocks) {
+template <int NQ, int NB, bool HALF>
+IDLM_INLINE void scoreBlocks(const Tile& t, int block, int blocks) {
   const AttentionArgs& a = t.a;
   const uint8_t *k[NB], *next[NB];
   F s[NQ][NB];
@@ -63,11 +65,13 @@ template <int NQ, int NB, bool HALF> IDLM_INLINE void scoreBlocks(const Tile& t,
   }
   F scale = fset(a.scale);
   for (int i = 0; i < NQ; i++)
-    for (int b = 0; b < NB; b++) fstore(t.scores + size_t(i) * a.scoreStride + size_t(block + b) * PAGE, s[i][b] * scale);
+    for (int b = 0; b < NB; b++)
+      fstore(t.scores + size_t(i) * a.scoreStride + size_t(block + b) * PAGE, s[i][b] * scale);
 }
 
 // sums[i][d0 .. d0 + 16 ND) += weight x V over positions [begin, end), which lie in order in the sequence's pages.
-template <int NQ, int ND, bool HALF> IDLM_INLINE void mixValues(const Tile& t, int first, int begin, int end, int d0) {
+template <int NQ, int ND, bool HALF>
+IDLM_INLINE void mixValues(const Tile& t, int first, int begin, int end, int d0) {
   const AttentionArgs& a = t.a;
   const float* weights = t.scores + size_t(first) * a.scoreStride;
   float* sums = t.sums + size_t(first) * size_t(a.dPad) + d0;
@@ -95,7 +99,8 @@ template <int NQ, int ND, bool HALF> IDLM_INLINE void mixValues(const Tile& t, i
 }
 
 // Of one query, for the ancestors from position `begin` on: their slots are their positions, or the row's tail.
-template <bool HALF> static void mixRest(const Tile& t, int query, const AttentionRow& row, int begin) {
+template <bool HALF>
+static void mixRest(const Tile& t, int query, const AttentionRow& row, int begin) {
   const AttentionArgs& a = t.a;
   const float* weights = t.scores + size_t(query) * a.scoreStride;
   float* sums = t.sums + size_t(query) * size_t(a.dPad);
@@ -105,7 +110,8 @@ template <bool HALF> static void mixRest(const Tile& t, int query, const Attenti
     const uint8_t* page = (const uint8_t*)a.cache + size_t(a.pages[slot / PAGE]) * a.pageBytes + a.vOffset;
     size_t at = size_t(slot % PAGE) * size_t(a.dPad);
     F w = fset(weights[position]);
-    for (int d = 0; d < a.dPad; d += LANES) fstore(sums + d, fma(w, cacheLoad<HALF>(page, at + size_t(d)), fload(sums + d)));
+    for (int d = 0; d < a.dPad; d += LANES)
+      fstore(sums + d, fma(w, cacheLoad<HALF>(page, at + size_t(d)), fload(sums + d)));
   }
 }
 
@@ -127,7 +133,8 @@ static float weigh(float* s, const AttentionRow& row) {
 }
 
 // Heads [head, head + NQ / nRows) of rows [row, row + nRows): nRows divides NQ.
-template <int NQ, bool HALF> static void attendTile(const AttentionArgs& a, int row, int nRows, int head) {
+template <int NQ, bool HALF>
+static void attendTile(const AttentionArgs& a, int row, int nRows, int head) {
   int nHeads = NQ / nRows, slots = 0, common = INT32_MAX;
   float* q = a.scratch;
   Tile t{a, q, q + ATTENTION_QUERIES * size_t(a.dPad) * 2, q + ATTENTION_QUERIES * size_t(a.dPad)};
@@ -138,7 +145,8 @@ template <int NQ, bool HALF> static void attendTile(const AttentionArgs& a, int 
     slots = end > slots ? end : slots;
     common = own.length < common ? own.length : common;
     for (int h = 0; h < nHeads; h++)
-      for (int d = 0; d < a.headDim; d++) q[d * NQ + r * nHeads + h] = own.q[size_t(head + h) * size_t(a.dPad) + size_t(d)];
+      for (int d = 0; d < a.headDim; d++)
+        q[d * NQ + r * nHeads + h] = own.q[size_t(head + h) * size_t(a.dPad) + size_t(d)];
   }
   int blocks = (slots + PAGE - 1) / PAGE, block = 0;
   constexpr int NB = blocksOf(NQ), ND = NB;
@@ -160,14 +168,21 @@ template <int NQ, bool HALF> static void attendTile(const AttentionArgs& a, int 
   }
 }
 
-template <bool HALF> static void attendRows(const AttentionArgs& a, int row, int nRows, int head, int nHeads) {
+template <bool HALF>
+static void attendRows(const AttentionArgs& a, int row, int nRows, int head, int nHeads) {
   switch (nRows * nHeads) {
-    case 1: return attendTile<1, HALF>(a, row, nRows, head);
-    case 2: return attendTile<2, HALF>(a, row, nRows, head);
-    case 3: return attendTile<3, HALF>(a, row, nRows, head);
-    case 4: return attendTile<4, HALF>(a, row, nRows, head);
-    case 5: return attendTile<5, HALF>(a, row, nRows, head);
-    default: return attendTile<6, HALF>(a, row, nRows, head);
+    case 1:
+      return attendTile<1, HALF>(a, row, nRows, head);
+    case 2:
+      return attendTile<2, HALF>(a, row, nRows, head);
+    case 3:
+      return attendTile<3, HALF>(a, row, nRows, head);
+    case 4:
+      return attendTile<4, HALF>(a, row, nRows, head);
+    case 5:
+      return attendTile<5, HALF>(a, row, nRows, head);
+    default:
+      return attendTile<6, HALF>(a, row, nRows, head);
   }
 }
 
@@ -179,8 +194,10 @@ static void attention(const AttentionArgs& a) {
     int n = a.nRows - row < nRows ? a.nRows - row : nRows;
     for (int part = 0; part < parts; part++) {
       int head = a.group * part / parts, nHeads = a.group * (part + 1) / parts - head;
-      if (a.half) attendRows<true>(a, row, n, head, nHeads);
-      else attendRows<false>(a, row, n, head, nHeads);
+      if (a.half)
+        attendRows<true>(a, row, n, head, nHeads);
+      else
+        attendRows<false>(a, row, n, head, nHeads);
     }
   }
 }

@@ -3,8 +3,8 @@
 #pragma once
 #include <type_traits>
 
-#include "table.h"
-#include "vec.h"
+#include "kernels/table.h"
+#include "kernels/vec.h"
 
 namespace idlm {
 namespace IDLM_ISA {
@@ -23,45 +23,56 @@ using Bytes = __m512i;
 IDLM_INLINE Bytes byteset(int x) { return _mm512_set1_epi8(int8_t(x)); }
 IDLM_INLINE Bytes codesload(const uint8_t* p) { return _mm512_loadu_si512(p); }
 IDLM_INLINE Bytes keep(Bytes a, Bytes mask) { return _mm512_and_si512(a, mask); }
-IDLM_INLINE Bytes merge(Bytes to, Bytes a, Bytes mask) { return _mm512_ternarylogic_epi32(to, a, mask, 0xf8); }  // to | (a & mask)
+IDLM_INLINE Bytes merge(Bytes to, Bytes a, Bytes mask) {
+  return _mm512_ternarylogic_epi32(to, a, mask, 0xf8);
+}  // to | (a & mask)
 // Left for N > 0, else right. Bits cross from byte to byte: for a mask to drop.
-template <int N> IDLM_INLINE Bytes shift(Bytes a) {
+template <int N>
+IDLM_INLINE Bytes shift(Bytes a) {
   if constexpr (N > 0) return _mm512_slli_epi16(a, N);
   if constexpr (N < 0) return _mm512_srli_epi16(a, -N);
   return a;
 }
-IDLM_INLINE Bytes iq4(Bytes a) { return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)iq4Values)), a); }
+IDLM_INLINE Bytes iq4(Bytes a) {
+  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)iq4Values)), a);
+}
 #elif defined(__AVX2__)
 using Bytes = __m256i;
 IDLM_INLINE Bytes byteset(int x) { return _mm256_set1_epi8(int8_t(x)); }
 IDLM_INLINE Bytes codesload(const uint8_t* p) { return _mm256_loadu_si256((const __m256i*)p); }
 IDLM_INLINE Bytes keep(Bytes a, Bytes mask) { return _mm256_and_si256(a, mask); }
 IDLM_INLINE Bytes merge(Bytes to, Bytes a, Bytes mask) { return _mm256_or_si256(to, _mm256_and_si256(a, mask)); }
-template <int N> IDLM_INLINE Bytes shift(Bytes a) {
+template <int N>
+IDLM_INLINE Bytes shift(Bytes a) {
   if constexpr (N > 0) return _mm256_slli_epi16(a, N);
   if constexpr (N < 0) return _mm256_srli_epi16(a, -N);
   return a;
 }
-IDLM_INLINE Bytes iq4(Bytes a) { return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)iq4Values)), a); }
+IDLM_INLINE Bytes iq4(Bytes a) {
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)iq4Values)), a);
+}
 #else
-struct Bytes { uint8_t v[64]; };
-#define IDLM_BYTES(expression) \
-  {                            \
-    Bytes r;                   \
+struct Bytes {
+  uint8_t v[64];
+};
+#define IDLM_BYTES(expression)                                 \
+  {                                                            \
+    Bytes r;                                                   \
     for (int i = 0; i < 64; i++) r.v[i] = uint8_t(expression); \
-    return r;                  \
+    return r;                                                  \
   }
-IDLM_INLINE Bytes byteset(int x) IDLM_BYTES(x)
-IDLM_INLINE Bytes codesload(const uint8_t* p) IDLM_BYTES(p[i])
-IDLM_INLINE Bytes keep(Bytes a, Bytes mask) IDLM_BYTES(a.v[i] & mask.v[i])
-IDLM_INLINE Bytes merge(Bytes to, Bytes a, Bytes mask) IDLM_BYTES(to.v[i] | (a.v[i] & mask.v[i]))
-template <int N> IDLM_INLINE Bytes shift(Bytes a) IDLM_BYTES(N > 0 ? a.v[i] << (N > 0 ? N : 0) : a.v[i] >> (N > 0 ? 0 : -N))
-IDLM_INLINE Bytes iq4(Bytes a) IDLM_BYTES(iq4Values[a.v[i]])
+IDLM_INLINE Bytes byteset(int x) IDLM_BYTES(x) IDLM_INLINE Bytes codesload(const uint8_t* p)
+    IDLM_BYTES(p[i]) IDLM_INLINE Bytes keep(Bytes a, Bytes mask) IDLM_BYTES(a.v[i] & mask.v[i]) IDLM_INLINE Bytes
+    merge(Bytes to, Bytes a, Bytes mask) IDLM_BYTES(to.v[i] | (a.v[i] & mask.v[i])) template <int N>
+    IDLM_INLINE Bytes shift(Bytes a)
+        IDLM_BYTES(N > 0 ? a.v[i] << (N > 0 ? N : 0) : a.v[i] >> (N > 0 ? 0 : -N)) IDLM_INLINE Bytes iq4(Bytes a)
+            IDLM_BYTES(iq4Values[a.v[i]])
 #undef IDLM_BYTES
 #endif
 
 // Quad J of the codes of a group.
-template <Format FORMAT, int J> IDLM_INLINE Bytes quadOf(const uint8_t* w) {
+template <Format FORMAT, int J>
+IDLM_INLINE Bytes quadOf(const uint8_t* w) {
   constexpr int BITS = layoutOf(FORMAT).bits;
   if constexpr (BITS == 8) return codesload(w + J * 64);
   Bytes v;
@@ -69,16 +80,20 @@ template <Format FORMAT, int J> IDLM_INLINE Bytes quadOf(const uint8_t* w) {
   if constexpr ((BITS & 2) != 0) {
     constexpr int POSITION = BITS & 4;
     Bytes moved = shift<POSITION - J % 4 * 2>(codesload(w + (POSITION + J / 4) * 64));
-    if constexpr (POSITION == 0) v = keep(moved, byteset(3));
-    else v = merge(v, moved, byteset(3 << POSITION));
+    if constexpr (POSITION == 0)
+      v = keep(moved, byteset(3));
+    else
+      v = merge(v, moved, byteset(3 << POSITION));
   }
-  if constexpr ((BITS & 1) != 0) v = merge(v, shift<BITS - 1 - J>(codesload(w + (BITS - 1) * 64)), byteset(1 << (BITS - 1)));
+  if constexpr ((BITS & 1) != 0)
+    v = merge(v, shift<BITS - 1 - J>(codesload(w + (BITS - 1) * 64)), byteset(1 << (BITS - 1)));
   if constexpr (layoutOf(FORMAT).table) v = iq4(v);
   return v;
 }
 
 // fn(0) to fn(7), as constants.
-template <class Fn> IDLM_INLINE void eachQuad(Fn fn) {
+template <class Fn>
+IDLM_INLINE void eachQuad(Fn fn) {
   fn(std::integral_constant<int, 0>{}), fn(std::integral_constant<int, 1>{});
   fn(std::integral_constant<int, 2>{}), fn(std::integral_constant<int, 3>{});
   fn(std::integral_constant<int, 4>{}), fn(std::integral_constant<int, 5>{});
@@ -87,15 +102,21 @@ template <class Fn> IDLM_INLINE void eachQuad(Fn fn) {
 #define IDLM_QUADS(J) eachQuad([&](auto J) __attribute__((always_inline))
 
 // What the sum begins with, so that codes count without what is to be taken off them: of half `h` of `HALVES`.
-template <Format FORMAT, int HALVES> IDLM_INLINE I withoutZero(const ActGroup& x, int h) {
+template <Format FORMAT, int HALVES>
+IDLM_INLINE I withoutZero(const ActGroup& x, int h) {
   constexpr int ZERO = layoutOf(FORMAT).zero;
-  if constexpr (ZERO < 0) return iset(0);
-  else if (HALVES == 1) return shl<ZERO>(iset(x.minusSum));
-  else if (h == 0) return shl<ZERO>(iset(x.minusFirst));
-  else return shl<ZERO>(iset(x.minusSum) - iset(x.minusFirst));
+  if constexpr (ZERO < 0)
+    return iset(0);
+  else if (HALVES == 1)
+    return shl<ZERO>(iset(x.minusSum));
+  else if (h == 0)
+    return shl<ZERO>(iset(x.minusFirst));
+  else
+    return shl<ZERO>(iset(x.minusSum) - iset(x.minusFirst));
 }
 
-// s[h * R + r] = sum over half h (of HALVES) of group g of (code - zero) times the activations of row r, for 16 outputs.
+// s[h * R + r] = sum over half h (of HALVES) of group g of (code - zero) times the activations of row r, for 16
+// outputs.
 #if defined(__AVX512F__)
 constexpr int TILE = 8;  // rows whose accumulators stay in registers
 
@@ -105,7 +126,8 @@ IDLM_INLINE __m512i quad(const int8_t* p) {  // four activations to every lane
   return _mm512_set1_epi32(w);
 }
 
-template <Format FORMAT, int R, int HALVES> IDLM_INLINE void dots(const uint8_t* w, const RowSpan& rows, int g, I* s) {
+template <Format FORMAT, int R, int HALVES>
+IDLM_INLINE void dots(const uint8_t* w, const RowSpan& rows, int g, I* s) {
   Bytes v[8];
   IDLM_QUADS(j) { v[j] = quadOf<FORMAT, j>(w); });
 #pragma GCC unroll 8
@@ -173,7 +195,8 @@ IDLM_INLINE void dotsOfSmall(const uint8_t* w, const RowSpan& rows, int g, __m25
 
 // |w| <= 128 without sign times x with w's sign: a pair is at most 2 * 128 * 127 = 32,512, within 16 bits; pairs are
 // widened before they are added. (Codes up to 255 times x would saturate.)
-template <Format FORMAT, int R> IDLM_INLINE void dotsOfLarge(const uint8_t* w, const RowSpan& rows, int g, __m256i (*s)[2]) {
+template <Format FORMAT, int R>
+IDLM_INLINE void dotsOfLarge(const uint8_t* w, const RowSpan& rows, int g, __m256i (*s)[2]) {
   const __m256i flip = _mm256_set1_epi8(int8_t(0x80)), ones = _mm256_set1_epi16(1);
   IDLM_QUADS(j) {
     __m256i signedCodes[2], magnitude[2];
@@ -194,7 +217,8 @@ template <Format FORMAT, int R> IDLM_INLINE void dotsOfLarge(const uint8_t* w, c
   });
 }
 
-template <Format FORMAT, int R, int HALVES> IDLM_INLINE void dots(const uint8_t* w, const RowSpan& rows, int g, I* s) {
+template <Format FORMAT, int R, int HALVES>
+IDLM_INLINE void dots(const uint8_t* w, const RowSpan& rows, int g, I* s) {
   __m256i sums[HALVES * R][2];
   if constexpr (layoutOf(FORMAT).zero == 7) {  // 128 is taken off by the signs
     static_assert(HALVES == 1, "no such type");
@@ -214,7 +238,8 @@ template <Format FORMAT, int R, int HALVES> IDLM_INLINE void dots(const uint8_t*
 #else
 constexpr int TILE = 4;
 
-template <Format FORMAT, int R, int HALVES> IDLM_INLINE void dots(const uint8_t* w, const RowSpan& rows, int g, I* s) {
+template <Format FORMAT, int R, int HALVES>
+IDLM_INLINE void dots(const uint8_t* w, const RowSpan& rows, int g, I* s) {
   Bytes v[8];
   IDLM_QUADS(j) { v[j] = quadOf<FORMAT, j>(w); });
   for (int r = 0; r < R; r++) {

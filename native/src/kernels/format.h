@@ -7,14 +7,15 @@
 // Integer panels hold K in groups of 32, and groups in chunks (the last chunk may have fewer): 8 where groups share a
 // super-scale, else as many as fill a cache line with scales. A chunk is the groups' codes, then all its scales, padded
 // to 64 bytes.
-//   Codes of a group: 64 bytes for each bit. Four successive K of a lane are four successive bytes, a "quad"; a group has
-//   quads 0 to 7. Codes of 8 bits: line j holds quad j of all lanes. Fewer bits are cut into planes, one after another:
+//   Codes of a group: 64 bytes for each bit. Four successive K of a lane are four successive bytes, a "quad"; a group
+//   has quads 0 to 7. Codes of 8 bits: line j holds quad j of all lanes. Fewer bits are cut into planes, one after
+//   another:
 //     4-bit plane, 4 lines: line j holds quad 2j in its low nibbles and 2j + 1 in the high ones;
 //     2-bit plane, 2 lines: line i holds quads 4i to 4i + 3, from the low bits up;
 //     1-bit plane, 1 line: quads 0 to 7, from the low bit up.
 //   5 bits are a 4-bit and a 1-bit plane, 6 bits 4 and 2, 3 bits 2 and 1; lower bits of a code come first.
-//   Scales of a chunk: what all its groups share (16 f16 super-scales, 16 f16 super-minimums), then 16 numbers a group of
-//   each kind that `Scales` names.
+//   Scales of a chunk: what all its groups share (16 f16 super-scales, 16 f16 super-minimums), then 16 numbers a group
+//   of each kind that `Scales` names.
 // Float panels (F32, F16, BF16) are [K][16].
 #pragma once
 #include <cstddef>
@@ -22,8 +23,26 @@
 
 namespace idlm {
 
-// Named after the types of ggml whose integers and scales they keep, bit for bit; Q8S is what is quantised here: adapters.
-enum class Format : int { Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q8S, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, F32, F16, BF16 };
+// Named after the types of ggml whose integers and scales they keep, bit for bit; Q8S is what is quantised here:
+// adapters.
+enum class Format : int {
+  Q4_0,
+  Q4_1,
+  Q5_0,
+  Q5_1,
+  Q8_0,
+  Q8S,
+  Q2_K,
+  Q3_K,
+  Q4_K,
+  Q5_K,
+  Q6_K,
+  IQ4_NL,
+  IQ4_XS,
+  F32,
+  F16,
+  BF16
+};
 
 constexpr int GROUP = 32;  // K per scale of activations and per group of weights
 constexpr int PANEL = 16;  // outputs per panel
@@ -40,28 +59,42 @@ enum class Scales : int {
 };
 
 struct Layout {
-  int bits;       // of a code; 0: floats
-  int zero;       // log2 of what is taken off a code; -1: nothing
+  int bits;  // of a code; 0: floats
+  int zero;  // log2 of what is taken off a code; -1: nothing
   Scales scales;
-  bool table;     // codes are indices of `iq4Values`
+  bool table;  // codes are indices of `iq4Values`
 };
 
 constexpr Layout layoutOf(Format f) {
   switch (f) {
-    case Format::Q4_0: return {4, 3, Scales::Half, false};
-    case Format::Q4_1: return {4, -1, Scales::HalfMin, false};
-    case Format::Q5_0: return {5, 4, Scales::Half, false};
-    case Format::Q5_1: return {5, -1, Scales::HalfMin, false};
-    case Format::Q8_0: return {8, 7, Scales::Half, false};
-    case Format::Q8S: return {8, 7, Scales::Float, false};
-    case Format::Q2_K: return {2, -1, Scales::SuperMin16, false};
-    case Format::Q3_K: return {3, 2, Scales::Super16, false};
-    case Format::Q4_K: return {4, -1, Scales::SuperMin, false};
-    case Format::Q5_K: return {5, -1, Scales::SuperMin, false};
-    case Format::Q6_K: return {6, 5, Scales::Super16, false};
-    case Format::IQ4_NL: return {4, 7, Scales::Half, true};
-    case Format::IQ4_XS: return {4, 7, Scales::Super, true};
-    default: return {0, -1, Scales::None, false};
+    case Format::Q4_0:
+      return {4, 3, Scales::Half, false};
+    case Format::Q4_1:
+      return {4, -1, Scales::HalfMin, false};
+    case Format::Q5_0:
+      return {5, 4, Scales::Half, false};
+    case Format::Q5_1:
+      return {5, -1, Scales::HalfMin, false};
+    case Format::Q8_0:
+      return {8, 7, Scales::Half, false};
+    case Format::Q8S:
+      return {8, 7, Scales::Float, false};
+    case Format::Q2_K:
+      return {2, -1, Scales::SuperMin16, false};
+    case Format::Q3_K:
+      return {3, 2, Scales::Super16, false};
+    case Format::Q4_K:
+      return {4, -1, Scales::SuperMin, false};
+    case Format::Q5_K:
+      return {5, -1, Scales::SuperMin, false};
+    case Format::Q6_K:
+      return {6, 5, Scales::Super16, false};
+    case Format::IQ4_NL:
+      return {4, 7, Scales::Half, true};
+    case Format::IQ4_XS:
+      return {4, 7, Scales::Super, true};
+    default:
+      return {0, -1, Scales::None, false};
   }
 }
 
@@ -75,15 +108,21 @@ constexpr size_t codeBytes(int bits) { return size_t(bits) * GROUP * PANEL / 8; 
 
 // Bytes that lie before the first group's scales of a chunk, and bytes per group.
 constexpr size_t superBytes(Scales s) {
-  return s == Scales::Super || s == Scales::Super16 ? 2 * PANEL : s == Scales::SuperMin || s == Scales::SuperMin16 ? 4 * PANEL : 0;
+  return s == Scales::Super || s == Scales::Super16         ? 2 * PANEL
+         : s == Scales::SuperMin || s == Scales::SuperMin16 ? 4 * PANEL
+                                                            : 0;
 }
 constexpr size_t groupScaleBytes(Scales s) {
   switch (s) {
-    case Scales::None: return 0;
-    case Scales::Super: return PANEL;
+    case Scales::None:
+      return 0;
+    case Scales::Super:
+      return PANEL;
     case Scales::Float:
-    case Scales::HalfMin: return 4 * PANEL;
-    default: return 2 * PANEL;
+    case Scales::HalfMin:
+      return 4 * PANEL;
+    default:
+      return 2 * PANEL;
   }
 }
 
@@ -93,7 +132,9 @@ constexpr int chunkOf(Scales s) { return superBytes(s) > 0 ? 8 : groupScaleBytes
 // Bytes of the scales of a chunk of n groups.
 constexpr size_t scaleBytes(Scales s, int n) { return (superBytes(s) + groupScaleBytes(s) * size_t(n) + 63) / 64 * 64; }
 
-constexpr size_t chunkBytes(Format f, int n) { return size_t(n) * codeBytes(layoutOf(f).bits) + scaleBytes(layoutOf(f).scales, n); }
+constexpr size_t chunkBytes(Format f, int n) {
+  return size_t(n) * codeBytes(layoutOf(f).bits) + scaleBytes(layoutOf(f).scales, n);
+}
 
 inline size_t panelBytes(Format f, int cols) {
   if (f == Format::F32) return size_t(cols) * 64;
@@ -108,7 +149,8 @@ struct GroupAt {
   int place;
 };
 inline GroupAt groupAt(Format f, int groups, int g) {
-  int whole = chunkOf(layoutOf(f).scales), place = g % whole, n = groups - (g - place) < whole ? groups - (g - place) : whole;
+  int whole = chunkOf(layoutOf(f).scales), place = g % whole,
+      n = groups - (g - place) < whole ? groups - (g - place) : whole;
   size_t base = size_t(g / whole) * chunkBytes(f, whole), bytes = codeBytes(layoutOf(f).bits);
   return {base + size_t(place) * bytes, base + size_t(n) * bytes, place};
 }

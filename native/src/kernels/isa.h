@@ -1,9 +1,9 @@
 // The body of each instruction set's translation unit.
-#include "attention.h"
-#include "linear.h"
-#include "rows.h"
-#include "sampling.h"
-#include "table.h"
+#include "kernels/attention.h"
+#include "kernels/linear.h"
+#include "kernels/rows.h"
+#include "kernels/sampling.h"
+#include "kernels/table.h"
 
 #define IDLM_TEXT2(x) #x
 #define IDLM_TEXT(x) IDLM_TEXT2(x)
@@ -12,8 +12,28 @@ namespace idlm {
 namespace IDLM_ISA {
 
 extern const KernelTable table;
-const KernelTable table = {IDLM_TEXT(IDLM_ISA), linear, quantise, quantiseGroups, rmsnorm, add, swiglu, silu, rope, storeKv, attention, argmax,
-                           blockMaxima, exponentials, logarithm, divide, addGumbel, noisyBest, noisyFrom, indicesFrom, readAll, mathTest};
+const KernelTable table = {IDLM_TEXT(IDLM_ISA),
+                           linear,
+                           quantise,
+                           quantiseGroups,
+                           rmsnorm,
+                           add,
+                           swiglu,
+                           silu,
+                           rope,
+                           storeKv,
+                           attention,
+                           argmax,
+                           blockMaxima,
+                           exponentials,
+                           logarithm,
+                           divide,
+                           addGumbel,
+                           noisyBest,
+                           noisyFrom,
+                           indicesFrom,
+                           readAll,
+                           mathTest};
 
 }  // namespace IDLM_ISA
 }  // namespace idlm

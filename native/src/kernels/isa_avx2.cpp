@@ -1,2 +1,2 @@
 #define IDLM_ISA avx2
-#include "isa.h"
+#include "kernels/isa.h"

@@ -4,4 +4,4 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 #define IDLM_ISA avx512vnni
-#include "isa.h"
+#include "kernels/isa.h"

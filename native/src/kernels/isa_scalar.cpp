@@ -1,2 +1,2 @@
 #define IDLM_ISA scalar
-#include "isa.h"
+#include "kernels/isa.h"

@@ -1,6 +1,6 @@
 // Matrix products as the steps of a forward use them: quantisation of activations, low-rank terms, biases, epilogues.
 #pragma once
-#include "products.h"
+#include "kernels/products.h"
 
 namespace idlm {
 namespace IDLM_ISA {

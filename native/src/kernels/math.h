@@ -1,6 +1,6 @@
 // exp, log and what is made of them, as fixed polynomials: libm picks its code by CPU, these do not.
 #pragma once
-#include "vec.h"
+#include "kernels/vec.h"
 
 namespace idlm {
 namespace IDLM_ISA {

@@ -1,8 +1,8 @@
 // One panel times up to TILE rows: every output is one chain over K, in order. Groups of integer weights give an exact
 // integer each, which is scaled and added in float32.
 #pragma once
-#include "codes.h"
-#include "math.h"
+#include "kernels/codes.h"
+#include "kernels/math.h"
 
 namespace idlm {
 namespace IDLM_ISA {
@@ -10,13 +10,15 @@ namespace IDLM_ISA {
 // Weights are read once a forward, from memory: asked for this many bytes ahead (within a panel and into the next).
 constexpr size_t AHEAD = 6144;
 
-template <int LINES> IDLM_INLINE void fetchAhead(const uint8_t* w) {
+template <int LINES>
+IDLM_INLINE void fetchAhead(const uint8_t* w) {
 #pragma GCC unroll 8
   for (int i = 0; i < LINES; i++) __builtin_prefetch(w + AHEAD + i * 64);
 }
 
 // A super-scale has 11 significant bits and a group's scale at most 8, so their product is exact.
-template <int R, Format FORMAT> IDLM_INLINE void tileInteger(const uint8_t* panel, int groups, const RowSpan& rows, F* out) {
+template <int R, Format FORMAT>
+IDLM_INLINE void tileInteger(const uint8_t* panel, int groups, const RowSpan& rows, F* out) {
   constexpr Layout L = layoutOf(FORMAT);
   constexpr Scales S = L.scales;
   constexpr size_t CODES = codeBytes(L.bits), PER_GROUP = groupScaleBytes(S), SUPER = superBytes(S);
@@ -56,10 +58,14 @@ template <int R, Format FORMAT> IDLM_INLINE void tileInteger(const uint8_t* pane
         }
       } else {
         F scale, minimum = fset(0);
-        if constexpr (S == Scales::Float) scale = fload((const float*)scales);
-        else if constexpr (S == Scales::Super) scale = superScale * toFloat(bytesload((const int8_t*)scales));
-        else if constexpr (S == Scales::SuperMin) scale = superScale * toFloat(bytesload(scales));
-        else scale = halfload((const uint16_t*)scales);
+        if constexpr (S == Scales::Float)
+          scale = fload((const float*)scales);
+        else if constexpr (S == Scales::Super)
+          scale = superScale * toFloat(bytesload((const int8_t*)scales));
+        else if constexpr (S == Scales::SuperMin)
+          scale = superScale * toFloat(bytesload(scales));
+        else
+          scale = halfload((const uint16_t*)scales);
         if constexpr (S == Scales::HalfMin) minimum = halfload((const uint16_t*)(scales + 2 * PANEL));
         if constexpr (S == Scales::SuperMin) minimum = minusMinimum * toFloat(bytesload(scales + PANEL));
 #pragma GCC unroll 8
@@ -75,7 +81,8 @@ template <int R, Format FORMAT> IDLM_INLINE void tileInteger(const uint8_t* pane
   for (int r = 0; r < R; r++) out[r] = acc[r];
 }
 
-template <int R, Format FORMAT> IDLM_INLINE void tileFloat(const uint8_t* panel, int cols, const RowSpan& rows, F* out) {
+template <int R, Format FORMAT>
+IDLM_INLINE void tileFloat(const uint8_t* panel, int cols, const RowSpan& rows, F* out) {
   F acc[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; r++) acc[r] = fset(0);
@@ -93,45 +100,72 @@ template <int R, Format FORMAT> IDLM_INLINE void tileFloat(const uint8_t* panel,
 template <int R, Format FORMAT>
 __attribute__((noinline)) static void tile(const uint8_t* panel, int cols, const RowSpan& span, F* out) {
   RowSpan rows = span;  // a copy that nothing aliases
-  if constexpr (isInteger(FORMAT)) tileInteger<R, FORMAT>(panel, (cols + GROUP - 1) / GROUP, rows, out);
-  else tileFloat<R, FORMAT>(panel, cols, rows, out);
+  if constexpr (isInteger(FORMAT))
+    tileInteger<R, FORMAT>(panel, (cols + GROUP - 1) / GROUP, rows, out);
+  else
+    tileFloat<R, FORMAT>(panel, cols, rows, out);
 }
 
 // One panel times n rows, 1 <= n <= TILE.
-template <Format FORMAT> static void tileRows(const uint8_t* panel, int cols, const RowSpan& rows, int n, F* out) {
+template <Format FORMAT>
+static void tileRows(const uint8_t* panel, int cols, const RowSpan& rows, int n, F* out) {
   switch (n) {
-    case 1: return tile<1, FORMAT>(panel, cols, rows, out);
-    case 2: return tile<2, FORMAT>(panel, cols, rows, out);
-    case 3: return tile<3, FORMAT>(panel, cols, rows, out);
+    case 1:
+      return tile<1, FORMAT>(panel, cols, rows, out);
+    case 2:
+      return tile<2, FORMAT>(panel, cols, rows, out);
+    case 3:
+      return tile<3, FORMAT>(panel, cols, rows, out);
 #if defined(__AVX512F__)
-    case 4: return tile<4, FORMAT>(panel, cols, rows, out);
-    case 5: return tile<5, FORMAT>(panel, cols, rows, out);
-    case 6: return tile<6, FORMAT>(panel, cols, rows, out);
-    case 7: return tile<7, FORMAT>(panel, cols, rows, out);
+    case 4:
+      return tile<4, FORMAT>(panel, cols, rows, out);
+    case 5:
+      return tile<5, FORMAT>(panel, cols, rows, out);
+    case 6:
+      return tile<6, FORMAT>(panel, cols, rows, out);
+    case 7:
+      return tile<7, FORMAT>(panel, cols, rows, out);
 #endif
-    default: return tile<TILE, FORMAT>(panel, cols, rows, out);
+    default:
+      return tile<TILE, FORMAT>(panel, cols, rows, out);
   }
 }
 
 static void tileRows(const Matrix& m, int panel, const RowSpan& rows, int n, F* out) {
   const uint8_t* data = m.data + size_t(panel) * m.stride;
   switch (m.format) {
-    case Format::Q4_0: return tileRows<Format::Q4_0>(data, m.cols, rows, n, out);
-    case Format::Q4_1: return tileRows<Format::Q4_1>(data, m.cols, rows, n, out);
-    case Format::Q5_0: return tileRows<Format::Q5_0>(data, m.cols, rows, n, out);
-    case Format::Q5_1: return tileRows<Format::Q5_1>(data, m.cols, rows, n, out);
-    case Format::Q8_0: return tileRows<Format::Q8_0>(data, m.cols, rows, n, out);
-    case Format::Q8S: return tileRows<Format::Q8S>(data, m.cols, rows, n, out);
-    case Format::Q2_K: return tileRows<Format::Q2_K>(data, m.cols, rows, n, out);
-    case Format::Q3_K: return tileRows<Format::Q3_K>(data, m.cols, rows, n, out);
-    case Format::Q4_K: return tileRows<Format::Q4_K>(data, m.cols, rows, n, out);
-    case Format::Q5_K: return tileRows<Format::Q5_K>(data, m.cols, rows, n, out);
-    case Format::Q6_K: return tileRows<Format::Q6_K>(data, m.cols, rows, n, out);
-    case Format::IQ4_NL: return tileRows<Format::IQ4_NL>(data, m.cols, rows, n, out);
-    case Format::IQ4_XS: return tileRows<Format::IQ4_XS>(data, m.cols, rows, n, out);
-    case Format::F32: return tileRows<Format::F32>(data, m.cols, rows, n, out);
-    case Format::F16: return tileRows<Format::F16>(data, m.cols, rows, n, out);
-    case Format::BF16: return tileRows<Format::BF16>(data, m.cols, rows, n, out);
+    case Format::Q4_0:
+      return tileRows<Format::Q4_0>(data, m.cols, rows, n, out);
+    case Format::Q4_1:
+      return tileRows<Format::Q4_1>(data, m.cols, rows, n, out);
+    case Format::Q5_0:
+      return tileRows<Format::Q5_0>(data, m.cols, rows, n, out);
+    case Format::Q5_1:
+      return tileRows<Format::Q5_1>(data, m.cols, rows, n, out);
+    case Format::Q8_0:
+      return tileRows<Format::Q8_0>(data, m.cols, rows, n, out);
+    case Format::Q8S:
+      return tileRows<Format::Q8S>(data, m.cols, rows, n, out);
+    case Format::Q2_K:
+      return tileRows<Format::Q2_K>(data, m.cols, rows, n, out);
+    case Format::Q3_K:
+      return tileRows<Format::Q3_K>(data, m.cols, rows, n, out);
+    case Format::Q4_K:
+      return tileRows<Format::Q4_K>(data, m.cols, rows, n, out);
+    case Format::Q5_K:
+      return tileRows<Format::Q5_K>(data, m.cols, rows, n, out);
+    case Format::Q6_K:
+      return tileRows<Format::Q6_K>(data, m.cols, rows, n, out);
+    case Format::IQ4_NL:
+      return tileRows<Format::IQ4_NL>(data, m.cols, rows, n, out);
+    case Format::IQ4_XS:
+      return tileRows<Format::IQ4_XS>(data, m.cols, rows, n, out);
+    case Format::F32:
+      return tileRows<Format::F32>(data, m.cols, rows, n, out);
+    case Format::F16:
+      return tileRows<Format::F16>(data, m.cols, rows, n, out);
+    case Format::BF16:
+      return tileRows<Format::BF16>(data, m.cols, rows, n, out);
   }
 }
 

@@ -1,7 +1,7 @@
 // What is done row by row: norms, rotation, the cache, elementwise operations, the best of the logits.
 #pragma once
-#include "math.h"
-#include "table.h"
+#include "kernels/math.h"
+#include "kernels/table.h"
 
 namespace idlm {
 namespace IDLM_ISA {
@@ -67,7 +67,8 @@ static void storeKv(const float* k, const float* v, void* page, int lane, int he
     uint16_t *kp = (uint16_t*)page, *vp = kp + size_t(dPad) * PAGE + size_t(lane) * size_t(dPad);
     for (int d = 0; d < dPad; d += LANES) {
       F keys, values;
-      if (d + LANES <= headDim) keys = fload(k + d), values = fload(v + d);
+      if (d + LANES <= headDim)
+        keys = fload(k + d), values = fload(v + d);
       else {
         float kt[LANES] = {}, vt[LANES] = {};
         for (int i = 0; d + i < headDim; i++) kt[i] = k[d + i], vt[i] = v[d + i];

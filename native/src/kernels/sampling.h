@@ -1,7 +1,7 @@
 // Parts of sampling that look at every token of the vocabulary.
 #pragma once
-#include "math.h"
-#include "table.h"
+#include "kernels/math.h"
+#include "kernels/table.h"
 
 namespace idlm {
 namespace IDLM_ISA {
@@ -82,9 +82,10 @@ static void addGumbel(const float* x, const int32_t* ids, int n, uint32_t word, 
   }
 }
 
-// How large halfOf(random) may be for a token of a score up to `most` to get to `least` with its noise; below 0: none does.
-// Noise is at most -ln v (its computed value less than 1e-3 above), so where most + d < least, tokens of -ln v < d do not;
-// that addition is the one of score and noise, and rounds alike. Where nothing can be said, or least is -inf, all may.
+// How large halfOf(random) may be for a token of a score up to `most` to get to `least` with its noise; below 0: none
+// does. Noise is at most -ln v (its computed value less than 1e-3 above), so where most + d < least, tokens of -ln v <
+// d do not; that addition is the one of score and noise, and rounds alike. Where nothing can be said, or least is -inf,
+// all may.
 IDLM_INLINE F mostHalf(F most, F least) {
   constexpr float LARGEST_NOISE = 22.9f;  // v = 2^-33
   F infinity = fset(__builtin_inff()), lowest = fset(-__builtin_inff()), slack = fset(1e-3f);
@@ -104,7 +105,8 @@ struct NoisyScores {
   uint32_t word, key;
 
   // take(i, y) for those of i .. i + LANES - 1 whose score with noise y may be at least `least`.
-  template <typename Take> IDLM_INLINE void visit(int i, float limit, float least, Take take) const {
+  template <typename Take>
+  IDLM_INLINE void visit(int i, float limit, float least, Take take) const {
     static const int32_t steps[LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     int m = n - i < LANES ? n - i : LANES;
     int32_t last[LANES] = {};
@@ -141,7 +143,8 @@ struct NoisyScores {
   IDLM_INLINE int blocks() const { return (n + BLOCK - 1) / BLOCK; }
 
   // The same for all; `least` may rise meanwhile.
-  template <typename Take> IDLM_INLINE void visitAll(const float& least, Take take) const {
+  template <typename Take>
+  IDLM_INLINE void visitAll(const float& least, Take take) const {
     float maxima[LANES] = {}, limits[LANES];
     for (int first = 0; first < blocks(); first += LANES) {
       int some = blocks() - first < LANES ? blocks() - first : LANES;
@@ -170,13 +173,15 @@ static int noisyBest(const float* x, const int32_t* ids, int n, uint32_t word, u
     float own = scores.largestOf(b);
     if (own > largest) largest = own, likely = b;
   }
-  for (int i = likely * BLOCK; i < (likely + 1) * BLOCK && i < n; i += LANES) scores.visit(i, __builtin_inff(), most, take);
+  for (int i = likely * BLOCK; i < (likely + 1) * BLOCK && i < n; i += LANES)
+    scores.visit(i, __builtin_inff(), most, take);
   scores.visitAll(most, take);
   return best;
 }
 
 // Indices, ascending, of x[i] + noise of token ids[i] from `least` on, and these; returns how many.
-static int noisyFrom(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key, float least, int32_t* indices, float* noisy) {
+static int noisyFrom(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key, float least,
+                     int32_t* indices, float* noisy) {
   NoisyScores scores = {x, ids, n, word, key};
   int count = 0;
   scores.visitAll(least, [&](int i, float y) { indices[count] = i, noisy[count++] = y; });

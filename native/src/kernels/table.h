@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "format.h"
+#include "kernels/format.h"
 
 namespace idlm {
 
@@ -16,8 +16,8 @@ constexpr int BLOCK = 64;  // floats of which the largest is known, where the la
 struct ActGroup {
   int8_t q[GROUP];
   float scale;
-  float scaledSum;  // scale * sum of q: what a minimum is multiplied by
-  int32_t minusSum;   // -(sum of q): times what is taken off every code
+  float scaledSum;     // scale * sum of q: what a minimum is multiplied by
+  int32_t minusSum;    // -(sum of q): times what is taken off every code
   int32_t minusFirst;  // the same of q[0..15], for weights with a scale per 16
 };
 static_assert(sizeof(ActGroup) == 48, "groups are read at fixed offsets");
@@ -40,8 +40,8 @@ struct LinearPart {
   const float* bias = nullptr;  // [rows], padded to panels
   float* out = nullptr;         // [row][outStride]
   size_t outStride = 0;
-  Matrix loraB;                 // data null: none. cols = rank
-  size_t loraOffset = 0;        // bytes into a gated row's block of t (integer) or floats * 4 (float)
+  Matrix loraB;           // data null: none. cols = rank
+  size_t loraOffset = 0;  // bytes into a gated row's block of t (integer) or floats * 4 (float)
 };
 
 enum class Epilogue : int { Store, Add, SwigluQuantised, Swiglu };
@@ -60,7 +60,8 @@ struct LinearArgs {
   size_t quantisedStride = 0;
   // From panel `limitPanel` on only the first `limitRows` rows are computed (draft vocabulary).
   int limitPanel = 1 << 30, limitRows = 0;
-  // The largest output of each panel, of the rows from `maximaFrom` on: [row - maximaFrom][maximaStride]; null: not wanted.
+  // The largest output of each panel, of the rows from `maximaFrom` on: [row - maximaFrom][maximaStride]; null: not
+  // wanted.
   float* maxima = nullptr;
   size_t maximaStride = 0;
   int maximaFrom = 0;
@@ -80,17 +81,19 @@ struct AttentionRow {
 struct AttentionArgs {
   const AttentionRow* rows = nullptr;
   int nRows = 0;
-  const void* cache = nullptr;            // of this layer and head
-  size_t pageBytes = 0, vOffset = 0;      // a page: [kvHead][K: dPad x 16, V: 16 x dPad]
-  const int32_t* pages = nullptr;         // block table of the sequence
-  int group = 1, headDim = 0, dPad = 0;   // query heads per KV head
+  const void* cache = nullptr;           // of this layer and head
+  size_t pageBytes = 0, vOffset = 0;     // a page: [kvHead][K: dPad x 16, V: 16 x dPad]
+  const int32_t* pages = nullptr;        // block table of the sequence
+  int group = 1, headDim = 0, dPad = 0;  // query heads per KV head
   float scale = 0;
   bool half = true;
   float* scratch = nullptr;  // attentionScratch(dPad, scoreStride) floats
   size_t scoreStride = 0;    // padded positions
 };
 
-constexpr size_t attentionScratch(int dPad, int scoreStride) { return ATTENTION_QUERIES * (2 * size_t(dPad) + size_t(scoreStride)); }
+constexpr size_t attentionScratch(int dPad, int scoreStride) {
+  return ATTENTION_QUERIES * (2 * size_t(dPad) + size_t(scoreStride));
+}
 
 struct KernelTable {
   const char* name;
@@ -113,7 +116,8 @@ struct KernelTable {
   void (*addGumbel)(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key, float* out);
   // What is best or at least `least` of that, and what is at least `least` without noise, by index: sampling.h.
   int (*noisyBest)(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key);
-  int (*noisyFrom)(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key, float least, int32_t* indices, float* noisy);
+  int (*noisyFrom)(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key, float least,
+                   int32_t* indices, float* noisy);
   int (*indicesFrom)(const float* x, int n, float least, int32_t* indices);
   void (*readAll)(const float* x, size_t n, float* sink);
   void (*mathTest)(const float* x, float* y, int n, int which);

@@ -28,9 +28,12 @@ constexpr int LANES = 16;
 // IEEE binary16 <-> binary32, round to nearest even.
 IDLM_INLINE float halfToFloat(uint16_t h) {
   uint32_t sign = uint32_t(h & 0x8000u) << 16, exponent = (h >> 10) & 31u, mantissa = h & 0x3ffu, bits;
-  if (exponent == 31) bits = sign | 0x7f800000u | (mantissa << 13);
-  else if (exponent != 0) bits = sign | ((exponent + 112) << 23) | (mantissa << 13);
-  else if (mantissa == 0) bits = sign;
+  if (exponent == 31)
+    bits = sign | 0x7f800000u | (mantissa << 13);
+  else if (exponent != 0)
+    bits = sign | ((exponent + 112) << 23) | (mantissa << 13);
+  else if (mantissa == 0)
+    bits = sign;
   else {
     int shift = __builtin_clz(mantissa) - 21;  // normalise a subnormal
     bits = sign | (uint32_t(113 - shift) << 23) | (((mantissa << shift) & 0x3ffu) << 13);
@@ -57,9 +60,15 @@ IDLM_INLINE uint16_t floatToHalf(float f) {
 
 #if defined(__AVX512F__)
 
-struct F { __m512 v; };
-struct I { __m512i v; };
-struct M { __mmask16 v; };
+struct F {
+  __m512 v;
+};
+struct I {
+  __m512i v;
+};
+struct M {
+  __mmask16 v;
+};
 
 IDLM_INLINE F fset(float x) { return {_mm512_set1_ps(x)}; }
 IDLM_INLINE F fload(const float* p) { return {_mm512_loadu_ps(p)}; }
@@ -94,9 +103,18 @@ IDLM_INLINE I imulhi(I a, I b) {                                         // high
   __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a.v, 32), _mm512_srli_epi64(b.v, 32));
   return {_mm512_mask_blend_epi32(0xaaaa, even, odd)};
 }
-template <int N> IDLM_INLINE I shl(I a) { return {_mm512_slli_epi32(a.v, N)}; }
-template <int N> IDLM_INLINE I shr(I a) { return {_mm512_srli_epi32(a.v, N)}; }  // logical
-template <int N> IDLM_INLINE I sar(I a) { return {_mm512_srai_epi32(a.v, N)}; }  // arithmetic
+template <int N>
+IDLM_INLINE I shl(I a) {
+  return {_mm512_slli_epi32(a.v, N)};
+}
+template <int N>
+IDLM_INLINE I shr(I a) {
+  return {_mm512_srli_epi32(a.v, N)};
+}  // logical
+template <int N>
+IDLM_INLINE I sar(I a) {
+  return {_mm512_srai_epi32(a.v, N)};
+}  // arithmetic
 IDLM_INLINE M ieq(I a, I b) { return {_mm512_cmpeq_epi32_mask(a.v, b.v)}; }
 IDLM_INLINE M ilt(I a, I b) { return {_mm512_cmplt_epi32_mask(a.v, b.v)}; }  // signed
 IDLM_INLINE I iselect(M m, I a, I b) { return {_mm512_mask_blend_epi32(m.v, b.v, a.v)}; }
@@ -117,9 +135,15 @@ IDLM_INLINE void bytestore(int8_t* p, I a) { _mm_storeu_si128((__m128i*)p, _mm51
 
 #elif defined(__AVX2__)
 
-struct F { __m256 a, b; };
-struct I { __m256i a, b; };
-struct M { __m256 a, b; };
+struct F {
+  __m256 a, b;
+};
+struct I {
+  __m256i a, b;
+};
+struct M {
+  __m256 a, b;
+};
 
 IDLM_INLINE F fset(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 IDLM_INLINE F fload(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
@@ -138,8 +162,12 @@ IDLM_INLINE F fabs(F x) {
 }
 IDLM_INLINE M operator<(F x, F y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)}; }
 IDLM_INLINE M operator>(F x, F y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_GT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_GT_OQ)}; }
-IDLM_INLINE M operator>=(F x, F y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_GE_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_GE_OQ)}; }
-IDLM_INLINE M operator==(F x, F y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_EQ_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_EQ_OQ)}; }
+IDLM_INLINE M operator>=(F x, F y) {
+  return {_mm256_cmp_ps(x.a, y.a, _CMP_GE_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_GE_OQ)};
+}
+IDLM_INLINE M operator==(F x, F y) {
+  return {_mm256_cmp_ps(x.a, y.a, _CMP_EQ_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_EQ_OQ)};
+}
 IDLM_INLINE F select(M m, F x, F y) { return {_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)}; }
 IDLM_INLINE uint32_t bits(M m) { return uint32_t(_mm256_movemask_ps(m.a)) | (uint32_t(_mm256_movemask_ps(m.b)) << 8); }
 IDLM_INLINE M maskOf(uint32_t b) {
@@ -170,9 +198,18 @@ IDLM_INLINE I imulhi(I x, I y) {
   };
   return {half(x.a, y.a), half(x.b, y.b)};
 }
-template <int N> IDLM_INLINE I shl(I x) { return {_mm256_slli_epi32(x.a, N), _mm256_slli_epi32(x.b, N)}; }
-template <int N> IDLM_INLINE I shr(I x) { return {_mm256_srli_epi32(x.a, N), _mm256_srli_epi32(x.b, N)}; }
-template <int N> IDLM_INLINE I sar(I x) { return {_mm256_srai_epi32(x.a, N), _mm256_srai_epi32(x.b, N)}; }
+template <int N>
+IDLM_INLINE I shl(I x) {
+  return {_mm256_slli_epi32(x.a, N), _mm256_slli_epi32(x.b, N)};
+}
+template <int N>
+IDLM_INLINE I shr(I x) {
+  return {_mm256_srli_epi32(x.a, N), _mm256_srli_epi32(x.b, N)};
+}
+template <int N>
+IDLM_INLINE I sar(I x) {
+  return {_mm256_srai_epi32(x.a, N), _mm256_srai_epi32(x.b, N)};
+}
 IDLM_INLINE M ieq(I x, I y) {
   return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(x.a, y.a)), _mm256_castsi256_ps(_mm256_cmpeq_epi32(x.b, y.b))};
 }
@@ -184,7 +221,8 @@ IDLM_INLINE I asInt(F x) { return {_mm256_castps_si256(x.a), _mm256_castps_si256
 IDLM_INLINE I iselect(M m, I x, I y) { return asInt(select(m, asFloat(x), asFloat(y))); }
 IDLM_INLINE F toFloat(I x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
 IDLM_INLINE F halfload(const uint16_t* p) {
-  return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)), _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))};
+  return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)),
+          _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))};
 }
 IDLM_INLINE void halfstore(uint16_t* p, F x) {
   _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -197,10 +235,12 @@ IDLM_INLINE F bfload(const uint16_t* p) {
   return {half(p), half(p + 8)};
 }
 IDLM_INLINE I bytesload(const uint8_t* p) {
-  return {_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p)), _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)(p + 8)))};
+  return {_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p)),
+          _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)(p + 8)))};
 }
 IDLM_INLINE I bytesload(const int8_t* p) {
-  return {_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)), _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)(p + 8)))};
+  return {_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)),
+          _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)(p + 8)))};
 }
 IDLM_INLINE void bytestore(int8_t* p, I x) {
   const __m256i low = _mm256_set1_epi32(255);  // without sign, so that packing saturates nothing
@@ -211,66 +251,81 @@ IDLM_INLINE void bytestore(int8_t* p, I x) {
 
 #else
 
-struct F { float v[16]; };
-struct I { int32_t v[16]; };
-struct M { int32_t v[16]; };  // 0 or 1
+struct F {
+  float v[16];
+};
+struct I {
+  int32_t v[16];
+};
+struct M {
+  int32_t v[16];
+};  // 0 or 1
 
-#define IDLM_LANES(T, expression) \
-  {                               \
-    T r;                          \
+#define IDLM_LANES(T, expression)                     \
+  {                                                   \
+    T r;                                              \
     for (int i = 0; i < 16; i++) r.v[i] = expression; \
-    return r;                     \
+    return r;                                         \
   }
-IDLM_INLINE uint32_t floatBits(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
-IDLM_INLINE float bitsFloat(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
-IDLM_INLINE F fset(float x) IDLM_LANES(F, x)
-IDLM_INLINE F fload(const float* p) IDLM_LANES(F, p[i])
-IDLM_INLINE void fstore(float* p, F a) { for (int i = 0; i < 16; i++) p[i] = a.v[i]; }
-IDLM_INLINE F operator+(F a, F b) IDLM_LANES(F, a.v[i] + b.v[i])
-IDLM_INLINE F operator-(F a, F b) IDLM_LANES(F, a.v[i] - b.v[i])
-IDLM_INLINE F operator*(F a, F b) IDLM_LANES(F, a.v[i] * b.v[i])
-IDLM_INLINE F operator/(F a, F b) IDLM_LANES(F, a.v[i] / b.v[i])
-IDLM_INLINE F fma(F a, F b, F c) IDLM_LANES(F, __builtin_fmaf(a.v[i], b.v[i], c.v[i]))
-IDLM_INLINE F fmax(F a, F b) IDLM_LANES(F, a.v[i] > b.v[i] ? a.v[i] : b.v[i])
-IDLM_INLINE F fmin(F a, F b) IDLM_LANES(F, a.v[i] < b.v[i] ? a.v[i] : b.v[i])
-IDLM_INLINE F fsqrt(F a) IDLM_LANES(F, __builtin_sqrtf(a.v[i]))
-IDLM_INLINE F fabs(F a) IDLM_LANES(F, bitsFloat(floatBits(a.v[i]) & 0x7fffffffu))
-IDLM_INLINE M operator<(F a, F b) IDLM_LANES(M, a.v[i] < b.v[i])
-IDLM_INLINE M operator>(F a, F b) IDLM_LANES(M, a.v[i] > b.v[i])
-IDLM_INLINE M operator>=(F a, F b) IDLM_LANES(M, a.v[i] >= b.v[i])
-IDLM_INLINE M operator==(F a, F b) IDLM_LANES(M, a.v[i] == b.v[i])
-IDLM_INLINE F select(M m, F a, F b) IDLM_LANES(F, m.v[i] ? a.v[i] : b.v[i])
-IDLM_INLINE uint32_t bits(M m) {
+IDLM_INLINE uint32_t floatBits(float f) {
+  uint32_t u;
+  memcpy(&u, &f, 4);
+  return u;
+}
+IDLM_INLINE float bitsFloat(uint32_t u) {
+  float f;
+  memcpy(&f, &u, 4);
+  return f;
+}
+IDLM_INLINE F fset(float x) IDLM_LANES(F, x) IDLM_INLINE F fload(const float* p) IDLM_LANES(F, p[i]) IDLM_INLINE
+    void fstore(float* p, F a) {
+  for (int i = 0; i < 16; i++) p[i] = a.v[i];
+}
+IDLM_INLINE F operator+(F a, F b) IDLM_LANES(F, a.v[i] + b.v[i]) IDLM_INLINE F operator-(F a, F b)
+    IDLM_LANES(F, a.v[i] - b.v[i]) IDLM_INLINE F operator*(F a, F b)
+        IDLM_LANES(F, a.v[i] * b.v[i]) IDLM_INLINE F operator/(F a, F b) IDLM_LANES(F, a.v[i] / b.v[i]) IDLM_INLINE F
+    fma(F a, F b, F c) IDLM_LANES(F, __builtin_fmaf(a.v[i], b.v[i], c.v[i])) IDLM_INLINE F fmax(F a, F b)
+        IDLM_LANES(F, a.v[i] > b.v[i] ? a.v[i] : b.v[i]) IDLM_INLINE F fmin(F a, F b)
+            IDLM_LANES(F, a.v[i] < b.v[i] ? a.v[i] : b.v[i]) IDLM_INLINE F fsqrt(F a)
+                IDLM_LANES(F, __builtin_sqrtf(a.v[i])) IDLM_INLINE F fabs(F a)
+                    IDLM_LANES(F, bitsFloat(floatBits(a.v[i]) & 0x7fffffffu)) IDLM_INLINE M operator<(F a, F b)
+                        IDLM_LANES(M, a.v[i] < b.v[i]) IDLM_INLINE M operator>(F a, F b)
+                            IDLM_LANES(M, a.v[i] > b.v[i]) IDLM_INLINE M operator>=(F a, F b)
+                                IDLM_LANES(M, a.v[i] >= b.v[i]) IDLM_INLINE M operator==(F a, F b)
+                                    IDLM_LANES(M, a.v[i] == b.v[i]) IDLM_INLINE F select(M m, F a, F b)
+                                        IDLM_LANES(F, m.v[i] ? a.v[i] : b.v[i]) IDLM_INLINE uint32_t bits(M m) {
   uint32_t r = 0;
   for (int i = 0; i < 16; i++) r |= uint32_t(m.v[i]) << i;
   return r;
 }
-IDLM_INLINE M maskOf(uint32_t b) IDLM_LANES(M, int32_t((b >> i) & 1u))
-IDLM_INLINE I iset(int32_t x) IDLM_LANES(I, x)
-IDLM_INLINE I iload(const int32_t* p) IDLM_LANES(I, p[i])
-IDLM_INLINE void istore(int32_t* p, I a) { for (int i = 0; i < 16; i++) p[i] = a.v[i]; }
-IDLM_INLINE I operator+(I a, I b) IDLM_LANES(I, int32_t(uint32_t(a.v[i]) + uint32_t(b.v[i])))
-IDLM_INLINE I operator-(I a, I b) IDLM_LANES(I, int32_t(uint32_t(a.v[i]) - uint32_t(b.v[i])))
-IDLM_INLINE I operator&(I a, I b) IDLM_LANES(I, a.v[i] & b.v[i])
-IDLM_INLINE I operator|(I a, I b) IDLM_LANES(I, a.v[i] | b.v[i])
-IDLM_INLINE I operator^(I a, I b) IDLM_LANES(I, a.v[i] ^ b.v[i])
-IDLM_INLINE I imul(I a, I b) IDLM_LANES(I, int32_t(uint32_t(a.v[i]) * uint32_t(b.v[i])))
-IDLM_INLINE I imulhi(I a, I b) IDLM_LANES(I, int32_t((uint64_t(uint32_t(a.v[i])) * uint32_t(b.v[i])) >> 32))
-template <int N> IDLM_INLINE I shl(I a) IDLM_LANES(I, int32_t(uint32_t(a.v[i]) << N))
-template <int N> IDLM_INLINE I shr(I a) IDLM_LANES(I, int32_t(uint32_t(a.v[i]) >> N))
-template <int N> IDLM_INLINE I sar(I a) IDLM_LANES(I, a.v[i] >> N)
-IDLM_INLINE M ieq(I a, I b) IDLM_LANES(M, a.v[i] == b.v[i])
-IDLM_INLINE M ilt(I a, I b) IDLM_LANES(M, a.v[i] < b.v[i])
-IDLM_INLINE I iselect(M m, I a, I b) IDLM_LANES(I, m.v[i] ? a.v[i] : b.v[i])
-IDLM_INLINE F toFloat(I a) IDLM_LANES(F, float(a.v[i]))
-IDLM_INLINE F asFloat(I a) IDLM_LANES(F, bitsFloat(uint32_t(a.v[i])))
-IDLM_INLINE I asInt(F a) IDLM_LANES(I, int32_t(floatBits(a.v[i])))
-IDLM_INLINE F halfload(const uint16_t* p) IDLM_LANES(F, halfToFloat(p[i]))
-IDLM_INLINE void halfstore(uint16_t* p, F a) { for (int i = 0; i < 16; i++) p[i] = floatToHalf(a.v[i]); }
-IDLM_INLINE F bfload(const uint16_t* p) IDLM_LANES(F, bitsFloat(uint32_t(p[i]) << 16))
-IDLM_INLINE I bytesload(const uint8_t* p) IDLM_LANES(I, p[i])
-IDLM_INLINE I bytesload(const int8_t* p) IDLM_LANES(I, p[i])
-IDLM_INLINE void bytestore(int8_t* p, I a) { for (int i = 0; i < 16; i++) p[i] = int8_t(a.v[i]); }
+IDLM_INLINE M maskOf(uint32_t b) IDLM_LANES(M, int32_t((b >> i) & 1u)) IDLM_INLINE I iset(int32_t x)
+    IDLM_LANES(I, x) IDLM_INLINE I iload(const int32_t* p) IDLM_LANES(I, p[i]) IDLM_INLINE
+    void istore(int32_t* p, I a) {
+  for (int i = 0; i < 16; i++) p[i] = a.v[i];
+}
+IDLM_INLINE I operator+(I a, I b)
+    IDLM_LANES(I, int32_t(uint32_t(a.v[i]) + uint32_t(b.v[i]))) IDLM_INLINE I operator-(I a, I b)
+        IDLM_LANES(I, int32_t(uint32_t(a.v[i]) - uint32_t(b.v[i]))) IDLM_INLINE I operator&(I a, I b)
+            IDLM_LANES(I, a.v[i] & b.v[i]) IDLM_INLINE I operator|(I a, I b)
+                IDLM_LANES(I, a.v[i] | b.v[i]) IDLM_INLINE I operator^(I a, I b)
+                    IDLM_LANES(I, a.v[i] ^ b.v[i]) IDLM_INLINE I
+    imul(I a, I b) IDLM_LANES(I, int32_t(uint32_t(a.v[i]) * uint32_t(b.v[i]))) IDLM_INLINE I imulhi(I a, I b)
+        IDLM_LANES(I, int32_t((uint64_t(uint32_t(a.v[i])) * uint32_t(b.v[i])) >> 32)) template <int N>
+        IDLM_INLINE I shl(I a) IDLM_LANES(I, int32_t(uint32_t(a.v[i]) << N)) template <int N>
+        IDLM_INLINE I shr(I a) IDLM_LANES(I, int32_t(uint32_t(a.v[i]) >> N)) template <int N>
+        IDLM_INLINE I sar(I a) IDLM_LANES(I, a.v[i] >> N) IDLM_INLINE M ieq(I a, I b)
+            IDLM_LANES(M, a.v[i] == b.v[i]) IDLM_INLINE M ilt(I a, I b) IDLM_LANES(M, a.v[i] < b.v[i]) IDLM_INLINE I
+    iselect(M m, I a, I b) IDLM_LANES(I, m.v[i] ? a.v[i] : b.v[i]) IDLM_INLINE F toFloat(I a)
+        IDLM_LANES(F, float(a.v[i])) IDLM_INLINE F asFloat(I a) IDLM_LANES(F, bitsFloat(uint32_t(a.v[i]))) IDLM_INLINE I
+    asInt(F a) IDLM_LANES(I, int32_t(floatBits(a.v[i]))) IDLM_INLINE F halfload(const uint16_t* p)
+        IDLM_LANES(F, halfToFloat(p[i])) IDLM_INLINE void halfstore(uint16_t* p, F a) {
+  for (int i = 0; i < 16; i++) p[i] = floatToHalf(a.v[i]);
+}
+IDLM_INLINE F bfload(const uint16_t* p) IDLM_LANES(F, bitsFloat(uint32_t(p[i]) << 16)) IDLM_INLINE I
+    bytesload(const uint8_t* p) IDLM_LANES(I, p[i]) IDLM_INLINE I bytesload(const int8_t* p)
+        IDLM_LANES(I, p[i]) IDLM_INLINE void bytestore(int8_t* p, I a) {
+  for (int i = 0; i < 16; i++) p[i] = int8_t(a.v[i]);
+}
 #undef IDLM_LANES
 
 #endif

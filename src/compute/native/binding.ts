@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { IdlmError } from "../../errors.ts";
 import type { Proposed, SamplerSettings, Trial } from "../backend.ts";
-import type { Program } from "../program.ts";
+import type { Program } from "../program/program.ts";
 
 /** The native addon as JavaScript sees it (native/src/addon.cpp). Every method throws an Error with a plain message. */
 export interface NativeBinding {

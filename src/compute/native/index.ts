@@ -1,9 +1,9 @@
 import { availableParallelism } from "node:os";
 import { IdlmError } from "../../errors.ts";
-import { setFileMapper } from "../../formats/map-file.ts";
-import type { TensorType } from "../../formats/tensor.ts";
+import { setFileMapper } from "../../formats/files/map-file.ts";
+import type { TensorType } from "../../formats/tensor/tensor.ts";
 import { type Backend, type BackendInfo, NUMERICS } from "../backend.ts";
-import type { Program } from "../program.ts";
+import type { Program } from "../program/program.ts";
 import { type NativeBackendHandle, type NativeModel, nativeBinding } from "./binding.ts";
 import { NativeLoadedModel } from "./loaded-model.ts";
 

@@ -10,8 +10,8 @@ import type {
   Sampler,
   SamplerSettings,
 } from "../backend.ts";
-import type { Program } from "../program.ts";
-import { validateForest } from "../validate-forest.ts";
+import type { Program } from "../program/program.ts";
+import { validateForest } from "../forest/validate-forest.ts";
 import { drawFailure } from "../sampling/draw-failure.ts";
 import { type NativeDraw, type NativeDrawn, type NativeModel, type NativeSampler, nativeBinding } from "./binding.ts";
 

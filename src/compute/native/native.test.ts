@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { describeBackend, fixtures, loadFixture } from "../../../test/support/backend-contract.ts";
-import { toFloat32 } from "../../formats/dequantise.ts";
-import { openSafetensors } from "../../formats/safetensors.ts";
-import type { Program } from "../program.ts";
+import { toFloat32 } from "../../formats/tensor/dequantise.ts";
+import { openSafetensors } from "../../formats/safetensors/safetensors.ts";
+import type { Program } from "../program/program.ts";
 import { nativeBinding } from "./binding.ts";
 import { createNativeBackend, supportedInstructionSets } from "./index.ts";
 

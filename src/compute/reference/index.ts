@@ -1,5 +1,5 @@
 import { type Backend, NUMERICS } from "../backend.ts";
-import type { Program } from "../program.ts";
+import type { Program } from "../program/program.ts";
 import { ReferenceModel } from "./reference-model.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { sineCosine } from "../elementary.ts";
-import type { Lora, Program } from "../program.ts";
+import type { Lora, Program } from "../program/program.ts";
 import type { ReferenceCache } from "./reference-cache.ts";
 
 export type Floats = Float32Array;

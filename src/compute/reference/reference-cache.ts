@@ -1,6 +1,6 @@
-import { floatToHalf, halfToFloat } from "../../formats/half.ts";
+import { floatToHalf, halfToFloat } from "../../formats/tensor/half.ts";
 import { type KvCache, PAGE_SIZE } from "../backend.ts";
-import type { Program } from "../program.ts";
+import type { Program } from "../program/program.ts";
 
 /** K and V of every layer, [layer][slot][kvHead·headDim], rounded to the cache's type. */
 export class ReferenceCache implements KvCache {

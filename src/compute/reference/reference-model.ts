@@ -1,4 +1,4 @@
-import { toFloat32 } from "../../formats/dequantise.ts";
+import { toFloat32 } from "../../formats/tensor/dequantise.ts";
 import {
   type Draw,
   type Forest,
@@ -11,10 +11,10 @@ import {
   type Sampler,
   type SamplerSettings,
 } from "../backend.ts";
-import type { Program, Weight } from "../program.ts";
+import type { Program, Weight } from "../program/program.ts";
 import { gumbel, noiseKey, Purpose } from "../sampling/philox.ts";
 import { ReferenceSampler } from "../sampling/reference-sampler.ts";
-import { maskDepths, validateForest } from "../validate-forest.ts";
+import { maskDepths, validateForest } from "../forest/validate-forest.ts";
 import { add, attend, type Floats, linear, type Matrix, rmsnorm, rotate, silu, swiglu } from "./operations.ts";
 import { ReferenceCache } from "./reference-cache.ts";
 

@@ -1,7 +1,7 @@
 import { listFiles, modelInfo } from "@huggingface/hub";
 import { IdlmError } from "../../errors.ts";
-import { parseJson } from "../../formats/json.ts";
-import { quote } from "../../formats/malformed.ts";
+import { parseJson } from "../../formats/files/json.ts";
+import { quote } from "../../formats/files/malformed.ts";
 import { type Digest, parseDigest } from "../store/digest.ts";
 import type { HubClient } from "./client.ts";
 import { TransientFailure } from "./retry.ts";

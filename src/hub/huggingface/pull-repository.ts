@@ -3,7 +3,7 @@ import { readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { IdlmError } from "../../errors.ts";
-import { quote } from "../../formats/malformed.ts";
+import { quote } from "../../formats/files/malformed.ts";
 import { type HubName, nameText } from "../model-name.ts";
 import type { PullOptions } from "../pull-options.ts";
 import { checkFile, lookAt } from "../store/check-file.ts";

@@ -1,6 +1,6 @@
 import { IdlmError } from "../../errors.ts";
-import { kindOf, readJsonObject, requireObject } from "../../formats/json.ts";
-import { malformed, quote } from "../../formats/malformed.ts";
+import { kindOf, readJsonObject, requireObject } from "../../formats/files/json.ts";
+import { malformed, quote } from "../../formats/files/malformed.ts";
 import { type HubName, nameText } from "../model-name.ts";
 import { isSafePath } from "../store/safe-path.ts";
 import type { StoredKind } from "../store/stored-model.ts";

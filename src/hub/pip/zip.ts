@@ -3,8 +3,8 @@ import { type FileHandle, open } from "node:fs/promises";
 import { PassThrough, type Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createInflateRaw } from "node:zlib";
-import { readError } from "../../formats/file-error.ts";
-import { malformed, quote } from "../../formats/malformed.ts";
+import { readError } from "../../formats/files/file-error.ts";
+import { malformed, quote } from "../../formats/files/malformed.ts";
 
 // Zip as wheels have it: no encryption, no parts, no zip64 (files below 4 GiB), stored or deflated.
 // https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, sections 4.3.7, 4.3.12, 4.3.16

@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { readError } from "../../formats/file-error.ts";
+import { readError } from "../../formats/files/file-error.ts";
 import { createHasher, type Digest } from "./digest.ts";
 import { type Stamp, stampOf } from "./stamps.ts";
 import type { StoredFile } from "./stored-model.ts";

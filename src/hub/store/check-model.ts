@@ -1,8 +1,8 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { IdlmError } from "../../errors.ts";
-import { readError } from "../../formats/file-error.ts";
-import { malformed, quote } from "../../formats/malformed.ts";
+import { readError } from "../../formats/files/file-error.ts";
+import { malformed, quote } from "../../formats/files/malformed.ts";
 import { type CheckOptions, checkFile, lookAt } from "./check-file.ts";
 import { algorithmName } from "./digest.ts";
 import type { ModelFolder } from "./model-folder.ts";

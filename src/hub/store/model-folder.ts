@@ -1,8 +1,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { IdlmError } from "../../errors.ts";
-import { readError } from "../../formats/file-error.ts";
-import { malformed, quote } from "../../formats/malformed.ts";
+import { readError } from "../../formats/files/file-error.ts";
+import { malformed, quote } from "../../formats/files/malformed.ts";
 import { type CatalogueEntry, findEntry } from "../catalogue.ts";
 import { cacheFolder } from "./cache-folder.ts";
 import { modelKey, modelsFolder } from "./folders.ts";

@@ -3,7 +3,7 @@ import { type BigIntStats, lstatSync } from "node:fs";
 import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { readJsonObject } from "../../formats/json.ts";
+import { readJsonObject } from "../../formats/files/json.ts";
 import type { StoredFile } from "./stored-model.ts";
 
 /** What a file looked like, from outside, when its content was found right. */

@@ -1,5 +1,5 @@
-import { type JsonObject, kindOf, readJsonObject, requireObject } from "../../formats/json.ts";
-import { malformed, quote } from "../../formats/malformed.ts";
+import { type JsonObject, kindOf, readJsonObject, requireObject } from "../../formats/files/json.ts";
+import { malformed, quote } from "../../formats/files/malformed.ts";
 import { type Digest, parseDigest } from "./digest.ts";
 import { isSafePath } from "./safe-path.ts";
 

@@ -1,0 +1,248 @@
+#include "sampling/sampler.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <limits>
+
+namespace idlm {
+
+namespace {
+
+constexpr float MINUS_INFINITY = -std::numeric_limits<float>::infinity();
+
+int countOf(const int32_t* tokens, int n, int32_t token) {
+  int count = 0;
+  for (int i = 0; i < n; i++) count += tokens[i] == token;
+  return count;
+}
+
+// Keeps the first candidates, at least one, whose weights reach `goal`, in order. False: all together do not reach it.
+bool keepFirst(std::vector<Candidate>& c, double goal) {
+  auto at = [&](size_t i) { return c.begin() + std::ptrdiff_t(i); };
+  // Sorted in growing steps: usually a few tokens hold the sum.
+  double reached = 0;
+  size_t kept = 0;
+  for (size_t upto = 0, step = 128; upto < c.size() && (kept == 0 || reached < goal); step *= 4) {
+    size_t from = upto;
+    upto = std::min(c.size(), from + step);
+    if (upto < c.size()) std::nth_element(at(from), at(upto), c.end(), before);
+    std::sort(at(from), at(upto), before);
+    for (kept = from; kept < upto && (kept == 0 || reached < goal); kept++) reached += double(c[kept].weight);
+  }
+  c.resize(kept);
+  return kept > 0 && !(reached < goal);
+}
+
+}  // namespace
+
+float nthLargest(std::vector<float>& values, size_t count) {
+  if (count > values.size()) return MINUS_INFINITY;
+  auto nth = values.begin() + std::ptrdiff_t(count - 1);
+  std::nth_element(values.begin(), nth, values.end(), std::greater<float>());
+  return *nth;
+}
+
+int best(const float* scores, const int32_t* ids, size_t n) {
+  int at = -1;
+  for (size_t i = 0; i < n; i++) {
+    if (!(scores[i] > MINUS_INFINITY)) continue;
+    if (at < 0 || scores[i] > scores[size_t(at)] || (scores[i] == scores[size_t(at)] && ids && ids[i] < ids[at]))
+      at = int(i);
+  }
+  return at;
+}
+
+void philox4(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
+  uint32_t c[4] = {counter[0], counter[1], counter[2], counter[3]}, k[2] = {key[0], key[1]};
+  for (int round = 0; round < 10; round++) {
+    uint64_t p = uint64_t(0xD2511F53u) * c[0], q = uint64_t(0xCD9E8D57u) * c[2];
+    uint32_t next[4] = {uint32_t(q >> 32) ^ c[1] ^ k[0], uint32_t(q), uint32_t(p >> 32) ^ c[3] ^ k[1], uint32_t(p)};
+    memcpy(c, next, sizeof c);
+    k[0] += 0x9E3779B9u, k[1] += 0xBB67AE85u;
+  }
+  memcpy(out, c, sizeof c);
+}
+
+NoiseKey noiseKey(uint64_t seed, int64_t position, int choice, Purpose purpose) {
+  uint32_t counter[4] = {uint32_t(position), uint32_t(uint64_t(position) >> 32), uint32_t(choice), uint32_t(purpose)};
+  uint32_t key[2] = {uint32_t(seed), uint32_t(seed >> 32)}, out[4];
+  philox4(counter, key, out);
+  return {out[0], out[1]};
+}
+
+void SamplerState::prompt(const int32_t* tokens, size_t n) {
+  for (size_t i = 0; i < n; i++) counts_[tokens[i]].prompt = true;
+}
+
+float SamplerState::penalised(float logit, int32_t token, const Counts& counts, const int32_t* extra,
+                              int nExtra) const {
+  int output = counts.output + countOf(extra, nExtra, token);
+  if (counts.prompt || output > 0)
+    logit = logit > 0 ? logit / settings.repetitionPenalty : logit * settings.repetitionPenalty;
+  if (output > 0) logit = logit - settings.presencePenalty - settings.frequencyPenalty * float(output);
+  return logit;
+}
+
+void SamplerState::adjust(float* scores, int vocab, const int32_t* extra, int nExtra) const {
+  if (penalises()) {
+    for (const auto& [token, counts] : counts_)
+      if (token >= 0 && token < vocab) scores[token] = penalised(scores[token], token, counts, extra, nExtra);
+    for (int i = 0; i < nExtra; i++) {
+      int32_t token = extra[i];
+      if (token < 0 || token >= vocab || counts_.count(token) || countOf(extra, i, token)) continue;
+      scores[token] = penalised(scores[token], token, Counts{}, extra, nExtra);
+    }
+  }
+  for (size_t i = 0; i < settings.biasTokens.size(); i++) {
+    int32_t token = settings.biasTokens[i];
+    if (token >= 0 && token < vocab) scores[token] = scores[token] + settings.biasValues[i];
+  }
+  if (!mask_.empty())
+    for (int32_t token = 0; token < vocab; token++)
+      if (!isAllowed(token)) scores[token] = MINUS_INFINITY;
+}
+
+void SamplerState::filter(const KernelTable& k, SamplerScratch& s) const {
+  std::vector<Candidate>& c = s.candidates;
+  if (settings.topK > 0 && size_t(settings.topK) < c.size()) {
+    std::nth_element(c.begin(), c.begin() + (settings.topK - 1), c.end(), before);
+    c.resize(size_t(settings.topK));
+    std::sort(c.begin(), c.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  }
+  if (settings.topP >= 1 && settings.minP <= 0) return;
+  // Weights in the order of ids: their sum does not depend on how far anything was sorted.
+  s.scores.resize(c.size()), s.weights.resize(c.size());
+  float largest = MINUS_INFINITY;
+  for (size_t i = 0; i < c.size(); i++) s.scores[i] = c[i].score, largest = std::max(largest, c[i].score);
+  float sum = k.exponentials(s.scores.data(), int(c.size()), largest, s.weights.data());
+  for (size_t i = 0; i < c.size(); i++) c[i].weight = s.weights[i];
+  if (settings.topP < 1) keepFirst(c, double(settings.topP) * double(sum));
+  dropUnlikely(c);
+}
+
+void SamplerState::dropUnlikely(std::vector<Candidate>& c) const {
+  if (settings.minP > 0)
+    c.erase(std::remove_if(c.begin(), c.end(), [&](const Candidate& x) { return !(x.weight >= settings.minP); }),
+            c.end());
+}
+
+void SamplerState::choose(const KernelTable& k, SamplerScratch& s, int n) const {
+  s.found.resize(size_t(n));
+  const int32_t* ids = nullptr;
+  auto take = [&](const float* x, float least) {
+    int count = k.indicesFrom(x, n, least, s.found.data());
+    s.candidates.clear();
+    for (int i = 0; i < count; i++) {
+      int32_t at = s.found[size_t(i)];
+      float score = s.scores[size_t(at)];
+      if (score > MINUS_INFINITY)
+        s.candidates.push_back({score, s.weights.empty() ? 0 : s.weights[size_t(at)], ids ? ids[at] : at});
+    }
+  };
+  s.weights.clear();
+  if (settings.topK > 0 && settings.topK < n) {
+    // The k-th of the blocks' maxima is reached by k tokens.
+    size_t blocks = size_t((n + BLOCK - 1) / BLOCK), wanted = size_t(settings.topK);
+    float least = MINUS_INFINITY;
+    if (wanted <= blocks) {
+      s.weights.resize(blocks);
+      k.blockMaxima(s.scores.data(), n, s.weights.data());
+      least = nthLargest(s.weights, wanted);
+      s.weights.clear();
+    }
+    take(s.scores.data(), least);
+    return filter(k, s);
+  }
+  if (settings.topP >= 1 && settings.minP <= 0) return take(s.scores.data(), MINUS_INFINITY);
+  // Nothing but the candidates, since the sum's bits depend on where its terms lie.
+  int32_t top = 0;
+  float largest = MINUS_INFINITY;
+  if (k.argmax(s.scores.data(), n, nullptr, &top)) {
+    largest = s.scores[size_t(top)];
+  } else {
+    s.ids.resize(size_t(n));
+    n = k.indicesFrom(s.scores.data(), n, -std::numeric_limits<float>::max(), s.ids.data());
+    for (size_t i = 0; i < size_t(n); i++)
+      s.scores[i] = s.scores[size_t(s.ids[i])], largest = std::max(largest, s.scores[i]);
+    ids = s.ids.data();
+  }
+  s.weights.resize(size_t(n));
+  float sum = k.exponentials(s.scores.data(), n, largest, s.weights.data());
+  if (settings.topP < 1) {
+    // What is left out is worth less than what top-p leaves out, but for rounding: then all are looked at.
+    double goal = double(settings.topP) * double(sum);
+    take(s.scores.data(), largest + k.logarithm((1 - settings.topP) * sum / float(n)));
+    if (!keepFirst(s.candidates, goal)) {
+      take(s.scores.data(), MINUS_INFINITY);
+      keepFirst(s.candidates, goal);
+    }
+    dropUnlikely(s.candidates);
+  } else {
+    take(s.weights.data(), settings.minP);
+  }
+}
+
+DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int vocab, int64_t position,
+                              const int32_t* extra, int nExtra, const Trial* trial, SamplerScratch& s,
+                              int32_t* topTokens, float* topLogprobs) const {
+  DrawResult result;
+  size_t n = size_t(vocab);
+  int32_t top = -1;
+  if (!k.argmax(logits, vocab, nullptr, &top)) {
+    result.status = 1;
+    return result;
+  }
+  s.scores.assign(logits, logits + n);
+  if (adjusts()) adjust(s.scores.data(), vocab, extra, nExtra);
+  bool isFiltered = settings.topK > 0 || settings.topP < 1 || settings.minP > 0;
+  if (settings.temperature == 0) {
+    // The one token that can be drawn is drawn, whatever is tried.
+    result.token = best(s.scores.data(), nullptr, n);
+  } else {
+    k.divide(s.scores.data(), vocab, settings.temperature);
+    if (isFiltered) choose(k, s, vocab);
+    if (trial) {
+      if (isFiltered) {
+        std::sort(s.candidates.begin(), s.candidates.end(),
+                  [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+        spread(s), n = s.candidates.size();
+      }
+      result.token = drawTrying(k, *trial, isFiltered ? s.ids.data() : nullptr, int(n), position, s);
+    } else {
+      if (isFiltered) spread(s), n = s.candidates.size();
+      NoiseKey key = keyOf(position, Purpose::Draw);
+      const int32_t* ids = isFiltered ? s.ids.data() : nullptr;
+      int chosen = k.noisyBest(s.scores.data(), ids, int(n), key.word, key.key);
+      result.token = chosen >= 0 && ids ? ids[chosen] : chosen;
+    }
+  }
+  if (result.token < 0) {
+    result.status = 2;
+    return result;
+  }
+  if (settings.logprobs >= 0) {
+    // Of the model's own distribution, before any setting.
+    float largest = logits[top], shift = k.logarithm(k.exponentials(logits, vocab, largest, nullptr));
+    result.logprob = (logits[result.token] - largest) - shift;
+    int wanted = std::min({settings.logprobs, vocab, MAX_LOGPROBS}), have = 0;
+    for (int32_t i = 0; i < vocab && wanted > 0; i++) {
+      if (have == wanted && !(logits[i] > topLogprobs[have - 1])) continue;
+      int at = have < wanted ? have++ : have - 1;
+      for (; at > 0 && topLogprobs[at - 1] < logits[i]; at--)
+        topLogprobs[at] = topLogprobs[at - 1], topTokens[at] = topTokens[at - 1];
+      topLogprobs[at] = logits[i], topTokens[at] = i;
+    }
+    for (int i = 0; i < have; i++) topLogprobs[i] = (topLogprobs[i] - largest) - shift;
+    result.nTop = have;
+  }
+  return result;
+}
+
+void SamplerState::spread(SamplerScratch& s) {
+  size_t n = s.candidates.size();
+  s.ids.resize(n), s.scores.resize(n);
+  for (size_t i = 0; i < n; i++) s.ids[i] = s.candidates[i].id, s.scores[i] = s.candidates[i].score;
+}
+
+}  // namespace idlm

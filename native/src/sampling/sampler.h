@@ -1,0 +1,140 @@
+// From logits to a token, reproducibly (src/compute/backend.ts, SamplerSettings, says what each setting does and in
+// which order). A draw depends on the logits, the request's tokens, and noise keyed by (seed, purpose, position,
+// choice, token).
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "kernels/table.h"
+
+namespace idlm {
+
+// What noise is for: each use has its own, and so has each kind of proposer (MASK rows, drafting models, extra heads).
+enum class Purpose : uint32_t { Draw = 0, Acceptance = 1, Residual = 2, Proposal = 3, Draft = 4, ExtraHead = 5 };
+
+constexpr int MAX_LOGPROBS = 64;
+
+struct SamplerSettings {
+  float repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0, temperature = 0, topP = 1, minP = 0;
+  int topK = 0, choice = 0, logprobs = -1;
+  uint64_t seed = 0;
+  std::vector<int32_t> biasTokens;
+  std::vector<float> biasValues;
+};
+
+// Two words that key the noise of a position; from Philox4x32-10 of (position, choice, purpose) under the seed.
+struct NoiseKey {
+  uint32_t key, word;
+};
+NoiseKey noiseKey(uint64_t seed, int64_t position, int choice, Purpose purpose);
+// Philox4x32-10 itself, for tests with known answers.
+void philox4(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
+struct Candidate {
+  float score, weight;
+  int32_t id;
+};
+
+// The order of every choice: no two are equal.
+inline bool before(const Candidate& a, const Candidate& b) {
+  return a.score != b.score ? a.score > b.score : a.id < b.id;
+}
+
+// The `count`-th largest, from 1; minus infinity where there are fewer. Reorders the values, none of which is NaN.
+float nthLargest(std::vector<float>& values, size_t count);
+
+struct SamplerScratch {
+  std::vector<Candidate> candidates;
+  std::vector<float> scores, weights;
+  std::vector<int32_t> ids, found;
+  std::vector<std::pair<size_t, float>> changed;  // scores that a trial changed, as they were
+};
+
+// Proposals for one position (src/compute/backend.ts, Trial).
+struct Trial {
+  struct Distribution {
+    std::vector<int32_t> tokens;
+    std::vector<float> probabilities;
+  };
+  std::vector<int32_t> tokens;
+  std::vector<std::shared_ptr<const Distribution>> from;  // null: certain; siblings share theirs
+  double tau = 1;
+};
+
+// Tokens that one row proposes (src/compute/backend.ts, Proposed).
+struct Proposed {
+  std::vector<int32_t> tokens;
+  std::vector<float> confidences;
+  bool isDrawn = false;  // from the distribution below
+  std::vector<int32_t> fromTokens;
+  std::vector<float> fromProbabilities;
+};
+
+struct DrawResult {
+  int32_t token = -1;
+  int status = 0;  // 0 fine, 1 a logit is not finite, 2 nothing is allowed
+  float logprob = 0;
+  int nTop = 0;
+};
+
+class SamplerState {
+ public:
+  explicit SamplerState(SamplerSettings settings) : settings(std::move(settings)) {}
+  const SamplerSettings settings;
+  void prompt(const int32_t* tokens, size_t n);
+  void accept(int32_t token) { counts_[token].output++; }
+  void allow(const uint32_t* mask, size_t words) { mask_.assign(mask, mask + words); }
+  bool isPlainGreedy() const { return settings.temperature == 0 && !adjusts() && settings.logprobs < 0; }
+
+  // Draws from logits [vocab] in id order; with a trial its tokens first. Safe on several threads at once with a
+  // scratch each.
+  DrawResult draw(const KernelTable& k, const float* logits, int vocab, int64_t position, const int32_t* extra,
+                  int nExtra, const Trial* trial, SamplerScratch& scratch, int32_t* topTokens,
+                  float* topLogprobs) const;
+
+  // At most `count` of some candidates. For exact verification the best by the settings and noise of the draw to come,
+  // best first; for rejection drawn without replacement, with `purpose`'s noise (at temperature 0 the best, certain).
+  void propose(const KernelTable& k, const float* logits, const int32_t* ids, int n, int64_t position,
+               const int32_t* extra, int nExtra, int count, bool forRejection, Purpose purpose, Proposed& out,
+               SamplerScratch& scratch) const;
+
+ private:
+  struct Counts {
+    bool prompt = false;
+    int output = 0;
+  };
+  bool penalises() const {
+    return settings.repetitionPenalty != 1 || settings.presencePenalty != 0 || settings.frequencyPenalty != 0;
+  }
+  bool adjusts() const { return penalises() || !settings.biasTokens.empty() || !mask_.empty(); }
+  bool isAllowed(int32_t token) const {
+    return mask_.empty() || (size_t(token) / 32 < mask_.size() && (mask_[size_t(token) / 32] >> (token % 32) & 1));
+  }
+  float penalised(float logit, int32_t token, const Counts& counts, const int32_t* extra, int nExtra) const;
+  // Applies penalties, bias and mask to scores [vocab].
+  void adjust(float* scores, int vocab, const int32_t* extra, int nExtra) const;
+  // Applies top-k, top-p and min-p to scratch.candidates (divided by the temperature, ids ascending).
+  void filter(const KernelTable& k, SamplerScratch& scratch) const;
+  void dropUnlikely(std::vector<Candidate>& candidates) const;
+  // scratch.candidates: what these settings leave of scratch.scores [n], the whole vocabulary divided by the
+  // temperature.
+  void choose(const KernelTable& k, SamplerScratch& scratch, int n) const;
+  // scratch.ids and scratch.scores: the candidates'.
+  static void spread(SamplerScratch& scratch);
+  // One of scratch.scores [n] (of tokens ids[i], ascending; null: i), trying proposals first; -1: none can be drawn.
+  int32_t drawTrying(const KernelTable& k, const Trial& trial, const int32_t* ids, int n, int64_t position,
+                     SamplerScratch& scratch) const;
+  NoiseKey keyOf(int64_t position, Purpose purpose) const {
+    return noiseKey(settings.seed, position, settings.choice, purpose);
+  }
+  std::unordered_map<int32_t, Counts> counts_;
+  std::vector<uint32_t> mask_;
+};
+
+// Index of the best score, lowest id (null: index) on a tie; -1 where none is above minus infinity.
+int best(const float* scores, const int32_t* ids, size_t n);
+
+}  // namespace idlm

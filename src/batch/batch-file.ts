@@ -1,0 +1,215 @@
+import { createHash } from "node:crypto";
+import { constants, type Stats } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
+import { IdlmError } from "../errors.ts";
+import { readError, writeError } from "../formats/files/file-error.ts";
+import { readLines } from "./json-lines.ts";
+
+/** Bytes of one line: more than any context holds; a bound against files that are something else. */
+export const MAX_LINE_BYTES = 64 * 1024 * 1024;
+
+/** What ids of answers begin with. */
+const REQUEST_ID = "batch_req_";
+/** What ids of lines that are no requests begin with. */
+const LINE_ID = "batch_line_";
+/** What every line that is written begins with. */
+const BEGINNINGS = [REQUEST_ID, LINE_ID].map((id) => `{"id":"${id}`);
+
+/** A line of a batch's output, as the OpenAI API has it. */
+export interface BatchOutput {
+  readonly id: string;
+  readonly custom_id: string | null;
+  readonly response: {
+    readonly status_code: number;
+    readonly request_id: string;
+    readonly body: unknown;
+  } | null;
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+/** An id that the same request always has. */
+export function idOf(customId: string): string {
+  return createHash("sha256").update(customId).digest("hex").slice(0, 24);
+}
+
+/** The output of a request that was read. `id` as of `idOf`. */
+export function answerLine(
+  id: string,
+  customId: string,
+  status: number,
+  body: unknown,
+  error: BatchOutput["error"],
+): BatchOutput {
+  return {
+    id: `${REQUEST_ID}${id}`,
+    custom_id: customId,
+    response: { status_code: status, request_id: `req_${id}`, body },
+    error,
+  };
+}
+
+/** The output of a line that is no request. Its id names the line, so that a second run knows it again. */
+export function lineError(line: number, customId: string | null, code: string, message: string): BatchOutput {
+  return {
+    id: `${LINE_ID}${line}`,
+    custom_id: customId,
+    response: null,
+    error: { code, message: `line ${line}: ${message}` },
+  };
+}
+
+/** The file that a batch writes to. What a run before has finished stays. */
+export class BatchOutputFile {
+  /** `custom_id` of the requests that are done. */
+  readonly #done: ReadonlySet<string>;
+  /** `id` of the lines that were no requests. */
+  readonly #doneLines: ReadonlySet<string>;
+  readonly #file: FileHandle;
+  readonly #path: string;
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(path: string, file: FileHandle, done: ReadonlySet<string>, doneLines: ReadonlySet<string>) {
+    this.#path = path;
+    this.#file = file;
+    this.#done = done;
+    this.#doneLines = doneLines;
+  }
+
+  /** A request is answered there. */
+  has(customId: string): boolean {
+    return this.#done.has(customId);
+  }
+
+  /** What is wrong with a line stands there. */
+  hasLine(id: string): boolean {
+    return this.#doneLines.has(id);
+  }
+
+  /**
+   * Opens a file and reads what is there. A last line that was torn when a run was killed is cut off. What is no regular
+   * file (a pipe, a device) is written to and not read.
+   * @throws IdlmError "file-malformed" where it holds anything but a batch's output; "file-unwritable", as `append` does;
+   * the signal's reason.
+   */
+  static async open(path: string, signal: AbortSignal): Promise<BatchOutputFile> {
+    const done = new Set<string>();
+    const doneLines = new Set<string>();
+    let length = 0;
+    let lacksEnd = false;
+    let isTorn = false;
+    const found = await statOf(path);
+    for await (const line of found?.isFile() ? readLines(path, MAX_LINE_BYTES, signal) : []) {
+      const output = outputOf(line.text);
+      if (output === undefined && line.text?.trim() !== "") {
+        isTorn = !line.isWhole && (await beginsLikeOutput(path, length));
+        if (isTorn) break;
+        throw new IdlmError("file-malformed", {
+          ...{ path, field: `line ${line.number}`, expected: "a line of a batch's output" },
+          found: "something else (name another file with --out)",
+        });
+      }
+      if (output?.id.startsWith(LINE_ID)) doneLines.add(output.id);
+      else if (typeof output?.custom_id === "string") done.add(output.custom_id);
+      length += line.nBytes;
+      lacksEnd = !line.isWhole;
+    }
+    const file = await openToAppend(path, found?.isFIFO() === true, isTorn ? length : undefined, signal);
+    const output = new BatchOutputFile(path, file, done, doneLines);
+    if (lacksEnd) await output.#write("\n");
+    return output;
+  }
+
+  /** Lines are written whole, one after the other. */
+  append(output: BatchOutput): Promise<void> {
+    return this.#write(`${JSON.stringify(output)}\n`);
+  }
+
+  async close(): Promise<void> {
+    await this.#last.finally(() => this.#file.close());
+  }
+
+  async #write(text: string): Promise<void> {
+    const written = this.#last.then(() => this.#file.appendFile(text));
+    this.#last = written.catch((error) => {
+      throw writeError(this.#path, error);
+    });
+    await this.#last;
+  }
+}
+
+/** Undefined: there is none. Whatever else is wrong with it shows when it is opened. */
+async function statOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What stands at `offset` is the beginning of a line that a run wrote, however little of it. */
+async function beginsLikeOutput(path: string, offset: number): Promise<boolean> {
+  const most = Math.max(...BEGINNINGS.map(({ length }) => length));
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, "r");
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(most), 0, most, offset);
+    const found = buffer.toString("latin1", 0, bytesRead);
+    return BEGINNINGS.some((beginning) => beginning.startsWith(found) || found.startsWith(beginning));
+  } catch (error) {
+    throw readError(path, error);
+  } finally {
+    await file?.close();
+  }
+}
+
+/** `length`: what lies behind it is cut off. A pipe is opened when somebody reads it; `signal` ends the waiting. */
+async function openToAppend(
+  path: string,
+  isPipe: boolean,
+  length: number | undefined,
+  signal: AbortSignal,
+): Promise<FileHandle> {
+  let reader: FileHandle | undefined;
+  let file: FileHandle | undefined;
+  try {
+    if (isPipe) reader = await openWhenRead(path, signal);
+    file = await open(path, "a");
+    if (length !== undefined) await file.truncate(length);
+    return file;
+  } catch (error) {
+    await file?.close();
+    signal.throwIfAborted();
+    throw writeError(path, error);
+  } finally {
+    await reader?.close();
+  }
+}
+
+const READER_POLL_MS = 50;
+
+/** Nothing could end the waiting of an `open` that blocks. */
+async function openWhenRead(path: string, signal: AbortSignal): Promise<FileHandle> {
+  for (;;) {
+    try {
+      return await open(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENXIO") throw error;
+      await setTimeout(READER_POLL_MS, undefined, { signal });
+    }
+  }
+}
+
+/** A line of an earlier output; undefined: it is none. */
+function outputOf(text: string | undefined): Pick<BatchOutput, "id" | "custom_id"> | undefined {
+  if (text === undefined) return undefined;
+  let line: Partial<BatchOutput> | null;
+  try {
+    line = JSON.parse(text) as Partial<BatchOutput> | null;
+  } catch {
+    return undefined;
+  }
+  const { id, custom_id: customId } = line ?? {};
+  if (typeof id !== "string" || (typeof customId !== "string" && customId !== null)) return undefined;
+  return { id, custom_id: customId };
+}

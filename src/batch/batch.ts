@@ -1,0 +1,163 @@
+import type { Readable } from "node:stream";
+import type { GenerationResult, Model } from "../engine/types.ts";
+import type { KeyNames } from "../errors.ts";
+import { answerLine, type BatchOutput, BatchOutputFile, idOf, lineError, MAX_LINE_BYTES } from "./batch-file.ts";
+import { wrong } from "../openai/body.ts";
+import { type FileLine, readLines } from "./json-lines.ts";
+import { endpoints, type OpenAiRequest, readOpenAiRequest } from "../openai/request.ts";
+import { allChoices, openAiError, openAiResponse } from "../openai/response.ts";
+
+export interface BatchOptions {
+  /** The requests, one a line: {custom_id, method, url, body}. A path, or the stream itself. */
+  readonly input: string | Readable;
+  /** Path of the answers. Those that are there already are kept, and their requests are not run again. */
+  readonly output: string;
+  /** As answers name it. */
+  readonly modelName: string;
+  /** Requests that run at once. */
+  readonly concurrency: number;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: BatchProgress) => void;
+}
+
+export interface BatchProgress {
+  /** Bytes of the input that are dealt with. */
+  bytes: number;
+  /** Requests that were answered. */
+  answered: number;
+  /** Requests and lines that were not. */
+  failed: number;
+  /** Those of an earlier run. */
+  kept: number;
+  /** Tokens written. */
+  tokens: number;
+}
+
+interface BatchRequest {
+  readonly customId: string;
+  readonly read: () => OpenAiRequest;
+}
+
+/**
+ * Answers the requests of a file, many at once. What is wrong with one line stands in its answer and stops no other. When
+ * `signal` is aborted, requests that run are given up and not written: the next run begins with them. Neither file is ever
+ * in memory; of each request its custom_id is.
+ * @throws IdlmError "file-malformed" where `output` is something else; errors of the file system; the signal's reason where
+ * nothing was run yet.
+ */
+export async function runBatch(model: Model, options: BatchOptions): Promise<BatchProgress> {
+  const { input, signal, concurrency, onProgress } = options;
+  const progress: BatchProgress = { bytes: 0, answered: 0, failed: 0, kept: 0, tokens: 0 };
+  const output = await BatchOutputFile.open(options.output, signal);
+  const running = new Set<Promise<void>>();
+  const seen = new Set<string>();
+  let failure: { readonly error: unknown } | undefined;
+  const reading = new AbortController();
+  const stopReading = () => reading.abort();
+  signal.addEventListener("abort", stopReading);
+  if (signal.aborted) stopReading();
+  const settle = async (answer: BatchOutput | undefined, nBytes: number) => {
+    if (answer !== undefined) await output.append(answer);
+    progress.bytes += nBytes;
+    onProgress(progress);
+  };
+  const run = async (line: FileLine) => {
+    const request = requestOf(line, seen);
+    if (request === undefined) return settle(undefined, line.nBytes);
+    if ("id" in request ? output.hasLine(request.id) : output.has(request.customId)) {
+      progress.kept++;
+      return settle(undefined, line.nBytes);
+    }
+    if ("id" in request) {
+      progress.failed++;
+      return settle(request, line.nBytes);
+    }
+    const answer = await answerOf(model, request, options, progress);
+    if (answer !== undefined) await settle(answer, line.nBytes);
+  };
+  try {
+    for await (const line of linesOf(input, reading.signal)) {
+      if (reading.signal.aborted) break;
+      const done = run(line).catch((error: unknown) => {
+        failure ??= { error };
+        stopReading();
+      });
+      running.add(done);
+      void done.finally(() => running.delete(done));
+      if (running.size >= concurrency) await Promise.race(running);
+    }
+    await Promise.all(running);
+    if (failure !== undefined) throw failure.error;
+    return progress;
+  } finally {
+    signal.removeEventListener("abort", stopReading);
+    await output.close();
+  }
+}
+
+/** They end where they are when `signal` is aborted: what runs is still to be waited for. */
+async function* linesOf(input: string | Readable, signal: AbortSignal): AsyncGenerator<FileLine> {
+  try {
+    yield* readLines(input, MAX_LINE_BYTES, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+/** A line's request, or the answer where it is none; undefined: the line is empty. */
+function requestOf({ number, text }: FileLine, seen: Set<string>): BatchRequest | BatchOutput | undefined {
+  if (text?.trim() === "") return undefined;
+  const bad = (problem: string, customId: string | null = null, code = "invalid_line") =>
+    lineError(number, customId, code, problem);
+  if (text === undefined) return bad(`expected UTF-8 of at most ${MAX_LINE_BYTES} bytes`);
+  let line: unknown;
+  try {
+    line = JSON.parse(text);
+  } catch {
+    return bad("expected a JSON object");
+  }
+  if (typeof line !== "object" || line === null || Array.isArray(line)) return bad("expected a JSON object");
+  const { custom_id: customId, method, url, body } = line as Readonly<Record<string, unknown>>;
+  if (typeof customId !== "string" || customId === "") return bad("custom_id: expected a string that is not empty");
+  if (seen.has(customId)) return bad("custom_id: an earlier line has the same", customId, "duplicate_custom_id");
+  seen.add(customId);
+  const read = () => {
+    if (method !== "POST") throw wrong("method: expected POST");
+    const endpoint = typeof url === "string" && Object.hasOwn(endpoints, url) ? endpoints[url] : undefined;
+    if (endpoint === undefined) throw wrong(`url: expected ${Object.keys(endpoints).join(" or ")}`);
+    const request = readOpenAiRequest(endpoint, body);
+    if (request.stream) throw wrong("stream: a batch has no streams", "Leave it out.");
+    return request;
+  };
+  return { customId, read };
+}
+
+/** Undefined: it was given up. */
+async function answerOf(
+  model: Model,
+  { customId, read }: BatchRequest,
+  { modelName, signal }: BatchOptions,
+  progress: BatchProgress,
+): Promise<BatchOutput | undefined> {
+  const id = idOf(customId);
+  let names: KeyNames = {};
+  try {
+    const request = read();
+    const { endpoint, requests } = request;
+    names = request.names;
+    const generations = requests.map((request) => model.generate({ ...request, signal }));
+    const results: GenerationResult[] = await Promise.all(generations.map(({ result }) => result));
+    if (signal.aborted) return undefined;
+    progress.answered++;
+    for (const result of results) for (const { tokens } of allChoices(result)) progress.tokens += tokens.length;
+    const created = Math.floor(Date.now() / 1000);
+    const context = { id, model: modelName, created, tokenizer: model.tokenizer };
+    return answerLine(id, customId, 200, openAiResponse(endpoint, results, context), null);
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    progress.failed++;
+    const { status, body } = openAiError(error, names);
+    const { code, message } = (body as { error: { code: string; message: string } }).error;
+    return answerLine(id, customId, status, body, { code, message });
+  }
+}

@@ -1,0 +1,170 @@
+import { cpus } from "node:os";
+import type { Command } from "commander";
+import { type DecodeFigures, type DecodeWay, type Drafter, measureDecoding, nameOf } from "../../bench/decode.ts";
+import { KINDS, type Kind, readPrompts } from "../../bench/prompts.ts";
+import { IdlmError } from "../../errors.ts";
+import { load } from "../../engine/load/load.ts";
+import { addCommonOptions, type Cli, examples, printJson, writeJson } from "../cli.ts";
+import { threadsOption } from "../options/generation-options.ts";
+import { withInterrupt } from "../terminal/interrupt.ts";
+import { decimal, integer } from "../options/numbers.ts";
+import { RACE_MODEL } from "./race.ts";
+import { LiveLine, table } from "../terminal/style.ts";
+
+interface DecodeOptions {
+  readonly threads?: number;
+  readonly drafters: readonly string[];
+  readonly shapes: readonly string[];
+  readonly strides: readonly string[];
+  readonly batch: readonly string[];
+  readonly kinds: readonly string[];
+  readonly prompts?: number;
+  readonly pairs: number;
+  readonly maxTokens: number;
+  readonly temperature?: number;
+  readonly draftModel?: string;
+  readonly adapter?: string;
+  readonly json?: boolean;
+  readonly out?: string;
+}
+
+/** What `idlm bench decode --json` prints. */
+interface DecodeReport {
+  readonly date: string;
+  readonly cpu: string;
+  readonly instructionSet: string;
+  readonly threads: number;
+  readonly numerics: number;
+  readonly model: string;
+  readonly pairs: number;
+  readonly maxTokens: number;
+  /** Where it is not the prompts' own. */
+  readonly temperature?: number;
+  /** Plain decoding first. */
+  readonly figures: readonly DecodeFigures[];
+}
+
+const DRAFTERS = ["mask", "lookup", "predicted", "draft", "medusa", "auto"] as const;
+const SHAPES = ["chain", "quadratic", "tree", "auto"] as const;
+
+/** `idlm bench decode`: ways of decoding against plain decoding. */
+export function registerBenchDecode(bench: Command, cli: Cli): void {
+  addCommonOptions(bench.command("decode"))
+    .summary("measure proposers, shapes, strides and batches against plain decoding")
+    .description(
+      `Writes the same texts with plain decoding and with each way of proposing, in turns, and prints tokens per forward, speed-up, overhead and acceptance by depth. ${RACE_MODEL}, unless another model is named.`,
+    )
+    .argument("[model]", "model to measure", RACE_MODEL)
+    .addOption(threadsOption())
+    .option("--drafters <name...>", `${DRAFTERS.join(", ")}`, ["mask", "lookup", "auto"])
+    .option("--shapes <name...>", `${SHAPES.join(", ")}`, ["chain", "quadratic", "tree", "auto"])
+    .option("--strides <n...>", "strides of the fixed shapes", ["2", "4"])
+    .option("--batch <n...>", "texts at once", ["1"])
+    .option("--kinds <name...>", `${KINDS.join(", ")}`, [...KINDS])
+    .option("--prompts <n>", "prompts of each kind (default: all)", integer({ min: 1, max: 1000 }))
+    .option("--pairs <n>", "interleaved pairs; nine or more for figures to publish", integer({ min: 1, max: 1000 }), 9)
+    .option("--max-tokens <n>", "tokens of the longest text", integer({ min: 1, max: 100_000 }), 96)
+    .option("--temperature <t>", "of all texts (default: the prompts', mostly 0)", decimal({ min: 0 }))
+    .option("--draft-model <model>", "model of the drafter draft")
+    .option("--adapter <folder>", "adapter in place of the catalogue's")
+    .option("--out <file>", "also write the JSON to a file")
+    .option("--json", "print the figures as JSON and nothing else")
+    .addHelpText(
+      "after",
+      examples(
+        "idlm bench decode --prompts 3 --pairs 3",
+        "idlm bench decode --drafters mask auto --kinds chat code --batch 1 4 16",
+        "idlm bench decode --threads 2 --out decode.json",
+      ),
+    )
+    .action(async (model: string, options: DecodeOptions) => {
+      const report = await withInterrupt(cli.io, (signal) => run(cli, model, options, signal));
+      if (options.out !== undefined) writeJson(options.out, report);
+      if (options.json) printJson(cli, report);
+      else cli.io.stdout.write(textOf(report));
+    });
+}
+
+async function run(cli: Cli, name: string, options: DecodeOptions, signal: AbortSignal): Promise<DecodeReport> {
+  const kinds = options.kinds.map((kind) => choice("--kinds", kind, KINDS));
+  const ways = waysOf(options);
+  const batches = options.batch.map((batch) => integer({ min: 1, max: 256 })(batch));
+  const live = new LiveLine(cli.io, !options.json);
+  const { threads, adapter, draftModel } = options;
+  const model = await load(name, { threads, adapter, draftModel, signal, maxSequences: Math.max(...batches) });
+  try {
+    const { pairs, maxTokens, temperature } = options;
+    const onStage = (text: string) => live.show(text);
+    const plan = { ways, batches, prompts: promptsOf(kinds, options), pairs, maxTokens, signal, onStage };
+    const figures = await measureDecoding(model, plan);
+    const { instructionSet, threads: used, numerics } = model.info.backend;
+    const cpu = cpus()[0]?.model.trim() ?? "unknown";
+    const date = new Date().toISOString().slice(0, 10);
+    const how = { pairs, maxTokens, ...(temperature === undefined ? {} : { temperature }) };
+    return { date, cpu, instructionSet, threads: used, numerics, model: name, ...how, figures };
+  } finally {
+    live.clear();
+    await model.dispose();
+  }
+}
+
+function promptsOf(kinds: readonly Kind[], { prompts: most, temperature }: DecodeOptions) {
+  const own = temperature === undefined ? {} : { temperature };
+  const all = readPrompts().map((prompt) => ({ ...prompt, ...own }));
+  return kinds.flatMap((kind) => all.filter((prompt) => prompt.kind === kind).slice(0, most));
+}
+
+/** Plain decoding first; everybody together has no fixed shape, and what decides its own shape no fixed stride. */
+function waysOf({ drafters, shapes, strides }: DecodeOptions): DecodeWay[] {
+  const ways: DecodeWay[] = [{ drafter: "none", shape: undefined, stride: undefined }];
+  const numbers = strides.map((stride) => integer({ min: 2, max: 8 })(stride));
+  for (const drafter of drafters.map((one): Drafter => choice("--drafters", one, DRAFTERS))) {
+    for (const shape of shapes.map((one) => choice("--shapes", one, SHAPES))) {
+      if (shape === "auto") ways.push({ drafter, shape, stride: undefined });
+      // Without MASK rows a quadratic round is a chain.
+      else if (drafter !== "auto" && (drafter === "mask" || shape !== "quadratic")) {
+        ways.push(...numbers.map((stride) => ({ drafter, shape, stride })));
+      }
+    }
+  }
+  return ways;
+}
+
+function choice<T extends string>(option: string, value: string, choices: readonly T[]): T {
+  const found = choices.find((one) => one === value);
+  if (found !== undefined) return found;
+  throw new IdlmError("usage", { problem: `${option}: unknown ${value}`, hint: `Known are ${choices.join(", ")}.` });
+}
+
+function textOf({
+  date,
+  cpu,
+  instructionSet,
+  threads,
+  numerics,
+  model,
+  pairs,
+  maxTokens,
+  temperature,
+  figures,
+}: DecodeReport): string {
+  const drawn = temperature === undefined ? "" : `, temperature ${temperature}`;
+  const header = `${model}, ${cpu}, ${instructionSet}, ${threads} threads, numerics ${numerics}, ${date}\n${pairs} interleaved pairs, texts of up to ${maxTokens} tokens${drawn}\n\n`;
+  const rows = figures.map((figure) => {
+    const { median, low, high } = figure.speedUp;
+    return [
+      `${figure.batch}`,
+      figure.kind,
+      nameOf(figure),
+      `${median.toFixed(2)} x (${low.toFixed(2)}–${high.toFixed(2)})`,
+      `${figure.tokensPerSecond.toFixed(0)}`,
+      figure.tokensPerForward.toFixed(2),
+      figure.overhead.toFixed(2),
+      `${figure.tokenRows.toFixed(1)} + ${figure.maskRows.toFixed(1)}`,
+      figure.acceptanceByDepth.map((share) => share.toFixed(2)).join(" "),
+      figure.isSameText ? "" : "OTHER BYTES",
+    ];
+  });
+  const head = ["batch", "text", "way", "speed-up (95 %)", "tokens/s", "TPF", "OH", "rows + MASK", "acceptance", ""];
+  return header + table([head, ...rows]);
+}

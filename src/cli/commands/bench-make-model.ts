@@ -1,0 +1,72 @@
+import { basename, extname } from "node:path";
+import { type Command, Option } from "commander";
+import { makeModel } from "../../bench/make-model.ts";
+import { modelShapes } from "../../bench/model-shapes.ts";
+import { type TypeMixName, typeMixNames } from "../../bench/type-mix.ts";
+import { IdlmError } from "../../errors.ts";
+import { readJsonObject } from "../../formats/files/json.ts";
+import type { ModelConfig } from "../../model/config/config.ts";
+import { configFromHuggingFace } from "../../model/config/huggingface-config.ts";
+import { addCommonOptions, type Cli, examples } from "../cli.ts";
+import { withInterrupt } from "../terminal/interrupt.ts";
+import { integer } from "../options/numbers.ts";
+import { LiveLine, megabytes } from "../terminal/style.ts";
+
+interface MakeModelOptions {
+  readonly shape: string;
+  readonly type: TypeMixName;
+  readonly out: string;
+  readonly seed: number;
+}
+
+/** `idlm bench make-model`: a file to measure where the real one is not at hand. */
+export function registerMakeModel(bench: Command, cli: Cli): void {
+  addCommonOptions(bench.command("make-model"))
+    .summary("write a GGUF file of any shape with random weights")
+    .description(
+      "Writes a GGUF file with a published model's shapes, types and random weights: what speed and memory depend on, without the download. It loads here and in llama.cpp; its texts make no sense.",
+    )
+    .requiredOption("--shape <name>", `${Object.keys(modelShapes).join(", ")}; or the path of a model's config.json`)
+    .addOption(
+      new Option("--type <mix>", "the types of its matrices, as llama.cpp mixes them")
+        .choices(typeMixNames)
+        .default("Q4_K_M"),
+    )
+    .requiredOption("--out <file>", "the file to write")
+    .option("--seed <n>", "of the random weights", integer({ min: 0, max: 2 ** 32 - 1 }), 1)
+    .addHelpText(
+      "after",
+      examples(
+        "idlm bench make-model --shape llama-3.2-1b --type Q4_K_M --out 1b.gguf",
+        "idlm bench make-model --shape my-model/config.json --type Q8_0 --out mine.gguf",
+      ),
+    )
+    .action(async ({ shape, type, out, seed }: MakeModelOptions) => {
+      const live = new LiveLine(cli.io);
+      let shownAt = 0;
+      try {
+        const onBytes = (done: number, total: number) => {
+          if (performance.now() - shownAt < 100 && done < total) return;
+          shownAt = performance.now();
+          live.show(`${megabytes(done)} of ${megabytes(total)}`);
+        };
+        const asked = { config: configOf(shape), name: `random ${basename(shape, extname(shape))}`, mix: type, seed };
+        const nBytes = await withInterrupt(cli.io, (signal) => makeModel(out, { ...asked, onBytes, signal }));
+        live.clear();
+        cli.io.stdout.write(`${out}: ${megabytes(nBytes)} of weights\n`);
+      } finally {
+        live.clear();
+      }
+    });
+}
+
+function configOf(shape: string): ModelConfig {
+  if (Object.hasOwn(modelShapes, shape)) return modelShapes[shape] as ModelConfig;
+  if (!shape.endsWith(".json")) {
+    throw new IdlmError("usage", {
+      problem: `--shape ${shape} is not known`,
+      hint: `Known are ${Object.keys(modelShapes).join(", ")}, and the path of a config.json.`,
+    });
+  }
+  return configFromHuggingFace(readJsonObject(shape, {}, "It is a model's config.json."), shape);
+}

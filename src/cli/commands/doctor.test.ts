@@ -1,0 +1,42 @@
+import { fileURLToPath } from "node:url";
+import { expect, it } from "vitest";
+import { supportedInstructionSets } from "../../compute/native/index.ts";
+import { collect } from "../terminal/collect-io.ts";
+
+const fixtures = fileURLToPath(new URL("../../../test/fixtures/", import.meta.url));
+
+it("idlm doctor reports machine, rows and rounds as JSON and as a table", async () => {
+  const argv = [
+    "doctor",
+    `${fixtures}models/llama-tiny`,
+    "--adapter",
+    `${fixtures}idlm/llama-tiny-entry1`,
+    "--threads",
+    "1",
+  ];
+  const { status, stdout, stderr } = await collect([...argv, "--json"]);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  const { native, model } = JSON.parse(stdout);
+  expect(native).toMatchObject({ instructionSets: supportedInstructionSets(), threads: 1 });
+  expect(native.instructionSets).toContain(native.instructionSet);
+  expect(native.bandwidthGBs).toBeGreaterThan(0);
+  expect(model.rows.map((row: { rows: number }) => row.rows)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 16]);
+  expect(model.rows[0].overOneRow).toBe(1);
+  // The adapter has three depths: strides up to 4, of 2 · stride − 1 rows.
+  expect(model.strides.map(({ stride, rows }: { stride: number; rows: number }) => [stride, rows])).toEqual([
+    [2, 3],
+    [3, 5],
+    [4, 7],
+  ]);
+  const [{ overhead, bestSpeedUp }] = model.strides;
+  expect(bestSpeedUp * overhead).toBeCloseTo(2);
+  const text = await collect(argv);
+  expect(text.stdout).toMatch(/^read bandwidth +\d+\.\d GB\/s$/m);
+  expect(text.stdout).toMatch(/^stride +rows +ms +overhead +at best$/m);
+});
+
+it("idlm doctor refuses a model that is not there", async () => {
+  const result = await collect(["doctor", "none.gguf"]);
+  expect(result).toMatchObject({ status: 3, stdout: "" });
+  expect(result.stderr).toContain("none.gguf: no such file");
+});

@@ -1,0 +1,187 @@
+import { availableParallelism, cpus } from "node:os";
+import type { Command } from "commander";
+import { createNativeBackend, supportedInstructionSets } from "../../compute/native/index.ts";
+import type { Weight } from "../../compute/program/program.ts";
+import { errorCatalogue, IdlmError } from "../../errors.ts";
+import { byteLength } from "../../formats/tensor/tensor-type.ts";
+import { adapterFor, findEntry, resolveModel } from "../../hub/index.ts";
+import { loadBareModel } from "../options/bare-model.ts";
+import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
+import { type ForwardTimes, measureForwards } from "../../bench/forward-times.ts";
+import { adapterOption, threadsOption } from "../options/generation-options.ts";
+import { withInterrupt } from "../terminal/interrupt.ts";
+import { RACE_MODEL } from "./race.ts";
+import { LiveLine, table } from "../terminal/style.ts";
+
+interface DoctorOptions {
+  readonly adapter?: string;
+  readonly threads?: number;
+  readonly json?: boolean;
+}
+
+/** Beyond the last cache of any machine this is for, so that memory is measured. */
+const BANDWIDTH_BYTES = 512 * 2 ** 20;
+
+/** What `idlm doctor --json` prints. */
+interface Report {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly node: string;
+  /** Undefined where the native backend is missing; `problem` says why. */
+  readonly native?: {
+    readonly instructionSet: string;
+    /** What this CPU runs, best first. */
+    readonly instructionSets: readonly string[];
+    readonly threads: number;
+    readonly numerics: number;
+    readonly bandwidthGBs: number;
+  };
+  readonly problem?: string;
+  readonly model?: {
+    readonly name: string;
+    /** Weights that a plain forward reads. */
+    readonly bytesPerToken: number;
+    /** The time that reading them takes at the bandwidth measured. */
+    readonly boundMs: number;
+    /** boundMs over the time of one row. */
+    readonly shareOfBound: number;
+  } & ForwardTimes;
+}
+
+/** `idlm doctor`: what this machine can do. */
+export function registerDoctor(program: Command, cli: Cli): void {
+  addCommonOptions(program.command("doctor"))
+    .summary("measure this machine and what speed-up it allows")
+    .description(
+      "Says which kernels this machine runs, how fast it reads memory, how long forwards of a model take by number of " +
+        `rows, and what speed-up that allows. MODEL as in run; ${RACE_MODEL}, where it was fetched, if none is named.`,
+    )
+    .argument("[model]", "what to time; only machine and memory are looked at where there is none")
+    .addOption(adapterOption())
+    .addOption(threadsOption())
+    .option("--json", "print the figures as JSON and nothing else")
+    .addHelpText(
+      "after",
+      examples("idlm doctor", "idlm doctor model.gguf --threads 2 --json", "IDLM_ISA=avx2 idlm doctor"),
+    )
+    .action(async (name: string | undefined, options: DoctorOptions) => {
+      const report = await withInterrupt(cli.io, (signal) => examine(cli, name, options, signal));
+      if (options.json) printJson(cli, report);
+      else cli.io.stdout.write(textOf(report));
+      if (report.problem !== undefined) cli.status = errorCatalogue.backend.exit;
+    });
+}
+
+async function examine(
+  cli: Cli,
+  name: string | undefined,
+  options: DoctorOptions,
+  signal: AbortSignal,
+): Promise<Report> {
+  const machine = { cpu: cpus()[0]?.model.trim() ?? "unknown", cores: availableParallelism(), node: process.version };
+  const live = new LiveLine(cli.io, !options.json);
+  try {
+    const backend = createNativeBackend(options.threads === undefined ? {} : { threads: options.threads });
+    live.show("measuring memory …");
+    const bandwidthGBs = await backend.measureBandwidth(BANDWIDTH_BYTES);
+    signal.throwIfAborted();
+    const { instructionSet, threads, numerics } = backend.info;
+    const native = { instructionSet, instructionSets: supportedInstructionSets(), threads, numerics, bandwidthGBs };
+    const chosen = name ?? (await fetchedModel(signal));
+    if (chosen === undefined) return { ...machine, native };
+
+    live.show(`loading ${chosen} …`);
+    const bytesPerToken = await plainBytes(cli, chosen, signal);
+    const { model } = await loadBareModel(cli.io, chosen, { ...options, ...adapterOf(chosen, options) }, signal);
+    try {
+      const times = await measureForwards(model, signal, (round, of) =>
+        live.show(`timing forwards, round ${round} of ${of} …`),
+      );
+      const boundMs = bytesPerToken / bandwidthGBs / 1e6;
+      const oneRowMs = times.rows[0]?.ms ?? Number.NaN;
+      const figures = { name: chosen, bytesPerToken, boundMs, shareOfBound: boundMs / oneRowMs };
+      return { ...machine, native, model: { ...figures, ...times } };
+    } finally {
+      model.dispose();
+    }
+  } catch (error) {
+    if (!(error instanceof IdlmError) || error.code !== "backend") throw error;
+    return { ...machine, problem: error.message };
+  } finally {
+    live.clear();
+  }
+}
+
+/** Bytes that a forward of one token row reads: all weights but an adapter's, and of an untied embedding one row. */
+async function plainBytes(cli: Cli, name: string, signal: AbortSignal): Promise<number> {
+  const { model } = await loadBareModel(cli.io, name, { threads: 1 }, signal);
+  const { weights, operations } = model.program;
+  const embedding = operations.find((operation) => operation.kind === "embed")?.weight;
+  const isTied = operations.some((operation) => operation.kind === "logits" && operation.weight === embedding);
+  const unread = isTied || embedding === undefined ? 0 : storedBytes(weights[embedding]);
+  model.dispose();
+  return model.weightBytes - unread;
+}
+
+function storedBytes(weight: Weight | undefined): number {
+  return weight === undefined ? 0 : (byteLength(weight.type, weight.rows * weight.cols) ?? 0);
+}
+
+/** The model of `race`, where it lies in the cache already: doctor fetches nothing that was not asked for. */
+async function fetchedModel(signal: AbortSignal): Promise<string | undefined> {
+  try {
+    await resolveModel(RACE_MODEL, { signal });
+    return RACE_MODEL;
+  } catch (error) {
+    if (error instanceof IdlmError) return undefined;
+    throw error;
+  }
+}
+
+function adapterOf(name: string, { adapter }: DoctorOptions): { adapter?: string } {
+  const entry = findEntry(name);
+  const folder = adapter ?? (entry && adapterFor(entry));
+  return folder === undefined ? {} : { adapter: folder };
+}
+
+function textOf({ cpu, cores, node, native, problem, model }: Report): string {
+  const lines = [
+    ["CPU", `${cpu}, ${cores} ${cores === 1 ? "core" : "cores"}`],
+    ["Node.js", node],
+  ];
+  if (native === undefined) return `${table2(lines)}\nnative backend: ${problem ?? "missing"}\n`;
+  lines.push(
+    [
+      "instruction set",
+      `${native.instructionSet} (this CPU runs ${native.instructionSets.join(", ")}; IDLM_ISA chooses)`,
+    ],
+    ["threads", String(native.threads)],
+    ["numerics", String(native.numerics)],
+    ["read bandwidth", `${native.bandwidthGBs.toFixed(1)} GB/s`],
+  );
+  if (model === undefined) return `${table2(lines)}\nNo model was timed. idlm pull ${RACE_MODEL} fetches one.\n`;
+  lines.push(
+    ["model", `${model.name}, ${(model.bytesPerToken / 1e6).toFixed(1)} MB read per token`],
+    [
+      "reading them takes",
+      `${model.boundMs.toFixed(2)} ms; a row reaches ${(100 * model.shareOfBound).toFixed(0)} % of that bound`,
+    ],
+  );
+  const rows = model.rows.map(({ rows, ms, overOneRow }) => [String(rows), ms.toFixed(2), overOneRow.toFixed(2)]);
+  const strides = model.strides.map(({ stride, rows, ms, overhead, bestSpeedUp }) => {
+    return [String(stride), String(rows), ms.toFixed(2), overhead.toFixed(2), `${bestSpeedUp.toFixed(2)} x`];
+  });
+  return [
+    table2(lines),
+    `\nForwards after ${model.contextTokens} positions\n`,
+    table([["rows", "ms", "over one row"], ...rows]),
+    strides.length === 0
+      ? "\nWithout an adapter there are no MASK rows to time.\n"
+      : `\nRounds: speed-up = tokens per forward / overhead, at best the last column\n${table([["stride", "rows", "ms", "overhead", "at best"], ...strides])}`,
+  ].join("");
+}
+
+/** Names and values, both to the left. */
+function table2(lines: readonly (readonly string[])[]): string {
+  return lines.map(([name = "", value = ""]) => `${name.padEnd(20)}${value}\n`).join("");
+}

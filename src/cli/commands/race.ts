@@ -1,0 +1,180 @@
+import type { Command } from "commander";
+import { IdlmError } from "../../errors.ts";
+import type { GenerationResult, Model } from "../../index.ts";
+import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
+import {
+  adapterOption,
+  backendOption,
+  maxTokensOption,
+  strideOption,
+  threadsOption,
+} from "../options/generation-options.ts";
+import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
+import { type CliIo, write } from "../terminal/io.ts";
+import { integer } from "../options/numbers.ts";
+import { type Competitor, figures, raceTable, sameBytes, speedOf } from "../terminal/race-table.ts";
+import { loadModel } from "../options/requests.ts";
+import { colorsFor, LiveLine } from "../terminal/style.ts";
+
+interface RaceOptions {
+  readonly adapter?: string;
+  readonly backend?: "native" | "reference";
+  readonly maxTokens: number;
+  readonly prompt: string;
+  readonly rounds: number;
+  readonly stride?: number;
+  readonly threads?: number;
+  readonly json?: boolean;
+}
+
+export const RACE_MODEL = "smollm2-135m-instruct";
+
+/** The answer is long enough to settle on a speed and ends by itself, and everybody can judge it. */
+const QUESTION = "Give me three tips for staying healthy.";
+
+/** `idlm race`: the same answer twice, plainly and with several proposals checked per forward. */
+export function registerRace(program: Command, cli: Cli): void {
+  addCommonOptions(program.command("race [model]"))
+    .summary("watch a model answer plainly and with proposals, and compare")
+    .description(
+      "Lets a model answer the same question plainly (a token per forward) and with several proposals checked per " +
+        "forward, by turns, and compares speeds and bytes. MODEL is as of run: a name, a GGUF file or a Hugging Face " +
+        `folder; ${RACE_MODEL}, fetched if need be, where none is named.`,
+    )
+    .option("--prompt <text>", "the question", QUESTION)
+    .addOption(maxTokensOption().default(160))
+    .addOption(strideOption())
+    .option("--rounds <n>", "turns of each", integer({ min: 1, max: 100 }), 3)
+    .addOption(adapterOption())
+    .addOption(threadsOption())
+    .addOption(backendOption())
+    .option("--json", "print the figures as JSON and nothing else")
+    .addHelpText(
+      "after",
+      examples(
+        "idlm race",
+        'idlm race --prompt "Write a limerick about a cat." --rounds 5',
+        "idlm race model.gguf --json",
+      ),
+    )
+    .action(async (name: string | undefined, options: RaceOptions) => {
+      cli.status = await withInterrupt(cli.io, (signal) => race(cli, name ?? RACE_MODEL, options, signal));
+    });
+}
+
+async function race(cli: Cli, name: string, options: RaceOptions, signal: AbortSignal): Promise<number> {
+  const { io } = cli;
+  const model = await loadModel(io, name, options, signal);
+  const plain: Competitor<GenerationResult> = { name: "plain", laps: [] };
+  const proposing: Competitor<GenerationResult> = { name: "proposing", laps: [] };
+  try {
+    if (!options.json) await write(io.stdout, `${options.prompt}\n`);
+    for (let round = 1; round <= options.rounds; round++) {
+      // The two change places every round, so that a machine that warms up or slows down favours neither.
+      for (const competitor of round % 2 === 1 ? [plain, proposing] : [proposing, plain]) {
+        const lap = await runLap(io, model, competitor, round, options, signal);
+        // A lap that was cut short says nothing about speed.
+        if (signal.aborted) break;
+        competitor.laps.push(lap);
+      }
+      if (signal.aborted) break;
+    }
+  } finally {
+    await model.dispose();
+  }
+  const same = sameBytes([plain, proposing]);
+  const complete = plain.laps.length > 0 && proposing.laps.length > 0;
+  if (options.json) printJson(cli, jsonOf(name, options, plain, proposing));
+  else if (complete) io.stdout.write(`\n${raceTable(plain, proposing)}`);
+  if (signal.aborted) return INTERRUPTED;
+  if (!same) throw new IdlmError("bytes-differ", { what: "plain and proposing" });
+  return 0;
+}
+
+async function runLap(
+  io: CliIo,
+  model: Model,
+  competitor: Competitor<GenerationResult>,
+  round: number,
+  options: RaceOptions,
+  signal: AbortSignal,
+): Promise<GenerationResult> {
+  const { prompt, maxTokens, stride, rounds, json } = options;
+  // The first round shows both texts; the later ones sharpen the speeds.
+  const shown = round === 1 && !json;
+  const colors = colorsFor(io, io.stdout);
+  const live = new LiveLine(io, !shown && !json);
+  const generation = model.generate({
+    messages: [{ role: "user", content: prompt }],
+    maxTokens,
+    propose: competitor.name === "plain" ? "none" : "auto",
+    stride: competitor.name === "plain" ? undefined : stride,
+    signal,
+  });
+  if (shown) await write(io.stdout, `\n${colors.bold(competitor.name)}\n`);
+  const startMs = performance.now();
+  let text = "";
+  let nTokens = 0;
+  // A digit per round: how many proposals it verified.
+  let choices = "";
+  for await (const part of generation) {
+    text += part.text;
+    if (part.round !== undefined) choices += Math.min(9, part.round.proposals);
+    nTokens += part.tokens.length;
+    if (shown) await write(io.stdout, part.text);
+    else live.show(liveText(competitor.name, round, rounds, nTokens, performance.now() - startMs, text));
+  }
+  live.clear();
+  const result = await generation.result;
+  if (shown) {
+    const speed = `${result.tokens.length} tokens in ${result.forwards} forwards, ${speedOf(result).toFixed(1)} tokens/s`;
+    await write(io.stdout, `${text.endsWith("\n") ? "" : "\n"}${colors.dim(`[${speed}]`)}\n`);
+    if (competitor.name === "proposing") {
+      await write(io.stdout, `${colors.dim(`[proposals in each forward: ${shortened(choices)}]`)}\n`);
+    }
+  }
+  return result;
+}
+
+/** Most rounds that the line about them shows. */
+const SHOWN_ROUNDS = 120;
+
+function shortened(choices: string): string {
+  return choices.length > SHOWN_ROUNDS ? `${choices.slice(0, SHOWN_ROUNDS)}…` : choices;
+}
+
+function liveText(
+  name: string,
+  round: number,
+  rounds: number,
+  nTokens: number,
+  elapsedMs: number,
+  text: string,
+): string {
+  const speed = elapsedMs > 0 ? (nTokens / elapsedMs) * 1000 : 0;
+  return `${name.padEnd(9)} ${round}/${rounds}  ${String(nTokens).padStart(4)} tokens  ${speed.toFixed(0).padStart(4)}/s  …${text.slice(-40)}`;
+}
+
+function jsonOf(
+  name: string,
+  options: RaceOptions,
+  plain: Competitor<GenerationResult>,
+  proposing: Competitor<GenerationResult>,
+) {
+  const [a, b] = [figures(plain), figures(proposing)];
+  const last = proposing.laps.at(-1) ?? plain.laps.at(-1);
+  return {
+    model: name,
+    prompt: options.prompt,
+    maxTokens: options.maxTokens,
+    rounds: Math.min(plain.laps.length, proposing.laps.length),
+    sameBytes: sameBytes([plain, proposing]),
+    ratio: a.tokensPerSecond > 0 ? b.tokensPerSecond / a.tokensPerSecond : 0,
+    plain: a,
+    proposing: b,
+    text: last?.text ?? "",
+    instructionSet: last?.instructionSet,
+    threads: last?.threads,
+    numerics: last?.numerics,
+  };
+}

@@ -1,0 +1,169 @@
+import type { Command } from "commander";
+import { MAX_LOGPROBS } from "../../compute/sampling/settings.ts";
+import { MAX_CHOICES } from "../../engine/limits.ts";
+import { IdlmError } from "../../errors.ts";
+import type { GenerationResult, Model } from "../../index.ts";
+import { chatLogprobs } from "../../openai/logprobs.ts";
+import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
+import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } from "../options/generation-options.ts";
+import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
+import { write } from "../terminal/io.ts";
+import { readMessages } from "../options/messages-file.ts";
+import { notesOf, warningsOf } from "../terminal/notices.ts";
+import { integer } from "../options/numbers.ts";
+import { speedOf } from "../terminal/race-table.ts";
+import { readText, readTextFile } from "../options/read-text.ts";
+import { loadModel, textRequest } from "../options/requests.ts";
+import { colorsFor } from "../terminal/style.ts";
+
+interface RunOptions extends LoadOptions, TextOptions {
+  readonly messages?: string;
+  readonly logprobs?: number;
+  readonly n: number;
+  readonly predict?: string;
+  readonly raw?: boolean;
+  readonly json?: boolean;
+}
+
+/** `idlm run`: one answer to one prompt. */
+export function registerRun(program: Command, cli: Cli): void {
+  const command = addCommonOptions(program.command("run"))
+    .summary("write one answer")
+    .description(
+      "Writes one answer. In exact mode, the default, the same command gives the same bytes on every machine, with any " +
+        "stride and any number of threads.",
+    )
+    .argument(
+      "<model>",
+      "a name of the catalogue or ORG/REPO[:FILE] (fetched if need be), a GGUF file or a Hugging Face folder",
+    )
+    .argument("[prompt]", "the user's message; - reads it from standard input")
+    .option(
+      "--messages <file>",
+      'JSON file with the conversation instead of a prompt: [{"role": "user", "content": "…"}]',
+    )
+    .option("--raw", "give the prompt to the model as it is, without a chat template");
+  addLoadOptions(addTextOptions(command))
+    .option(
+      "--logprobs <n>",
+      "report log-probabilities of the written and the n likeliest tokens (with --json)",
+      integer({ min: 0, max: MAX_LOGPROBS }),
+    )
+    .option("--n <n>", "answers to write, each with noise of its own", integer({ min: 1, max: MAX_CHOICES }), 1)
+    .option("--predict <file>", "a text that the answer probably repeats in large part")
+    .option("--json", "print text and figures as JSON and nothing else")
+    .addHelpText(
+      "after",
+      examples(
+        'idlm run smollm2-135m-instruct "What is a forest?"',
+        "cat question.txt | idlm run model.gguf - --temperature 0.7 --seed 42",
+        "idlm run model.gguf --messages conversation.json --max-tokens 200 --json",
+        'idlm run model.gguf "Once upon a time" --raw --propose none',
+      ),
+    )
+    .action(async (name: string, prompt: string | undefined, options: RunOptions) => {
+      cli.status = await withInterrupt(cli.io, (signal) => run(cli, name, prompt, options, signal));
+    });
+}
+
+async function run(
+  cli: Cli,
+  name: string,
+  prompt: string | undefined,
+  options: RunOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  const { io } = cli;
+  // Everything that may be wrong with the request is read before the model is loaded.
+  const conversation = await readConversation(cli, prompt, options, signal);
+  const predict =
+    options.predict === undefined ? undefined : readTextFile(options.predict, "--predict needs a text file.");
+  const { logprobs, n } = options;
+  const request = { ...textRequest(options), ...conversation, logprobs, n, predict, signal };
+  for (const line of [...warningsOf(options, predict), ...notesOf(options)]) io.notices.write(line);
+  const model = await loadModel(io, name, options, signal);
+  try {
+    const generation = model.generate(request);
+    // Of several answers the first is shown while it is written.
+    let text = "";
+    for await (const part of generation) {
+      if ((part.choice ?? 0) > 0) continue;
+      text += part.text;
+      if (!options.json) await write(io.stdout, part.text);
+    }
+    const result = await generation.result;
+    if (options.json) printJson(cli, jsonOf(result, model.tokenizer));
+    else {
+      if (!text.endsWith("\n")) io.stdout.write("\n");
+      for (const { index, text: other } of result.choices?.slice(1) ?? []) {
+        await write(io.stdout, `--- ${index + 1} of ${n} ---\n${other}${other.endsWith("\n") ? "" : "\n"}`);
+      }
+      if (io.notices.isTTY === true || io.isVerbose) io.notices.write(colorsFor(io, io.notices).dim(summary(result)));
+    }
+    return signal.aborted ? INTERRUPTED : 0;
+  } finally {
+    await model.dispose();
+  }
+}
+
+async function readConversation(cli: Cli, prompt: string | undefined, options: RunOptions, signal: AbortSignal) {
+  if (options.messages !== undefined) {
+    if (prompt !== undefined) throw usage("a prompt and --messages were both given", "Leave one of them out");
+    if (options.raw)
+      throw usage("--raw and --messages were both given", "Messages always go through the chat template");
+    return { messages: readMessages(options.messages) };
+  }
+  if (prompt === undefined) throw usage("no prompt was given", "Name one, - for standard input, or --messages FILE");
+  const text = prompt === "-" ? await readText(cli.io.stdin, signal) : prompt;
+  // `echo question | idlm run model -` asks the question, not the question and a line break.
+  if (!options.raw)
+    return { messages: [{ role: "user" as const, content: prompt === "-" ? text.replace(/\r?\n$/, "") : text }] };
+  return { prompt: text };
+}
+
+/** The keys that scripts rely on; what else the result has comes behind them. */
+const firstKeys = [
+  "text",
+  "tokens",
+  "sha256",
+  "finishReason",
+  "forwards",
+  "tokensPerForward",
+  "acceptanceByDepth",
+  "prefillMs",
+  "decodeMs",
+  "instructionSet",
+  "threads",
+  "numerics",
+] as const satisfies readonly (keyof GenerationResult)[];
+
+/** Log-probabilities are as the OpenAI API has them. */
+function jsonOf(result: GenerationResult, tokenizer: Model["tokenizer"]) {
+  const { logprobs, choices, ...rest } = result;
+  const shown = (own: GenerationResult["logprobs"]) =>
+    own === undefined ? {} : { logprobs: chatLogprobs(own, tokenizer) };
+  return {
+    ...Object.fromEntries(firstKeys.map((key) => [key, rest[key]])),
+    ...rest,
+    ...shown(logprobs),
+    ...(choices === undefined
+      ? {}
+      : { choices: choices.map(({ logprobs: own, ...choice }) => ({ ...choice, ...shown(own) })) }),
+  };
+}
+
+function summary(result: GenerationResult): string {
+  const { tokens, promptTokens, forwards, tokensPerForward, acceptanceByDepth, prefillMs, decodeMs, finishReason } =
+    result;
+  const depths = acceptanceByDepth.map((share) => share.toFixed(2)).join("/");
+  return [
+    `${promptTokens} prompt tokens in ${prefillMs.toFixed(0)} ms`,
+    `${tokens.length} tokens in ${decodeMs.toFixed(0)} ms (${speedOf(result).toFixed(1)}/s)`,
+    `${forwards} forwards, ${tokensPerForward.toFixed(2)} tokens each${depths === "" ? "" : `, acceptance by depth ${depths}`}`,
+    `ended by ${finishReason}\n`,
+  ].join("; ");
+}
+
+function usage(problem: string, hint: string): IdlmError {
+  return new IdlmError("usage", { problem, hint: `${hint}.` });
+}

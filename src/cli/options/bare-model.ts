@@ -1,0 +1,47 @@
+import type { BackendInfo, LoadedModel } from "../../compute/backend.ts";
+import { chooseBackend, openProgram } from "../../engine/load/open-program.ts";
+import { readAdapter } from "../../formats/adapter/adapter.ts";
+import { readMaskEmbeddingFile } from "../../formats/adapter/mask-embedding.ts";
+import type { CliIo } from "../terminal/io.ts";
+import { resolveAdapterWithProgress, resolveWithProgress } from "../commands/pull.ts";
+
+export interface BareOptions {
+  readonly adapter?: string;
+  readonly maskEmbedding?: string;
+  readonly backend?: "native" | "reference";
+  readonly threads?: number;
+}
+
+/** A model without tokenizer and requests, for commands that look at forwards. The caller disposes of it. */
+export interface BareModel {
+  readonly model: LoadedModel;
+  readonly info: BackendInfo;
+  /** Positions that the model was made for. */
+  readonly contextLength: number;
+}
+
+/** Loads a model's program only; fetches it first where it is a name that is not in the cache. */
+export async function loadBareModel(
+  io: CliIo,
+  name: string,
+  options: BareOptions,
+  signal: AbortSignal,
+): Promise<BareModel> {
+  const backend = chooseBackend({ ...options, onWarning: (message) => io.notices.write(`warning: ${message}\n`) });
+  const location = await resolveWithProgress(io, name, signal);
+  const adapter =
+    options.adapter === undefined
+      ? undefined
+      : readAdapter(await resolveAdapterWithProgress(io, options.adapter, signal));
+  const maskEmbedding = options.maskEmbedding === undefined ? undefined : readMaskEmbeddingFile(options.maskEmbedding);
+  const { opened, program } = await openProgram(
+    location,
+    { ...(adapter && { adapter }), ...(maskEmbedding && { maskEmbedding }) },
+    signal,
+  );
+  try {
+    return { model: await backend.load(program), info: backend.info, contextLength: opened.config.contextLength };
+  } finally {
+    opened.close();
+  }
+}

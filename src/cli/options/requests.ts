@@ -1,0 +1,69 @@
+import { type GenerateRequest, load, type Model } from "../../index.ts";
+import type { LoadOptions, TextOptions } from "./generation-options.ts";
+import type { CliIo } from "../terminal/io.ts";
+import { readLogitBias } from "./messages-file.ts";
+import { Progress, stages } from "../terminal/progress.ts";
+import { megabytes, printable } from "../terminal/style.ts";
+
+/** Loads a model with a command's options, showing how far it is; a name of the catalogue is fetched if need be. */
+export async function loadModel(
+  io: CliIo,
+  name: string,
+  options: Omit<LoadOptions, "adapter"> & { readonly adapter?: string | false },
+  signal: AbortSignal,
+  limits: { readonly maxSequences?: number; readonly maxQueue?: number } = {},
+): Promise<Model> {
+  const progress = new Progress(io);
+  try {
+    const { adapter, draftModel, context, threads, backend } = options;
+    const model = await load(name, {
+      adapter,
+      draftModel,
+      context,
+      threads,
+      backend,
+      ...limits,
+      signal,
+      onProgress: ({ stage, bytesDone, bytesTotal }) =>
+        progress.update(`${stages[stage]} ${name}`, bytesDone, bytesTotal),
+      onWarning: (message) => {
+        progress.end();
+        io.notices.write(`warning: ${message}\n`);
+      },
+    });
+    if (signal.aborted) await model.dispose();
+    signal.throwIfAborted();
+    if (io.isVerbose) {
+      progress.end();
+      io.notices.write(`${loadedLine(model)}\n`);
+    }
+    return model;
+  } finally {
+    progress.end();
+  }
+}
+
+/** What was loaded, in a line. */
+function loadedLine({ info }: Model): string {
+  const { path, architecture, nLayers, contextLength, weightBytes, adapter, backend, loadMs } = info;
+  const parts = [
+    `${architecture} of ${nLayers} layers`,
+    `${megabytes(weightBytes)} of weights`,
+    `context of ${contextLength}`,
+    ...(adapter === undefined ? [] : [`adapter ${adapter.path}`]),
+    `${backend.name} backend (${backend.instructionSet}, ${backend.threads} ${backend.threads === 1 ? "thread" : "threads"})`,
+  ];
+  return `loaded ${printable(path)} in ${loadMs.toFixed(0)} ms: ${printable(parts.join(", "))}`;
+}
+
+/** A command's options as a request; the files that they name are read. */
+export function textRequest(options: TextOptions): GenerateRequest {
+  const { propose, shape, stride, verify, tau, maxTokens, seed, temperature, topK, topP, minP, stop, logitBias } =
+    options;
+  const { repetitionPenalty, presencePenalty, frequencyPenalty } = options;
+  return {
+    ...{ propose, shape, stride, verify, tau, maxTokens, seed, temperature, topK, topP, minP, stop },
+    ...{ repetitionPenalty, presencePenalty, frequencyPenalty },
+    logitBias: logitBias === undefined ? undefined : readLogitBias(logitBias),
+  };
+}

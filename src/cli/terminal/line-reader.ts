@@ -1,0 +1,109 @@
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { IdlmError } from "../../errors.ts";
+import { type CliIo, write } from "./io.ts";
+import { decodeText, MAX_TEXT_BYTES } from "../options/read-text.ts";
+
+/** Lines that a person types or that a pipe holds. */
+export interface LineReader {
+  /** The next line without its end; undefined at the end of input, or after Ctrl-C while it was waited for. */
+  next(prompt: string): Promise<string | undefined>;
+}
+
+export function lineReader(io: CliIo): LineReader {
+  return io.stdin.isTTY === true ? new TerminalLines(io) : new PipedLines(io);
+}
+
+/**
+ * A readline interface per question: while it is open the terminal is in raw mode, where Ctrl-C is a key; while the
+ * model answers it has to be a signal.
+ */
+class TerminalLines implements LineReader {
+  readonly #io: CliIo;
+  /** Lines of one paste that were not asked for yet. */
+  readonly #waiting: string[] = [];
+  #history: string[] = [];
+
+  constructor(io: CliIo) {
+    this.#io = io;
+  }
+
+  async next(prompt: string): Promise<string | undefined> {
+    const early = this.#waiting.shift();
+    if (early !== undefined) {
+      await write(this.#io.stdout, `${prompt}${early}\n`);
+      return early;
+    }
+    return await new Promise((resolve) => {
+      const { stdin, stdout } = this.#io;
+      const reader = createInterface({
+        input: stdin,
+        output: stdout as unknown as NodeJS.WritableStream,
+        terminal: true,
+        history: this.#history,
+        prompt,
+      });
+      let answer: string | undefined;
+      reader.on("history", (history: string[]) => (this.#history = [...history]));
+      reader.on("line", (line) => {
+        if (answer === undefined) {
+          answer = line;
+          // Not at once: the rest of the same paste comes as further lines of this event loop turn.
+          setImmediate(() => reader.close());
+        } else this.#waiting.push(line);
+      });
+      reader.on("SIGINT", () => reader.close());
+      reader.on("close", () => {
+        if (answer === undefined) stdout.write("\n");
+        resolve(answer);
+      });
+      reader.prompt();
+    });
+  }
+}
+
+/** Lines of a pipe or a file, as bytes until they are whole, so that invalid UTF-8 is seen. */
+class PipedLines implements LineReader {
+  readonly #io: CliIo;
+  readonly #lines: AsyncGenerator<string>;
+
+  constructor(io: CliIo) {
+    this.#io = io;
+    this.#lines = splitLines(io.stdin);
+  }
+
+  async next(): Promise<string | undefined> {
+    let stop = () => {};
+    const interrupted = new Promise<undefined>((resolve) => {
+      stop = this.#io.onInterrupt(() => resolve(undefined));
+    });
+    try {
+      const line = this.#lines.next().then(({ value, done }) => (done ? undefined : value));
+      return await Promise.race([line, interrupted]);
+    } finally {
+      stop();
+    }
+  }
+}
+
+async function* splitLines(stream: Readable): AsyncGenerator<string> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    rest = Buffer.concat([rest, chunk]);
+    for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n")) {
+      yield lineOf(rest.subarray(0, end));
+      rest = rest.subarray(end + 1);
+    }
+    if (rest.length > MAX_TEXT_BYTES) {
+      throw new IdlmError("usage", {
+        problem: `a line of standard input holds more than ${MAX_TEXT_BYTES} bytes`,
+        hint: "A turn has to fit into the model's context.",
+      });
+    }
+  }
+  if (rest.length > 0) yield lineOf(rest);
+}
+
+function lineOf(bytes: Uint8Array): string {
+  return decodeText(bytes).replace(/\r$/, "");
+}

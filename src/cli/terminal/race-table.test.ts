@@ -1,0 +1,58 @@
+import { describe, expect, it } from "vitest";
+import { type Competitor, figures, type Lap, raceTable, sameBytes, speedOf } from "./race-table.ts";
+
+const lap = (changes: Partial<Lap> = {}): Lap => ({
+  text: "abc",
+  tokens: [1, 2, 3, 4, 5],
+  sha256: "aa",
+  forwards: 4,
+  tokensPerForward: 1.25,
+  acceptanceByDepth: [0.5, 0.25],
+  rounds: [
+    { proposals: 1, maskRows: 2, rounds: 3 },
+    { proposals: 0, maskRows: 0, rounds: 1 },
+  ],
+  prefillMs: 3,
+  decodeMs: 8,
+  ...changes,
+});
+const plain = (...laps: Lap[]): Competitor => ({ name: "plain", laps });
+const proposing = (...laps: Lap[]): Competitor => ({ name: "proposing", laps });
+
+describe("speedOf", () => {
+  it("counts the tokens after the first, which the prefill gave", () => {
+    expect(speedOf(lap())).toBe(500);
+    expect(speedOf(lap({ tokens: [1] }))).toBe(0);
+    expect(speedOf(lap({ decodeMs: 0 }))).toBe(0);
+  });
+});
+
+describe("a race", () => {
+  it("takes the median of the speeds", () => {
+    const laps = [8, 4, 16].map((decodeMs) => lap({ decodeMs }));
+    expect(figures(plain(...laps))).toMatchObject({
+      tokensPerSecond: 500,
+      tokensPerSecondByRound: [500, 1000, 250],
+      tokens: 5,
+    });
+  });
+
+  it("has the same bytes only where every lap has", () => {
+    expect(sameBytes([plain(lap(), lap()), proposing(lap())])).toBe(true);
+    expect(sameBytes([plain(lap(), lap({ sha256: "bb" })), proposing(lap())])).toBe(false);
+    expect(sameBytes([plain(lap()), proposing(lap({ tokens: [1, 2, 3, 4, 6] }))])).toBe(false);
+  });
+
+  it("ends in a table with both speeds, their ratio and both hashes", () => {
+    const table = raceTable(plain(lap()), proposing(lap({ decodeMs: 4, sha256: "bb" })));
+    expect(table).toMatch(/^tokens\/s \(median\) +500\.0 +1000\.0 +2\.00 x$/m);
+    expect(table).toMatch(/^acceptance by depth +0\.50 \/ 0\.25$/m);
+    expect(table).toMatch(/^rounds chosen +3 of 1 proposal and 2 MASK rows, 1 plain$/m);
+    expect(table).toMatch(/^SHA-256 plain +aa$/m);
+    expect(table).toMatch(/^SHA-256 proposing +bb$/m);
+    expect(table).toMatch(/^same bytes +NO$/m);
+    expect(raceTable(plain(lap()), proposing(lap({ acceptanceByDepth: [] })))).toMatch(
+      /no proposals\n(.*\n)*same bytes +yes$/m,
+    );
+  });
+});

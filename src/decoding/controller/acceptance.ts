@@ -1,0 +1,31 @@
+import { PENDING, type Proposal, proposalDepths } from "../round/round.ts";
+
+/** Counts of proposals by depth; index 0 is depth 1. */
+export class Acceptance {
+  readonly proposed: number[] = [];
+  readonly accepted: number[] = [];
+  /** Proposals whose earlier ones all stood. */
+  readonly #reached: number[] = [];
+
+  /** `path`: the proposals that stood. `nDrawn`: tokens of the round that count; deeper proposals were never looked at. */
+  add(proposals: readonly Proposal[], path: readonly number[], nDrawn: number): void {
+    const depths = proposalDepths(proposals);
+    const deepest = Math.max(0, ...depths);
+    for (let depth = 1; depth <= deepest; depth++) {
+      this.#count(this.proposed, depth, true);
+      const before = depth === 1 ? PENDING : path[depth - 2];
+      const isReached = depth <= nDrawn && proposals.some(({ parent }) => parent === before);
+      this.#count(this.#reached, depth, isReached);
+      this.#count(this.accepted, depth, isReached && path.length >= depth);
+    }
+  }
+
+  /** p_i: share of reached proposals that stood. */
+  get byDepth(): number[] {
+    return this.accepted.map((accepted, i) => accepted / Math.max(1, this.#reached[i] ?? 0));
+  }
+
+  #count(counts: number[], depth: number, isOne: boolean): void {
+    counts[depth - 1] = (counts[depth - 1] ?? 0) + (isOne ? 1 : 0);
+  }
+}

@@ -1,0 +1,312 @@
+import type {
+  Drawn,
+  ForwardResult,
+  KvCache,
+  LoadedModel,
+  Proposed,
+  ProposeFor,
+  Sampler,
+} from "../../compute/backend.ts";
+import { Acceptance } from "../controller/acceptance.ts";
+import type { LookAhead, PlanContext, Planner, RoundShape } from "../planners/planner.ts";
+import type { AnchorRun, Proposer, ReadingRoom } from "../proposers/proposer.ts";
+import { extraRows, PENDING, type RoundPlan, type RoundRows, type Verification, verify } from "./round.ts";
+
+/** A sequence's part of the KV cache, as decoding needs it. */
+export interface SequenceKv {
+  readonly cache: KvCache;
+  /** Positions that are cached: verified tokens only. */
+  readonly length: number;
+  readonly pages: Int32Array | readonly number[];
+  /** Tokens are final and their K and V lie at the slots from `length` on: they are part of the sequence now. */
+  commit(tokens: readonly number[]): void;
+}
+
+export interface DecoderOptions {
+  readonly prompt: readonly number[];
+  /** Knows the prompt and no output yet. */
+  readonly sampler: Sampler;
+  readonly proposers: readonly Proposer[];
+  readonly planner: Planner;
+  readonly verification: Verification;
+  /** Prompt and output together stay within the context: at least 1, at most context - prompt. */
+  readonly maxTokens: number;
+  /** Most MASK rows in a run: the adapter's depths where each has an embedding of its own; 0: no MASK rows. */
+  readonly maxRun: number;
+  /** Rows that a round may have. */
+  readonly maxRows: number;
+  /** End the text and are no part of it. */
+  readonly endTokens: ReadonlySet<number>;
+  /** Told every token of the text, in order; true: the text ends with it (a stop string). */
+  readonly onToken?: ((drawn: Drawn) => boolean) | undefined;
+}
+
+export type FinishReason = "stop" | "length";
+
+/** What a round was made of. */
+export interface RoundCount {
+  readonly proposals: number;
+  readonly maskRows: number;
+  /** Rounds like it. */
+  readonly rounds: number;
+}
+
+/**
+ * Writes one sequence in rounds: each forward verifies the proposals of the one before and makes the next ones (I-DLM,
+ * arXiv 2604.11035, section 4). It says which rows it wants next and takes their results; whoever drives it runs the
+ * forwards, of many sequences at once if it likes. In exact mode the tokens are plain decoding's whatever proposers and
+ * planner do. What is cached may be thrown away between two rounds: the next plan computes it again.
+ */
+export class Decoder {
+  /** Prompt and text: all verified tokens. */
+  readonly tokens: number[];
+  readonly nPrompt: number;
+  readonly acceptance = new Acceptance();
+  /** Forwards that drew tokens. */
+  forwards = 0;
+  /** Tokens drawn, an end token included. */
+  nDrawn = 0;
+  finishReason: FinishReason | undefined;
+  /** Rounds by "proposals+MASK rows". */
+  readonly #roundCounts = new Map<string, RoundCount>();
+  readonly #options: DecoderOptions;
+  #shape: RoundShape = { proposals: [], maskRuns: [] };
+  #isChosen = false;
+  #nDrafted = 0;
+  /** What is wanted of proposers as soon as they have read the text. */
+  readonly #asked = new Map<Proposer, LookAhead>();
+
+  constructor(options: DecoderOptions) {
+    this.#options = options;
+    this.tokens = [...options.prompt];
+    this.nPrompt = options.prompt.length;
+    for (const proposer of options.proposers) proposer.observe(options.prompt);
+    for (const proposer of options.proposers) {
+      if (proposer.prepare !== undefined) this.#asked.set(proposer, options.planner.lookAhead(proposer, this.#context));
+    }
+  }
+
+  /** Whether proposers have to `read` before they can be asked. */
+  get isReading(): boolean {
+    return this.#readers.length > 0;
+  }
+
+  /** Whether the next round cannot be chosen or run yet: the text depends on proposers that are reading. */
+  get isWaiting(): boolean {
+    return !this.#isExact && this.isReading;
+  }
+
+  /** Whether nothing may be drawn yet. */
+  get isHeld(): boolean {
+    return !this.#isChosen || this.isWaiting;
+  }
+
+  /** In each step, while proposers are reading: they go on as far as there is room. */
+  async read(room: ReadingRoom, signal?: AbortSignal): Promise<void> {
+    for (const proposer of this.#readers) await proposer.read?.(room, signal);
+  }
+
+  /** Chooses the next round. Once before the first `plan`, and after each `digest` of a round before the next forward. */
+  async propose(signal?: AbortSignal): Promise<void> {
+    const { proposers, planner } = this.#options;
+    const context = this.#context;
+    const ready: Proposer[] = [];
+    for (const proposer of proposers) {
+      if (proposer.prepare !== undefined) {
+        const ahead = this.#asked.get(proposer) ?? planner.lookAhead(proposer, context);
+        // The text does not wait for it, and it is asked no other thing meanwhile.
+        const isLeftOut = this.#isExact && ahead.depth > 0 && proposer.isBehind === true;
+        if (isLeftOut) this.#asked.set(proposer, ahead);
+        else this.#asked.delete(proposer);
+        const depth = Math.min(ahead.depth, context.remaining - 1);
+        if (isLeftOut || depth === 0) continue;
+        this.#nDrafted += await proposer.prepare(depth, ahead.width, signal);
+      }
+      ready.push(proposer);
+    }
+    this.#shape = planner.plan({ ...context, proposers: ready });
+    this.#isChosen = true;
+  }
+
+  /** Tokens that proposers drafted since this was asked. */
+  takeDrafted(): number {
+    const n = this.#nDrafted;
+    this.#nDrafted = 0;
+    return n;
+  }
+
+  /** The forms that the rounds had, the most frequent first. */
+  get roundCounts(): readonly RoundCount[] {
+    return [...this.#roundCounts.values()].sort((a, b) => b.rounds - a.rounds);
+  }
+
+  /** Rows of the next round beside its verified tokens. */
+  get nScratchRows(): number {
+    const { proposals, maskRows } = extraRows(this.#shape);
+    return proposals + maskRows;
+  }
+
+  /** The next forward's share of a sequence of which kv.length tokens are cached: a chunk of at most `maxPending` verified tokens, or the round. */
+  plan(kv: SequenceKv, maxPending: number): RoundPlan {
+    const { verification, sampler } = this.#options;
+    const isChunk = this.tokens.length - kv.length > maxPending;
+    const pending = this.tokens.slice(kv.length, isChunk ? kv.length + maxPending : undefined);
+    if (isChunk) return { sequence: kv, pending, proposals: [], maskRuns: [], verification };
+    return { sequence: kv, pending, ...this.#shape, sampler, verification };
+  }
+
+  /**
+   * Takes the results of a plan's forward: verifies, commits what stood, and gives the tokens that became text. Errors:
+   * the draw's failure, where the text gets to one.
+   */
+  digest(
+    model: LoadedModel,
+    kv: SequenceKv,
+    plan: RoundPlan,
+    result: ForwardResult,
+    rows: RoundRows,
+  ): readonly Drawn[] {
+    if (plan.sampler === undefined) {
+      kv.commit(plan.pending);
+      return [];
+    }
+    this.forwards++;
+    const { proposals, pending } = plan;
+    this.#count(plan);
+    const verified = verify(proposals, (anchor) => result.drawn[rows.firstDraw + anchor + 1] as Drawn);
+    const { text, hasFailed } = this.#take(verified.drawn);
+    const nDrawn = text.length + (this.#hasEnded ? 1 : 0);
+    // Before a draw that failed the last token is pending again: the next round, which begins with that draw, fails.
+    const path = verified.path.slice(0, hasFailed ? nDrawn - 1 : nDrawn);
+    this.nDrawn += nDrawn;
+    this.acceptance.add(proposals, path, nDrawn);
+    const learned = verified.drawn.slice(0, nDrawn).map(({ token }) => token);
+    this.#options.planner.learn?.(plan, path, learned);
+    moveIntoPlace(model, kv, pending.length, path);
+    kv.commit([...pending, ...path.map((proposal) => (proposals[proposal] as { token: number }).token)]);
+    const tokens = text.map(({ token }) => token);
+    this.tokens.push(...tokens);
+    if (this.finishReason === undefined) {
+      for (const proposer of this.#options.proposers) proposer.observe(tokens);
+      const anchor = path.at(-1) ?? PENDING;
+      const mask = this.#maskRun(result, plan, rows, anchor);
+      const row = rows.pendingRow + pending.length + anchor;
+      const medusa = this.#extraHeads(result, row, model.program.extraHeads?.length ?? 0);
+      const runs = mask === undefined ? { medusa } : { mask, medusa };
+      for (const proposer of this.#options.proposers) proposer.follow?.(runs);
+    }
+    return text;
+  }
+
+  async dispose(): Promise<void> {
+    for (const proposer of this.#options.proposers) await proposer.dispose?.();
+    this.#options.sampler.dispose();
+  }
+
+  #count(plan: RoundPlan): void {
+    const { proposals, maskRows } = extraRows(plan);
+    const key = `${proposals}+${maskRows}`;
+    const rounds = (this.#roundCounts.get(key)?.rounds ?? 0) + 1;
+    this.#roundCounts.set(key, { proposals, maskRows, rounds });
+  }
+
+  /** Of the next round, with all proposers. */
+  get #context(): PlanContext {
+    const { proposers, maxRun, maxRows } = this.#options;
+    // Where the text depends on its rounds, these must not depend on how much of it is wanted: a longer one begins alike.
+    const remaining = this.#isExact ? this.#remaining : maxRows;
+    return { proposers, remaining, maxRows, maxRun, position: this.tokens.length - 1 };
+  }
+
+  get #isExact(): boolean {
+    return this.#options.verification.mode === "exact";
+  }
+
+  /** Those that are behind and wanted. Where the text depends on proposals it is fixed what is wanted. */
+  get #readers(): Proposer[] {
+    const { proposers, planner } = this.#options;
+    return proposers.filter((proposer) => {
+      if (proposer.isBehind !== true) return false;
+      const asked = this.#asked.get(proposer);
+      const ahead = this.#isExact ? asked : (asked ?? planner.lookAhead(proposer, this.#context));
+      return ahead !== undefined && ahead.depth > 0;
+    });
+  }
+
+  get #remaining(): number {
+    return this.#options.maxTokens - (this.tokens.length - this.nPrompt);
+  }
+
+  #hasEnded = false;
+
+  /** Takes what was drawn, up to the text's end or a draw that failed: nothing behind it counts. */
+  #take(drawn: readonly Drawn[]): { readonly text: Drawn[]; readonly hasFailed: boolean } {
+    const { endTokens, onToken, sampler } = this.#options;
+    const text: Drawn[] = [];
+    const remaining = this.#remaining;
+    for (const next of drawn) {
+      if (next.failure !== undefined) {
+        if (text.length === 0) throw next.failure;
+        return { text, hasFailed: true };
+      }
+      if (endTokens.has(next.token)) {
+        this.finishReason = "stop";
+        this.#hasEnded = true;
+        break;
+      }
+      text.push(next);
+      sampler.accept(next.token);
+      if (onToken?.(next)) this.finishReason = "stop";
+      else if (text.length === remaining) this.finishReason = "length";
+      if (this.finishReason !== undefined) break;
+    }
+    return { text, hasFailed: false };
+  }
+
+  /** The run off the anchor that was accepted last. */
+  #maskRun(result: ForwardResult, { maskRuns }: RoundPlan, rows: RoundRows, anchor: number): AnchorRun | undefined {
+    const { sampler } = this.#options;
+    const length = maskRuns[anchor + 1] ?? 0;
+    const first = rows.maskRows[anchor + 1] ?? -1;
+    if (length === 0 || first < 0) return undefined;
+    const pending = this.tokens.at(-1) as number;
+    const position = this.tokens.length;
+    return {
+      length,
+      propose: (path, count): Proposed => {
+        const draw = { row: first + path.length, sampler, position: position + path.length, extra: path };
+        return result.propose(draw, path.at(-1) ?? pending, count, this.#proposeFor);
+      },
+    };
+  }
+
+  /** The Medusa heads of an anchor's row. */
+  #extraHeads(result: ForwardResult, row: number, length: number): AnchorRun {
+    const { sampler } = this.#options;
+    const position = this.tokens.length;
+    return {
+      length,
+      propose: (path, count): Proposed => {
+        const draw = { row, sampler, position: position + path.length, extra: path };
+        return result.proposeExtra(draw, path.length, count, this.#proposeFor);
+      },
+    };
+  }
+
+  get #proposeFor(): ProposeFor {
+    return this.#isExact ? "exact" : "rejection";
+  }
+}
+
+/** Copies the K and V of accepted proposals that do not lie behind the pending tokens in order. */
+function moveIntoPlace(model: LoadedModel, kv: SequenceKv, nPending: number, path: readonly number[]): void {
+  const base = kv.length + nPending;
+  const from: number[] = [];
+  const to: number[] = [];
+  path.forEach((proposal, i) => {
+    if (proposal === i) return;
+    from.push(base + proposal);
+    to.push(base + i);
+  });
+  if (from.length > 0) model.moveKv(kv.cache, kv.pages, from, to);
+}

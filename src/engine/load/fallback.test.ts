@@ -1,0 +1,15 @@
+import { join } from "node:path";
+import { expect, it, vi } from "vitest";
+import { load } from "./load.ts";
+
+// A module of its own: the addon is loaded once per process.
+it("falls back to the reference with a warning where the addon was not built", async () => {
+  vi.stubEnv("IDLM_NATIVE_ADDON", join(import.meta.dirname, "no-such-addon.node"));
+  const llama = join(import.meta.dirname, "../../../test/fixtures/models/llama-tiny");
+  const warnings: string[] = [];
+  const model = await load(llama, { onWarning: (message) => warnings.push(message) });
+  expect(model.info.backend.name).toBe("reference");
+  expect(warnings.join()).toMatch(/no-such-addon.node was not built.*reference backend is used/);
+  await expect(load(llama, { backend: "native" })).rejects.toThrow(/was not built/);
+  await model.dispose();
+});

@@ -1,0 +1,169 @@
+import { type Backend, PAGE_SIZE } from "../../compute/backend.ts";
+import type { Program } from "../../compute/program/program.ts";
+import type { DraftModel } from "../../decoding/proposers/draft-model.ts";
+import { IdlmError } from "../../errors.ts";
+import { type Adapter, readAdapter } from "../../formats/adapter/adapter.ts";
+import { adapterFor, type ModelLocation, resolveAdapter, resolveModel } from "../../hub/index.ts";
+import type { OpenedModel } from "../../model/open/open-model.ts";
+import { type EngineLimits, EngineModel } from "../engine-model.ts";
+import { loadDraft } from "./load-draft.ts";
+import { DEFAULT_QUEUE, DEFAULT_SEQUENCES, MAX_SEQUENCES } from "../limits.ts";
+import { fittingContext, fittingPages } from "../kv/memory.ts";
+import { chooseBackend, openProgram } from "./open-program.ts";
+import { shown, wholeIn } from "../request/request-values.ts";
+import { textOf } from "./text-tokenizer.ts";
+import type { LoadOptions, Model, ModelInfo } from "../types.ts";
+
+const keys: Readonly<Record<keyof LoadOptions, true>> = {
+  adapter: true,
+  draftModel: true,
+  backend: true,
+  threads: true,
+  context: true,
+  maxSequences: true,
+  maxQueue: true,
+  cachePositions: true,
+  pull: true,
+  onProgress: true,
+  onWarning: true,
+  signal: true,
+};
+
+/**
+ * Loads a model: a name of the catalogue or of a repository of the hub (ORG/REPO or ORG/REPO:FILE; fetched where they are
+ * missing, else taken from the cache without asking the network), a GGUF file or a Hugging Face folder.
+ * @throws IdlmError "usage", "file-missing", "file-malformed", "unsupported", "adapter-mismatch", "memory", "backend",
+ * and those of a download; the signal's reason where it is aborted.
+ * @example
+ * ```ts
+ * import { load } from "idlm";
+ *
+ * const model = await load("smollm2-135m-instruct");
+ * const generation = model.generate({ messages: [{ role: "user", content: "What is a forest?" }], maxTokens: 40 });
+ * for await (const { text } of generation) process.stdout.write(text);
+ * const { tokens, forwards } = await generation.result;
+ * console.log(`\n${tokens.length} tokens in ${forwards} forwards`);
+ * await model.dispose();
+ * ```
+ */
+export async function load(model: string, options: LoadOptions = {}): Promise<Model> {
+  checkOptions(model, options);
+  const { signal, onProgress, onWarning, pull = true } = options;
+  signal?.throwIfAborted();
+  const backend = chooseBackend(options);
+  const resolving = { pull, onProgress, onNotice: onWarning, signal };
+  const location = await resolveModel(model, resolving);
+  const adapterFolder =
+    typeof options.adapter === "string" ? await resolveAdapter(options.adapter, resolving) : undefined;
+  const draftLocation =
+    options.draftModel === undefined ? undefined : await resolveModel(options.draftModel, resolving);
+  const startMs = performance.now();
+  const adapter = options.adapter === false ? undefined : adapterOf(location, adapterFolder);
+  const { opened, program } = await openProgram(location, adapter === undefined ? {} : { adapter }, signal);
+  try {
+    const { config } = opened;
+    if (options.context !== undefined && options.context > config.contextLength) {
+      const problem = `context: ${options.context}, the model was made for ${config.contextLength} positions`;
+      throw new IdlmError("usage", { problem, hint: `Use ${config.contextLength} or less.` });
+    }
+    const contextLength = fittingContext(program, backend.info.name, options.context, config.contextLength);
+    const limits = limitsOf(program, backend, contextLength, options);
+    const text = textOf(opened);
+    onProgress?.({ stage: "load", bytesDone: 0, bytesTotal: 1 });
+    const loaded = await backend.load(program);
+    const draft = await draftOf(draftLocation, opened, backend, limits).catch((error) => {
+      loaded.dispose();
+      throw error;
+    });
+    if (signal?.aborted) {
+      await draft?.dispose();
+      loaded.dispose();
+    }
+    signal?.throwIfAborted();
+    onProgress?.({ stage: "load", bytesDone: 1, bytesTotal: 1 });
+    const loadMs = performance.now() - startMs;
+    const info = infoOf(opened, program, backend, loaded.weightBytes, contextLength, loadMs, adapter);
+    return new EngineModel({ model: loaded, draft, backend: backend.info, info, limits, ...text });
+  } finally {
+    opened.close();
+  }
+}
+
+/** The draft model, with room for as many positions as the model has: at least a context. */
+async function draftOf(
+  location: ModelLocation | undefined,
+  opened: OpenedModel,
+  backend: Backend,
+  { nPages }: EngineLimits,
+): Promise<DraftModel | undefined> {
+  return location === undefined ? undefined : loadDraft(location, opened, backend, nPages * PAGE_SIZE);
+}
+
+function limitsOf(
+  program: Program,
+  backend: Backend,
+  context: number,
+  { maxSequences = DEFAULT_SEQUENCES, maxQueue = DEFAULT_QUEUE, cachePositions }: LoadOptions,
+): EngineLimits {
+  if (cachePositions !== undefined && cachePositions < context) {
+    const problem = `cachePositions: ${cachePositions} hold no context of ${context}`;
+    throw new IdlmError("usage", { problem, hint: "Raise it or lower the context." });
+  }
+  const nPages = fittingPages(program, backend.info.name, context, maxSequences, cachePositions);
+  return { nPages, maxSequences, maxQueue };
+}
+
+function infoOf(
+  { path, config }: OpenedModel,
+  program: Program,
+  backend: Backend,
+  weightBytes: number,
+  contextLength: number,
+  loadMs: number,
+  adapter: Adapter | undefined,
+): ModelInfo {
+  const { mask } = program;
+  return {
+    path,
+    architecture: config.architecture,
+    nLayers: config.nLayers,
+    vocabSize: config.vocabSize,
+    contextLength,
+    weightBytes,
+    backend: backend.info,
+    loadMs,
+    ...(adapter === undefined
+      ? {}
+      : { adapter: { path: adapter.path, depths: mask?.nDepths ?? 0, entryLayer: mask?.entryLayer ?? 0 } }),
+  };
+}
+
+function checkOptions(model: string, options: LoadOptions): void {
+  const usage = (problem: string, hint: string) => new IdlmError("usage", { problem, hint });
+  if (typeof model !== "string" || model === "")
+    throw usage("no model was named", "Name a catalogue model, a GGUF file or a folder.");
+  const unknown = Object.keys(options).find((key) => !Object.hasOwn(keys, key));
+  if (unknown !== undefined)
+    throw usage(`load: unknown option ${unknown}`, `Known are ${Object.keys(keys).join(", ")}.`);
+  const { context, backend, draftModel } = options;
+  if (draftModel !== undefined && (typeof draftModel !== "string" || draftModel === "")) {
+    throw usage(`draftModel: expected a name or a path, found ${shown(draftModel)}`, "Name it as a model is named.");
+  }
+  if (context !== undefined && !(Number.isSafeInteger(context) && context >= 2)) {
+    throw usage(
+      `context: expected a whole number from 2, found ${String(context)}`,
+      "It counts positions of prompt and answer.",
+    );
+  }
+  wholeIn("maxSequences", options.maxSequences, 1, MAX_SEQUENCES);
+  wholeIn("maxQueue", options.maxQueue, 0, Number.MAX_SAFE_INTEGER);
+  wholeIn("cachePositions", options.cachePositions, 1, Number.MAX_SAFE_INTEGER);
+  if (backend !== undefined && backend !== "native" && backend !== "reference") {
+    throw usage(`backend: expected native or reference, found ${String(backend)}`, "Leave it out for the fastest.");
+  }
+}
+
+function adapterOf({ catalogueEntry }: ModelLocation, wanted: string | undefined): Adapter | undefined {
+  const folder = wanted ?? (catalogueEntry === undefined ? undefined : adapterFor(catalogueEntry));
+  return folder === undefined ? undefined : readAdapter(folder);
+}

@@ -1,0 +1,60 @@
+import type { Backend } from "../../compute/backend.ts";
+import { createNativeBackend, supportedInstructionSets } from "../../compute/native/index.ts";
+import type { Program } from "../../compute/program/program.ts";
+import { createReferenceBackend } from "../../compute/reference/index.ts";
+import { IdlmError } from "../../errors.ts";
+import { sha256File } from "../../formats/files/sha256.ts";
+import type { ModelLocation } from "../../hub/index.ts";
+import { type CompileOptions, compileProgram } from "../../model/compile.ts";
+import { type OpenedModel, openModel } from "../../model/open/open-model.ts";
+import type { LoadOptions } from "../types.ts";
+
+/** The backend that was asked for; else native, and where it was not built the reference, with a warning. */
+export function chooseBackend({
+  backend,
+  threads,
+  onWarning,
+}: Pick<LoadOptions, "backend" | "threads" | "onWarning">): Backend {
+  if (backend === "reference") return createReferenceBackend();
+  if (backend === undefined) {
+    try {
+      supportedInstructionSets();
+    } catch (error) {
+      if (!(error instanceof IdlmError) || error.code !== "backend") throw error;
+      onWarning?.(`${error.message} The reference backend is used, which is slow.`);
+      return createReferenceBackend();
+    }
+  }
+  return createNativeBackend(threads === undefined ? {} : { threads });
+}
+
+/**
+ * Opens a model and compiles it, with what MASK rows are made of. The program's weights are those of the opened files:
+ * close them when a backend has loaded it. Errors: as of `openModel` and `compileProgram`; the signal's reason.
+ */
+export async function openProgram(
+  location: ModelLocation,
+  options: Omit<CompileOptions, "modelSha256">,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly opened: OpenedModel; readonly program: Program }> {
+  const isNamed = options.adapter?.idlm?.baseSha256 !== undefined;
+  const modelSha256 = isNamed ? await sha256Of(location, signal) : undefined;
+  signal?.throwIfAborted();
+  const opened = openModel(location.path, location.kind);
+  try {
+    const program = compileProgram(opened, { ...options, ...(modelSha256 !== undefined && { modelSha256 }) });
+    return { opened, program };
+  } catch (error) {
+    opened.close();
+    throw error;
+  }
+}
+
+/** The fingerprint that adapters carry: of the model's one file. A folder has none. */
+async function sha256Of(
+  { sha256, kind, path }: ModelLocation,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  if (sha256 !== undefined) return sha256;
+  return kind === "gguf" ? sha256File(path, undefined, signal) : undefined;
+}

@@ -1,0 +1,91 @@
+import { IdlmError, KeyName, phrase } from "../../errors.ts";
+import type { OpenedModel } from "../../model/open/open-model.ts";
+import {
+  ChatTemplate,
+  encodeChat,
+  type Tokenizer,
+  tokenizerFromFolder,
+  tokenizerFromGguf,
+} from "../../tokenizer/index.ts";
+import type { ChatMessage, TextTokenizer } from "../types.ts";
+
+/** A model's tokenizer, where it has one, and the ids that end its text. */
+export interface ModelText {
+  readonly tokenizer: TextTokenizer | undefined;
+  readonly endTokens: ReadonlySet<number>;
+}
+
+/** Reads what a model says of its text. @throws IdlmError "file-malformed", "unsupported". */
+export function textOf(model: OpenedModel): ModelText {
+  const { path, metadata } = model;
+  if (metadata !== undefined) {
+    const template = metadata.get("tokenizer.chat_template");
+    const tokenizer = tokenizerFromGguf(metadata, path);
+    const end = metadata.get("tokenizer.ggml.eos_token_id");
+    if (tokenizer === undefined) return { tokenizer, endTokens: new Set(typeof end === "number" ? [end] : []) };
+    return wrapped(tokenizer, typeof template === "string" ? template : undefined, path);
+  }
+  if (model.text === undefined) return { tokenizer: undefined, endTokens: new Set() };
+  const tokenizer = tokenizerFromFolder(path, model.text);
+  return tokenizer === undefined
+    ? { tokenizer, endTokens: new Set(model.text.endIds) }
+    : wrapped(tokenizer, model.text.chatTemplate, path);
+}
+
+function wrapped(tokenizer: Tokenizer, template: string | undefined, path: string): ModelText {
+  return { tokenizer: new ModelTokenizer(tokenizer, template, path), endTokens: new Set(tokenizer.eosIds) };
+}
+
+class ModelTokenizer implements TextTokenizer {
+  readonly #tokenizer: Tokenizer;
+  readonly #template: ChatTemplate | undefined;
+  readonly #path: string;
+
+  constructor(tokenizer: Tokenizer, template: string | undefined, path: string) {
+    this.#tokenizer = tokenizer;
+    this.#template = template === undefined ? undefined : new ChatTemplate(template, path);
+    this.#path = path;
+  }
+
+  encode(text: string, options: { readonly special?: boolean } = {}): number[] {
+    return this.#tokenizer.encode(text, options);
+  }
+
+  encodePrompt(text: string): number[] {
+    const ids = this.#tokenizer.encode(text, { special: true });
+    const { bosId, addsBos } = this.#tokenizer;
+    return addsBos && bosId !== undefined && ids[0] !== bosId ? [bosId, ...ids] : ids;
+  }
+
+  async encodeChat(messages: readonly ChatMessage[]): Promise<number[]> {
+    if (this.#template === undefined) {
+      throw new IdlmError("usage", {
+        problem: `${this.#path} has no chat template`,
+        hint: phrase`Give it raw text (${new KeyName("prompt")}).`,
+      });
+    }
+    const { bosId, eosIds } = this.#tokenizer;
+    const [eosId] = eosIds;
+    const kwargs = {
+      bos_token: bosId === undefined ? "" : this.decode([bosId]),
+      eos_token: eosId === undefined ? "" : this.decode([eosId]),
+    };
+    return encodeChat(this.#tokenizer, this.#template, {
+      messages: messages.map((message) => ({ ...message })),
+      kwargs,
+    });
+  }
+
+  decode(ids: readonly number[]): string {
+    return this.#tokenizer.decode(ids);
+  }
+
+  tokenBytes(id: number): Uint8Array | undefined {
+    return this.#tokenizer.tokenBytes(id);
+  }
+
+  stream() {
+    const decoder = this.#tokenizer.streamDecoder();
+    return { push: (token: number) => decoder.push(token), end: () => decoder.flush() };
+  }
+}

@@ -1,0 +1,47 @@
+import { IdlmError, KeyName, type Phrase, phrase } from "../../errors.ts";
+
+const HINT = "Correct the request.";
+
+export function usage(problem: string, hint = HINT): IdlmError {
+  return new IdlmError("usage", { problem, hint });
+}
+
+/** What is wrong with the value of a key. */
+export function wrongKey(name: string, problem: string, hint: string | Phrase = HINT): IdlmError {
+  return new IdlmError("usage", { problem: phrase`${new KeyName(name)}: ${problem}`, hint });
+}
+
+/** A value as a message can show it, whatever its length. */
+export function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+  return typeof value === "number" || typeof value === "boolean" || value === null
+    ? String(value)
+    : `a ${typeof value}`;
+}
+
+/** @throws IdlmError "usage" unless it is undefined or a whole number in the range. */
+export function wholeIn(name: string, value: unknown, min: number, max: number): number | undefined {
+  if (value === undefined) return undefined;
+  if (!Number.isSafeInteger(value) || (value as number) < min || (value as number) > max) {
+    throw wrongKey(name, `expected a whole number from ${min} to ${max}, found ${shown(value)}`);
+  }
+  return value as number;
+}
+
+/** @throws IdlmError "usage" unless it is undefined or a number in the range; `isOpen`: without its lower end. */
+export function numberIn(name: string, value: unknown, min: number, max: number, isOpen = false): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== "number" || !(value >= min && value <= max) || (isOpen && value === min)) {
+    const range = `${isOpen ? "above" : "from"} ${min} ${isOpen ? "and up " : ""}to ${max}`;
+    throw wrongKey(name, `expected a number ${range}, found ${shown(value)}`);
+  }
+  return value;
+}
+
+/** @throws IdlmError "usage" unless it is one of the choices. */
+export function oneOf<T extends string>(name: string, value: unknown, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === value);
+  if (found !== undefined) return found;
+  const listed = `${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`;
+  throw wrongKey(name, `expected ${listed}, found ${shown(value)}`);
+}

@@ -1,0 +1,262 @@
+import type { SamplerSettings } from "../../compute/backend.ts";
+import { MAX_LOGPROBS } from "../../compute/sampling/settings.ts";
+import { IdlmError } from "../../errors.ts";
+import { MAX_CHOICES } from "../limits.ts";
+import { numberIn, shown, usage, wholeIn, wrongKey } from "./request-values.ts";
+import { type ProposalLimits, type RoundOptions, roundOptions } from "./round-options.ts";
+import type { ChatMessage, GenerateRequest, TextTokenizer } from "../types.ts";
+
+const MAX_STOP_STRINGS = 16;
+/** UTF-16 units. Each end of the text is compared with each beginning of a stop string. */
+const MAX_STOP_LENGTH = 1000;
+const MAX_MESSAGES = 10_000;
+/** Priorities go from minus this to this: it bounds how long one that came last waits. */
+const MAX_PRIORITY = 100;
+/** UTF-16 units: a key or an address, not a text. */
+const MAX_SHARE_LENGTH = 256;
+/** Below it, logits divided by it leave float32. */
+const MIN_TEMPERATURE = 1e-6;
+
+/** What a request is checked against. */
+export interface RequestLimits extends ProposalLimits {
+  readonly vocabSize: number;
+  /** Positions that room was made for. */
+  readonly context: number;
+  readonly tokenizer: TextTokenizer | undefined;
+}
+
+/** A checked request with every default filled in, but for what its prompt decides. */
+export interface AskedRequest {
+  readonly rounds: RoundOptions;
+  /** Answers to write; each has a `settings.choice` of its own. */
+  readonly n: number;
+  /** Tokens of the text that is predicted; empty where none is. */
+  readonly predicted: readonly number[];
+  /** At least 1. */
+  readonly maxTokens: number;
+  /** Positions for prompt and answer. */
+  readonly context: number;
+  readonly stop: readonly string[];
+  readonly settings: SamplerSettings;
+  readonly priority: number;
+  readonly share: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** One whose prompt is known, and fits. */
+export interface CheckedRequest extends AskedRequest {
+  readonly ids: readonly number[];
+}
+
+const keys: Readonly<Record<keyof GenerateRequest, true>> = {
+  prompt: true,
+  messages: true,
+  ids: true,
+  propose: true,
+  stride: true,
+  shape: true,
+  verify: true,
+  tau: true,
+  predict: true,
+  n: true,
+  maxTokens: true,
+  seed: true,
+  repetitionPenalty: true,
+  presencePenalty: true,
+  frequencyPenalty: true,
+  logitBias: true,
+  temperature: true,
+  topK: true,
+  topP: true,
+  minP: true,
+  stop: true,
+  logprobs: true,
+  priority: true,
+  share: true,
+  context: true,
+  signal: true,
+};
+
+/**
+ * Checks a request and fills in its defaults; `withPrompt` is for what its prompt decides.
+ * @throws IdlmError "usage" (unknown keys, ranges), "stride-too-long".
+ */
+export function checkRequest(request: GenerateRequest, limits: RequestLimits): AskedRequest {
+  const given: unknown = request;
+  if (typeof given !== "object" || given === null) throw usage("the request is no object");
+  for (const key of Object.keys(request)) {
+    if (!Object.hasOwn(keys, key))
+      throw usage(`the request has the unknown key ${key}`, `Known are ${Object.keys(keys).join(", ")}.`);
+  }
+  const whole = (name: keyof GenerateRequest, min: number, max: number) => wholeIn(name, request[name], min, max);
+  const rounds = roundOptions(request, limits);
+  const context = whole("context", 1, Number.MAX_SAFE_INTEGER) ?? limits.context;
+  if (context > limits.context) {
+    throw wrongKey(
+      "context",
+      `${context}, the model was loaded with ${limits.context}`,
+      "Load it with a larger context.",
+    );
+  }
+  const { signal } = request;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrongKey("signal", "expected an AbortSignal");
+  const maxTokens = whole("maxTokens", 1, Number.MAX_SAFE_INTEGER) ?? Number.MAX_SAFE_INTEGER;
+  const settings = checkSettings(request, whole, limits.vocabSize);
+  const stop = checkStop(request.stop, limits.tokenizer);
+  return {
+    rounds,
+    n: whole("n", 1, MAX_CHOICES) ?? 1,
+    predicted: predictedIds(request.predict, limits.tokenizer),
+    maxTokens,
+    context,
+    stop,
+    settings,
+    priority: whole("priority", -MAX_PRIORITY, MAX_PRIORITY) ?? 0,
+    share: checkShare(request.share),
+    signal,
+  };
+}
+
+/**
+ * The request with its prompt's tokens, and as long an answer as fits behind them; a promise where a chat template has to
+ * be rendered first. @throws IdlmError "usage" (no prompt, or a wrong one), "context-too-long".
+ */
+export function withPrompt(
+  asked: AskedRequest,
+  request: GenerateRequest,
+  limits: RequestLimits,
+): CheckedRequest | Promise<CheckedRequest> {
+  const ids = promptIds(request, limits);
+  return ids instanceof Promise ? ids.then((known) => fitted(asked, known)) : fitted(asked, ids);
+}
+
+function fitted(asked: AskedRequest, ids: readonly number[]): CheckedRequest {
+  const { context, maxTokens } = asked;
+  if (ids.length >= context) {
+    const hint = "Shorten the prompt or raise the context; at least one position is for the answer.";
+    throw new IdlmError("context-too-long", { nTokens: ids.length, context, hint });
+  }
+  return { ...asked, ids, maxTokens: Math.min(maxTokens, context - ids.length) };
+}
+
+function predictedIds(predict: unknown, tokenizer: TextTokenizer | undefined): readonly number[] {
+  if (predict === undefined) return [];
+  if (typeof predict !== "string") throw wrongKey("predict", `expected a text, found ${shown(predict)}`);
+  if (tokenizer === undefined) throw wrongKey("predict", "the model has no tokenizer", "Without one there is no text.");
+  return tokenizer.encode(predict);
+}
+
+function checkShare(share: unknown): string {
+  if (share === undefined) return "";
+  if (typeof share === "string" && share.length <= MAX_SHARE_LENGTH) return share;
+  throw wrongKey("share", `expected a string of at most ${MAX_SHARE_LENGTH} characters, found ${shown(share)}`);
+}
+
+function checkSettings(
+  request: GenerateRequest,
+  whole: (name: keyof GenerateRequest, min: number, max: number) => number | undefined,
+  vocabSize: number,
+): SamplerSettings {
+  const number = (name: keyof GenerateRequest, fallback: number, min: number, max: number, isOpen = false) =>
+    numberIn(name, request[name], min, max, isOpen) ?? fallback;
+  const temperature = number("temperature", 0, 0, 1000);
+  if (temperature > 0 && temperature < MIN_TEMPERATURE) {
+    throw wrongKey("temperature", `expected 0 or a number from ${MIN_TEMPERATURE}, found ${temperature}`);
+  }
+  return {
+    repetitionPenalty: number("repetitionPenalty", 1, 0, 1000, true),
+    presencePenalty: number("presencePenalty", 0, -1000, 1000),
+    frequencyPenalty: number("frequencyPenalty", 0, -1000, 1000),
+    logitBias: checkBias(request.logitBias, vocabSize),
+    temperature,
+    topK: whole("topK", 0, Number.MAX_SAFE_INTEGER) === undefined ? 0 : Math.min(request.topK ?? 0, vocabSize),
+    topP: number("topP", 1, 0, 1, true),
+    minP: number("minP", 0, 0, 1),
+    seed: whole("seed", 0, Number.MAX_SAFE_INTEGER) ?? 0,
+    choice: 0,
+    logprobs: whole("logprobs", 0, MAX_LOGPROBS) ?? -1,
+  };
+}
+
+function checkBias(bias: GenerateRequest["logitBias"], vocabSize: number): ReadonlyMap<number, number> {
+  if (bias === undefined) return new Map();
+  if (typeof bias !== "object" || bias === null || Array.isArray(bias))
+    throw wrongKey("logitBias", "expected numbers by token id");
+  const entries: [unknown, unknown][] =
+    bias instanceof Map ? [...bias] : Object.entries(bias).map(([id, value]) => [idOf(id), value]);
+  for (const [id, value] of entries) {
+    if (!isToken(id, vocabSize))
+      throw wrongKey("logitBias", `${shown(id)} is no token of the vocabulary of ${vocabSize}`);
+    if (typeof value !== "number" || !(Math.abs(value) <= 1e30)) {
+      throw wrongKey("logitBias", `expected a number for token ${String(id)}, found ${shown(value)}`);
+    }
+  }
+  return new Map(entries as [number, number][]);
+}
+
+/** A key of an object as an id; what is none stays as it is. */
+function idOf(name: string): number | string {
+  const id = Number(name);
+  return String(id) === name ? id : name;
+}
+
+function checkStop(stop: GenerateRequest["stop"], tokenizer: TextTokenizer | undefined): readonly string[] {
+  if (stop === undefined) return [];
+  if (!Array.isArray(stop) || stop.length > MAX_STOP_STRINGS)
+    throw wrongKey("stop", `expected at most ${MAX_STOP_STRINGS} strings`);
+  for (const text of stop as unknown[]) {
+    if (typeof text !== "string" || text.length === 0 || text.length > MAX_STOP_LENGTH) {
+      throw wrongKey("stop", `expected strings of 1 to ${MAX_STOP_LENGTH} characters, found ${shown(text)}`);
+    }
+  }
+  if (stop.length > 0 && tokenizer === undefined)
+    throw wrongKey("stop", "the model has no tokenizer", "Without one there is no text to look at.");
+  return [...stop];
+}
+
+function promptIds(
+  request: GenerateRequest,
+  { tokenizer, vocabSize }: RequestLimits,
+): readonly number[] | Promise<readonly number[]> {
+  const { prompt, messages, ids } = request;
+  if ([prompt, messages, ids].filter((given) => given !== undefined).length !== 1) {
+    throw usage("expected exactly one of prompt, messages and ids");
+  }
+  if (ids !== undefined) {
+    if (!Array.isArray(ids) || ids.length === 0) throw wrongKey("ids", "expected at least one token id");
+    const wrong = (ids as unknown[]).find((id) => !isToken(id, vocabSize));
+    if (wrong !== undefined) throw wrongKey("ids", `${shown(wrong)} is no token of the vocabulary of ${vocabSize}`);
+    return [...ids];
+  }
+  if (tokenizer === undefined) throw usage("the model has no tokenizer", "Prompt it with token ids.");
+  if (prompt !== undefined) {
+    if (typeof prompt !== "string" || prompt === "") throw wrongKey("prompt", "expected a text that is not empty");
+    const encoded = tokenizer.encodePrompt(prompt);
+    if (encoded.length === 0) throw wrongKey("prompt", "it has no tokens");
+    return encoded;
+  }
+  return tokenizer.encodeChat(checkMessages(messages));
+}
+
+function checkMessages(messages: unknown): readonly ChatMessage[] {
+  if (!Array.isArray(messages) || messages.length === 0 || messages.length > MAX_MESSAGES) {
+    throw wrongKey("messages", `expected 1 to ${MAX_MESSAGES} messages`);
+  }
+  messages.forEach((message: unknown, i) => {
+    if (typeof message !== "object" || message === null)
+      throw usage(`messages[${i}]: expected an object with role and content`);
+    const unknown = Object.keys(message).find((key) => key !== "role" && key !== "content");
+    if (unknown !== undefined)
+      throw usage(`messages[${i}] has the unknown key ${unknown}`, "Known are role and content.");
+    const { role, content } = message as { role?: unknown; content?: unknown };
+    if (!["system", "user", "assistant", "tool"].includes(role as string)) {
+      throw usage(`messages[${i}].role: expected system, user, assistant or tool, found ${shown(role)}`);
+    }
+    if (typeof content !== "string") throw usage(`messages[${i}].content: expected a string, found ${shown(content)}`);
+  });
+  return messages as readonly ChatMessage[];
+}
+
+function isToken(id: unknown, vocabSize: number): boolean {
+  return Number.isInteger(id) && (id as number) >= 0 && (id as number) < vocabSize;
+}

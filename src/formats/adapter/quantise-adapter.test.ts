@@ -1,0 +1,57 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { readAdapter } from "./adapter.ts";
+import { quantiseAdapter } from "./quantise-adapter.ts";
+
+const root = join(import.meta.dirname, "../../..");
+const folder = mkdtempSync(join(tmpdir(), "idlm-quantise-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Root mean square of the difference over that of the values. */
+function relativeError(values: Float32Array, others: Float32Array): number {
+  let error = 0;
+  let sum = 0;
+  values.forEach((value, i) => {
+    error += (value - (others[i] as number)) ** 2;
+    sum += value ** 2;
+  });
+  return Math.sqrt(error / sum);
+}
+
+describe("quantiseAdapter", () => {
+  it("gives a folder that reads as the same adapter, within the rounding to 8 bits", () => {
+    const from = join(root, "test/fixtures/idlm/llama-tiny-entry1");
+    quantiseAdapter(from, folder);
+    const before = readAdapter(from);
+    const after = readAdapter(folder);
+    expect(after.peft?.config).toEqual(before.peft?.config);
+    expect([...(after.peft?.modules.keys() ?? [])]).toEqual([...(before.peft?.modules.keys() ?? [])]);
+    expect(after.idlm?.maskEmbedding).toEqual(before.idlm?.maskEmbedding);
+    expect(after.idlm?.draftVocabulary).toEqual(before.idlm?.draftVocabulary);
+    const w1 = before.idlm?.samplerHead?.w1 ?? expect.fail();
+    const error = relativeError(w1, after.idlm?.samplerHead?.w1 ?? expect.fail());
+    expect(error).toBeGreaterThan(0);
+    // Uniform rounding errors have the root mean square step / √12; a step is a 127th of the largest of 32 values, which
+    // for normal ones is seldom above four times their root mean square.
+    expect(error).toBeLessThan(4 / 127 / Math.sqrt(12));
+  });
+});
+
+describe("the adapter that the package carries", () => {
+  it("is whole, and names its base", () => {
+    const { peft, idlm } = readAdapter(join(root, "models/smollm2-135m-instruct"));
+    expect(peft?.modules.size).toBe(30 * 7);
+    expect(peft?.modules.get("model.layers.29.mlp.down_proj")).toMatchObject({
+      rank: 32,
+      inSize: 1536,
+      outSize: 576,
+      scale: 4,
+    });
+    expect(idlm?.maskEmbedding).toMatchObject({ nDepths: 3, hiddenSize: 576 });
+    expect(idlm?.draftVocabulary).toHaveLength(6327);
+    expect(idlm?.samplerHead?.w1).toHaveLength(576 * 1152);
+    expect(idlm?.baseSha256).toBe("b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53");
+  });
+});

@@ -1,0 +1,50 @@
+import { IdlmError } from "../../errors.ts";
+import { describeValue, openGguf } from "./gguf.ts";
+import { type GgufValueToWrite, writeGguf } from "./gguf-writer.ts";
+import { malformed } from "../files/malformed.ts";
+
+/** Keys of GGUF whose numbers are f32 even where they are whole (llama.cpp insists on it). */
+const floatKeys = /\.(rope\.freq_base|rope\.scaling\.\w*factor|attention\.layer_norm_(rms_)?epsilon)$/;
+
+/**
+ * Writes a GGUF model's first layers with its own embedding, final norm and output matrix as a model of its own: a small
+ * one of the same vocabulary, to draft with. It was not trained to stand alone.
+ * @throws IdlmError "usage" where the model has fewer layers; else as of `openGguf` and `writeGguf`.
+ */
+export function writeFirstLayers(from: string, to: string, nLayers: number): void {
+  const file = openGguf(from);
+  try {
+    const { metadata } = file;
+    const key = `${String(metadata.get("general.architecture"))}.block_count`;
+    const count = metadata.get(key);
+    if (typeof count !== "number") throw malformed(from, key, "the number of layers", describeValue(count));
+    if (!(Number.isInteger(nLayers) && nLayers >= 1 && nLayers <= count)) {
+      const problem = `${from} has ${count} layers, ${nLayers} are asked for`;
+      throw new IdlmError("usage", { problem, hint: `Ask for 1 to ${count}.` });
+    }
+    const entries = [...metadata]
+      .filter(([name]) => !name.startsWith("split."))
+      .map(([name, value]): [string, GgufValueToWrite] => {
+        if (name === key) return [name, nLayers];
+        return [name, floatKeys.test(name) && typeof value === "number" ? { type: "f32", value } : value];
+      });
+    const kept = [...file.tensors.values()].filter(({ name }) => {
+      const layer = /^blk\.(\d+)\./.exec(name)?.[1];
+      return layer === undefined || Number(layer) < nLayers;
+    });
+    const tensors = kept.map((tensor) => ({
+      name: tensor.name,
+      type: tensor.type,
+      dimensions: [...tensor.shape].reverse(),
+      // Read when it is written.
+      data: {
+        *[Symbol.iterator]() {
+          yield tensor.bytes;
+        },
+      },
+    }));
+    writeGguf(to, { metadata: entries, tensors });
+  } finally {
+    file.close();
+  }
+}

@@ -1,0 +1,129 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { fixtures } from "../../../test/support/backend-contract.ts";
+import { readAdapter } from "../../formats/adapter/adapter.ts";
+import { compileProgram } from "../compile.ts";
+import { configFromHuggingFace } from "./huggingface-config.ts";
+import { openModel } from "../open/open-model.ts";
+import { ggufName } from "../open/weight-names.ts";
+
+const path = join(fixtures, "models", "llama-tiny", "config.json");
+const json = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+
+describe("config.json", () => {
+  it.each([
+    ["another architecture", { model_type: "bert" }, "unsupported"],
+    ["another activation", { hidden_act: "gelu" }, "unsupported"],
+    ["a bias in the MLP", { mlp_bias: true }, "unsupported"],
+    ["a sliding window in use", { use_sliding_window: true, sliding_window: 64 }, "unsupported"],
+    ["a part of the head rotated", { partial_rotary_factor: 0.5 }, "unsupported"],
+    ["quantised weights", { quantization_config: { bits: 4 } }, "unsupported"],
+    ["an unknown rope type", { rope_parameters: { rope_type: "longrope", rope_theta: 1e4 } }, "unsupported"],
+    ["no heads", { num_attention_heads: 0 }, "file-malformed"],
+    ["heads that KV heads do not divide", { num_key_value_heads: 3 }, "file-malformed"],
+    ["a fraction of a layer", { num_hidden_layers: 1.5 }, "file-malformed"],
+    ["a vocabulary of 2^40", { vocab_size: 2 ** 40 }, "file-malformed"],
+    ["a size that is text", { hidden_size: "64" }, "file-malformed"],
+    ["a missing size", { hidden_size: undefined }, "file-malformed"],
+    ["a negative epsilon", { rms_norm_eps: -1 }, "file-malformed"],
+    ["an infinite theta", { rope_parameters: { rope_type: "default", rope_theta: 1e300 } }, "file-malformed"],
+  ])("refuses %s", (_, change, code) => {
+    expect(() => configFromHuggingFace({ ...json, ...change }, path)).toThrow(expect.objectContaining({ code }));
+  });
+
+  it("takes a sliding window that no layer uses", () => {
+    const change = { use_sliding_window: true, sliding_window: 64, max_window_layers: json.num_hidden_layers };
+    expect(configFromHuggingFace({ ...json, ...change }, path)).toEqual(configFromHuggingFace(json, path));
+  });
+
+  it("survives any value of any key", () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...Object.keys(json)), fc.jsonValue(), (key, value) => {
+        try {
+          const config = configFromHuggingFace({ ...json, [key]: value }, path);
+          expect(config.nHeads % config.nKvHeads).toBe(0);
+        } catch (error) {
+          expect(error).toMatchObject({ name: "IdlmError" });
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("openModel", () => {
+  it.each([
+    ["gguf-no-architecture.gguf", /general\.architecture/],
+    ["gguf-no-attn-q.gguf", /blk\.0\.attn_q\.weight/],
+    ["gguf-head-count-0.gguf", /head_count/],
+  ])("refuses %s", (name, message) => {
+    expect(() => openModel(join(fixtures, "hostile", name), "gguf")).toThrow(message);
+  });
+
+  it.each(["gguf-valid.gguf", "gguf-align-64.gguf", "gguf-trailing-bytes.gguf"])("opens %s", (name) => {
+    const model = openModel(join(fixtures, "hostile", name), "gguf");
+    expect(compileProgram(model).vocabSize).toBe(264);
+    model.close();
+  });
+
+  it("names weights as GGUF does", () => {
+    expect(ggufName("model.layers.12.self_attn.q_proj.weight")).toBe("blk.12.attn_q.weight");
+    expect(ggufName("model.embed_tokens.weight")).toBe("token_embd.weight");
+    expect(ggufName("lm_head.weight")).toBe("output.weight");
+  });
+});
+
+describe("an adapter of fused projections", () => {
+  it.each([
+    ["self_attn.qkv_proj", ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]],
+    ["mlp.gate_up_proj", ["mlp.gate_proj", "mlp.up_proj"]],
+  ] as const)("%s is the one of its parts", (name, parts) => {
+    const opened = openModel(join(fixtures, "models/llama-tiny"), "huggingface");
+    const own = readAdapter(join(fixtures, "peft/llama-tiny-lora"));
+    const lora = own.peft ?? expect.fail();
+    const modulesOf = (names: readonly string[]) => names.map((part) => lora.modules.get(`model.layers.1.${part}`));
+    const modules = modulesOf(parts).filter((module) => module !== undefined);
+    const [first] = modules;
+    if (first === undefined) throw new Error("no module");
+    const outSize = modules.reduce((sum, module) => sum + module.outSize, 0);
+    const whole = { ...first, outSize, b: Float32Array.from(modules.flatMap(({ b }) => [...b])) };
+    const adapterOf = (module: typeof whole) => {
+      const peft = { ...lora, modules: new Map([[`model.layers.1.${name}`, module]]) };
+      return { adapter: { ...own, peft } };
+    };
+    const linear = compileProgram(opened, adapterOf(whole)).operations.flatMap((operation) =>
+      operation.kind === "linear" ? operation.parts.filter(({ lora }) => lora !== undefined) : [],
+    );
+    expect(linear.map(({ weight }) => weight)).toEqual(parts.map((part) => `model.layers.1.${part}.weight`));
+    for (const [i, { lora }] of linear.entries()) {
+      expect(lora?.a).toEqual(first.a);
+      expect(lora?.b).toEqual(modules[i]?.b);
+    }
+    expect(() => compileProgram(opened, adapterOf({ ...whole, outSize: outSize - 1 }))).toThrow(/no linear layer/);
+    opened.close();
+  });
+});
+
+describe("an adapter for another model", () => {
+  it.each([
+    ["models/qwen3-tiny", "idlm/llama-tiny-entry0"],
+    ["models/llama-tiny", "peft/qwen3-tiny-lora"],
+  ])("%s with %s is refused", (model, adapter) => {
+    const opened = openModel(join(fixtures, model), "huggingface");
+    expect(() => compileProgram(opened, { adapter: readAdapter(join(fixtures, adapter)) })).toThrow(
+      expect.objectContaining({ code: "adapter-mismatch" }),
+    );
+    opened.close();
+  });
+
+  it("is known by the fingerprint of its base", () => {
+    const opened = openModel(join(fixtures, "models/llama-tiny"), "huggingface");
+    const own = readAdapter(join(fixtures, "idlm/llama-tiny-entry0"));
+    const adapter = { ...own, idlm: own.idlm && { ...own.idlm, baseSha256: "a".repeat(64) } };
+    expect(() => compileProgram(opened, { adapter, modelSha256: "b".repeat(64) })).toThrow(/SHA-256/);
+    expect(compileProgram(opened, { adapter, modelSha256: "a".repeat(64) }).mask?.nDepths).toBe(3);
+    opened.close();
+  });
+});

@@ -1,0 +1,149 @@
+import { IdlmError } from "../../errors.ts";
+import { type JsonObject, kindOf, requireObject } from "../../formats/files/json.ts";
+import { malformed } from "../../formats/files/malformed.ts";
+import {
+  type ConfigFields,
+  checkConfig,
+  type ModelConfig,
+  type RopeConfig,
+  type StatedConfig,
+  statedConfig,
+} from "./config.ts";
+
+/**
+ * The config of a Hugging Face `config.json`, in the layout of transformers 5 (`rope_parameters`) or 4 (`rope_theta`,
+ * `rope_scaling`). @throws IdlmError "file-malformed", "unsupported" (architecture, activation, window, rope type).
+ */
+export function configFromHuggingFace(json: JsonObject, path: string): ModelConfig {
+  const architecture = json.model_type;
+  if (architecture !== "llama" && architecture !== "qwen2" && architecture !== "qwen3") {
+    throw unsupported(path, `the architecture ${kindOf(architecture)}`, "Use a Llama, Qwen2 or Qwen3 model.");
+  }
+  const activation = json.hidden_act ?? "silu";
+  if (activation !== "silu") throw unsupported(path, `the activation ${kindOf(activation)}`, "");
+  for (const key of ["mlp_bias", ...(architecture === "qwen2" ? [] : ["attention_bias"])]) {
+    if (json[key] === true) throw unsupported(path, key, "");
+  }
+  // Qwen2 lets the layers from max_window_layers on slide: none, where it is the number of layers.
+  const firstSliding = json.max_window_layers ?? 0;
+  const slides = typeof firstSliding !== "number" || firstSliding < number(json, "num_hidden_layers", path);
+  if (json.use_sliding_window === true && json.sliding_window != null && slides) {
+    throw unsupported(path, "a sliding window of attention", "");
+  }
+  if (json.quantization_config != null) {
+    throw unsupported(path, "quantization_config", "Use the GGUF file, or the model in bfloat16.");
+  }
+  const nHeads = number(json, "num_attention_heads", path);
+  const hiddenSize = number(json, "hidden_size", path);
+  return checkConfig(
+    {
+      architecture,
+      nLayers: number(json, "num_hidden_layers", path),
+      hiddenSize,
+      nHeads,
+      nKvHeads: number(json, "num_key_value_heads", path, nHeads),
+      headDim: number(json, "head_dim", path, nHeads > 0 ? Math.floor(hiddenSize / nHeads) : 0),
+      mlpSize: number(json, "intermediate_size", path),
+      vocabSize: number(json, "vocab_size", path),
+      normEpsilon: number(json, "rms_norm_eps", path, 1e-6),
+      hasQkvBias: architecture === "qwen2",
+      hasQkNorm: architecture === "qwen3",
+      isTied: json.tie_word_embeddings === true,
+      contextLength: number(json, "max_position_embeddings", path, 2048),
+      rope: ropeOf(json, path),
+    },
+    path,
+    fields,
+  );
+}
+
+/** What a `config.json` of any architecture says of its model, unchecked. */
+export function statedHuggingFaceConfig(json: JsonObject): StatedConfig {
+  const { model_type: architecture } = json;
+  return {
+    ...statedConfig(fields, (field) => json[field]),
+    ...(typeof architecture === "string" ? { architecture } : {}),
+  };
+}
+
+const fields: ConfigFields = {
+  nLayers: "num_hidden_layers",
+  hiddenSize: "hidden_size",
+  nHeads: "num_attention_heads",
+  nKvHeads: "num_key_value_heads",
+  headDim: "head_dim (or hidden_size over num_attention_heads)",
+  mlpSize: "intermediate_size",
+  vocabSize: "vocab_size",
+  contextLength: "max_position_embeddings",
+  normEpsilon: "rms_norm_eps",
+  rope: {
+    theta: "rope_theta",
+    factor: "rope_parameters.factor",
+    lowFrequencyFactor: "rope_parameters.low_freq_factor",
+    highFrequencyFactor: "rope_parameters.high_freq_factor",
+    originalContext: "rope_parameters.original_max_position_embeddings",
+    betaFast: "rope_parameters.beta_fast",
+    betaSlow: "rope_parameters.beta_slow",
+    attentionFactor: "rope_parameters.attention_factor",
+  },
+};
+
+function ropeOf(json: JsonObject, path: string): RopeConfig {
+  const newer = json.rope_parameters;
+  const scaling = newer ?? json.rope_scaling ?? {};
+  const parameters = requireObject(scaling, path, newer == null ? "rope_scaling" : "rope_parameters");
+  const theta = number(parameters, "rope_theta", path, number(json, "rope_theta", path, 10_000));
+  const rotated = parameters.partial_rotary_factor ?? json.partial_rotary_factor ?? 1;
+  if (rotated !== 1) throw unsupported(path, `partial_rotary_factor ${kindOf(rotated)}`, "");
+  const kind = parameters.rope_type ?? parameters.type ?? "default";
+  const context = () =>
+    number(
+      parameters,
+      "original_max_position_embeddings",
+      path,
+      number(json, "original_max_position_embeddings", path, number(json, "max_position_embeddings", path, 2048)),
+    );
+  switch (kind) {
+    case "default":
+      return { theta, kind: "default" };
+    case "linear":
+      return { theta, kind: "linear", factor: number(parameters, "factor", path) };
+    case "llama3":
+      return {
+        theta,
+        kind: "llama3",
+        factor: number(parameters, "factor", path),
+        lowFrequencyFactor: number(parameters, "low_freq_factor", path),
+        highFrequencyFactor: number(parameters, "high_freq_factor", path),
+        originalContext: context(),
+      };
+    case "yarn": {
+      for (const key of ["mscale", "mscale_all_dim"]) {
+        if (parameters[key] != null) throw unsupported(path, `YaRN's ${key}`, "");
+      }
+      const attention = parameters.attention_factor;
+      return {
+        theta,
+        kind: "yarn",
+        factor: number(parameters, "factor", path),
+        originalContext: context(),
+        betaFast: number(parameters, "beta_fast", path, 32),
+        betaSlow: number(parameters, "beta_slow", path, 1),
+        attentionFactor: attention == null ? undefined : number(parameters, "attention_factor", path),
+        truncate: parameters.truncate !== false,
+      };
+    }
+    default:
+      throw unsupported(path, `the rope type ${kindOf(kind)}`, "Known are default, linear, llama3 and yarn.");
+  }
+}
+
+function number(json: JsonObject, key: string, path: string, fallback?: number): number {
+  const value = json[key] ?? fallback;
+  if (typeof value !== "number" || !Number.isFinite(value)) throw malformed(path, key, "a number", kindOf(value));
+  return value;
+}
+
+function unsupported(path: string, feature: string, hint: string): IdlmError {
+  return new IdlmError("unsupported", { path, feature, hint });
+}
