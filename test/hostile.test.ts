@@ -93,7 +93,7 @@ describe.each(Object.entries(commands))("idlm %s", (_, argvOf) => {
       /eos_token_id: expected ids/,
     ],
     ["an end token that is text", "generation_config.json", { eos_token_id: "2" }, /eos_token_id: expected ids/],
-    ["a template that is a number", "tokenizer_config.json", { chat_template: 5 }, /chat_template: expected a text/],
+    ["a template that is a number", "tokenizer_config.json", { chat_template: 5 }, /chat_template: expected a string/],
     ["a tokenizer without a model", "tokenizer.json", { version: "1.0" }, /tokenizer\.json: model: expected/],
   ])("refuses a folder with %s", async (_, name, content, message) => {
     const model = join(folder, "model");
@@ -104,7 +104,7 @@ describe.each(Object.entries(commands))("idlm %s", (_, argvOf) => {
   });
 
   it.each(["config.json", "model.safetensors", "tokenizer.json", "generation_config.json", "chat_template.jinja"])(
-    "does not follow a %s that leads out of the folder",
+    "does not follow a %s that points outside of the folder",
     async (name) => {
       const model = join(folder, "linked");
       rmSync(model, { recursive: true, force: true });
@@ -113,7 +113,7 @@ describe.each(Object.entries(commands))("idlm %s", (_, argvOf) => {
       mkdirSync(join(folder, "outside"), { recursive: true });
       writeFileSync(join(folder, "outside", name), "{}");
       symlinkSync(join(folder, "outside", name), join(model, name));
-      await expectRefused(argvOf(model), new RegExp(`${name}: cannot be read: it is a link that leads out`));
+      await expectRefused(argvOf(model), new RegExp(`${name}: cannot be read: it is a link that points outside`));
     },
   );
 });

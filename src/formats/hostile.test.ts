@@ -25,7 +25,7 @@ function open(hostile: HostileCase): TensorFile {
   return hostile.format === "safetensors" ? openSafetensors(path) : openSafetensorsFolder(path);
 }
 
-/** Opens the file and touches every byte of every tensor. */
+/** Opens the file and reads every byte of every tensor. */
 function readAll(hostile: HostileCase): number {
   const file = open(hostile);
   try {
@@ -38,11 +38,11 @@ function readAll(hostile: HostileCase): number {
 }
 
 describe("malformed files", () => {
-  // What concerns the model rather than the container is due from whoever builds a model of it.
-  const isDue = ({ level, format, expect: due }: HostileCase) =>
-    due === "error" && (level === "format" || format === "directory");
+  // Errors of the model rather than of the container are found when the model is opened.
+  const mustFail = ({ level, format, expect: expected }: HostileCase) =>
+    expected === "error" && (level === "format" || format === "directory");
 
-  it.each(cases.filter(isDue))("$file is refused: $wrong", (hostile) => {
+  it.each(cases.filter(mustFail))("$file is rejected: $wrong", (hostile) => {
     let thrown: unknown;
     try {
       readAll(hostile);
@@ -61,7 +61,7 @@ describe("malformed files", () => {
   });
 
   it.each(cases.filter((hostile) => hostile.level === "format" && hostile.expect === "either"))(
-    "$file is refused or read: $wrong",
+    "$file is rejected or read: $wrong",
     (hostile) => {
       try {
         readAll(hostile);
@@ -71,13 +71,13 @@ describe("malformed files", () => {
     },
   );
 
-  it("names a shard that lies outside of the folder, and does not open it", () => {
+  it("names a shard outside of the folder, and does not open it", () => {
     expect(() => openSafetensorsFolder(join(folder, "dir-index-traversal"))).toThrow(
       /passwd.*lies outside of the folder/,
     );
   });
 
-  it("names a shard that is missing", () => {
+  it("names a missing shard", () => {
     expect(() => openSafetensorsFolder(join(folder, "dir-shard-missing"))).toThrow(
       /model-00002-of-00002.*no such file/,
     );

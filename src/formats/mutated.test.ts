@@ -14,8 +14,8 @@ const fixtures = join(import.meta.dirname, "../../test/fixtures");
 const folder = mkdtempSync(join(tmpdir(), "idlm-mutated-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Opens a changed file: either an error of the catalogue, or a file all of whose tensors lie inside of it. */
-function expectHarmless(path: string, bytes: Buffer, open: (path: string) => TensorFile): "refused" | "read" {
+/** Opens a mutated file: either it fails with an error of the catalogue, or all tensors lie inside the file. */
+function expectHarmless(path: string, bytes: Buffer, open: (path: string) => TensorFile): "rejected" | "read" {
   writeFileSync(path, bytes);
   let file: TensorFile;
   try {
@@ -23,7 +23,7 @@ function expectHarmless(path: string, bytes: Buffer, open: (path: string) => Ten
   } catch (error) {
     expect(error).toBeInstanceOf(IdlmError);
     expect((error as IdlmError).message.length).toBeLessThan(1000);
-    return "refused";
+    return "rejected";
   }
   let sum = 0;
   for (const tensor of file.tensors.values()) sum += tensor.bytes.length;
@@ -32,15 +32,15 @@ function expectHarmless(path: string, bytes: Buffer, open: (path: string) => Ten
   return "read";
 }
 
-describe("files with a few bytes changed", () => {
+describe("files with a few mutated bytes", () => {
   it.each([
-    // Up to where the data begins, and a little beyond.
+    // The header and a little of the data.
     ["GGUF", "hostile/gguf-valid.gguf", 5200, openGguf],
     ["safetensors", "peft/llama-tiny-lora/adapter_model.safetensors", 4000, openSafetensors],
-  ] as const)("of %s are refused, or hold no more than their bytes", (format, name, headerBytes, open) => {
+  ] as const)("(%s) are rejected, or hold no more than their bytes", (format, name, headerBytes, open) => {
     const original = readFileSync(join(fixtures, name));
     const path = join(folder, `mutated.${format}`);
-    const outcomes = { refused: 0, read: 0 };
+    const outcomes = { rejected: 0, read: 0 };
     const before = process.memoryUsage().arrayBuffers;
     fc.assert(
       fc.property(edits, (list) => {
@@ -48,14 +48,14 @@ describe("files with a few bytes changed", () => {
       }),
       { numRuns: 1500 },
     );
-    // Both happen, or the changes are no test.
-    expect(outcomes.refused).toBeGreaterThan(100);
+    // Both outcomes occur, else the mutations test nothing.
+    expect(outcomes.rejected).toBeGreaterThan(100);
     expect(outcomes.read).toBeGreaterThan(10);
-    // Nothing of the sizes claimed was ever allocated: the readers' own windows and copies are what is left.
+    // Nothing is allocated in proportion to claimed sizes; only the readers' own windows and copies remain.
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(512 * 1024 * 1024);
   });
 
-  it("of an adapter's config are refused, or read as an adapter", () => {
+  it("(adapter config) are rejected, or read as an adapter", () => {
     const original = readFileSync(join(fixtures, "peft/qwen3-tiny-patterns/adapter_config.json"));
     const weights = readFileSync(join(fixtures, "peft/qwen3-tiny-patterns/adapter_model.safetensors"));
     writeFileSync(join(folder, "adapter_model.safetensors"), weights);

@@ -11,13 +11,13 @@ import type { ModelConfig } from "../../model/config/config.ts";
 let main = "";
 const folder = mkdtempSync(join(tmpdir(), "idlm-bench-make-model-"));
 const out = join(folder, "model.gguf");
-/** More than a second's work, so that there is time to end it. */
+/** Takes more than a second, so that there is time to interrupt it. */
 const args = ["bench", "make-model", "--shape", "llama-3.2-1b", "--type", "Q8_0", "--out", out];
 
 beforeAll(async () => {
   main = await bundleCli();
 }, 60_000);
-beforeEach(() => writeFileSync(out, "what was there before"));
+beforeEach(() => writeFileSync(out, "the old file"));
 afterAll(() => {
   rmSync(dirname(main), { recursive: true });
   rmSync(folder, { recursive: true });
@@ -25,10 +25,10 @@ afterAll(() => {
 
 function expectNothingNew(): void {
   expect(readdirSync(folder)).toEqual(["model.gguf"]);
-  expect(readFileSync(out, "utf8")).toBe("what was there before");
+  expect(readFileSync(out, "utf8")).toBe("the old file");
 }
 
-describe("idlm bench make-model that is ended early leaves what was there, and nothing else", () => {
+describe("idlm bench make-model that is interrupted keeps the old file and leaves nothing else", () => {
   it.each(["SIGINT", "SIGTERM"] as const)("by %s", async (signal) => {
     const { child, ended } = startCli(main, args, {});
     const written = () =>
@@ -41,18 +41,18 @@ describe("idlm bench make-model that is ended early leaves what was there, and n
     expectNothingNew();
   });
 
-  it.skipIf(process.platform === "win32")("by a disk that takes no more", () => {
-    // Of 512 bytes each, or of 1024.
+  it.skipIf(process.platform === "win32")("by a file size limit", () => {
+    // In units of 512 or 1024 bytes.
     const limited = ["-c", 'ulimit -f 20000; exec "$@"', "sh", process.execPath, main, ...args];
     const { status, stderr } = spawnSync("sh", limited, { encoding: "utf8" });
     expect({ status, stderr }).toEqual({
       status: 3,
-      stderr: expect.stringMatching(/^error: .*model\.gguf: cannot be written: it would be larger/),
+      stderr: expect.stringMatching(/^error: .*model\.gguf: cannot be written: it exceeds the file system/),
     });
     expectNothingNew();
   });
 
-  it("by an error of the caller's", async () => {
+  it("by an error in a callback", async () => {
     const asked = { config: modelShapes["smollm2-135m"] as ModelConfig, name: "a", mix: "Q8_0", seed: 1 } as const;
     const onBytes = (done: number) => {
       if (done > 1e6) throw new Error("enough");

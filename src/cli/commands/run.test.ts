@@ -73,7 +73,7 @@ describe("the command line refuses", () => {
 
   it.each([
     ["not JSON", "{", "content: expected JSON"],
-    ["invalid UTF-8", Uint8Array.of(0x5b, 0xff, 0x5d), "bytes that are not UTF-8"],
+    ["invalid UTF-8", Uint8Array.of(0x5b, 0xff, 0x5d), "invalid UTF-8"],
     ["an object", "{}", "expected an array of messages, found an object"],
     ["no messages", "[]", "expected 1 to 10000 messages, found 0"],
     ["text instead of a message", '["hi"]', "[0]: expected an object with role and content"],

@@ -3,12 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
-import { readAdapter } from "./adapter.ts";
-import { quantiseInt8, readFloats } from "./int8-storage.ts";
-import { readMaskEmbeddingFile } from "./mask-embedding.ts";
 import { openSafetensors } from "../safetensors/safetensors.ts";
 import { type TensorToWrite, tensorOf, writeSafetensors } from "../safetensors/safetensors-writer.ts";
 import type { StoredTensor } from "../tensor/tensor.ts";
+import { readAdapter } from "./adapter.ts";
+import { quantiseInt8, readFloats } from "./int8-storage.ts";
+import { readMaskEmbeddingFile } from "./mask-embedding.ts";
 
 const fixtures = join(import.meta.dirname, "../../../test/fixtures");
 const folder = mkdtempSync(join(tmpdir(), "idlm-adapter-"));
@@ -28,13 +28,13 @@ describe("readAdapter", () => {
     expect(idlm?.baseSha256).toBeUndefined();
   });
 
-  it("reads a folder of PEFT alone", () => {
+  it("reads a folder with PEFT's files only", () => {
     const { peft, idlm } = readAdapter(join(fixtures, "peft/llama-tiny-lora"));
     expect(peft?.modules.size).toBe(14);
     expect(idlm).toBeUndefined();
   });
 
-  describe("of a folder whose parts contradict each other", () => {
+  describe("with parts that contradict each other", () => {
     beforeEach(() => cpSync(join(fixtures, "idlm/llama-tiny-entry1"), folder, { recursive: true }));
 
     function withConfig(changes: Readonly<Record<string, unknown>>): void {
@@ -62,22 +62,22 @@ describe("readAdapter", () => {
       expect(() => readAdapter(folder)).toThrow(message);
     });
 
-    it("says which tensor is missing, has another shape, or is unknown", () => {
+    it("names the tensor that is missing, has the wrong shape, or is unknown", () => {
       withTensors((tensors) => tensors.delete("entry_scale"));
-      expect(() => readAdapter(folder)).toThrow(/entry_scale".*idlm_config.json asks for it/);
+      expect(() => readAdapter(folder)).toThrow(/entry_scale".*idlm_config.json requires it/);
       withTensors((tensors) => tensors.set("sampler_head.w2", tensorOf(new Float32Array(64), [8, 8])));
       expect(() => readAdapter(folder)).toThrow(/sampler_head.w2": expected shape \[64, 64\], found \[8, 8\]/);
       withTensors((tensors) => tensors.set("extra", tensorOf(new Float32Array(1))));
       expect(() => readAdapter(folder)).toThrow(/tensor "extra"/);
     });
 
-    it("refuses a draft vocabulary that does not ascend", () => {
+    it("rejects a draft vocabulary that is not in ascending order", () => {
       const ids = Int32Array.from({ length: 100 }, (_, i) => (i === 7 ? 6 : i));
       withTensors((tensors) => tensors.set("draft_vocabulary", tensorOf(ids)));
       expect(() => readAdapter(folder)).toThrow(/ascending, found 6 after 6/);
     });
 
-    it("needs both of its own files", () => {
+    it("requires both of idlm's files", () => {
       rmSync(join(folder, "idlm.safetensors"));
       expect(() => readAdapter(folder)).toThrow(/idlm.safetensors: no such file/);
     });
@@ -85,7 +85,7 @@ describe("readAdapter", () => {
 });
 
 describe("readMaskEmbeddingFile", () => {
-  it("tells one vector for all depths from one for each", () => {
+  it("distinguishes one shared vector from one per depth", () => {
     const shared = readMaskEmbeddingFile(join(fixtures, "gated/llama-tiny/mask_embedding.safetensors"));
     expect(shared).toMatchObject({ nDepths: 1, hiddenSize: 64, sharedByDepth: true });
     const path = join(folder, "mask.safetensors");
@@ -95,7 +95,7 @@ describe("readMaskEmbeddingFile", () => {
     expect(each.values).toEqual(Float32Array.of(1, 2, 3, 4, 5, 6));
   });
 
-  it("refuses another shape", () => {
+  it("rejects other shapes", () => {
     const path = join(folder, "mask.safetensors");
     writeSafetensors(path, { mask_embedding: tensorOf(new Float32Array(8), [2, 2, 2]) });
     expect(() => readMaskEmbeddingFile(path)).toThrow(
@@ -108,7 +108,7 @@ describe("quantiseInt8", () => {
   const stored = (entries: readonly (readonly [string, TensorToWrite])[]) =>
     new Map(entries.map(([name, tensor]): [string, StoredTensor] => [name, { name, ...tensor }]));
 
-  it("comes back within half a step of the largest of each 32 columns", () => {
+  it("round-trips within half a step of each group's scale", () => {
     const matrix = fc
       .record({ rows: fc.integer({ min: 1, max: 5 }), cols: fc.integer({ min: 1, max: 70 }) })
       .chain(({ rows, cols }) =>
@@ -143,7 +143,7 @@ describe("quantiseInt8", () => {
     );
   });
 
-  it("is refused without its scale, or with one of another shape", () => {
+  it("rejects a matrix without a scale, or with a scale of the wrong shape", () => {
     const entries = quantiseInt8("m", new Float32Array(64), 2, 32);
     const tensors = stored(entries);
     const tensor = tensors.get("m");

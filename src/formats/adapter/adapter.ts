@@ -1,42 +1,42 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { checkFloats, isScale, readFloats } from "./int8-storage.ts";
 import { kindOf, readJsonObject } from "../files/json.ts";
 import { malformed, quote } from "../files/malformed.ts";
-import { findMaskEmbedding, type MaskEmbedding, type MaskShape, readMaskEmbedding } from "./mask-embedding.ts";
 import { fileInFolder } from "../files/model-folder.ts";
 import { type OpenedPeftAdapter, openPeftAdapter, type PeftAdapter, readPeftAdapter } from "../peft/peft.ts";
 import { openSafetensors, type SafetensorsFile } from "../safetensors/safetensors.ts";
 import type { StoredTensor } from "../tensor/tensor.ts";
+import { checkFloats, isScale, readFloats } from "./int8-storage.ts";
+import { findMaskEmbedding, type MaskEmbedding, type MaskShape, readMaskEmbedding } from "./mask-embedding.ts";
 
-/** An adapter folder: LoRA as PEFT has it, and what PEFT has no place for. */
+/** An adapter folder: a LoRA in PEFT's layout, plus the parts that PEFT has no files for. */
 export interface Adapter {
   readonly path: string;
-  /** Undefined for a folder of Medusa heads alone. */
+  /** Undefined for a folder with Medusa heads only. */
   readonly peft: PeftAdapter | undefined;
-  /** Undefined for a folder that only PEFT's files are in. */
+  /** Undefined for a folder with PEFT's files only. */
   readonly idlm: IdlmPart | undefined;
 }
 
 /** `idlm_config.json` and `idlm.safetensors`. */
 export interface IdlmPart {
-  /** One vector for each depth; undefined for Medusa heads alone. */
+  /** One vector per depth; undefined with Medusa heads only. */
   readonly maskEmbedding: MaskEmbedding | undefined;
   /** MASK rows join the forward at this layer. */
   readonly entryLayer: number;
-  /** For an entry layer above 0: factor of the anchor's hidden state. 1 where it is not used. */
+  /** Factor on the anchor's hidden state, for an entry layer above 0; else 1. */
   readonly entryScale: number;
-  /** Ids, ascending; undefined: the whole vocabulary. */
+  /** Token ids in ascending order; undefined: the whole vocabulary. */
   readonly draftVocabulary: Int32Array<ArrayBuffer> | undefined;
   /** Row-major: w1 [hidden, 2·hidden], w2 [hidden, hidden]; h' = h + w2·silu(w1·[h; e]). */
   readonly samplerHead: { readonly w1: Float32Array; readonly w2: Float32Array } | undefined;
-  /** Row-major: weight [hidden, hidden], bias [hidden]; head k, from 0, guesses the token k + 2 behind a token row. */
+  /** Row-major: weight [hidden, hidden], bias [hidden]; head k, from 0, predicts the token k + 2 positions after its row. */
   readonly medusaHeads: readonly MedusaHead[];
-  /** SHA-256 of the file of the base model, hexadecimal. */
+  /** SHA-256 of the base model's file, in hexadecimal. */
   readonly baseSha256: string | undefined;
 }
 
-/** h' = h + silu(weight·h + bias), which the output matrix then reads (Medusa-1: Cai et al., arXiv 2401.10774, section 2.1.1). */
+/** h' = h + silu(weight·h + bias), multiplied by the output matrix (Medusa-1: Cai et al., arXiv 2401.10774, section 2.1.1). */
 export interface MedusaHead {
   readonly weight: Float32Array;
   readonly bias: Float32Array;
@@ -46,7 +46,7 @@ const CONFIG_NAME = "idlm_config.json";
 const WEIGHTS_NAME = "idlm.safetensors";
 const peftNames = ["adapter_config.json", "adapter_model.safetensors"];
 const MAX_CONFIG_BYTES = 1024 * 1024;
-/** Published ones have 3 to 5; each is a guess on the guesses before. */
+/** Published models have 3 to 5; each further head is right less often. */
 const MAX_MEDUSA_HEADS = 16;
 /** Largest id that fits an int32. */
 const MAX_ID = 0x7fff_ffff;
@@ -66,7 +66,7 @@ const tensorNames: ReadonlySet<string> = new Set([
   "entry_scale",
 ]);
 
-/** An adapter folder whose headers are read and checked, but no values. */
+/** An opened adapter folder: headers are read and checked, values are not. */
 export interface OpenedAdapter {
   readonly path: string;
   readonly peft: OpenedPeftAdapter | undefined;
@@ -85,9 +85,9 @@ export interface OpenedIdlmPart {
   readonly baseSha256: string | undefined;
 }
 
-/** As `readAdapter`, but reads headers only: instant however large the matrices are. */
+/** Like `readAdapter`, but reads headers only, so it is fast whatever the size of the matrices. */
 export function openAdapter(folder: string): OpenedAdapter {
-  const idlm = findFiles(folder) ? openIdlmPart(folder) : undefined;
+  const idlm = hasIdlmFiles(folder) ? openIdlmPart(folder) : undefined;
   try {
     const peft = needsPeft(folder, idlm) ? openPeftAdapter(folder) : undefined;
     const close = () => {
@@ -101,9 +101,9 @@ export function openAdapter(folder: string): OpenedAdapter {
   }
 }
 
-/** Reads an adapter folder. Errors: as of `readPeftAdapter`. That it fits a model is for whoever builds the program. */
+/** Reads an adapter folder. Whether it fits a model is checked when the program is built. Errors: those of `readPeftAdapter`. */
 export function readAdapter(folder: string): Adapter {
-  const opened = findFiles(folder) ? openIdlmPart(folder) : undefined;
+  const opened = hasIdlmFiles(folder) ? openIdlmPart(folder) : undefined;
   try {
     const peft = needsPeft(folder, opened) ? readPeftAdapter(folder) : undefined;
     return { path: folder, peft, idlm: opened && readIdlmPart(opened) };
@@ -112,13 +112,13 @@ export function readAdapter(folder: string): Adapter {
   }
 }
 
-/** Medusa heads need no LoRA; whoever has MASK rows does. */
+/** MASK rows need a LoRA, Medusa heads do not. */
 function needsPeft(folder: string, idlm: OpenedIdlmPart | undefined): boolean {
   return idlm?.mask !== undefined || idlm === undefined || peftNames.some((name) => existsSync(join(folder, name)));
 }
 
-/** Whether there is more than PEFT's files. */
-function findFiles(folder: string): boolean {
+/** Checks that no file is a link out of the folder; true if the folder holds more than PEFT's files. */
+function hasIdlmFiles(folder: string): boolean {
   for (const name of [...peftNames, CONFIG_NAME, WEIGHTS_NAME]) fileInFolder(folder, name);
   return existsSync(join(folder, CONFIG_NAME)) || existsSync(join(folder, WEIGHTS_NAME));
 }
@@ -133,7 +133,7 @@ interface IdlmConfig {
 }
 
 function readIdlmConfig(path: string): IdlmConfig {
-  const json = readJsonObject(path, { maxBytes: MAX_CONFIG_BYTES }, `${WEIGHTS_NAME} needs it beside it.`);
+  const json = readJsonObject(path, { maxBytes: MAX_CONFIG_BYTES }, `${WEIGHTS_NAME} requires it.`);
   const unknown = Object.keys(json).find((key) => !configKeys.has(key));
   if (unknown !== undefined) throw malformed(path, `key ${quote(unknown)}`, [...configKeys].join(", "), "another");
   const count = (field: string, least: number, value: unknown): number => {
@@ -154,9 +154,8 @@ function readIdlmConfig(path: string): IdlmConfig {
     throw malformed(path, "medusa_heads", `at most ${MAX_MEDUSA_HEADS}`, `${nMedusaHeads}`);
   const masks = nMedusaHeads > 0 ? count("masks", 0, json.masks ?? 0) : count("masks", 1, json.masks);
   const entryLayer = count("entry_layer", 0, json.entry_layer ?? 0);
-  if (masks === 0 && head) throw malformed(path, "sampler_head", "false where there are no MASK rows", "true");
-  if (masks === 0 && entryLayer > 0)
-    throw malformed(path, "entry_layer", "0 where there are no MASK rows", `${entryLayer}`);
+  if (masks === 0 && head) throw malformed(path, "sampler_head", "false without MASK rows", "true");
+  if (masks === 0 && entryLayer > 0) throw malformed(path, "entry_layer", "0 without MASK rows", `${entryLayer}`);
   return {
     masks,
     hasSamplerHead: head,
@@ -170,7 +169,7 @@ function readIdlmConfig(path: string): IdlmConfig {
 function openIdlmPart(folder: string): OpenedIdlmPart {
   const config = readIdlmConfig(join(folder, CONFIG_NAME));
   const path = join(folder, WEIGHTS_NAME);
-  const file = openSafetensors(path, `${CONFIG_NAME} needs it beside it.`);
+  const file = openSafetensors(path, `${CONFIG_NAME} requires it.`);
   try {
     const { tensors } = file;
     const known = new Set([...tensorNames, ...medusaNames(config.nMedusaHeads)]);
@@ -223,7 +222,7 @@ function readIdlmPart(opened: OpenedIdlmPart): IdlmPart {
   };
 }
 
-/** That a tensor which the config asks for is there, in this shape. */
+/** Checks that a tensor that the config requires exists and has this shape. */
 function checkShape(
   tensors: ReadonlyMap<string, StoredTensor>,
   name: string,
@@ -233,7 +232,7 @@ function checkShape(
   const tensor = tensors.get(name);
   const expected = `shape [${shape.join(", ")}]`;
   if (tensor === undefined)
-    throw malformed(path, `tensor ${quote(name)}`, expected, `nothing, though ${CONFIG_NAME} asks for it`);
+    throw malformed(path, `tensor ${quote(name)}`, expected, `no such tensor, though ${CONFIG_NAME} requires it`);
   if (tensor.shape.join() !== shape.join()) {
     throw malformed(path, `tensor ${quote(name)}`, expected, `[${tensor.shape.join(", ")}]`);
   }

@@ -1,12 +1,12 @@
-import { dequantise, toFloat32 } from "../tensor/dequantise.ts";
-import { floatToHalf, halfToFloat } from "../tensor/half.ts";
 import { malformed, quote } from "../files/malformed.ts";
 import type { TensorToWrite } from "../safetensors/safetensors-writer.ts";
 import { tensorOf } from "../safetensors/safetensors-writer.ts";
+import { dequantise, toFloat32 } from "../tensor/dequantise.ts";
+import { floatToHalf, halfToFloat } from "../tensor/half.ts";
 import type { StoredTensor } from "../tensor/tensor.ts";
 import { floatTypes } from "../tensor/tensor-type.ts";
 
-/** Columns that share a scale: short enough that one outlier spoils little, long enough that scales cost 6 %. */
+/** Columns per scale: few enough that one outlier affects little, enough that the scales add only 6 % to the size. */
 const GROUP = 32;
 /** Symmetric: −128 is not used. */
 const MAX_INTEGER = 127;
@@ -14,8 +14,8 @@ const MAX_INTEGER = 127;
 const SCALE_SUFFIX = "_scale";
 
 /**
- * A matrix in 8 bits: `NAME` int8 [rows, cols] and `NAME_scale` f16 [rows, cols / 32]; the value is integer × scale.
- * Each scale is the largest magnitude of its 32 columns / 127, rounded up to an f16, so that nothing is clipped.
+ * Quantises a matrix to `NAME`, int8 [rows, cols], and `NAME_scale`, f16 [rows, ⌈cols / 32⌉]; value = integer × scale.
+ * Each scale is the largest magnitude of its 32 columns / 127, rounded up to an f16 so that nothing is clipped.
  */
 export function quantiseInt8(
   name: string,
@@ -52,17 +52,17 @@ function scaleAtLeast(value: number): number {
   return halfToFloat(bits) < value ? bits + 1 : bits;
 }
 
-/** Whether a tensor is the scale of another one. */
+/** Whether a tensor holds the scales of another one. */
 export function isScale(name: string, tensors: ReadonlyMap<string, StoredTensor>): boolean {
   return name.endsWith(SCALE_SUFFIX) && tensors.has(name.slice(0, -SCALE_SUFFIX.length));
 }
 
-/** Checks that a tensor is one that `readFloats` reads: its type, and its scale. Errors: "file-malformed". */
+/** Checks that `readFloats` can read a tensor: its type, and its scale. Errors: "file-malformed". */
 export function checkFloats(tensor: StoredTensor, tensors: ReadonlyMap<string, StoredTensor>, path: string): void {
   if (!floatTypes.has(tensor.type)) checkInt8(tensor, tensors, path);
 }
 
-/** Values of a float tensor, or of an int8 matrix with its scale; all finite. Errors: "file-malformed". */
+/** The values of a float tensor, or of an int8 matrix with its scales; all finite. Errors: "file-malformed". */
 export function readFloats(
   tensor: StoredTensor,
   tensors: ReadonlyMap<string, StoredTensor>,
@@ -74,7 +74,7 @@ export function readFloats(
   throw malformed(path, `tensor ${quote(tensor.name)}, value ${wrong}`, "a finite number", String(values[wrong]));
 }
 
-/** The shape and the scale of a matrix in 8 bits. */
+/** Checks the shape and the scales of an int8 matrix. */
 function checkInt8(tensor: StoredTensor, tensors: ReadonlyMap<string, StoredTensor>, path: string) {
   const field = `tensor ${quote(tensor.name)}`;
   const scale = tensors.get(tensor.name + SCALE_SUFFIX);

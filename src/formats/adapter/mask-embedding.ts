@@ -1,17 +1,17 @@
-import { checkFloats, readFloats } from "./int8-storage.ts";
 import { malformed } from "../files/malformed.ts";
 import { openSafetensors } from "../safetensors/safetensors.ts";
 import type { StoredTensor } from "../tensor/tensor.ts";
+import { checkFloats, readFloats } from "./int8-storage.ts";
 
 /** The shape of a MASK embedding. */
 export interface MaskShape {
   readonly nDepths: number;
   readonly hiddenSize: number;
-  /** True for one vector that serves every depth. */
+  /** True if one vector is used at every depth. */
   readonly sharedByDepth: boolean;
 }
 
-/** What MASK rows are fed in place of a token's embedding. */
+/** The input of MASK rows, in place of a token's embedding. */
 export interface MaskEmbedding extends MaskShape {
   /** [nDepths, hiddenSize] */
   readonly values: Float32Array<ArrayBuffer>;
@@ -32,7 +32,7 @@ export function readMaskEmbedding(tensors: ReadonlyMap<string, StoredTensor>, pa
   return { values: readFloats(tensor, tensors, path), ...shape };
 }
 
-/** As `readMaskEmbedding` checks it, without its values. */
+/** Like `readMaskEmbedding`, without reading the values. */
 export function findMaskEmbedding(
   tensors: ReadonlyMap<string, StoredTensor>,
   path: string,

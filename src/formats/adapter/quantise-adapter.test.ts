@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, "../../..");
 const folder = mkdtempSync(join(tmpdir(), "idlm-quantise-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Root mean square of the difference over that of the values. */
+/** RMS of the difference, relative to the RMS of the values. */
 function relativeError(values: Float32Array, others: Float32Array): number {
   let error = 0;
   let sum = 0;
@@ -21,7 +21,7 @@ function relativeError(values: Float32Array, others: Float32Array): number {
 }
 
 describe("quantiseAdapter", () => {
-  it("gives a folder that reads as the same adapter, within the rounding to 8 bits", () => {
+  it("writes a folder that reads as the same adapter, within 8-bit rounding", () => {
     const from = join(root, "test/fixtures/idlm/llama-tiny-entry1");
     quantiseAdapter(from, folder);
     const before = readAdapter(from);
@@ -33,14 +33,14 @@ describe("quantiseAdapter", () => {
     const w1 = before.idlm?.samplerHead?.w1 ?? expect.fail();
     const error = relativeError(w1, after.idlm?.samplerHead?.w1 ?? expect.fail());
     expect(error).toBeGreaterThan(0);
-    // Uniform rounding errors have the root mean square step / √12; a step is a 127th of the largest of 32 values, which
-    // for normal ones is seldom above four times their root mean square.
+    // Uniform rounding errors have an RMS of step / √12. A step is 1/127 of the largest of 32 values, which for normally
+    // distributed values is rarely above four times their RMS.
     expect(error).toBeLessThan(4 / 127 / Math.sqrt(12));
   });
 });
 
-describe("the adapter that the package carries", () => {
-  it("is whole, and names its base", () => {
+describe("the bundled adapter", () => {
+  it("is complete and names its base model", () => {
     const { peft, idlm } = readAdapter(join(root, "models/smollm2-135m-instruct"));
     expect(peft?.modules.size).toBe(30 * 7);
     expect(peft?.modules.get("model.layers.29.mlp.down_proj")).toMatchObject({

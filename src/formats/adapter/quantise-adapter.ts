@@ -1,18 +1,18 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { readAdapter } from "./adapter.ts";
-import { quantiseInt8, readFloats } from "./int8-storage.ts";
 import { openSafetensors } from "../safetensors/safetensors.ts";
 import { type TensorToWrite, writeSafetensors } from "../safetensors/safetensors-writer.ts";
 import type { StoredTensor } from "../tensor/tensor.ts";
 import { floatTypes } from "../tensor/tensor-type.ts";
+import { readAdapter } from "./adapter.ts";
+import { quantiseInt8, readFloats } from "./int8-storage.ts";
 
-/** Matrices of fewer elements stay as they are: their scales and names would cost what they save. */
+/** Smaller matrices stay as they are: their scales and names would take the space that is saved. */
 const MIN_ELEMENTS = 4096;
 
 /**
- * Writes an adapter folder again with its matrices in 8 bits (see `quantiseInt8`); configs are copied, vectors, ids and
- * MASK embeddings stay as they are. Errors: as of `readAdapter`, which reads the result before it is called done.
+ * Copies an adapter folder with its matrices quantised to 8 bits (see `quantiseInt8`). Configs, vectors, ids and MASK
+ * embeddings stay as they are. Reads the result back to check it. Errors: those of `readAdapter`.
  */
 export function quantiseAdapter(from: string, to: string): void {
   readAdapter(from);
@@ -40,7 +40,7 @@ function quantiseFile(from: string, to: string): void {
   }
 }
 
-/** Not the MASK embeddings: a few vectors, and what every MASK row begins with. */
+/** MASK embeddings are excluded: they are small, and every MASK row starts from one. */
 function isMatrix(tensor: StoredTensor): boolean {
   const [rows = 0, cols = 0] = tensor.shape;
   return (

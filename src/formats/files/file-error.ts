@@ -1,6 +1,6 @@
 import { IdlmError } from "../../errors.ts";
 
-/** Turns an error of the file system that came up while `path` was read into one of the catalogue. */
+/** Converts a file system error while reading `path` to an error of the catalogue. */
 export function readError(path: string, error: unknown, hint = ""): IdlmError {
   if (error instanceof IdlmError) return error;
   const { code } = error as NodeJS.ErrnoException;
@@ -8,7 +8,7 @@ export function readError(path: string, error: unknown, hint = ""): IdlmError {
   return new IdlmError("file-unreadable", { path, reason: reasonOf(error) }, error);
 }
 
-/** As `readError`, for what came up while `path` was written. */
+/** Like `readError`, for writing. */
 export function writeError(path: string, error: unknown): IdlmError {
   if (error instanceof IdlmError) return error;
   const { code } = error as NodeJS.ErrnoException;
@@ -23,7 +23,7 @@ const reasons: Readonly<Record<string, string>> = {
   EISDIR: "it is a folder",
   ENOSPC: "the disk is full",
   EDQUOT: "the disk is full",
-  EFBIG: "it would be larger than a file may be here",
+  EFBIG: "it exceeds the file system's largest file size",
 };
 
 function reasonOf(error: unknown): string {

@@ -6,24 +6,24 @@ import { ByteFile } from "./map-file.ts";
 import { fileInFolder } from "./model-folder.ts";
 import { readTokenizerJson, type TokenizerJson } from "./tokenizer-json.ts";
 
-/** What the files of a Hugging Face folder say of its text, checked. */
+/** The tokenizer files of a Hugging Face folder, checked. */
 export interface FolderText {
-  /** Undefined where the folder has none. */
+  /** Undefined if the folder has none. */
   readonly tokenizerJson: TokenizerJson | undefined;
-  /** `tokenizer_config.json`; empty where the folder has none. */
+  /** `tokenizer_config.json`; empty if the folder has none. */
   readonly tokenizerConfig: JsonObject;
-  /** Tokens that end a text, by `generation_config.json` and `config.json`. */
+  /** End-of-sequence tokens, from `generation_config.json` and `config.json`. */
   readonly endIds: readonly number[];
   readonly chatTemplate: string | undefined;
 }
 
-/** Templates are below 20 KB; `ChatTemplate` has the limit of what it parses. */
+/** Published templates are below 20 KB; `ChatTemplate` has a lower limit for what it parses. */
 const MAX_TEMPLATE_BYTES = 4 * 2 ** 20;
 
 /**
- * Reads a folder's tokenizer.json, tokenizer_config.json, generation_config.json, chat_template.jinja, each where it is
- * there, and the end tokens of config.json. `vocabSize`: rows of the model's embedding.
- * @throws IdlmError "file-unreadable" (also for a link that leads out of the folder), "file-malformed".
+ * Reads those of tokenizer.json, tokenizer_config.json, generation_config.json and chat_template.jinja that the folder
+ * has, and the end-of-sequence tokens of config.json. `vocabSize`: rows of the model's embedding.
+ * @throws IdlmError "file-unreadable" (also for a link that points outside of the folder), "file-malformed".
  */
 export function readFolderText(folder: string, vocabSize?: number): FolderText {
   const optional = (name: string): string | undefined => {
@@ -39,7 +39,7 @@ export function readFolderText(folder: string, vocabSize?: number): FolderText {
     tokenizerJson: tokenizerPath === undefined ? undefined : readTokenizerJson(tokenizerPath, vocabSize),
     tokenizerConfig,
     endIds: [...new Set(endPaths.flatMap((path) => readEndIds(path, vocabSize)))],
-    // As transformers does: the file of its own goes before.
+    // As in transformers, the separate file takes precedence.
     chatTemplate:
       templatePath === undefined ? templateOf(tokenizerConfig, configPath ?? folder) : readTemplate(templatePath),
   };
@@ -56,14 +56,14 @@ function readEndIds(path: string, vocabSize = Number.MAX_SAFE_INTEGER): readonly
   });
 }
 
-/** One template, or several by name, of which the one called "default" is for conversations. */
+/** A single template, or a list of named ones, of which "default" is the one for chats. */
 function templateOf({ chat_template: value }: JsonObject, path: string): string | undefined {
   if (value === undefined || value === null || typeof value === "string") return value ?? undefined;
   const field = "chat_template";
-  if (!Array.isArray(value)) throw malformed(path, field, "a text, or texts by name", kindOf(value));
+  if (!Array.isArray(value)) throw malformed(path, field, "a string, or named templates", kindOf(value));
   const named = value.map((item) => requireObject(item, path, field)).find(({ name }) => name === "default");
   if (named === undefined) return undefined;
-  if (typeof named.template !== "string") throw malformed(path, field, "a text", kindOf(named.template));
+  if (typeof named.template !== "string") throw malformed(path, field, "a string", kindOf(named.template));
   return named.template;
 }
 
@@ -72,7 +72,7 @@ function readTemplate(path: string): string {
   try {
     if (file.size > MAX_TEMPLATE_BYTES) throw malformed(path, "size", `at most ${MAX_TEMPLATE_BYTES} bytes`, file.size);
     const bytes = file.read(0, file.size);
-    if (!isUtf8(bytes)) throw malformed(path, "content", "UTF-8", "bytes that are not");
+    if (!isUtf8(bytes)) throw malformed(path, "content", "UTF-8", "invalid UTF-8");
     return new TextDecoder().decode(bytes);
   } finally {
     file.close();

@@ -10,8 +10,8 @@ const CLOSE_BRACE = 0x7d;
 const CLOSE_BRACKET = 0x5d;
 
 /**
- * What JSON.parse does not see to, in one pass over the text without recursion: depth of brackets, number of values, and
- * that no object names a key twice. Wrong JSON is left to the parser. @throws IdlmError "file-malformed".
+ * Checks what JSON.parse does not, in one pass over the text without recursion: nesting depth, number of values, and
+ * duplicate keys. Invalid JSON is left to the parser. @throws IdlmError "file-malformed".
  */
 export function checkStructure(
   text: string,
@@ -38,7 +38,7 @@ export function checkStructure(
       if (open.length > maxDepth) {
         throw malformed(path, field, `JSON nested at most ${maxDepth} deep`, "deeper nesting");
       }
-      // Each value begins behind one of these; what is behind both a comma and a bracket counts twice.
+      // Each value follows one of these. Some are counted twice (an array after a comma), so this is an upper bound.
       if (++nValues > maxValues) throw malformed(path, field, `JSON of at most ${maxValues} values`, "more");
     }
   }

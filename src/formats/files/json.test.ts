@@ -29,31 +29,31 @@ describe("readJson", () => {
     [`${'{"a":'.repeat(65)}1${"}".repeat(65)}`, /nested at most 64 deep/],
     ['{"a":{"b":1},"c":[{"b":1,"b" : 2}]}', /key "b": expected once, found twice/],
     ['{"a":1,"\\u0061":2}', /key "a": expected once, found twice/],
-    [Buffer.from([0x22, 0xff, 0x22]), /not UTF-8/],
+    [Buffer.from([0x22, 0xff, 0x22]), /invalid UTF-8/],
   ])("refuses %j", (content, message) => {
     writeFileSync(path, content);
     expect(() => readJson(path)).toThrow(message);
   });
 
-  it("takes the same key in two objects, brackets and colons in strings", () => {
+  it("accepts the same key in two objects, and brackets and colons in strings", () => {
     writeFileSync(path, '{"a":{"b":"]}}:"},"c":{"b":"\\"b\\":"},"d":["b","b"]}');
     expect(readJson(path, { maxDepth: 2 })).toEqual({ a: { b: "]}}:" }, c: { b: '"b":' }, d: ["b", "b"] });
   });
 
-  it("keeps its limits", () => {
+  it("enforces its limits", () => {
     writeFileSync(path, "[[1]]");
     expect(() => readJson(path, { maxBytes: 4 })).toThrow(/size: expected at most 4 bytes, found 5/);
     expect(() => readJson(path, { maxDepth: 1 })).toThrow(/nested at most 1 deep/);
     expect(() => readJsonObject(path)).toThrow(/expected a JSON object, found an array/);
   });
 
-  it("says what to do about a missing file", () => {
+  it("adds the hint for a missing file", () => {
     expect(() => readJson(join(folder, "none"), {}, "Make one.")).toThrow(/none: no such file or folder. Make one./);
   });
 });
 
 describe("sha256File", () => {
-  it("agrees with the known digest of abc, and reports how far it is", async () => {
+  it("gives the known digest of abc, and reports progress", async () => {
     writeFileSync(path, "abc");
     const done: number[] = [];
     expect(await sha256File(path, (bytes) => done.push(bytes))).toBe(
@@ -62,7 +62,7 @@ describe("sha256File", () => {
     expect(done).toEqual([3]);
   });
 
-  it("ends on an abort, and says that a missing file is missing", async () => {
+  it("stops on abort, and reports a missing file", async () => {
     writeFileSync(path, Buffer.alloc(1 << 20));
     await expect(sha256File(path, undefined, AbortSignal.abort())).rejects.toMatchObject({ name: "AbortError" });
     await expect(sha256File(join(folder, "none"))).rejects.toMatchObject({ code: "file-missing" });

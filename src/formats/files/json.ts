@@ -3,20 +3,20 @@ import { checkStructure } from "./json-structure.ts";
 import { malformed, quote } from "./malformed.ts";
 import { ByteFile } from "./map-file.ts";
 
-/** What a JSON text may hold. A byte of `[[],[],…` becomes 16 of memory: the length alone limits nothing. */
+/** Limits of a JSON text. One byte of `[[],[],…` takes 16 bytes of memory, so limiting the length is not enough. */
 export interface JsonLimits {
   readonly maxBytes: number;
   readonly maxDepth: number;
-  /** Numbers, strings, …, arrays and objects. */
+  /** Numbers, strings, booleans, nulls, arrays and objects. */
   readonly maxValues: number;
 }
 
-/** A config takes a few KB, an index of the tensors of the largest models 10 MB. Nothing published nests deeper than 20. */
+/** Configs take a few KB, the tensor index of the largest models 10 MB. No published file nests deeper than 20. */
 const defaultLimits: JsonLimits = { maxBytes: 32 * 2 ** 20, maxDepth: 64, maxValues: 1_000_000 };
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Reads a JSON file of any value. Errors: "file-missing" (with `hint`), "file-unreadable", "file-malformed". */
+/** Reads a JSON file. Errors: "file-missing" (with `hint`), "file-unreadable", "file-malformed". */
 export function readJson(path: string, limits: Partial<JsonLimits> = {}, hint = ""): unknown {
   const { maxBytes } = { ...defaultLimits, ...limits };
   const file = new ByteFile(path, hint);
@@ -28,17 +28,17 @@ export function readJson(path: string, limits: Partial<JsonLimits> = {}, hint = 
   }
 }
 
-/** Reads a JSON file that holds an object. */
+/** Reads a JSON file that must hold an object. */
 export function readJsonObject(path: string, limits: Partial<JsonLimits> = {}, hint = ""): JsonObject {
   return requireObject(readJson(path, limits, hint), path, "content");
 }
 
 /**
- * JSON of UTF-8 bytes, a byte order mark before it or not. An object that names a key twice is an error: JSON.parse
- * would drop one of the two in silence.
+ * Parses JSON in UTF-8, with or without a byte order mark. A duplicate key is an error: JSON.parse would silently drop
+ * one of the two values.
  */
 export function parseJson(bytes: Uint8Array, path: string, field: string, limits: Partial<JsonLimits> = {}): unknown {
-  if (!isUtf8(bytes)) throw malformed(path, field, "JSON in UTF-8", "bytes that are not UTF-8");
+  if (!isUtf8(bytes)) throw malformed(path, field, "JSON in UTF-8", "invalid UTF-8");
   const text = new TextDecoder().decode(bytes);
   checkStructure(text, path, field, { ...defaultLimits, ...limits });
   try {
@@ -55,7 +55,7 @@ export function requireObject(value: unknown, path: string, field: string): Json
   return value as JsonObject;
 }
 
-/** What a JSON value is, for an error message. */
+/** Describes a JSON value in an error message. */
 export function kindOf(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";
@@ -65,7 +65,7 @@ export function kindOf(value: unknown): string {
   return typeof value === "string" ? quote(value) : String(value);
 }
 
-/** V8's message repeats pieces of the file; only what it says about the place is kept. */
+/** V8's message quotes parts of the file; only the position is kept. */
 function reasonOf(error: unknown, text: string): string {
   if (text.trim() === "") return "nothing";
   const position = /position (\d+)/.exec(error instanceof Error ? error.message : "")?.[1];

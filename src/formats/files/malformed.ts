@@ -1,9 +1,9 @@
 import { escapeControls, IdlmError } from "../../errors.ts";
 
-/** Longest piece of a file's own text that an error message repeats. */
+/** Longest part of a file's text that an error message quotes. */
 const MAX_QUOTED_LENGTH = 80;
 
-/** A file's own text, safe to print: quoted, control characters escaped, cut. */
+/** Text from a file, safe to print: quoted, truncated, control characters escaped. */
 export function quote(text: string): string {
   const kept = text.length > MAX_QUOTED_LENGTH ? `${text.slice(0, MAX_QUOTED_LENGTH).toWellFormed()}…` : text;
   return escapeControls(JSON.stringify(kept));

@@ -3,26 +3,26 @@ import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { IdlmError } from "../../errors.ts";
 import { readError } from "./file-error.ts";
 
-/** Maps whole files into memory, read-only. The native addon provides one; without it files are read. */
+/** Maps whole files into memory, read-only. The native addon provides one; without it files are read instead. */
 export interface FileMapper {
-  /** Throws where the file cannot be mapped. */
+  /** Throws if the file cannot be mapped. */
   mapFile(path: string): ArrayBuffer;
   unmapFile(buffer: ArrayBuffer): void;
 }
 
-/** One read of a file asks for at most this much: Linux returns at most 2 GiB − 4 KiB, and smaller pieces cost nothing. */
+/** Most bytes per read call: Linux returns at most 2 GiB − 4 KiB, and smaller chunks are as fast. */
 const READ_CHUNK_BYTES = 64 * 1024 * 1024;
 
 let mapper: FileMapper | undefined;
 
-/** Uses `fileMapper` for files opened from now on; undefined: read them instead. */
+/** Uses `fileMapper` for files opened from now on; undefined: files are read. */
 export function setFileMapper(fileMapper: FileMapper | undefined): void {
   mapper = fileMapper;
 }
 
 /**
- * A file whose headers are read and whose data is mapped on first use, so that looking at a header does not touch
- * gigabytes. Its size is taken once: ranges are checked against it and no range beyond it is read.
+ * A file whose headers are read and whose data is mapped on first use, so that reading a header does not touch
+ * gigabytes. Its size is taken once, when it is opened, and every range is checked against it.
  */
 export class ByteFile {
   readonly path: string;
@@ -32,12 +32,12 @@ export class ByteFile {
   #mapped: ArrayBuffer | undefined;
   #closed = false;
 
-  /** Errors: "file-missing", "file-unreadable" (also for what is no regular file). */
+  /** Errors: "file-missing", "file-unreadable" (also for anything but a regular file). */
   constructor(path: string, hint = "") {
     this.path = path;
     let descriptor: number | undefined;
     try {
-      // Before opening: to open a pipe waits for its writer.
+      // Checked before opening, because opening a named pipe blocks until it has a writer.
       if (!statSync(path).isFile()) {
         throw new IdlmError("file-unreadable", { path, reason: "it is not a regular file" });
       }
@@ -57,10 +57,9 @@ export class ByteFile {
     let done = 0;
     try {
       while (done < length) {
-        const wanted = Math.min(READ_CHUNK_BYTES, length - done);
-        const count = readSync(this.#descriptor, bytes, done, wanted, offset + done);
-        if (count === 0)
-          throw new IdlmError("file-unreadable", { path: this.path, reason: "it became shorter while it was read" });
+        const chunk = Math.min(READ_CHUNK_BYTES, length - done);
+        const count = readSync(this.#descriptor, bytes, done, chunk, offset + done);
+        if (count === 0) throw this.#truncated();
         done += count;
       }
     } catch (error) {
@@ -70,12 +69,12 @@ export class ByteFile {
   }
 
   /**
-   * The bytes at `offset`, of the mapped file where there is a mapper, else read anew on each call. A view has no
-   * particular alignment. Not to be written to, nor used after `close`.
+   * The bytes at `offset`: a view of the mapped file, or without a mapper a fresh copy on each call. Its alignment is not
+   * guaranteed. It must not be written to, or used after `close`.
    */
   view(offset: number, length: number): Uint8Array {
     this.#checkRange(offset, length);
-    // A mapping of zero bytes does not exist, and one above V8's limit cannot be an ArrayBuffer.
+    // Zero bytes cannot be mapped, and a mapping above V8's limit cannot be an ArrayBuffer.
     if (this.#mapper === undefined || length === 0 || this.size > constants.MAX_LENGTH)
       return this.read(offset, length);
     if (this.#mapped === undefined) {
@@ -85,13 +84,11 @@ export class ByteFile {
         throw readError(this.path, error);
       }
     }
-    if (this.#mapped.byteLength < offset + length) {
-      throw new IdlmError("file-unreadable", { path: this.path, reason: "it became shorter while it was read" });
-    }
+    if (this.#mapped.byteLength < offset + length) throw this.#truncated();
     return new Uint8Array(this.#mapped, offset, length);
   }
 
-  /** What `read` makes of an opened file, which it keeps; where it throws, the file is closed. Errors: as of the constructor. */
+  /** Opens a file and returns the result of `read`, which owns the file; closes it if `read` throws. Errors: those of the constructor. */
   static open<T>(path: string, hint: string, read: (file: ByteFile) => T): T {
     const file = new ByteFile(path, hint);
     try {
@@ -108,6 +105,10 @@ export class ByteFile {
     closeSync(this.#descriptor);
     if (this.#mapped !== undefined) this.#mapper?.unmapFile(this.#mapped);
     this.#mapped = undefined;
+  }
+
+  #truncated(): IdlmError {
+    return new IdlmError("file-unreadable", { path: this.path, reason: "it was truncated while being read" });
   }
 
   #checkRange(offset: number, length: number): void {

@@ -22,8 +22,8 @@ const messageOf = (path: string) => {
   }
 };
 
-describe("what cannot be written", () => {
-  it("is said so, and leaves nothing behind", () => {
+describe("replaceFile of a path that cannot be written", () => {
+  it("names the reason, and leaves nothing behind", () => {
     mkdirSync(join(folder, "taken", "sub"), { recursive: true });
     replaceFile(join(folder, "file"), [new Uint8Array(1)]);
     expect(messageOf(join(folder, "none", "x"))).toBe(
@@ -39,7 +39,7 @@ describe("what cannot be written", () => {
     ["EACCES", "no permission"],
     ["EROFS", "the file system is read-only"],
     ["EIO", "EIO: what the system says"],
-  ])("has a reason: %s", (code, reason) => {
+  ])("gives a reason for %s", (code, reason) => {
     const error = Object.assign(new Error(`${code}: what the system says`), { code });
     expect(writeError("x", error).message).toBe(`x: cannot be written: ${reason}.`);
     expect(readError("x", error).message).toBe(`x: cannot be read: ${reason}.`);

@@ -3,15 +3,15 @@ import { closeSync, fsyncSync, ftruncateSync, openSync, renameSync, rmSync, writ
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { writeError } from "./file-error.ts";
 
-/** One write asks for at most this much: Linux takes at most 2 GiB − 4 KiB. */
+/** Most bytes per write call: Linux takes at most 2 GiB − 4 KiB. */
 const WRITE_CHUNK_BYTES = 64 * 1024 * 1024;
 
-/** The next bytes of a file; a number: so many zeros, which are a hole where the file system knows such. */
+/** The next bytes of a file; a number stands for that many zeros, which become a hole where the file system supports it. */
 export type FilePiece = Uint8Array | number;
 
 /**
- * Writes a file, piece after piece, under a temporary name beside `path`, flushes and renames it, so that `path` is the
- * old file or the whole new one. Errors: "file-unwritable"; what `pieces` throws comes through.
+ * Writes a file atomically, piece by piece: under a temporary name beside `path`, then flushed and renamed, so that
+ * `path` is the old file or the complete new one. Errors: "file-unwritable", and what `pieces` throws.
  */
 export function replaceFile(path: string, pieces: Iterable<FilePiece>): void {
   const file = new TemporaryFile(path);
@@ -23,7 +23,7 @@ export function replaceFile(path: string, pieces: Iterable<FilePiece>): void {
   }
 }
 
-/** As `replaceFile`, for large files: gives up its turn after each piece, and ends when `signal` says so. */
+/** Like `replaceFile`, for large files: yields to the event loop after each piece, and can be aborted by `signal`. */
 export async function replaceFileInTurns(
   path: string,
   pieces: Iterable<FilePiece>,
@@ -49,7 +49,7 @@ class TemporaryFile {
   readonly #descriptor: number;
   #size = 0;
   #isOpen = true;
-  #isThere = true;
+  #exists = true;
 
   constructor(path: string) {
     this.#path = path;
@@ -72,21 +72,21 @@ class TemporaryFile {
     });
   }
 
-  /** Gives it its name. */
+  /** Flushes the file and renames it to its final path. */
   commit(): void {
     this.#inFileSystem(() => {
       ftruncateSync(this.#descriptor, this.#size);
       fsyncSync(this.#descriptor);
       this.#close();
       renameSync(this.#temporary, this.#path);
-      this.#isThere = false;
+      this.#exists = false;
     });
   }
 
-  /** Takes away what was not committed. */
+  /** Deletes the temporary file unless it was committed. */
   discard(): void {
     this.#close();
-    if (this.#isThere) rmSync(this.#temporary, { force: true });
+    if (this.#exists) rmSync(this.#temporary, { force: true });
   }
 
   #close(): void {

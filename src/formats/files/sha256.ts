@@ -2,10 +2,10 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readError } from "./file-error.ts";
 
-/** Enough for the hash to be the limit, little enough for progress to be shown. */
+/** Large enough that hashing is the bottleneck, small enough for smooth progress. */
 const CHUNK_BYTES = 1024 * 1024;
 
-/** SHA-256 of a file in hexadecimal, read as a stream; `onProgress` is told the bytes done so far. */
+/** SHA-256 of a file in hexadecimal, read as a stream; `onProgress` receives the bytes read so far. */
 export async function sha256File(
   path: string,
   onProgress?: (bytesDone: number) => void,

@@ -23,14 +23,14 @@ export interface AddedToken {
   readonly [key: string]: unknown;
 }
 
-/** Published vocabularies end below 300,000. */
+/** Published vocabularies have fewer than 300,000 tokens. */
 const MAX_VOCABULARY = 1 << 22;
 
-/** Vocabularies of 256,000 tokens take up to 35 MB, and some 2 million values. */
+/** Vocabularies of 256,000 tokens take up to 35 MB and about 2 million values. */
 const fileLimits = { maxBytes: 128 * 2 ** 20, maxValues: 4_000_000 };
 
 /**
- * Reads a tokenizer.json; one of BPE is checked as `validateTokenizerJson` does, others are for `checkTokenizerJson` to refuse.
+ * Reads a tokenizer.json. BPE is checked by `validateTokenizerJson`; other types are rejected later, by `checkTokenizerJson`.
  * @throws IdlmError "file-missing", "file-unreadable", "file-malformed".
  */
 export function readTokenizerJson(path: string, vocabSize?: number): TokenizerJson {
@@ -45,8 +45,8 @@ export function readTokenizerJson(path: string, vocabSize?: number): TokenizerJs
 }
 
 /**
- * Checks a BPE that comes from a file before anything is built of it: ids are below `vocabSize` (the model's rows), no two
- * tokens have one, and merges are of tokens of the vocabulary. @throws IdlmError "file-malformed".
+ * Checks a BPE tokenizer read from a file: ids are unique and below `vocabSize` (the rows of the model's embedding), and
+ * merges join tokens of the vocabulary. @throws IdlmError "file-malformed".
  */
 export function validateTokenizerJson(json: TokenizerJson, path: string, vocabSize = MAX_VOCABULARY): void {
   const { merges } = json.model;
@@ -58,7 +58,7 @@ export function validateTokenizerJson(json: TokenizerJson, path: string, vocabSi
     }
     const other = owners.get(id);
     if (other !== undefined && other !== token) {
-      throw malformed(path, field, "an id of its own", `${id}, as ${quote(other)}`);
+      throw malformed(path, field, "a unique id", `${id}, also the id of ${quote(other)}`);
     }
     owners.set(id, token);
   };
@@ -70,7 +70,7 @@ export function validateTokenizerJson(json: TokenizerJson, path: string, vocabSi
     const field = `added_tokens[${i}]`;
     const token = requireObject(value, path, field);
     if (typeof token.content !== "string" || token.content === "") {
-      throw malformed(path, `${field}.content`, "a text", kindOf(token.content));
+      throw malformed(path, `${field}.content`, "a non-empty string", kindOf(token.content));
     }
     claim(token.id, token.content, `${field}.id`);
   });
@@ -78,7 +78,7 @@ export function validateTokenizerJson(json: TokenizerJson, path: string, vocabSi
   checkMerges(merges, (token) => Object.hasOwn(vocab, token), path, "model.merges");
 }
 
-/** Each merge is two tokens ("a b", or a pair), and they and what they make are of the vocabulary. */
+/** Checks that each merge is two tokens ("a b", or a pair) and that they and their concatenation are in the vocabulary. */
 export function checkMerges(
   merges: readonly unknown[],
   isToken: (token: string) => boolean,

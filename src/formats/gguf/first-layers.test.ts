@@ -30,9 +30,9 @@ describe("writeFirstLayers", () => {
     first.close();
   });
 
-  it("refuses a number of layers that the model does not have", () => {
+  it("rejects a number of layers that the model does not have", () => {
     for (const nLayers of [0, 1.5, 1000]) {
-      expect(() => writeFirstLayers(model, join(folder, "none.gguf"), nLayers)).toThrow(/layers, .* asked for/);
+      expect(() => writeFirstLayers(model, join(folder, "none.gguf"), nLayers)).toThrow(/cannot keep .* of .* layers/);
     }
   });
 });

@@ -1,15 +1,15 @@
 import { IdlmError } from "../../errors.ts";
+import { malformed } from "../files/malformed.ts";
 import { describeValue, openGguf } from "./gguf.ts";
 import { type GgufValueToWrite, writeGguf } from "./gguf-writer.ts";
-import { malformed } from "../files/malformed.ts";
 
-/** Keys of GGUF whose numbers are f32 even where they are whole (llama.cpp insists on it). */
+/** GGUF keys whose values are f32 even if they are whole numbers (llama.cpp requires it). */
 const floatKeys = /\.(rope\.freq_base|rope\.scaling\.\w*factor|attention\.layer_norm_(rms_)?epsilon)$/;
 
 /**
- * Writes a GGUF model's first layers with its own embedding, final norm and output matrix as a model of its own: a small
- * one of the same vocabulary, to draft with. It was not trained to stand alone.
- * @throws IdlmError "usage" where the model has fewer layers; else as of `openGguf` and `writeGguf`.
+ * Writes a GGUF model with the first layers of another one and its embedding, final norm and output matrix: a small model
+ * with the same vocabulary, for use as a draft model. It has not been trained to stand alone.
+ * @throws IdlmError "usage" if the model has fewer layers, and the errors of `openGguf` and `writeGguf`.
  */
 export function writeFirstLayers(from: string, to: string, nLayers: number): void {
   const file = openGguf(from);
@@ -19,8 +19,8 @@ export function writeFirstLayers(from: string, to: string, nLayers: number): voi
     const count = metadata.get(key);
     if (typeof count !== "number") throw malformed(from, key, "the number of layers", describeValue(count));
     if (!(Number.isInteger(nLayers) && nLayers >= 1 && nLayers <= count)) {
-      const problem = `${from} has ${count} layers, ${nLayers} are asked for`;
-      throw new IdlmError("usage", { problem, hint: `Ask for 1 to ${count}.` });
+      const problem = `cannot keep ${nLayers} of the ${count} layers of ${from}`;
+      throw new IdlmError("usage", { problem, hint: `Choose 1 to ${count}.` });
     }
     const entries = [...metadata]
       .filter(([name]) => !name.startsWith("split."))
@@ -36,7 +36,7 @@ export function writeFirstLayers(from: string, to: string, nLayers: number): voi
       name: tensor.name,
       type: tensor.type,
       dimensions: [...tensor.shape].reverse(),
-      // Read when it is written.
+      // Read only when it is written.
       data: {
         *[Symbol.iterator]() {
           yield tensor.bytes;

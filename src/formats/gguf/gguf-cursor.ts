@@ -1,24 +1,24 @@
 import { isUtf8 } from "node:buffer";
-import type { NumberLayout } from "./gguf-value-type.ts";
 import { malformed } from "../files/malformed.ts";
 import type { ByteFile } from "../files/map-file.ts";
+import type { NumberLayout } from "./gguf-value-type.ts";
 
-/** Headers are read in windows of this size: a vocabulary of 50,000 tokens takes a few of them. */
+/** Headers are read in windows of this size; a vocabulary of 50,000 tokens takes a few. */
 const WINDOW_BYTES = 1024 * 1024;
 
-/** The longest strings in published files are chat templates and licence texts, below 200 KB. */
+/** The longest strings in published files, chat templates and licences, are below 200 KB. */
 const MAX_STRING_BYTES = 16 * 1024 * 1024;
 
-/** Vocabularies of 256,000 tokens and their merges take 20 MB; what is in a header is held in memory. */
+/** Vocabularies of 256,000 tokens and their merges take 20 MB; a header is held in memory. */
 const MAX_HEADER_BYTES = 128 * 1024 * 1024;
 
-/** Reads the little-endian values of a GGUF header one after the other; every length is checked before it is used. */
+/** Reads the little-endian values of a GGUF header in order; every length is checked before it is used. */
 export class GgufCursor {
   readonly #file: ByteFile;
   #window: Buffer = Buffer.alloc(0);
   #windowStart = 0;
   #position = 0;
-  /** Where the value that was taken last begins in the window. */
+  /** Offset in the window of the value that was read last. */
   #at = 0;
 
   constructor(file: ByteFile) {
@@ -30,7 +30,7 @@ export class GgufCursor {
     return this.#position;
   }
 
-  /** Bytes left of what a header may take of the file. */
+  /** Bytes left in the file, or up to the largest header. */
   get remaining(): number {
     return Math.min(this.#file.size, MAX_HEADER_BYTES) - this.#position;
   }
@@ -51,7 +51,7 @@ export class GgufCursor {
     return this.#take(8, field).readBigUInt64LE(this.#at);
   }
 
-  /** A u64 that counts things; `limit` (a safe integer) is what the file or a named limit allows. */
+  /** A u64 count. `limit` (a safe integer) comes from the file's size or a named limit. */
   count(field: string, limit: number, reason: string): number {
     const value = this.u64(field);
     if (value > BigInt(limit)) throw malformed(this.#file.path, field, `at most ${limit} (${reason})`, value);
@@ -60,9 +60,9 @@ export class GgufCursor {
 
   /** A string: u64 length, then UTF-8. */
   string(field: string): string {
-    const length = this.count(`${field}, length of string`, MAX_STRING_BYTES, "longest string");
+    const length = this.count(`${field}, length of string`, MAX_STRING_BYTES, "the longest string");
     const bytes = this.#take(length, field).subarray(this.#at, this.#at + length);
-    if (!isUtf8(bytes)) throw malformed(this.#file.path, field, "UTF-8", "bytes that are not");
+    if (!isUtf8(bytes)) throw malformed(this.#file.path, field, "UTF-8", "invalid UTF-8");
     return bytes.toString("utf8");
   }
 
@@ -74,7 +74,7 @@ export class GgufCursor {
     return bytes;
   }
 
-  /** Moves past `length` bytes; returns the window, which holds them all from `#at` on. */
+  /** Advances by `length` bytes; returns the window, which holds them from `#at` on. */
   #take(length: number, field: string): Buffer {
     this.#at = this.#position - this.#windowStart;
     if (this.#at + length > this.#window.length) {
@@ -91,7 +91,7 @@ export class GgufCursor {
   #require(length: number, field: string): void {
     if (length <= this.remaining) return;
     const { path, size } = this.#file;
-    const end = size > MAX_HEADER_BYTES ? "a header is no longer" : "the file ends";
-    throw malformed(path, field, `${length} bytes at offset ${this.#position}`, `${this.remaining}, ${end}`);
+    const end = size > MAX_HEADER_BYTES ? "up to the largest header size" : "up to the end of the file";
+    throw malformed(path, field, `${length} bytes at offset ${this.#position}`, `${this.remaining} ${end}`);
   }
 }

@@ -1,11 +1,11 @@
 import { IdlmError } from "../../errors.ts";
-import { GgufCursor } from "./gguf-cursor.ts";
-import { type GgufValue, maxKeys, readMetadata } from "./gguf-metadata.ts";
 import { malformed, quote } from "../files/malformed.ts";
 import { ByteFile } from "../files/map-file.ts";
 import { FileTensor, findOverlap } from "../tensor/stored-tensor.ts";
 import type { TensorFile } from "../tensor/tensor.ts";
 import { ggmlType, typeLayout } from "../tensor/tensor-type.ts";
+import { GgufCursor } from "./gguf-cursor.ts";
+import { type GgufValue, maxKeys, readMetadata } from "./gguf-metadata.ts";
 
 /** An opened GGUF file, or all parts of a split one. */
 export interface GgufFile extends TensorFile {
@@ -15,21 +15,21 @@ export interface GgufFile extends TensorFile {
 }
 
 const MAGIC = "GGUF";
-/** Offsets of data are multiples of this unless the file says otherwise. */
+/** Data offsets are multiples of this by default. */
 const DEFAULT_ALIGNMENT = 32;
-/** A page of any usual system; more would be waste, not alignment. */
+/** The largest common page size. */
 const MAX_ALIGNMENT = 65_536;
 /** ggml's own limit (GGML_MAX_DIMS). */
 const MAX_DIMENSIONS = 4;
-/** The largest published mixtures of experts have some ten thousand. */
+/** The largest published mixture-of-experts models have about ten thousand. */
 const MAX_TENSORS = 1 << 16;
-/** Empty name, no dimension: length of name, number of dimensions, type, offset. */
+/** With an empty name and no dimensions: name length, number of dimensions, type, offset. */
 const MIN_TENSOR_INFO_BYTES = 8 + 4 + 4 + 8;
 
 /**
- * Opens one GGUF file (versions 2 and 3, little-endian) and checks all of its header; data is mapped or read when asked
- * for. Shapes are turned round: [out, in], slowest dimension first. Rows of q and k stay in the file's order. A part of
- * a split model has some of the tensors only: `openGguf` opens them all.
+ * Opens one GGUF file (version 2 or 3, little-endian) and checks its whole header; data is mapped or read on first use.
+ * Shapes are reversed: [out, in], slowest dimension first. Rows of q and k keep the file's order. A part of a split model
+ * has only some of the tensors: `openGguf` opens all parts.
  *
  * Errors: "file-missing" (with `hint`), "file-unreadable", "file-malformed", "unsupported".
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
@@ -45,9 +45,13 @@ function readHeader(file: ByteFile): GgufFile {
   const nTensors = cursor.count(
     "tensor count",
     Math.min(MAX_TENSORS, Math.floor(cursor.remaining / MIN_TENSOR_INFO_BYTES)),
-    "most tensors, and what the file can hold",
+    "the limit on tensors, and what fits into the file",
   );
-  const nKeys = cursor.count("metadata count", maxKeys(cursor.remaining), "most keys, and what the file can hold");
+  const nKeys = cursor.count(
+    "metadata count",
+    maxKeys(cursor.remaining),
+    "the limit on keys, and what fits into the file",
+  );
   const metadata = readMetadata(cursor, nKeys, path);
   const alignment = readAlignment(metadata, path);
   const infos = readTensorInfos(cursor, nTensors, path);
@@ -61,7 +65,12 @@ function readHeader(file: ByteFile): GgufFile {
   }
   const overlap = findOverlap(tensors.values());
   if (overlap !== undefined) {
-    throw malformed(path, `tensor ${quote(overlap[1].name)}`, "bytes of its own", `those of ${quote(overlap[0].name)}`);
+    throw malformed(
+      path,
+      `tensor ${quote(overlap[1].name)}`,
+      "bytes that it does not share",
+      `bytes of ${quote(overlap[0].name)}`,
+    );
   }
   const files = [{ path, nBytes: file.size }];
   return { path, files, version, metadata, tensors, close: () => file.close() };
@@ -121,16 +130,16 @@ function readTensorInfos(cursor: GgufCursor, nTensors: number, path: string): Te
   return infos;
 }
 
-/** Checks type, size and place of a tensor. All sums are of bigints: nothing wraps and nothing is rounded. */
+/** Checks the type, size and position of a tensor, in bigints so that nothing overflows or is rounded. */
 function placeTensor(file: ByteFile, info: TensorInfo, dataStart: number, alignment: number): FileTensor {
   const { path, size } = file;
   const field = `tensor ${quote(info.name)}`;
   const found = ggmlType(info.typeId);
-  if (found === undefined) throw malformed(path, `${field}, type`, "a type of ggml", info.typeId);
-  if ("notRead" in found) {
+  if (found === undefined) throw malformed(path, `${field}, type`, "a type number of ggml", info.typeId);
+  if ("obsolete" in found) {
     throw new IdlmError("unsupported", {
       path,
-      feature: `the type ${found.notRead} of ${field}`,
+      feature: `the type ${found.obsolete} of ${field}`,
       hint: "Convert it again with a current llama.cpp.",
     });
   }
@@ -149,11 +158,11 @@ function placeTensor(file: ByteFile, info: TensorInfo, dataStart: number, alignm
     throw malformed(
       path,
       `${field}, ${nBytes} bytes at offset ${info.offset}`,
-      "a place inside the file",
+      "a range inside the file",
       `data of ${dataBytes} bytes`,
     );
   }
-  // The product fits, but where one dimension is 0 another may still be beyond what a number holds.
+  // The product fits, but if one dimension is 0, another may still exceed the safe integers.
   if (info.dimensions.some((dimension) => dimension > BigInt(Number.MAX_SAFE_INTEGER))) {
     throw malformed(path, `${field}, dimensions`, "numbers below 2^53", info.dimensions.join(" × "));
   }

@@ -1,6 +1,6 @@
-/** Value types of GGUF metadata, by their numbers in the file (ggml's `enum gguf_type`). Hosts are little-endian, as the file is. */
+/** Value types of GGUF metadata, by their numbers in the file (ggml's `enum gguf_type`). Hosts are little-endian, like the file. */
 
-/** An array of numbers, of the type that the file has. */
+/** An array of numbers, with the element type of the file. */
 export type GgufNumbers =
   | Uint8Array
   | Int8Array
@@ -16,7 +16,7 @@ export type GgufNumbers =
 export interface NumberLayout {
   readonly id: number;
   readonly bytes: number;
-  /** Sees bytes as an array of the type. */
+  /** Views bytes as an array of the type. */
   readonly view: (buffer: ArrayBuffer) => GgufNumbers;
   readonly decode: (bytes: Buffer, at: number) => number | bigint;
   readonly encode: (value: number | bigint) => Uint8Array;
@@ -105,18 +105,18 @@ export const ARRAY = 9;
 
 const byId: ReadonlyMap<number, NumberLayout> = new Map(Object.values(numberTypes).map((type) => [type.id, type]));
 
-/** The number type with this id; undefined for other types. */
+/** The number type with this id; undefined for strings, booleans and arrays. */
 export function numberType(id: number): NumberLayout | undefined {
   return byId.get(id);
 }
 
-/** Integers of 64 bits are numbers where they are safe integers. */
+/** Converts a 64-bit integer to a number if it is a safe integer. */
 function narrow(value: bigint): number | bigint {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : value;
 }
 
-/** The type that a number is written as, or the one that a typed array has. */
+/** The smallest type that holds a number, or the element type of a typed array. */
 export function numberTypeOf(value: number | bigint | GgufNumbers): NumberType {
   if (typeof value === "object") return arrayType(value);
   if (typeof value === "number" && (!Number.isSafeInteger(value) || Object.is(value, -0))) {

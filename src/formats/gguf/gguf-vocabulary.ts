@@ -1,27 +1,27 @@
-import { describeValue, type GgufValue } from "./gguf-metadata.ts";
 import { malformed, quote } from "../files/malformed.ts";
 import { checkMerges } from "../files/tokenizer-json.ts";
+import { describeValue, type GgufValue } from "./gguf-metadata.ts";
 
 /** Token types of GGUF (llama.cpp's `llama_token_type`). */
 export const tokenTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
-/** What a GGUF's metadata says of its tokenizer, checked. */
+/** The tokenizer in a GGUF file's metadata, checked. */
 export interface GgufVocabulary {
-  /** Kind of tokenizer (`tokenizer.ggml.model`), like BYTE_LEVEL_BPE. */
+  /** Tokenizer type (`tokenizer.ggml.model`), like BYTE_LEVEL_BPE. */
   readonly model: string;
   /** Name of the pre-tokenizer (`tokenizer.ggml.pre`). */
   readonly pre: string | undefined;
-  /** By id; each is there once. */
+  /** By id, without duplicates. */
   readonly tokens: readonly string[];
-  /** By id, of `tokenTypes`; normal where the file says nothing. */
+  /** By id, values of `tokenTypes`; normal by default. */
   readonly types: ArrayLike<number>;
-  /** "a b", best first; of byte-level BPE all parts are tokens that are not unused. Empty where the file has none. */
+  /** "a b", highest priority first. In byte-level BPE both parts are tokens in use. Empty if the file has none. */
   readonly merges: readonly string[];
-  /** By id, all numbers; undefined where the file has none. */
+  /** By id, without NaN; undefined if the file has none. */
   readonly scores: Float32Array | undefined;
-  /** Undefined where the file does not say. */
+  /** Undefined if the file does not say. */
   readonly addsBos: boolean | undefined;
-  /** Ids of the keys `tokenizer.ggml.NAME_token_id`, by NAME. */
+  /** Values of the keys `tokenizer.ggml.NAME_token_id`, by NAME. */
   readonly ids: ReadonlyMap<string, number>;
   readonly chatTemplate: string | undefined;
 }
@@ -31,12 +31,12 @@ export const SENTENCE_PIECE = "llama";
 
 const PREFIX = "tokenizer.ggml.";
 const tokenIdKey = /^tokenizer\.ggml\.(\w+)_token_id$/;
-/** Published files pad with ids that no vocabulary has; nothing reads them. */
+/** Not checked: published files have padding ids outside of the vocabulary, and they are not used. */
 const PADDING = "padding";
 
 /**
- * Checks and returns the vocabulary in a GGUF's metadata; undefined where the file has none. `nRows`: rows of the
- * model's embedding, one per token. Which tokenizers can be run is for whoever runs one.
+ * Checks and returns the vocabulary in a GGUF file's metadata; undefined if it has none. `nRows`: rows of the model's
+ * embedding, one per token. Does not check whether the tokenizer type is supported.
  * @throws IdlmError "file-malformed" naming the key.
  */
 export function readGgufVocabulary(
@@ -47,7 +47,7 @@ export function readGgufVocabulary(
   const chatTemplate = readString(metadata, "tokenizer.chat_template", path);
   const model = readString(metadata, `${PREFIX}model`, path);
   if (model === undefined && metadata.has(`${PREFIX}tokens`)) {
-    throw malformed(path, `${PREFIX}model`, "the kind of tokenizer", "nothing");
+    throw malformed(path, `${PREFIX}model`, "the tokenizer type", "nothing");
   }
   if (model === undefined || model === "none" || model === "no_vocab") {
     if (nRows !== undefined) readIds(metadata, path, nRows);
@@ -89,7 +89,7 @@ function readTokens(
     if (token === "") throw malformed(path, `${field}[${id}]`, "a token", "nothing");
     const other = ids.get(token);
     if (other !== undefined)
-      throw malformed(path, `${field}[${id}]`, "a token of its own", `${quote(token)}, as ${other}`);
+      throw malformed(path, `${field}[${id}]`, "a unique token", `${quote(token)}, also the token ${other}`);
     ids.set(token, id);
   });
   return tokens;
@@ -102,20 +102,20 @@ function readTypes(metadata: ReadonlyMap<string, GgufValue>, path: string, nToke
   if (!(types instanceof Int32Array) && !(types instanceof Uint32Array)) {
     throw malformed(path, field, "an array of 32-bit integers", describeValue(types));
   }
-  if (types.length !== nTokens) throw malformed(path, field, `${nTokens} types, as many as tokens`, types.length);
+  if (types.length !== nTokens) throw malformed(path, field, `${nTokens} types, one per token`, types.length);
   const wrong = types.findIndex((type) => type < tokenTypes.normal || type > tokenTypes.byte);
   if (wrong >= 0) throw malformed(path, `${field}[${wrong}]`, "a type from 1 to 6", types[wrong] ?? "nothing");
   return types;
 }
 
-/** Byte-level BPE does without, but what is there has to be right. */
+/** Optional for byte-level BPE, but checked if the file has them. */
 function readScores(metadata: ReadonlyMap<string, GgufValue>, path: string, nTokens: number): Float32Array | undefined {
   const field = `${PREFIX}scores`;
   const scores = metadata.get(field);
   if (scores === undefined) return undefined;
   if (!(scores instanceof Float32Array))
     throw malformed(path, field, "an array of 32-bit floats", describeValue(scores));
-  if (scores.length !== nTokens) throw malformed(path, field, `${nTokens} scores, as many as tokens`, scores.length);
+  if (scores.length !== nTokens) throw malformed(path, field, `${nTokens} scores, one per token`, scores.length);
   const wrong = scores.findIndex((score) => Number.isNaN(score));
   if (wrong >= 0) throw malformed(path, `${field}[${wrong}]`, "a number", "NaN");
   return scores;
@@ -154,7 +154,7 @@ function readStrings(
       path,
       key,
       "an array of strings",
-      isArray ? `one that holds ${describeValue(wrong)}` : describeValue(wrong),
+      isArray ? `an array with ${describeValue(wrong)}` : describeValue(wrong),
     );
   }
   return value as readonly string[];

@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
+import { byteLength, ggmlTypeId, typeLayout } from "../tensor/tensor-type.ts";
 import { openGguf } from "./gguf.ts";
 import type { GgufValue } from "./gguf-metadata.ts";
 import { type GgufTensorToWrite, writeGguf } from "./gguf-writer.ts";
-import { byteLength, ggmlTypeId, typeLayout } from "../tensor/tensor-type.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "idlm-gguf-writer-"));
 const path = join(folder, "made.gguf");
@@ -18,7 +18,7 @@ const value: fc.Arbitrary<GgufValue> = fc.oneof(
   fc.boolean(),
   fc.maxSafeInteger(),
   fc.double(),
-  // Beyond the safe integers: those below are read as numbers.
+  // Beyond the safe integers; smaller ones are read as numbers.
   fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n - 1n }),
   fc.bigInt({ min: -(2n ** 63n), max: -(2n ** 53n) }),
   fc.uint8Array(),
@@ -37,7 +37,7 @@ const value: fc.Arbitrary<GgufValue> = fc.oneof(
 );
 const types = ["F32", "F16", "BF16", "I8", "I64", "Q4_0", "Q8_0", "Q6_K", "IQ4_XS"] as const;
 
-/** Tensors of up to 4 dimensions, their bytes in one piece or in pieces of 7. */
+/** Tensors of up to 4 dimensions, with their bytes in one piece or in pieces of 7. */
 const tensor = fc
   .record({
     name: string,
@@ -90,20 +90,20 @@ describe("writeGguf", () => {
     );
   });
 
-  it("writes numbers of a stated type", () => {
+  it("writes numbers of an explicit type", () => {
     const types = ["u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64"] as const;
     writeGguf(path, { metadata: types.map((type) => [type, { type, value: 7 }]), tensors: [] });
     const bytes = readFileSync(path);
     const file = openGguf(path);
     for (const type of types) expect(file.metadata.get(type)).toBe(7);
     file.close();
-    // A header of 24 bytes; each entry its key, its type, its value.
+    // A header of 24 bytes, and for each entry its key, type and value.
     expect(bytes.length).toBe(
       Math.ceil((24 + types.reduce((n, t) => n + 12 + t.length + Number(t.slice(1)) / 8, 0)) / 32) * 32,
     );
   });
 
-  it("leaves holes for tensors without data", () => {
+  it("writes holes for tensors without data", () => {
     const dimensions = [1 << 20, 1 << 14];
     writeGguf(path, { metadata: [], tensors: [{ name: "large", type: "F16", dimensions }] });
     const { size, blocks } = statSync(path);
@@ -116,13 +116,13 @@ describe("writeGguf", () => {
 
   it.each([
     [
-      "data of another length",
+      "data of the wrong length",
       { name: "a", type: "F32", dimensions: [2], data: new Uint8Array(4) },
       /4 bytes of data, expected 8/,
     ],
-    ["rows that are no whole blocks", { name: "a", type: "Q4_0", dimensions: [16, 2] }, /no Q4_0 of \[16, 2\]/],
-    ["types that GGUF has not", { name: "a", type: "U8", dimensions: [2] }, /GGUF has no U8/],
-  ] as const)("refuses %s, and leaves nothing behind", (_, tensor, message) => {
+    ["rows that do not fill blocks", { name: "a", type: "Q4_0", dimensions: [16, 2] }, /cannot be Q4_0/],
+    ["types that GGUF does not have", { name: "a", type: "U8", dimensions: [2] }, /GGUF has no U8/],
+  ] as const)("rejects %s, and leaves nothing behind", (_, tensor, message) => {
     rmSync(path, { force: true });
     expect(ggmlTypeId("U8")).toBeUndefined();
     expect(() => writeGguf(path, { metadata: [], tensors: [tensor] })).toThrow(message);

@@ -1,28 +1,28 @@
-import type { GgufNumbers, GgufValue } from "./gguf-metadata.ts";
-import { ARRAY, BOOL, type NumberType, numberTypeOf, numberTypes, STRING } from "./gguf-value-type.ts";
 import { type FilePiece, replaceFile, replaceFileInTurns } from "../files/replace-file.ts";
 import type { TensorType } from "../tensor/tensor.ts";
 import { byteLength, ggmlTypeId, typeLayout } from "../tensor/tensor-type.ts";
+import type { GgufNumbers, GgufValue } from "./gguf-metadata.ts";
+import { ARRAY, BOOL, type NumberType, numberTypeOf, numberTypes, STRING } from "./gguf-value-type.ts";
 
 /**
- * A value as `GgufFile.metadata` holds it, or a number of a stated type. A plain number becomes u32 or i32, beyond them
- * u64 or i64, and with a fraction f32 where that holds it, else f64.
+ * A value like those of `GgufFile.metadata`, or a number with an explicit type. A whole number is written as u32 or i32 if
+ * it fits, else as u64 or i64; a fraction as f32 if that is exact, else as f64.
  */
 export type GgufValueToWrite = GgufValue | { readonly type: NumberType; readonly value: number | bigint };
 
 export interface GgufTensorToWrite {
   readonly name: string;
-  /** Fastest first ([in, out] for a linear layer), as GGUF has them. */
+  /** In GGUF's order, fastest first: [in, out] for a linear layer. */
   readonly dimensions: readonly number[];
   readonly type: TensorType;
-  /** All bytes, or pieces of them, taken one at a time; left out: zeros, as a hole in the file. */
+  /** All bytes, or pieces of them, read one at a time. Without data: zeros, as a hole in the file. */
   readonly data?: Uint8Array | Iterable<Uint8Array>;
 }
 
 export interface GgufToWrite {
   readonly metadata: Iterable<readonly [string, GgufValueToWrite]>;
   readonly tensors: readonly GgufTensorToWrite[];
-  /** Written as general.alignment. Default: what the metadata says, else 32. */
+  /** Written as general.alignment. Default: the metadata's value, else 32. */
   readonly alignment?: number;
 }
 
@@ -30,23 +30,23 @@ const VERSION = 3;
 const DEFAULT_ALIGNMENT = 32;
 
 /**
- * Writes a GGUF file (version 3), holding one piece of data at a time. `path` is the old file or the whole new one.
- * Errors: as of `replaceFile`; RangeError for what no GGUF file can be (a length that does not fit the shape).
+ * Writes a GGUF file (version 3) atomically, with one piece of data in memory at a time.
+ * Errors: those of `replaceFile`; RangeError for invalid content, such as data that does not fit its shape.
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 export function writeGguf(path: string, file: GgufToWrite): void {
   replaceFile(path, piecesOf(file));
 }
 
-/** As `writeGguf`, for large files: gives up its turn after each piece of data, and ends when `signal` says so. */
+/** Like `writeGguf`, for large files: yields to the event loop after each piece, and can be aborted by `signal`. */
 export async function writeGgufInTurns(path: string, file: GgufToWrite, signal?: AbortSignal): Promise<void> {
   await replaceFileInTurns(path, piecesOf(file), signal);
 }
 
-/** What the file is made of, one after the other. */
-function piecesOf({ metadata, tensors, alignment: wanted }: GgufToWrite): Iterable<FilePiece> {
+/** The content of the file, in order. */
+function piecesOf({ metadata, tensors, alignment: explicit }: GgufToWrite): Iterable<FilePiece> {
   const values = new Map(metadata);
-  if (wanted !== undefined) values.set("general.alignment", { type: "u32", value: wanted });
+  if (explicit !== undefined) values.set("general.alignment", { type: "u32", value: explicit });
   const alignment = Number(plain(values.get("general.alignment") ?? DEFAULT_ALIGNMENT));
   const sizes = tensors.map(sizeOf);
   const header = new Header();
@@ -60,10 +60,10 @@ function piecesOf({ metadata, tensors, alignment: wanted }: GgufToWrite): Iterab
     header.tensorInfo(tensor, offset);
     offset = align(offset + (sizes[i] ?? 0), alignment);
   }
-  return dataBehind(header.bytes(), tensors, sizes, alignment);
+  return withData(header.bytes(), tensors, sizes, alignment);
 }
 
-function* dataBehind(
+function* withData(
   header: Uint8Array,
   tensors: readonly GgufTensorToWrite[],
   sizes: readonly number[],
@@ -82,7 +82,7 @@ function* dataBehind(
     }
     if (left !== 0) throw new RangeError(`tensor ${name}: ${size - left} bytes of data, expected ${size}`);
   }
-  // Readers that take the length of the file for whole want the last tensor padded, too.
+  // Some readers require the last tensor to be padded, too.
   yield align(position, alignment) - position;
 }
 
@@ -93,7 +93,7 @@ function sizeOf({ name, dimensions, type }: GgufTensorToWrite): number {
     dimensions.reduce((product, dimension) => product * dimension, 1),
   );
   if (nBytes === undefined || !Number.isSafeInteger(nBytes) || (dimensions[0] ?? 1) % blockSize !== 0) {
-    throw new RangeError(`tensor ${name}: no ${type} of [${dimensions.join(", ")}]`);
+    throw new RangeError(`tensor ${name}: [${dimensions.join(", ")}] cannot be ${type}`);
   }
   return nBytes;
 }
@@ -102,15 +102,15 @@ function align(offset: number, alignment: number): number {
   return Math.ceil(offset / alignment) * alignment;
 }
 
-function isStated(value: GgufValueToWrite): value is Exclude<GgufValueToWrite, GgufValue> {
+function isTyped(value: GgufValueToWrite): value is Exclude<GgufValueToWrite, GgufValue> {
   return typeof value === "object" && "type" in value;
 }
 
 function plain(value: GgufValueToWrite): GgufValue {
-  return isStated(value) ? value.value : value;
+  return isTyped(value) ? value.value : value;
 }
 
-/** The bytes before the data, built up in pieces. */
+/** Builds the bytes before the data. */
 class Header {
   readonly #pieces: Uint8Array[] = [];
 
@@ -139,7 +139,7 @@ class Header {
   }
 
   value(value: GgufValueToWrite): void {
-    if (isStated(value)) this.number(value.type, value.value);
+    if (isTyped(value)) this.number(value.type, value.value);
     else if (typeof value === "string") this.string(value);
     else if (typeof value === "boolean") this.number("u8", value ? 1 : 0);
     else if (typeof value === "object") this.#array(value);
@@ -155,7 +155,9 @@ class Header {
     }
     const type = values[0] === undefined ? STRING : typeIdOf(values[0]);
     if ((type !== STRING && type !== BOOL && type !== ARRAY) || values.some((value) => typeIdOf(value) !== type)) {
-      throw new RangeError("an array of strings, of booleans or of arrays; numbers are in a typed array");
+      throw new RangeError(
+        "a plain array holds strings, booleans or arrays, all of one type; numbers need a typed array",
+      );
     }
     this.number("u32", type);
     this.number("u64", values.length);
@@ -174,7 +176,7 @@ class Header {
 }
 
 function typeIdOf(value: GgufValueToWrite): number {
-  if (isStated(value)) return numberTypes[value.type].id;
+  if (isTyped(value)) return numberTypes[value.type].id;
   if (typeof value === "string") return STRING;
   if (typeof value === "boolean") return BOOL;
   if (typeof value === "object") return ARRAY;

@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { toFloat32 } from "../tensor/dequantise.ts";
-import { openGguf } from "./gguf.ts";
 import { ByteFile, setFileMapper } from "../files/map-file.ts";
 import { openSafetensors } from "../safetensors/safetensors.ts";
+import { toFloat32 } from "../tensor/dequantise.ts";
+import { openGguf } from "./gguf.ts";
 
 const fixtures = join(import.meta.dirname, "../../../test/fixtures");
 const vocabularies = join(import.meta.dirname, "../../../../shared/fixtures/tokenizer");
@@ -22,7 +22,7 @@ describe("openGguf", () => {
     gguf.close();
   });
 
-  it("gives the same weights, in the same shape, as the safetensors file of the model", () => {
+  it("gives the same weights and shapes as the model's safetensors file", () => {
     const gguf = openGguf(join(fixtures, "models/qwen3-tiny/model.f32.gguf"));
     const safetensors = openSafetensors(join(fixtures, "models/qwen3-tiny/model.safetensors"));
     const names = [
@@ -41,7 +41,7 @@ describe("openGguf", () => {
     safetensors.close();
   });
 
-  it("says that a missing file is missing", () => {
+  it("reports a missing file", () => {
     expect(() => openGguf(join(fixtures, "none.gguf"))).toThrow(expect.objectContaining({ code: "file-missing" }));
   });
 
@@ -78,10 +78,10 @@ describe("ByteFile", () => {
     expect(events).toEqual([`map ${path}`, "unmap true"]);
   });
 
-  it("refuses to hand out what a mapping does not hold, or what lies beyond the file", () => {
+  it("rejects ranges beyond the mapping or the file", () => {
     setFileMapper({ mapFile: () => new ArrayBuffer(16), unmapFile: () => {} });
     const file = new ByteFile(path);
-    expect(() => file.view(0, 17)).toThrow(/became shorter/);
+    expect(() => file.view(0, 17)).toThrow(/truncated/);
     expect(() => file.read(file.size - 1, 2)).toThrow(RangeError);
     file.close();
   });

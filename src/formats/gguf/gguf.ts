@@ -1,34 +1,35 @@
 import { basename, dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { type GgufFile, openGgufFile } from "./gguf-file.ts";
-import { describeValue } from "./gguf-metadata.ts";
 import { malformed, quote } from "../files/malformed.ts";
 import { fileInFolder } from "../files/model-folder.ts";
 import type { FileTensor } from "../tensor/stored-tensor.ts";
+import { type GgufFile, openGgufFile } from "./gguf-file.ts";
+import { describeValue } from "./gguf-metadata.ts";
 
 export type { GgufFile } from "./gguf-file.ts";
 export { describeValue, type GgufValue } from "./gguf-metadata.ts";
 
-/** Published models of 700 GB have below 200 parts; each takes an open file. */
+/** Published models of 700 GB have fewer than 200 parts; each keeps a file open. */
 const MAX_PARTS = 1000;
 
 const partName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/s;
-/** Keys that each part has for itself. */
+/** Keys that may differ between parts. */
 const ownKey = /^split\.|^general\.alignment$/;
 
-/** What a part says of its place, from `split.no` (from 0), `split.count` and `split.tensors.count`. */
+/** The keys `split.no`, `split.count` and `split.tensors.count` of a part. */
 interface Split {
+  /** From 0. */
   readonly index: number;
   readonly count: number;
-  /** Of all parts together. */
+  /** In all parts together. */
   readonly nTensors: number;
 }
 
 /**
- * Opens a GGUF model: a file of its own, or all parts of a split one (`NAME-00001-of-00003.gguf`, in one folder)
- * whichever of them is named. A split model's path and metadata are those of its first part.
+ * Opens a GGUF model: a single file, or all parts of a split one (`NAME-00001-of-00003.gguf`, in one folder), whichever
+ * part `path` names. The path and metadata of a split model are those of its first part.
  *
- * Errors: as of `openGgufFile`; also "file-missing" for a part, and "file-malformed" where parts do not belong together.
+ * Errors: those of `openGgufFile`; "file-missing" for a missing part, "file-malformed" for parts that do not match.
  */
 export function openGguf(path: string): GgufFile {
   const named = openGgufFile(path);
@@ -40,13 +41,13 @@ export function openGguf(path: string): GgufFile {
     const ordered = Array.from({ length: split.count }, (_, index) => {
       if (index === split.index) return named;
       const name = `${prefix}-${number(index + 1)}-of-${number(split.count)}.gguf`;
-      const hint = `It is part ${index + 1} of the ${split.count} that ${basename(path)} is one of.`;
+      const hint = `${basename(path)} is one of ${split.count} parts; this is part ${index + 1}.`;
       const part = openGgufFile(fileInFolder(dirname(path), name), hint);
       parts.push(part);
       checkPart(part, index, split, basename(path));
       return part;
     });
-    return joined(ordered, split);
+    return joinParts(ordered, split);
   } catch (error) {
     for (const part of parts) part.close();
     throw error;
@@ -67,13 +68,13 @@ function readSplit({ metadata, path }: GgufFile): Split | undefined {
     return value;
   };
   const count = whole("split.count", 1, MAX_PARTS);
-  // A file that was split into one part may say no more.
+  // A file that was split into one part may have no other split keys.
   if (count === 1 && !metadata.has("split.no")) return undefined;
   const index = whole("split.no", 0, count - 1);
   return { index, count, nTensors: whole("split.tensors.count", 0, Number.MAX_SAFE_INTEGER) };
 }
 
-/** What the names of all parts begin with. */
+/** Checks a part's file name; returns the prefix that all parts share. */
 function checkName(path: string, { index, count }: Split): string {
   const [, prefix, no, of] = partName.exec(basename(path)) ?? [];
   if (prefix === undefined || Number(no) !== index + 1 || Number(of) !== count) {
@@ -96,9 +97,9 @@ function checkPart(part: GgufFile, index: number, expected: Split, named: string
   }
 }
 
-function joined(parts: readonly GgufFile[], { nTensors }: Split): GgufFile {
+function joinParts(parts: readonly GgufFile[], { nTensors }: Split): GgufFile {
   const [first, ...others] = parts;
-  if (first === undefined) throw new RangeError("a split model of no parts");
+  if (first === undefined) throw new RangeError("a split model without parts");
   const { path, version, metadata } = first;
   for (const part of others) {
     for (const [key, value] of part.metadata) {

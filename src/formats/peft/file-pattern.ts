@@ -1,12 +1,12 @@
 import { createContext, runInContext } from "node:vm";
 
-/** Why a pattern of a file could not be used. */
+/** The reason why a pattern cannot be used. */
 export class PatternError extends Error {}
 
 /**
- * Runs a regular expression that comes from a file: it may take exponential time, and only V8 can end that. For each text
- * the matches of the pattern, as pairs of index and length one after the other.
- * @throws PatternError where the pattern is none, or takes longer than `timeoutMs` for all texts.
+ * Runs an untrusted regular expression with a time limit: it may take exponential time, and only V8 can interrupt it.
+ * Returns the matches in each text, as a flat list of index and length.
+ * @throws PatternError if the pattern is invalid, or takes longer than `timeoutMs` for all texts.
  */
 export function matchesWithin(timeoutMs: number, source: string, flags: string, texts: readonly string[]): number[][] {
   const context = createContext({ source, flags, texts: JSON.stringify(texts) });
@@ -21,6 +21,6 @@ export function matchesWithin(timeoutMs: number, source: string, flags: string, 
     return JSON.parse(String(runInContext(code, context, { timeout: timeoutMs }))) as number[][];
   } catch (error) {
     const timedOut = (error as NodeJS.ErrnoException).code === "ERR_SCRIPT_EXECUTION_TIMEOUT";
-    throw new PatternError(timedOut ? "one that takes too long" : "others");
+    throw new PatternError(timedOut ? "one that takes too long" : "an invalid one");
   }
 }

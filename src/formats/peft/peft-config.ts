@@ -1,15 +1,15 @@
 import { IdlmError } from "../../errors.ts";
-import { matchesWithin, PatternError } from "./file-pattern.ts";
 import { type JsonObject, kindOf, readJsonObject, requireObject } from "../files/json.ts";
 import { malformed, quote } from "../files/malformed.ts";
+import { matchesWithin, PatternError } from "./file-pattern.ts";
 
-/** What of PEFT's `adapter_config.json` changes the result of a LoRA. */
+/** The keys of PEFT's `adapter_config.json` that affect the result of a LoRA. */
 export interface PeftConfig {
   readonly rank: number;
   readonly alpha: number;
-  /** Ends of module names; one string: a regular expression for whole names, or "all-linear". */
+  /** Suffixes of module names; or one string, a regular expression for whole names or "all-linear". */
   readonly targetModules: readonly string[] | string;
-  /** Regular expressions for (ends of) module names, and their own rank or alpha; the first match counts. */
+  /** Regular expressions for (suffixes of) module names, with their rank or alpha; the first match counts. */
   readonly rankPattern: readonly (readonly [string, number])[];
   readonly alphaPattern: readonly (readonly [string, number])[];
   /** Scale alpha / √rank in place of alpha / rank. */
@@ -19,14 +19,14 @@ export interface PeftConfig {
   readonly baseModel: string | undefined;
 }
 
-/** A config is a few KB; rank patterns of every module of a large model make it some hundred. */
+/** A config takes a few KB; with rank patterns for every module of a large model, some hundred KB. */
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 const MAX_RANK = 65_536;
 const MAX_ALPHA = 1e9;
-/** A pattern from a file may take exponential time; real ones take microseconds. */
+/** An untrusted pattern may take exponential time; real ones take microseconds. */
 const PATTERN_TIMEOUT_MS = 250;
 
-/** Keys that say nothing about the result of a finished adapter, whatever their value. */
+/** Keys that do not affect the result of a trained adapter, whatever their value. */
 const neutralKeys: ReadonlySet<string> = new Set([
   "auto_mapping",
   "base_model_name_or_path",
@@ -57,12 +57,12 @@ const readKeys: ReadonlySet<string> = new Set([
   "target_modules",
   "use_rslora",
 ]);
-/** Ways to begin that also change the base model's weights, so that the adapter does not fit the published ones. */
+/** Initialisations that also change the base model's weights, so that the adapter does not fit the published ones. */
 const baseChangingInits = /^(pissa|olora|corda|loftq|lora_ga)/;
 
 /**
- * Reads `adapter_config.json`. Errors: "unsupported" for any other kind of adapter and for every feature, known or not,
- * that is switched on and not read here; "file-malformed".
+ * Reads `adapter_config.json`. Errors: "unsupported" for any other adapter type and for every enabled feature that is not
+ * read here, including unknown ones; "file-malformed".
  */
 export function readPeftConfig(path: string): PeftConfig {
   const json = readJsonObject(path, { maxBytes: MAX_CONFIG_BYTES }, "An adapter folder holds adapter_config.json.");
@@ -81,7 +81,7 @@ export function readPeftConfig(path: string): PeftConfig {
 
 function refuseUnsupported(json: JsonObject, path: string): void {
   const refuse = (feature: string) =>
-    new IdlmError("unsupported", { path, feature, hint: "Plain LoRA on linear layers is." });
+    new IdlmError("unsupported", { path, feature, hint: "Only plain LoRA on linear layers is." });
   if (json.peft_type !== "LORA") throw refuse(`the adapter type ${kindOf(json.peft_type)}`);
   if (json.bias !== undefined && json.bias !== null && json.bias !== "none") throw refuse(`bias ${kindOf(json.bias)}`);
   const init = json.init_lora_weights;
@@ -105,7 +105,7 @@ function readCount(value: unknown, path: string, field: string, most: number): n
 }
 
 function readPositive(value: unknown, path: string, field: string): number {
-  // JSON's 1e999 is infinite.
+  // JSON's 1e999 parses as infinity.
   if (typeof value !== "number" || !(value > 0 && value <= MAX_ALPHA)) {
     throw malformed(path, field, `a positive number up to ${MAX_ALPHA}`, kindOf(value));
   }
@@ -118,17 +118,17 @@ function readTargets(value: unknown, path: string): readonly string[] | string {
     refuseTokenMatrices(value, path);
     return value;
   }
-  throw malformed(path, "target_modules", "names of modules, or a pattern", kindOf(value));
+  throw malformed(path, "target_modules", "module names, or a pattern", kindOf(value));
 }
 
 const tokenMatrix = /(?:^|\.)(lm_head|embed_tokens)(?:\.|$)/;
 
-/** @throws IdlmError "unsupported" where one of the names is of the output matrix or the embedding, or lies in it. */
+/** @throws IdlmError "unsupported" if a name is that of the output matrix or the embedding, or of a module inside. */
 export function refuseTokenMatrices(names: Iterable<string>, path: string): void {
   for (const name of names) {
     const matrix = tokenMatrix.exec(name)?.[1];
     if (matrix === undefined) continue;
-    const hint = `Only linear layers of attention and MLP can have one: train the adapter without ${matrix} in target_modules.`;
+    const hint = `Only linear layers of attention and MLP can have LoRA: train the adapter without ${matrix} in target_modules.`;
     throw new IdlmError("unsupported", { path, feature: `LoRA on ${matrix}`, hint });
   }
 }
@@ -149,12 +149,12 @@ function readLayers(value: unknown, path: string): number[] | undefined {
   const layers: unknown[] = Array.isArray(value) ? value : [value];
   const isLayer = (layer: unknown): layer is number => Number.isSafeInteger(layer) && (layer as number) >= 0;
   if (layers.length === 0 || !layers.every(isLayer))
-    throw malformed(path, "layers_to_transform", "numbers of layers", kindOf(value));
+    throw malformed(path, "layers_to_transform", "layer numbers", kindOf(value));
   return layers;
 }
 
 /**
- * For each name the value of the first pattern that matches its end after a dot, or all of it (PEFT's rule:
+ * For each name, the value of the first pattern that matches the whole name or the part after a dot (PEFT's rule:
  * `re.match(rf"(.*\.)?({key})$", name)`), or undefined.
  */
 export function matchPatterns<T>(
@@ -168,7 +168,7 @@ export function matchPatterns<T>(
   return runPatterns(sources, names, path, field).map((index) => patterns[index]?.[1]);
 }
 
-/** Whether a target names a module: by its end, or by a pattern for all of its name. */
+/** Whether each module is a target: by suffix, or by a pattern for the whole name. */
 export function matchTargets(targets: readonly string[] | string, names: readonly string[], path: string): boolean[] {
   if (targets === "all-linear") return names.map(() => true);
   if (typeof targets === "string") {
@@ -189,6 +189,6 @@ function runPatterns(sources: readonly string[], names: readonly string[], path:
     return found;
   } catch (error) {
     if (!(error instanceof PatternError)) throw error;
-    throw malformed(path, field, "regular expressions that are valid and quick", error.message);
+    throw malformed(path, field, "valid and fast regular expressions", error.message);
   }
 }

@@ -2,15 +2,15 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readPeftAdapter } from "./peft.ts";
-import { matchPatterns } from "./peft-config.ts";
 import { openSafetensors } from "../safetensors/safetensors.ts";
 import { type TensorToWrite, tensorOf, writeSafetensors } from "../safetensors/safetensors-writer.ts";
+import { readPeftAdapter } from "./peft.ts";
+import { matchPatterns } from "./peft-config.ts";
 
 const fixtures = join(import.meta.dirname, "../../../test/fixtures/peft");
 
 describe("readPeftAdapter", () => {
-  it.each(readdirSync(fixtures))("gives the scaling that peft gives: %s", (name) => {
+  it.each(readdirSync(fixtures))("gives peft's scaling: %s", (name) => {
     const golden = JSON.parse(readFileSync(join(fixtures, name, "golden.json"), "utf8")) as {
       scaling: Record<string, number>;
     };
@@ -29,7 +29,7 @@ describe("readPeftAdapter", () => {
   });
 });
 
-describe("readPeftAdapter, of what it cannot apply", () => {
+describe("readPeftAdapter of unsupported adapters", () => {
   let folder = "";
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "idlm-peft-"));
@@ -93,7 +93,7 @@ describe("readPeftAdapter, of what it cannot apply", () => {
       "model.embed_tokens.lora_embedding_A",
       /LoRA on embed_tokens is not supported.*without embed_tokens/,
     ],
-  ])("names %s where its targets or its weights (%s) do", (module, tensor, message) => {
+  ])("names %s if it is in the targets or in the weights (%s)", (module, tensor, message) => {
     const refused = expect.objectContaining({ code: "unsupported", message: expect.stringMatching(message) });
     withConfig({ target_modules: ["q_proj", module] });
     expect(() => readPeftAdapter(folder)).toThrow(refused);
@@ -109,18 +109,18 @@ describe("readPeftAdapter, of what it cannot apply", () => {
     [{ r: 1e9 }, /r: expected a whole number/],
     [{ lora_alpha: null }, /lora_alpha: expected a positive number up to 1000000000, found null/],
     [{ lora_alpha: 1e300 }, /lora_alpha: expected a positive number up to 1000000000, found 1e\+300/],
-    [{ target_modules: ["q_proj"] }, /expected one of target_modules/],
+    [{ target_modules: ["q_proj"] }, /expected a module of target_modules/],
     [{ target_modules: [] }, /target_modules/],
-    [{ layers_to_transform: [0] }, /layer 1: expected one of layers_to_transform/],
+    [{ layers_to_transform: [0] }, /layer 1: expected a layer of layers_to_transform/],
     [{ layers_to_transform: [0, 1, 2] }, /layer 2: expected weights, found none/],
-    [{ rank_pattern: { "(": 4 } }, /regular expressions that are valid/],
+    [{ rank_pattern: { "(": 4 } }, /valid and fast regular expressions, found an invalid one/],
     [{ rank_pattern: { "(.*.*)*x": 4 } }, /takes too long/],
   ])("says what is wrong with %j", (changes, message) => {
     withConfig(changes);
     expect(() => readPeftAdapter(folder)).toThrow(message);
   });
 
-  it("takes all-linear and a pattern for target_modules", () => {
+  it("accepts all-linear and a pattern for target_modules", () => {
     for (const targets of ["all-linear", "model\\.layers\\.\\d+\\.(self_attn|mlp)\\.\\w+_proj"]) {
       withConfig({ target_modules: targets });
       expect(readPeftAdapter(folder).modules.size).toBe(14);
@@ -129,10 +129,10 @@ describe("readPeftAdapter, of what it cannot apply", () => {
 
   const moduleName = "base_model.model.model.layers.1.mlp.up_proj";
 
-  it("notices a module that lost one of its two factors, or both", () => {
+  it("detects a module without one or both of its two factors", () => {
     withConfig({});
     withTensors((tensors) => tensors.delete(`${moduleName}.lora_B.weight`));
-    expect(() => readPeftAdapter(folder)).toThrow(/up_proj".*expected lora_A and lora_B, found lora_A alone/);
+    expect(() => readPeftAdapter(folder)).toThrow(/up_proj".*expected lora_A and lora_B, found only lora_A/);
     withTensors((tensors) => [
       tensors.delete(`${moduleName}.lora_B.weight`),
       tensors.delete(`${moduleName}.lora_A.weight`),
@@ -140,7 +140,7 @@ describe("readPeftAdapter, of what it cannot apply", () => {
     expect(() => readPeftAdapter(folder)).toThrow(/"mlp.up_proj" of layer 1: expected weights, as in other layers/);
   });
 
-  it("names a tensor of another kind of adapter", () => {
+  it("names a tensor of another adapter type", () => {
     withConfig({});
     withTensors((tensors) => {
       const tensor = tensors.get(`${moduleName}.lora_A.weight`);
@@ -149,7 +149,7 @@ describe("readPeftAdapter, of what it cannot apply", () => {
     expect(() => readPeftAdapter(folder)).toThrow(/lora_magnitude_vector.*not supported/);
   });
 
-  it("says which file is missing", () => {
+  it("names the missing file", () => {
     rmSync(join(folder, "adapter_model.safetensors"));
     expect(() => readPeftAdapter(folder)).toThrow(/adapter_model.safetensors: no such file/);
   });
@@ -158,7 +158,7 @@ describe("readPeftAdapter, of what it cannot apply", () => {
 describe("matchPatterns", () => {
   const names = ["model.layers.1.mlp.up_proj", "model.layers.11.mlp.up_proj"];
 
-  it("matches the end of a name after a dot, or all of it, and the first pattern wins", () => {
+  it("matches the whole name or a suffix after a dot, and the first pattern wins", () => {
     expect(matchPatterns([["layers.1.mlp.up_proj", 1]], names, "p", "f")).toEqual([1, undefined]);
     expect(
       matchPatterns(

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { IdlmError } from "../../errors.ts";
 import { checkFloats, isScale, readFloats } from "../adapter/int8-storage.ts";
 import { malformed, quote } from "../files/malformed.ts";
-import { matchPatterns, matchTargets, type PeftConfig, readPeftConfig, refuseTokenMatrices } from "./peft-config.ts";
 import { openSafetensors, type SafetensorsFile } from "../safetensors/safetensors.ts";
 import type { StoredTensor } from "../tensor/tensor.ts";
+import { matchPatterns, matchTargets, type PeftConfig, readPeftConfig, refuseTokenMatrices } from "./peft-config.ts";
 
 export type { PeftConfig } from "./peft-config.ts";
 
@@ -21,32 +21,32 @@ interface LoraTerm<Matrix> {
   readonly scale: number;
 }
 
-/** With its values: float32, row-major. */
+/** With values: float32, row-major. */
 export type LoraModule = LoraTerm<Float32Array>;
 
-/** A LoRA adapter of PEFT. */
+/** A LoRA adapter in PEFT's layout. */
 export interface PeftAdapter<Module = LoraModule> {
   readonly config: PeftConfig;
-  /** By the base model's name of the module, like "model.layers.0.self_attn.q_proj". */
+  /** By the module's name in the base model, like "model.layers.0.self_attn.q_proj". */
   readonly modules: ReadonlyMap<string, Module>;
 }
 
-/** One whose matrices are still in its file, which whoever opened it closes. */
+/** An adapter whose matrices are still in its file; the caller closes the file. */
 export interface OpenedPeftAdapter extends PeftAdapter<LoraTerm<StoredTensor>> {
   readonly file: SafetensorsFile;
 }
 
 const CONFIG_NAME = "adapter_config.json";
 const WEIGHTS_NAME = "adapter_model.safetensors";
-/** What PEFT puts before the base model's own names. */
+/** PEFT's prefix before the base model's names. */
 const PREFIX = "base_model.model.";
 const weightName = /^(.+)\.lora_([AB])\.weight$/;
 const layerNumber = /(?:^|\.)layers\.(\d{1,9})\.(.+)$/;
 
 /**
- * Reads `adapter_config.json` and `adapter_model.safetensors` of a folder, as PEFT writes them or with weights in
- * 8 bits (see `quantiseInt8`). Errors: "file-missing", "file-unreadable", "file-malformed" (also where a layer or a
- * module has no weights), "unsupported".
+ * Reads `adapter_config.json` and `adapter_model.safetensors` of a folder, as PEFT writes them or with 8-bit weights (see
+ * `quantiseInt8`). Errors: "file-missing", "file-unreadable", "file-malformed" (also if a layer or a module has no
+ * weights), "unsupported".
  */
 export function readPeftAdapter(folder: string): PeftAdapter {
   const { config, modules, file } = openPeftAdapter(folder);
@@ -61,7 +61,7 @@ export function readPeftAdapter(folder: string): PeftAdapter {
   }
 }
 
-/** As `readPeftAdapter`, with headers read and all checked but values. */
+/** Like `readPeftAdapter`, but reads and checks headers only. */
 export function openPeftAdapter(folder: string): OpenedPeftAdapter {
   const configPath = join(folder, CONFIG_NAME);
   const config = readPeftConfig(configPath);
@@ -100,7 +100,7 @@ interface Pair {
   b?: StoredTensor;
 }
 
-/** A and B by module. Anything else in the file belongs to a kind of adapter that is not read. */
+/** A and B by module. Any other tensor belongs to an adapter type that is not supported. */
 function collectPairs(tensors: ReadonlyMap<string, StoredTensor>, path: string): Map<string, Pair> {
   refuseTokenMatrices(tensors.keys(), path);
   const pairs = new Map<string, Pair>();
@@ -112,7 +112,7 @@ function collectPairs(tensors: ReadonlyMap<string, StoredTensor>, path: string):
       throw new IdlmError("unsupported", {
         path,
         feature: `the tensor ${quote(name)}`,
-        hint: "Plain LoRA on linear layers is.",
+        hint: "Only plain LoRA on linear layers is.",
       });
     }
     const pair = pairs.get(module) ?? {};
@@ -123,11 +123,12 @@ function collectPairs(tensors: ReadonlyMap<string, StoredTensor>, path: string):
   return pairs;
 }
 
-/** Every module is a target, every target has modules, and all layers have the same ones: nothing was lost. */
+/** Checks that nothing is missing: every module is a target, every target has modules, and all layers have the same ones. */
 function checkModules(config: PeftConfig, names: readonly string[], path: string, configPath: string): void {
   const areTargets = matchTargets(config.targetModules, names, configPath);
   const stray = names.find((_, i) => !areTargets[i]);
-  if (stray !== undefined) throw malformed(path, `module ${quote(stray)}`, "one of target_modules", "one that is none");
+  if (stray !== undefined)
+    throw malformed(path, `module ${quote(stray)}`, "a module of target_modules", "another module");
   if (typeof config.targetModules !== "string") {
     for (const target of config.targetModules) {
       if (!names.some((name) => name === target || name.endsWith(`.${target}`))) {
@@ -142,7 +143,7 @@ function checkModules(config: PeftConfig, names: readonly string[], path: string
     const layer = layers.get(Number(number)) ?? new Set();
     layers.set(Number(number), layer.add(rest));
   }
-  // A pattern may choose other modules in each layer.
+  // A pattern may select different modules in each layer.
   if (typeof config.targetModules === "string" && config.targetModules !== "all-linear") return;
   checkLayers(layers, config.layersToTransform, path);
 }
@@ -156,7 +157,7 @@ function checkLayers(
   const stray = [...layers.keys()].find((layer) => !expected.includes(layer));
   const missing = expected.find((layer) => !layers.has(layer));
   if (missing !== undefined) throw malformed(path, `layer ${missing}`, "weights", "none");
-  if (stray !== undefined) throw malformed(path, `layer ${stray}`, "one of layers_to_transform", "one that is none");
+  if (stray !== undefined) throw malformed(path, `layer ${stray}`, "a layer of layers_to_transform", "another layer");
   const all = new Set([...layers.values()].flatMap((modules) => [...modules]));
   for (const [layer, modules] of layers) {
     const lost = [...all].find((module) => !modules.has(module));
@@ -171,7 +172,7 @@ function moduleOf(name: string, { a, b }: Pair, rank: number, scale: number, pat
       path,
       `module ${quote(name)}`,
       "lora_A and lora_B",
-      a === undefined ? "lora_B alone" : "lora_A alone",
+      a === undefined ? "only lora_B" : "only lora_A",
     );
   }
   const [rankOfA, inSize] = matrixShape(a, path);

@@ -3,16 +3,16 @@ import { dirname, isAbsolute } from "node:path";
 import { kindOf, readJsonObject, requireObject } from "../files/json.ts";
 import { malformed, quote } from "../files/malformed.ts";
 import { fileInFolder } from "../files/model-folder.ts";
-import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
 import type { FileTensor } from "../tensor/stored-tensor.ts";
+import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
 
-/** Published models of 700 GB have below 200 shards; each takes an open file. */
+/** Published models of 700 GB have fewer than 200 shards; each keeps a file open. */
 const MAX_SHARDS = 1000;
 
 const INDEX_NAME = "model.safetensors.index.json";
 const SINGLE_NAME = "model.safetensors";
 
-/** Opens the weights of a Hugging Face model folder: its index and shards where there is an index, else its one file. */
+/** Opens the weights of a Hugging Face model folder: all shards if it has an index, else its single file. */
 export function openSafetensorsFolder(folder: string): SafetensorsFile {
   const index = fileInFolder(folder, INDEX_NAME);
   if (existsSync(index)) return openShardedSafetensors(index);
@@ -20,8 +20,8 @@ export function openSafetensorsFolder(folder: string): SafetensorsFile {
 }
 
 /**
- * Opens a sharded model by its index (`weight_map`: tensor name → file name in the same folder). Only tensors that the
- * index names are handed out. Errors as of `openSafetensors`; a shard outside of the folder is not opened.
+ * Opens a sharded model by its index (`weight_map`: tensor name → file name in the same folder). Tensors that the index
+ * does not list are left out. A shard outside of the folder is not opened. Errors: those of `openSafetensors`.
  */
 export function openShardedSafetensors(indexPath: string): SafetensorsFile {
   const index = readJsonObject(indexPath);
@@ -34,7 +34,7 @@ export function openShardedSafetensors(indexPath: string): SafetensorsFile {
     const names = new Set(weightMap.map(([tensor, name]) => checkShardName(tensor, name, indexPath)));
     if (names.size > MAX_SHARDS) throw malformed(indexPath, "weight_map", `at most ${MAX_SHARDS} files`, names.size);
     for (const name of names) {
-      const hint = `${INDEX_NAME} names it: download the model again.`;
+      const hint = `${INDEX_NAME} lists it. Download the model again.`;
       shards.set(name, openSafetensors(fileInFolder(dirname(indexPath), name), hint));
     }
     const tensors = new Map<string, FileTensor>();
@@ -45,7 +45,7 @@ export function openShardedSafetensors(indexPath: string): SafetensorsFile {
           indexPath,
           `weight_map ${quote(tensorName)}`,
           `a tensor of ${quote(String(shardName))}`,
-          "none there",
+          "no such tensor",
         );
       }
       tensors.set(tensorName, tensor);
@@ -59,15 +59,15 @@ export function openShardedSafetensors(indexPath: string): SafetensorsFile {
   }
 }
 
-/** By the letters of the name; where links lead is `fileInFolder`'s to see. */
+/** Checks the name only; `fileInFolder` checks where links point. */
 function checkShardName(tensor: string, name: unknown, indexPath: string): string {
   const field = `weight_map ${quote(tensor)}`;
-  if (typeof name !== "string" || name === "") throw malformed(indexPath, field, "the name of a file", kindOf(name));
+  if (typeof name !== "string" || name === "") throw malformed(indexPath, field, "a file name", kindOf(name));
   if (isAbsolute(name) || /[\\:\0]/.test(name) || name.split("/").includes("..")) {
     throw malformed(
       indexPath,
       field,
-      "a file inside of the model's folder",
+      "a file in the model's folder",
       `${quote(name)}, which lies outside of the folder`,
     );
   }

@@ -2,17 +2,17 @@ import { replaceFile } from "../files/replace-file.ts";
 import type { TensorType } from "../tensor/tensor.ts";
 import { byteLength, isSafetensorsType } from "../tensor/tensor-type.ts";
 
-/** A tensor to be stored; `bytes` are little-endian, row-major, and as many as type and shape say. */
+/** A tensor to store; `bytes` are little-endian and row-major, and their number matches type and shape. */
 export interface TensorToWrite {
   readonly type: TensorType;
   readonly shape: readonly number[];
   readonly bytes: Uint8Array;
 }
 
-/** The alignment that the reference implementation gives to the data. */
+/** Alignment of the data in the reference implementation. */
 const HEADER_ALIGNMENT = 8;
 
-/** A tensor of a typed array: float32, float64, int8 to int64, uint8. */
+/** A tensor with the type and the values of a typed array. */
 export function tensorOf(
   values: Float32Array | Float64Array | Int8Array | Int16Array | Int32Array | BigInt64Array | Uint8Array,
   shape: readonly number[] = [values.length],
@@ -32,8 +32,8 @@ function typeOf(values: ArrayBufferView): TensorType {
 }
 
 /**
- * Writes a safetensors file; `path` is the old file or the whole new one. Tensors lie by falling size of their elements,
- * then by name, as the reference implementation orders them: each is aligned to its element. Errors: as of `replaceFile`.
+ * Writes a safetensors file atomically. Tensors are sorted by descending element size, then by name, as in the reference
+ * implementation, so that each is aligned to its elements. Errors: those of `replaceFile`.
  */
 export function writeSafetensors(
   path: string,
@@ -70,7 +70,7 @@ function makeHeader(
     header.push([name, { dtype: type, shape, data_offsets: [offset, offset + bytes.length] }]);
     offset += bytes.length;
   }
-  // Not by assignment to an object: a tensor may be called "__proto__".
+  // Built as text, because a tensor may be called "__proto__".
   const json = Buffer.from(
     `{${header.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",")}}`,
   );

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { toFloat32 } from "../tensor/dequantise.ts";
+import type { TensorType } from "../tensor/tensor.ts";
+import { byteLength } from "../tensor/tensor-type.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { openSafetensorsFolder, openShardedSafetensors } from "./safetensors-shards.ts";
 import { type TensorToWrite, tensorOf, writeSafetensors } from "./safetensors-writer.ts";
-import type { TensorType } from "../tensor/tensor.ts";
-import { byteLength } from "../tensor/tensor-type.ts";
 
 const fixtures = join(import.meta.dirname, "../../../test/fixtures");
 const folder = mkdtempSync(join(tmpdir(), "idlm-safetensors-"));
@@ -34,7 +34,7 @@ const tensorName = fc.oneof(
 );
 
 describe("writeSafetensors", () => {
-  it("is read back as it was written", () => {
+  it("round-trips through openSafetensors", () => {
     const path = join(folder, "law.safetensors");
     const tensors = fc
       .dictionary(tensorName, tensorToWrite, { maxKeys: 6 })
@@ -49,7 +49,7 @@ describe("writeSafetensors", () => {
             const tensor = file.tensors.get(name);
             expect({ type: tensor?.type, shape: tensor?.shape }).toEqual({ type, shape });
             expect(Buffer.from(tensor?.bytes ?? []).equals(bytes)).toBe(true);
-            // Aligned to its element, so that a mapped file can be seen as a typed array.
+            // Aligned to its elements, so that a mapped file can be viewed as a typed array.
             expect((tensor?.offset ?? 1) % (byteLength(type, 1) ?? 1)).toBe(0);
           }
           expect([...file.metadata].sort()).toEqual(Object.entries(metadata).sort());
@@ -61,7 +61,7 @@ describe("writeSafetensors", () => {
     );
   });
 
-  it("leaves nothing behind where it fails, and the old file where it was", () => {
+  it("leaves nothing behind on failure, and keeps the old file", () => {
     const path = join(folder, "kept.safetensors");
     writeSafetensors(path, { a: tensorOf(Float32Array.of(1)) });
     const before = readdirSync(folder).sort();
@@ -106,11 +106,11 @@ describe("openSafetensors", () => {
     ["[]", /header: expected a JSON object, found an array/],
     ["", /header: expected JSON, found nothing/],
     ['{"a":"\xff', /header: expected JSON/],
-  ])("refuses %s", (header, message) => {
+  ])("rejects %s", (header, message) => {
     expect(() => open(header)).toThrow(message);
   });
 
-  it("reads nothing of the data until it is asked for", () => {
+  it("reads data only on use", () => {
     const { tensors, close } = openSafetensors(join(fixtures, "models/llama-tiny/model.safetensors"));
     const tensor = tensors.get("model.norm.weight");
     expect(tensor?.shape).toEqual([64]);
@@ -119,13 +119,13 @@ describe("openSafetensors", () => {
     expect(() => tensor?.bytes).toThrow(/closed/);
   });
 
-  it("says that a folder is no file", () => {
+  it("rejects a folder", () => {
     expect(() => openSafetensors(folder)).toThrow(/not a regular file/);
   });
 });
 
 describe("openShardedSafetensors", () => {
-  it("hands out the tensors of all shards", () => {
+  it("has the tensors of all shards", () => {
     const file = openSafetensorsFolder(join(fixtures, "models/qwen3-sharded"));
     expect(file.tensors.size).toBeGreaterThan(40);
     expect(file.tensors.get("lm_head.weight")?.shape).toEqual([320, 64]);
@@ -139,10 +139,10 @@ describe("openShardedSafetensors", () => {
     ["a/../../b", /lies outside of the folder/],
     ["a\\..\\b", /lies outside of the folder/],
     ["C:model", /lies outside of the folder/],
-    [7, /expected the name of a file, found 7/],
-    ["", /expected the name of a file/],
-    ["one.safetensors", /expected a tensor of "one.safetensors", found none there/],
-  ])("refuses the shard %j", (name, message) => {
+    [7, /expected a file name, found 7/],
+    ["", /expected a file name/],
+    ["one.safetensors", /expected a tensor of "one.safetensors", found no such tensor/],
+  ])("rejects the shard %j", (name, message) => {
     writeSafetensors(join(folder, "one.safetensors"), { b: tensorOf(Float32Array.of(1)) });
     const index = join(folder, "model.safetensors.index.json");
     writeFileSync(index, JSON.stringify({ weight_map: { a: name } }));

@@ -9,7 +9,7 @@ import { byteLength, isSafetensorsType } from "../tensor/tensor-type.ts";
 /** An opened safetensors file, or the shards of one model. */
 export interface SafetensorsFile extends TensorFile {
   readonly tensors: ReadonlyMap<string, FileTensor>;
-  /** The strings of `__metadata__`, of the first shard. */
+  /** The strings of `__metadata__`; of a sharded model, those of its first shard. */
   readonly metadata: ReadonlyMap<string, string>;
 }
 
@@ -17,14 +17,14 @@ export interface SafetensorsFile extends TensorFile {
 export const MAX_HEADER_BYTES = 100_000_000;
 /** u64 length of the header. */
 const PREFIX_BYTES = 8;
-/** {"name": {"shape": [1, 2]}}: three levels. Of each tensor some ten values; no model has 100,000 tensors. */
+/** {"name": {"shape": [1, 2]}} is three levels deep. A tensor takes about ten values; no model has 100,000 tensors. */
 const headerLimits = { maxDepth: 4, maxValues: 1_000_000 };
 const OPEN_BRACE = 0x7b;
 /** PyTorch's own limit is 64; no weight has more than 5. */
 const MAX_DIMENSIONS = 8;
 
 /**
- * Opens one safetensors file and checks all of its header; data is mapped or read when asked for.
+ * Opens one safetensors file and checks its whole header; data is mapped or read on first use.
  *
  * Errors: "file-missing" (with `hint`), "file-unreadable", "file-malformed", "unsupported".
  * Format: https://github.com/huggingface/safetensors#format
@@ -35,7 +35,8 @@ export function openSafetensors(path: string, hint = ""): SafetensorsFile {
 
 function readHeader(file: ByteFile): SafetensorsFile {
   const { path, size } = file;
-  if (size < PREFIX_BYTES) throw malformed(path, "length of header", `${PREFIX_BYTES} bytes`, `${size}, the file ends`);
+  if (size < PREFIX_BYTES)
+    throw malformed(path, "length of header", `${PREFIX_BYTES} bytes`, `${size} up to the end of the file`);
   const claimed = Buffer.from(file.read(0, PREFIX_BYTES).buffer).readBigUInt64LE(0);
   const limit = Math.min(MAX_HEADER_BYTES, size - PREFIX_BYTES);
   if (claimed > BigInt(limit)) {
@@ -44,8 +45,8 @@ function readHeader(file: ByteFile): SafetensorsFile {
   const dataStart = PREFIX_BYTES + Number(claimed);
   const bytes = file.read(PREFIX_BYTES, Number(claimed));
   const header = requireObject(parseJson(bytes, path, "header", headerLimits), path, "header");
-  // As the format wants it: no white space and no byte order mark before it.
-  if (bytes[0] !== OPEN_BRACE) throw malformed(path, "header", "{ as its first byte", "another");
+  // Required by the format: no white space and no byte order mark before it.
+  if (bytes[0] !== OPEN_BRACE) throw malformed(path, "header", "{ as its first byte", "another byte");
 
   const tensors = new Map<string, FileTensor>();
   let metadata: ReadonlyMap<string, string> = new Map();
@@ -90,7 +91,7 @@ function readTensor(file: ByteFile, name: string, value: unknown, dataStart: num
     throw malformed(path, `${field}, data_offsets`, `begin ≤ end ≤ ${dataBytes}`, `${begin}, ${end}`);
   }
   const nElements = shape.reduce((product, dimension) => product * BigInt(dimension), 1n);
-  // Only a product beyond a double can be rounded by Number(), and such a one is unlike any span of a file.
+  // Number() rounds only products above 2^53, which no range of a file equals.
   const nBytes = byteLength(dtype, Number(nElements));
   if (nBytes !== end - begin) {
     throw malformed(path, `${field}, data_offsets`, `${nBytes} bytes for ${dtype} [${shape.join(", ")}]`, end - begin);
@@ -103,7 +104,7 @@ function readNumbers(value: unknown, path: string, field: string, maxLength: num
   if (value.length > maxLength) throw malformed(path, field, `at most ${maxLength} numbers`, value.length);
   return value.map((number: unknown) => {
     if (typeof number !== "number" || !Number.isSafeInteger(number) || number < 0) {
-      // Beyond 2^53 the number as read is not the one that was written.
+      // From 2^53 on, the number that was parsed may differ from the one in the file.
       const found = typeof number === "number" && number >= 2 ** 53 ? "a larger one" : kindOf(number);
       throw malformed(path, field, "whole numbers from 0 below 2^53", found);
     }
@@ -111,11 +112,16 @@ function readNumbers(value: unknown, path: string, field: string, maxLength: num
   });
 }
 
-/** As the reference implementation does: every byte belongs to one tensor, so a file hides nothing. */
+/** As in the reference implementation, every byte must belong to exactly one tensor. */
 function checkCoverage(tensors: ReadonlyMap<string, FileTensor>, path: string, dataBytes: number): void {
   const overlap = findOverlap(tensors.values());
   if (overlap !== undefined) {
-    throw malformed(path, `tensor ${quote(overlap[1].name)}`, "bytes of its own", `those of ${quote(overlap[0].name)}`);
+    throw malformed(
+      path,
+      `tensor ${quote(overlap[1].name)}`,
+      "bytes that it does not share",
+      `bytes of ${quote(overlap[0].name)}`,
+    );
   }
   let covered = 0;
   for (const tensor of tensors.values()) covered += tensor.nBytes;

@@ -1,6 +1,6 @@
 import { halfToFloat } from "./half.ts";
 
-/** What the 16 nibbles of IQ4_NL and IQ4_XS stand for (ggml-common.h, `kvalues_iq4nl`): denser around 0. */
+/** Values of the 16 nibbles of IQ4_NL and IQ4_XS (ggml-common.h, `kvalues_iq4nl`), denser around 0. */
 export const iq4Values: Int8Array = Int8Array.of(
   -127,
   -104,

@@ -2,13 +2,13 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { dequantise, toFloat32 } from "./dequantise.ts";
 import { openGguf } from "../gguf/gguf.ts";
 import { openSafetensors } from "../safetensors/safetensors.ts";
+import { dequantise, toFloat32 } from "./dequantise.ts";
 import type { TensorType } from "./tensor.ts";
 
 const fixtures = join(import.meta.dirname, "../../../test/fixtures/gguf");
-/** All files of which the fixtures here are a part; not in the repository. */
+/** The full set of fixtures, of which this repository has a part. */
 const allFixtures = join(import.meta.dirname, "../../../../shared/fixtures/gguf");
 
 function bitsOf(values: Float32Array): Uint32Array {
@@ -68,16 +68,13 @@ describe("dequantise", () => {
   });
 
   const others = existsSync(allFixtures) ? readGoldens(allFixtures) : [];
-  describe.skipIf(others.length === 0)(
-    "with all quantised fixtures (skipped where they are not beside the repository)",
-    () => {
-      it.each(others)("gives the bits of ggml for every tensor of $file", (golden) => {
-        expectGolden(allFixtures, golden);
-      });
-    },
-  );
+  describe.skipIf(others.length === 0)("with all quantised fixtures (skipped without ../shared)", () => {
+    it.each(others)("gives the bits of ggml for every tensor of $file", (golden) => {
+      expectGolden(allFixtures, golden);
+    });
+  });
 
-  it("refuses a length that does not fit", () => {
+  it("rejects a length that does not fit", () => {
     expect(() => dequantise("Q4_0", new Uint8Array(18), new Float32Array(31))).toThrow(RangeError);
     expect(() => dequantise("BOOL", new Uint8Array(1), new Float32Array(1))).toThrow(RangeError);
   });

@@ -4,7 +4,7 @@ import { bfloat16ToFloat, halfToFloat } from "./half.ts";
 import type { StoredTensor, TensorType } from "./tensor.ts";
 import { typeLayout } from "./tensor-type.ts";
 
-/** Writes one block's values to `out` from `to` on. Values that a double holds exactly round once, on their way into `out`. */
+/** Writes one block's values to `out` from `to` on. Products are exact in a double, so each value is rounded once, to float32. */
 export type BlockDequantiser = (block: DataView, out: Float32Array, to: number) => void;
 
 const blockDequantisers: Partial<Record<TensorType, BlockDequantiser>> = {
@@ -22,7 +22,7 @@ const blockDequantisers: Partial<Record<TensorType, BlockDequantiser>> = {
   IQ4_XS: dequantiseIq4Xs,
 };
 
-/** Element types: how one is read. */
+/** Readers of element types. */
 const elementReaders: Partial<Record<TensorType, (bytes: DataView, offset: number) => number>> = {
   F64: (bytes, offset) => bytes.getFloat64(offset, true),
   F16: (bytes, offset) => halfToFloat(bytes.getUint16(offset, true)),
@@ -34,8 +34,8 @@ const elementReaders: Partial<Record<TensorType, (bytes: DataView, offset: numbe
 };
 
 /**
- * The values of stored elements or blocks as float32, with the bits that ggml's C code gives. `out` holds as many
- * elements as `bytes` does. Plain and readable: what fast kernels are tested against.
+ * Converts stored elements or blocks to float32, bit for bit like ggml's C code. `out` has as many elements as `bytes`.
+ * Written for readability: the fast kernels are tested against it.
  * Layouts: ggml-common.h and ggml-quants.c of https://github.com/ggml-org/ggml
  */
 export function dequantise(type: TensorType, bytes: Uint8Array, out: Float32Array): void {
@@ -47,7 +47,7 @@ export function dequantise(type: TensorType, bytes: Uint8Array, out: Float32Arra
     );
   }
   if (type === "F32") {
-    // Hosts are little-endian, as files are: the bits stay what they are, NaNs included.
+    // Hosts are little-endian, like the files: the bits are copied, NaNs included.
     new Uint8Array(out.buffer, out.byteOffset, out.byteLength).set(bytes);
     return;
   }
@@ -58,7 +58,7 @@ export function dequantise(type: TensorType, bytes: Uint8Array, out: Float32Arra
     return;
   }
   const readBlock = blockDequantisers[type];
-  if (readBlock === undefined) throw new RangeError(`${type} holds no values that float32 can stand for`);
+  if (readBlock === undefined) throw new RangeError(`${type} cannot be converted to float32`);
   for (let i = 0; i < nBlocks; i++) {
     readBlock(new DataView(view.buffer, view.byteOffset + i * blockBytes, blockBytes), out, i * blockSize);
   }
@@ -71,7 +71,7 @@ export function toFloat32(tensor: StoredTensor): Float32Array<ArrayBuffer> {
   return out;
 }
 
-// Nibbles of the types of 32: byte j holds element j in its lower half and element j + 16 in its upper.
+// Nibbles of the types with blocks of 32: byte j holds element j in its lower half and element j + 16 in its upper half.
 
 function dequantiseQ4_0(block: DataView, out: Float32Array, to: number): void {
   const scale = halfToFloat(block.getUint16(0, true));

@@ -2,11 +2,11 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { bfloat16ToFloat, floatToBfloat16, floatToHalf, halfToFloat } from "./half.ts";
 
-/** All 65,536 patterns that are no NaN. */
+/** All 65,536 bit patterns. */
 const patterns = Array.from({ length: 65_536 }, (_, bits) => bits);
 
 describe("half", () => {
-  it("goes to float and back for every pattern", () => {
+  it("round-trips through float for every pattern", () => {
     for (const bits of patterns) {
       const value = halfToFloat(bits);
       if (!Number.isNaN(value)) expect(floatToHalf(value), `pattern ${bits}`).toBe(bits);
@@ -14,7 +14,7 @@ describe("half", () => {
     }
   });
 
-  it("knows the landmarks of the format", () => {
+  it("converts the format's known values", () => {
     expect(halfToFloat(0x3c00)).toBe(1);
     expect(halfToFloat(0xc000)).toBe(-2);
     expect(halfToFloat(0x7bff)).toBe(65_504);
@@ -23,7 +23,7 @@ describe("half", () => {
     expect(Object.is(halfToFloat(0x8000), -0)).toBe(true);
   });
 
-  it("rounds to the nearest, ties to even, like a search among the neighbours", () => {
+  it("rounds to the nearest, ties to even, compared with both neighbours", () => {
     fc.assert(
       fc.property(fc.float({ noNaN: true }), (value) =>
         expectNearest(value, floatToHalf(value), halfToFloat, 0x7c00, 65_520),
@@ -41,7 +41,7 @@ describe("half", () => {
 });
 
 describe("bfloat16", () => {
-  it("goes to float and back for every pattern", () => {
+  it("round-trips through float for every pattern", () => {
     for (const bits of patterns) {
       const value = bfloat16ToFloat(bits);
       if (!Number.isNaN(value)) expect(floatToBfloat16(value), `pattern ${bits}`).toBe(bits);

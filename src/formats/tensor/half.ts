@@ -1,4 +1,4 @@
-/** Conversions between float32 and the two 16-bit floats, by their bits. */
+/** Conversions between float32 and the two 16-bit float types. */
 
 const scratch = new Float32Array(1);
 const scratchBits = new Uint32Array(scratch.buffer);
@@ -13,7 +13,7 @@ export function halfToFloat(bits: number): number {
   return sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
-/** The nearest half of a float32, ties to even; beyond 65,519 infinity. */
+/** The nearest half of a float32, ties to even; from 65,520 on infinity. */
 export function floatToHalf(value: number): number {
   scratch[0] = value;
   const bits = scratchBits[0] as number;
@@ -25,7 +25,7 @@ export function floatToHalf(value: number): number {
     // Normal: rebias the exponent by 112, drop 13 bits of the fraction, to the nearest even.
     return sign | ((magnitude - 0x3800_0000 + 0xfff + ((magnitude >> 13) & 1)) >>> 13);
   }
-  // Subnormal: a multiple of 2^-24. The product is exact; adding and taking off 2^52 rounds to the nearest even integer.
+  // Subnormal: a multiple of 2^-24. The product is exact; adding and subtracting 2^52 rounds it to an integer, ties to even.
   const scaled = Math.abs(scratch[0] as number) * 2 ** 24;
   return sign | (scaled + 2 ** 52 - 2 ** 52);
 }
@@ -40,6 +40,6 @@ export function bfloat16ToFloat(bits: number): number {
 export function floatToBfloat16(value: number): number {
   scratch[0] = value;
   const bits = scratchBits[0] as number;
-  if ((bits & 0x7fff_ffff) > 0x7f80_0000) return (bits >>> 16) | 0x40; // NaN stays one
+  if ((bits & 0x7fff_ffff) > 0x7f80_0000) return (bits >>> 16) | 0x40; // NaN stays NaN
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }

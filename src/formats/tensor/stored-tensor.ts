@@ -1,12 +1,12 @@
 import type { ByteFile } from "../files/map-file.ts";
 import type { StoredTensor, TensorType } from "./tensor.ts";
 
-/** A tensor of an opened file whose bytes are mapped (or read) when they are asked for. The range has been checked. */
+/** A tensor of an opened file. Its range has been checked; its bytes are mapped (or read) on use. */
 export class FileTensor implements StoredTensor {
   readonly name: string;
   readonly type: TensorType;
   readonly shape: readonly number[];
-  /** Where it lies in the file. */
+  /** In bytes from the start of the file. */
   readonly offset: number;
   readonly nBytes: number;
   readonly #file: ByteFile;
@@ -27,18 +27,18 @@ export class FileTensor implements StoredTensor {
     this.nBytes = nBytes;
   }
 
-  /** Of the file that it lies in. */
+  /** The file that holds it. */
   get path(): string {
     return this.#file.path;
   }
 
-  /** Keep what it returns: without a mapper every access reads the file again. */
+  /** Keep the result: without a mapper every access reads the file again. */
   get bytes(): Uint8Array {
     return this.#file.view(this.offset, this.nBytes);
   }
 }
 
-/** The first two tensors, by offset, that share bytes; undefined where none do. */
+/** The first two tensors, by offset, that share bytes; undefined if none do. */
 export function findOverlap(tensors: Iterable<FileTensor>): readonly [FileTensor, FileTensor] | undefined {
   let previous: FileTensor | undefined;
   for (const tensor of [...tensors].filter((t) => t.nBytes > 0).sort((a, b) => a.offset - b.offset)) {

@@ -1,6 +1,6 @@
 import type { TensorType } from "./tensor.ts";
 
-/** How a type lies in a file: `blockSize` elements of one row share `blockBytes` bytes. */
+/** Storage layout of a type: `blockSize` elements of one row take `blockBytes` bytes. */
 export interface TypeLayout {
   readonly blockSize: number;
   readonly blockBytes: number;
@@ -24,7 +24,7 @@ const layouts: Readonly<Record<TensorType, TypeLayout>> = {
   F8_E4M3: { blockSize: 1, blockBytes: 1 },
   F8_E5M2: { blockSize: 1, blockBytes: 1 },
   F8_E8M0: { blockSize: 1, blockBytes: 1 },
-  // below a byte: as many as fill whole bytes
+  // smaller than a byte: as many as fill whole bytes
   F6_E2M3: { blockSize: 4, blockBytes: 3 },
   F6_E3M2: { blockSize: 4, blockBytes: 3 },
   F4: { blockSize: 2, blockBytes: 1 },
@@ -32,11 +32,11 @@ const layouts: Readonly<Record<TensorType, TypeLayout>> = {
   Q4_0: { blockSize: 32, blockBytes: 2 + 16 },
   // scale and minimum f16, then nibbles
   Q4_1: { blockSize: 32, blockBytes: 4 + 16 },
-  // as Q4, with 32 fifth bits before the nibbles
+  // like Q4, with 32 fifth bits before the nibbles
   Q5_0: { blockSize: 32, blockBytes: 2 + 4 + 16 },
   Q5_1: { blockSize: 32, blockBytes: 4 + 4 + 16 },
   Q8_0: { blockSize: 32, blockBytes: 2 + 32 },
-  // K types: 256 elements in groups of 16 or 32, group scales quantised under one or two f16
+  // K types: 256 elements in groups of 16 or 32; group scales are quantised, with one or two f16 super-scales
   Q2_K: { blockSize: 256, blockBytes: 16 + 64 + 4 },
   Q3_K: { blockSize: 256, blockBytes: 32 + 64 + 12 + 2 },
   Q4_K: { blockSize: 256, blockBytes: 4 + 12 + 128 },
@@ -45,7 +45,7 @@ const layouts: Readonly<Record<TensorType, TypeLayout>> = {
   // nibbles that index a table of 16 values
   IQ4_NL: { blockSize: 32, blockBytes: 2 + 16 },
   IQ4_XS: { blockSize: 256, blockBytes: 2 + 2 + 4 + 128 },
-  // below 4 bits, ternary, and 4-bit floats: sizes only
+  // below 4 bits, ternary, and 4-bit floats: only their sizes are known here
   IQ1_S: { blockSize: 256, blockBytes: 2 + 32 + 16 },
   IQ1_M: { blockSize: 256, blockBytes: 32 + 16 + 8 },
   IQ2_XXS: { blockSize: 256, blockBytes: 2 + 64 },
@@ -60,10 +60,10 @@ const layouts: Readonly<Record<TensorType, TypeLayout>> = {
   Q1_0: { blockSize: 128, blockBytes: 2 + 16 },
 };
 
-/** What a model's vectors (norms, biases) are stored in. */
+/** Types of a model's vectors (norms, biases). */
 export const floatTypes: ReadonlySet<TensorType> = new Set(["F32", "F16", "BF16"]);
 
-/** What a model's matrices are stored in: all that is computed with. */
+/** Types of a model's matrices that the backends compute with. */
 export const weightTypes: ReadonlySet<TensorType> = new Set([
   ...floatTypes,
   ...(["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "IQ4_XS"] as const),
@@ -74,13 +74,13 @@ export function typeLayout(type: TensorType): TypeLayout {
   return layouts[type];
 }
 
-/** Bytes of `nElements` elements; undefined where they do not fill whole blocks. */
+/** Bytes of `nElements` elements; undefined if they do not fill whole blocks. */
 export function byteLength(type: TensorType, nElements: number): number | undefined {
   const { blockSize, blockBytes } = layouts[type];
   return nElements % blockSize === 0 ? (nElements / blockSize) * blockBytes : undefined;
 }
 
-/** Types of ggml by their number in a GGUF file (ggml.h, `enum ggml_type`). */
+/** ggml's types by their number in a GGUF file (ggml.h, `enum ggml_type`). */
 const ggmlTypes: Readonly<Record<number, TensorType>> = {
   0: "F32",
   1: "F16",
@@ -116,8 +116,8 @@ const ggmlTypes: Readonly<Record<number, TensorType>> = {
   41: "Q1_0",
 };
 
-/** Types that ggml had once, or has for activations: no current file holds them. Named, so that the error can name them. */
-const ggmlTypesNotRead: Readonly<Record<number, string>> = {
+/** Types that ggml removed, or uses only for activations. Listed so that the error can name them. */
+const obsoleteGgmlTypes: Readonly<Record<number, string>> = {
   4: "Q4_2",
   5: "Q4_3",
   9: "Q8_1",
@@ -130,19 +130,19 @@ const ggmlTypesNotRead: Readonly<Record<number, string>> = {
   38: "IQ4_NL_8_8",
 };
 
-/** The type of a ggml type number: `type` where it is read here, else `notRead` with its name, else undefined. */
-export function ggmlType(id: number): { readonly type: TensorType } | { readonly notRead: string } | undefined {
+/** The type of a ggml type number: `type`, or `obsolete` with its name; undefined for unknown numbers. */
+export function ggmlType(id: number): { readonly type: TensorType } | { readonly obsolete: string } | undefined {
   const type = ggmlTypes[id];
   if (type !== undefined) return { type };
-  const notRead = ggmlTypesNotRead[id];
-  return notRead === undefined ? undefined : { notRead };
+  const obsolete = obsoleteGgmlTypes[id];
+  return obsolete === undefined ? undefined : { obsolete };
 }
 
 const ggmlIds: ReadonlyMap<TensorType, number> = new Map(
   Object.entries(ggmlTypes).map(([id, type]) => [type, Number(id)]),
 );
 
-/** The number of a type in a GGUF file; undefined where ggml has no such type. */
+/** The number of a type in a GGUF file; undefined if ggml has no such type. */
 export function ggmlTypeId(type: TensorType): number | undefined {
   return ggmlIds.get(type);
 }

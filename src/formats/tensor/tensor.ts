@@ -1,4 +1,4 @@
-/** Types that weights are computed with, by their names in GGUF and safetensors. */
+/** Weight types that the backends compute with, by their names in GGUF and safetensors. */
 type WeightType =
   | "F32"
   | "F16"
@@ -16,7 +16,7 @@ type WeightType =
   | "IQ4_NL"
   | "IQ4_XS";
 
-/** Types that a file may hold, to be looked at, but that no weight is computed with. */
+/** Types that files may hold and `inspect` shows, but that the backends do not compute with. */
 type OtherType =
   | "F64"
   | "F8_E4M3"
@@ -52,9 +52,9 @@ type OtherType =
 export type TensorType = WeightType | OtherType;
 
 /**
- * A tensor as it lies in a file. `shape` is row-major, slowest dimension first ([out, in] for a linear layer, whatever
- * the file's own order). `bytes` is a view of the (mapped) file, valid until the file is closed; its length has been
- * checked against type and shape.
+ * A tensor as stored in a file. `shape` is row-major, slowest dimension first ([out, in] for a linear layer, whatever the
+ * file's order). `bytes` is a view of the (mapped) file, valid until the file is closed; its length has been checked
+ * against type and shape.
  */
 export interface StoredTensor {
   readonly name: string;
@@ -63,13 +63,13 @@ export interface StoredTensor {
   readonly bytes: Uint8Array;
 }
 
-/** An opened file (or set of shards) of tensors. The reader has checked every size before it hands anything out. */
+/** An opened file (or set of shards) of tensors. All sizes have been checked. */
 export interface TensorFile {
   readonly path: string;
-  /** What it lies in; several for shards and for a split GGUF. */
+  /** One file, or several for shards and for a split GGUF. */
   readonly files: readonly StoredFile[];
   readonly tensors: ReadonlyMap<string, StoredTensor>;
-  /** Unmaps the file. No view of it may be used afterwards. */
+  /** Unmaps the file. Views of it must not be used afterwards. */
   close(): void;
 }
 
