@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { checkVocabulary, forestOf, readForestFile } from "../src/cli/options/forest-file.ts";
 import { readLogitBias, readMessages } from "../src/cli/options/messages-file.ts";
-import type { LoadedModel } from "../src/compute/backend.ts";
+import type { LoadedModel } from "../src/compute/loaded-model.ts";
 import { createNativeBackend } from "../src/compute/native/index.ts";
 import { textOf } from "../src/engine/load/text-tokenizer.ts";
 import { IdlmError } from "../src/errors.ts";

@@ -3,7 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import type { Backend, LoadedModel, SamplerSettings } from "../src/compute/backend.ts";
+import type { Backend } from "../src/compute/backend.ts";
+import type { LoadedModel } from "../src/compute/loaded-model.ts";
+import type { SamplerSettings } from "../src/compute/sampling/settings.ts";
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
 import { createReferenceBackend } from "../src/compute/reference/index.ts";
 import { neutralSettings } from "../src/compute/sampling/settings.ts";
@@ -77,7 +79,7 @@ async function headsOf(model: LoadedModel) {
       parents: Int32Array.from(PROMPT.keys(), (row) => row - 1),
       gate: new Uint8Array(nRows),
       sequence: new Int32Array(nRows),
-      wanted: new Uint8Array(nRows).fill(1),
+      needsOutput: new Uint8Array(nRows).fill(1),
     },
     cache,
   );

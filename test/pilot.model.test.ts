@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import type { LoadedModel } from "../src/compute/backend.ts";
+import type { LoadedModel } from "../src/compute/loaded-model.ts";
 import { createNativeBackend } from "../src/compute/native/index.ts";
 import type { Program } from "../src/compute/program/program.ts";
 import { readAdapter } from "../src/formats/adapter/adapter.ts";

@@ -108,7 +108,7 @@ describe("same bits", () => {
         let next = ids.at(-1) as number;
         for (let length = ids.length - 1; length < ids.length + 30; length++) {
           const draws = [{ row: 0, sampler, position: length + 1, extra: [] }];
-          const result = await model.forward({ ...chain([next], length, pages), draws }, cache);
+          const result = await model.forward(chain([next], length, pages), cache, { draws });
           next = result.drawn[0]?.token ?? -1;
           sampler.accept(next);
           drawn.push(next);

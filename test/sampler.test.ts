@@ -1,16 +1,11 @@
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type {
-  Draw,
-  Drawn,
-  LoadedModel,
-  Proposed,
-  Sampler,
-  SamplerSettings,
-  SparseDistribution,
-  Trial,
-} from "../src/compute/backend.ts";
+import type { LoadedModel } from "../src/compute/loaded-model.ts";
+import type { Draw, Drawn, SparseDistribution, Trial } from "../src/compute/sampling/draw.ts";
+import type { Proposed } from "../src/compute/sampling/proposal.ts";
+import type { Sampler } from "../src/compute/sampling/sampler.ts";
+import type { SamplerSettings } from "../src/compute/sampling/settings.ts";
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
 import type { Program } from "../src/compute/program/program.ts";
 import { gumbel, noiseKey, Purpose } from "../src/compute/sampling/philox.ts";
@@ -44,7 +39,7 @@ let vocabSize: number;
 async function drawn(wishes: readonly Wish[], from = model): Promise<readonly Drawn[]> {
   const draws = wishes.map((wish) => ({ row: ROW, extra: [], ...wish }));
   const cache = from.createCache(1);
-  const result = await from.forward({ ...chain(PROMPT, 0, [0]), draws }, cache);
+  const result = await from.forward(chain(PROMPT, 0, [0]), cache, { draws });
   cache.dispose();
   return result.drawn;
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { LoadedModel } from "../src/compute/backend.ts";
+import type { LoadedModel } from "../src/compute/loaded-model.ts";
 import { createNativeBackend } from "../src/compute/native/index.ts";
 import { compileProgram } from "../src/model/compile.ts";
 import { openModel } from "../src/model/open/open-model.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { SamplerSettings } from "../src/compute/backend.ts";
+import type { SamplerSettings } from "../src/compute/sampling/settings.ts";
 import { neutralSettings } from "../src/compute/sampling/settings.ts";
 import { DraftModel } from "../src/decoding/proposers/draft-model.ts";
 import { DraftProposer } from "../src/decoding/proposers/draft-proposer.ts";

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { LoadedModel, SamplerSettings } from "../src/compute/backend.ts";
+import type { LoadedModel } from "../src/compute/loaded-model.ts";
+import type { SamplerSettings } from "../src/compute/sampling/settings.ts";
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
 import { createReferenceBackend } from "../src/compute/reference/index.ts";
 import { neutralSettings } from "../src/compute/sampling/settings.ts";

@@ -1,4 +1,4 @@
-import type { LoadedModel } from "../compute/backend.ts";
+import type { LoadedModel } from "../compute/loaded-model.ts";
 import type { NativeBackend } from "../compute/native/index.ts";
 import { byteLength } from "../formats/tensor/tensor-type.ts";
 import { CONTEXT, LONG_CONTEXT, OwnModel, PREFILL_TOKENS, PROMPT_TOKENS } from "./own-model.ts";

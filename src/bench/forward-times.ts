@@ -1,4 +1,5 @@
-import { type Forest, type LoadedModel, PAGE_SIZE } from "../compute/backend.ts";
+import { type Forest, PAGE_SIZE } from "../compute/forest/forest.ts";
+import type { LoadedModel } from "../compute/loaded-model.ts";
 import { median } from "./statistics.ts";
 
 /** Positions in the cache before the rows that are timed. */
@@ -62,7 +63,7 @@ export async function measureForwards(
           extra: [],
         }));
         const startMs = performance.now();
-        await model.forward({ ...forest, draws }, cache);
+        await model.forward(forest, cache, { draws });
         // The first round fills caches and is not counted.
         if (round > 0) times[i]?.push(performance.now() - startMs);
       }
@@ -109,6 +110,6 @@ function chain(length: number, nTokens: number, nMasks: number, vocabSize: numbe
     gate: Uint8Array.from(rows, (row) => (row < nTokens ? 0 : 1)),
     sequence: new Int32Array(nRows),
     // Of a prompt only the last row is looked at, of a round all.
-    wanted: Uint8Array.from(rows, (row) => (length > 0 || row === nRows - 1 ? 1 : 0)),
+    needsOutput: Uint8Array.from(rows, (row) => (length > 0 || row === nRows - 1 ? 1 : 0)),
   };
 }

@@ -1,4 +1,4 @@
-import type { LoadedModel } from "../compute/backend.ts";
+import type { LoadedModel } from "../compute/loaded-model.ts";
 import type { NativeBackend } from "../compute/native/index.ts";
 import { sha256File } from "../formats/files/sha256.ts";
 import { compileProgram } from "../model/compile.ts";

@@ -1,4 +1,5 @@
-import { type Forest, type ForwardResult, type LoadedModel, PAGE_SIZE } from "../compute/backend.ts";
+import { type Forest, PAGE_SIZE } from "../compute/forest/forest.ts";
+import type { ForwardResult, LoadedModel } from "../compute/loaded-model.ts";
 import { neutralSettings } from "../compute/sampling/settings.ts";
 import { median } from "./statistics.ts";
 
@@ -84,11 +85,11 @@ export class OwnModel {
 
   async #draw(tokens: readonly number[], length: number, sampler: ReturnType<LoadedModel["createSampler"]>) {
     const draws = [{ row: tokens.length - 1, sampler, position: length + tokens.length, extra: [] }];
-    const { drawn } = await this.#model.forward({ ...this.#chain(tokens, length, "last"), draws }, this.#cache);
+    const { drawn } = await this.#model.forward(this.#chain(tokens, length, "last"), this.#cache, { draws });
     return drawn[0]?.token ?? 0;
   }
 
-  #chain(tokens: readonly number[], length: number, wanted: "all" | "last" | "none"): Forest {
+  #chain(tokens: readonly number[], length: number, output: "all" | "last" | "none"): Forest {
     const n = tokens.length;
     const rows = Int32Array.from({ length: n }, (_, i) => i);
     return {
@@ -98,7 +99,7 @@ export class OwnModel {
       parents: rows.map((i) => i - 1),
       gate: new Uint8Array(n),
       sequence: new Int32Array(n),
-      wanted: Uint8Array.from(rows, (i) => (wanted === "all" || (wanted === "last" && i === n - 1) ? 1 : 0)),
+      needsOutput: Uint8Array.from(rows, (i) => (output === "all" || (output === "last" && i === n - 1) ? 1 : 0)),
     };
   }
 }

@@ -201,10 +201,10 @@ describe("generate", () => {
     const stream = async (way: GenerateRequest) => {
       const { engine, model } = fakeEngine({ hitRate: 1 });
       const forward = model.forward.bind(model);
-      model.forward = async (forest, cache) => {
-        const result = await forward(forest, cache);
+      model.forward = async (forest, cache, sampling) => {
+        const result = await forward(forest, cache, sampling);
         const drawn = result.drawn.map((one, i) =>
-          forest.draws?.[i]?.position === 9 ? { token: -1, failure: new Error("not finite") } : one,
+          sampling?.draws[i]?.position === 9 ? { token: -1, failure: new Error("not finite") } : one,
         );
         return Object.assign(Object.create(result), { drawn });
       };

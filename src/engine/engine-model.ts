@@ -1,4 +1,5 @@
-import type { BackendInfo, LoadedModel } from "../compute/backend.ts";
+import type { BackendInfo } from "../compute/backend.ts";
+import type { LoadedModel } from "../compute/loaded-model.ts";
 import { Controller } from "../decoding/controller/controller.ts";
 import type { DraftModel } from "../decoding/proposers/draft-model.ts";
 import { IdlmError } from "../errors.ts";

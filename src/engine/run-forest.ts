@@ -1,4 +1,5 @@
-import { type Forest, type ForestSequence, type LoadedModel, PAGE_SIZE } from "../compute/backend.ts";
+import { type Forest, type ForestSequence, PAGE_SIZE } from "../compute/forest/forest.ts";
+import type { LoadedModel } from "../compute/loaded-model.ts";
 import { IdlmError } from "../errors.ts";
 import type { ForestInput, ForwardOutput } from "./types.ts";
 
@@ -46,8 +47,11 @@ function forestOf(input: ForestInput): { readonly forest: Forest; readonly nPage
     const pages = Array.from({ length: Math.ceil(n / PAGE_SIZE) }, () => nPages++);
     return { length: 0, pages };
   });
-  const wanted = new Uint8Array(nRows).fill(1);
-  return { forest: { sequences, tokens, positions, parents, gate: Uint8Array.from(gate), sequence, wanted }, nPages };
+  const needsOutput = new Uint8Array(nRows).fill(1);
+  return {
+    forest: { sequences, tokens, positions, parents, gate: Uint8Array.from(gate), sequence, needsOutput },
+    nPages,
+  };
 }
 
 function wholeNumbers(values: ArrayLike<number> | undefined, name: string, length?: number): Int32Array {

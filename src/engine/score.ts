@@ -1,4 +1,7 @@
-import { type Draw, type KvCache, type LoadedModel, PAGE_SIZE, type Sampler } from "../compute/backend.ts";
+import { PAGE_SIZE } from "../compute/forest/forest.ts";
+import type { KvCache, LoadedModel } from "../compute/loaded-model.ts";
+import type { Draw } from "../compute/sampling/draw.ts";
+import type { Sampler } from "../compute/sampling/sampler.ts";
 import { exp } from "../compute/elementary.ts";
 import { neutralSettings } from "../compute/sampling/settings.ts";
 import { IdlmError } from "../errors.ts";
@@ -129,10 +132,10 @@ class Scorer {
         parents: Int32Array.from(rows, (row) => row - 1),
         gate: new Uint8Array(nRows),
         sequence: new Int32Array(nRows),
-        wanted: new Uint8Array(nRows).fill(isScored ? 1 : 0),
-        draws,
+        needsOutput: new Uint8Array(nRows).fill(isScored ? 1 : 0),
       },
       this.#cache,
+      { draws },
     );
     return drawn.map(({ logprob, failure }) => {
       if (failure !== undefined) throw failure;

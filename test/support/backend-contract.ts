@@ -2,13 +2,9 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  type Backend,
-  type Forest,
-  type ForwardResult,
-  type LoadedModel,
-  PAGE_SIZE,
-} from "../../src/compute/backend.ts";
+import type { Backend } from "../../src/compute/backend.ts";
+import { type Forest, PAGE_SIZE } from "../../src/compute/forest/forest.ts";
+import type { ForwardResult, LoadedModel, SamplingRequests } from "../../src/compute/loaded-model.ts";
 import type { Program } from "../../src/compute/program/program.ts";
 import { neutralSettings } from "../../src/compute/sampling/settings.ts";
 import { readAdapter } from "../../src/formats/adapter/adapter.ts";
@@ -77,7 +73,7 @@ export function forestOf(rows: ForestArrays): Forest {
     parents: Int32Array.from(parents),
     gate: Uint8Array.from(rows.gate ?? rows.tokens.map(() => 0)),
     sequence: Int32Array.from(sequence),
-    wanted: new Uint8Array(n).fill(1),
+    needsOutput: new Uint8Array(n).fill(1),
   };
 }
 
@@ -89,9 +85,13 @@ export function chain(tokens: readonly number[], length: number, pages: readonly
   };
 }
 
-export async function runForest(model: LoadedModel, forest: Forest): Promise<ForwardResult> {
+export async function runForest(
+  model: LoadedModel,
+  forest: Forest,
+  sampling?: SamplingRequests,
+): Promise<ForwardResult> {
   const nPages = Math.max(...forest.sequences.flatMap(({ pages }) => [...pages])) + 1;
-  return model.forward(forest, model.createCache(nPages));
+  return model.forward(forest, model.createCache(nPages), sampling);
 }
 
 /** Compares all rows' values with a golden tensor [row, width]; returns the largest difference. */
@@ -161,7 +161,7 @@ export function describeBackend(name: string, create: () => Backend): void {
         for (let next = ids[length] as number; text.length < 24; length++) {
           const forest = chain([next], length, pages);
           const draw = { row: 0, sampler, position: length + 1, extra: [] };
-          const { drawn } = await model.forward({ ...forest, draws: [draw] }, cache);
+          const { drawn } = await model.forward(forest, cache, { draws: [draw] });
           next = drawn[0]?.token ?? -1;
           text.push(next);
         }
@@ -279,8 +279,11 @@ export function describeBackend(name: string, create: () => Backend): void {
     it("says which logits are not finite", async () => {
       const model = await loadFixture(backend, "hostile/gguf-nan-weight.gguf", "gguf");
       const sampler = model.createSampler(neutralSettings);
-      const forest = { ...forestOf({ tokens: [1, 2, 3] }), draws: [{ row: 2, sampler, position: 3, extra: [] }] };
-      expect((await runForest(model, forest)).drawn).toMatchObject([{ token: -1, failure: { code: "not-finite" } }]);
+      const draws = [{ row: 2, sampler, position: 3, extra: [] }];
+      const forest = forestOf({ tokens: [1, 2, 3] });
+      expect((await runForest(model, forest, { draws })).drawn).toMatchObject([
+        { token: -1, failure: { code: "not-finite" } },
+      ]);
     });
   });
 }
@@ -293,7 +296,7 @@ function safeForest(rows: ForestArrays): Partial<Forest> {
     parents: Int32Array.from(rows.parents ?? rows.tokens.map((_, i) => i - 1)),
     gate: Uint8Array.from(rows.gate ?? rows.tokens.map(() => 0)),
     sequence: new Int32Array(n),
-    wanted: new Uint8Array(n).fill(1),
+    needsOutput: new Uint8Array(n).fill(1),
     sequences: [{ length: 0, pages: [0] }],
   };
 }

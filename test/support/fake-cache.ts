@@ -1,4 +1,5 @@
-import { type Forest, type KvCache, PAGE_SIZE } from "../../src/compute/backend.ts";
+import { type Forest, PAGE_SIZE } from "../../src/compute/forest/forest.ts";
+import type { KvCache } from "../../src/compute/loaded-model.ts";
 import type { Program } from "../../src/compute/program/program.ts";
 import { validateForest } from "../../src/compute/forest/validate-forest.ts";
 

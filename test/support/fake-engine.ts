@@ -1,4 +1,4 @@
-import type { LoadedModel } from "../../src/compute/backend.ts";
+import type { LoadedModel } from "../../src/compute/loaded-model.ts";
 import type { DraftModel } from "../../src/decoding/proposers/draft-model.ts";
 import { EngineModel } from "../../src/engine/engine-model.ts";
 import { MAX_ROUND_ROWS } from "../../src/engine/limits.ts";

@@ -1,14 +1,9 @@
-import type {
-  Draw,
-  Drawn,
-  Forest,
-  ForwardResult,
-  KvCache,
-  LoadedModel,
-  Proposed,
-  Sampler,
-  SamplerSettings,
-} from "../../src/compute/backend.ts";
+import type { Forest } from "../../src/compute/forest/forest.ts";
+import type { ForwardResult, KvCache, LoadedModel, SamplingRequests } from "../../src/compute/loaded-model.ts";
+import type { Draw, Drawn } from "../../src/compute/sampling/draw.ts";
+import type { Proposed } from "../../src/compute/sampling/proposal.ts";
+import type { Sampler } from "../../src/compute/sampling/sampler.ts";
+import type { SamplerSettings } from "../../src/compute/sampling/settings.ts";
 import type { Program } from "../../src/compute/program/program.ts";
 import { FakeCache, fakeCacheOf, hashOf, mix } from "./fake-cache.ts";
 import { fakeProgram } from "./fake-program.ts";
@@ -85,7 +80,7 @@ export class FakeModel implements LoadedModel {
     return sampler;
   }
 
-  async forward(forest: Forest, cache: KvCache): Promise<ForwardResult> {
+  async forward(forest: Forest, cache: KvCache, sampling?: SamplingRequests): Promise<ForwardResult> {
     if (this.#isRunning) throw new Error("two forwards at once");
     if (this.isDisposed) throw new Error("disposed");
     const own = fakeCacheOf(cache, forest, this.program);
@@ -96,8 +91,9 @@ export class FakeModel implements LoadedModel {
     await Promise.resolve();
     this.#isRunning = false;
     const hashes = own.write(forest, this.#options.seed);
-    const drawn = (forest.draws ?? []).map((draw): Drawn => {
-      if (forest.wanted[draw.row] !== 1 || forest.tokens[draw.row] === -1) throw new Error("a draw of an unwanted row");
+    const drawn = (sampling?.draws ?? []).map((draw): Drawn => {
+      if (forest.needsOutput[draw.row] !== 1 || forest.tokens[draw.row] === -1)
+        throw new Error("a draw of a row without output");
       if (draw.position !== (forest.positions[draw.row] as number) + 1) throw new Error("a draw's position");
       return this.#draw(hashes[draw.row] as number, draw);
     });
@@ -111,7 +107,7 @@ export class FakeModel implements LoadedModel {
       logitsAfterHead: unsupported,
       propose: (draw, previous, count) => {
         if (generation !== this.#generation) throw new Error("a result after the next forward");
-        if (forest.wanted[draw.row] !== 1) throw new Error("no wanted row");
+        if (forest.needsOutput[draw.row] !== 1) throw new Error("no output of this row");
         if (draw.position !== (forest.positions[draw.row] as number) + 1) throw new Error("a proposal's position");
         // A token row has seen what it proposes from.
         const seen = forest.tokens[draw.row] === -1 ? undefined : hashes[draw.row];
@@ -120,7 +116,8 @@ export class FakeModel implements LoadedModel {
       extraLogits: unsupported,
       proposeExtra: (draw, head, count) => {
         if (generation !== this.#generation) throw new Error("a result after the next forward");
-        if (forest.wanted[draw.row] !== 1 || forest.tokens[draw.row] === -1) throw new Error("no wanted token row");
+        if (forest.needsOutput[draw.row] !== 1 || forest.tokens[draw.row] === -1)
+          throw new Error("no output of this token row");
         if (draw.position !== (forest.positions[draw.row] as number) + head + 2) throw new Error("a head's position");
         if (head !== draw.extra.length || head >= this.#options.nExtraHeads) throw new Error("no such head");
         const before = draw.extra.at(-1) ?? (draw.sampler as FakeSampler).output.at(-1) ?? -1;

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect } from "vitest";
-import { type Forest, type LoadedModel, PAGE_SIZE } from "../../src/compute/backend.ts";
+import { type Forest, PAGE_SIZE } from "../../src/compute/forest/forest.ts";
+import type { LoadedModel } from "../../src/compute/loaded-model.ts";
 import { sha256Of } from "./numerics.ts";
 
 /** One way of running the rows of a text: how the prompt is cut, what else is in the forwards, where pages lie. */
@@ -26,7 +27,7 @@ export async function plainHashes(model: LoadedModel, ids: readonly number[]): P
       parents: Int32Array.of(-1),
       gate: Uint8Array.of(0),
       sequence: Int32Array.of(0),
-      wanted: Uint8Array.of(1),
+      needsOutput: Uint8Array.of(1),
     };
     hashes.push(sha256Of([(await model.forward(forest, cache)).logits(0)]));
   }
@@ -92,7 +93,7 @@ export async function expectSameBits(
       parents: Int32Array.from(rows, (row) => row.parent),
       gate: Uint8Array.from(rows, (row) => row.gate),
       sequence: Int32Array.from(rows, (row) => row.sequence),
-      wanted: new Uint8Array(rows.length).fill(1),
+      needsOutput: new Uint8Array(rows.length).fill(1),
     };
     const result = await model.forward(forest, cache);
     own.forEach((row, i) => {

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { SamplerSettings } from "../../src/compute/backend.ts";
+import type { SamplerSettings } from "../../src/compute/sampling/settings.ts";
 
 /** What a sampler knows of a request's tokens beside its settings. */
 export interface History {

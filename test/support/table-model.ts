@@ -1,13 +1,9 @@
-import type {
-  Draw,
-  Forest,
-  ForwardResult,
-  KvCache,
-  LoadedModel,
-  Proposed,
-  Sampler,
-  SamplerSettings,
-} from "../../src/compute/backend.ts";
+import type { Forest } from "../../src/compute/forest/forest.ts";
+import type { ForwardResult, KvCache, LoadedModel, SamplingRequests } from "../../src/compute/loaded-model.ts";
+import type { Draw } from "../../src/compute/sampling/draw.ts";
+import type { Proposed } from "../../src/compute/sampling/proposal.ts";
+import type { Sampler } from "../../src/compute/sampling/sampler.ts";
+import type { SamplerSettings } from "../../src/compute/sampling/settings.ts";
 import type { Program } from "../../src/compute/program/program.ts";
 import { gumbel, noiseKey, Purpose } from "../../src/compute/sampling/philox.ts";
 import { ReferenceSampler } from "../../src/compute/sampling/reference-sampler.ts";
@@ -77,9 +73,9 @@ export class TableModel implements LoadedModel {
     return this.#target(hashOf(context, this.#options.seed));
   }
 
-  async forward(forest: Forest, cache: KvCache): Promise<ForwardResult> {
+  async forward(forest: Forest, cache: KvCache, sampling?: SamplingRequests): Promise<ForwardResult> {
     const hashes = fakeCacheOf(cache, forest, this.program).write(forest, this.#options.seed);
-    const drawn = (forest.draws ?? []).map((draw) => {
+    const drawn = (sampling?.draws ?? []).map((draw) => {
       const hash = hashes[draw.row] as number;
       if (hash !== hashOf(contextOf(draw), this.#options.seed)) throw new Error("a row does not see its context");
       return samplerOf(draw).draw(this.#target(hash), draw);

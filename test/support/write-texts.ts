@@ -1,4 +1,5 @@
-import type { LoadedModel, SamplerSettings } from "../../src/compute/backend.ts";
+import type { LoadedModel } from "../../src/compute/loaded-model.ts";
+import type { SamplerSettings } from "../../src/compute/sampling/settings.ts";
 import { Decoder, type SequenceKv } from "../../src/decoding/round/decoder.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "../../src/decoding/planners/planner.ts";
 import type { Proposer } from "../../src/decoding/proposers/proposer.ts";
@@ -81,8 +82,8 @@ export async function writeTexts(
     await Promise.all(choosing.splice(0));
     const plans = running.map(({ decoder, kv }) => decoder.plan(kv, chunkRows));
     plans.forEach(onPlan);
-    const { forest, rows } = layOut(plans);
-    const result = await model.forward(forest, cache);
+    const { forest, sampling, rows } = layOut(plans);
+    const result = await model.forward(forest, cache, sampling);
     for (let i = running.length - 1; i >= 0; i--) {
       const one = running[i] as (typeof running)[number];
       const { decoder, kv, text } = one;

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import { type ForwardResult, PAGE_SIZE } from "../../compute/backend.ts";
+import { PAGE_SIZE } from "../../compute/forest/forest.ts";
+import type { ForwardResult } from "../../compute/loaded-model.ts";
 import type { Program } from "../../compute/program/program.ts";
 import { availableMemory, kvBytesPerPosition } from "../../engine/kv/memory.ts";
 import { IdlmError } from "../../errors.ts";

@@ -1,4 +1,5 @@
-import type { BackendInfo, LoadedModel } from "../../compute/backend.ts";
+import type { BackendInfo } from "../../compute/backend.ts";
+import type { LoadedModel } from "../../compute/loaded-model.ts";
 import { chooseBackend, openProgram } from "../../engine/load/open-program.ts";
 import { readAdapter } from "../../formats/adapter/adapter.ts";
 import { readMaskEmbeddingFile } from "../../formats/adapter/mask-embedding.ts";

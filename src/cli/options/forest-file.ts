@@ -1,4 +1,4 @@
-import { type Forest, type ForestSequence, PAGE_SIZE } from "../../compute/backend.ts";
+import { type Forest, type ForestSequence, PAGE_SIZE } from "../../compute/forest/forest.ts";
 import { MAX_POSITION, MAX_ROWS } from "../../compute/forest/validate-forest.ts";
 import { kindOf, readJsonObject } from "../../formats/files/json.ts";
 import { malformed } from "../../formats/files/malformed.ts";
@@ -82,7 +82,7 @@ export function forestOf(file: ForestFile): { readonly forest: Forest; readonly 
   });
   const { tokens, positions, parents, gate } = file;
   return {
-    forest: { sequences, tokens, positions, parents, gate, sequence, wanted: new Uint8Array(nRows).fill(1) },
+    forest: { sequences, tokens, positions, parents, gate, sequence, needsOutput: new Uint8Array(nRows).fill(1) },
     nPages,
   };
 }

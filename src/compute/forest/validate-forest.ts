@@ -1,5 +1,5 @@
 import { IdlmError } from "../../errors.ts";
-import { type Draw, type Forest, PAGE_SIZE } from "../backend.ts";
+import { type Forest, PAGE_SIZE } from "./forest.ts";
 import type { Program } from "../program/program.ts";
 
 /** Rows of one forward: enough for long prompts in one piece; beyond it scratch memory would be gigabytes. */
@@ -12,18 +12,14 @@ export const MAX_POSITION = 1 << 20;
  * @throws IdlmError "usage" naming the row and what is wrong with it.
  */
 export function validateForest(forest: Forest, program: Program, nPages: number): void {
-  const { tokens, positions, parents, gate, sequence, sequences, wanted } = forest;
+  const { tokens, positions, parents, gate, sequence, sequences, needsOutput } = forest;
   const nRows = tokens.length;
   const fail = (problem: string): never => {
     throw new IdlmError("usage", { problem: `forest: ${problem}`, hint: "Correct the forest" });
   };
   if (nRows < 1 || nRows > MAX_ROWS) fail(`expected 1 to ${MAX_ROWS} rows, found ${nRows}`);
-  for (const [name, array] of Object.entries({ positions, parents, gate, sequence, wanted })) {
+  for (const [name, array] of Object.entries({ positions, parents, gate, sequence, needsOutput })) {
     if (array.length !== nRows) fail(`${name} has ${array.length} entries, tokens has ${nRows}`);
-  }
-  for (const draw of forest.draws ?? []) {
-    const problem = trialProblem(draw, program.vocabSize);
-    if (problem !== undefined) fail(`the trial at position ${draw.position}: ${problem}`);
   }
   sequences.forEach(({ length, pages }, i) => {
     if (!Number.isInteger(length) || length < 0) fail(`sequence ${i}: length ${length} is not a whole number`);
@@ -73,26 +69,6 @@ export function validateForest(forest: Forest, program: Program, nPages: number)
     if (mask.entryLayer > 0 && derived?.anchors[row] === -1)
       fail(`row ${row}: a MASK row's anchor must be in the same forward`);
   }
-}
-
-/** What is wrong with a trial: a proposal that its own distribution excludes would be accepted with certainty. */
-function trialProblem({ trial }: Draw, vocabSize: number): string | undefined {
-  if (trial === undefined) return undefined;
-  const { tokens, from, tau } = trial;
-  if (!(tau > 0 && tau <= 1)) return `tau ${tau} is not within (0, 1]`;
-  if (from.length !== tokens.length) return `${tokens.length} tokens from ${from.length} distributions`;
-  for (const [i, token] of tokens.entries()) {
-    if (!Number.isInteger(token) || token < 0 || token >= vocabSize) return `token ${token} is not in the vocabulary`;
-    if (tokens.indexOf(token) !== i) return `token ${token} is tried twice`;
-    const distribution = from[i];
-    if (distribution === undefined) continue;
-    const { tokens: ids, probabilities } = distribution;
-    if (ids.length !== probabilities.length) return `${ids.length} tokens with ${probabilities.length} probabilities`;
-    if (!probabilities.every((p) => p >= 0 && p <= 1)) return "a probability is not within 0 to 1";
-    const at = ids.indexOf(token);
-    if (at < 0 || probabilities[at] === 0) return `token ${token} has no probability in what it was drawn from`;
-  }
-  return undefined;
 }
 
 /** Depth of each MASK row (MASK rows from its anchor down, itself included; 0 for token rows), and its anchor's row or −1. */

@@ -3,7 +3,9 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { IdlmError } from "../../errors.ts";
-import type { Proposed, SamplerSettings, Trial } from "../backend.ts";
+import type { Trial } from "../sampling/draw.ts";
+import type { Proposed } from "../sampling/proposal.ts";
+import type { SamplerSettings } from "../sampling/settings.ts";
 import type { Program } from "../program/program.ts";
 
 /** The native addon as JavaScript sees it (native/src/addon.cpp). Every method throws an Error with a plain message. */

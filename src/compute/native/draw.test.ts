@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { maskOf } from "../../../test/support/sampling-statistics.ts";
-import type { SamplerSettings } from "../backend.ts";
+import type { SamplerSettings } from "../sampling/settings.ts";
 import { noiseKey, Purpose } from "../sampling/philox.ts";
 import { neutralSettings } from "../sampling/settings.ts";
 import { nativeBinding } from "./binding.ts";

@@ -57,7 +57,7 @@ describe.each([...weightTypes])("%s of any bytes", (type) => {
           const cache = loaded.createCache(1);
           const sampler = loaded.createSampler({ ...neutralSettings, temperature: 1 });
           const draws = [{ row: 2, sampler, position: 3, extra: [] }];
-          const { drawn } = await loaded.forward({ ...chain([1, 2, 3], 0, [0]), draws }, cache);
+          const { drawn } = await loaded.forward(chain([1, 2, 3], 0, [0]), cache, { draws });
           outcomes.push(drawn[0]?.failure?.code ?? String(drawn[0]?.token));
           cache.dispose();
           loaded.dispose();

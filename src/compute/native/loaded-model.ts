@@ -1,18 +1,13 @@
-import type {
-  Draw,
-  Drawn,
-  Forest,
-  ForwardResult,
-  KvCache,
-  LoadedModel,
-  Proposed,
-  ProposeFor,
-  Sampler,
-  SamplerSettings,
-} from "../backend.ts";
+import type { Forest } from "../forest/forest.ts";
+import type { ForwardResult, KvCache, LoadedModel, SamplingRequests } from "../loaded-model.ts";
+import type { Draw, Drawn } from "../sampling/draw.ts";
+import type { Proposed, ProposeFor } from "../sampling/proposal.ts";
+import type { Sampler } from "../sampling/sampler.ts";
+import type { SamplerSettings } from "../sampling/settings.ts";
 import type { Program } from "../program/program.ts";
 import { validateForest } from "../forest/validate-forest.ts";
 import { drawFailure } from "../sampling/draw-failure.ts";
+import { validateDraws } from "../sampling/validate-draws.ts";
 import { type NativeDraw, type NativeDrawn, type NativeModel, type NativeSampler, nativeBinding } from "./binding.ts";
 
 /** A sampler whose state lives in the addon. */
@@ -44,6 +39,8 @@ class NativeLoadedSampler implements Sampler {
   }
 }
 
+const noSampling: SamplingRequests = { draws: [] };
+
 /** A model in the addon. */
 export class NativeLoadedModel implements LoadedModel {
   readonly program: Program;
@@ -64,11 +61,12 @@ export class NativeLoadedModel implements LoadedModel {
     return new NativeLoadedSampler(settings);
   }
 
-  async forward(forest: Forest, cache: KvCache): Promise<ForwardResult> {
+  async forward(forest: Forest, cache: KvCache, sampling: SamplingRequests = noSampling): Promise<ForwardResult> {
     validateForest(forest, this.program, cache.nPages);
-    const draws = (forest.draws ?? []).map(nativeDraw);
-    const drawn = await this.#handle.forward({ ...forest, draws }, cache);
-    return new NativeResult(this.#handle, forest, drawn);
+    validateDraws(sampling.draws, this.program.vocabSize);
+    const draws = sampling.draws.map(nativeDraw);
+    const drawn = await this.#handle.forward({ ...forest, wanted: forest.needsOutput, draws }, cache);
+    return new NativeResult(this.#handle, sampling, drawn);
   }
 
   moveKv(cache: KvCache, pages: Int32Array | readonly number[], from: readonly number[], to: readonly number[]): void {
@@ -94,10 +92,10 @@ class NativeResult implements ForwardResult {
   readonly drawn: readonly Drawn[];
   readonly #handle: NativeModel;
 
-  constructor(handle: NativeModel, forest: Forest, drawn: readonly NativeDrawn[]) {
+  constructor(handle: NativeModel, { draws }: SamplingRequests, drawn: readonly NativeDrawn[]) {
     this.#handle = handle;
     this.drawn = drawn.map((d, i) => {
-      const position = forest.draws?.[i]?.position ?? -1;
+      const position = draws[i]?.position ?? -1;
       if (d.status !== 0)
         return { token: -1, failure: drawFailure(d.status === 1 ? "not-finite" : "nothing-allowed", position) };
       if (d.logprob === undefined) return { token: d.token };

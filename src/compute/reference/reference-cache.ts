@@ -1,5 +1,6 @@
 import { floatToHalf, halfToFloat } from "../../formats/tensor/half.ts";
-import { type KvCache, PAGE_SIZE } from "../backend.ts";
+import { PAGE_SIZE } from "../forest/forest.ts";
+import type { KvCache } from "../loaded-model.ts";
 import type { Program } from "../program/program.ts";
 
 /** K and V of every layer, [layer][slot][kvHead·headDim], rounded to the cache's type. */

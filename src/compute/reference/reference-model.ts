@@ -1,19 +1,14 @@
 import { toFloat32 } from "../../formats/tensor/dequantise.ts";
-import {
-  type Draw,
-  type Forest,
-  type ForwardResult,
-  type KvCache,
-  type LoadedModel,
-  PAGE_SIZE,
-  type Proposed,
-  type ProposeFor,
-  type Sampler,
-  type SamplerSettings,
-} from "../backend.ts";
+import { type Forest, PAGE_SIZE } from "../forest/forest.ts";
+import type { ForwardResult, KvCache, LoadedModel, SamplingRequests } from "../loaded-model.ts";
+import type { Draw } from "../sampling/draw.ts";
+import type { Proposed, ProposeFor } from "../sampling/proposal.ts";
+import type { Sampler } from "../sampling/sampler.ts";
+import type { SamplerSettings } from "../sampling/settings.ts";
 import type { Program, Weight } from "../program/program.ts";
 import { gumbel, noiseKey, Purpose } from "../sampling/philox.ts";
 import { ReferenceSampler } from "../sampling/reference-sampler.ts";
+import { validateDraws } from "../sampling/validate-draws.ts";
 import { maskDepths, validateForest } from "../forest/validate-forest.ts";
 import { add, attend, type Floats, linear, type Matrix, rmsnorm, rotate, silu, swiglu } from "./operations.ts";
 import { ReferenceCache } from "./reference-cache.ts";
@@ -52,14 +47,15 @@ export class ReferenceModel implements LoadedModel {
     this.#weights.clear();
   }
 
-  async forward(forest: Forest, cache: KvCache): Promise<ForwardResult> {
+  async forward(forest: Forest, cache: KvCache, { draws }: SamplingRequests = { draws: [] }): Promise<ForwardResult> {
     validateForest(forest, this.program, cache.nPages);
+    validateDraws(draws, this.program.vocabSize);
     if (this.#isRunning) throw new Error("a forward of this model is running; wait for it");
     this.#isRunning = true;
     try {
       // Other work of the process goes on between forwards, as with a backend that computes elsewhere.
       await new Promise((resolve) => setImmediate(resolve));
-      return this.#run(forest, referenceCache(cache));
+      return this.#run(forest, referenceCache(cache), draws);
     } finally {
       this.#isRunning = false;
     }
@@ -71,7 +67,7 @@ export class ReferenceModel implements LoadedModel {
     return weight;
   }
 
-  #run(forest: Forest, cache: ReferenceCache): ForwardResult {
+  #run(forest: Forest, cache: ReferenceCache, draws: readonly Draw[]): ForwardResult {
     const { program } = this;
     const { mask } = program;
     const { depths, anchors } = maskDepths(forest);
@@ -157,7 +153,7 @@ export class ReferenceModel implements LoadedModel {
           for (const row of rows) add(at(buffer(op.x), row), at(buffer(op.y), row));
           break;
         case "gather":
-          rows = all.filter((row) => forest.wanted[row] === 1);
+          rows = all.filter((row) => forest.needsOutput[row] === 1);
           for (const row of rows) at(buffer(op.out), row).set(at(buffer(op.x), row));
           break;
         case "logits": {
@@ -168,7 +164,7 @@ export class ReferenceModel implements LoadedModel {
         }
       }
     }
-    return this.#result(forest, hidden, logits, output.weight);
+    return this.#result(forest, draws, hidden, logits, output.weight);
   }
 
   /** Over the vocabulary; of what only proposes over the draft vocabulary, where there is one. */
@@ -179,15 +175,21 @@ export class ReferenceModel implements LoadedModel {
     return Float32Array.from({ length: n }, (_, i) => dot(rowOf(weight, draft?.[i] ?? i), hidden));
   }
 
-  #result(forest: Forest, hidden: Floats[], logits: Map<number, Float32Array>, outputId: string): ForwardResult {
-    const wanted = (row: number): Float32Array => {
+  #result(
+    forest: Forest,
+    draws: readonly Draw[],
+    hidden: Floats[],
+    logits: Map<number, Float32Array>,
+    outputId: string,
+  ): ForwardResult {
+    const logitsOf = (row: number): Float32Array => {
       const values = logits.get(row);
-      if (values === undefined) throw new Error(`row ${row} was not wanted`);
+      if (values === undefined) throw new Error(`row ${row} has no output`);
       return values;
     };
     const afterHead = (row: number, previous: number): Float32Array => {
       const head = this.program.mask?.samplerHead;
-      if (head === undefined) return wanted(row);
+      if (head === undefined) return logitsOf(row);
       return this.#logits(outputId, this.#afterHead(at(hidden, row), previous, head), true);
     };
     const extra = (row: number, index: number): Float32Array => {
@@ -202,16 +204,16 @@ export class ReferenceModel implements LoadedModel {
         true,
       );
     };
-    const drawn = (forest.draws ?? []).map((draw) => referenceSampler(draw).draw(wanted(draw.row), draw));
+    const drawn = draws.map((draw) => referenceSampler(draw).draw(logitsOf(draw.row), draw));
     return {
       drawn,
       hidden: (row) => at(hidden, row).slice(),
-      logits: (row) => wanted(row).slice(),
+      logits: (row) => logitsOf(row).slice(),
       logitsAfterHead: (row, previous) => afterHead(row, previous).slice(),
       propose: (draw: Draw, previous: number, count: number, proposeFor: ProposeFor): Proposed => {
         const { row } = draw;
         const isMask = forest.tokens[row] === -1;
-        const own = wanted(row);
+        const own = logitsOf(row);
         const draft = isMask ? this.program.draftVocabulary : undefined;
         const [after, purpose] = isMask ? [afterHead(row, previous), Purpose.proposal] : [own, Purpose.draft];
         return proposeFrom(own, after, draft, draw, count, proposeFor, purpose);

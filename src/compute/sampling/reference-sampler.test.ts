@@ -8,7 +8,7 @@ import {
   maskOf,
   settingsCases,
 } from "../../../test/support/sampling-statistics.ts";
-import type { SamplerSettings } from "../backend.ts";
+import type { SamplerSettings } from "./settings.ts";
 import { ReferenceSampler } from "./reference-sampler.ts";
 import { neutralSettings } from "./settings.ts";
 

@@ -1,4 +1,7 @@
-import type { Draw, Drawn, Proposed, ProposeFor, Sampler, SamplerSettings } from "../backend.ts";
+import type { Draw, Drawn } from "./draw.ts";
+import type { Proposed, ProposeFor } from "./proposal.ts";
+import type { Sampler } from "./sampler.ts";
+import type { SamplerSettings } from "./settings.ts";
 import { drawFailure } from "./draw-failure.ts";
 import { gumbel, noiseKey, Purpose } from "./philox.ts";
 import { drawWithTrial, type Weights } from "./trial.ts";

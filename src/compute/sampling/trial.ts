@@ -1,4 +1,4 @@
-import type { SparseDistribution, Trial } from "../backend.ts";
+import type { SparseDistribution, Trial } from "./draw.ts";
 import { gumbel, type NoiseKey, uniform } from "./philox.ts";
 
 /** Unnormalised probabilities by token; a token that is not there has none. */

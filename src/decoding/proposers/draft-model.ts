@@ -1,12 +1,7 @@
-import {
-  type Forest,
-  type KvCache,
-  type LoadedModel,
-  PAGE_SIZE,
-  type Proposed,
-  type ProposeFor,
-  type Sampler,
-} from "../../compute/backend.ts";
+import { type Forest, PAGE_SIZE } from "../../compute/forest/forest.ts";
+import type { KvCache, LoadedModel } from "../../compute/loaded-model.ts";
+import type { Proposed, ProposeFor } from "../../compute/sampling/proposal.ts";
+import type { Sampler } from "../../compute/sampling/sampler.ts";
 import { noCandidates } from "./proposer.ts";
 
 /** Rows in one forward: enough to read each weight seldom when a prompt is caught up with. */
@@ -208,12 +203,12 @@ export class DraftModel {
   }
 }
 
-/** A chain for each step, of which the last row is wanted where it is to propose. */
+/** A chain for each step, of which the last row needs output where it is to propose. */
 function forestOf(batch: readonly DraftStep[]): Forest {
   const tokens = batch.flatMap(({ pending }) => pending);
   const own = batch.flatMap(({ pending }, i) => pending.map(() => i));
   const inStep = batch.flatMap(({ pending }) => pending.map((_, i) => i));
-  const wanted = batch.flatMap(({ pending, count }) =>
+  const needsOutput = batch.flatMap(({ pending, count }) =>
     pending.map((_, i) => (count > 0 && i === pending.length - 1 ? 1 : 0)),
   );
   return {
@@ -223,6 +218,6 @@ function forestOf(batch: readonly DraftStep[]): Forest {
     parents: Int32Array.from(inStep, (i, row) => (i === 0 ? -1 : row - 1)),
     gate: new Uint8Array(tokens.length),
     sequence: Int32Array.from(own),
-    wanted: Uint8Array.from(wanted),
+    needsOutput: Uint8Array.from(needsOutput),
   };
 }

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FakeModel, type FakeModelOptions } from "../../../test/support/fake-model.ts";
-import { PAGE_SIZE, type ProposeFor } from "../../compute/backend.ts";
+import { PAGE_SIZE } from "../../compute/forest/forest.ts";
+import type { ProposeFor } from "../../compute/sampling/proposal.ts";
 import { neutralSettings } from "../../compute/sampling/settings.ts";
 import { DraftModel } from "./draft-model.ts";
 import { DraftProposer } from "./draft-proposer.ts";

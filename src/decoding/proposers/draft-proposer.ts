@@ -1,4 +1,6 @@
-import type { Proposed, ProposeFor, Sampler, SamplerSettings } from "../../compute/backend.ts";
+import type { Proposed, ProposeFor } from "../../compute/sampling/proposal.ts";
+import type { Sampler } from "../../compute/sampling/sampler.ts";
+import type { SamplerSettings } from "../../compute/sampling/settings.ts";
 import { type DraftModel, DraftSequence } from "./draft-model.ts";
 import { noCandidates, type Proposer, type ReadingRoom } from "./proposer.ts";
 

@@ -1,4 +1,4 @@
-import type { Proposed } from "../../compute/backend.ts";
+import type { Proposed } from "../../compute/sampling/proposal.ts";
 import { noCandidates, type Proposer } from "./proposer.ts";
 import { NONE, ROOT, SuffixAutomaton } from "./suffix-automaton.ts";
 

@@ -1,4 +1,4 @@
-import type { Proposed } from "../../compute/backend.ts";
+import type { Proposed } from "../../compute/sampling/proposal.ts";
 import { noCandidates, type Proposer } from "./proposer.ts";
 
 /** Places of the prediction that are looked at on each side of where the text should be. */

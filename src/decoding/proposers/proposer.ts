@@ -1,4 +1,4 @@
-import type { Proposed } from "../../compute/backend.ts";
+import type { Proposed } from "../../compute/sampling/proposal.ts";
 
 /** Where a proposal comes from. */
 export type ProposerKind = "mask" | "lookup" | "predicted" | "draft" | "medusa";

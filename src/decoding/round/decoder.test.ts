@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FakeModel, type FakeModelOptions } from "../../../test/support/fake-model.ts";
-import type { SamplerSettings } from "../../compute/backend.ts";
+import type { SamplerSettings } from "../../compute/sampling/settings.ts";
 import { neutralSettings } from "../../compute/sampling/settings.ts";
 import { AcceptanceModel, SequenceAcceptance } from "../controller/acceptance-model.ts";
 import { Controller } from "../controller/controller.ts";
@@ -67,8 +67,8 @@ async function drive(model: FakeModel, kv: Kv, decoder: Decoder, { chunkRows = 1
     await read();
     const plan = decoder.plan(kv, chunkRows);
     kv.reserve(plan.pending.length + decoder.nScratchRows);
-    const { forest, rows } = layOut([plan]);
-    const result = await model.forward(forest, kv.cache);
+    const { forest, sampling, rows } = layOut([plan]);
+    const result = await model.forward(forest, kv.cache, sampling);
     tokens.push(...decoder.digest(model, kv, plan, result, rows[0] as RoundRows).map(({ token }) => token));
     if (plan.sampler !== undefined && decoder.finishReason === undefined) await decoder.propose();
     if (n === preemptAfter && decoder.finishReason === undefined) kv.tokens.length = 0;

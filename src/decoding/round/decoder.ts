@@ -1,12 +1,7 @@
-import type {
-  Drawn,
-  ForwardResult,
-  KvCache,
-  LoadedModel,
-  Proposed,
-  ProposeFor,
-  Sampler,
-} from "../../compute/backend.ts";
+import type { ForwardResult, KvCache, LoadedModel } from "../../compute/loaded-model.ts";
+import type { Drawn } from "../../compute/sampling/draw.ts";
+import type { Proposed, ProposeFor } from "../../compute/sampling/proposal.ts";
+import type { Sampler } from "../../compute/sampling/sampler.ts";
 import { Acceptance } from "../controller/acceptance.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "../planners/planner.ts";
 import type { AnchorRun, Proposer, ReadingRoom } from "../proposers/proposer.ts";

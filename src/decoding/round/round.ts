@@ -1,4 +1,7 @@
-import type { Draw, Drawn, Forest, ForestSequence, Sampler, SparseDistribution, Trial } from "../../compute/backend.ts";
+import type { Forest, ForestSequence } from "../../compute/forest/forest.ts";
+import type { SamplingRequests } from "../../compute/loaded-model.ts";
+import type { Draw, Drawn, SparseDistribution, Trial } from "../../compute/sampling/draw.ts";
+import type { Sampler } from "../../compute/sampling/sampler.ts";
 import type { ProposerKind } from "../proposers/proposer.ts";
 
 /** A token that may follow. Siblings differ in their tokens, and stand in the order in which they are to be tried. */
@@ -50,7 +53,7 @@ export function extraRows({ proposals, maskRuns }: Pick<RoundPlan, "proposals" |
 export interface RoundRows {
   /** First row of the pending tokens. */
   readonly pendingRow: number;
-  /** Index into Forest.draws of the last pending token's draw; the proposals' follow. */
+  /** Index of the draw of the last pending token; the proposals' follow. */
   readonly firstDraw: number;
   /** First MASK row off each anchor, index anchor + 1; -1: none. */
   readonly maskRows: readonly number[];
@@ -61,18 +64,22 @@ export interface RoundRows {
  * MASK runs. Slots follow the order of a sequence's rows, so pending tokens and a chain of proposals lie where they
  * belong.
  */
-export function layOut(plans: readonly RoundPlan[]): { readonly forest: Forest; readonly rows: readonly RoundRows[] } {
+export function layOut(plans: readonly RoundPlan[]): {
+  readonly forest: Forest;
+  readonly sampling: SamplingRequests;
+  readonly rows: readonly RoundRows[];
+} {
   const tokens: number[] = [];
   const positions: number[] = [];
   const parents: number[] = [];
   const sequence: number[] = [];
-  const wanted: number[] = [];
+  const needsOutput: number[] = [];
   const draws: Draw[] = [];
-  const add = (own: number, token: number, position: number, parent: number, isWanted: boolean): number => {
+  const add = (own: number, token: number, position: number, parent: number, hasOutput: boolean): number => {
     sequence.push(own);
     tokens.push(token);
     parents.push(parent);
-    wanted.push(isWanted ? 1 : 0);
+    needsOutput.push(hasOutput ? 1 : 0);
     return positions.push(position) - 1;
   };
 
@@ -121,10 +128,9 @@ export function layOut(plans: readonly RoundPlan[]): { readonly forest: Forest; 
     parents: Int32Array.from(parents),
     gate: Uint8Array.from(tokens, (token) => (token === -1 ? 1 : 0)),
     sequence: Int32Array.from(sequence),
-    wanted: Uint8Array.from(wanted),
-    draws,
+    needsOutput: Uint8Array.from(needsOutput),
   };
-  return { forest, rows };
+  return { forest, sampling: { draws }, rows };
 }
 
 /** What stood: `path` are the accepted proposals from the pending token down, `drawn` their tokens and one more. */

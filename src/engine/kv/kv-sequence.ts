@@ -1,4 +1,5 @@
-import { type KvCache, PAGE_SIZE } from "../../compute/backend.ts";
+import { PAGE_SIZE } from "../../compute/forest/forest.ts";
+import type { KvCache } from "../../compute/loaded-model.ts";
 import type { SequenceKv } from "../../decoding/round/decoder.ts";
 import { type Block, type BlockParent, keyOf, type PagePlace, type PagePool, pagesFor } from "./page-pool.ts";
 

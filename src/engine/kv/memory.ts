@@ -1,5 +1,6 @@
 import { freemem } from "node:os";
-import { type BackendInfo, PAGE_SIZE } from "../../compute/backend.ts";
+import type { BackendInfo } from "../../compute/backend.ts";
+import { PAGE_SIZE } from "../../compute/forest/forest.ts";
 import type { Program } from "../../compute/program/program.ts";
 import { IdlmError } from "../../errors.ts";
 import { byteLength } from "../../formats/tensor/tensor-type.ts";

@@ -1,4 +1,5 @@
-import { type KvCache, type LoadedModel, PAGE_SIZE } from "../../compute/backend.ts";
+import { PAGE_SIZE } from "../../compute/forest/forest.ts";
+import type { KvCache, LoadedModel } from "../../compute/loaded-model.ts";
 
 /**
  * Tails that rest behind one block: of many texts with the same beginning a few of the newest, so that a look at all of

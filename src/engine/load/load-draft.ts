@@ -1,4 +1,5 @@
-import { type Backend, PAGE_SIZE } from "../../compute/backend.ts";
+import type { Backend } from "../../compute/backend.ts";
+import { PAGE_SIZE } from "../../compute/forest/forest.ts";
 import { DraftModel } from "../../decoding/proposers/draft-model.ts";
 import type { ModelLocation } from "../../hub/index.ts";
 import { compileProgram } from "../../model/compile.ts";

@@ -1,4 +1,5 @@
-import { type Backend, PAGE_SIZE } from "../../compute/backend.ts";
+import type { Backend } from "../../compute/backend.ts";
+import { PAGE_SIZE } from "../../compute/forest/forest.ts";
 import type { Program } from "../../compute/program/program.ts";
 import type { DraftModel } from "../../decoding/proposers/draft-model.ts";
 import { IdlmError } from "../../errors.ts";

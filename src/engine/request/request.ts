@@ -1,4 +1,4 @@
-import type { SamplerSettings } from "../../compute/backend.ts";
+import type { SamplerSettings } from "../../compute/sampling/settings.ts";
 import { MAX_LOGPROBS } from "../../compute/sampling/settings.ts";
 import { IdlmError } from "../../errors.ts";
 import { MAX_CHOICES } from "../limits.ts";

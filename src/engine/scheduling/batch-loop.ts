@@ -1,4 +1,4 @@
-import type { LoadedModel } from "../../compute/backend.ts";
+import type { LoadedModel } from "../../compute/loaded-model.ts";
 import type { Controller } from "../../decoding/controller/controller.ts";
 import type { StepObservation } from "../../decoding/controller/cost-model.ts";
 import { extraRows, layOut, type RoundPlan, type RoundRows } from "../../decoding/round/round.ts";
@@ -119,8 +119,8 @@ export class BatchLoop {
     // As they are before the results: digesting appends to them.
     const work = workOf(plans);
     this.#hasDrawn = work.sequences > 0;
-    const { forest, rows } = layOut(plans);
-    const result = await model.forward(forest, pool.cache);
+    const { forest, sampling, rows } = layOut(plans);
+    const result = await model.forward(forest, pool.cache, sampling);
     const before = turns.map(({ writing }) => writing.tokens.length);
     // Together: a draft model drafts for all of them in one forward.
     const digest = ({ writing }: Turn, i: number) =>

@@ -1,4 +1,5 @@
-import type { Drawn, LoadedModel } from "../../compute/backend.ts";
+import type { LoadedModel } from "../../compute/loaded-model.ts";
+import type { Drawn } from "../../compute/sampling/draw.ts";
 import type { Controller } from "../../decoding/controller/controller.ts";
 import { Decoder } from "../../decoding/round/decoder.ts";
 import type { DraftModel } from "../../decoding/proposers/draft-model.ts";

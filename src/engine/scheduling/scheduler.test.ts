@@ -234,10 +234,10 @@ describe("the scheduler", () => {
     const { engine, model } = fakeEngine();
     const forward = model.forward.bind(model);
     const broken = new Error("no token is allowed");
-    model.forward = async (forest, cache) => {
-      const result = await forward(forest, cache);
+    model.forward = async (forest, cache, sampling) => {
+      const result = await forward(forest, cache, sampling);
       const drawn = result.drawn.map((one, i) =>
-        forest.draws?.[i]?.sampler.settings.seed === 9 && model.rowCounts.length > 5
+        sampling?.draws[i]?.sampler.settings.seed === 9 && model.rowCounts.length > 5
           ? { token: -1, failure: broken as never }
           : one,
       );

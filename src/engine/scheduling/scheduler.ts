@@ -1,4 +1,4 @@
-import { PAGE_SIZE } from "../../compute/backend.ts";
+import { PAGE_SIZE } from "../../compute/forest/forest.ts";
 import { CHUNK_BESIDE_DECODING, MAX_FORWARD_ROWS, MAX_ROUND_ROWS, MAX_ROUND_ROWS_TOGETHER } from "../limits.ts";
 import { type BlockParent, cachedBlocks, type PagePlace, type PagePool, pagesFor } from "../kv/page-pool.ts";
 import { Shares } from "./shares.ts";

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { FakeModel } from "../../../test/support/fake-model.ts";
 import { fakeTokenizer } from "../../../test/support/fake-tokenizer.ts";
-import { type Forest, type KvCache, PAGE_SIZE } from "../../compute/backend.ts";
+import { type Forest, PAGE_SIZE } from "../../compute/forest/forest.ts";
+import type { KvCache, SamplingRequests } from "../../compute/loaded-model.ts";
 import { Controller } from "../../decoding/controller/controller.ts";
 import { BatchLoop } from "./batch-loop.ts";
 import { GenerationStream } from "../output/generation.ts";
@@ -27,7 +28,7 @@ const backend = { name: "reference", instructionSet: "typescript", threads: 1, n
 class GuardedModel extends FakeModel {
   pool: PagePool | undefined;
 
-  override forward(forest: Forest, cache: KvCache) {
+  override forward(forest: Forest, cache: KvCache, sampling?: SamplingRequests) {
     const shared = new Set(this.pool?.contents().blocks.map(({ page }) => page));
     const used = forest.sequences.map(({ length }) => length);
     const written = new Set<string>();
@@ -39,7 +40,7 @@ class GuardedModel extends FakeModel {
       if (written.has(`${page}:${slot % PAGE_SIZE}`)) throw new Error("two writes to one slot");
       written.add(`${page}:${slot % PAGE_SIZE}`);
     }
-    return super.forward(forest, cache);
+    return super.forward(forest, cache, sampling);
   }
 }
 
@@ -180,10 +181,10 @@ async function plainTokens(model: FakeModel, request: GenerateRequest, endToken:
         parents: rows.map((i) => i - 1),
         gate: new Uint8Array(rows.length),
         sequence: new Int32Array(rows.length),
-        wanted: Uint8Array.from(rows, (i) => (i === rows.length - 1 ? 1 : 0)),
-        draws: [{ row: rows.length - 1, sampler, position: fed + rows.length, extra: [] }],
+        needsOutput: Uint8Array.from(rows, (i) => (i === rows.length - 1 ? 1 : 0)),
       },
       cache,
+      { draws: [{ row: rows.length - 1, sampler, position: fed + rows.length, extra: [] }] },
     );
     const token = drawn[0]?.token as number;
     if (token === endToken) return { tokens, finishReason: "stop" };

@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
-import type { BackendInfo, Drawn, ForwardResult } from "../../compute/backend.ts";
+import type { BackendInfo } from "../../compute/backend.ts";
+import type { ForwardResult } from "../../compute/loaded-model.ts";
+import type { Drawn } from "../../compute/sampling/draw.ts";
 import type { Decoder, FinishReason } from "../../decoding/round/decoder.ts";
 import type { ReadingRoom } from "../../decoding/proposers/proposer.ts";
 import { extraRows, type RoundPlan, type RoundRows } from "../../decoding/round/round.ts";
