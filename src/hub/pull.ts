@@ -12,19 +12,19 @@ import { acquireLock } from "./store/lock.ts";
 import { catalogueModel, ModelFolder } from "./store/model-folder.ts";
 
 /**
- * Fetches a model into the cache and returns the path to open: a name of the catalogue (at once where it is there),
- * ORG/REPO or ORG/REPO:FILE of the hub (what the revision is now), or a local path, which stays where it is.
+ * Downloads a model into the cache and returns the path to open. `model` is a catalogue name (not downloaded again if
+ * cached), ORG/REPO or ORG/REPO:FILE of the hub (the revision's current commit), or a local path, which is returned.
  *
- * Whatever happens, nothing unverified lies where models are looked for, what has come of a repository's files stays for
- * the next time, and of several pulls of one model at once the others wait for the first.
+ * Unverified files never appear where models are looked up, partial downloads from a repository are kept, and concurrent
+ * pulls of one model wait for the first.
  * Errors: "usage", "download" (also where the cache cannot be written to), "checksum", "busy", "file-missing" and
  * "unsupported" (a local path).
  */
 export async function pull(model: string, options: PullOptions = {}): Promise<string> {
   const name = parseModelName(model);
   if (options.revision !== undefined && name.kind !== "hub") {
-    const problem = "a revision was given, which only a repository of the hub has";
-    throw new IdlmError("usage", { problem, hint: "Name it ORG/REPO, or leave the revision out." });
+    const problem = "only a repository of the hub has revisions";
+    throw new IdlmError("usage", { problem, hint: "Name it ORG/REPO, or leave out the revision." });
   }
   if (name.kind === "path") {
     if (/^[\w-]+$/.test(model) && !existsSync(model))
@@ -34,7 +34,7 @@ export async function pull(model: string, options: PullOptions = {}): Promise<st
   return pullNamed(name, options);
 }
 
-/** As `pull`, of a name that was read. */
+/** `pull` of a parsed name. */
 export async function pullNamed(name: NamedModel, options: PullOptions): Promise<string> {
   const { cache = cacheFolder(), signal, onNotice, timing } = options;
   signal?.throwIfAborted();
@@ -42,14 +42,14 @@ export async function pullNamed(name: NamedModel, options: PullOptions): Promise
   const folder = ModelFolder.of(cache, text);
   const present = async () => (name.kind === "hub" ? undefined : await presentEntry(name, folder, options));
   try {
-    // Before anything is written: a cache that only others write to is as good.
+    // Before anything is written, so that a read-only cache works.
     const path = await present();
     if (path !== undefined) return path;
-    const onWait = (holder: string) => onNotice?.(`${text}: ${holder} is fetching it; waiting for that`);
+    const onWait = (holder: string) => onNotice?.(`${text}: waiting for ${holder}, which is downloading it`);
     const lock = await acquireLock(await makeLocksFolder(cache), folder.key, { subject: text, onWait, signal, timing });
     try {
       if (name.kind === "hub") {
-        // Its HTTP client takes a fifth of a second to load, which no command pays that fetches nothing.
+        // Imported only when needed: its HTTP client takes 0.2 s to load.
         const { pullRepository } = await import("./huggingface/pull-repository.ts");
         return await pullRepository(name, folder, lock, options);
       }
@@ -63,7 +63,7 @@ export async function pullNamed(name: NamedModel, options: PullOptions): Promise
   }
 }
 
-/** The path of a catalogue's model where it is there and right. */
+/** The path of a catalogue model if it is cached and verified. */
 async function presentEntry(
   { entry }: NamedModel & { readonly kind: "catalogue" },
   folder: ModelFolder,

@@ -10,15 +10,15 @@ import { ModelFolder } from "./store/model-folder.ts";
 import type { StoredModel } from "./store/stored-model.ts";
 
 export interface ResolveOptions extends Omit<PullOptions, "revision"> {
-  /** Whether a name is fetched where it is not in the cache, or damaged there. Default: false. */
+  /** Whether to download a model that is not in the cache, or damaged there (default: false). */
   readonly pull?: boolean | undefined;
 }
 
 /**
- * What MODEL stands for: a name of the catalogue or of the hub in the cache, a GGUF file or a Hugging Face folder. A
- * catalogue's name goes before a file of that name, a file before a hub's: write ./NAME for the file.
- * Errors: "file-missing", "checksum" (a file in the cache is another one), "file-malformed", "unsupported"; with `pull`
- * those of `pull`.
+ * Resolves MODEL: a name of the catalogue or of the hub in the cache, a GGUF file or a Hugging Face folder. A catalogue
+ * name takes precedence over a file of that name, and a file over a repository: write ./NAME for a file.
+ * Errors: "file-missing", "checksum" (a damaged file in the cache), "file-malformed", "unsupported"; with `pull` also those
+ * of `pull`.
  */
 export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<ModelLocation> {
   const name = parseModelName(model);
@@ -27,7 +27,7 @@ export async function resolveModel(model: string, options: ResolveOptions = {}):
   const path = folder.entryPath(stored);
   if (stored.kind === "adapter" || stored.kind === "file") {
     const feature = stored.kind === "adapter" ? "an adapter as a model" : "this file as a model";
-    const hint = stored.kind === "adapter" ? "Name its base model, and this with --adapter." : "Name a GGUF file.";
+    const hint = stored.kind === "adapter" ? "Name its base model, and this as its adapter." : "Name a GGUF file.";
     throw new IdlmError("unsupported", { path, feature, hint });
   }
   const { digest } = stored.files.find((file) => file.path === stored.entry) ?? {};
@@ -39,20 +39,20 @@ export async function resolveModel(model: string, options: ResolveOptions = {}):
   };
 }
 
-/** The folder of an adapter: a path, or the name of a hub's repository. Errors as of `resolveModel`. */
+/** Resolves an adapter folder: a path, or a repository of the hub. Errors: those of `resolveModel`. */
 export async function resolveAdapter(adapter: string, options: ResolveOptions = {}): Promise<string> {
   const name = parseModelName(adapter);
-  // A name of the catalogue is none of an adapter.
+  // Catalogue names are models, not adapters.
   if (name.kind !== "hub" || existsSync(adapter)) return adapter;
   const { stored, folder } = await findStored(name, options);
   const path = folder.entryPath(stored);
   if (stored.kind === "adapter") return path;
-  throw new IdlmError("unsupported", { path, feature: "a repository without an adapter as one" });
+  throw new IdlmError("unsupported", { path, feature: "a repository without an adapter as an adapter" });
 }
 
 /**
- * Where a model, an adapter or a file lies, whatever it holds: nothing of it is read, so nothing is known to be right.
- * Errors: "file-missing", "file-malformed" (the cache's own record).
+ * The path of a model, an adapter or another file, without reading or verifying it.
+ * Errors: "file-missing", "file-malformed" (the cache's manifest).
  */
 export function locateUnchecked(text: string, cache: string = cacheFolder()): string {
   const name = parseModelName(text);
@@ -63,7 +63,7 @@ export function locateUnchecked(text: string, cache: string = cacheFolder()): st
   return folder.entryPath(stored);
 }
 
-/** A named model of the cache, whole and right. */
+/** A verified model of the cache. */
 async function findStored(
   name: NamedModel,
   { pull, ...options }: ResolveOptions,
@@ -86,12 +86,12 @@ async function findStored(
   if (stored !== undefined && failure === undefined) return { stored, folder };
   failure ??= new IdlmError("file-missing", { path: text, hint: fetchHint(text) });
   if (pull !== true) throw failure;
-  if (failure.code !== "file-missing") onNotice?.(`${failure.message} It is fetched again.`);
+  if (failure.code !== "file-missing") onNotice?.(`${failure.message} Downloading it again.`);
   const revision = stored?.source.kind === "hub" ? stored.source.revision : undefined;
   await pullNamed(name, { ...options, revision });
   return findStored(name, options);
 }
 
 function fetchHint(name: string): string {
-  return `Fetch it with: idlm pull ${name}`;
+  return `Download it with: idlm pull ${name}`;
 }

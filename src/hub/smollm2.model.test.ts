@@ -24,7 +24,7 @@ describe.skipIf(path === undefined)("SmolLM2-135M-Instruct (skipped unless pulle
     expect(progress.at(-1)).toBe(catalogue[0]?.file.nBytes);
   });
 
-  it("dequantises to the bits that ggml gives, tensor by tensor", () => {
+  it("dequantises every tensor to ggml's bits", () => {
     const goldens = JSON.parse(readFileSync(goldenPath, "utf8")) as Readonly<Record<string, GoldenTensor>>;
     const gguf = openGguf(path ?? "");
     expect(new Set(gguf.tensors.keys())).toEqual(new Set(Object.keys(goldens)));

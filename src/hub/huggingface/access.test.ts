@@ -10,7 +10,7 @@ const folder = mkdtempSync(join(tmpdir(), "idlm-access-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("hubAccess", () => {
-  it("takes the token from the environment, else from the usual file", () => {
+  it("reads the token from the environment, else from the usual file", () => {
     const path = join(folder, "token");
     writeFileSync(path, "hf_file\n");
     mkdirSync(join(folder, "huggingface"));
@@ -25,12 +25,12 @@ describe("hubAccess", () => {
     expect(tokenOf({ HF_TOKEN_PATH: folder })).toBeUndefined();
   });
 
-  it("refuses a token that is none, without repeating it", () => {
-    expect(() => hubAccess({ HF_TOKEN: "hf_a b" })).toThrow(/^HF_TOKEN holds characters that no token has/);
+  it("rejects an invalid token, without repeating it", () => {
+    expect(() => hubAccess({ HF_TOKEN: "hf_a b" })).toThrow(/^the token in HF_TOKEN contains invalid characters/);
     expect(() => hubAccess({ HF_TOKEN: "hf_ä" })).toThrow(/HF_TOKEN/);
   });
 
-  it("takes another hub's address", () => {
+  it("accepts another hub's address", () => {
     const endpointOf = (HF_ENDPOINT?: string) => hubAccess({ HF_ENDPOINT, HF_TOKEN: "hf_x" }).endpoint;
     expect(endpointOf()).toBe("https://huggingface.co");
     expect(endpointOf("http://localhost:8080/hub//")).toBe("http://localhost:8080/hub");
@@ -44,7 +44,7 @@ describe("hubAccess", () => {
 describe("proxyFor", () => {
   const proxyOf = (address: string, environment: NodeJS.ProcessEnv) => proxyFor(new URL(address), environment);
 
-  it("reads what curl reads", () => {
+  it("reads the same variables as curl", () => {
     expect(proxyOf("https://a.b", {})).toBeUndefined();
     expect(proxyOf("https://a.b", { HTTPS_PROXY: "http://p:1", HTTP_PROXY: "http://q" })).toBe("http://p:1");
     expect(proxyOf("http://a.b", { HTTPS_PROXY: "http://p:1", http_proxy: "q:3128" })).toBe("http://q:3128");
@@ -70,7 +70,7 @@ describe("proxyFor", () => {
 });
 
 describe("retryAfterMs", () => {
-  it("reads seconds and dates, and nothing else", () => {
+  it("parses seconds and dates, and nothing else", () => {
     const now = Date.parse("Wed, 21 Oct 2015 07:28:00 GMT");
     expect(retryAfterMs("120")).toBe(120_000);
     expect(retryAfterMs("Wed, 21 Oct 2015 07:28:05 GMT", now)).toBe(5000);

@@ -3,11 +3,11 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { IdlmError } from "../../errors.ts";
 
-/** Where the hub is and what opens it. */
+/** Address and token of the hub. */
 export interface HubAccess {
-  /** Without "/" at its end. */
+  /** Without a trailing slash. */
   readonly endpoint: string;
-  /** Sent to the endpoint's origin and nowhere else, and not part of any message. */
+  /** Sent only to the endpoint's origin, and never part of a message. */
   readonly token: string | undefined;
 }
 
@@ -16,7 +16,7 @@ const DEFAULT_ENDPOINT = "https://huggingface.co";
 const MAX_TOKEN_BYTES = 4096;
 
 /**
- * The hub's address (HF_ENDPOINT) and token, from where Hugging Face's own tools take them: HF_TOKEN,
+ * The hub's address (HF_ENDPOINT) and token, from the same places as in Hugging Face's tools: HF_TOKEN,
  * HUGGING_FACE_HUB_TOKEN, the file HF_TOKEN_PATH, HF_HOME/token or ~/.cache/huggingface/token.
  * https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
  * Errors: "usage".
@@ -26,18 +26,19 @@ export function hubAccess(environment: NodeJS.ProcessEnv): HubAccess {
 }
 
 function endpointOf(text: string): string {
-  // The value itself is not repeated: it may hold a password.
+  // The message does not repeat the value, because it may contain a password.
   const wrong = (problem: string) =>
-    new IdlmError("usage", { problem: `HF_ENDPOINT ${problem}`, hint: `It is an address like ${DEFAULT_ENDPOINT}.` });
+    new IdlmError("usage", { problem: `HF_ENDPOINT ${problem}`, hint: `Expected a URL like ${DEFAULT_ENDPOINT}.` });
   let url: URL;
   try {
     url = new URL(text);
   } catch {
-    throw wrong("is no address");
+    throw wrong("is not a valid URL");
   }
-  if (url.protocol !== "https:" && url.protocol !== "http:") throw wrong("has to begin with https:// or http://");
-  if (url.username !== "" || url.password !== "") throw wrong("holds a user or a password, which is not supported");
-  if (url.search !== "" || url.hash !== "") throw wrong("holds a query");
+  if (url.protocol !== "https:" && url.protocol !== "http:") throw wrong("must start with https:// or http://");
+  if (url.username !== "" || url.password !== "")
+    throw wrong("contains a user name or password, which is not supported");
+  if (url.search !== "" || url.hash !== "") throw wrong("must not contain a query or fragment");
   return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
 }
 
@@ -51,7 +52,7 @@ function tokenOf(environment: NodeJS.ProcessEnv): string | undefined {
   return cleanToken(readToken(path), path);
 }
 
-/** Empty where there is no such file, or none that can be read: public models need no token. */
+/** Empty if the file does not exist or cannot be read: public models need no token. */
 function readToken(path: string): string {
   try {
     const { size } = statSync(path);
@@ -64,11 +65,11 @@ function readToken(path: string): string {
 function cleanToken(text: string, from: string): string | undefined {
   const token = text.replace(/[\r\n]/g, "").trim();
   if (token === "") return undefined;
-  // What HTTP would refuse, with a message that repeats it.
+  // HTTP would reject such a token, with a message that repeats it.
   if (!/^[\x21-\x7e]+$/.test(token))
     throw new IdlmError("usage", {
-      problem: `${from} holds characters that no token has`,
-      hint: "Make a new one at the hub, or unset it: public models need none.",
+      problem: `the token in ${from} contains invalid characters`,
+      hint: "Create a new token at the hub, or remove it: public models need none.",
     });
   return token;
 }

@@ -34,13 +34,13 @@ function fetchModel(more: PullOptions = {}): Promise<string> {
   return pull("org/repo", { cache, environment, onNotice, timing: { backoffMs: 1, pollMs: 10 }, ...more });
 }
 
-/** The model came and is right. */
-async function expectRight(pulled: Promise<string>): Promise<void> {
+/** The pull succeeds, and the model is complete. */
+async function expectPulled(pulled: Promise<string>): Promise<void> {
   expect(readFileSync(await pulled).equals(weights)).toBe(true);
   expect((await resolveModel("org/repo", { cache })).kind).toBe("gguf");
 }
 
-/** It ends in an error of the catalogue that does not give the token away, and nothing can be used. */
+/** The pull fails with an error of the catalogue that does not contain the token, and leaves no usable model. */
 async function expectError(pulled: Promise<string>, code: string, message: RegExp): Promise<void> {
   const error = await pulled.then(
     (path) => expect.fail(`gave ${path}`),
@@ -51,14 +51,14 @@ async function expectError(pulled: Promise<string>, code: string, message: RegEx
   await expect(resolveModel("org/repo", { cache })).rejects.toMatchObject({ code: "file-missing" });
 }
 
-/** Bytes of the file that have come, of a pull that failed. */
+/** Size of the partial file. */
 function partialBytes(): number {
   const [key = ""] = existsSync(join(cache, "models")) ? readdirSync(join(cache, "models")) : [];
   const path = join(cache, "models", key, "partial", sha256(weights));
   return existsSync(path) ? statSync(path).size : 0;
 }
 
-/** Sends as usual, but `nBytes` only, and drops the connection. */
+/** Sends only `nBytes`, then drops the connection. */
 function sendAndDrop(request: IncomingMessage, response: ServerResponse, nBytes: number, ranges = true): void {
   const from = ranges ? Number(/\d+/.exec(request.headers.range ?? "0")?.[0]) : 0;
   const range = `bytes ${from}-${weights.length - 1}/${weights.length}`;
@@ -70,7 +70,7 @@ function sendAndDrop(request: IncomingMessage, response: ServerResponse, nBytes:
   response.write(weights.subarray(from, from + nBytes), () => drop(response, Math.min(from + nBytes, weights.length)));
 }
 
-/** Ends a connection when what was sent has been written down: what lies in buffers then would be lost. */
+/** Drops a connection once the bytes sent have been written to disk; buffered bytes would be lost. */
 function drop(response: ServerResponse, nBytes: number): void {
   const deadline = Date.now() + 10_000;
   const timer = setInterval(() => {
@@ -80,7 +80,7 @@ function drop(response: ServerResponse, nBytes: number): void {
   }, 2);
 }
 
-/** Misbehaves the first `times`, then no more. */
+/** Misbehaves the first `times` times. */
 function first(times: number, misbehave: (request: IncomingMessage, response: ServerResponse) => void) {
   return (request: IncomingMessage, response: ServerResponse) => {
     if (times-- <= 0) return false;
@@ -91,40 +91,40 @@ function first(times: number, misbehave: (request: IncomingMessage, response: Se
 
 const always = (misbehave: (request: IncomingMessage, response: ServerResponse) => void) => first(Infinity, misbehave);
 
-describe("a server that drops connections", () => {
-  it("is asked for the rest", async () => {
+describe("when the server drops connections, a pull", () => {
+  it("requests the missing bytes", async () => {
     hub.onFile = first(6, (request, response) => sendAndDrop(request, response, 60_000));
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
     expect(hub.fetched).toEqual([
       "model.gguf all",
       ...[1, 2, 3, 4, 5, 6].map((i) => `model.gguf bytes=${i * 60_000}-`),
     ]);
   });
 
-  it("and serves no ranges, is asked for all again", async () => {
+  it("starts over if the server does not support ranges", async () => {
     hub.onFile = (request, response) => {
       if (hub.fetched.length < 3) sendAndDrop(request, response, 300_000, false);
       else sendFile({ ...request, headers: {} } as IncomingMessage, response, weights);
       return true;
     };
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
     expect(hub.fetched).toHaveLength(3);
   });
 
-  it("for ever, is given up; the next pull goes on where it ended", async () => {
+  it("fails after 5 attempts, and the next pull resumes", async () => {
     hub.onFile = (request, response) => {
       sendAndDrop(request, response, request.headers.range === undefined ? 150_000 : 0);
       return true;
     };
-    await expectError(fetchModel(), "download", /5 times in a row.*what has come is kept/);
+    await expectError(fetchModel(), "download", /5 attempts.*bytes downloaded so far are kept/);
     expect(partialBytes()).toBe(150_000);
     hub.onFile = () => false;
     hub.seen.length = 0;
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
     expect(hub.fetched).toEqual(["model.gguf bytes=150000-"]);
   });
 
-  it("wherever it does, gives the right file in the end", async () => {
+  it("gets the complete file, wherever the connection drops", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 250_000 }), { maxLength: 4 }), async (cuts) => {
         rmSync(join(cache, "models"), { recursive: true, force: true });
@@ -133,49 +133,49 @@ describe("a server that drops connections", () => {
           if (nBytes !== undefined) sendAndDrop(request, response, nBytes);
           return nBytes !== undefined;
         };
-        await expectRight(fetchModel());
+        await expectPulled(fetchModel());
       }),
       { numRuns: 12 },
     );
   });
 
-  it("or stops sending, is asked again", async () => {
+  it("retries a stalled connection", async () => {
     hub.onFile = first(1, (_, response) => {
       response.writeHead(200, { "content-length": weights.length });
       response.write(weights.subarray(0, 100_000));
     });
-    await expectRight(fetchModel({ timing: { backoffMs: 1, windowMs: 150 } }));
+    await expectPulled(fetchModel({ timing: { backoffMs: 1, windowMs: 150 } }));
     expect(hub.fetched).toEqual(["model.gguf all", "model.gguf bytes=100000-"]);
   });
 
-  it("or never answers, is given up", async () => {
+  it("fails if the server never responds", async () => {
     hub.onFile = always(() => {});
-    await expectError(fetchModel({ timing: { backoffMs: 1, answerMs: 50 } }), "download", /did not answer in time/);
+    await expectError(fetchModel({ timing: { backoffMs: 1, answerMs: 50 } }), "download", /no response in time/);
   });
 });
 
-describe("a server that lies about lengths", () => {
+describe("when the server reports wrong lengths, a pull", () => {
   it.each([
     ["a body shorter than it says", 1000, weights.length],
     ["a shorter body, and says so", 1000, 1000],
-  ])("with %s, gives the rest when asked again", async (_, sent, said) => {
+  ])("gets the rest with another request (%s)", async (_, sent, said) => {
     hub.onFile = first(1, (_, response) => {
       response.writeHead(200, { "content-length": said });
       response.write(weights.subarray(0, sent), () => (said > sent ? drop(response, sent) : response.end()));
     });
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
     expect(hub.fetched.at(-1)).toBe("model.gguf bytes=1000-");
   });
 
-  it("with more behind the file, gives the file", async () => {
+  it("ignores bytes beyond the file", async () => {
     hub.onFile = always((_, response) => void response.writeHead(200).end(Buffer.concat([weights, other])));
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
   });
 
   it.each([
     [weights.length + 10, "download", /sent 400000 of 400010 bytes/],
     [weights.length - 10, "checksum", /was not used/],
-  ])("in its listing (%d bytes), is not believed", async (size, code, message) => {
+  ])("fails for a listed size of %d bytes", async (size, code, message) => {
     hub.listing = () => [{ type: "file", path: "model.gguf", size, oid: "", lfs: { oid: sha256(weights), size } }];
     hub.onFile = always((_, response) => void response.writeHead(200).end(weights));
     await expectError(fetchModel(), code, message);
@@ -185,7 +185,7 @@ describe("a server that lies about lengths", () => {
     ["of another place", "bytes 0-399999/400000"],
     ["of another length", "bytes 100000-399999/500000"],
     ["of nothing", "everything"],
-  ])("with a range %s, is asked for all again", async (_, range) => {
+  ])("starts over for a range %s", async (_, range) => {
     const failures = [
       (request: IncomingMessage, response: ServerResponse) => sendAndDrop(request, response, 100_000),
       (_: IncomingMessage, response: ServerResponse) =>
@@ -196,13 +196,13 @@ describe("a server that lies about lengths", () => {
       failure?.(request, response);
       return failure !== undefined;
     };
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
     expect(hub.fetched.at(-1)).toBe("model.gguf all");
   });
 });
 
-describe("a server that sends other bytes", () => {
-  it("has its file refused, and leaves nothing of it", async () => {
+describe("when the server sends other bytes, a pull", () => {
+  it("rejects the file and keeps nothing of it", async () => {
     hub.onFile = always((request, response) => sendFile(request, response, other, '"other"'));
     await expectError(fetchModel(), "checksum", /SHA-256 is [0-9a-f]{64}, expected [0-9a-f]{64}/);
     expect(partialBytes()).toBe(0);
@@ -213,7 +213,7 @@ describe("a server that sends other bytes", () => {
     ["with tags", (content: Buffer) => `"${sha256(content)}"`],
     ["with weak tags", (content: Buffer) => `W/"${sha256(content)}"`],
     ["without tags", () => undefined],
-  ])("in the middle of a download, %s, is asked for all again", async (_, tagOf) => {
+  ])("starts over if the content changes during the download (%s)", async (_, tagOf) => {
     let served = other;
     hub.onFile = (request, response) => {
       const from = Number(/\d+/.exec(request.headers.range ?? "0")?.[0]);
@@ -227,11 +227,11 @@ describe("a server that sends other bytes", () => {
       }
       return true;
     };
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
     expect(hub.fetched.length).toBeLessThanOrEqual(3);
   });
 
-  it("and drops every connection, is given up all the same", async () => {
+  it("fails if connections drop, too", async () => {
     let request = 0;
     hub.onFile = (incoming, response) => {
       const from = Number(/\d+/.exec(incoming.headers.range ?? "0")?.[0]);
@@ -249,71 +249,71 @@ describe("a server that sends other bytes", () => {
   });
 });
 
-describe("a server that refuses", () => {
+describe("when the server responds with an error, a pull", () => {
   it.each([
-    [401, {}, /refuses access \(401\): it does not exist or is private\. The token does not open it/],
-    [403, { "x-error-code": "GatedRepo" }, /conditions have to be accepted/],
-    [404, { "x-error-code": "RevisionNotFound" }, /no such revision \(404\)/],
-    [410, {}, /answers with status 410/],
-    [206, {}, /answers with status 206/],
-    [302, {}, /answers with status 302/],
-  ])("with %d, is asked once", async (status, headers, message) => {
+    [401, {}, /denies access \(401\): it does not exist or is private\. The token has no access/],
+    [403, { "x-error-code": "GatedRepo" }, /conditions must be accepted/],
+    [404, { "x-error-code": "RevisionNotFound" }, /no such revision at .* \(404\)/],
+    [410, {}, /responded with status 410/],
+    [206, {}, /responded with status 206/],
+    [302, {}, /responded with status 302/],
+  ])("fails at once for status %d", async (status, headers, message) => {
     hub.onApi = always((_, response) => void response.writeHead(status, headers).end("<html>no</html>"));
     await expectError(fetchModel(), "download", message);
-    // A missing commit alone does not say that there are no files.
+    // The files are listed even if the model information is missing.
     expect(hub.seen).toHaveLength(status === 404 ? 2 : 1);
   });
 
-  it("says how to give a token where there is none", async () => {
+  it("says how to set a token if there is none", async () => {
     hub.onApi = always((_, response) => void response.writeHead(401).end());
     await expectError(fetchModel({ environment: hub.environment }), "download", /No token was found: set HF_TOKEN/);
   });
 
-  it("a file with 404 or 403 ends it", async () => {
+  it("fails at once for a file with status 404 or 403", async () => {
     hub.onFile = always((_, response) => void response.writeHead(404, { "x-error-code": "EntryNotFound" }).end());
-    await expectError(fetchModel(), "download", /org\/repo:model.gguf: .*no such file \(404\)/);
+    await expectError(fetchModel(), "download", /org\/repo:model.gguf: .*no such file at .* \(404\)/);
     hub.onFile = always((_, response) => void response.writeHead(403).end());
-    await expectError(fetchModel(), "download", /refuses access \(403\)/);
+    await expectError(fetchModel(), "download", /denies access \(403\)/);
   });
 
-  it.each([500, 502, 503, 408])("with %d, is asked again, and given up after five times", async (status) => {
+  it.each([500, 502, 503, 408])("retries status %d, and fails after 5 attempts", async (status) => {
     hub.onApi = first(3, (_, response) => void response.writeHead(status).end());
     hub.onFile = first(4, (_, response) => void response.writeHead(status).end());
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
     rmSync(join(cache, "models"), { recursive: true });
     hub.onFile = always((_, response) => void response.writeHead(status).end());
-    await expectError(fetchModel(), "download", new RegExp(`it failed \\(${status}\\) \\(5 times in a row\\)`));
+    await expectError(fetchModel(), "download", new RegExp(`server error \\(${status}\\) \\(5 attempts\\)`));
   });
 
-  it("with 429, is given the time that it asks for", async () => {
+  it("waits as long as a 429 requests", async () => {
     hub.onApi = first(1, (_, response) => void response.writeHead(429, { "retry-after": "2" }).end());
     const startMs = performance.now();
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
     expect(performance.now() - startMs).toBeGreaterThan(1900);
-    expect(notices.join()).toMatch(/asked too often \(429\); trying again in 2 s/);
+    expect(notices.join()).toMatch(/too many requests \(429\); trying again in 2 s/);
   });
 
-  it("with 429 and asks for an hour, is not waited for", async () => {
+  it("does not wait an hour for a 429", async () => {
     hub.onApi = always((_, response) => void response.writeHead(429, { "retry-after": "3600" }).end());
-    await expectError(fetchModel(), "download", /asks to wait 3600 s/);
+    await expectError(fetchModel(), "download", /requests a wait of 3600 s/);
   });
 });
 
-describe("a server that redirects", () => {
-  it("to another host, gets the file from there, which does not get the token", async () => {
+describe("when the server redirects, a pull", () => {
+  it("follows to another host, without sending the token", async () => {
     const storage = await FakeHub.start();
     storage.onFile = always((request, response) => sendFile(request, response, weights));
     hub.onFile = always(
       (_, response) => void response.writeHead(302, { location: `${storage.endpoint}/signed?x=1` }).end(),
     );
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
     expect(hub.seen.every(({ headers }) => headers.authorization === `Bearer ${TOKEN}`)).toBe(true);
     expect(storage.seen).toHaveLength(1);
     expect(storage.seen[0]?.headers.authorization).toBeUndefined();
     await storage.stop();
   });
 
-  it("there and back, does not get the token again", async () => {
+  it("does not send the token again after leaving the host", async () => {
     const storage = await FakeHub.start();
     storage.onFile = always((_, response) => void response.writeHead(302, { location: `${hub.endpoint}/back` }).end());
     hub.onFile = (request, response) => {
@@ -321,34 +321,34 @@ describe("a server that redirects", () => {
       else response.writeHead(307, { location: `${storage.endpoint}/away` }).end();
       return true;
     };
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
     expect(hub.seen.at(-1)).toMatchObject({ path: "/back" });
     expect(hub.seen.at(-1)?.headers.authorization).toBeUndefined();
     await storage.stop();
   });
 
-  it("to another path of its own (a renamed repository), gets the token", async () => {
+  it("sends the token to another path of the host (a renamed repository)", async () => {
     hub.onFile = (request, response) => {
       if (request.url?.startsWith("/new/")) sendFile(request, response, weights);
       else response.writeHead(307, { location: `/new${request.url}` }).end();
       return true;
     };
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
     expect(hub.seen.at(-1)?.headers.authorization).toBe(`Bearer ${TOKEN}`);
   });
 
   it.each([
-    ["for ever", "/again", /redirects more than 5 times/],
+    ["without end", "/again", /redirects more than 5 times/],
     ["to a file", "file:///etc/passwd", /redirects away from HTTPS/],
-    ["to nothing", "http://", /redirects to no address/],
-    ["to an address with a password", "http://user:secret@127.0.0.1/", /an address with a password/],
-  ])("%s, is refused", async (_, location, message) => {
+    ["to nothing", "http://", /redirects to an invalid URL/],
+    ["to a URL with a password", "http://user:secret@127.0.0.1/", /a URL with a password/],
+  ])("fails for redirects %s", async (_, location, message) => {
     hub.onFile = always((_, response) => void response.writeHead(302, { location }).end());
     await expectError(fetchModel(), "download", message);
   });
 });
 
-describe("a server whose listing is odd", () => {
+describe("when the server sends an odd listing, a pull", () => {
   const tree = (answer: (response: ServerResponse) => void) => {
     hub.onApi = (request, response) => {
       const isTree = request.url?.includes("/tree/") === true;
@@ -358,33 +358,29 @@ describe("a server whose listing is odd", () => {
   };
 
   it.each<[string, (response: ServerResponse) => void, RegExp]>([
-    [
-      "a page for people",
-      (response) => void response.writeHead(200).end("<html>Log in</html>"),
-      /not answer with JSON/,
-    ],
-    ["half of one", (response) => void response.writeHead(200).end('[{"type":"file"'), /not answer with JSON/],
-    ["something else", (response) => sendJson(response, { error: TOKEN }), /JSON of another kind/],
+    ["an HTML page", (response) => void response.writeHead(200).end("<html>Log in</html>"), /is not JSON/],
+    ["truncated JSON", (response) => void response.writeHead(200).end('[{"type":"file"'), /is not JSON/],
+    ["another kind of JSON", (response) => sendJson(response, { error: TOKEN }), /not the expected JSON/],
     [
       "a file twice",
       (response) => sendJson(response, [...hub.listing(), ...hub.listing()]),
       /lists "model.gguf" twice/,
     ],
-    [
-      "more than there is",
-      (response) => void response.writeHead(200).end(Buffer.alloc(17e6, " ")),
-      /more than 16777216/,
-    ],
+    ["a huge response", (response) => void response.writeHead(200).end(Buffer.alloc(17e6, " ")), /exceeds 16777216/],
     [
       "pages without end",
       (response) =>
         void response.writeHead(200, { link: `<${hub.endpoint}/api/models/org/repo/tree/x>; rel="next"` }).end("[]"),
       /more than 100 pages/,
     ],
-    ["nothing", (response) => sendJson(response, []), /holds no config.json/],
-    ["what is no file", (response) => sendJson(response, [null, 1, "x", { type: "file" }]), /holds no config.json/],
+    ["an empty list", (response) => sendJson(response, []), /has no config.json/],
     [
-      "files elsewhere",
+      "entries that are not files",
+      (response) => sendJson(response, [null, 1, "x", { type: "file" }]),
+      /has no config.json/,
+    ],
+    [
+      "files outside of the folder",
       (response) =>
         sendJson(
           response,
@@ -397,10 +393,10 @@ describe("a server whose listing is odd", () => {
             "a\u202egguf.gguf",
           ].map((path) => ({ type: "file", path, size: 3, lfs: { oid: sha256(weights), size: 3 } })),
         ),
-      /holds no config.json/,
+      /has no config.json/,
     ],
     [
-      "sizes that are none",
+      "invalid sizes",
       (response) =>
         sendJson(
           response,
@@ -411,15 +407,15 @@ describe("a server whose listing is odd", () => {
             lfs: { oid: sha256(weights), size },
           })),
         ),
-      /holds no config.json/,
+      /has no config.json/,
     ],
-  ])("%s, is refused", async (_, answer, message) => {
+  ])("fails for %s", async (_, answer, message) => {
     tree(answer);
     await expectError(fetchModel(), "download", message);
     expect(existsSync(join(cache, "..", "evil.gguf"))).toBe(false);
   });
 
-  it("is read page by page", async () => {
+  it("reads all pages of a listing", async () => {
     const link = `<${hub.endpoint}/api/models/org/repo/tree/x?page=2>; rel="next"`;
     hub.onApi = (request, response) => {
       if (request.url?.includes("page=2")) sendJson(response, hub.listing());
@@ -427,12 +423,12 @@ describe("a server whose listing is odd", () => {
       else return false;
       return true;
     };
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
   });
 });
 
 describe("an abort", () => {
-  it("ends the download at once and keeps what has come", async () => {
+  it("stops the download at once and keeps the partial file", async () => {
     const controller = new AbortController();
     hub.onFile = first(1, (_, response) => {
       response.writeHead(200, { "content-length": weights.length });
@@ -443,11 +439,11 @@ describe("an abort", () => {
     };
     await expect(fetchModel({ signal: controller.signal, onProgress })).rejects.toThrow("stop it");
     expect(partialBytes()).toBe(200_000);
-    await expectRight(fetchModel());
+    await expectPulled(fetchModel());
     expect(hub.fetched.at(-1)).toBe("model.gguf bytes=200000-");
   });
 
-  it("ends a wait for the server", async () => {
+  it("stops waiting for the server", async () => {
     const controller = new AbortController();
     hub.onApi = always((_, response) => void response.writeHead(429, { "retry-after": "100" }).end());
     const pulled = fetchModel({ signal: controller.signal, onNotice: () => controller.abort(new Error("stop it")) });

@@ -6,54 +6,54 @@ import { retryAfterMs, TransientFailure, withRetries } from "./retry.ts";
 
 export interface HubTiming {
   readonly connectMs: number;
-  /** From the request to the answer's headers; also the longest silence inside of a small answer. */
+  /** From the request to the response headers; also the longest pause within a small response. */
   readonly answerMs: number;
-  /** A body has to bring at least `MIN_WINDOW_BYTES` in each such window. */
+  /** A download must receive at least `MIN_WINDOW_BYTES` in each window of this length. */
   readonly windowMs: number;
   readonly backoffMs: number;
 }
 
 const defaultTiming: HubTiming = { connectMs: 15_000, answerMs: 30_000, windowMs: 30_000, backoffMs: 500 };
 
-/** A hub takes one or two: to the storage, and after a repository was renamed. */
+/** The hub uses one or two: to the storage server, and for a renamed repository. */
 const MAX_REDIRECTS = 5;
-/** Below 550 bytes per second a connection counts as stalled. */
+/** A connection below 550 bytes per second counts as stalled. */
 export const MIN_WINDOW_BYTES = 16 * 1024;
 
 export interface HubClientOptions {
-  /** The environment's variables for proxies. */
+  /** For the proxy variables. */
   readonly environment: NodeJS.ProcessEnv;
   readonly timing?: Partial<HubTiming> | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onNotice?: ((sentence: string) => void) | undefined;
 }
 
-/** Names of a failed connection, and what they mean. The texts of other layers may repeat headers; these do not. */
+/** Reasons of connection errors, by code. The messages of lower layers are not used: they may repeat headers. */
 const connectionReasons: Readonly<Record<string, string>> = {
-  ENOTFOUND: "its name is not known here; this machine may be offline",
-  EAI_AGAIN: "its name cannot be looked up; this machine may be offline",
-  ENETUNREACH: "the network cannot be reached; this machine may be offline",
-  EHOSTUNREACH: "it cannot be reached",
-  ECONNREFUSED: "it refuses the connection",
-  ECONNRESET: "it dropped the connection",
-  EPIPE: "it dropped the connection",
-  UND_ERR_SOCKET: "it dropped the connection",
-  UND_ERR_CONNECT_TIMEOUT: "it did not take the connection in time",
-  ETIMEDOUT: "it did not take the connection in time",
-  UND_ERR_HEADERS_TIMEOUT: "it did not answer in time",
+  ENOTFOUND: "host name not found; this machine may be offline",
+  EAI_AGAIN: "host name cannot be resolved; this machine may be offline",
+  ENETUNREACH: "network unreachable; this machine may be offline",
+  EHOSTUNREACH: "host unreachable",
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection dropped",
+  EPIPE: "connection dropped",
+  UND_ERR_SOCKET: "connection dropped",
+  UND_ERR_CONNECT_TIMEOUT: "connection timed out",
+  ETIMEDOUT: "connection timed out",
+  UND_ERR_HEADERS_TIMEOUT: "no response in time",
   UND_ERR_BODY_TIMEOUT: "it stopped sending",
   UND_ERR_HEADERS_OVERFLOW: "its headers are too long",
 };
-/** Of an error without a name: fetch refuses the address (a port that it does not allow). */
+/** An error without a code: fetch rejects the address (for example for a port that it does not allow). */
 const UNKNOWN = "unknown reason";
-/** Before the hub was reached once, these mean that there is nothing to wait for. */
+/** Not retried before the hub has been reached once. */
 const unreachable = new Set(["ENOTFOUND", "ENETUNREACH", "EHOSTUNREACH", "ECONNREFUSED"]);
 const untrusted = /CERT|^ERR_(?:TLS|SSL)|SELF_SIGNED|UNABLE_TO_VERIFY/;
 
 /**
- * HTTP as a hub needs it: redirects are followed by hand, so that the token goes to the endpoint's origin only and never
- * again once a redirect led away; failures are told apart into those that may pass and errors of the catalogue; every
- * wait is bounded. Nothing that a server wrote gets into a message.
+ * HTTP client for a hub. It follows redirects itself, so that the token goes only to the endpoint's origin and never again
+ * after a redirect elsewhere; it separates transient failures from errors of the catalogue; every wait is bounded. No
+ * text from a server becomes part of a message.
  */
 export class HubClient {
   readonly access: HubAccess;
@@ -73,15 +73,15 @@ export class HubClient {
     return new URL(this.access.endpoint).host;
   }
 
-  /** As `withRetries`, with this client's waits, signal and notices. */
+  /** `withRetries` with this client's timing, signal and notices. */
   retrying<T>(subject: string, attempt: (progressed: () => void) => Promise<T>): Promise<T> {
     const { signal, onNotice } = this.#options;
     return withRetries(attempt, { subject, backoffMs: this.timing.backoffMs, signal, onNotice });
   }
 
   /**
-   * One GET, after redirects. The body has not been read; the caller reads or cancels it. A status not in `accepted`
-   * (200 is always) is an error. Errors: `TransientFailure`; "download"; the signal's reason.
+   * A GET that follows redirects. The caller must read or cancel the body. Any status but 200 and those in `accepted` is
+   * an error. Errors: `TransientFailure`; "download"; the signal's reason.
    */
   async get(
     subject: string,
@@ -109,7 +109,7 @@ export class HubClient {
     throw this.failure(subject, `${this.host} redirects more than ${MAX_REDIRECTS} times`);
   }
 
-  /** Turns what a reader of a body throws into a `TransientFailure`, or the signal's reason. */
+  /** Converts an error of reading a body to a `TransientFailure`, or throws the signal's reason. */
   connectionFailure(error: unknown, host: string): TransientFailure {
     this.#options.signal?.throwIfAborted();
     const code = codeOf(error);
@@ -120,7 +120,7 @@ export class HubClient {
     return new IdlmError("download", { name: subject, reason, hint });
   }
 
-  /** Ends all connections. */
+  /** Closes all connections. */
   async close(): Promise<void> {
     await Promise.all([...this.#dispatchers.values()].map((dispatcher) => dispatcher.destroy().catch(() => {})));
   }
@@ -143,7 +143,7 @@ export class HubClient {
       if (untrusted.test(code)) throw this.failure(subject, `${url.host}: its certificate is not trusted (${code})`);
       const failure = this.connectionFailure(error, url.host);
       if (!this.#reached && (unreachable.has(code) || code === UNKNOWN))
-        throw this.failure(subject, failure.reason, "HF_ENDPOINT names another hub, HTTPS_PROXY a proxy.");
+        throw this.failure(subject, failure.reason, "Set HF_ENDPOINT for another hub, HTTPS_PROXY for a proxy.");
       throw failure;
     }
   }
@@ -153,12 +153,12 @@ export class HubClient {
     try {
       url = new URL(location, from);
     } catch {
-      throw this.failure(subject, `${from.host} redirects to no address`);
+      throw this.failure(subject, `${from.host} redirects to an invalid URL`);
     }
     if (url.protocol !== "https:" && !(url.protocol === "http:" && from.protocol === "http:"))
       throw this.failure(subject, `${from.host} redirects away from HTTPS`);
     if (url.username !== "" || url.password !== "")
-      throw this.failure(subject, `${from.host} redirects to an address with a password`);
+      throw this.failure(subject, `${from.host} redirects to a URL with a password`);
     return url;
   }
 
@@ -176,26 +176,26 @@ export class HubClient {
     try {
       dispatcher = proxy === undefined ? new Agent(options) : new ProxyAgent({ ...options, uri: proxy });
     } catch {
-      // Its address may hold a password and is not repeated.
-      throw this.failure(subject, "the proxy that the environment names is none for HTTP", "Look at HTTPS_PROXY.");
+      // The message does not repeat the address, because it may contain a password.
+      throw this.failure(subject, "the environment's proxy is not an HTTP proxy", "Check HTTPS_PROXY.");
     }
     this.#dispatchers.set(proxy ?? "", dispatcher);
     return dispatcher;
   }
 
-  /** Throws what a status means. */
+  /** Throws the error for a status. */
   async #refuse(subject: string, response: Response, host: string): Promise<never> {
     await response.body?.cancel().catch(() => {});
     const { status, headers } = response;
     if (status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501)) {
-      const what = status === 429 ? "it is asked too often (429)" : `it failed (${status})`;
+      const what = status === 429 ? "too many requests (429)" : `server error (${status})`;
       throw new TransientFailure(`${host}: ${what}`, retryAfterMs(headers.get("retry-after")));
     }
-    const token = this.access.token === undefined ? "No token was found: set HF_TOKEN." : "The token does not open it.";
+    const token = this.access.token === undefined ? "No token was found: set HF_TOKEN." : "The token has no access.";
     if (status === 401 || status === 403) {
       const gated = headers.get("x-error-code") === "GatedRepo";
-      const reason = gated ? "its conditions have to be accepted at the hub first" : "it does not exist or is private";
-      throw this.failure(subject, `${host} refuses access (${status}): ${reason}`, token);
+      const reason = gated ? "its conditions must be accepted at the hub first" : "it does not exist or is private";
+      throw this.failure(subject, `${host} denies access (${status}): ${reason}`, token);
     }
     if (status === 404) {
       const missing = { EntryNotFound: "no such file", RevisionNotFound: "no such revision" } as const;
@@ -204,15 +204,15 @@ export class HubClient {
         (code !== null && Object.hasOwn(missing, code) && missing[code]) || "no such repository or revision";
       throw this.failure(
         subject,
-        `${host} says that there is ${reason} (404)`,
-        "Look at its name; a path of this name is not here, either.",
+        `${reason} at ${host} (404)`,
+        "Check the name. There is no local path of this name, either.",
       );
     }
-    throw this.failure(subject, `${host} answers with status ${status}`);
+    throw this.failure(subject, `${host} responded with status ${status}`);
   }
 }
 
-/** The name of a network error: undici hides it in the cause, sometimes of several addresses tried. */
+/** The code of a network error, which undici puts into the cause, or into the errors of several addresses. */
 function codeOf(error: unknown): string {
   for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
     const { code } = at as NodeJS.ErrnoException;

@@ -6,30 +6,30 @@ import { type HubClient, MIN_WINDOW_BYTES } from "./client.ts";
 import { PartialFile } from "./partial-file.ts";
 import { TransientFailure } from "./retry.ts";
 
-/** A connection that brings that much, or a hundredth of the file, got somewhere. */
+/** A connection that received this much, or 1 % of the file, counts as progress and resets the retries. */
 const PROGRESS_BYTES = 1024 * 1024;
 
 export interface Download {
-  /** The file as a person calls it. */
+  /** The file's name in messages. */
   readonly subject: string;
   readonly address: string;
   readonly nBytes: number;
   readonly digest: Digest;
-  /** Where the bytes are collected. */
+  /** The file that receives the bytes. */
   readonly partialPath: string;
   readonly mayBeOpenElsewhere: boolean;
 }
 
 export interface DownloadOptions {
-  /** Told the bytes that are there; fewer than before where the file begins anew. */
+  /** Receives the bytes downloaded so far; the number drops if the download starts over. */
   readonly onProgress?: ((bytesDone: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Fetches a file to `partialPath`, going on from what is there, over as many connections as it takes, and checks length
- * and digest. Returns how the file looks from outside; on any error but "checksum" what has come stays for the next time.
- * Errors: "download", "checksum"; the file system's; the signal's reason.
+ * Downloads a file to `partialPath`, resuming what is there, over as many connections as needed, and checks its length
+ * and digest. Returns the file's stamp. On any error but "checksum" the bytes are kept, to be resumed later.
+ * Errors: "download", "checksum"; file system errors; the signal's reason.
  */
 export async function download(client: HubClient, wanted: Download, options: DownloadOptions = {}): Promise<Stamp> {
   const { subject, partialPath, digest, nBytes } = wanted;
@@ -40,12 +40,11 @@ export async function download(client: HubClient, wanted: Download, options: Dow
     for (let isLast = false; ; isLast = true) {
       const isPatched = await fetchBytes(client, wanted, partial, options);
       const hex = partial.digest();
-      if (hex === digest.hex) return await partial.seal();
-      // Bytes of several connections, or of a file that lay on the disk meanwhile, may not belong together: all of them
-      // are fetched anew, once.
+      if (hex === digest.hex) return await partial.finish();
+      // Bytes from several connections, or from an earlier run, may not belong together: start over, once.
       if (!isPatched || isLast) {
         await partial.remove();
-        const hint = "Pull it again; if that does not help, what the hub sends is not what it lists.";
+        const hint = "Pull it again. If that does not help, the hub's file does not match its listing.";
         const parameters = { path: subject, algorithm: algorithmName(digest), found: hex, expected: digest.hex, hint };
         throw new IdlmError("checksum", parameters);
       }
@@ -56,7 +55,7 @@ export async function download(client: HubClient, wanted: Download, options: Dow
   }
 }
 
-/** Fetches until all bytes are there. Returns whether they are of more than one connection. */
+/** Downloads all bytes. Returns whether they come from more than one connection. */
 async function fetchBytes(
   client: HubClient,
   wanted: Download,
@@ -80,14 +79,14 @@ async function fetchBytes(
   return isPatched;
 }
 
-/** A connection that is about to send the bytes from `partial.length` on, and what ends it. */
+/** A response with the bytes from `partial.length` on, and how to end it. */
 interface Transfer {
   readonly response: Response;
   readonly abort: () => void;
   readonly done: () => void;
 }
 
-/** Asks for what is missing; where the server cannot or will not go on, `partial` begins anew. */
+/** Requests the missing bytes; restarts `partial` if the server cannot resume. */
 async function openBody(
   client: HubClient,
   { subject, address, nBytes }: Download,
@@ -100,10 +99,10 @@ async function openBody(
   const done = () => signal?.removeEventListener("abort", abort);
   try {
     const from = partial.length;
-    // Compressed bytes could neither be counted nor gone on with.
+    // Compressed bytes could be neither counted nor resumed.
     const headers: Record<string, string> = { "accept-encoding": "identity" };
     if (from > 0) headers.range = `bytes=${from}-`;
-    // Only a strong tag says that the bytes are the same.
+    // Only a strong ETag guarantees the same bytes.
     if (from > 0 && partial.tag?.startsWith('"')) headers["if-range"] = partial.tag;
     const response = await client.get(subject, address, headers, from > 0 ? [206, 416] : [], transfer.signal);
     const tag = response.headers.get("etag") ?? undefined;
@@ -112,7 +111,7 @@ async function openBody(
     } else if (response.status === 416 || !continues(response, from, nBytes, tag, partial.tag)) {
       await response.body?.cancel().catch(() => {});
       await partial.restart();
-      throw new TransientFailure(`${client.host} cannot go on after ${from} bytes`, 0);
+      throw new TransientFailure(`${client.host} cannot resume after ${from} bytes`, 0);
     }
     return { response, abort: () => transfer.abort(), done };
   } catch (error) {
@@ -121,7 +120,7 @@ async function openBody(
   }
 }
 
-/** Whether a 206 holds the bytes that are missing, of the same content. */
+/** Whether a 206 response holds the missing bytes of the same content. */
 function continues(
   { headers }: Response,
   from: number,
@@ -135,7 +134,7 @@ function continues(
   return Number(start) === from && (total === "*" || Number(total) === nBytes) && encoding === "identity" && isSame;
 }
 
-/** Appends a body to `partial`, as much of it as is missing. A body that ends early is a `TransientFailure`. */
+/** Appends the missing bytes of a body to `partial`. A body that ends early is a `TransientFailure`. */
 async function receive(
   client: HubClient,
   { nBytes }: Download,
@@ -155,7 +154,7 @@ async function receive(
   try {
     while (partial.length < nBytes) {
       const piece = await reader?.read().catch((error: unknown) => {
-        if (isStalled) throw new TransientFailure(`${client.host} sent next to nothing for ${windowMs / 1000} s`);
+        if (isStalled) throw new TransientFailure(`${client.host} stalled for ${windowMs / 1000} s`);
         throw client.connectionFailure(error, client.host);
       });
       const chunk = piece?.value as Uint8Array | undefined;

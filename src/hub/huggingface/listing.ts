@@ -10,35 +10,35 @@ import { TransientFailure } from "./retry.ts";
 export interface RepositoryFile {
   readonly path: string;
   readonly nBytes: number;
-  /** Undefined where the hub tells none. */
+  /** Undefined if the hub gives none. */
   readonly digest: Digest | undefined;
 }
 
-/** What a repository holds at one commit. */
+/** The files of a repository at one commit. */
 export interface Listing {
   readonly commit: string;
   readonly files: ReadonlyMap<string, RepositoryFile>;
 }
 
-/** A page of 1,000 files is 300 kB; a model's information below 1 MB. */
+/** A page of 1,000 files takes 300 kB, a model's information less than 1 MB. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
-/** Deeper than any answer of a hub. */
+/** Deeper than any response of the hub. */
 const MAX_ANSWER_DEPTH = 32;
-/** Pages of one listing, with room for small ones. */
+/** Pages per listing; leaves room for smaller pages. */
 const MAX_PAGES = 100;
-/** The largest repositories of models have some thousand files. */
+/** The largest model repositories have a few thousand files. */
 const MAX_LISTED_FILES = 20_000;
 
 /**
- * Asks the hub what a repository holds at a revision. All that is fetched later belongs to the commit found here.
- * The requests are those of @huggingface/hub; what they may do (redirects, retries, sizes, the token) is decided here.
- * Errors: "download"; "usage" for a revision that can be none; the signal's reason.
+ * Lists the files of a repository at a revision. Later downloads use the commit found here. The requests are made by
+ * @huggingface/hub through a `fetch` of ours, which handles redirects, retries, size limits and the token.
+ * Errors: "download"; "usage" for an invalid revision; the signal's reason.
  */
 export async function listRepository(client: HubClient, repository: string, revision: string): Promise<Listing> {
   if (!/^[\w./-]{1,200}$/.test(revision) || revision.includes(".."))
     throw new IdlmError("usage", {
-      problem: `${quote(revision)} is no revision`,
-      hint: "It is a branch, a tag or a commit.",
+      problem: `${quote(revision)} is not a valid revision`,
+      hint: "Use a branch, a tag or a commit.",
     });
   const commit = /^[0-9a-f]{40}$/.test(revision) ? revision : await findCommit(client, repository, revision);
   const files = new Map<string, RepositoryFile>();
@@ -48,7 +48,7 @@ export async function listRepository(client: HubClient, repository: string, revi
     recursive: true,
     hubUrl: client.access.endpoint,
   };
-  const tooMany = () => client.failure(repository, `it holds more than ${MAX_LISTED_FILES} files`);
+  const tooMany = () => client.failure(repository, `it has more than ${MAX_LISTED_FILES} files`);
   for await (const entry of listFiles({ ...request, fetch: boundedFetch(client, repository, "array") })) {
     const file = readEntry(entry);
     if (file === undefined) continue;
@@ -59,15 +59,15 @@ export async function listRepository(client: HubClient, repository: string, revi
   return { commit, files };
 }
 
-/** The commit that a branch or a tag is now; the revision itself where the hub knows nothing of commits. */
+/** The current commit of a branch or tag; the revision itself if the hub does not report commits. */
 async function findCommit(client: HubClient, repository: string, revision: string): Promise<string> {
   const request = { name: repository, revision, hubUrl: client.access.endpoint, additionalFields: ["sha" as const] };
   const { sha } = await modelInfo({ ...request, fetch: boundedFetch(client, repository, "object") });
-  // It becomes part of an address.
+  // It becomes part of a URL.
   return typeof sha === "string" && /^[\w-]{1,64}$/.test(sha) ? sha : revision;
 }
 
-/** One entry of a listing; undefined for a folder. Nothing about it is sure. */
+/** One entry of a listing, which may hold anything; undefined for a folder. */
 function readEntry(entry: unknown): RepositoryFile | undefined {
   if (typeof entry !== "object" || entry === null) return undefined;
   const { type, path, size, oid, lfs } = entry as Record<string, unknown>;
@@ -79,14 +79,14 @@ function readEntry(entry: unknown): RepositoryFile | undefined {
   return { path, nBytes, digest };
 }
 
-/** A fetch for the client library: the hub's answer as a whole, once it is known to be JSON of a bounded size. */
+/** A `fetch` for the client library that returns complete responses, checked to be JSON of limited size. */
 function boundedFetch(client: HubClient, subject: string, kind: "array" | "object"): typeof globalThis.fetch {
   let nRequests = 0;
   return async (input) => {
     if (++nRequests > MAX_PAGES) throw client.failure(subject, `its listing has more than ${MAX_PAGES} pages`);
     const address = input instanceof Request ? input.url : String(input);
     const { bytes, link } = await client.retrying(subject, async () => {
-      // A server that has files, but knows nothing of commits, is asked for them all the same.
+      // A 404 is accepted from servers that have files but no model information.
       const accepted = kind === "object" ? [404] : [];
       const response = await client.get(subject, address, { accept: "application/json" }, accepted);
       const bytes = await readBounded(client, subject, response.body);
@@ -110,8 +110,8 @@ async function readBounded(
       chunks.push(chunk);
       nBytes += chunk.length;
       if (nBytes > MAX_ANSWER_BYTES)
-        throw client.failure(subject, `${client.host} answers with more than ${MAX_ANSWER_BYTES} bytes`);
-      if (performance.now() > deadline) throw new TransientFailure(`${client.host}: its answer takes too long`);
+        throw client.failure(subject, `the response of ${client.host} exceeds ${MAX_ANSWER_BYTES} bytes`);
+      if (performance.now() > deadline) throw new TransientFailure(`${client.host}: the response takes too long`);
     }
   } catch (error) {
     if (error instanceof IdlmError || error instanceof TransientFailure) throw error;
@@ -125,10 +125,10 @@ function requireJson(client: HubClient, subject: string, bytes: Uint8Array, kind
   try {
     value = parseJson(bytes, client.host, "answer", { maxDepth: MAX_ANSWER_DEPTH });
   } catch {
-    const hint = "Does HF_ENDPOINT name a hub, and does no portal answer in its place?";
-    throw client.failure(subject, `${client.host} does not answer with JSON`, hint);
+    const hint = "Check HF_ENDPOINT, and whether a network login page responds in the hub's place.";
+    throw client.failure(subject, `the response of ${client.host} is not JSON`, hint);
   }
   const found = Array.isArray(value) ? "array" : typeof value;
   if (value === null || found !== kind)
-    throw client.failure(subject, `${client.host} answers with JSON of another kind`);
+    throw client.failure(subject, `the response of ${client.host} is not the expected JSON`);
 }

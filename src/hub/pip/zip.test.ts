@@ -31,12 +31,12 @@ const archive = makeZip(
 );
 
 describe("extractMember", () => {
-  it("takes out one file, deflated or stored", async () => {
+  it("extracts one file, deflated or stored", async () => {
     expect((await extract(archive, "x/a")).equals(a)).toBe(true);
     expect((await extract(archive, "x/b")).equals(b)).toBe(true);
   });
 
-  it("does not blame the archive for what it is written to", async () => {
+  it("passes on errors of the output file unchanged", async () => {
     const path = join(folder, "archive.zip");
     writeFileSync(path, archive);
     const into = (to: string) => extractMember(path, "x/a", new PassThrough(), to);
@@ -57,11 +57,11 @@ describe("extractMember", () => {
       "x/a",
       /deflated data/,
     ],
-  ])("says what is wrong with %s", async (_, bytes, member, message) => {
+  ])("explains the problem with %s", async (_, bytes, member, message) => {
     await expect(extract(bytes, member)).rejects.toThrow(message);
   });
 
-  it("ends in the file or in an error of the catalogue, whatever bytes are changed", async () => {
+  it("gives the file or an error of the catalogue, for any mutation", async () => {
     const change = fc.record({ at: fc.nat({ max: archive.length - 1 }), value: fc.nat({ max: 255 }) });
     await fc.assert(
       fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 4 }), async (changes) => {

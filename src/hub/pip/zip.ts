@@ -6,12 +6,12 @@ import { createInflateRaw } from "node:zlib";
 import { readError } from "../../formats/files/file-error.ts";
 import { malformed, quote } from "../../formats/files/malformed.ts";
 
-// Zip as wheels have it: no encryption, no parts, no zip64 (files below 4 GiB), stored or deflated.
+// The subset of zip that wheels use: no encryption, no parts, no zip64 (files below 4 GiB), stored or deflated.
 // https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, sections 4.3.7, 4.3.12, 4.3.16
 
 const END_SIGNATURE = 0x06054b50;
 const END_BYTES = 22;
-/** The end record may be followed by a comment of this length. */
+/** The end record may be followed by a comment of up to this length. */
 const MAX_COMMENT_BYTES = 65_535;
 const ENTRY_SIGNATURE = 0x02014b50;
 const ENTRY_BYTES = 46;
@@ -19,7 +19,7 @@ const LOCAL_SIGNATURE = 0x04034b50;
 const LOCAL_BYTES = 30;
 const STORED = 0;
 const DEFLATED = 8;
-/** A wheel's directory has some 100 bytes per file. */
+/** A wheel's directory takes about 100 bytes per file. */
 const MAX_DIRECTORY_BYTES = 16 * 1024 * 1024;
 
 interface ZipEntry {
@@ -29,8 +29,8 @@ interface ZipEntry {
 }
 
 /**
- * Streams one file of a zip archive through `through` into the new file `to`. Errors: "file-malformed" (also where there
- * is no such file), "file-missing", "file-unreadable"; those of `through`, and the file system's of `to`, as they are.
+ * Streams one file of a zip archive through `through` into the new file `to`. Errors: "file-malformed" (also if the archive
+ * has no such file), "file-missing", "file-unreadable"; errors of `through` and of writing `to` are passed on unchanged.
  */
 export async function extractMember(
   zipPath: string,
@@ -46,11 +46,11 @@ export async function extractMember(
     const entry = findMember(await readDirectory(file, size, zipPath), member, zipPath);
     const local = await readAt(file, entry.localOffset, LOCAL_BYTES, size, zipPath);
     if (local.readUInt32LE(0) !== LOCAL_SIGNATURE)
-      throw malformed(zipPath, `header of ${quote(member)}`, "its signature", "another");
+      throw malformed(zipPath, `header of ${quote(member)}`, "the signature of a zip entry", "other bytes");
     const start = entry.localOffset + LOCAL_BYTES + local.readUInt16LE(26) + local.readUInt16LE(28);
     const end = start + entry.nCompressedBytes;
     if (end > size || end === start)
-      throw malformed(zipPath, quote(member), "data inside the file", "none, or data beyond its end");
+      throw malformed(zipPath, quote(member), "data inside the file", "no data, or data beyond its end");
     const source = file.createReadStream({ start, end: end - 1, autoClose: false });
     const decoder = entry.method === DEFLATED ? createInflateRaw() : new PassThrough();
     await pipeline(source, decoder, through, createWriteStream(to, { flags: "wx" }), { signal });
@@ -74,7 +74,7 @@ async function readDirectory(file: FileHandle, size: number, path: string): Prom
   const tail = await readAt(file, size - tailLength, tailLength, size, path);
   let at = tail.length - END_BYTES;
   while (at >= 0 && tail.readUInt32LE(at) !== END_SIGNATURE) at--;
-  if (at < 0) throw malformed(path, "end of the archive", "a zip archive", "none");
+  if (at < 0) throw malformed(path, "end of the archive", "a zip archive's end record", "none");
   const length = tail.readUInt32LE(at + 12);
   if (length > MAX_DIRECTORY_BYTES)
     throw malformed(path, "length of the directory", `at most ${MAX_DIRECTORY_BYTES}`, length);
@@ -98,7 +98,7 @@ function findMember(directory: Buffer, member: string, path: string): ZipEntry {
     }
     at += ENTRY_BYTES + nameLength + directory.readUInt16LE(at + 30) + directory.readUInt16LE(at + 32);
   }
-  throw malformed(path, quote(member), "a file of the archive", "none of this name");
+  throw malformed(path, quote(member), "a file of the archive", "no such file");
 }
 
 async function readAt(file: FileHandle, offset: number, length: number, size: number, path: string): Promise<Buffer> {

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { cacheFolder } from "./cache-folder.ts";
 
 describe("cacheFolder", () => {
-  it("is IDLM_HOME, else what the platform has for caches", () => {
+  it("is IDLM_HOME, else the platform's cache folder", () => {
     expect(cacheFolder({ IDLM_HOME: "/own", XDG_CACHE_HOME: "/xdg" }, "linux")).toBe("/own");
     expect(cacheFolder({ XDG_CACHE_HOME: "/xdg" }, "linux")).toBe(join("/xdg", "idlm"));
     expect(cacheFolder({ XDG_CACHE_HOME: "" }, "linux")).toBe(join(homedir(), ".cache", "idlm"));

@@ -1,7 +1,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-/** Where fetched models lie: `IDLM_HOME`, else the platform's folder for what can be fetched again. */
+/** The folder for downloaded models: `IDLM_HOME`, else the platform's cache folder. */
 export function cacheFolder(
   environment: NodeJS.ProcessEnv = process.env,
   platform: NodeJS.Platform = process.platform,

@@ -5,23 +5,23 @@ import { createHasher, type Digest } from "./digest.ts";
 import { type Stamp, stampOf } from "./stamps.ts";
 import type { StoredFile } from "./stored-model.ts";
 
-/** Enough for the hash to be the limit, little enough for progress to be shown. */
+/** Large enough that hashing is the bottleneck, small enough for smooth progress. */
 const CHUNK_BYTES = 1024 * 1024;
 
 export interface CheckOptions {
-  /** Told the bytes read so far. */
+  /** Receives the bytes read so far. */
   readonly onProgress?: ((bytesDone: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a file was found to be; `found` says it in an error message's words. */
+/** Result of a check; `found` is worded for an error message. */
 export type FileState =
-  | { readonly state: "right"; readonly stamp: Stamp }
+  | { readonly state: "valid"; readonly stamp: Stamp }
   | { readonly state: "missing" }
-  | { readonly state: "wrong"; readonly found: string };
+  | { readonly state: "invalid"; readonly found: string };
 
-/** How a file looks from outside; undefined where there is none. Links are followed: it is the content that counts. */
-export async function lookAt(path: string): Promise<{ stamp: Stamp; isFile: boolean } | undefined> {
+/** The stamp of a file, following links; undefined if it does not exist. */
+export async function fileStatus(path: string): Promise<{ stamp: Stamp; isFile: boolean } | undefined> {
   try {
     const stats = await stat(path, { bigint: true });
     return { stamp: stampOf(stats), isFile: stats.isFile() };
@@ -32,23 +32,23 @@ export async function lookAt(path: string): Promise<{ stamp: Stamp; isFile: bool
   }
 }
 
-/** Reads a file and says whether it is the one that is wanted. Errors: "file-unreadable", the signal's reason. */
+/** Reads a file and compares its size and digest. Errors: "file-unreadable", the signal's reason. */
 export async function checkFile(path: string, file: StoredFile, options: CheckOptions = {}): Promise<FileState> {
-  const seen = await lookAt(path);
-  if (seen === undefined) return { state: "missing" };
-  if (!seen.isFile) return { state: "wrong", found: "no regular file" };
-  if (seen.stamp.nBytes !== String(file.nBytes))
-    return { state: "wrong", found: `that of a file of ${seen.stamp.nBytes} bytes` };
+  const status = await fileStatus(path);
+  if (status === undefined) return { state: "missing" };
+  if (!status.isFile) return { state: "invalid", found: "not a regular file" };
+  if (status.stamp.nBytes !== String(file.nBytes))
+    return { state: "invalid", found: `that of a file of ${status.stamp.nBytes} bytes` };
   let handle: FileHandle | undefined;
   try {
-    // Not blocking: what was a file a moment ago may be a pipe by now.
+    // Non-blocking, in case the file has been replaced by a named pipe.
     handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     const before = stampOf(await handle.stat({ bigint: true }));
     const hex = await hashHandle(handle, file.digest, file.nBytes, options);
     const after = stampOf(await handle.stat({ bigint: true }));
     if (before.modifiedNs !== after.modifiedNs || before.nBytes !== after.nBytes)
-      return { state: "wrong", found: "changing while it is read" };
-    return hex === file.digest.hex ? { state: "right", stamp: after } : { state: "wrong", found: hex };
+      return { state: "invalid", found: "changing while it is read" };
+    return hex === file.digest.hex ? { state: "valid", stamp: after } : { state: "invalid", found: hex };
   } catch (error) {
     options.signal?.throwIfAborted();
     throw readError(path, error);

@@ -1,9 +1,9 @@
 import { createHash, type Hash } from "node:crypto";
 
 /**
- * What a file's content has to be: its SHA-256, or the name that git gives to it ("git-sha1": SHA-1 of
- * "blob LENGTH\0" and the content, https://git-scm.com/book/en/v2/Git-Internals-Git-Objects), which is all that a hub
- * tells of files that are not in its large file storage.
+ * Expected digest of a file: its SHA-256, or its git object name ("git-sha1": SHA-1 of "blob LENGTH\0" and the content,
+ * https://git-scm.com/book/en/v2/Git-Internals-Git-Objects), which is all that the hub gives for files outside of its
+ * large file storage.
  */
 export interface Digest {
   readonly algorithm: "sha256" | "git-sha1";
@@ -14,19 +14,19 @@ export interface Digest {
 const hexLength = { sha256: 64, "git-sha1": 40 } as const;
 const names = { sha256: "SHA-256", "git-sha1": "git's SHA-1" } as const;
 
-/** How a person calls the algorithm. */
+/** The algorithm's name in messages. */
 export function algorithmName({ algorithm }: Digest): string {
   return names[algorithm];
 }
 
-/** Undefined where the two are no digest. */
+/** Undefined if the two are not a valid digest. */
 export function parseDigest(algorithm: unknown, hex: unknown): Digest | undefined {
   if (algorithm !== "sha256" && algorithm !== "git-sha1") return undefined;
   if (typeof hex !== "string" || hex.length !== hexLength[algorithm] || !/^[0-9a-f]+$/.test(hex)) return undefined;
   return { algorithm, hex };
 }
 
-/** A hash of content of `nBytes`, to be fed with the content. */
+/** A hasher for content of `nBytes`. */
 export function createHasher({ algorithm }: Digest, nBytes: number): Hash {
   return algorithm === "sha256" ? createHash("sha256") : createHash("sha1").update(`blob ${nBytes}\0`);
 }

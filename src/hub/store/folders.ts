@@ -7,16 +7,16 @@ import { IdlmError } from "../../errors.ts";
 import { isRunning } from "./lock.ts";
 
 // The cache:
-//   models/KEY/               one model of the catalogue: its file
-//   models/KEY/               one model of a hub:
-//     model.json              what it is, once all of it is there
-//     CONTENT/                its files, in a folder named after their content: files never change in their place
-//     plan.json, partial/     what is being fetched, and what has come of it so far, by digest
-//   models/KEY/checked-*.json what was found right, see stamps.ts
-//   locks/                see lock.ts
-//   tmp/                  what nobody looks for: work in progress and what is being removed
+//   models/KEY/               a catalogue model: its file
+//   models/KEY/               a hub model:
+//     model.json              the manifest, written when the download is complete
+//     CONTENT/                its files, in a folder named after their content, so that files never change
+//     plan.json, partial/     the manifest of a download in progress, and its partial files by digest
+//   models/KEY/checked-*.json verified files, see stamps.ts
+//   locks/                    see lock.ts
+//   tmp/                      work in progress, and models being removed
 
-/** Temporary folders of processes that were killed are removed when they are this old. */
+/** Age at which temporary folders of killed processes are removed. */
 const STALE_MS = 60 * 60 * 1000;
 const MAX_SLUG_LENGTH = 80;
 
@@ -24,7 +24,7 @@ const MODELS = "models";
 const LOCKS = "locks";
 const TEMPORARY = "tmp";
 
-/** Where models lie, or one of them. */
+/** The folder of all models, or of one. */
 export function modelsFolder(cache: string, ...key: readonly string[]): string {
   return join(cache, MODELS, ...key);
 }
@@ -42,8 +42,8 @@ export function makeLocksFolder(cache: string): Promise<string> {
 }
 
 /**
- * The folder's name for a model's name: readable, and by its hash another one for every name on every file system
- * (some do not tell "A" from "a"). A name of the catalogue is its own.
+ * The folder name of a model: readable, with a hash that keeps it unique, also on case-insensitive file systems. A
+ * catalogue name is used unchanged.
  */
 export function modelKey(name: string): string {
   if (/^[a-z0-9][a-z0-9.-]*$/.test(name)) return name;
@@ -52,9 +52,8 @@ export function modelKey(name: string): string {
 }
 
 /**
- * Makes folders inside of the cache, `names` one below the other, and returns the last one's path. A link in the place
- * of one is refused: what is written or removed through it would lie elsewhere. Errors: "file-unwritable" for a link;
- * the file system's.
+ * Creates nested folders in the cache and returns the path of the innermost. A symbolic link in place of a folder is
+ * rejected, because files would be written or removed elsewhere. Errors: "file-unwritable" for a link; file system errors.
  */
 async function makeFolder(cache: string, ...names: readonly string[]): Promise<string> {
   await mkdir(cache, { recursive: true });
@@ -69,7 +68,7 @@ async function makeFolder(cache: string, ...names: readonly string[]): Promise<s
   return path;
 }
 
-/** Makes a folder inside of a model's; whatever else is in its place is removed: of a link the link, not what it leads to. */
+/** Creates a folder inside a model's folder. Anything else at this path is removed; of a link only the link itself. */
 export async function makeRealFolder(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found?.isDirectory()) return;
@@ -80,13 +79,11 @@ export async function makeRealFolder(path: string): Promise<void> {
 async function requireRealFolder(path: string): Promise<void> {
   const found = await lstat(path);
   if (found.isDirectory()) return;
-  const reason = found.isSymbolicLink()
-    ? "it is a link, and nothing is written through one; set IDLM_HOME to move the cache"
-    : "it is no folder";
+  const reason = found.isSymbolicLink() ? "it is a link; set IDLM_HOME to move the cache" : "it is not a folder";
   throw new IdlmError("file-unwritable", { path, reason });
 }
 
-/** A new folder of a name of its own below `tmp`; what killed processes left there long ago is removed on the way. */
+/** Creates a folder with a unique name in `tmp`; also removes stale folders of killed processes. */
 export async function makeTemporary(cache: string): Promise<string> {
   const parent = await makeFolder(cache, TEMPORARY);
   await removeStale(parent);
@@ -95,7 +92,7 @@ export async function makeTemporary(cache: string): Promise<string> {
   return path;
 }
 
-/** Removes a temporary folder. What cannot be removed now goes with the stale ones; no failure is hidden by it. */
+/** Removes a temporary folder. If that fails, it is removed later with the stale ones. */
 export async function removeTemporary(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
 }
@@ -109,29 +106,29 @@ async function removeStale(folder: string): Promise<void> {
   }
 }
 
-/** Makes the content of `from` appear at `to` too, without a copy where the file system can. Best effort. */
+/** Links `to` to the content of `from`, or copies it if the file system cannot link. Best effort. */
 export async function shareFile(from: string, to: string): Promise<void> {
   await link(from, to)
     .catch(() => copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE))
     .catch(() => {});
 }
 
-/** Errors: "download" where the disk of `path` has no room for `nBytes`. What it does not say is not checked. */
+/** Errors: "download" if the disk of `path` has less than `nBytes` free. Not checked if the free space is unknown. */
 export async function requireSpace(name: string, path: string, nBytes: number): Promise<void> {
   const disk = await statfs(path).catch(() => undefined);
   const free = disk === undefined ? Infinity : disk.bavail * disk.bsize;
   if (nBytes <= free) return;
   const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
-  const reason = `${megabytes(nBytes)} are to be fetched, and the disk of ${path} has ${megabytes(free)} free`;
-  throw new IdlmError("download", { name, reason, hint: "Make room, or set IDLM_HOME to a folder elsewhere." });
+  const reason = `it needs ${megabytes(nBytes)}, and the disk of ${path} has ${megabytes(free)} free`;
+  throw new IdlmError("download", { name, reason, hint: "Free some space, or set IDLM_HOME to another disk." });
 }
 
-/** Writes a file so that there is either the old one or all of the new one, also after a power cut. */
+/** Writes a file atomically, also with respect to power failures. */
 export async function replaceFile(path: string, text: string): Promise<void> {
   const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   try {
     await writeFile(temporary, text, { flag: "wx", flush: true });
-    // A folder in its place could not be renamed over.
+    // A rename cannot replace a folder.
     if ((await lstat(path).catch(() => undefined))?.isDirectory()) await rm(path, { recursive: true, force: true });
     await rename(temporary, path);
   } catch (error) {
@@ -140,7 +137,7 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   }
 }
 
-/** Makes renames in a folder last. Not every platform can (Windows): then they last when it likes. */
+/** Flushes renames in a folder to disk, where the platform supports it (not on Windows). */
 export async function syncFolder(path: string): Promise<void> {
   const handle = await open(path, "r").catch(() => undefined);
   await handle?.sync().catch(() => {});
@@ -148,8 +145,7 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 /**
- * Turns an error of the file system that came up while the cache was written to into one of the catalogue; gives back
- * any other.
+ * Converts a file system error while writing to the cache to an error of the catalogue; returns other errors unchanged.
  */
 export function cacheError(name: string, cache: string, error: unknown): unknown {
   if (!(error instanceof Error) || !("syscall" in error)) return error;
@@ -157,7 +153,7 @@ export function cacheError(name: string, cache: string, error: unknown): unknown
   const full = code === "ENOSPC" || code === "EDQUOT";
   const reason = full ? "its disk is full" : (code ?? message);
   const hint = full
-    ? "Make room and try again: what has come so far is kept. Or set IDLM_HOME to a folder elsewhere."
-    : "Set IDLM_HOME to a folder that can.";
-  return new IdlmError("download", { name, reason: `the cache ${cache} cannot be written to: ${reason}`, hint }, error);
+    ? "Free some space and try again: partial downloads are kept. Or set IDLM_HOME to another disk."
+    : "Set IDLM_HOME to a writable folder.";
+  return new IdlmError("download", { name, reason: `cannot write to the cache ${cache}: ${reason}`, hint }, error);
 }

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { acquireLock, isLocked, type LockOptions } from "./lock.ts";
 
-/** Above every process number of Linux. */
+/** Above every process id of Linux. */
 const DEAD_PID = 2 ** 22 + 1;
 let folder = "";
 beforeEach(() => {
@@ -25,7 +25,7 @@ function write(number: number, text: string): string {
 }
 
 describe("acquireLock", () => {
-  it("lets one in at a time, and everybody in the end", async () => {
+  it("is held by one process at a time, and by all in the end", async () => {
     let inside = 0;
     let most = 0;
     const work = async () => {
@@ -44,13 +44,13 @@ describe("acquireLock", () => {
     expect(readdirSync(folder)).toHaveLength(1);
   });
 
-  it("has nothing to do with locks of other names", async () => {
+  it("is independent of locks with other names", async () => {
     const lock = await acquire();
     const other = await acquireLock(folder, "mode", { subject: "other" });
     await Promise.all([lock.release(), other.release()]);
   });
 
-  it("says who is at work, once, or is an error where nobody waits", async () => {
+  it("reports the holder once, or fails without onWait", async () => {
     const lock = await acquire();
     const waiting: string[] = [];
     const second = acquire({ onWait: (who) => waiting.push(who) });
@@ -64,7 +64,7 @@ describe("acquireLock", () => {
     expect(waiting).toEqual([`process ${process.pid}`]);
   });
 
-  it("takes over from a process that is gone, at once", async () => {
+  it("takes over from a dead process at once", async () => {
     const lock = await acquire();
     const [file = ""] = readdirSync(folder);
     const { host } = JSON.parse(readFileSync(join(folder, file), "utf8")) as { host: string };
@@ -81,7 +81,7 @@ describe("acquireLock", () => {
     ["of another machine", JSON.stringify({ host: "elsewhere", pid: 1 })],
     ["that says nothing", ""],
     ["that says nonsense", '{"host":1,"pid":"x"}'],
-  ])("takes over from a lock %s only after it was silent for long", async (_, text) => {
+  ])("takes over from a lock %s only after a long silence", async (_, text) => {
     const path = write(3, text);
     const waiting = acquire({ timing: { silentMs: 150 } });
     for (let i = 1; i <= 5; i++) {
@@ -94,7 +94,7 @@ describe("acquireLock", () => {
     await lock.release();
   });
 
-  it("tells one who was suspended that it lost the lock", async () => {
+  it("tells a suspended holder that it lost the lock", async () => {
     const old = await acquire({ timing: { beatMs: 1e6 } });
     const lock = await acquire({ timing: { silentMs: 30 } });
     expect([lock.tookOver, await old.isHeld(), await lock.isHeld()]).toEqual([true, false, true]);
@@ -103,7 +103,7 @@ describe("acquireLock", () => {
     await lock.release();
   });
 
-  it("stops waiting when it is aborted", async () => {
+  it("stops waiting on abort", async () => {
     const lock = await acquire();
     const waiting = acquire({ signal: AbortSignal.timeout(20) });
     await expect(waiting).rejects.toThrow(/timeout/);

@@ -6,17 +6,17 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { IdlmError } from "../../errors.ts";
 
-// A lock is a row of files NAME.1.lock, NAME.2.lock, …: the highest number counts. It is taken by creating the next
-// number, which only one process can, and given back by writing "released" into it. So a lock of a killed process is
-// taken over without anything being deleted first, and there is no moment in which two can both believe they did so.
+// A lock is a series of files NAME.1.lock, NAME.2.lock, …, of which the highest number is current. A process acquires it
+// by creating the next number, which only one process can, and releases it by writing "released" into the file. So the
+// lock of a killed process is taken over without deleting anything first, and never by two processes at once.
 
 export interface LockTiming {
   /** How often a holder touches its file. */
   readonly beatMs: number;
-  /** A holder that cannot be asked (another machine, a number that another process has now) and does not touch its file
-   * for so long counts as gone. It may only be suspended: see `tookOver`. */
+  /** A holder that does not touch its file for so long counts as gone, where its process cannot be checked (another
+   * machine, a reused process id). It may also just be suspended: see `tookOver`. */
   readonly silentMs: number;
-  /** How often one who waits looks. */
+  /** How often a waiting process checks. */
   readonly pollMs: number;
 }
 
@@ -25,16 +25,16 @@ const timing: LockTiming = { beatMs: 2000, silentMs: 30_000, pollMs: 200 };
 export interface LockOptions {
   /** What the lock is for, in error messages. */
   readonly subject: string;
-  /** Called once if there is somebody to wait for; without it a lock that is taken is the error "busy". */
+  /** Called once before waiting; without it a held lock is the error "busy". */
   readonly onWait?: ((holder: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly timing?: Partial<LockTiming> | undefined;
 }
 
 export interface Lock {
-  /** True where it was taken from a process that may still live: files that it has open must not be written to. */
+  /** True if it was taken from a process that may still be alive and have files open: these must not be written to. */
   readonly tookOver: boolean;
-  /** False once another process has taken it over, because this one was suspended for long. */
+  /** False once another process has taken it over, because this one was suspended. */
   isHeld(): Promise<boolean>;
   release(): Promise<void>;
 }
@@ -49,12 +49,12 @@ interface Generation {
   readonly path: string;
 }
 
-/** Nine digits: nobody gets there by taking locks. */
+/** Nine digits, never reached in practice. */
 const MAX_GENERATION = 999_999_999;
 const RELEASED = "released";
 const MAX_CONTENT_BYTES = 1024;
 
-/** Takes the lock `name` in `folder`, waiting for it if need be. Errors: "busy"; the signal's reason; the file system's. */
+/** Acquires the lock `name` in `folder`, waiting if necessary. Errors: "busy"; the signal's reason; file system errors. */
 export async function acquireLock(folder: string, name: string, options: LockOptions): Promise<Lock> {
   const { silentMs, pollMs, beatMs } = { ...timing, ...options.timing };
   let watched: { readonly path: string; readonly touchedMs: number; readonly sinceMs: number } | undefined;
@@ -75,14 +75,14 @@ export async function acquireLock(folder: string, name: string, options: LockOpt
       continue;
     }
     const who = holder === undefined ? "another process" : `process ${holder.pid}`;
-    if (options.onWait === undefined) throw busy(options.subject, `${who} is at work on it`);
+    if (options.onWait === undefined) throw busy(options.subject, `${who} is using it`);
     if (!waited) options.onWait(who);
     waited = true;
     await sleep(pollMs, undefined, { signal: options.signal }).catch(() => {});
   }
 }
 
-/** Whether somebody who still lives holds the lock. */
+/** Whether a live process holds the lock. */
 export async function isLocked(folder: string, name: string): Promise<boolean> {
   const top = await highest(folder, name).catch(() => undefined);
   return top !== undefined && (await examine(top)).state === "held";
@@ -110,7 +110,7 @@ async function take(
   beatMs: number,
   subject: string,
 ): Promise<Lock | undefined> {
-  if (number > MAX_GENERATION) throw busy(subject, `${folder} holds a lock of the number ${MAX_GENERATION}`);
+  if (number > MAX_GENERATION) throw busy(subject, `${folder} has a lock with the number ${MAX_GENERATION}`);
   const path = join(folder, `${name}.${number}.lock`);
   try {
     const handle = await open(path, "wx");
@@ -118,7 +118,7 @@ async function take(
     try {
       await handle.writeFile(JSON.stringify({ host: thisHost(), pid: process.pid, token }));
     } catch (error) {
-      // A full disk: nobody has to wait for a lock that says nothing.
+      // The disk is full: remove the empty lock, so that no process waits for it.
       await rm(path, { force: true });
       throw error;
     } finally {
@@ -129,7 +129,7 @@ async function take(
     throw error;
   }
   const isHeld = async () => (await highest(folder, name))?.number === number;
-  // A number that somebody used and removed long ago could be created again: the highest counts, not the newest.
+  // This number may have been used and removed before; the highest number counts, not the newest file.
   if (!(await isHeld())) {
     await rm(path, { force: true });
     return undefined;
@@ -144,9 +144,9 @@ async function take(
   beat.unref();
   const release = async () => {
     clearInterval(beat);
-    // r+: where another process took over and removed the file, it is not made again.
+    // "r+" does not create the file if another process has taken over and removed it.
     const handle = await open(path, "r+").catch(() => undefined);
-    // Where even that does not fit on the disk, nobody has to wait for it to count as silent.
+    // If the disk is full, remove the file, so that no process waits for it.
     await handle?.write(RELEASED, 0).catch(() => rm(path, { force: true }).catch(() => {}));
     await handle?.close();
   };
@@ -166,7 +166,7 @@ async function highest(folder: string, name: string): Promise<Generation | undef
   return (await generations(folder, name)).toSorted((a, b) => a.number - b.number).at(-1);
 }
 
-/** Whether a lock is held, as far as can be told at once. What cannot be read (yet) counts as held. */
+/** Whether a lock is held, without waiting. A file that cannot be read (yet) counts as held. */
 async function examine({ path }: Generation): Promise<{ state: "free" | "held"; holder?: Holder }> {
   const text = await readStart(path).catch((error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? RELEASED : ""));
   if (text.startsWith(RELEASED)) return { state: "free" };
@@ -198,14 +198,14 @@ function parseHolder(text: string): Holder | undefined {
 
 let hostText: string | undefined;
 
-/** Where a process number means the same process: a machine and, in a container, its own numbering. */
+/** Identifies the namespace of process ids: the machine and, in a container, its pid namespace. */
 function thisHost(): string {
   if (hostText === undefined) {
     hostText = hostname();
     try {
       hostText += ` ${readlinkSync("/proc/self/ns/pid")}`;
     } catch {
-      // Not Linux: the name of the machine is all there is.
+      // Not Linux: only the host name is known.
     }
   }
   return hostText;

@@ -24,17 +24,17 @@ export class ModelFolder {
     return new ModelFolder(cache, modelKey(name));
   }
 
-  /** Says that the model is there, and what it is. */
+  /** Manifest of the complete model. */
   get manifestPath(): string {
     return join(this.path, "model.json");
   }
 
-  /** Says what is being fetched, or was when something went wrong. */
+  /** Manifest of a download in progress, or interrupted. */
   get planPath(): string {
     return join(this.path, "plan.json");
   }
 
-  /** Where what has come of files is collected. */
+  /** Folder of partial files. */
   get partialPath(): string {
     return join(this.path, "partial");
   }
@@ -43,19 +43,19 @@ export class ModelFolder {
     return join(this.path, ...path.split("/"));
   }
 
-  /** Where the model is opened. */
+  /** The path to open. */
   entryPath({ entry }: StoredModel): string {
     return join(this.path, ...entry.split("/"));
   }
 
-  /** What has to lie here; undefined where nothing was fetched to its end. Errors: "file-malformed", "file-unreadable". */
+  /** The manifest of the complete model; undefined if there is none. Errors: "file-malformed", "file-unreadable". */
   read(): StoredModel | undefined {
     const entry = findEntry(this.key);
     if (entry !== undefined) return catalogueModel(entry);
     return this.#read(this.manifestPath);
   }
 
-  /** What was being fetched; undefined where there is nothing of it. Errors as of `read`. */
+  /** The manifest of a download in progress; undefined if there is none. Errors: those of `read`. */
   readPlan(): StoredModel | undefined {
     return this.#read(this.planPath);
   }
@@ -63,14 +63,14 @@ export class ModelFolder {
   #read(path: string): StoredModel | undefined {
     if (!existsSync(path)) return undefined;
     const model = readManifest(path);
-    // A folder that was copied or renamed must not speak for another model.
+    // Rejects a folder that was copied or renamed.
     if (modelKey(model.name) !== this.key)
-      throw malformed(path, "name", `that of the folder ${quote(this.key)}`, quote(model.name));
+      throw malformed(path, "name", `the name of the folder ${quote(this.key)}`, quote(model.name));
     return model;
   }
 }
 
-/** A catalogue's model as it lies in the cache: its one file, whose digest needs no manifest. */
+/** The manifest of a catalogue model, which is not stored: it follows from the catalogue. */
 export function catalogueModel({ name, file, sources }: CatalogueEntry): StoredModel {
   const digest = { algorithm: "sha256", hex: file.sha256 } as const;
   const files = [{ path: file.name, nBytes: file.nBytes, digest }];
@@ -78,7 +78,7 @@ export function catalogueModel({ name, file, sources }: CatalogueEntry): StoredM
   return { name, kind: "gguf", source: { kind: "pip", packageName, version }, entry: file.name, files };
 }
 
-/** All folders of the cache, by name; none where there is no cache yet. Errors: "file-unreadable". */
+/** All model folders of the cache, sorted by name; empty if there is no cache yet. Errors: "file-unreadable". */
 export function modelFolders(cache: string): ModelFolder[] {
   try {
     const names = readdirSync(modelsFolder(cache));
@@ -90,7 +90,7 @@ export function modelFolders(cache: string): ModelFolder[] {
   }
 }
 
-/** Where a catalogue's file lies once it has been pulled. */
+/** The path of a catalogue model once it has been pulled. */
 export function cachedPath(entry: CatalogueEntry, cache: string = cacheFolder()): string {
   return ModelFolder.of(cache, entry.name).entryPath(catalogueModel(entry));
 }

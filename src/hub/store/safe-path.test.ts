@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { isSafePath } from "./safe-path.ts";
 
 describe("isSafePath", () => {
-  it.each(["a", "model.gguf", "sub/model-00001-of-00002.gguf", ".gitattributes", "ä/ö.json"])("takes %j", (path) => {
+  it.each(["a", "model.gguf", "sub/model-00001-of-00002.gguf", ".gitattributes", "ä/ö.json"])("accepts %j", (path) => {
     expect(isSafePath(path)).toBe(true);
   });
 
@@ -12,11 +12,11 @@ describe("isSafePath", () => {
     ...["", ".", "..", "../a", "a/..", "a/../b", "/a", "a//b", "a/", "a\\b", "C:a", "a:b", "a.", "a ", "a/b./c"],
     ...["a\0", "a\nb", "a\u202eb", "a\u2028", "con", "CON.txt", "x/nul", "com1.gguf", "a*", "a?", "<a>", "a|b", '"a"'],
     ...["a".repeat(256), "ä".repeat(128), `${"a/".repeat(400)}a`, "\ud800"],
-  ])("refuses %j", (path) => {
+  ])("rejects %j", (path) => {
     expect(isSafePath(path)).toBe(false);
   });
 
-  it("never takes a path that leads out of the folder or to the folder itself", () => {
+  it("never accepts a path outside of the folder, or the folder itself", () => {
     const piece = fc.constantFrom("a", "b.gguf", ".", "..", "", " ", "con", "\\", "C:", "…");
     const path = fc.oneof(
       fc.array(piece, { maxLength: 6 }).map((pieces) => pieces.join("/")),

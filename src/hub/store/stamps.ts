@@ -6,12 +6,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { readJsonObject } from "../../formats/files/json.ts";
 import type { StoredFile } from "./stored-model.ts";
 
-/** What a file looked like, from outside, when its content was found right. */
+/** A file's metadata at the time when its content was verified. */
 export interface Stamp {
   readonly nBytes: string;
   readonly inode: string;
   readonly modifiedNs: string;
-  /** Time of the last change of the inode: unlike the other one it cannot be set back. */
+  /** Time of the last change of the inode, which, unlike the modification time, cannot be set. */
   readonly changedNs: string;
 }
 
@@ -28,31 +28,30 @@ export function isSameStamp(a: Stamp, b: Stamp): boolean {
   return a.nBytes === b.nBytes && a.inode === b.inode && a.modifiedNs === b.modifiedNs && a.changedNs === b.changedNs;
 }
 
-/** Each user of a shared cache has a record of their own. */
+/** Each user of a shared cache has their own record. */
 const userId = process.getuid?.();
 const FILE_NAME = userId === undefined ? "checked.json" : `checked-${userId}.json`;
 const MAX_BYTES = 4 * 1024 * 1024;
-/** The coarsest clock of file times on Linux ticks every 10 ms: a change in the same tick would keep the stamp. */
+/** Linux file times have a resolution of up to 10 ms: a change within the same tick would keep the stamp. */
 const TICK_MS = 20;
 
 /**
- * What was checked in a model's folder and not changed since, so that gigabytes are hashed once and not at every start.
- * Each entry says that content of a digest was seen under a stamp, which stays true whoever writes it and in whatever
- * order; a lost or damaged record costs the checksums again, no more. One that another user could have written to says
- * nothing.
+ * Record of verified files in a model's folder, so that gigabytes are hashed once and not at every start. Each entry maps
+ * a stamp to the digest that was seen with it, so concurrent writers cannot invalidate it, and a lost or damaged record
+ * only means hashing again. A record that another user could write to is ignored.
  */
 export class Stamps {
   readonly #path: string;
   readonly #entries = new Map<string, Stamp & { readonly digest: string }>();
 
-  /** Reads the record of `folder`; an empty one where there is none that makes sense. */
+  /** Reads the record of `folder`; starts empty if it is missing or invalid. */
   constructor(folder: string) {
     this.#path = join(folder, FILE_NAME);
     if (!isOwn(this.#path)) return;
     try {
       const record = readJsonObject(this.#path, { maxBytes: MAX_BYTES, maxDepth: 3 });
       for (const [path, entry] of Object.entries(record)) {
-        // Compared as a whole later on: an entry of another shape equals none.
+        // Entries are compared as a whole later, so an entry of another shape never matches.
         this.#entries.set(path, entry as Stamp & { readonly digest: string });
       }
     } catch {
@@ -60,7 +59,7 @@ export class Stamps {
     }
   }
 
-  /** Whether this file was found right and still looks the same. */
+  /** Whether this file was verified and has not changed since. */
   has({ path, digest }: StoredFile, stamp: Stamp): boolean {
     const entry = this.#entries.get(path);
     return entry?.digest === digest.hex && isSameStamp(entry, stamp);
@@ -70,7 +69,7 @@ export class Stamps {
     this.#entries.set(path, { ...stamp, digest: digest.hex });
   }
 
-  /** Writes what is known of `files`. A folder that cannot be written to costs the checksums each time, no more. */
+  /** Writes the entries of `files`. If the folder is read-only, files are hashed again each time. */
   async save(files: readonly StoredFile[]): Promise<void> {
     const kept = files.flatMap(({ path }) => {
       const entry = this.#entries.get(path);
@@ -88,7 +87,7 @@ export class Stamps {
   }
 }
 
-/** Whether a file is this user's, and nobody else may write to it. */
+/** Whether this user owns the file and no other user may write to it. */
 function isOwn(path: string): boolean {
   if (userId === undefined) return true;
   try {

@@ -23,12 +23,12 @@ const model: StoredModel = {
 };
 
 describe("readManifest", () => {
-  it("reads what was written", () => {
+  it("round-trips", () => {
     writeFileSync(path, manifestText(model));
     expect(readManifest(path)).toEqual(model);
   });
 
-  it("gives, of whatever bytes, a model inside of its folder or an error of the catalogue", () => {
+  it("gives a model inside its folder or an error of the catalogue, for any bytes", () => {
     const text = Buffer.from(manifestText(model));
     const change = fc.record({
       at: fc.nat({ max: text.length - 1 }),

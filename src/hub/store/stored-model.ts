@@ -3,7 +3,7 @@ import { malformed, quote } from "../../formats/files/malformed.ts";
 import { type Digest, parseDigest } from "./digest.ts";
 import { isSafePath } from "./safe-path.ts";
 
-/** gguf and huggingface are models; adapter is a folder as PEFT has it; file is any other file of a repository. */
+/** gguf and huggingface are models; adapter is an adapter folder; file is any other file of a repository. */
 export type StoredKind = "gguf" | "huggingface" | "adapter" | "file";
 
 /** Where a model came from. */
@@ -12,9 +12,9 @@ export type ModelSource =
       readonly kind: "hub";
       readonly endpoint: string;
       readonly repository: string;
-      /** What was asked for: a branch, a tag or a commit. */
+      /** The requested branch, tag or commit. */
       readonly revision: string;
-      /** What that was when it was fetched. */
+      /** Its commit when it was downloaded. */
       readonly commit: string;
     }
   | { readonly kind: "pip"; readonly packageName: string; readonly version: string };
@@ -26,34 +26,34 @@ export interface StoredFile {
   readonly digest: Digest;
 }
 
-/** What a model in the cache has to be, file by file: all that is needed to tell whether it is there and right. */
+/** Manifest of a model in the cache: everything that is needed to verify it. */
 export interface StoredModel {
-  /** As a person calls it: a name of the catalogue, ORG/REPO or ORG/REPO:FILE. */
+  /** A catalogue name, ORG/REPO or ORG/REPO:FILE. */
   readonly name: string;
   readonly kind: StoredKind;
   readonly source: ModelSource;
-  /** What is opened: one of the files, or the folder that all files are in. */
+  /** The path to open: one of the files, or the folder that holds them all. */
   readonly entry: string;
   readonly files: readonly StoredFile[];
 }
 
 const FORMAT = 1;
-/** A thousand shards with their names are 300 kB. */
+/** A thousand shards take 300 kB. */
 const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 const MAX_MANIFEST_DEPTH = 4;
-/** Published models of 700 GB have below 200 files; as many as the reader of shards takes, and their neighbours. */
+/** Published models of 700 GB have fewer than 200 files. Leaves room for the largest number of shards and other files. */
 export const MAX_MODEL_FILES = 1100;
 const MAX_TEXT_LENGTH = 2000;
 const kinds: readonly StoredKind[] = ["gguf", "huggingface", "adapter", "file"];
 
-/** The text of a manifest. */
+/** A manifest as JSON. */
 export function manifestText(model: StoredModel): string {
   const files = model.files.map(({ path, nBytes, digest }) => ({ path, nBytes, ...digest }));
   return `${JSON.stringify({ format: FORMAT, ...model, files }, null, 2)}\n`;
 }
 
 /**
- * Reads a manifest. It may have been written by anybody: nothing in it leads out of the model's folder.
+ * Reads a manifest, which is untrusted: all paths are checked to lie inside the model's folder.
  * Errors: "file-missing", "file-unreadable", "file-malformed".
  */
 export function readManifest(path: string): StoredModel {
@@ -75,11 +75,11 @@ export function readManifest(path: string): StoredModel {
 function readFile(file: JsonObject, manifest: string, i: number): StoredFile {
   const { path, nBytes, algorithm, hex } = file;
   if (typeof path !== "string" || !isSafePath(path))
-    throw malformed(manifest, `files[${i}].path`, "a path inside of the model's folder", kindOf(path));
+    throw malformed(manifest, `files[${i}].path`, "a path inside the model's folder", kindOf(path));
   if (typeof nBytes !== "number" || !Number.isSafeInteger(nBytes) || nBytes < 0)
     throw malformed(manifest, `files[${i}].nBytes`, "a whole number", kindOf(nBytes));
   const digest = parseDigest(algorithm, hex);
-  if (digest === undefined) throw malformed(manifest, `files[${i}]`, "a known algorithm and its hex", kindOf(hex));
+  if (digest === undefined) throw malformed(manifest, `files[${i}]`, "a known algorithm and its digest", kindOf(hex));
   return { path, nBytes, digest };
 }
 
@@ -99,6 +99,6 @@ function readSource(source: JsonObject, path: string): ModelSource {
 function readText(json: JsonObject, field: string, path: string): string {
   const value = json[field];
   if (typeof value !== "string" || value === "" || value.length > MAX_TEXT_LENGTH || /\p{Cc}/u.test(value))
-    throw malformed(path, field, "a text", kindOf(value));
+    throw malformed(path, field, "a printable string", kindOf(value));
   return value;
 }

@@ -6,20 +6,20 @@ import { isSafePath } from "../store/safe-path.ts";
 import type { StoredKind } from "../store/stored-model.ts";
 import type { Listing, RepositoryFile } from "./listing.ts";
 
-/** What is fetched of a repository. */
+/** The files to download from a repository. */
 export interface Selection {
   readonly kind: StoredKind;
-  /** The file that is opened; undefined: the folder of all files. */
+  /** The file to open; undefined: the folder with all files. */
   readonly entry: string | undefined;
   readonly files: readonly RepositoryFile[];
-  /** Weights in shards: the file that names them, which has to be read first. */
+  /** For sharded weights: the index, which must be read to know the shards. */
   readonly index: RepositoryFile | undefined;
 }
 
 const CONFIG = "config.json";
 const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
-/** What stands beside the weights of a model and is read where it is there. */
+/** Optional files of a model folder. */
 const modelNeighbours = [
   "generation_config.json",
   "tokenizer.json",
@@ -34,15 +34,15 @@ const modelNeighbours = [
 const ADAPTER_CONFIG = "adapter_config.json";
 const ADAPTER_WEIGHTS = "adapter_model.safetensors";
 const adapterNeighbours = ["idlm_config.json", "idlm.safetensors"];
-/** GGUF files that are no language models: image encoders, importance matrices. */
+/** GGUF files that are not language models: image encoders, importance matrices. */
 const notAModel = /(?:^|\/)(?:mmproj|imatrix)[^/]*$|imatrix\.gguf$/i;
 const splitName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/i;
 /** Model names that an error message lists. */
 const MAX_CHOICES = 12;
 
 /**
- * Which files of a repository a name means. Errors: "usage" where it does not say which one, "download" where there is
- * none.
+ * Selects the files of a repository that a name refers to. Errors: "usage" if the name is ambiguous, "download" if there
+ * is no such file.
  */
 export function selectFiles(name: HubName, listing: Listing): Selection {
   const choices = [...listing.files.values()].filter(({ path }) => isSafePath(path));
@@ -51,13 +51,13 @@ export function selectFiles(name: HubName, listing: Listing): Selection {
   return selectAdapter(listing) ?? selectFolder(listing) ?? selectGguf(name, listing, ggufs);
 }
 
-/** The shards that an index names. Errors: "file-malformed". */
+/** The shards listed in an index. Errors: "file-malformed". */
 export function shardsOf(indexPath: string, listing: Listing): RepositoryFile[] {
   const weightMap = requireObject(readJsonObject(indexPath).weight_map, indexPath, "weight_map");
   return [...new Set(Object.values(weightMap))].map((shard) => {
     const file = typeof shard === "string" && isSafePath(shard) ? listing.files.get(shard) : undefined;
-    const isWanted = file !== undefined && /\.safetensors$/i.test(file.path);
-    if (!isWanted) throw malformed(indexPath, "weight_map", "safetensors files of the repository", kindOf(shard));
+    if (file === undefined || !/\.safetensors$/i.test(file.path))
+      throw malformed(indexPath, "weight_map", "safetensors files of the repository", kindOf(shard));
     return file;
   });
 }
@@ -82,13 +82,13 @@ function selectOne(name: HubName, selector: string, listing: Listing, ggufs: rea
   const file = listing.files.get(selector);
   if (file !== undefined) {
     if (/\.gguf$/i.test(selector)) return gguf(name, file, listing);
-    // Nothing here runs what it holds: only GGUF and safetensors are ever read.
+    // Any file may be downloaded: only GGUF and safetensors are ever read, so no code in it can run.
     return { kind: "file", entry: file.path, files: [file], index: undefined };
   }
   const matching = ggufs.filter(({ path }) => hasQuantisation(path, selector));
   if (matching.length > 0) return selectGguf(name, listing, matching);
-  const hint = ggufs.length === 0 ? "It holds no GGUF file." : choose(name, ggufs);
-  throw new IdlmError("download", { name: nameText(name), reason: "the repository holds no such file", hint });
+  const hint = ggufs.length === 0 ? "It has no GGUF file." : choose(name, ggufs);
+  throw new IdlmError("download", { name: nameText(name), reason: "the repository has no such file", hint });
 }
 
 function selectGguf(name: HubName, listing: Listing, ggufs: readonly RepositoryFile[]): Selection {
@@ -96,16 +96,15 @@ function selectGguf(name: HubName, listing: Listing, ggufs: readonly RepositoryF
   const [only] = models;
   if (only !== undefined && models.length === 1) return gguf(name, only, listing);
   if (models.length > 1) {
-    const problem = `${nameText(name)} means one of ${models.length} GGUF files`;
+    const problem = `${nameText(name)} has ${models.length} GGUF files`;
     throw new IdlmError("usage", { problem, hint: choose(name, models) });
   }
   const pickled = [...listing.files.keys()].some((path) => /\.(?:bin|pt|pth)$/i.test(path));
-  const what = "config.json with model.safetensors, no adapter and no GGUF file";
-  const reason = `the repository holds no ${what}`;
+  const reason = "the repository has no config.json with model.safetensors, no adapter and no GGUF file";
   throw new IdlmError("download", {
     name: nameText(name),
     reason,
-    hint: pickled ? "Its weights are pickles (.bin, .pt), which can hold code and are not read." : "",
+    hint: pickled ? "Its weights are pickle files (.bin, .pt), which may contain code and are not supported." : "",
   });
 }
 
@@ -118,7 +117,7 @@ function gguf(name: HubName, file: RepositoryFile, listing: Listing): Selection 
     const path = `${stem}-${String(i + 1).padStart(5, "0")}-of-${total}${file.path.slice(-".gguf".length)}`;
     const part = listing.files.get(path);
     if (part === undefined) {
-      const reason = `the repository holds no ${quote(path)}, which belongs to it`;
+      const reason = `the repository lacks ${quote(path)}, another part of this model`;
       throw new IdlmError("download", { name: nameText(name), reason });
     }
     return part;
@@ -132,7 +131,7 @@ function isFirstPart({ path }: RepositoryFile): boolean {
   return part === undefined || Number(part) === 1;
 }
 
-/** Whether a file's name has the quantisation as one of its parts: Q4_K_M in model-Q4_K_M.gguf, but not Q4_K. */
+/** Whether a part of the file's name is the quantisation: Q4_K_M in model-Q4_K_M.gguf, but not Q4_K. */
 export function hasQuantisation(path: string, quantisation: string): boolean {
   const parts = path.replace(/(?:-\d{5}-of-\d{5})?\.gguf$/i, "").split(/[-./]/);
   return parts.some((part) => part.toLowerCase() === quantisation.toLowerCase());
