@@ -1,12 +1,12 @@
 import { fromByteLevel, toByteLevel } from "./byte-level.ts";
 
-/** How a vocabulary writes bytes as text. */
+/** How a vocabulary represents bytes as text. */
 export interface Alphabet {
-  /** A piece of normalised text as the vocabulary writes it. */
+  /** Converts a piece of normalised text to the vocabulary's representation. */
   readonly write: (piece: string) => string;
-  /** The bytes that a token stands for; undefined where it is no text. */
+  /** The bytes of a token; undefined if it does not represent text. */
   readonly read: (token: string) => Uint8Array | undefined;
-  /** Whether each text begins with a space of the tokenizer's own, which is no part of it. */
+  /** Whether the tokenizer adds a space before each text, which decoding removes. */
   readonly hasFirstSpace: boolean;
 }
 
@@ -18,7 +18,7 @@ export const SPACE = "▁";
 const byteToken = /^<0x([0-9A-F]{2})>$/;
 const encoder = new TextEncoder();
 
-/** Text as it is, U+2581 for spaces (the normalizer sees to that), and a token for each byte: SentencePiece as of Llama 2. */
+/** Llama 2's SentencePiece: plain text, with U+2581 for spaces (done by the normalizer) and a token for each byte. */
 export const sentencePiece: Alphabet = {
   write: (piece) => piece,
   read: (token) => {

@@ -1,6 +1,6 @@
 /**
- * GPT-2's byte-level alphabet: every byte is written as one printable character, so that a vocabulary of strings can hold
- * any bytes. (openai/gpt-2, `bytes_to_unicode`.)
+ * GPT-2's byte-level alphabet: every byte is represented by one printable character, so that a vocabulary of strings can
+ * hold any bytes (openai/gpt-2, `bytes_to_unicode`).
  */
 const charOfByte: string[] = [];
 const byteOfChar = new Map<string, number>();
@@ -15,21 +15,21 @@ for (let byte = 0, shifted = 0; byte < 256; byte++) {
   byteOfChar.set(char, byte);
 }
 
-/** The character that stands for a byte. */
+/** The character that represents a byte. */
 export function characterOfByte(byte: number): string {
   return charOfByte[byte] ?? "";
 }
 
 const encoder = new TextEncoder();
 
-/** A text's UTF-8 in the byte-level alphabet. Lone surrogates count as U+FFFD. */
+/** A text's UTF-8 bytes in the byte-level alphabet. Lone surrogates become U+FFFD. */
 export function toByteLevel(text: string): string {
   let result = "";
   for (const byte of encoder.encode(text)) result += charOfByte[byte];
   return result;
 }
 
-/** The bytes of a token written in the byte-level alphabet; undefined where a character is not of it. */
+/** The bytes of a token in the byte-level alphabet; undefined if a character is not in the alphabet. */
 export function fromByteLevel(token: string): Uint8Array | undefined {
   const bytes = new Uint8Array(token.length);
   for (let i = 0; i < token.length; i++) {

@@ -2,7 +2,7 @@ import { IdlmError } from "../errors.ts";
 import { MAX_RENDER_MS, renderTemplate } from "./template-renderer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** One turn as a template sees it. */
+/** A message, as passed to the template. */
 export interface TemplateMessage {
   readonly role: string;
   readonly content?: unknown;
@@ -12,25 +12,25 @@ export interface TemplateMessage {
 export interface RenderOptions {
   readonly messages: readonly TemplateMessage[];
   readonly tools?: readonly unknown[] | undefined;
-  /** Ends with what opens the assistant's turn. Default: true. */
+  /** Whether to end with the start of the assistant's turn (default: true). */
   readonly addGenerationPrompt?: boolean | undefined;
-  /** Leaves the last message open. */
+  /** Whether to leave the last message open, so that the model continues it. */
   readonly continueFinalMessage?: boolean | undefined;
-  /** Further variables: special tokens, `enable_thinking`, … */
+  /** Additional variables: special tokens, `enable_thinking`, … */
   readonly kwargs?: Readonly<Record<string, unknown>> | undefined;
-  /** What `strftime_now` sees. */
+  /** The time for `strftime_now`. */
   readonly now?: Date | undefined;
 }
 
 const MAX_TEMPLATE_LENGTH = 1 << 20;
 
-/** A model's chat template (Jinja, by `@huggingface/jinja` in a process of its own). */
+/** A model's chat template (Jinja, rendered by `@huggingface/jinja` in a separate process). */
 export class ChatTemplate {
   readonly #source: string;
   readonly #path: string;
   readonly #maxRenderMs: number;
 
-  /** `maxRenderMs`: a rendering that takes longer is ended. */
+  /** `maxRenderMs`: rendering is stopped after this time. */
   constructor(source: string, path: string, maxRenderMs = MAX_RENDER_MS) {
     this.#source = source;
     this.#path = path;
@@ -38,20 +38,20 @@ export class ChatTemplate {
   }
 
   /**
-   * The text of a conversation. @throws IdlmError "file-malformed" where it is no Jinja template, "usage" with the
-   * template's own message, or where it fails or hangs.
+   * Renders a conversation. @throws IdlmError "file-malformed" if the source is not a Jinja template, "usage" if the
+   * template raises an exception, fails or hangs.
    */
   async render(options: RenderOptions): Promise<string> {
     const { addGenerationPrompt = true, continueFinalMessage = false, now = new Date() } = options;
     const problem = (text: string) =>
-      new IdlmError("usage", { problem: `${this.#path}: chat template: ${text}`, hint: "Correct the messages" });
+      new IdlmError("usage", { problem: `${this.#path}: chat template: ${text}`, hint: "Check the messages" });
     if (options.messages.length === 0) throw problem("there are no messages");
-    const messages = options.messages.map(flattened);
+    const messages = options.messages.map(joinTextParts);
     const last = messages.at(-1);
     const tag = "\u{F1F1A}CONTINUE\u{F1F1A}";
     if (continueFinalMessage && last !== undefined) {
       if (addGenerationPrompt && options.addGenerationPrompt === true) {
-        throw problem("a final message cannot be continued and a new one begun");
+        throw problem("cannot both continue the final message and add a generation prompt");
       }
       if (typeof last.content !== "string") throw problem("the message to continue has no text");
       messages[messages.length - 1] = { ...last, content: `${last.content}${tag}` };
@@ -77,10 +77,10 @@ export class ChatTemplate {
     const text = await run(messages);
     if (!continueFinalMessage) return text;
     const at = text.lastIndexOf(tag);
-    if (at < 0) throw problem("it does not show the message to continue");
-    // A template that trims content would have taken the white space that the tag now stands behind.
+    if (at < 0) throw problem("it does not render the message to continue");
+    // A template that trims content would have trimmed the white space before the tag.
     const kept = text.slice(0, at);
-    return (await run(options.messages.map(flattened))).startsWith(kept) ? kept : kept.trimEnd();
+    return (await run(options.messages.map(joinTextParts))).startsWith(kept) ? kept : kept.trimEnd();
   }
 
   #malformed(found: string): IdlmError {
@@ -90,8 +90,8 @@ export class ChatTemplate {
 }
 
 /**
- * Ids of a conversation: special tokens that the template writes are such, special tokens written in the messages are
- * text like any other.
+ * Token ids of a conversation. Special tokens from the template become special tokens, but the same strings in messages
+ * are plain text.
  */
 export async function encodeChat(
   tokenizer: Tokenizer,
@@ -99,12 +99,12 @@ export async function encodeChat(
   options: RenderOptions,
 ): Promise<number[]> {
   const specials = tokenizer.specialTokens;
-  const written = JSON.stringify(options.messages);
-  const found = specials.filter((token) => written.includes(JSON.stringify(token).slice(1, -1)));
+  const json = JSON.stringify(options.messages);
+  const found = specials.filter((token) => json.includes(JSON.stringify(token).slice(1, -1)));
   if (found.length === 0) return tokenizer.encode(await template.render(options), { special: true });
-  // A private character inside each such string keeps it from being recognised; taken out again before encoding.
+  // A private-use character inside each such string keeps it from being recognised; it is removed before encoding.
   let guard = 0xf0000;
-  while (written.includes(String.fromCodePoint(guard))) guard++;
+  while (json.includes(String.fromCodePoint(guard))) guard++;
   const mark = String.fromCodePoint(guard);
   const protect = (value: unknown): unknown => {
     if (typeof value === "string") {
@@ -126,8 +126,8 @@ export async function encodeChat(
   return ids;
 }
 
-/** Content of text parts as one string, which is what most templates take. */
-function flattened(message: TemplateMessage): TemplateMessage {
+/** Joins content that consists of text parts to one string, which is what most templates expect. */
+function joinTextParts(message: TemplateMessage): TemplateMessage {
   const { content } = message;
   if (!Array.isArray(content) || content.length === 0) return message;
   const texts = content.map((part: unknown) =>

@@ -10,15 +10,15 @@ import { type GgufVocabulary, readGgufVocabulary } from "../formats/gguf/gguf-vo
 import { ChatTemplate, encodeChat, type Tokenizer, tokenizerFromFolder, tokenizerFromGguf } from "./index.ts";
 import { patterns } from "./pre-tokenizer.ts";
 
-// Vocabularies and templates under other licences are not in the project; they lie beside its checkout, or nowhere.
+// Vocabularies and templates under other licences are not in the repository, but may be beside the checkout.
 const shared = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..", "shared", "fixtures");
 const isHere = existsSync(shared);
 const suite = isHere ? describe : describe.skip;
 const label = isHere ? "" : " (skipped: ../shared is absent)";
-// biome-ignore lint/suspicious/noExplicitAny: goldens are read as they are
+// biome-ignore lint/suspicious/noExplicitAny: goldens are not validated
 const json = (...path: string[]): any => JSON.parse(readFileSync(join(shared, ...path), "utf8"));
 
-/** What comes back of a text: a lone surrogate counts as U+FFFD, Qwen2 puts text into NFC, Llama 2 has U+2581 for spaces. */
+/** Expected round trip of a text: lone surrogates become U+FFFD, Qwen2 normalises to NFC, Llama 2 uses U+2581 for spaces. */
 function normalised(name: string, text: string): string {
   if (name === "llama-spm") return text.toWellFormed().replaceAll("▁", " ");
   return name === "qwen2" ? text.toWellFormed().normalize("NFC") : text.toWellFormed();
@@ -27,7 +27,7 @@ function normalised(name: string, text: string): string {
 const temporary = mkdtempSync(join(tmpdir(), "idlm-tokenizer-"));
 afterAll(() => rmSync(temporary, { recursive: true }));
 
-/** Vocabularies of 128,000 tokens take seconds to read: each is read once for all tests. */
+/** Vocabularies of 128,000 tokens take seconds to read, so each is read once for all tests. */
 function once<Key, Value>(make: (key: Key) => Value): (key: Key) => Value {
   const made = new Map<Key, Value>();
   return (key) => {
@@ -56,7 +56,7 @@ const ofFolder = once((folder: string): Tokenizer => {
   return tokenizer;
 });
 
-/** SmolLM2's tokenizer.json as its GGUF has it. */
+/** SmolLM2's tokenizer.json, reconstructed from its GGUF. */
 function readSmollm2(): ReadonlyMap<string, GgufValue> {
   const { model, added_tokens } = json("tokenizer", "smollm2", "tokenizer.json");
   const tokens: string[] = [];
@@ -75,7 +75,7 @@ function readSmollm2(): ReadonlyMap<string, GgufValue> {
 const smollm2OfGguf = once(readSmollm2);
 const smollm2Metadata = () => smollm2OfGguf(undefined);
 
-/** A vocabulary as the folder of its model has it: tokenizer.json as its makers publish it, merges as strings or pairs. */
+/** A vocabulary as a folder's tokenizer.json, as published, with merges as strings or pairs. */
 function folderOf(name: "llama-bpe" | "qwen2" | "llama-spm", hasPairs: boolean): string {
   const vocabulary = readGgufVocabulary(metadataOf(name), name);
   if (vocabulary === undefined) throw new Error("no vocabulary");
@@ -146,7 +146,7 @@ function folderOf(name: "llama-bpe" | "qwen2" | "llama-spm", hasPairs: boolean):
   return folder;
 }
 
-/** As transformers makes them of the scores: of each token all cuts into two tokens, best token first. */
+/** Merges from scores as in transformers: all splits of each token into two tokens, highest score first. */
 function sentencePieceMerges({ tokens, types, scores }: GgufVocabulary): string[] {
   const ids = new Map(tokens.map((token, id) => [token, id]));
   return tokens
@@ -162,7 +162,7 @@ function sentencePieceMerges({ tokens, types, scores }: GgufVocabulary): string[
     .map(({ a, b }) => `${a} ${b}`);
 }
 
-suite(`tokenisers agree with llama.cpp and tokenizers${label}`, () => {
+suite(`tokenizers agree with llama.cpp and tokenizers${label}`, () => {
   it.each([
     ["smollm2", "tokenizer.json", () => ofFolder(smollm2)],
     ["smollm2", "GGUF", () => ofMetadata(smollm2Metadata())],
@@ -189,7 +189,7 @@ suite(`tokenisers agree with llama.cpp and tokenizers${label}`, () => {
       .slice(0, -1);
     const lines = readFileSync(join(shared, "tokenizer", `ggml-vocab-${name}.gguf.out`), "utf8").split("\n");
     texts.forEach((text, i) => {
-      // llama.cpp does not put text into the normal form that Qwen2 was trained on.
+      // llama.cpp does not normalise text to NFC, as Qwen2's tokenizer does.
       if (text !== normalised(name, text)) return;
       expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(
         (lines[i] ?? "").split(" ").filter(Boolean).map(Number),
@@ -218,7 +218,7 @@ suite(`tokenisers agree with llama.cpp and tokenizers${label}`, () => {
     expect(hash.digest("hex")).toBe(json("tokenizer", golden).token_bytes_sha256);
   });
 
-  it("put BOS in front of raw text where the model's makers do", () => {
+  it("add BOS before raw text where the published models do", () => {
     const found = [
       ofMetadata(metadataOf("llama-bpe")),
       ofFolder(folderOf("llama-bpe", true)),
@@ -231,7 +231,7 @@ suite(`tokenisers agree with llama.cpp and tokenizers${label}`, () => {
     expect(found).toEqual([128000, 128000, 1, 1, undefined, undefined, undefined]);
   });
 
-  it("streams characters whole", () => {
+  it("streams complete characters", () => {
     const tokenizer = ofFolder(smollm2);
     for (const c of json("tokenizer", "smollm2.stream.json").cases) {
       for (const [skipSpecial, pieces, flush] of [
@@ -245,7 +245,7 @@ suite(`tokenisers agree with llama.cpp and tokenizers${label}`, () => {
     }
   });
 
-  it("encodes conversations as the goldens have them", async () => {
+  it("encodes conversations like the goldens", async () => {
     const tokenizer = ofFolder(smollm2);
     const template = new ChatTemplate(
       readFileSync(join(shared, "chat-templates", "templates", "SmolLM2-135M-Instruct.jinja"), "utf8"),
@@ -261,7 +261,7 @@ suite(`tokenisers agree with llama.cpp and tokenizers${label}`, () => {
     expect(tokenizer.decode(ids)).toBe(await template.render({ messages: hostile }));
   });
 
-  it("takes long hostile text in its stride", () => {
+  it("encodes long hostile text quickly", () => {
     const tokenizer = ofFolder(smollm2);
     expect(tokenizer.decode(tokenizer.encode("a".repeat(20_000)))).toHaveLength(20_000);
     expect(tokenizer.decode(tokenizer.encode(" ".repeat(20_000)))).toHaveLength(20_000);
@@ -294,12 +294,12 @@ suite(`chat templates render as transformers does${label}`, () => {
           kwargs: c.kwargs,
           now: new Date(c.now),
         });
-      // Conversations without a message are refused before any template sees them.
+      // Conversations without a message are rejected before rendering.
       if (c.messages.length === 0) return expect(render()).rejects.toThrow(/no messages/);
       const right = [c.expected, c.expected_if_flattened, c.also_right].filter((text) => text !== undefined);
-      // Parts of text are joined, whatever the template would have made of an array.
+      // Text parts are joined, whatever the template would do with an array.
       if (caseName === "content-array-two-texts") return expect(await render()).toMatch(/(?<!')Hello parts(?!')/);
-      // A JavaScript value has no 1.0, and 1e-07 is 1e-7 in its JSON.
+      // JavaScript has no 1.0, and writes 1e-07 as 1e-7 in JSON.
       if (caseName === "tool-arguments-floats") right[0] = right[0].replace(": 1.0,", ": 1,").replace("1e-07", "1e-7");
       if (right.length > 0) return expect(right).toContain(await render());
       await expect(render()).rejects.toThrow(c.error.raised_by_template ? c.error.message : /chat template: failed/);

@@ -13,12 +13,12 @@ import { sentencePieceNormalizer } from "./normalizer.ts";
 import { patterns } from "./pre-tokenizer.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
-/** What of a tokenizer.json the kind of tokenizer decides. */
+/** The parts of a tokenizer.json that follow from the pre-tokenizer's name. */
 interface Kind {
   readonly pre_tokenizer: unknown;
   readonly normalizer?: unknown;
   readonly model?: Readonly<Record<string, unknown>>;
-  /** Where the file does not say. */
+  /** Default, if the file does not say. */
   readonly addsBos?: boolean;
 }
 
@@ -41,7 +41,7 @@ const kinds: Readonly<Record<string, Kind>> = {
       ],
     },
   },
-  // As llama.cpp does, BOS is put in front where old files do not say.
+  // As in llama.cpp, BOS is added by default, because old files do not say.
   "llama-bpe": { pre_tokenizer: split(patterns.llama3), model: { ignore_merges: true }, addsBos: true },
   qwen2: { pre_tokenizer: split(patterns.qwen2), normalizer: { type: "NFC" } },
 };
@@ -53,11 +53,11 @@ const llama2: Kind = {
   addsBos: true,
 };
 
-/** Texts of tokens that end a turn, where the metadata names none beside eos. */
+/** Strings of tokens that end a turn, in addition to the ids in the metadata. */
 const endTexts: readonly string[] = ["<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<|end_of_text|>", "<|eom_id|>"];
 
 /**
- * The tokenizer in a GGUF's metadata, rebuilt as a tokenizer.json; undefined where the file has none.
+ * The tokenizer in a GGUF file's metadata, converted to a tokenizer.json; undefined if the file has none.
  * @throws IdlmError "file-malformed", "unsupported" naming the key.
  */
 export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, path: string): Tokenizer | undefined {
@@ -97,7 +97,7 @@ export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, path
   return new Tokenizer(json, { bosId: ids.get("bos"), addsBos, eosIds }, path);
 }
 
-/** @throws IdlmError "unsupported" where `tokenizerFromGguf` would refuse the kind of tokenizer. */
+/** @throws IdlmError "unsupported" if `tokenizerFromGguf` does not support the tokenizer type. */
 export function checkGgufTokenizer(vocabulary: GgufVocabulary, path: string): void {
   kindOf(vocabulary, path);
 }
@@ -107,22 +107,22 @@ function kindOf({ model, pre = "default" }: GgufVocabulary, path: string): Kind 
   if (model !== BYTE_LEVEL_BPE) {
     throw new IdlmError("unsupported", {
       path,
-      feature: `the tokeniser ${quote(model)}`,
-      hint: "BPE of bytes (gpt2) and of SentencePiece (llama) are.",
+      feature: `the tokenizer ${quote(model)}`,
+      hint: "Supported are byte-level BPE (gpt2) and SentencePiece (llama).",
     });
   }
   const kind = Object.hasOwn(kinds, pre) ? kinds[pre] : undefined;
   if (kind !== undefined) return kind;
-  const hint = `Known are ${Object.keys(kinds).join(", ")}.`;
-  throw new IdlmError("unsupported", { path, feature: `the pre-tokeniser ${quote(pre)}`, hint });
+  const hint = `Supported are ${Object.keys(kinds).join(", ")}.`;
+  throw new IdlmError("unsupported", { path, feature: `the pre-tokenizer ${quote(pre)}`, hint });
 }
 
-/** Characters of all tokens of a SentencePiece vocabulary; Llama 2's have 200,000. Each is a place to cut at. */
+/** Total characters of a SentencePiece vocabulary, each a possible split point. Llama 2's has 200,000. */
 const MAX_CHARACTERS = 1 << 23;
 
 /**
- * A SentencePiece vocabulary has no merges: any two tokens that make a third may be merged, best score first. As
- * transformers converts them: of one token's, by the ids of its parts.
+ * A SentencePiece vocabulary has no merges: any two tokens whose concatenation is a token may be merged, highest score
+ * first. As in the conversion by transformers, merges to the same token are ordered by the ids of their parts.
  */
 function mergesOf(
   { model, tokens, types, scores, merges }: GgufVocabulary,
@@ -131,7 +131,7 @@ function mergesOf(
   if (model !== SENTENCE_PIECE) return merges;
   const nCharacters = tokens.reduce((sum, token) => sum + token.length, 0);
   if (nCharacters > MAX_CHARACTERS) {
-    throw malformed(path, "tokenizer.ggml.tokens", `at most ${MAX_CHARACTERS} characters in all`, nCharacters);
+    throw malformed(path, "tokenizer.ggml.tokens", `at most ${MAX_CHARACTERS} characters in total`, nCharacters);
   }
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const found: { readonly score: number; readonly pair: readonly [string, string] }[] = [];

@@ -3,11 +3,11 @@ import { describe, expect, it, vi } from "vitest";
 import { ChatTemplate } from "./chat-template.ts";
 
 const messages = [{ role: "user", content: "Hi" }];
-/** The limit itself is another test's; where it comes first, a case need not wait for all of it. */
+/** Shorter than the default limit, which another test covers. */
 const MAX_RENDER_MS = 800;
 const render = (source: string) => new ChatTemplate(source, "made.gguf", MAX_RENDER_MS).render({ messages });
 
-/** `body` applied `times` over to a variable that begins as `first`, and what is then shown of it. */
+/** Applies `body` `times` times to a variable that starts as `first`, then prints it. */
 const repeated = (first: string, body: string, times: number, shown: string) =>
   `{% set n = namespace(s=${first}) %}{% for i in range(${times}) %}{% set n.s = ${body} %}{% endfor %}{{ ${shown} }}`;
 const loop = (n: number) => `{% for i${n} in range(100000) %}`;
@@ -26,21 +26,25 @@ const commandOf = (pid: number) => {
   }
 };
 
-describe("a template that means harm ends in an error, and the process goes on", () => {
+describe("a hostile template gives an error, and the process continues", () => {
   const peak = process.memoryUsage.rss();
 
   it.each([
-    ["runs for ever", endless, /did not end within 0.8 s/],
+    ["runs forever", endless, /did not finish within 0.8 s/],
     [
-      "writes for ever",
+      "writes forever",
       `${loop(1)}${loop(2)}aaaaaaaaaaaaaaaaaaaa{% endfor %}{% endfor %}`,
-      /did not end|its process ended/,
+      /did not finish|its process ended/,
     ],
-    ["doubles a list", repeated("range(1000)", "n.s + n.s", 60, "n.s|length"), /its process ended|did not end/],
-    ["nests lists", repeated("range(100000)", "[n.s, n.s]", 40, "n.s|tojson"), /its process ended|did not end/],
+    ["doubles a list", repeated("range(1000)", "n.s + n.s", 60, "n.s|length"), /its process ended|did not finish/],
+    ["nests lists", repeated("range(100000)", "[n.s, n.s]", 40, "n.s|tojson"), /its process ended|did not finish/],
     ["doubles a text", longText(60), /Invalid string length/],
-    ["asks for one large piece", longText(24), /its process ended|did not end/],
-    ["writes a large text", repeated("'aaaaaaaaaaaaaaaa'", "n.s ~ n.s", 22, "n.s"), /it wrote 67108864 characters/],
+    ["asks for one large piece", longText(24), /its process ended|did not finish/],
+    [
+      "writes a large text",
+      repeated("'aaaaaaaaaaaaaaaa'", "n.s ~ n.s", 22, "n.s"),
+      /the result has 67108864 characters/,
+    ],
     ["counts far", "{{ range(1000000000) }}", /range of 1000000000 is longer than 100000/],
     ["counts by nothing", "{{ range(0, 10, 0) }}", /longer than/],
     ["calls what is not there", "{{ nothing.of.this() }}", /chat template: failed/],
@@ -50,7 +54,7 @@ describe("a template that means harm ends in an error, and the process goes on",
     async (_, source, message) => {
       await expect(render(source)).rejects.toThrow(message);
       expect(await render("{{ messages[0].content }}!")).toBe("Hi!");
-      // What it takes, it takes of another process.
+      // Its memory is that of another process.
       expect(process.memoryUsage.rss() - peak).toBeLessThan(300e6);
     },
     60_000,
@@ -76,20 +80,22 @@ describe("a template that means harm ends in an error, and the process goes on",
     expect(running().length).toBe(1);
     for (const pid of running()) process.kill(pid, "SIGKILL");
     await vi.waitFor(() => expect(running()).toEqual([]));
-    // Its end is told to us by an event of its own.
+    // The exit event comes separately.
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(await render("b")).toBe("b");
   });
 
-  it("variables that are no plain data", async () => {
+  it("variables that are not plain data", async () => {
     const template = new ChatTemplate("{{ f() }}", "made.gguf");
-    await expect(template.render({ messages, kwargs: { f: () => "x" } })).rejects.toThrow(/no plain data/);
+    await expect(template.render({ messages, kwargs: { f: () => "x" } })).rejects.toThrow(/not plain data/);
   });
 
-  it("leaves the caller's thread free for the seconds that it has", async () => {
+  it("does not block the caller's thread", async () => {
     let turns = 0;
     const timer = setInterval(() => turns++, 20);
-    await expect(new ChatTemplate(endless, "made.gguf").render({ messages })).rejects.toThrow(/did not end within 3 s/);
+    await expect(new ChatTemplate(endless, "made.gguf").render({ messages })).rejects.toThrow(
+      /did not finish within 3 s/,
+    );
     clearInterval(timer);
     expect(turns).toBeGreaterThan(10);
   }, 60_000);

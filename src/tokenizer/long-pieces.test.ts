@@ -7,7 +7,7 @@ import { Tokenizer } from "./tokenizer.ts";
 
 const letters = ["a", "b", "c", "d"];
 
-/** A vocabulary made by drawing merges of what is there. */
+/** A vocabulary with random merges. */
 const models = fc.array(fc.tuple(fc.nat(), fc.nat()), { maxLength: 40 }).map((draws): TokenizerJson["model"] => {
   const tokens = [...letters];
   const merges: string[] = [];
@@ -40,12 +40,12 @@ describe("LongPieceMerger", () => {
     );
   });
 
-  it("asks for the ids of a character that is no token", () => {
+  it("uses the fallback for a character that is not a token", () => {
     const merger = new LongPieceMerger({ type: "BPE", vocab: { a: 0, aa: 1 }, merges: ["a a"] });
     expect(merger.merge("aa😀a", (character) => (character === "😀" ? [7, 8] : []))).toEqual([1, 7, 8, 0]);
   });
 
-  it("takes a million characters without a break", () => {
+  it("merges a million characters without a break", () => {
     const vocab = Object.fromEntries(["a", "b", "ab", "aa", "aaaa", "abab"].map((token, id) => [token, id]));
     const model = { type: "BPE" as const, vocab, merges: ["a b", "a a", "aa aa", "ab ab"] };
     const tokenizer = new Tokenizer(json(model), { eosIds: [] }, "t");
@@ -54,7 +54,7 @@ describe("LongPieceMerger", () => {
     expect(tokenizer.encode("a".repeat(LONG_PIECE + 1))).toEqual([...Array(LONG_PIECE / 4).fill(4), 0]);
   }, 60_000);
 
-  it("leaves a long token of the vocabulary whole where merges are ignored for it", () => {
+  it("keeps a long token of the vocabulary whole with ignore_merges", () => {
     const long = "a".repeat(LONG_PIECE);
     const model = { type: "BPE" as const, vocab: { a: 0, aa: 1, [long]: 2 }, merges: ["a a"] };
     const encode = (ignore: boolean, text: string) =>

@@ -3,7 +3,7 @@ import { IdlmError } from "../errors.ts";
 import { kindOf } from "../formats/files/json.ts";
 import { SPACE } from "./alphabet.ts";
 
-/** Spaces as SentencePiece of Llama 2 has them: one in front of each text, and U+2581 for all. */
+/** Llama 2's SentencePiece spaces: one before each text, and U+2581 for all spaces. */
 export const sentencePieceNormalizer = {
   type: "Sequence",
   normalizers: [
@@ -12,16 +12,16 @@ export const sentencePieceNormalizer = {
   ],
 };
 
-/** Others may take any time (patterns) or memory (replacements of replacements), and no model that runs here has one. */
+/** Others are rejected: untrusted patterns and replacements may take any time or memory, and no supported model needs them. */
 const known: readonly unknown[] = [null, undefined, { type: "NFC" }, sentencePieceNormalizer];
 
-/** @throws IdlmError "unsupported" for a normalizer that no known model has. */
+/** @throws IdlmError "unsupported" for a normalizer that no supported model has. */
 export function checkNormalizer(config: unknown, path: string): void {
   if (known.some((one) => isDeepStrictEqual(one, config))) return;
   const { type } = (config ?? {}) as { readonly type?: unknown };
   throw new IdlmError("unsupported", {
     path,
     feature: `the normalizer ${kindOf(type ?? config)}`,
-    hint: "Known are none, NFC, and the spaces of Llama 2.",
+    hint: "Supported are none, NFC, and the spaces of Llama 2.",
   });
 }

@@ -1,28 +1,28 @@
 import { IdlmError } from "../errors.ts";
-import { matchesWithin, PatternError } from "../formats/peft/file-pattern.ts";
+import { matchesWithin, PatternError } from "../formats/files/file-pattern.ts";
 import { kindOf } from "../formats/files/json.ts";
 import { malformed, quote } from "../formats/files/malformed.ts";
 
 /**
- * Cuts text into the pieces that BPE merges within. Done here and not by `@huggingface/tokenizers` (0.2.0), which does
- * not take ½ ² ① for digits and takes U+FEFF for white space: JavaScript's \s and \d are not those of Rust's regexes.
+ * Splits text into the pieces within which BPE merges. Not done by `@huggingface/tokenizers` (0.2.0), which does not treat
+ * ½ ² ① as digits and treats U+FEFF as white space: JavaScript's \s and \d differ from those of Rust's regexes.
  */
 export type PreTokenizer = (text: string) => string[];
 
-/** Patterns as the models' makers publish them in tokenizer.json. */
+/** Patterns from the tokenizer.json files of published models. */
 export const patterns = {
   gpt2: String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
   llama3: String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
   qwen2: String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
 } as const;
 
-/** A pattern longer than this is no published one, and would be for harm. */
+/** Published patterns are much shorter. */
 const MAX_PATTERN_LENGTH = 4096;
 
-/** Of the known patterns all texts of a prompt take less; of one of a file it is not known. */
+/** Time limit for untrusted patterns; the known ones take less for any prompt. */
 const PATTERN_TIMEOUT_MS = 2000;
 
-/** A Rust (or Oniguruma) pattern as a JavaScript one with the same meaning. */
+/** Converts a Rust (or Oniguruma) pattern to an equivalent JavaScript one. */
 function toJavaScript(pattern: string, path: string): RegExp {
   const translated = pattern
     // (?i:…) of literals: each letter in both cases (and ſ, which folds to s).
@@ -43,16 +43,16 @@ function toJavaScript(pattern: string, path: string): RegExp {
     const reason = error instanceof Error ? error.message : String(error);
     throw new IdlmError("unsupported", {
       path,
-      feature: `the pre-tokeniser pattern ${quote(pattern)}`,
+      feature: `the pre-tokenizer pattern ${quote(pattern)}`,
       hint: reason.slice(0, 200),
     });
   }
 }
 
-/** Patterns of ours and of the models' makers, which take time in proportion to the text. */
+/** Known patterns, which take time in proportion to the text. */
 const trusted: ReadonlySet<string> = new Set([...Object.values(patterns), "\\p{N}", "\\p{N}+"]);
 
-/** Cuts by a pattern: matches are pieces of their own, and so is what lies between (`Isolated`). */
+/** Splits by a pattern: matches are separate pieces, and so is the text between them (`Isolated`). */
 function splitBy(pattern: string, path: string): PreTokenizer {
   const regex = toJavaScript(pattern, path);
   if (trusted.has(pattern)) {
@@ -63,7 +63,7 @@ function splitBy(pattern: string, path: string): PreTokenizer {
       return piecesOf(text, matchesWithin(PATTERN_TIMEOUT_MS, regex.source, regex.flags, [text])[0] ?? []);
     } catch (error) {
       if (!(error instanceof PatternError)) throw error;
-      throw malformed(path, `pre_tokenizer, pattern ${quote(pattern)}`, "a quick pattern", error.message);
+      throw malformed(path, `pre_tokenizer, pattern ${quote(pattern)}`, "a fast pattern", error.message);
     }
   };
 }
@@ -93,12 +93,12 @@ export function preTokenizerOf(config: unknown, path: string): PreTokenizer {
     new IdlmError("unsupported", {
       path,
       feature,
-      hint: "Byte-level BPE tokenisers of Llama 3, Qwen and GPT-2 are known.",
+      hint: "Supported are the byte-level BPE tokenizers of Llama 3, Qwen and GPT-2.",
     });
   switch (json.type) {
     case "Sequence": {
       const parts = json.pretokenizers;
-      if (!Array.isArray(parts) || parts.length > 16) throw unsupported("this sequence of pre-tokenisers");
+      if (!Array.isArray(parts) || parts.length > 16) throw unsupported("this sequence of pre-tokenizers");
       const steps = parts.map((part) => preTokenizerOf(part, path));
       return (text) => steps.reduce<string[]>((pieces, step) => pieces.flatMap(step), [text]);
     }
@@ -107,7 +107,7 @@ export function preTokenizerOf(config: unknown, path: string): PreTokenizer {
     case "Split": {
       const pattern = (json.pattern as Json | undefined)?.Regex;
       if (typeof pattern !== "string" || json.behavior !== "Isolated" || json.invert === true) {
-        throw unsupported("this Split pre-tokeniser");
+        throw unsupported("this Split pre-tokenizer");
       }
       return splitBy(pattern, path);
     }
@@ -115,6 +115,6 @@ export function preTokenizerOf(config: unknown, path: string): PreTokenizer {
       if (json.add_prefix_space === true) throw unsupported("add_prefix_space");
       return json.use_regex === false ? (text) => [text] : splitBy(patterns.gpt2, path);
     default:
-      throw unsupported(`the pre-tokeniser ${kindOf(json.type)}`);
+      throw unsupported(`the pre-tokenizer ${kindOf(json.type)}`);
   }
 }

@@ -1,12 +1,12 @@
-/** Turns tokens into text one by one, never emitting half a character. */
+/** Decodes tokens to text one by one, and never emits a partial character. */
 export interface StreamDecoder {
-  /** The text that a token adds; "" while a character is incomplete. */
+  /** The text that a token completes; "" while a character is incomplete. */
   push(id: number): string;
-  /** What the end adds: U+FFFD for a character that was never completed. */
+  /** The rest at the end: U+FFFD for an incomplete character. */
   flush(): string;
 }
 
-/** Bytes of tokens through the WHATWG decoder. A byte order mark is text like any other. */
+/** Decodes the tokens' bytes with the WHATWG decoder. A byte order mark is kept as text. */
 export function createStreamDecoder(bytesOf: (id: number) => Uint8Array | undefined): StreamDecoder {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   return {

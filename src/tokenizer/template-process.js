@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * Renders chat templates in a process of its own. A template comes from a file: it may run for ever, and it may take all
- * memory. Only a process can be stopped from both without harm to the one that serves (a worker thread that asks for
- * one large piece of memory takes its process with it, whatever its resource limits are).
+ * Renders chat templates in a separate process. Templates are untrusted: they may run forever or take all memory. Only a
+ * process can be stopped in both cases without harm to the main process (a worker thread that allocates one large block
+ * of memory crashes its process, whatever its resource limits are).
  *
  * JavaScript, not TypeScript, because Node starts it from src/ in tests and from dist/ in the package.
  */
@@ -12,27 +12,27 @@ import { runInNewContext } from "node:vm";
 /**
  * @typedef {object} RenderRequest
  * @property {string} source The template.
- * @property {Readonly<Record<string, unknown>>} variables What it sees.
- * @property {number} nowMs What `strftime_now` sees.
- * @property {number} maxRenderMs Rendering that takes longer is ended.
+ * @property {Readonly<Record<string, unknown>>} variables The template's variables.
+ * @property {number} nowMs The time for `strftime_now`.
+ * @property {number} maxRenderMs Rendering is stopped after this time.
  *
  * @typedef {object} RenderReply
  * @property {string} [text]
- * @property {string} [malformed] Why it is no template.
- * @property {string} [raised] The template's own message (`raise_exception`).
- * @property {string} [failed] What went wrong otherwise.
- * @property {boolean} [isSpent] The process is not fit for another template.
+ * @property {string} [malformed] Why the source is not a valid template.
+ * @property {string} [raised] The template's message (`raise_exception`).
+ * @property {string} [failed] Any other error.
+ * @property {boolean} [isSpent] Whether the process must not be used again.
  */
 
-/** Twice the largest conversation that is read; what is longer fits no context. */
+/** Twice the largest conversation that can be read; longer texts fit into no context. */
 const MAX_TEXT_LENGTH = 32 * 2 ** 20;
-/** Templates count turns or tools. */
+/** Templates use ranges to count turns or tools. */
 const MAX_RANGE = 100_000;
-/** What a template has left could end the process during the next one: above this much it is not used again. */
+/** Above this heap size after a template the process is not used again: it might run out of memory during the next one. */
 const MAX_LEFT_BYTES = 64 * 2 ** 20;
 
 const jinja = createRequire(import.meta.url)("@huggingface/jinja");
-// A signal to the whole group (Ctrl-C, timeout) is for the command that waits: it may go on, and this process ends with it.
+// A signal to the process group (Ctrl-C, timeout) is handled by the parent, which may continue; this process ends with it.
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => undefined);
 process.on("message", (/** @type {RenderRequest} */ request) => process.send?.(reply(jinja, request)));
 process.send?.("ready");
@@ -53,22 +53,22 @@ function reply({ Environment, Interpreter, parse, tokenize }, { source, variable
     return String(new Interpreter(environment).run(program).value);
   };
   try {
-    // V8 ends it after the time, whatever it does.
+    // V8 stops it after this time, whatever it does.
     const text = runInNewContext("work()", { work }, { timeout: maxRenderMs });
-    return text.length <= MAX_TEXT_LENGTH ? { text } : { failed: `it wrote ${text.length} characters` };
+    return text.length <= MAX_TEXT_LENGTH ? { text } : { failed: `the result has ${text.length} characters` };
   } catch (error) {
     if (error instanceof RaisedByTemplate) return { raised: error.message };
     const message = String(/** @type {{ message?: unknown } | null} */ (error)?.message ?? error).slice(0, 300);
     const isEndless = /timed out/.test(message);
     const isSpent = isEndless || process.memoryUsage().heapTotal > MAX_LEFT_BYTES;
-    const reason = isEndless ? `it did not end within ${maxRenderMs / 1000} s` : message;
+    const reason = isEndless ? `it did not finish within ${maxRenderMs / 1000} s` : message;
     return isParsed ? { failed: reason, isSpent } : { malformed: reason, isSpent };
   }
 }
 
 class RaisedByTemplate extends Error {}
 
-/** What every template may call; `Template.render` of the library has them too, but with a clock of its own. */
+/** Functions of all templates. Those of the library's `Template.render` are the same, but use the real clock. */
 const globals = {
   true: true,
   false: false,
@@ -88,7 +88,7 @@ const globals = {
 };
 
 /**
- * The directives of strftime that templates use; unknown ones stay as they are.
+ * The strftime directives that templates use; unknown ones are left unchanged.
  * @param {Date} date
  * @param {unknown} format
  */

@@ -2,11 +2,11 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { RenderReply, RenderRequest } from "./template-process.js";
 
-/** Rendering takes milliseconds; a template that needs this long runs for ever. */
+/** Rendering takes milliseconds; a template that takes this long is in an endless loop. */
 export const MAX_RENDER_MS = 3000;
-/** If the process does not even notice that, it is killed. */
+/** The process is killed if it does not stop by itself within this additional time. */
 const KILL_AFTER_MS = 1000;
-/** Heap of the process. A conversation of 16 MB, the largest that is read, takes a quarter of it. */
+/** Heap limit of the process. A conversation of 16 MB, the largest that can be read, takes a quarter of it. */
 const MAX_HEAP_MB = 256;
 
 const program = fileURLToPath(new URL("./template-process.js", import.meta.url));
@@ -15,8 +15,8 @@ let child: Promise<ChildProcess> | undefined;
 let last: Promise<unknown> = Promise.resolve();
 
 /**
- * Renders a template in the process of template-process.js, which stays for the next one; one at a time, in the order in
- * which they were asked for. Takes a few seconds at worst, in which the caller's thread is free.
+ * Renders a template in the process of template-process.js, which is kept for further templates. Requests run one at a
+ * time, in order. Takes a few seconds at worst, without blocking the caller's thread.
  */
 export function renderTemplate(request: RenderRequest): Promise<RenderReply> {
   const reply = last.then(() => renderNow(request));
@@ -25,12 +25,12 @@ export function renderTemplate(request: RenderRequest): Promise<RenderReply> {
 }
 
 async function renderNow(request: RenderRequest): Promise<RenderReply> {
-  // The process is up before it gets anything, so that its start does not count.
+  // The request is sent once the process is ready, so that its start does not count as rendering time.
   child ??= start();
   let process: ChildProcess;
   try {
     process = await child;
-    // It ended while nobody needed it: whatever ended it, the next one is as good.
+    // The process ended while idle: start another one.
     if (!process.connected) {
       child = start();
       process = await child;
@@ -39,13 +39,13 @@ async function renderNow(request: RenderRequest): Promise<RenderReply> {
     child = undefined;
     return { failed: `its process cannot run: ${error instanceof Error ? error.message : String(error)}` };
   }
-  const reply = await answerOf(process, request);
+  const reply = await send(process, request);
   if (reply.isSpent) process.kill("SIGKILL");
   if (reply.isSpent || !process.connected) child = undefined;
   return reply;
 }
 
-/** A process that has said that it is ready. It does not keep the program from ending while nobody waits for it. */
+/** Starts a process and waits until it is ready. It does not keep the program running while idle. */
 function start(): Promise<ChildProcess> {
   const started = fork(program, [], {
     execArgv: [`--max-old-space-size=${MAX_HEAP_MB}`],
@@ -56,12 +56,12 @@ function start(): Promise<ChildProcess> {
   started.unref();
   return new Promise((resolve, reject) => {
     started.once("error", reject);
-    started.once("exit", () => reject(new Error("it ended at once")));
+    started.once("exit", () => reject(new Error("it exited at once")));
     started.once("message", () => resolve(started));
   });
 }
 
-function answerOf(process: ChildProcess, request: RenderRequest): Promise<RenderReply> {
+function send(process: ChildProcess, request: RenderRequest): Promise<RenderReply> {
   return new Promise((resolve) => {
     const settle = (reply: RenderReply) => {
       clearTimeout(timer);
@@ -71,9 +71,9 @@ function answerOf(process: ChildProcess, request: RenderRequest): Promise<Render
       resolve(reply);
     };
     const ended = () => {
-      settle({ failed: `its process ended; it may take ${MAX_HEAP_MB} MB of memory`, isSpent: true });
+      settle({ failed: `its process ended; it is limited to ${MAX_HEAP_MB} MB of memory`, isSpent: true });
     };
-    const endless = { failed: `it did not end within ${request.maxRenderMs / 1000} s`, isSpent: true };
+    const endless = { failed: `it did not finish within ${request.maxRenderMs / 1000} s`, isSpent: true };
     const timer = setTimeout(() => settle(endless), request.maxRenderMs + KILL_AFTER_MS);
     process.channel?.ref();
     process.on("message", settle);
@@ -82,7 +82,7 @@ function answerOf(process: ChildProcess, request: RenderRequest): Promise<Render
     try {
       process.send(request, () => undefined);
     } catch {
-      settle({ failed: "a variable is no plain data" });
+      settle({ failed: "a variable is not plain data" });
     }
   });
 }

@@ -21,7 +21,7 @@ function tiny(change: (metadata: Map<string, unknown>) => void = () => {}): Toke
 describe("Tokenizer", () => {
   const tokenizer = tiny();
 
-  it("decodes what it encoded, any well-formed text", () => {
+  it("round-trips any well-formed text", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), (text) => {
         expect(tokenizer.decode(tokenizer.encode(text))).toBe(text.toWellFormed());
@@ -29,14 +29,14 @@ describe("Tokenizer", () => {
     );
   });
 
-  it("never makes a special token of a user's text", () => {
+  it("never recognises special tokens in plain text", () => {
     const [special = ""] = tokenizer.specialTokens;
     expect(special).not.toBe("");
     expect(tokenizer.encode(`a${special}b`).some((id) => tokenizer.isSpecial(id))).toBe(false);
     expect(tokenizer.encode(`a${special}b`, { special: true }).filter((id) => tokenizer.isSpecial(id))).toHaveLength(1);
   });
 
-  it("streams the same text as it decodes at once", () => {
+  it("streams the same text as it decodes", () => {
     fc.assert(
       fc.property(fc.array(fc.nat(tokenizer.vocabSize - 1)), (ids) => {
         const stream = tokenizer.streamDecoder();
@@ -45,7 +45,7 @@ describe("Tokenizer", () => {
     );
   });
 
-  it("encodes a conversation without special tokens as its rendered text", async () => {
+  it("encodes a conversation without special tokens like its rendered text", async () => {
     const template = new ChatTemplate("{% for m in messages %}{{ m['content'] }}|{% endfor %}", "t");
     await fc.assert(
       fc.asyncProperty(fc.array(fc.string(), { minLength: 1 }), async (contents) => {
@@ -62,13 +62,13 @@ describe("Tokenizer", () => {
     ["tokens that are no strings", "tokenizer.ggml.tokens", [1, 2], /tokens/],
     ["merges of unknown tokens", "tokenizer.ggml.merges", ["zzzz yyyy"], /merges/],
     ["an end token beyond the vocabulary", "tokenizer.ggml.eos_token_id", 99999, /eos_token_id/],
-    ["an unknown pre-tokeniser", "tokenizer.ggml.pre", "nobody", /nobody/],
-    ["another kind of tokeniser", "tokenizer.ggml.model", "bert", /bert/],
-  ])("refuses %s", (_, key, value, message) => {
+    ["an unknown pre-tokenizer", "tokenizer.ggml.pre", "nobody", /nobody/],
+    ["another kind of tokenizer", "tokenizer.ggml.model", "bert", /bert/],
+  ])("rejects %s", (_, key, value, message) => {
     expect(() => tiny((metadata) => metadata.set(key, value))).toThrow(message);
   });
 
-  it("ends a pattern of a file that takes for ever", () => {
+  it("stops an untrusted pattern that takes too long", () => {
     const json = {
       added_tokens: [],
       normalizer: null,
@@ -87,7 +87,7 @@ describe("Tokenizer", () => {
       normalizers: Array(8).fill({ type: "Replace", pattern: { String: "a" }, content: "aaaaaaaaaa" }),
     },
     { type: "Precompiled", precompiled_charsmap: "AAAA" },
-  ])("refuses a normalizer that no known model has: %j", (normalizer) => {
+  ])("rejects the normalizer %j", (normalizer) => {
     const json = {
       added_tokens: [],
       normalizer,
@@ -99,7 +99,7 @@ describe("Tokenizer", () => {
     );
   });
 
-  it("refuses ids that two tokens claim", () => {
+  it("rejects ids that two tokens share", () => {
     const json = {
       added_tokens: [{ id: 0, content: "<s>", special: true }],
       normalizer: null,
@@ -114,16 +114,16 @@ describe("ChatTemplate", () => {
   const messages = [{ role: "user", content: "Hi" }];
   const rendered = (source: string, more = {}) => new ChatTemplate(source, "t").render({ messages, ...more });
 
-  it("hands the template's own message on", async () => {
+  it("passes on the template's message", async () => {
     await expect(rendered("{{ raise_exception('only two') }}")).rejects.toThrow(/only two/);
   });
 
-  it("refuses what is no template, and no messages", async () => {
+  it("rejects an invalid template, and an empty conversation", async () => {
     await expect(rendered("{% if %}")).rejects.toThrow(/Jinja/);
     await expect(rendered("x", { messages: [] })).rejects.toThrow(/no messages/);
   });
 
-  it("renders in the order in which it was asked, whatever happens between", async () => {
+  it("renders in order, whatever happens in between", async () => {
     const sources = [
       "{{ messages[0].content }}1",
       "{{ raise_exception('2') }}",
@@ -137,7 +137,7 @@ describe("ChatTemplate", () => {
     expect(order).toEqual([0, 1, 2, 3]);
   });
 
-  it("joins parts of text", async () => {
+  it("joins text parts", async () => {
     const content = ["a", "b"].map((text) => ({ type: "text", text }));
     expect(await rendered("{{ messages[0]['content'] }}", { messages: [{ role: "user", content }] })).toBe("ab");
   });

@@ -9,20 +9,20 @@ import { checkNormalizer } from "./normalizer.ts";
 import { type PreTokenizer, preTokenizerOf } from "./pre-tokenizer.ts";
 import { createStreamDecoder, type StreamDecoder } from "./stream-decoder.ts";
 
-/** What a model's files say of its tokenizer beside tokenizer.json. */
+/** Settings of a tokenizer from files other than tokenizer.json. */
 export interface TokenizerFacts {
   readonly bosId?: number | undefined;
-  /** Whether raw text begins with the token bosId. */
+  /** Whether bosId is added before raw text. */
   readonly addsBos?: boolean | undefined;
-  /** Ids that end a generation. */
+  /** End-of-sequence ids. */
   readonly eosIds: readonly number[];
 }
 
 const encoder = new TextEncoder();
 
 /**
- * BPE, of bytes or with a token for each byte: text to ids and back. Merging and normalising are
- * `@huggingface/tokenizers`'; cutting into pieces is ours.
+ * BPE tokenizer: byte-level, or with byte fallback. Merging and normalising are done by `@huggingface/tokenizers`,
+ * splitting into pieces by `PreTokenizer`.
  */
 export class Tokenizer {
   readonly vocabSize: number;
@@ -36,9 +36,9 @@ export class Tokenizer {
   #merger: LongPieceMerger | undefined;
   readonly #bytes: (Uint8Array | undefined)[] = [];
   readonly #special = new Map<number, string>();
-  /** Matches added tokens that are found in any text. */
+  /** Matches added tokens that are recognised in any text. */
   readonly #addedPattern: RegExp | undefined;
-  /** Matches these and special tokens. */
+  /** Matches added and special tokens. */
   readonly #specialPattern: RegExp | undefined;
   readonly #added = new Map<string, number>();
 
@@ -49,12 +49,12 @@ export class Tokenizer {
     this.#model = json.model;
     this.#alphabet = json.model.byte_fallback === true ? sentencePiece : byteLevel;
     try {
-      // What has been checked, and no more of a file that may mean harm.
+      // Only the parts that have been checked: the file is untrusted.
       const unused = { added_tokens: [], pre_tokenizer: null, post_processor: null, decoder: null };
       this.#library = new Library({ ...unused, normalizer: json.normalizer ?? null, model: json.model }, {});
     } catch (error) {
       const found = quote(error instanceof Error ? error.message : String(error));
-      throw new IdlmError("file-malformed", { path, field: "tokenizer", expected: "a BPE", found }, error);
+      throw new IdlmError("file-malformed", { path, field: "tokenizer", expected: "a BPE tokenizer", found }, error);
     }
     for (const [token, id] of Object.entries(json.model.vocab)) this.#bytes[id] = this.#alphabet.read(token);
     const plain: string[] = [];
@@ -72,7 +72,7 @@ export class Tokenizer {
     this.eosIds = facts.eosIds;
   }
 
-  /** Strings of special tokens, for whoever must keep them out of a text. */
+  /** The strings of special tokens. */
   get specialTokens(): readonly string[] {
     return [...this.#special.values()];
   }
@@ -85,14 +85,14 @@ export class Tokenizer {
     return this.eosIds.includes(id);
   }
 
-  /** The id of a special or added token's string. */
+  /** The id of a special or added token. */
   idOf(content: string): number | undefined {
     return this.#added.get(content);
   }
 
   /**
-   * Ids of a text; nothing is put in front. `special`: strings of special tokens in it become those tokens (default:
-   * they are text like any other). Lone surrogates count as U+FFFD.
+   * Token ids of a text, without BOS. `special`: recognise special tokens in the text (default: they are plain text).
+   * Lone surrogates become U+FFFD.
    */
   encode(text: string, { special = false }: { readonly special?: boolean } = {}): number[] {
     const ids: number[] = [];
@@ -103,7 +103,7 @@ export class Tokenizer {
     return ids;
   }
 
-  /** Cuts a text at added tokens (and special ones): their ids, and the text between. */
+  /** Splits a text at added (and special) tokens into their ids and the text between. */
   segments(text: string, special: boolean): (string | number)[] {
     const pattern = special ? this.#specialPattern : this.#addedPattern;
     if (pattern === undefined) return text === "" ? [] : [text];
@@ -122,7 +122,7 @@ export class Tokenizer {
     const model = this.#library.model;
     if (model === null) return;
     const normalised = this.#library.normalizer?.normalize(text.toWellFormed()) ?? text.toWellFormed();
-    // A byte that the vocabulary has no token for is dropped, as the reference tokenisers do.
+    // A byte without a token in the vocabulary is dropped, as in the reference tokenizers.
     const idsOf = (tokens: readonly string[]) => tokens.flatMap((token) => model.tokens_to_ids.get(token) ?? []);
     const short = (piece: string): readonly number[] => {
       const id = piece.length === 1 ? model.tokens_to_ids.get(piece) : undefined;
@@ -140,7 +140,7 @@ export class Tokenizer {
     }
   }
 
-  /** The text of ids, which are a text from its beginning; bytes that are no UTF-8 give U+FFFD. */
+  /** Decodes the ids of a whole text; invalid UTF-8 gives U+FFFD. */
   decode(ids: readonly number[], { skipSpecial = false }: { readonly skipSpecial?: boolean } = {}): string {
     const stream = this.streamDecoder({ skipSpecial });
     let text = "";
@@ -149,7 +149,7 @@ export class Tokenizer {
     return this.#alphabet.hasFirstSpace && text.startsWith(" ") ? text.slice(1) : text;
   }
 
-  /** A token's bytes; undefined for an id without any. */
+  /** A token's bytes; undefined for an unused id. */
   tokenBytes(id: number): Uint8Array | undefined {
     return this.#bytes[id];
   }
@@ -160,7 +160,7 @@ export class Tokenizer {
 }
 
 /**
- * That a tokenizer.json is of a kind that can be run; its vocabulary is not looked at. Returns how it cuts texts.
+ * Checks that a tokenizer.json is of a supported type, without checking its vocabulary. Returns its pre-tokenizer.
  * @throws IdlmError "file-malformed", "unsupported" naming the field of `path`.
  */
 export function checkTokenizerJson(json: TokenizerJson, path: string): PreTokenizer {
@@ -169,8 +169,8 @@ export function checkTokenizerJson(json: TokenizerJson, path: string): PreTokeni
   if (json.model.type !== "BPE") {
     throw new IdlmError("unsupported", {
       path,
-      feature: `a tokeniser of type ${kindOf(json.model.type)}`,
-      hint: "Byte-level BPE (Llama 3, Qwen, GPT-2, SmolLM) is.",
+      feature: `a tokenizer of type ${kindOf(json.model.type)}`,
+      hint: "Supported is byte-level BPE (Llama 3, Qwen, GPT-2, SmolLM).",
     });
   }
   checkNormalizer(json.normalizer, path);
@@ -178,19 +178,19 @@ export function checkTokenizerJson(json: TokenizerJson, path: string): PreTokeni
   return preTokenizerOf(json.pre_tokenizer, path);
 }
 
-/** @throws IdlmError "unsupported" for a vocabulary that marks where words go on or end: byte-level ones do not. */
+/** @throws IdlmError "unsupported" for a vocabulary with subword prefixes or suffixes, which byte-level ones do not have. */
 function checkAffixes(model: TokenizerJson["model"], path: string): void {
   for (const name of ["continuing_subword_prefix", "continuing_subword_suffix", "end_of_word_suffix"]) {
     if (model[name] === undefined || model[name] === null || model[name] === "") continue;
     throw new IdlmError("unsupported", {
       path,
       feature: `${name} ${kindOf(model[name])}`,
-      hint: "Byte-level BPE (Llama 3, Qwen, GPT-2, SmolLM) is.",
+      hint: "Supported is byte-level BPE (Llama 3, Qwen, GPT-2, SmolLM).",
     });
   }
 }
 
-/** Longest first, so that of two tokens that begin alike the longer is taken. */
+/** Longest first, so that the longest matching token is chosen. */
 function alternatives(contents: readonly string[]): RegExp | undefined {
   if (contents.length === 0) return undefined;
   const sorted = [...contents].sort((a, b) => b.length - a.length);

@@ -85,7 +85,7 @@ describe("idlm inspect", () => {
       tokenizer: { model: "Unigram", nTokens: 1, hasChatTemplate: true },
       problem: {
         code: "unsupported",
-        message: expect.stringMatching(/tokenizer\.json: a tokeniser of type "Unigram" is/),
+        message: expect.stringMatching(/tokenizer\.json: a tokenizer of type "Unigram" is/),
       },
     });
     tokenizer({
@@ -93,12 +93,12 @@ describe("idlm inspect", () => {
       model: { type: "BPE", vocab: { a: 0 }, merges: [] },
       pre_tokenizer: { type: "Odd" },
     });
-    expect((await json(path)).problem.message).toContain('the pre-tokeniser "Odd" is not supported');
+    expect((await json(path)).problem.message).toContain('the pre-tokenizer "Odd" is not supported');
   });
 
   it.each([
-    ["tokenizer.ggml.pre", "deepseek-llm", /the pre-tokeniser "deepseek-llm" is not supported\. Known are default/],
-    ["tokenizer.ggml.model", "bert", /the tokeniser "bert" is not supported/],
+    ["tokenizer.ggml.pre", "deepseek-llm", /the pre-tokenizer "deepseek-llm" is not supported\. Supported are default/],
+    ["tokenizer.ggml.model", "bert", /the tokenizer "bert" is not supported/],
   ])("says of a GGUF with another %s what loading it says, with status 0", async (key, value, message) => {
     const [from, path] = [openGguf(join(fixtures, "gguf/tiny64-Q8_0.gguf")), join(folder, "other-tokenizer.gguf")];
     const tensors = [...from.tensors.values()].map(({ name, type, shape, bytes }): GgufTensorToWrite => {

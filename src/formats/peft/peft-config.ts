@@ -1,7 +1,7 @@
 import { IdlmError } from "../../errors.ts";
 import { type JsonObject, kindOf, readJsonObject, requireObject } from "../files/json.ts";
 import { malformed, quote } from "../files/malformed.ts";
-import { matchesWithin, PatternError } from "./file-pattern.ts";
+import { matchesWithin, PatternError } from "../files/file-pattern.ts";
 
 /** The keys of PEFT's `adapter_config.json` that affect the result of a LoRA. */
 export interface PeftConfig {

@@ -29,16 +29,16 @@ describe("config.json", () => {
     ["a missing size", { hidden_size: undefined }, "file-malformed"],
     ["a negative epsilon", { rms_norm_eps: -1 }, "file-malformed"],
     ["an infinite theta", { rope_parameters: { rope_type: "default", rope_theta: 1e300 } }, "file-malformed"],
-  ])("refuses %s", (_, change, code) => {
+  ])("rejects %s", (_, change, code) => {
     expect(() => configFromHuggingFace({ ...json, ...change }, path)).toThrow(expect.objectContaining({ code }));
   });
 
-  it("takes a sliding window that no layer uses", () => {
+  it("accepts a sliding window that no layer uses", () => {
     const change = { use_sliding_window: true, sliding_window: 64, max_window_layers: json.num_hidden_layers };
     expect(configFromHuggingFace({ ...json, ...change }, path)).toEqual(configFromHuggingFace(json, path));
   });
 
-  it("survives any value of any key", () => {
+  it("gives a config or an error of the catalogue for any value of any key", () => {
     fc.assert(
       fc.property(fc.constantFrom(...Object.keys(json)), fc.jsonValue(), (key, value) => {
         try {
@@ -58,7 +58,7 @@ describe("openModel", () => {
     ["gguf-no-architecture.gguf", /general\.architecture/],
     ["gguf-no-attn-q.gguf", /blk\.0\.attn_q\.weight/],
     ["gguf-head-count-0.gguf", /head_count/],
-  ])("refuses %s", (name, message) => {
+  ])("rejects %s", (name, message) => {
     expect(() => openModel(join(fixtures, "hostile", name), "gguf")).toThrow(message);
   });
 
@@ -68,14 +68,14 @@ describe("openModel", () => {
     model.close();
   });
 
-  it("names weights as GGUF does", () => {
+  it("uses GGUF's names for weights", () => {
     expect(ggufName("model.layers.12.self_attn.q_proj.weight")).toBe("blk.12.attn_q.weight");
     expect(ggufName("model.embed_tokens.weight")).toBe("token_embd.weight");
     expect(ggufName("lm_head.weight")).toBe("output.weight");
   });
 });
 
-describe("an adapter of fused projections", () => {
+describe("an adapter with fused projections", () => {
   it.each([
     ["self_attn.qkv_proj", ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]],
     ["mlp.gate_up_proj", ["mlp.gate_proj", "mlp.up_proj"]],
@@ -110,7 +110,7 @@ describe("an adapter for another model", () => {
   it.each([
     ["models/qwen3-tiny", "idlm/llama-tiny-entry0"],
     ["models/llama-tiny", "peft/qwen3-tiny-lora"],
-  ])("%s with %s is refused", (model, adapter) => {
+  ])("%s with %s is rejected", (model, adapter) => {
     const opened = openModel(join(fixtures, model), "huggingface");
     expect(() => compileProgram(opened, { adapter: readAdapter(join(fixtures, adapter)) })).toThrow(
       expect.objectContaining({ code: "adapter-mismatch" }),
@@ -118,7 +118,7 @@ describe("an adapter for another model", () => {
     opened.close();
   });
 
-  it("is known by the fingerprint of its base", () => {
+  it("is detected by the SHA-256 of its base model", () => {
     const opened = openModel(join(fixtures, "models/llama-tiny"), "huggingface");
     const own = readAdapter(join(fixtures, "idlm/llama-tiny-entry0"));
     const adapter = { ...own, idlm: own.idlm && { ...own.idlm, baseSha256: "a".repeat(64) } };

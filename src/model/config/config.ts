@@ -1,37 +1,37 @@
 import { malformed } from "../../formats/files/malformed.ts";
 
-/** What makes one model of the Llama, Qwen2 and Qwen3 families differ from another. */
+/** Configuration of a model of the Llama, Qwen2 and Qwen3 families. */
 export interface ModelConfig {
   readonly architecture: "llama" | "qwen2" | "qwen3";
   readonly nLayers: number;
   readonly hiddenSize: number;
   readonly nHeads: number;
-  /** Divides nHeads: grouped-query attention. */
+  /** A divisor of nHeads (grouped-query attention). */
   readonly nKvHeads: number;
   readonly headDim: number;
   readonly mlpSize: number;
   readonly vocabSize: number;
-  /** Added to the mean square of a norm. */
+  /** Added to the mean square in RMS norms. */
   readonly normEpsilon: number;
   /** Biases of q, k and v (Qwen2). */
   readonly hasQkvBias: boolean;
   /** Norms of each head of q and k (Qwen3). */
   readonly hasQkNorm: boolean;
-  /** The output matrix is the embedding. */
+  /** Whether the output matrix is the embedding. */
   readonly isTied: boolean;
-  /** Positions that the model was made for. */
+  /** Positions that the model was trained for. */
   readonly contextLength: number;
   readonly rope: RopeConfig;
 }
 
-/** Rotary position embedding: base frequency and how it is stretched beyond the trained context. */
+/** Rotary position embedding: base frequency, and scaling beyond the trained context. */
 export type RopeConfig = { readonly theta: number } & RopeScaling;
 
 export type RopeScaling =
   | { readonly kind: "default" }
   /** Position interpolation (arXiv 2306.15595): frequencies ÷ factor. */
   | { readonly kind: "linear"; readonly factor: number }
-  /** Llama 3.1: long wavelengths ÷ factor, short ones kept, a ramp between. */
+  /** Llama 3.1: low frequencies ÷ factor, high ones unchanged, a ramp between. */
   | {
       readonly kind: "llama3";
       readonly factor: number;
@@ -39,14 +39,14 @@ export type RopeScaling =
       readonly highFrequencyFactor: number;
       readonly originalContext: number;
     }
-  /** YaRN (arXiv 2309.00071): a ramp over dimensions, and a factor of attention. */
+  /** YaRN (arXiv 2309.00071): a ramp over dimensions, and an attention factor. */
   | {
       readonly kind: "yarn";
       readonly factor: number;
       readonly originalContext: number;
       readonly betaFast: number;
       readonly betaSlow: number;
-      /** Multiplies cos and sin; undefined: 0.1 · ln factor + 1. */
+      /** Factor of cos and sin; undefined: 0.1 · ln factor + 1. */
       readonly attentionFactor: number | undefined;
       /** Whether the ramp's ends are rounded to whole dimensions. */
       readonly truncate: boolean;
@@ -54,25 +54,25 @@ export type RopeScaling =
   /** GGUF's tensor rope_freqs.weight: each frequency ÷ its divisor. */
   | { readonly kind: "divisors"; readonly divisors: Float32Array };
 
-/** How a file calls what a config is read from, for error messages: by the names here. */
+/** Names of the config's fields in a file, for error messages. */
 export interface ConfigFields extends Readonly<Record<keyof typeof limits | "normEpsilon", string>> {
-  /** By the names of RopeConfig. */
+  /** By field of RopeConfig. */
   readonly rope: Readonly<Record<string, string>>;
 }
 
-/** What a model of any architecture says of itself, unchecked. */
+/** Config values of a model of any architecture, unchecked. */
 export interface StatedConfig extends Partial<Readonly<Record<keyof typeof limits, number>>> {
   readonly architecture?: string;
 }
 
-/** Sizes as a file states them; `get` gives the value of a field. */
+/** Reads the sizes in a file without checking them; `get` returns the value of a field. */
 export function statedConfig(fields: ConfigFields, get: (field: string) => unknown): StatedConfig {
   const names = Object.keys(limits) as (keyof typeof limits)[];
   const entries = names.map((name) => [name, get(fields[name])] as const);
   return Object.fromEntries(entries.filter(([, value]) => typeof value === "number" && Number.isFinite(value)));
 }
 
-/** Sizes beyond these are a damaged file, and would make later products of sizes overflow. */
+/** Larger sizes indicate a damaged file, and could overflow in products of sizes. */
 const limits = {
   nLayers: 1024,
   hiddenSize: 65_536,
@@ -85,8 +85,8 @@ const limits = {
 } as const;
 
 /**
- * Ranges of the rotary embedding's numbers, ends included. No frequency may come out above 1 radian a position: beyond
- * it the angles of far positions lose their bits (native/src/trig.h).
+ * Valid ranges of the rotary embedding's parameters, inclusive. No frequency may exceed 1 radian per position, beyond which
+ * the angles of distant positions lose precision (native/src/executor/trig.h).
  */
 const ropeRanges: Readonly<Record<string, readonly [number, number]>> = {
   theta: [1, 1e15],
@@ -99,7 +99,7 @@ const ropeRanges: Readonly<Record<string, readonly [number, number]>> = {
   attentionFactor: [1e-6, 1e6],
 };
 
-/** Checks ranges and that the sizes fit together. @throws IdlmError "file-malformed" naming the field in `path`. */
+/** Checks ranges and that the sizes are consistent. @throws IdlmError "file-malformed" naming the field in `path`. */
 export function checkConfig(config: ModelConfig, path: string, fields: ConfigFields): ModelConfig {
   for (const [name, limit] of Object.entries(limits) as [keyof typeof limits, number][]) {
     const value = config[name];
@@ -129,10 +129,15 @@ function checkRope({ rope }: ModelConfig, path: string, fields: Readonly<Record<
   }
   if (rope.kind === "llama3" && rope.lowFrequencyFactor >= rope.highFrequencyFactor) {
     const field = fields.lowFrequencyFactor ?? "lowFrequencyFactor";
-    throw malformed(path, field, `less than the high one, ${rope.highFrequencyFactor}`, rope.lowFrequencyFactor);
+    throw malformed(
+      path,
+      field,
+      `less than the high frequency factor, ${rope.highFrequencyFactor}`,
+      rope.lowFrequencyFactor,
+    );
   }
   if (rope.kind === "yarn" && rope.theta === 1) {
-    throw malformed(path, fields.theta ?? "theta", "above 1, for YaRN's ramp", rope.theta);
+    throw malformed(path, fields.theta ?? "theta", "a number above 1 (for YaRN)", rope.theta);
   }
   if (rope.kind === "divisors") {
     const field = fields.divisors ?? "divisors";

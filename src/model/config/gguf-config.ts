@@ -61,21 +61,21 @@ export function configFromGguf(file: GgufFile): ModelConfig {
   if (rotated !== headDim || own("attention.value_length", headDim) !== headDim) {
     throw new IdlmError("unsupported", {
       path,
-      feature: `a head of ${headDim} that rotates ${rotated} dimensions or has values of another size`,
+      feature: `a head size of ${headDim} with ${rotated} rotated dimensions or another size of values`,
       hint: "",
     });
   }
   return config;
 }
 
-/** What a GGUF file of any architecture says of its model, unchecked. */
+/** Config values in a GGUF file of any architecture, unchecked. */
 export function statedGgufConfig({ metadata }: GgufFile): StatedConfig {
   const architecture = metadata.get("general.architecture");
   if (typeof architecture !== "string") return {};
   return { ...statedConfig(fieldsOf(architecture), (field) => metadata.get(field)), architecture };
 }
 
-/** How the metadata of this architecture call what a config is made of. */
+/** Metadata keys of this architecture. */
 function fieldsOf(architecture: string): ConfigFields {
   const own = (key: string) => `${architecture}.${key}`;
   return {
@@ -112,7 +112,7 @@ function ropeOf(
     if (!floatTypes.has(divisors.type)) {
       throw malformed(file.path, 'tensor "rope_freqs.weight"', [...floatTypes].join(", "), divisors.type);
     }
-    // Before its values are read: a header is all that opening a model may cost.
+    // Checked before the values are read: opening a model must read only headers.
     if (divisors.shape.length !== 1 || divisors.shape[0] !== headDim / 2) {
       const found = `[${divisors.shape.join(", ")}]`;
       throw malformed(file.path, 'tensor "rope_freqs.weight"', `shape [${headDim / 2}]`, found);
@@ -145,7 +145,7 @@ function ropeOf(
       throw new IdlmError("unsupported", {
         path: file.path,
         feature: `the rope type ${describeValue(kind)}`,
-        hint: "Known are none, linear and yarn.",
+        hint: "Supported are none, linear and yarn.",
       });
   }
 }

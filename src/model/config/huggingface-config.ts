@@ -11,7 +11,7 @@ import {
 } from "./config.ts";
 
 /**
- * The config of a Hugging Face `config.json`, in the layout of transformers 5 (`rope_parameters`) or 4 (`rope_theta`,
+ * Reads a Hugging Face `config.json`, in the layout of transformers 5 (`rope_parameters`) or 4 (`rope_theta`,
  * `rope_scaling`). @throws IdlmError "file-malformed", "unsupported" (architecture, activation, window, rope type).
  */
 export function configFromHuggingFace(json: JsonObject, path: string): ModelConfig {
@@ -24,11 +24,11 @@ export function configFromHuggingFace(json: JsonObject, path: string): ModelConf
   for (const key of ["mlp_bias", ...(architecture === "qwen2" ? [] : ["attention_bias"])]) {
     if (json[key] === true) throw unsupported(path, key, "");
   }
-  // Qwen2 lets the layers from max_window_layers on slide: none, where it is the number of layers.
+  // In Qwen2 the layers from max_window_layers on have a sliding window: none, if it is the number of layers.
   const firstSliding = json.max_window_layers ?? 0;
   const slides = typeof firstSliding !== "number" || firstSliding < number(json, "num_hidden_layers", path);
   if (json.use_sliding_window === true && json.sliding_window != null && slides) {
-    throw unsupported(path, "a sliding window of attention", "");
+    throw unsupported(path, "sliding window attention", "");
   }
   if (json.quantization_config != null) {
     throw unsupported(path, "quantization_config", "Use the GGUF file, or the model in bfloat16.");
@@ -57,7 +57,7 @@ export function configFromHuggingFace(json: JsonObject, path: string): ModelConf
   );
 }
 
-/** What a `config.json` of any architecture says of its model, unchecked. */
+/** Config values in a `config.json` of any architecture, unchecked. */
 export function statedHuggingFaceConfig(json: JsonObject): StatedConfig {
   const { model_type: architecture } = json;
   return {
@@ -134,7 +134,7 @@ function ropeOf(json: JsonObject, path: string): RopeConfig {
       };
     }
     default:
-      throw unsupported(path, `the rope type ${kindOf(kind)}`, "Known are default, linear, llama3 and yarn.");
+      throw unsupported(path, `the rope type ${kindOf(kind)}`, "Supported are default, linear, llama3 and yarn.");
   }
 }
 

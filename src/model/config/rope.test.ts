@@ -15,7 +15,7 @@ import { configFromHuggingFace } from "./huggingface-config.ts";
 import { openModel } from "../open/open-model.ts";
 import { ropeFrequencies } from "./rope.ts";
 
-// Goldens by transformers: test/fixtures/make/rope.py.
+// Goldens from transformers: test/fixtures/make/rope.py.
 describe("rope scalings agree with transformers", () => {
   it.each(["linear", "yarn", "yarn-explicit"])("%s", async (name) => {
     const path = join(fixtures, "rope", name, "config.json");
@@ -28,12 +28,12 @@ describe("rope scalings agree with transformers", () => {
     const logits = input_ids.map((_: number, row: number) => result.logits(row));
     const expected = goldenTensors("rope", name, "golden.safetensors").get("logits");
     expect(largestDifference(logits, expected)).toBeLessThanOrEqual(8 * noise);
-    // The unscaled model is far from it: the fixture can tell.
+    // The unscaled model differs, so the fixture can detect errors.
     const plain = compileProgram({ ...opened, config: { ...config, rope: { kind: "default", theta: 10_000 } } });
     expect(plain.rope.inverseFrequencies).not.toEqual(ropeFrequencies(config.rope, config.headDim).inverseFrequencies);
   });
 
-  it("the older layout of transformers 4 means the same model", () => {
+  it("the older layout of transformers 4 gives the same model", () => {
     for (const name of ["llama-tiny", "llama-rope3", "qwen2-tiny", "qwen3-tiny", "qwen3-sharded"]) {
       const read = (file: string) => {
         const path = join(fixtures, "models", name, file);

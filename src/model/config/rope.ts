@@ -2,9 +2,9 @@ import { ln, power } from "../../compute/elementary.ts";
 import type { RopeConfig } from "./config.ts";
 
 /**
- * Frequencies of the rotary embedding, [headDim / 2] in radians per position, and the factor of cos and sin. By fixed
- * polynomials: they decide bits of logits. Sources: RoFormer (arXiv 2104.09864); transformers' `modeling_rope_utils.py`
- * for the scalings.
+ * Frequencies of the rotary embedding, [headDim / 2] in radians per position, and the factor of cos and sin. Computed with
+ * fixed polynomials, because they affect the bits of logits. Sources: RoFormer (arXiv 2104.09864); transformers'
+ * `modeling_rope_utils.py` for the scalings.
  */
 export function ropeFrequencies(
   rope: RopeConfig,
@@ -43,7 +43,7 @@ export function ropeFrequencies(
   }
 }
 
-/** What YaRN multiplies cos and sin by where a model names nothing else (arXiv 2309.00071, section 3.4). */
+/** YaRN's default factor of cos and sin (arXiv 2309.00071, section 3.4). */
 export function yarnAttentionFactor(factor: number): number {
   return factor <= 1 ? 1 : 0.1 * ln(factor) + 1;
 }

@@ -17,22 +17,22 @@ import { configFromHuggingFace, statedHuggingFaceConfig } from "../config/huggin
 import { modelOfFolder, modelOfGguf, type OpenedModel, readConfig } from "./open-model.ts";
 import { checkGgufTokenizer, checkTokenizerJson } from "../../tokenizer/index.ts";
 
-/** What lies at a path, from its headers alone. */
+/** What a path contains, read from headers only. */
 export interface Inspection {
   readonly path: string;
-  /** container: a file of tensors that is neither a model nor an adapter by itself. */
+  /** container: a file of tensors that is neither a complete model nor an adapter. */
   readonly kind: "model" | "adapter" | "container";
   readonly format: "gguf" | "huggingface" | "peft" | "safetensors";
   readonly files: readonly StoredFile[];
-  /** What the file says of its model; where that is one that can be run, as it is used. */
+  /** The model's config: checked if the model can be run, else as stated in the file. */
   readonly model?: StatedConfig;
   readonly tokenizer?: TokenizerFacts;
   readonly adapter?: AdapterFacts;
-  /** A container's own keys; those of a split or sharded model are of its first file. */
+  /** The container's keys; those of the first file for a split or sharded model. */
   readonly metadata: ReadonlyMap<string, GgufValue>;
   /** In the order of the files. */
   readonly tensors: readonly TensorFacts[];
-  /** Why no model or adapter can be made of it. "unsupported": it is whole, but of another kind. */
+  /** Why the model or adapter cannot be used. "unsupported": it is valid, but of an unsupported kind. */
   readonly problem?: IdlmError;
 }
 
@@ -48,7 +48,7 @@ export interface TensorFacts {
 }
 
 export interface TokenizerFacts {
-  /** As the file calls it: "gpt2", "BPE". */
+  /** The type in the file: "gpt2", "BPE". */
   readonly model: string;
   readonly pre?: string;
   readonly nTokens: number;
@@ -59,14 +59,14 @@ export interface TokenizerFacts {
 export interface AdapterFacts {
   readonly baseModel?: string;
   readonly baseSha256?: string;
-  /** Of most modules; rankPattern and alphaPattern are already in `ranks`. Absent where there is no LoRA. */
+  /** The default rank; modules with a rank pattern differ (see `ranks`). Absent without a LoRA. */
   readonly rank?: number;
   readonly alpha?: number;
   readonly usesRslora?: boolean;
   readonly nModules: number;
-  /** Every rank that some module has, ascending. */
+  /** The ranks of all modules, ascending, without duplicates. */
   readonly ranks: readonly number[];
-  /** MASK depths, and what goes with them; absent for a folder of PEFT alone. */
+  /** This and the following are absent for a folder with PEFT's files only. */
   readonly depths?: number;
   readonly entryLayer?: number;
   readonly hasSamplerHead?: boolean;
@@ -75,10 +75,10 @@ export interface AdapterFacts {
 }
 
 /**
- * Looks at a GGUF file (with all parts, where it is split), a Hugging Face folder, an adapter folder, a safetensors file
- * or the index of a sharded model. Reads headers, configs and vocabularies only.
- * @throws IdlmError "file-missing", "file-unreadable", "file-malformed", "unsupported" where the files cannot be read;
- * a container that is whole but makes no model comes back with a `problem`.
+ * Inspects a GGUF file (with all parts of a split one), a Hugging Face folder, an adapter folder, a safetensors file or the
+ * index of a sharded model. Reads headers, configs and vocabularies only.
+ * @throws IdlmError "file-missing", "file-unreadable", "file-malformed", "unsupported" if the files cannot be read. A valid
+ * container with an invalid model is returned with a `problem`.
  */
 export function inspectPath(path: string): Inspection {
   if (isFolder(path)) return isAdapter(path) ? inspectAdapter(path) : inspectFolder(path);
@@ -94,13 +94,13 @@ function isFolder(path: string): boolean {
   }
 }
 
-/** A folder that holds a whole model beside an adapter's files is the model that `run` makes of it. */
+/** A folder with a complete model and an adapter's files counts as a model, as for loading. */
 function isAdapter(folder: string): boolean {
   const has = (name: string) => existsSync(join(folder, name));
   return (has("adapter_config.json") || has("idlm_config.json")) && !has("config.json");
 }
 
-/** By its name where that says it, else by how it begins. */
+/** By file extension, else by the first bytes. */
 function formatOf(path: string): "gguf" | "safetensors" {
   if (/\.gguf$/i.test(path)) return "gguf";
   if (/\.safetensors$/i.test(path)) return "safetensors";
@@ -113,7 +113,7 @@ function formatOf(path: string): "gguf" | "safetensors" {
   throw new IdlmError("unsupported", {
     path,
     feature: "this file",
-    hint: "GGUF and safetensors files, and folders of models and adapters, can be looked at.",
+    hint: "Supported are GGUF and safetensors files, model folders and adapter folders.",
   });
 }
 
@@ -176,7 +176,7 @@ function tokenizerOfFolder(model: OpenedModel | undefined): { readonly tokenizer
   if (json === undefined) return {};
   const hasChatTemplate = model?.text?.chatTemplate !== undefined;
   const { type, vocab, merges } = json.model;
-  // Only BPE has been checked: of other kinds nothing but the name and a count is looked at.
+  // Only BPE has been checked; for other types just the name and a count are read.
   if (type !== "BPE") {
     return { tokenizer: { model: String(type), nTokens: Object.keys(vocab ?? {}).length, hasChatTemplate } };
   }
@@ -187,7 +187,7 @@ function tokenizerOfFolder(model: OpenedModel | undefined): { readonly tokenizer
 function inspectAdapter(path: string): Inspection {
   const [adapter, problem] = attempt(() => openAdapter(path));
   if (adapter === undefined) {
-    // A kind that is not read may be whole: its tensors can still be looked at.
+    // The tensors of a valid adapter of an unsupported type can still be listed.
     const weights = fileInFolder(path, "adapter_model.safetensors");
     if (problem?.code !== "unsupported" || !existsSync(weights)) throw problem;
     return { ...inspectContainer(openSafetensors(weights)), path, kind: "adapter", format: "peft", problem };
@@ -242,7 +242,7 @@ function factsOf({ path, files, metadata, tensors }: GgufFile | SafetensorsFile)
   return { path, files, metadata, tensors: [...tensors.values()].map(facts) };
 }
 
-/** What `make` gives, or the error of the catalogue that it throws. */
+/** The result of `make`, or the error of the catalogue that it throws. */
 function attempt<T>(make: () => T): [T, undefined] | [undefined, IdlmError] {
   try {
     return [make(), undefined];

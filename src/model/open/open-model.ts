@@ -13,32 +13,32 @@ import { configFromGguf } from "../config/gguf-config.ts";
 import { configFromHuggingFace } from "../config/huggingface-config.ts";
 import { ggufName, weightShapes } from "./weight-names.ts";
 
-/** A weight of a model: as stored, and in which order its rows are used. */
+/** A stored weight of a model, and the order in which its rows are used. */
 export interface ModelWeight {
   readonly tensor: StoredTensor;
   readonly rowOrder?: Int32Array;
 }
 
-/** An opened model: its config and its weights by Hugging Face's names. The files stay open until `close`. */
+/** An opened model: its config, and its weights by Hugging Face's names. The files stay open until `close`. */
 export interface OpenedModel {
   readonly kind: "gguf" | "huggingface";
   readonly path: string;
   readonly config: ModelConfig;
   readonly weights: ReadonlyMap<string, ModelWeight>;
-  /** A GGUF's metadata, which holds its tokenizer and chat template. */
+  /** Metadata of a GGUF file, which includes its tokenizer and chat template. */
   readonly metadata: ReadonlyMap<string, GgufValue> | undefined;
-  /** A GGUF's vocabulary; undefined where it has none. */
+  /** Vocabulary of a GGUF file, if it has one. */
   readonly vocabulary: GgufVocabulary | undefined;
-  /** What a folder's files say of its text. */
+  /** Tokenizer files of a folder. */
   readonly text: FolderText | undefined;
   close(): void;
 }
 
 /**
- * Opens a GGUF file or a Hugging Face folder, reading headers only, and checks that every weight is there in its shape
- * and that the vocabulary is whole and fits the model. Whatever loads a model does it through here, so that all commands
- * refuse the same files; whether a whole tokenizer is of a kind that can be run is for whoever runs it.
- * @throws IdlmError "file-missing", "file-malformed", "unsupported", as the readers do.
+ * Opens a GGUF file or a Hugging Face folder, reading headers only, and checks that every weight exists in its shape and
+ * that the vocabulary is valid and fits the model. All commands open models with this function, so that they reject the
+ * same files. Does not check whether the tokenizer type is supported.
+ * @throws IdlmError "file-missing", "file-malformed", "unsupported", like the readers.
  */
 export function openModel(path: string, kind: "gguf" | "huggingface"): OpenedModel {
   return kind === "gguf" ? openGgufModel(path) : openHuggingFaceModel(path);
@@ -56,7 +56,7 @@ export function modelOfGguf(file: GgufFile): OpenedModel {
   const weights = collect(config, file, {
     storedName: ggufName,
     rowOrder: (name) => rotationOrder(config, name),
-    // The divisors of the rotary embedding are part of the config; old files have its angles for each layer.
+    // The divisors of the rotary embedding are part of the config; old files store its angles for each layer.
     isIgnored: (name) => name === "rope_freqs.weight" || /^blk\.\d+\.attn_rot_embd$/.test(name),
   });
   const vocabulary = readGgufVocabulary(metadata, path, config.vocabSize);
@@ -73,15 +73,15 @@ function openHuggingFaceModel(path: string): OpenedModel {
 /** A model folder's `config.json`, and its path. */
 export function readConfig(folder: string): [JsonObject, string] {
   const path = fileInFolder(folder, "config.json");
-  return [readJsonObject(path, {}, "A model folder holds it."), path];
+  return [readJsonObject(path, {}, "A model folder requires it."), path];
 }
 
-/** The model of a folder whose weights are opened; `close` closes them. @throws IdlmError as `openModel` does. */
+/** The model of a folder whose weights have been opened; `close` closes them. @throws the errors of `openModel`. */
 export function modelOfFolder(path: string, config: ModelConfig, file: TensorFile): OpenedModel {
   const weights = collect(config, file, {
     storedName: (name) => name,
     rowOrder: () => undefined,
-    // Heads of other tasks, a copy of the embedding that is the output matrix, and angles that old files store.
+    // Heads of other tasks, a copy of a tied embedding, and rotary angles in old files.
     isIgnored: (name) =>
       !/^(model|lm_head)\./.test(name) ||
       (config.isTied && name === "lm_head.weight") ||
@@ -102,16 +102,16 @@ function guarded<T>(file: TensorFile, open: () => T): T {
   }
 }
 
-/** How a kind of file stores a model's weights. */
+/** How a file format stores a model's weights. */
 interface Layout {
-  /** By Hugging Face's name. */
+  /** The stored name of a weight, from Hugging Face's name. */
   readonly storedName: (name: string) => string;
   readonly rowOrder: (name: string) => Int32Array | undefined;
-  /** Whether a stored tensor may be there without being used. */
+  /** Whether a stored tensor may be ignored. */
   readonly isIgnored: (storedName: string) => boolean;
 }
 
-/** All weights of a config, each of which has to be there, and no others. */
+/** Collects the weights of a config; missing and extra ones are errors. */
 function collect(
   config: ModelConfig,
   file: TensorFile,
@@ -137,7 +137,7 @@ function collect(
     const order = rowOrder(name);
     weights.set(name, order === undefined ? { tensor } : { tensor, rowOrder: order });
   }
-  // Another bias, norm or layer would change the logits: a model without it would be another one, in silence.
+  // An extra bias, norm or layer would change the logits, so it must not be ignored silently.
   const stray = [...file.tensors.keys()].find((name) => !used.has(name) && !isIgnored(name));
   if (stray !== undefined) {
     const feature = `the tensor ${quote(stray)} in a model of ${config.architecture} with ${config.nLayers} layers`;
@@ -147,8 +147,8 @@ function collect(
 }
 
 /**
- * GGUF's llama stores the rows of q and k so that neighbours (2i, 2i + 1) rotate together; the program rotates halves
- * (i, i + headDim / 2). Row i as used is stored row order[i].
+ * GGUF's llama layout stores the rows of q and k so that neighbours (2i, 2i + 1) rotate together; the program rotates
+ * halves (i, i + headDim / 2). Row i of the program is row order[i] of the file.
  */
 function rotationOrder(config: ModelConfig, name: string): Int32Array | undefined {
   if (config.architecture !== "llama") return undefined;

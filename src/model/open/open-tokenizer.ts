@@ -7,7 +7,7 @@ import type { ModelLocation } from "../../hub/index.ts";
 import { modelOfGguf, openModel } from "./open-model.ts";
 import { type Tokenizer, tokenizerFromFolder, tokenizerFromGguf } from "../../tokenizer/index.ts";
 
-/** Where a tokenizer without a model lies: a tokenizer.json, or a folder that holds one and no config.json. */
+/** The folder of a tokenizer without a model: that of a tokenizer.json, or one with a tokenizer.json but no config.json. */
 export function bareTokenizerFolder(path: string): string | undefined {
   const folder = basename(path) === "tokenizer.json" ? dirname(path) : path;
   const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory() ?? false;
@@ -16,14 +16,14 @@ export function bareTokenizerFolder(path: string): string | undefined {
 }
 
 /**
- * The tokenizer of a model, whose files are checked as `load` checks them but whose weights are not read; of a GGUF of a
- * vocabulary alone; or of a folder as `bareTokenizerFolder` gives it.
- * @throws IdlmError "usage" where there is none; "file-malformed", "unsupported".
+ * Opens the tokenizer of a model (checking its files like `load`, but without reading weights), of a GGUF file with only a
+ * vocabulary, or of a folder from `bareTokenizerFolder`.
+ * @throws IdlmError "usage" if there is none; "file-malformed", "unsupported".
  */
 export function openTokenizer(place: ModelLocation | { readonly kind: "tokenizer"; readonly path: string }): Tokenizer {
   const tokenizer = place.kind === "gguf" ? ofGguf(place.path) : ofFolder(place.path, place.kind === "tokenizer");
   if (tokenizer !== undefined) return tokenizer;
-  throw new IdlmError("usage", { problem: `${place.path} has no tokenizer`, hint: "Name a model that has one." });
+  throw new IdlmError("usage", { problem: `${place.path} has no tokenizer`, hint: "Name a model with a tokenizer." });
 }
 
 function ofGguf(path: string): Tokenizer | undefined {

@@ -4,8 +4,8 @@ import { quote } from "../../formats/files/malformed.ts";
 import type { OpenedModel } from "./open-model.ts";
 
 /**
- * Checks that a draft model has a model's vocabulary: as many tokens, and the same ones under the same ids. Ids without a
- * token (padding) match any.
+ * Checks that a draft model has the same vocabulary as a model: the same size and the same tokens under the same ids. Ids
+ * without a token (padding) match any token.
  * @throws IdlmError "draft-mismatch" naming the first difference.
  */
 export function checkSameVocabulary(model: OpenedModel, draft: OpenedModel): void {
@@ -32,7 +32,7 @@ function tokensOf({ vocabulary, text }: OpenedModel): (string | undefined)[] | u
     return tokens.map((token, id) => (types[id] === tokenTypes.unused ? undefined : token));
   }
   const tokenizerJson = text?.tokenizerJson;
-  // Of another type nothing has been checked, and it cannot be run.
+  // Other types have not been checked and cannot be used.
   if (tokenizerJson?.model.type !== "BPE") return undefined;
   const tokens: (string | undefined)[] = [];
   for (const [token, id] of Object.entries(tokenizerJson.model.vocab)) tokens[id] = token;

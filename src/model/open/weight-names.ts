@@ -23,7 +23,7 @@ const modelModules: Readonly<Record<string, string>> = {
 
 const ggufModules: ReadonlyMap<string, string> = new Map(layerModules);
 
-/** The name in a GGUF file of a weight named as Hugging Face does. */
+/** The GGUF name of a weight, from Hugging Face's name. */
 export function ggufName(name: string): string {
   const dot = name.lastIndexOf(".");
   const [module, kind] = [name.slice(0, dot), name.slice(dot)];
@@ -32,7 +32,7 @@ export function ggufName(name: string): string {
   return `blk.${layer[1]}.${ggufModules.get(layer[2] ?? "") ?? layer[2]}${kind}`;
 }
 
-/** Every weight that a model of this config has, by Hugging Face's name, with its shape [out, in] or [n]. */
+/** All weights of a model with this config, by Hugging Face's name, with their shapes [out, in] or [n]. */
 export function weightShapes(config: ModelConfig): Map<string, readonly number[]> {
   const { hiddenSize: hidden, mlpSize: mlp, headDim } = config;
   const q = config.nHeads * headDim;
