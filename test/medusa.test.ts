@@ -8,6 +8,7 @@ import type { LoadedModel } from "../src/compute/loaded-model.ts";
 import type { SamplerSettings } from "../src/compute/sampling/settings.ts";
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
 import { createReferenceBackend } from "../src/compute/reference/index.ts";
+import type { Proposed, ProposalRequest, ProposeFor } from "../src/compute/sampling/proposal.ts";
 import { neutralSettings } from "../src/compute/sampling/settings.ts";
 import { FixedPlanner } from "../src/decoding/planners/planner.ts";
 import { MedusaProposer } from "../src/decoding/proposers/proposer.ts";
@@ -85,17 +86,18 @@ async function headsOf(model: LoadedModel) {
   );
   const rows = [...PROMPT.keys()];
   const heads = [...Array(N_HEADS).keys()];
-  const found = rows.flatMap((row) => heads.map((head) => result.extraLogits(row, head)));
+  const found = rows.flatMap((row) => heads.map((head) => result.draftLogits({ kind: "head", row, head })));
   const sampler = model.createSampler({ ...neutralSettings, temperature: 0.8, seed: 3 });
-  const proposed = rows.flatMap((row) =>
-    heads.map((head) => {
-      const draw = { row, sampler, position: row + head + 2, extra: [] };
-      return {
-        exact: result.proposeExtra(draw, head, 4, "exact"),
-        drawn: result.proposeExtra(draw, head, 4, "rejection"),
-      };
-    }),
-  );
+  const requestsFor = (proposeFor: ProposeFor) =>
+    rows.flatMap((row) =>
+      heads.map((head): ProposalRequest => {
+        const source = { kind: "head", row, head } as const;
+        return { source, sampler, position: row + head + 2, unverified: [], count: 4, proposeFor };
+      }),
+    );
+  const exact = await result.propose(requestsFor("exact"));
+  const drawn = await result.propose(requestsFor("rejection"));
+  const proposed = exact.map((one, i) => ({ exact: one, drawn: drawn[i] as Proposed }));
   cache.dispose();
   return { found, proposed };
 }

@@ -53,7 +53,9 @@ async function compare(model: LoadedModel, index: number) {
       const row = (first[a] as number) + j;
       values.hidden?.push(result.hidden(row));
       values.logits?.push(result.logits(row));
-      values.logits_after_head?.push(result.logitsAfterHead(row, tokens[anchor + 1 + j] as number));
+      values.logits_after_head?.push(
+        result.draftLogits({ kind: "mask", row, previous: tokens[anchor + 1 + j] as number }),
+      );
     }
   });
   const best = (row: Float32Array) => row.indexOf(row.reduce((x, y) => Math.max(x, y)));

@@ -107,7 +107,7 @@ describe("same bits", () => {
         await model.forward(chain(ids.slice(0, -1), 0, pages), cache);
         let next = ids.at(-1) as number;
         for (let length = ids.length - 1; length < ids.length + 30; length++) {
-          const draws = [{ row: 0, sampler, position: length + 1, extra: [] }];
+          const draws = [{ row: 0, sampler, position: length + 1, unverified: [] }];
           const result = await model.forward(chain([next], length, pages), cache, { draws });
           next = result.drawn[0]?.token ?? -1;
           sampler.accept(next);

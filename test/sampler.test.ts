@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LoadedModel } from "../src/compute/loaded-model.ts";
 import type { Draw, Drawn, SparseDistribution, Trial } from "../src/compute/sampling/draw.ts";
-import type { Proposed } from "../src/compute/sampling/proposal.ts";
+import type { Proposed, ProposalRequest } from "../src/compute/sampling/proposal.ts";
 import type { Sampler } from "../src/compute/sampling/sampler.ts";
 import type { SamplerSettings } from "../src/compute/sampling/settings.ts";
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
@@ -37,7 +37,7 @@ let vocabSize: number;
 
 /** Draws from one row's logits, all in one forward. */
 async function drawn(wishes: readonly Wish[], from = model): Promise<readonly Drawn[]> {
-  const draws = wishes.map((wish) => ({ row: ROW, extra: [], ...wish }));
+  const draws = wishes.map((wish) => ({ row: ROW, unverified: [], ...wish }));
   const cache = from.createCache(1);
   const result = await from.forward(chain(PROMPT, 0, [0]), cache, { draws });
   cache.dispose();
@@ -170,7 +170,7 @@ describe("native draws equal the reference's", () => {
       },
     ),
   });
-  const anyExtra = fc.array(id, { maxLength: 4 });
+  const anyUnverified = fc.array(id, { maxLength: 4 });
 
   function expectSame(native: Drawn, reference: Drawn, scoreOf: (token: number) => number): void {
     if (native.token !== reference.token) {
@@ -192,24 +192,32 @@ describe("native draws equal the reference's", () => {
   it("for any settings and history", async () => {
     let compared = 0;
     await fc.assert(
-      fc.asyncProperty(anySettings, anyHistory, anyExtra, fc.nat(1e6), async (settings, history, extra, offset) => {
-        const output = [...history.output, ...extra];
-        const { probabilities, adjusted, margin } = exactDistribution(logits, settings, { ...history, output });
-        fc.pre(margin > 1e-5);
-        const native = prepared(model.createSampler(settings), history);
-        const reference = new ReferenceSampler(settings);
-        prepared(reference, history);
-        const wishes = overPositions(native, 12, offset).map((wish) => ({ ...wish, extra }));
-        for (const [i, found] of (await drawn(wishes)).entries()) {
-          const position = offset + i;
-          const expected = reference.draw(logits, { row: ROW, sampler: reference, position, extra });
-          const key = noiseKey(settings.seed, position, settings.choice, Purpose.draw);
-          expectSame(found, expected, (token) =>
-            settings.temperature === 0 ? at(adjusted, token) : Math.log(at(probabilities, token)) + gumbel(key, token),
-          );
-          compared++;
-        }
-      }),
+      fc.asyncProperty(
+        anySettings,
+        anyHistory,
+        anyUnverified,
+        fc.nat(1e6),
+        async (settings, history, unverified, offset) => {
+          const output = [...history.output, ...unverified];
+          const { probabilities, adjusted, margin } = exactDistribution(logits, settings, { ...history, output });
+          fc.pre(margin > 1e-5);
+          const native = prepared(model.createSampler(settings), history);
+          const reference = new ReferenceSampler(settings);
+          prepared(reference, history);
+          const wishes = overPositions(native, 12, offset).map((wish) => ({ ...wish, unverified }));
+          for (const [i, found] of (await drawn(wishes)).entries()) {
+            const position = offset + i;
+            const expected = reference.draw(logits, { row: ROW, sampler: reference, position, unverified });
+            const key = noiseKey(settings.seed, position, settings.choice, Purpose.draw);
+            expectSame(found, expected, (token) =>
+              settings.temperature === 0
+                ? at(adjusted, token)
+                : Math.log(at(probabilities, token)) + gumbel(key, token),
+            );
+            compared++;
+          }
+        },
+      ),
       { seed: 20, numRuns: 120 },
     );
     expect(compared).toBe(120 * 12);
@@ -229,7 +237,7 @@ describe("native proposals", () => {
       const row: number = forest.tokens.indexOf(-1);
       const previous: number = forest.previous[row];
       const own = result.logits(row);
-      const after = result.logitsAfterHead(row, previous);
+      const after = result.draftLogits({ kind: "mask", row, previous });
       const cases: Partial<SamplerSettings>[] = [
         {},
         { temperature: 0 },
@@ -255,10 +263,11 @@ describe("native proposals", () => {
             const shortlist = [...scores.keys()].sort((a, b) => at(scores, b) - at(scores, a)).slice(0, 64);
             const ids = Int32Array.from(shortlist, (i) => at(draft, i));
             const logitsOf = Float32Array.from(shortlist, (i) => at(after, i));
-            const extra = [at(draft, 5)];
-            const wish = { row, position, extra };
-            const expected = reference.propose(logitsOf, ids, { ...wish, sampler: reference }, 4, proposeFor);
-            const found = result.propose({ ...wish, sampler: native }, previous, 4, proposeFor);
+            const request = { position, unverified: [at(draft, 5)], count: 4, proposeFor };
+            const expected = reference.propose(logitsOf, ids, request);
+            const source = { kind: "mask", row, previous } as const;
+            const [found] = await result.propose([{ ...request, source, sampler: native }]);
+            if (found === undefined) throw new Error("a request without an answer");
             expect([...found.tokens], `${position} ${JSON.stringify(changed)}`).toEqual([...expected.tokens]);
             expectClose(found.confidences, expected.confidences);
             const byId = ({ from }: Proposed) =>
@@ -282,8 +291,11 @@ describe("native proposals", () => {
     const result = await model.forward(chain(PROMPT, 0, [0]), cache);
     const pairs: [number, number][] = [];
     let from: SparseDistribution | undefined;
-    for (let position = 0; position < N; position++) {
-      const proposed = result.propose({ row: ROW, sampler, position, extra: [] }, 7, 2, "rejection");
+    const requests = Array.from({ length: N }, (_, position): ProposalRequest => {
+      const source = { kind: "token", row: ROW } as const;
+      return { source, sampler, position, unverified: [], count: 2, proposeFor: "rejection" };
+    });
+    for (const proposed of await result.propose(requests)) {
       from = proposed.from;
       pairs.push([at(proposed.tokens, 0), at(proposed.tokens, 1)]);
     }
@@ -325,8 +337,9 @@ describe("native proposals", () => {
     const result = await runForest(damaged, forestOf({ tokens: [1, 2, 3] }));
     const sampler = damaged.createSampler({ ...at1 });
     for (const proposeFor of ["exact", "rejection"] as const) {
-      const { tokens: none } = result.propose({ row: 2, sampler, position: 3, extra: [] }, 3, 4, proposeFor);
-      expect([...none]).toEqual([]);
+      const source = { kind: "token", row: 2 } as const;
+      const [none] = await result.propose([{ source, sampler, position: 3, unverified: [], count: 4, proposeFor }]);
+      expect([...(none?.tokens ?? [0])]).toEqual([]);
     }
     damaged.dispose();
   });
@@ -381,7 +394,7 @@ describe("native draws that try proposals", () => {
         const reference = new ReferenceSampler(settings);
         const wishes = overPositions(native, 20, wished.offset).map((wish) => ({ ...wish, trial }));
         for (const [i, found] of (await drawn(wishes)).entries()) {
-          const wish = { row: ROW, position: wished.offset + i, extra: [], trial };
+          const wish = { row: ROW, position: wished.offset + i, unverified: [], trial };
           const expected = reference.draw(logits, { ...wish, sampler: reference });
           expect(found.token).toBe(expected.token);
           expect(found.top?.map(({ token }) => token)).toEqual(expected.top?.map(({ token }) => token));
@@ -410,8 +423,11 @@ describe("native draws that try proposals", () => {
       const results = await drawn(wishes, other);
       // Proposals, too: their shares are compared bit by bit.
       const result = await other.forward(chain(PROMPT, 0, [0]), other.createCache(1));
-      const proposed = (["exact", "rejection"] as const).flatMap((proposeFor) =>
-        wishes.map((wish) => result.propose({ row: ROW, extra: [], ...wish }, 7, 3, proposeFor)),
+      const source = { kind: "token", row: ROW } as const;
+      const proposed = await result.propose(
+        (["exact", "rejection"] as const).flatMap((proposeFor) =>
+          wishes.map(({ sampler, position }) => ({ source, sampler, position, unverified: [], count: 3, proposeFor })),
+        ),
       );
       found.push({ results, proposed });
       other.dispose();
@@ -556,7 +572,7 @@ describe("a native draw", () => {
       sampler: samplers[i % samplers.length] as Sampler,
       position: i,
       row: (i * 7) % PROMPT.length,
-      extra: [i % 11],
+      unverified: [i % 11],
     }));
     const together = await drawn(wishes);
     expect([...(await drawn([...wishes].reverse()))].reverse()).toEqual(together);
@@ -584,14 +600,14 @@ describe("a native draw", () => {
     }
   });
 
-  it("counts extra tokens as if they had been accepted, for itself alone", async () => {
+  it("counts unverified tokens as if they had been accepted, for itself alone", async () => {
     const settings = { repetitionPenalty: 1.5, presencePenalty: 1, frequencyPenalty: 0.5 };
     const order = [...logits.keys()].sort((a, b) => at(logits, b) - at(logits, a)).slice(0, 6);
-    const extra = [...order, at(order, 0), at(order, 0)];
+    const unverified = [...order, at(order, 0), at(order, 0)];
     const sampler = samplerOf(settings);
     const plain = await tokens(overPositions(sampler, 400));
-    const found = await tokens(overPositions(sampler, 400).map((wish) => ({ ...wish, extra })));
-    expect(found).toEqual(await tokens(overPositions(samplerOf(settings, { output: extra }), 400)));
+    const found = await tokens(overPositions(sampler, 400).map((wish) => ({ ...wish, unverified })));
+    expect(found).toEqual(await tokens(overPositions(samplerOf(settings, { output: unverified }), 400)));
     expect(found).not.toEqual(plain);
     expect(await tokens(overPositions(sampler, 400))).toEqual(plain);
   });

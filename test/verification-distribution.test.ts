@@ -7,6 +7,7 @@ import { LookupProposer } from "../src/decoding/proposers/lookup-proposer.ts";
 import { FixedPlanner, type PlanContext, type Planner, type RoundShape } from "../src/decoding/planners/planner.ts";
 import { PredictedProposer } from "../src/decoding/proposers/predicted-proposer.ts";
 import { MaskProposer, MedusaProposer, type Proposer } from "../src/decoding/proposers/proposer.ts";
+import { candidatesAt, type Proposing } from "../src/decoding/round/proposing.ts";
 import { PENDING, type Proposal, type Verification } from "../src/decoding/round/round.ts";
 import { StaticTreePlanner } from "../src/decoding/planners/static-tree-planner.ts";
 import { type ChiSquare, chiSquare, chiSquareBound, exactDistribution } from "./support/sampling-statistics.ts";
@@ -66,10 +67,10 @@ class Siblings implements Planner {
     return { depth: 1, width: this.#count };
   }
 
-  plan({ proposers: all, remaining }: PlanContext): RoundShape {
+  *plan({ proposers: all, remaining }: PlanContext): Proposing<RoundShape> {
     const proposals: Proposal[] = [];
     for (const proposer of remaining > 1 ? all : []) {
-      const { tokens, confidences, from } = proposer.candidates([], this.#count);
+      const { tokens, confidences, from } = yield* candidatesAt(proposer, [], this.#count);
       tokens.forEach((token, rank) => {
         if (proposals.some((other) => other.token === token)) return;
         const confidence = confidences[rank] ?? 0;

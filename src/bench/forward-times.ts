@@ -60,7 +60,7 @@ export async function measureForwards(
           row,
           sampler,
           position: CONTEXT_TOKENS + row + 1,
-          extra: [],
+          unverified: [],
         }));
         const startMs = performance.now();
         await model.forward(forest, cache, { draws });

@@ -84,7 +84,7 @@ export class OwnModel {
   }
 
   async #draw(tokens: readonly number[], length: number, sampler: ReturnType<LoadedModel["createSampler"]>) {
-    const draws = [{ row: tokens.length - 1, sampler, position: length + tokens.length, extra: [] }];
+    const draws = [{ row: tokens.length - 1, sampler, position: length + tokens.length, unverified: [] }];
     const { drawn } = await this.#model.forward(this.#chain(tokens, length, "last"), this.#cache, { draws });
     return drawn[0]?.token ?? 0;
   }

@@ -16,7 +16,8 @@ export async function runForest(model: LoadedModel, input: ForestInput): Promise
     const rows = [...forest.tokens.keys()];
     const logits = rows.map((row) => {
       const previous = input.previous?.[row] ?? -1;
-      return forest.tokens[row] === -1 && previous >= 0 ? result.logitsAfterHead(row, previous) : result.logits(row);
+      const isHeaded = forest.tokens[row] === -1 && previous >= 0;
+      return isHeaded ? result.draftLogits({ kind: "mask", row, previous }) : result.logits(row);
     });
     return {
       hidden: rows.map((row) => result.hidden(row)),

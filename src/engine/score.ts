@@ -153,7 +153,7 @@ class Scorer {
     this.#mask[word] = 1 << (token & 31);
     sampler.allow(this.#mask);
     this.#mask[word] = 0;
-    return { row, sampler, position: start + row + 1, extra: [] };
+    return { row, sampler, position: start + row + 1, unverified: [] };
   }
 
   dispose(): void {

@@ -160,7 +160,7 @@ export function describeBackend(name: string, create: () => Backend): void {
         const text: number[] = [];
         for (let next = ids[length] as number; text.length < 24; length++) {
           const forest = chain([next], length, pages);
-          const draw = { row: 0, sampler, position: length + 1, extra: [] };
+          const draw = { row: 0, sampler, position: length + 1, unverified: [] };
           const { drawn } = await model.forward(forest, cache, { draws: [draw] });
           next = drawn[0]?.token ?? -1;
           text.push(next);
@@ -220,7 +220,9 @@ export function describeBackend(name: string, create: () => Backend): void {
         hidden: rows.map((row) => result.hidden(row)),
         logits: rows.filter((row) => !isMask(row)).map((row) => result.logits(row)),
         draft_logits: masks.map((row) => result.logits(row)),
-        draft_logits_after_head: masks.map((row) => result.logitsAfterHead(row, forest.previous[row])),
+        draft_logits_after_head: masks.map((row) =>
+          result.draftLogits({ kind: "mask", row, previous: forest.previous[row] }),
+        ),
       };
       for (const [name, values] of Object.entries(found)) {
         const difference = largestDifference(values, tensors.get(name));
@@ -235,9 +237,13 @@ export function describeBackend(name: string, create: () => Backend): void {
           (values[b] as number) - (values[a] as number) || a - b;
         const shortlist = [...after.keys()].sort(by(found.draft_logits[i] as Float32Array)).slice(0, 64);
         const best = shortlist.sort(by(after)).slice(0, 4);
-        const draw = { row, sampler, position: forest.positions[row] + 1, extra: [] };
-        const proposed = result.propose(draw, forest.previous[row], 4, "exact");
-        expect([...proposed.tokens]).toEqual(best.map((index) => draft[index]));
+        const [proposed] = await result.propose([
+          {
+            source: { kind: "mask", row, previous: forest.previous[row] },
+            ...{ sampler, position: forest.positions[row] + 1, unverified: [], count: 4, proposeFor: "exact" },
+          },
+        ]);
+        expect([...(proposed?.tokens ?? [])]).toEqual(best.map((index) => draft[index]));
       }
     });
 
@@ -279,7 +285,7 @@ export function describeBackend(name: string, create: () => Backend): void {
     it("says which logits are not finite", async () => {
       const model = await loadFixture(backend, "hostile/gguf-nan-weight.gguf", "gguf");
       const sampler = model.createSampler(neutralSettings);
-      const draws = [{ row: 2, sampler, position: 3, extra: [] }];
+      const draws = [{ row: 2, sampler, position: 3, unverified: [] }];
       const forest = forestOf({ tokens: [1, 2, 3] });
       expect((await runForest(model, forest, { draws })).drawn).toMatchObject([
         { token: -1, failure: { code: "not-finite" } },

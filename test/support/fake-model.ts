@@ -1,10 +1,11 @@
 import type { Forest } from "../../src/compute/forest/forest.ts";
-import type { ForwardResult, KvCache, LoadedModel, SamplingRequests } from "../../src/compute/loaded-model.ts";
-import type { Draw, Drawn } from "../../src/compute/sampling/draw.ts";
-import type { Proposed } from "../../src/compute/sampling/proposal.ts";
+import type { Executor, ForwardResult, KvCache, RowResults, SamplingRequests } from "../../src/compute/loaded-model.ts";
+import type { Program } from "../../src/compute/program/program.ts";
+import type { Proposed, ProposalRequest } from "../../src/compute/sampling/proposal.ts";
+import { ReferenceSampler } from "../../src/compute/sampling/reference-sampler.ts";
+import { SampledModel } from "../../src/compute/sampling/sampled-model.ts";
 import type { Sampler } from "../../src/compute/sampling/sampler.ts";
 import type { SamplerSettings } from "../../src/compute/sampling/settings.ts";
-import type { Program } from "../../src/compute/program/program.ts";
 import { FakeCache, fakeCacheOf, hashOf, mix } from "./fake-cache.ts";
 import { fakeProgram } from "./fake-program.ts";
 
@@ -23,49 +24,81 @@ export interface FakeModelOptions {
   readonly seed?: number;
 }
 
-export class FakeSampler implements Sampler {
-  readonly settings: SamplerSettings;
+/** Remembers what it was told. */
+export class FakeSampler extends ReferenceSampler {
   readonly promptTokens: number[] = [];
   readonly output: number[] = [];
   isDisposed = false;
 
-  constructor(settings: SamplerSettings) {
-    this.settings = settings;
-  }
-
-  prompt(tokens: Int32Array): void {
+  override prompt(tokens: Int32Array): void {
     if (this.output.length > 0) throw new Error("prompt after accept");
+    super.prompt(tokens);
     this.promptTokens.push(...tokens);
   }
 
-  accept(token: number): void {
+  override accept(token: number): void {
+    super.accept(token);
     this.output.push(token);
   }
 
-  allow(): void {}
-
-  dispose(): void {
+  override dispose(): void {
     this.isDisposed = true;
   }
 }
 
-export class FakeModel implements LoadedModel {
+/** Results of one forward: hashes of what rows saw. */
+class FakeRows implements RowResults {
+  readonly #forest: Forest;
+  readonly #hashes: readonly number[];
+  readonly #vocabSize: number;
+
+  constructor(forest: Forest, hashes: readonly number[], vocabSize: number) {
+    this.#forest = forest;
+    this.#hashes = hashes;
+    this.#vocabSize = vocabSize;
+  }
+
+  /** What a row saw; it has to need output, and be a MASK row or not. */
+  hashOf(row: number, isMask: boolean): number {
+    const { needsOutput, tokens } = this.#forest;
+    if (needsOutput[row] !== 1) throw new Error("a row without output");
+    if ((tokens[row] === -1) !== isMask) throw new Error("a row of the other kind");
+    return this.#hashes[row] as number;
+  }
+
+  positionOf(row: number): number {
+    return this.#forest.positions[row] as number;
+  }
+
+  hidden(): never {
+    throw new Error("a fake model has no hidden states");
+  }
+
+  logits(row: number): Float32Array {
+    return logitsOf(this.hashOf(row, false), this.#vocabSize);
+  }
+
+  draftLogits(): never {
+    throw new Error("a fake model has no logits for proposals");
+  }
+}
+
+class FakeExecutor implements Executor {
   readonly program: Program;
   readonly weightBytes = 1000;
   readonly caches: FakeCache[] = [];
-  readonly samplers: FakeSampler[] = [];
   /** Rows of each forward. */
   readonly rowCounts: number[] = [];
   isDisposed = false;
-  /** Called as each forward starts. */
   onForward: (() => void) | undefined;
-  readonly #options: Required<FakeModelOptions>;
+  /** Results of the last forward. */
+  latest: FakeRows | undefined;
+  readonly #seed: number;
   #isRunning = false;
-  #generation = 0;
 
-  constructor(options: FakeModelOptions = {}) {
-    this.#options = { vocabSize: 11, hitRate: 0.6, nDepths: 7, entryLayer: 0, nExtraHeads: 4, seed: 0, ...options };
-    this.program = fakeProgram(this.#options);
+  constructor(program: Program, seed: number) {
+    this.program = program;
+    this.#seed = seed;
   }
 
   createCache(nPages: number): KvCache {
@@ -74,56 +107,17 @@ export class FakeModel implements LoadedModel {
     return cache;
   }
 
-  createSampler(settings: SamplerSettings): Sampler {
-    const sampler = new FakeSampler(settings);
-    this.samplers.push(sampler);
-    return sampler;
-  }
-
-  async forward(forest: Forest, cache: KvCache, sampling?: SamplingRequests): Promise<ForwardResult> {
+  async forward(forest: Forest, cache: KvCache): Promise<RowResults> {
     if (this.#isRunning) throw new Error("two forwards at once");
     if (this.isDisposed) throw new Error("disposed");
     const own = fakeCacheOf(cache, forest, this.program);
-    const generation = ++this.#generation;
     this.rowCounts.push(forest.tokens.length);
     this.onForward?.();
     this.#isRunning = true;
     await Promise.resolve();
     this.#isRunning = false;
-    const hashes = own.write(forest, this.#options.seed);
-    const drawn = (sampling?.draws ?? []).map((draw): Drawn => {
-      if (forest.needsOutput[draw.row] !== 1 || forest.tokens[draw.row] === -1)
-        throw new Error("a draw of a row without output");
-      if (draw.position !== (forest.positions[draw.row] as number) + 1) throw new Error("a draw's position");
-      return this.#draw(hashes[draw.row] as number, draw);
-    });
-    const unsupported = (): never => {
-      throw new Error("a fake model has logits in draws only");
-    };
-    return {
-      drawn,
-      hidden: unsupported,
-      logits: unsupported,
-      logitsAfterHead: unsupported,
-      propose: (draw, previous, count) => {
-        if (generation !== this.#generation) throw new Error("a result after the next forward");
-        if (forest.needsOutput[draw.row] !== 1) throw new Error("no output of this row");
-        if (draw.position !== (forest.positions[draw.row] as number) + 1) throw new Error("a proposal's position");
-        // A token row has seen what it proposes from.
-        const seen = forest.tokens[draw.row] === -1 ? undefined : hashes[draw.row];
-        return this.#propose(draw, previous, count, seen);
-      },
-      extraLogits: unsupported,
-      proposeExtra: (draw, head, count) => {
-        if (generation !== this.#generation) throw new Error("a result after the next forward");
-        if (forest.needsOutput[draw.row] !== 1 || forest.tokens[draw.row] === -1)
-          throw new Error("no output of this token row");
-        if (draw.position !== (forest.positions[draw.row] as number) + head + 2) throw new Error("a head's position");
-        if (head !== draw.extra.length || head >= this.#options.nExtraHeads) throw new Error("no such head");
-        const before = draw.extra.at(-1) ?? (draw.sampler as FakeSampler).output.at(-1) ?? -1;
-        return this.#propose(draw, before, count, undefined);
-      },
-    };
+    this.latest = new FakeRows(forest, own.write(forest, this.#seed), this.program.vocabSize);
+    return this.latest;
   }
 
   moveKv(cache: KvCache, pages: readonly number[] | Int32Array, from: readonly number[], to: readonly number[]): void {
@@ -133,47 +127,89 @@ export class FakeModel implements LoadedModel {
   dispose(): void {
     this.isDisposed = true;
   }
+}
+
+export class FakeModel extends SampledModel {
+  readonly samplers: FakeSampler[] = [];
+  readonly #options: Required<FakeModelOptions>;
+  readonly #executor: FakeExecutor;
+
+  constructor(options: FakeModelOptions = {}) {
+    const full = { vocabSize: 11, hitRate: 0.6, nDepths: 7, entryLayer: 0, nExtraHeads: 4, seed: 0, ...options };
+    const executor = new FakeExecutor(fakeProgram(full), full.seed);
+    super(executor);
+    this.#options = full;
+    this.#executor = executor;
+  }
+
+  get caches(): readonly FakeCache[] {
+    return this.#executor.caches;
+  }
+
+  /** Rows of each forward. */
+  get rowCounts(): number[] {
+    return this.#executor.rowCounts;
+  }
+
+  get isDisposed(): boolean {
+    return this.#executor.isDisposed;
+  }
+
+  /** Called as each forward starts. */
+  set onForward(listener: (() => void) | undefined) {
+    this.#executor.onForward = listener;
+  }
+
+  override createSampler(settings: SamplerSettings): Sampler {
+    const sampler = new FakeSampler(settings);
+    this.samplers.push(sampler);
+    return sampler;
+  }
+
+  override async forward(forest: Forest, cache: KvCache, sampling?: SamplingRequests): Promise<ForwardResult> {
+    for (const { row, position } of sampling?.draws ?? []) {
+      if (position !== (forest.positions[row] as number) + 1) throw new Error("a draw's position");
+    }
+    const result = await super.forward(forest, cache, sampling);
+    const rows = this.#executor.latest as FakeRows;
+    const propose: ForwardResult["propose"] = async (requests) => {
+      await Promise.resolve();
+      if (rows !== this.#executor.latest) throw new Error("a result after the next forward");
+      return requests.map((request) => this.#propose(rows, request));
+    };
+    return { ...result, propose };
+  }
 
   hashOf(tokens: readonly number[]): number {
     return hashOf(tokens, this.#options.seed);
   }
 
-  /** All settings but topP and minP, which are no business of a decoder. Coarse logits, so that there are ties. */
-  #draw(hash: number, draw: Draw): Drawn {
-    const { settings, promptTokens, output } = draw.sampler as FakeSampler;
-    const seen = [...output, ...draw.extra];
-    const logits = Array.from({ length: this.#options.vocabSize }, (_, token) => (mix(hash, token) % 24) / 4 - 3);
-    const scores = logits.map((logit, token) => {
-      const count = seen.filter((other) => other === token).length;
-      let score = logit;
-      if (count > 0 || promptTokens.includes(token)) {
-        score = score > 0 ? score / settings.repetitionPenalty : score * settings.repetitionPenalty;
-      }
-      if (count > 0) score -= settings.presencePenalty + settings.frequencyPenalty * count;
-      score += settings.logitBias.get(token) ?? 0;
-      if (settings.temperature === 0) return score;
-      const u = (mix(mix(settings.seed, draw.position), token) + 0.5) / 2 ** 32;
-      return score / settings.temperature - Math.log(-Math.log(u));
-    });
-    const token = scores.indexOf(Math.max(...scores));
-    if (settings.logprobs < 0) return { token };
-    const top = logits
-      .map((logprob, id) => ({ token: id, logprob }))
-      .sort((a, b) => b.logprob - a.logprob || a.token - b.token)
-      .slice(0, settings.logprobs);
-    return { token, logprob: logits[token] as number, top };
-  }
-
-  #propose(draw: Draw, previous: number, count: number, seen: number | undefined): Proposed {
-    const { promptTokens, output } = draw.sampler as FakeSampler;
-    const chain = [...promptTokens, ...output, ...draw.extra];
-    if (chain.at(-1) !== previous) throw new Error("previous is not the token before the predicted one");
-    if (chain.length !== draw.position) throw new Error("a proposal's history");
-    const hash = seen ?? this.hashOf(chain);
-    const right = this.#draw(hash, draw).token;
-    const isHit = mix(hash, 12_345) / 2 ** 32 < this.#options.hitRate;
-    const first = isHit ? right : (right + 1) % this.#options.vocabSize;
-    const tokens = Int32Array.from({ length: count }, (_, i) => (first + i) % this.#options.vocabSize);
+  #propose(rows: FakeRows, { source, sampler, position, unverified, count }: ProposalRequest): Proposed {
+    if (!(sampler instanceof FakeSampler)) throw new TypeError("another model's sampler");
+    const { hitRate, vocabSize, nExtraHeads } = this.#options;
+    const { promptTokens, output } = sampler;
+    const chain = [...promptTokens, ...output, ...unverified];
+    if (chain.length !== position) throw new Error("a proposal's history");
+    const seen = rows.hashOf(source.row, source.kind === "mask");
+    const distance = source.kind === "head" ? source.head + 2 : 1;
+    if (position !== rows.positionOf(source.row) + distance) throw new Error("a proposal's position");
+    if (source.kind === "mask" && chain.at(-1) !== source.previous) {
+      throw new Error("previous is not the token before the predicted one");
+    }
+    if (source.kind === "head" && (source.head !== unverified.length || source.head >= nExtraHeads)) {
+      throw new Error("no such head");
+    }
+    // A token row has seen what it proposes from.
+    const hash = source.kind === "token" ? seen : this.hashOf(chain);
+    const right = sampler.draw(logitsOf(hash, vocabSize), { row: source.row, sampler, position, unverified }).token;
+    const isHit = mix(hash, 12_345) / 2 ** 32 < hitRate;
+    const first = isHit ? right : (right + 1) % vocabSize;
+    const tokens = Int32Array.from({ length: count }, (_, i) => (first + i) % vocabSize);
     return { tokens, confidences: Float32Array.from(tokens, (_, i) => 0.5 / (i + 1)) };
   }
+}
+
+/** Coarse, so that there are ties. */
+function logitsOf(hash: number, vocabSize: number): Float32Array {
+  return Float32Array.from({ length: vocabSize }, (_, token) => (mix(hash, token) % 24) / 4 - 3);
 }

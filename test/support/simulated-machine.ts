@@ -1,6 +1,7 @@
 import type { StepObservation } from "../../src/decoding/controller/cost-model.ts";
 import type { PlanContext, Planner, RoundShape } from "../../src/decoding/planners/planner.ts";
 import { type AnchorRun, MaskProposer, noCandidates, type Proposer } from "../../src/decoding/proposers/proposer.ts";
+import { resultOf } from "./proposing.ts";
 import { PENDING, type Proposal, proposalDepths } from "../../src/decoding/round/round.ts";
 
 /** Numbers in [0, 1) from a seed. */
@@ -57,7 +58,6 @@ export interface Simulated {
 /** Time that passes in a simulation between steps: proposers' answers. */
 export class SimulatedClock {
   ms = 0;
-  readonly now = (): number => this.ms;
 }
 
 /** Runs planners over texts that exist as probabilities only, on a machine that is a formula: no real time passes. */
@@ -65,6 +65,7 @@ export function simulate(
   { sequences, nTokens, textAt, costAt, sources, seed, clock = new SimulatedClock() }: Simulation,
   plannerOf: () => Planner,
   observe: (step: StepObservation) => void,
+  observeProposing: (ms: number) => void = () => {},
 ): Simulated {
   const random = randomFrom(seed);
   const running = Array.from({ length: sequences }, (_, i) => {
@@ -83,6 +84,7 @@ export function simulate(
     const startMs = clock.ms;
     // All plan before any round is read.
     for (const sequence of running) sequence.plan();
+    observeProposing(clock.ms - startMs);
     for (const sequence of running) {
       const { proposals, maskRuns } = sequence.shape;
       const nMasks = maskRuns.reduce((sum, length) => sum + length, 0);
@@ -114,7 +116,7 @@ function timed(proposer: Proposer, clock: SimulatedClock): Proposer {
   const candidates: Proposer["candidates"] = (path, count) => {
     const proposed = proposer.candidates(path, count);
     // MASK rows that are not there take none.
-    if (kind === "lookup" || proposed.tokens.length > 0) clock.ms += ANSWER_MS;
+    if (kind === "lookup" || ("tokens" in proposed && proposed.tokens.length > 0)) clock.ms += ANSWER_MS;
     return proposed;
   };
   return {
@@ -169,7 +171,7 @@ class SimulatedSequence {
       remaining: 1000,
       ...{ maxRows: 64, maxRun: this.#mask === undefined ? 0 : 3, position: this.written },
     };
-    this.shape = this.#planner.plan(context);
+    this.shape = resultOf(this.#planner.plan(context));
   }
 
   /** Tokens that stood, and one more. */
@@ -208,7 +210,7 @@ class SimulatedSequence {
     });
     const run: AnchorRun = {
       length,
-      propose: (path, count) => {
+      candidates: (path, count) => {
         const { hit, rank } = said[path.length] as { hit: number; rank: number };
         const tokens = Int32Array.from({ length: count }, (_, i) => (i === rank ? at + path.length : -2 - i));
         return { tokens, confidences: Float32Array.from(tokens, (_, i) => hit ** 0.7 / 3 ** i) };

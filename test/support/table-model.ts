@@ -1,12 +1,13 @@
 import type { Forest } from "../../src/compute/forest/forest.ts";
-import type { ForwardResult, KvCache, LoadedModel, SamplingRequests } from "../../src/compute/loaded-model.ts";
+import type { Executor, ForwardResult, KvCache, RowResults, SamplingRequests } from "../../src/compute/loaded-model.ts";
+import type { Program } from "../../src/compute/program/program.ts";
 import type { Draw } from "../../src/compute/sampling/draw.ts";
-import type { Proposed } from "../../src/compute/sampling/proposal.ts";
+import { gumbel, noiseKey, Purpose } from "../../src/compute/sampling/philox.ts";
+import { type Proposed, type ProposalRequest, purposeOf } from "../../src/compute/sampling/proposal.ts";
+import { ReferenceSampler } from "../../src/compute/sampling/reference-sampler.ts";
+import { SampledModel } from "../../src/compute/sampling/sampled-model.ts";
 import type { Sampler } from "../../src/compute/sampling/sampler.ts";
 import type { SamplerSettings } from "../../src/compute/sampling/settings.ts";
-import type { Program } from "../../src/compute/program/program.ts";
-import { gumbel, noiseKey, Purpose } from "../../src/compute/sampling/philox.ts";
-import { ReferenceSampler } from "../../src/compute/sampling/reference-sampler.ts";
 import { FakeCache, fakeCacheOf, hashOf, mix } from "./fake-cache.ts";
 import { fakeProgram } from "./fake-program.ts";
 
@@ -42,65 +43,34 @@ class TableSampler extends ReferenceSampler {
   }
 }
 
-/**
- * A model whose logits are a fixed random function of the context, computed once for each: its texts have probabilities
- * that can be enumerated. What a row sees is read back from a cache's slots, sampling is the reference's, so that the whole
- * of decoding takes part.
- */
-export class TableModel implements LoadedModel {
+class TableExecutor implements Executor {
   readonly program: Program;
   readonly weightBytes = 0;
-  readonly #options: TableModelOptions;
-  readonly #logits = new Map<number, Float32Array>();
-  readonly #drafts = new Map<string, Float32Array>();
+  readonly #seed: number;
+  readonly #logitsOf: (hash: number) => Float32Array;
+  /** What the rows of the last forward saw. */
+  hashes: readonly number[] = [];
 
-  constructor(options: TableModelOptions) {
-    this.#options = options;
-    const { vocabSize, draftVocabulary, entryLayer } = options;
-    this.program = fakeProgram({ vocabSize, nDepths: 8, nExtraHeads: 8, entryLayer, draftVocabulary });
+  constructor(program: Program, seed: number, logitsOf: (hash: number) => Float32Array) {
+    this.program = program;
+    this.#seed = seed;
+    this.#logitsOf = logitsOf;
   }
 
   createCache(nPages: number): KvCache {
     return new FakeCache(nPages);
   }
 
-  createSampler(settings: SamplerSettings): Sampler {
-    return new TableSampler(settings);
-  }
-
-  /** Of the token after these. */
-  logitsAfter(context: readonly number[]): Float32Array {
-    return this.#target(hashOf(context, this.#options.seed));
-  }
-
-  async forward(forest: Forest, cache: KvCache, sampling?: SamplingRequests): Promise<ForwardResult> {
-    const hashes = fakeCacheOf(cache, forest, this.program).write(forest, this.#options.seed);
-    const drawn = (sampling?.draws ?? []).map((draw) => {
-      const hash = hashes[draw.row] as number;
-      if (hash !== hashOf(contextOf(draw), this.#options.seed)) throw new Error("a row does not see its context");
-      return samplerOf(draw).draw(this.#target(hash), draw);
-    });
+  async forward(forest: Forest, cache: KvCache): Promise<RowResults> {
+    const hashes = fakeCacheOf(cache, forest, this.program).write(forest, this.#seed);
+    this.hashes = hashes;
     const unsupported = (): never => {
-      throw new Error("a table model has logits in draws and proposals only");
+      throw new Error("a table model has logits of token rows only");
     };
     return {
-      drawn,
       hidden: unsupported,
-      logits: unsupported,
-      logitsAfterHead: unsupported,
-      propose: (draw, previous, count, proposeFor) => {
-        const isMask = forest.tokens[draw.row] === -1;
-        const logits = this.#draft(hashes[draw.row] as number, previous, contextOf(draw));
-        const ids = isMask ? this.program.draftVocabulary : undefined;
-        const purpose = isMask ? Purpose.proposal : Purpose.draft;
-        return this.#spoiled(samplerOf(draw).propose(logits, ids, draw, count, proposeFor, purpose), draw);
-      },
-      extraLogits: unsupported,
-      proposeExtra: (draw, head, count, proposeFor) => {
-        const logits = this.#draft(hashes[draw.row] as number, -1 - head, contextOf(draw));
-        const ids = this.program.draftVocabulary;
-        return samplerOf(draw).propose(logits, ids, draw, count, proposeFor, Purpose.extraHead);
-      },
+      logits: (row) => this.#logitsOf(hashes[row] as number),
+      draftLogits: unsupported,
     };
   }
 
@@ -109,6 +79,58 @@ export class TableModel implements LoadedModel {
   }
 
   dispose(): void {}
+}
+
+/**
+ * A model whose logits are a fixed random function of the context, computed once for each: its texts have probabilities
+ * that can be enumerated. What a row sees is read back from a cache's slots, sampling is the reference's, so that the whole
+ * of decoding takes part.
+ */
+export class TableModel extends SampledModel {
+  readonly #options: TableModelOptions;
+  readonly #executor: TableExecutor;
+  readonly #logits = new Map<number, Float32Array>();
+  readonly #drafts = new Map<string, Float32Array>();
+
+  constructor(options: TableModelOptions) {
+    const { vocabSize, draftVocabulary, entryLayer, seed } = options;
+    const program = fakeProgram({ vocabSize, nDepths: 8, nExtraHeads: 8, entryLayer, draftVocabulary });
+    const executor = new TableExecutor(program, seed, (hash) => this.#target(hash));
+    super(executor);
+    this.#options = options;
+    this.#executor = executor;
+  }
+
+  override createSampler(settings: SamplerSettings): Sampler {
+    return new TableSampler(settings);
+  }
+
+  /** Of the token after these. */
+  logitsAfter(context: readonly number[]): Float32Array {
+    return this.#target(hashOf(context, this.#options.seed));
+  }
+
+  override async forward(forest: Forest, cache: KvCache, sampling?: SamplingRequests): Promise<ForwardResult> {
+    const result = await super.forward(forest, cache, sampling);
+    const { hashes } = this.#executor;
+    for (const draw of sampling?.draws ?? []) {
+      if (hashes[draw.row] !== hashOf(contextOf(draw), this.#options.seed)) {
+        throw new Error("a row does not see its context");
+      }
+    }
+    const propose: ForwardResult["propose"] = async (requests) =>
+      requests.map((request) => {
+        const { source } = request;
+        const seen = hashes[source.row] as number;
+        const context = contextOf(request);
+        const before = source.kind === "head" ? -1 - source.head : (context.at(-1) as number);
+        if (source.kind === "mask" && source.previous !== before) throw new Error("previous is not the token before");
+        const logits = this.#draft(seen, before, context);
+        const ids = source.kind === "token" ? undefined : this.program.draftVocabulary;
+        return this.#spoiled(samplerOf(request).propose(logits, ids, request, purposeOf(source)), request);
+      });
+    return { ...result, propose };
+  }
 
   #target(hash: number): Float32Array {
     let logits = this.#logits.get(hash);
@@ -146,10 +168,10 @@ export class TableModel implements LoadedModel {
     });
   }
 
-  #spoiled(proposed: Proposed, { position, sampler: { settings } }: Draw): Proposed {
+  #spoiled(proposed: Proposed, { source, position, sampler: { settings } }: ProposalRequest): Proposed {
     const { fault } = this.#options;
     const { from, tokens } = proposed;
-    if (fault === undefined || from === undefined) return proposed;
+    if (fault === undefined || from === undefined || source.kind === "head") return proposed;
     const shares = Array.from(from.tokens, (token, i) => ({ token, share: from.probabilities[i] as number }));
     if (fault === "misstates q") {
       const probabilities = from.probabilities.map((p) => 0.7 * p + 0.3 / from.tokens.length);
@@ -164,11 +186,11 @@ export class TableModel implements LoadedModel {
   }
 }
 
-function samplerOf({ sampler }: Draw): TableSampler {
+function samplerOf({ sampler }: { readonly sampler: Sampler }): TableSampler {
   if (!(sampler instanceof TableSampler)) throw new TypeError("another model's sampler");
   return sampler;
 }
 
-function contextOf(draw: Draw): readonly number[] {
-  return [...samplerOf(draw).context, ...draw.extra];
+function contextOf(request: Draw | ProposalRequest): readonly number[] {
+  return [...samplerOf(request).context, ...request.unverified];
 }

@@ -3,6 +3,7 @@ import type { SamplerSettings } from "../../src/compute/sampling/settings.ts";
 import { Decoder, type SequenceKv } from "../../src/decoding/round/decoder.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "../../src/decoding/planners/planner.ts";
 import type { Proposer } from "../../src/decoding/proposers/proposer.ts";
+import { candidatesAt, type Proposing } from "../../src/decoding/round/proposing.ts";
 import {
   layOut,
   type Proposal,
@@ -11,6 +12,7 @@ import {
   type Verification,
 } from "../../src/decoding/round/round.ts";
 import { mix } from "./fake-cache.ts";
+import { chooseRounds } from "./proposing.ts";
 
 /** One text to write. */
 export interface TextSetup {
@@ -62,7 +64,7 @@ export async function writeTexts(
   let started = 0;
   for (let forward = 0; ; forward++) {
     // All at once, so that drafts of many texts share their forwards.
-    const choosing: Promise<void>[] = [];
+    const choosing: Decoder[] = [];
     for (let pages = free.pop(); pages !== undefined; pages = free.pop()) {
       const next = waiting.next();
       if (next.done) break;
@@ -75,11 +77,11 @@ export async function writeTexts(
         return false;
       };
       const decoder = new Decoder({ ...setup, sampler, maxRun, maxRows: 64, endTokens, onToken });
-      choosing.push(decoder.propose());
+      choosing.push(decoder);
       running.push({ text: started++, decoder, kv: kvOf(cache, pages), logprobs });
     }
     if (running.length === 0) break;
-    await Promise.all(choosing.splice(0));
+    await chooseRounds(choosing.splice(0));
     const plans = running.map(({ decoder, kv }) => decoder.plan(kv, chunkRows));
     plans.forEach(onPlan);
     const { forest, sampling, rows } = layOut(plans);
@@ -88,9 +90,9 @@ export async function writeTexts(
       const one = running[i] as (typeof running)[number];
       const { decoder, kv, text } = one;
       const plan = plans[i] as (typeof plans)[number];
-      decoder.digest(model, kv, plan, result, rows[i] as RoundRows);
+      decoder.applyResults(model, kv, plan, result, rows[i] as RoundRows);
       if (decoder.finishReason === undefined) {
-        if (plan.sampler !== undefined) choosing.push(decoder.propose());
+        if (plan.sampler !== undefined) choosing.push(decoder);
         if (isPreempted(text, forward)) kv.tokens.length = 0;
         continue;
       }
@@ -102,7 +104,7 @@ export async function writeTexts(
       free.push([...kv.pages]);
       await decoder.dispose();
     }
-    await Promise.all(choosing);
+    await chooseRounds(choosing);
   }
   cache.dispose();
   return written;
@@ -143,20 +145,22 @@ export class RandomPlanner implements Planner {
     return { depth: this.#depth, width: 4 };
   }
 
-  plan({ proposers, remaining, maxRun }: PlanContext): RoundShape {
+  *plan({ proposers, remaining, maxRun }: PlanContext): Proposing<RoundShape> {
     let state = mix(this.#seed, this.#round++);
     const next = (n: number) => {
       state = mix(state, 1);
       return state % n;
     };
     const proposals: Proposal[] = [];
-    const grow = (parent: number, path: readonly number[]) => {
-      if (path.length + 1 >= Math.min(remaining, this.#depth + 1)) return;
+    const depth = this.#depth;
+    const most = this.#most;
+    function* grow(parent: number, path: readonly number[]): Proposing<void> {
+      if (path.length + 1 >= Math.min(remaining, depth + 1)) return;
       const siblings: Proposal[] = [];
       const first = next(proposers.length + 1);
       for (let i = 0; i < proposers.length; i++) {
         const proposer = proposers[(first + i) % proposers.length] as Proposer;
-        const { tokens, confidences, from } = proposer.candidates(path, 1 + next(3));
+        const { tokens, confidences, from } = yield* candidatesAt(proposer, path, 1 + next(3));
         tokens.forEach((token, rank) => {
           if (siblings.some((other) => other.token === token)) return;
           siblings.push({ token, parent, source: proposer.kind, rank, confidence: confidences[rank] ?? 0, from });
@@ -164,12 +168,12 @@ export class RandomPlanner implements Planner {
         if (next(2) === 0) break;
       }
       for (const sibling of siblings) {
-        if (proposals.length === this.#most) return;
+        if (proposals.length === most) return;
         const index = proposals.push(sibling) - 1;
-        if (next(4) > 0) grow(index, [...path, sibling.token]);
+        if (next(4) > 0) yield* grow(index, [...path, sibling.token]);
       }
-    };
-    grow(-1, []);
-    return { proposals, maskRuns: [0, ...proposals].map(() => next(Math.min(maxRun, this.#depth) + 1)) };
+    }
+    yield* grow(-1, []);
+    return { proposals, maskRuns: [0, ...proposals].map(() => next(Math.min(maxRun, depth) + 1)) };
   }
 }

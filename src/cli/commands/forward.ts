@@ -125,7 +125,7 @@ export function tensorsOf(result: ForwardResult, file: ForestFile, program: Prog
     // A MASK row without a previous token has nothing to give to the head.
     const afterHead = (row: number) => {
       const token = previous[row] ?? -1;
-      return token < 0 ? result.logits(row) : result.logitsAfterHead(row, token);
+      return token < 0 ? result.logits(row) : result.draftLogits({ kind: "mask", row, previous: token });
     };
     tensors.set("draft_logits_after_head", stack(maskRows, draftSize, afterHead));
   }

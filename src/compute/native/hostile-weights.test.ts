@@ -56,7 +56,7 @@ describe.each([...weightTypes])("%s of any bytes", (type) => {
           const loaded = await backend.load(filled(program, type, bytes));
           const cache = loaded.createCache(1);
           const sampler = loaded.createSampler({ ...neutralSettings, temperature: 1 });
-          const draws = [{ row: 2, sampler, position: 3, extra: [] }];
+          const draws = [{ row: 2, sampler, position: 3, unverified: [] }];
           const { drawn } = await loaded.forward(chain([1, 2, 3], 0, [0]), cache, { draws });
           outcomes.push(drawn[0]?.failure?.code ?? String(drawn[0]?.token));
           cache.dispose();

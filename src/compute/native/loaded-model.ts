@@ -1,7 +1,7 @@
 import type { Forest } from "../forest/forest.ts";
 import type { ForwardResult, KvCache, LoadedModel, SamplingRequests } from "../loaded-model.ts";
 import type { Draw, Drawn } from "../sampling/draw.ts";
-import type { Proposed, ProposeFor } from "../sampling/proposal.ts";
+import type { Proposed, ProposalRequest, ProposalSource } from "../sampling/proposal.ts";
 import type { Sampler } from "../sampling/sampler.ts";
 import type { SamplerSettings } from "../sampling/settings.ts";
 import type { Program } from "../program/program.ts";
@@ -83,9 +83,13 @@ export class NativeLoadedModel implements LoadedModel {
 }
 
 function nativeDraw(draw: Draw): NativeDraw {
-  if (!(draw.sampler instanceof NativeLoadedSampler)) throw new TypeError("a draw's sampler is of another backend");
-  const { row, position, extra, trial } = draw;
-  return { row, sampler: draw.sampler.handle, position, extra, trial };
+  const { row, position, unverified, trial } = draw;
+  return { row, sampler: handleOf(draw), position, extra: unverified, trial };
+}
+
+function handleOf({ sampler }: { readonly sampler: Sampler }): NativeSampler {
+  if (!(sampler instanceof NativeLoadedSampler)) throw new TypeError("the sampler is another backend's");
+  return sampler.handle;
 }
 
 class NativeResult implements ForwardResult {
@@ -113,19 +117,19 @@ class NativeResult implements ForwardResult {
     return this.#handle.logits(row);
   }
 
-  logitsAfterHead(row: number, previous: number): Float32Array {
-    return this.#handle.logitsAfterHead(row, previous);
+  draftLogits(source: ProposalSource): Float32Array {
+    if (source.kind === "mask") return this.#handle.logitsAfterHead(source.row, source.previous);
+    return source.kind === "head" ? this.#handle.extraLogits(source.row, source.head) : this.#handle.logits(source.row);
   }
 
-  propose(draw: Draw, previous: number, count: number, proposeFor: ProposeFor): Proposed {
-    return this.#handle.propose(nativeDraw(draw), previous, count, proposeFor === "rejection");
-  }
-
-  extraLogits(row: number, head: number): Float32Array {
-    return this.#handle.extraLogits(row, head);
-  }
-
-  proposeExtra(draw: Draw, head: number, count: number, proposeFor: ProposeFor): Proposed {
-    return this.#handle.proposeExtra(nativeDraw(draw), head, count, proposeFor === "rejection");
+  async propose(requests: readonly ProposalRequest[]): Promise<readonly Proposed[]> {
+    return requests.map((request) => {
+      const { source, position, unverified, count } = request;
+      const draw = { row: source.row, sampler: handleOf(request), position, extra: unverified, trial: undefined };
+      const isRejection = request.proposeFor === "rejection";
+      return source.kind === "head"
+        ? this.#handle.proposeExtra(draw, source.head, count, isRejection)
+        : this.#handle.propose(draw, source.kind === "mask" ? source.previous : 0, count, isRejection);
+    });
   }
 }

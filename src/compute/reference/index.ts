@@ -1,6 +1,7 @@
 import { type Backend, NUMERICS } from "../backend.ts";
 import type { Program } from "../program/program.ts";
-import { ReferenceModel } from "./reference-model.ts";
+import { SampledModel } from "../sampling/sampled-model.ts";
+import { ReferenceExecutor } from "./reference-model.ts";
 
 /**
  * The reference backend: plain TypeScript, float32 between operations, float64 sums. Slow, and outside the same-bits
@@ -9,6 +10,6 @@ import { ReferenceModel } from "./reference-model.ts";
 export function createReferenceBackend(): Backend {
   return {
     info: { name: "reference", instructionSet: "typescript", threads: 1, numerics: NUMERICS },
-    load: async (program: Program) => new ReferenceModel(program),
+    load: async (program: Program) => new SampledModel(new ReferenceExecutor(program)),
   };
 }

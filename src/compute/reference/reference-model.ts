@@ -1,23 +1,13 @@
 import { toFloat32 } from "../../formats/tensor/dequantise.ts";
 import { type Forest, PAGE_SIZE } from "../forest/forest.ts";
-import type { ForwardResult, KvCache, LoadedModel, SamplingRequests } from "../loaded-model.ts";
-import type { Draw } from "../sampling/draw.ts";
-import type { Proposed, ProposeFor } from "../sampling/proposal.ts";
-import type { Sampler } from "../sampling/sampler.ts";
-import type { SamplerSettings } from "../sampling/settings.ts";
+import type { Executor, KvCache, RowResults } from "../loaded-model.ts";
 import type { Program, Weight } from "../program/program.ts";
-import { gumbel, noiseKey, Purpose } from "../sampling/philox.ts";
-import { ReferenceSampler } from "../sampling/reference-sampler.ts";
-import { validateDraws } from "../sampling/validate-draws.ts";
 import { maskDepths, validateForest } from "../forest/validate-forest.ts";
 import { add, attend, type Floats, linear, type Matrix, rmsnorm, rotate, silu, swiglu } from "./operations.ts";
 import { ReferenceCache } from "./reference-cache.ts";
 
-/** Best candidates that the sampler head re-ranks; as SHORTLIST in native/src/head.cpp. */
-const SHORTLIST = 64;
-
 /** A program with its weights as float32. */
-export class ReferenceModel implements LoadedModel {
+export class ReferenceExecutor implements Executor {
   readonly program: Program;
   readonly weightBytes: number;
   readonly #weights = new Map<string, Matrix>();
@@ -33,10 +23,6 @@ export class ReferenceModel implements LoadedModel {
     return new ReferenceCache(this.program, nPages);
   }
 
-  createSampler(settings: SamplerSettings): Sampler {
-    return new ReferenceSampler(settings);
-  }
-
   moveKv(cache: KvCache, pages: Int32Array | readonly number[], from: readonly number[], to: readonly number[]): void {
     from.forEach((slot, i) => {
       referenceCache(cache).move(slotIn(pages, slot), slotIn(pages, to[i] as number));
@@ -47,15 +33,14 @@ export class ReferenceModel implements LoadedModel {
     this.#weights.clear();
   }
 
-  async forward(forest: Forest, cache: KvCache, { draws }: SamplingRequests = { draws: [] }): Promise<ForwardResult> {
+  async forward(forest: Forest, cache: KvCache): Promise<RowResults> {
     validateForest(forest, this.program, cache.nPages);
-    validateDraws(draws, this.program.vocabSize);
     if (this.#isRunning) throw new Error("a forward of this model is running; wait for it");
     this.#isRunning = true;
     try {
       // Other work of the process goes on between forwards, as with a backend that computes elsewhere.
       await new Promise((resolve) => setImmediate(resolve));
-      return this.#run(forest, referenceCache(cache), draws);
+      return this.#run(forest, referenceCache(cache));
     } finally {
       this.#isRunning = false;
     }
@@ -67,7 +52,7 @@ export class ReferenceModel implements LoadedModel {
     return weight;
   }
 
-  #run(forest: Forest, cache: ReferenceCache, draws: readonly Draw[]): ForwardResult {
+  #run(forest: Forest, cache: ReferenceCache): RowResults {
     const { program } = this;
     const { mask } = program;
     const { depths, anchors } = maskDepths(forest);
@@ -164,7 +149,7 @@ export class ReferenceModel implements LoadedModel {
         }
       }
     }
-    return this.#result(forest, draws, hidden, logits, output.weight);
+    return this.#result(forest, hidden, logits, output.weight);
   }
 
   /** Over the vocabulary; of what only proposes over the draft vocabulary, where there is one. */
@@ -175,13 +160,7 @@ export class ReferenceModel implements LoadedModel {
     return Float32Array.from({ length: n }, (_, i) => dot(rowOf(weight, draft?.[i] ?? i), hidden));
   }
 
-  #result(
-    forest: Forest,
-    draws: readonly Draw[],
-    hidden: Floats[],
-    logits: Map<number, Float32Array>,
-    outputId: string,
-  ): ForwardResult {
+  #result(forest: Forest, hidden: Floats[], logits: Map<number, Float32Array>, outputId: string): RowResults {
     const logitsOf = (row: number): Float32Array => {
       const values = logits.get(row);
       if (values === undefined) throw new Error(`row ${row} has no output`);
@@ -204,24 +183,12 @@ export class ReferenceModel implements LoadedModel {
         true,
       );
     };
-    const drawn = draws.map((draw) => referenceSampler(draw).draw(logitsOf(draw.row), draw));
     return {
-      drawn,
       hidden: (row) => at(hidden, row).slice(),
       logits: (row) => logitsOf(row).slice(),
-      logitsAfterHead: (row, previous) => afterHead(row, previous).slice(),
-      propose: (draw: Draw, previous: number, count: number, proposeFor: ProposeFor): Proposed => {
-        const { row } = draw;
-        const isMask = forest.tokens[row] === -1;
-        const own = logitsOf(row);
-        const draft = isMask ? this.program.draftVocabulary : undefined;
-        const [after, purpose] = isMask ? [afterHead(row, previous), Purpose.proposal] : [own, Purpose.draft];
-        return proposeFrom(own, after, draft, draw, count, proposeFor, purpose);
-      },
-      extraLogits: extra,
-      proposeExtra: (draw, head, count, proposeFor) => {
-        const own = extra(draw.row, head);
-        return proposeFrom(own, own, this.program.draftVocabulary, draw, count, proposeFor, Purpose.extraHead);
+      draftLogits: (source) => {
+        if (source.kind === "head") return extra(source.row, source.head);
+        return source.kind === "mask" ? afterHead(source.row, source.previous).slice() : logitsOf(source.row).slice();
       },
     };
   }
@@ -241,32 +208,6 @@ export class ReferenceModel implements LoadedModel {
     );
     return Float32Array.from(hidden, (h, i) => h + dot(head.w2.subarray(i * n, (i + 1) * n), inner));
   }
-}
-
-/** Proposes by the logits `after` of those that `own` says are likely; both are [draft vocabulary] in its order. */
-function proposeFrom(
-  own: Float32Array,
-  after: Float32Array,
-  draft: Int32Array | undefined,
-  draw: Draw,
-  count: number,
-  proposeFor: ProposeFor,
-  purpose: Purpose,
-): Proposed {
-  const sampler = referenceSampler(draw);
-  // By raw logits (and the noise of the draw to come), without penalties, which the choice below applies.
-  const { temperature, seed, choice } = sampler.settings;
-  const key = noiseKey(seed, draw.position, choice, Purpose.draw);
-  const isNoisy = proposeFor === "exact" && temperature > 0;
-  const scores = Array.from(own, (logit, i) => (isNoisy ? logit / temperature + gumbel(key, draft?.[i] ?? i) : logit));
-  const shortlist = [...scores.keys()]
-    .filter((i) => !Number.isNaN(scores[i]))
-    .sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b)
-    .slice(0, Math.max(SHORTLIST, count))
-    .sort((a, b) => a - b);
-  const ids = Int32Array.from(shortlist, (i) => draft?.[i] ?? i);
-  const logits = Float32Array.from(shortlist, (i) => after[i] as number);
-  return sampler.propose(logits, ids, draw, count, proposeFor, purpose);
 }
 
 function dot(a: Floats, b: Floats): number {
@@ -321,9 +262,4 @@ function rowSlots(forest: Forest): (row: number) => readonly number[] {
 function referenceCache(cache: KvCache): ReferenceCache {
   if (!(cache instanceof ReferenceCache)) throw new TypeError("the KV cache is of another backend");
   return cache;
-}
-
-function referenceSampler({ sampler }: Draw): ReferenceSampler {
-  if (!(sampler instanceof ReferenceSampler)) throw new TypeError("a draw's sampler is of another backend");
-  return sampler;
 }

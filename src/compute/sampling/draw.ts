@@ -7,7 +7,7 @@ export interface Draw {
   /** Position of the token to draw (the row's position + 1): keys the noise. */
   readonly position: number;
   /** Tokens that count as output although the sampler has not accepted them yet: the unverified ancestors and the row itself. */
-  readonly extra: readonly number[];
+  readonly unverified: readonly number[];
   /** Rejection sampling: proposals to try first. Absent: the token that plain decoding draws. */
   readonly trial?: Trial;
 }

@@ -24,8 +24,8 @@ function samplerOf(settings: SamplerSettings, { prompt = [], output = [], allowe
   return sampler;
 }
 
-function draw(sampler: ReferenceSampler, position: number, extra: readonly number[] = [], row = logits): number {
-  return sampler.draw(row, { row: 0, sampler, position, extra }).token;
+function draw(sampler: ReferenceSampler, position: number, unverified: readonly number[] = [], row = logits): number {
+  return sampler.draw(row, { row: 0, sampler, position, unverified }).token;
 }
 
 describe("the reference sampler", () => {
@@ -94,7 +94,7 @@ describe("the reference sampler", () => {
     const settings = { ...at1, temperature: 0, logitBias: new Map([[5, 100]]), logprobs: 3 };
     const sampler = samplerOf(settings);
     const { probabilities } = exactDistribution(logits, at1);
-    const drawn = sampler.draw(logits, { row: 0, sampler, position: 1, extra: [] });
+    const drawn = sampler.draw(logits, { row: 0, sampler, position: 1, unverified: [] });
     expect(drawn.token).toBe(5);
     expect(drawn.logprob).toBeCloseTo(Math.log(probabilities[5] as number), 6);
     expect(drawn.top?.map(({ token }) => token)).toEqual([3, 0, 10]);
@@ -105,7 +105,7 @@ describe("the reference sampler", () => {
 
   it("refuses logits that are not finite, and a mask that allows nothing", () => {
     const sampler = samplerOf(at1);
-    const failure = (row = logits) => sampler.draw(row, { row: 0, sampler, position: 4, extra: [] }).failure;
+    const failure = (row = logits) => sampler.draw(row, { row: 0, sampler, position: 4, unverified: [] }).failure;
     expect(failure(Float32Array.of(1, Number.NaN))).toMatchObject({ code: "not-finite" });
     sampler.allow(maskOf([], logits.length));
     expect(failure()?.message).toMatch(/position 4 no token is allowed/);

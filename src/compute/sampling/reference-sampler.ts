@@ -1,5 +1,5 @@
 import type { Draw, Drawn } from "./draw.ts";
-import type { Proposed, ProposeFor } from "./proposal.ts";
+import type { Proposed, ProposalRequest } from "./proposal.ts";
 import type { Sampler } from "./sampler.ts";
 import type { SamplerSettings } from "./settings.ts";
 import { drawFailure } from "./draw-failure.ts";
@@ -57,24 +57,23 @@ export class ReferenceSampler implements Sampler {
     return { token, logprob: (logits[token] as number) - shift, top };
   }
 
-  /** ForwardResult.propose for some candidates: `ids[i]`, or i, has logits[i]. */
+  /** ForwardResult.propose from some candidates: `ids[i]`, or i, has logits[i]. `purpose`: of the noise in rejection mode. */
   propose(
     logits: Float32Array,
     ids: Int32Array | undefined,
-    draw: Draw,
-    count: number,
-    proposeFor: ProposeFor,
+    request: Omit<ProposalRequest, "source" | "sampler">,
     purpose: Purpose = Purpose.proposal,
   ): Proposed {
-    const kept = this.#kept(logits, ids, draw);
+    const { position, count, proposeFor } = request;
+    const kept = this.#kept(logits, ids, request);
     if (proposeFor === "exact" || this.settings.temperature === 0) {
-      const scored = this.#noisy(kept, draw.position, Purpose.draw).sort(before);
+      const scored = this.#noisy(kept, position, Purpose.draw).sort(before);
       const tokens = Int32Array.from(scored.slice(0, count), ({ token }) => token);
       return { tokens, confidences: sharesOf(weightsOf(scored), tokens) };
     }
     const weights = weightsOf(kept);
     const drawable = kept.filter(({ token }) => weights.has(token));
-    const drawn = this.#noisy(drawable, draw.position, purpose).sort(before).slice(0, count);
+    const drawn = this.#noisy(drawable, position, purpose).sort(before).slice(0, count);
     const tokens = Int32Array.from(drawn, ({ token }) => token);
     const all = Int32Array.from(weights.keys());
     const from = { tokens: all, probabilities: sharesOf(weights, all) };
@@ -92,9 +91,9 @@ export class ReferenceSampler implements Sampler {
   }
 
   /** Penalties, bias, mask. */
-  #adjusted(logit: number, token: number, extra: readonly number[]): number {
+  #adjusted(logit: number, token: number, unverified: readonly number[]): number {
     const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = this.settings;
-    const output = (this.#inOutput.get(token) ?? 0) + extra.filter((other) => other === token).length;
+    const output = (this.#inOutput.get(token) ?? 0) + unverified.filter((other) => other === token).length;
     let score = logit;
     if (output > 0 || this.#inPrompt.has(token)) {
       score = score > 0 ? score / repetitionPenalty : score * repetitionPenalty;
@@ -106,12 +105,12 @@ export class ReferenceSampler implements Sampler {
   }
 
   /** The candidates that may be drawn, their scores after all settings. */
-  #kept(logits: Float32Array, ids: Int32Array | undefined, { extra }: Draw): Candidate[] {
+  #kept(logits: Float32Array, ids: Int32Array | undefined, { unverified }: Pick<Draw, "unverified">): Candidate[] {
     const { temperature, topK, topP, minP } = this.settings;
     const candidates: Candidate[] = [];
     logits.forEach((logit, i) => {
       const token = ids?.[i] ?? i;
-      const score = this.#adjusted(logit, token, extra);
+      const score = this.#adjusted(logit, token, unverified);
       if (score > Number.NEGATIVE_INFINITY) candidates.push({ token, score });
     });
     if (temperature === 0) return candidates;

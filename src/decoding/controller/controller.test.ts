@@ -79,11 +79,12 @@ function compare(simulation: Omit<Simulation, "sources">, maskShare: number) {
     return [name, tokens / ms] as const;
   });
   const clock = new SimulatedClock();
-  const controller = new Controller({ maskShare, now: clock.now });
+  const controller = new Controller({ maskShare });
   const auto = simulate(
     { ...simulation, sources: ["mask", "lookup"], clock },
     () => controller.planner({ shape: "auto", stride: 8, verification: { mode: "exact" } }),
     (step) => controller.observeStep(step),
+    (ms) => controller.observeProposing(ms),
   );
   const [bestName, best] = rates.reduce((a, b) => (b[1] > a[1] ? b : a));
   const plain = rates[0]?.[1] ?? 0;

@@ -9,8 +9,8 @@ function shareAsked(price: number, chance: number, isPromising = false): number 
   const random = randomFrom(3);
   let nAsked = 0;
   for (let round = 0; round < nRounds; round++) {
-    if (!ledger.mayAsk(isPromising)) {
-      ledger.pass();
+    if (!ledger.shouldPropose(isPromising)) {
+      ledger.skip();
       continue;
     }
     nAsked++;
@@ -37,10 +37,10 @@ it("loses about a hundredth of the rounds' tokens where it does not, however dea
 
 it("asks again at once where somebody is promising, and goes on where that pays", () => {
   const ledger = new Ledger();
-  while (ledger.mayAsk(false)) ledger.add(0, 0, 0.1);
-  ledger.pass();
-  expect(ledger.mayAsk(false)).toBe(false);
-  expect(ledger.mayAsk(true)).toBe(true);
+  while (ledger.shouldPropose(false)) ledger.add(0, 0, 0.1);
+  ledger.skip();
+  expect(ledger.shouldPropose(false)).toBe(false);
+  expect(ledger.shouldPropose(true)).toBe(true);
   ledger.add(1, 0.9, 0.3);
-  expect(ledger.mayAsk(false)).toBe(true);
+  expect(ledger.shouldPropose(false)).toBe(true);
 });

@@ -1,48 +1,48 @@
 import type { CostModel, StepWork } from "./cost-model.ts";
 import type { StepPrices } from "./joint-choice.ts";
 
-/** What a step is made of beside the rows that are priced. */
+/** The rest of a step, beside the rows that are priced. */
 export interface Surroundings {
-  /** Tokens that the machine writes in a millisecond, decoding as it has lately: what time is worth. */
+  /** Tokens generated per millisecond recently: what time is worth. */
   readonly tokensPerMs: number;
-  /** Rows that are there in any case: a pending token of each sequence, and what is not chosen. */
+  /** Rows in any case: a pending token of each sequence, and rows that are not chosen here. */
   readonly rows: number;
-  /** MASK rows that a step has had lately: proposals are computed beside them. */
+  /** Recent MASK rows of a step: proposals are computed beside them. */
   readonly maskRows: number;
-  /** Proposals that a step has had lately. */
+  /** Recent proposals of a step. */
   readonly proposals: number;
-  /** Milliseconds that asking all proposers at an anchor takes. */
-  readonly askingMs: number;
-  /** Deviations by which prices are below what is believed: what is not known is tried, and then known. */
+  /** Milliseconds of proposing at an anchor. */
+  readonly anchorMs: number;
+  /** Standard deviations by which prices are below their estimates, so that what is unknown is tried. */
   readonly optimism: number;
 }
 
-/** A row is never believed to be quite free, in times of a step. */
+/** Least price of a row, in plain steps. */
 const LEAST_ROW = 0.001;
 
-/** What rows of a step cost, in tokens: those that the machine would write in the time that they take. */
+/** Prices of rows, in tokens: those that would be generated in the time that the rows take. */
 export class Prices implements StepPrices {
-  /** What the first MASK row of a step costs more than the others: the adapter's bytes. */
+  /** Price of a step's first MASK row above that of the others: the adapter's bytes. */
   readonly #anyMask: number;
   readonly draftedToken: number;
-  /** Of asking all proposers at an anchor. */
-  readonly asking: number;
+  /** Of proposing at an anchor. */
+  readonly anchor: number;
   readonly #cost: CostModel;
   readonly #around: Surroundings;
   readonly #leastRow: number;
   readonly #maskDoubt: number;
   readonly #contextRow: number;
   readonly #plainMs: number;
-  /** Of n proposals, where somebody asked. */
+  /** Of n proposals, where computed. */
   readonly #proposals: (number | undefined)[] = [0];
   #least: { readonly most: number; readonly price: number } | undefined;
 
   constructor(cost: CostModel, around: Surroundings) {
     this.#cost = cost;
     this.#around = around;
-    const { tokensPerMs, askingMs } = around;
+    const { tokensPerMs, anchorMs } = around;
     this.draftedToken = tokensPerMs * cost.draftedTokenMs;
-    this.asking = tokensPerMs * askingMs;
+    this.anchor = tokensPerMs * anchorMs;
     this.#contextRow = tokensPerMs * cost.contextRowMs;
     this.#plainMs = cost.rowsMs(around.rows, around.maskRows);
     this.#leastRow = LEAST_ROW * tokensPerMs * this.#plainMs;
@@ -54,8 +54,8 @@ export class Prices implements StepPrices {
     const known = this.#proposals[n];
     if (known !== undefined) return known;
     const { tokensPerMs, rows: base, maskRows } = this.#around;
-    const believed = tokensPerMs * (this.#cost.rowsMs(base + n, maskRows) - this.#plainMs);
-    const price = Math.max(n * this.#leastRow, believed - this.#doubt(rows(base, maskRows), rows(base + n, maskRows)));
+    const estimate = tokensPerMs * (this.#cost.rowsMs(base + n, maskRows) - this.#plainMs);
+    const price = Math.max(n * this.#leastRow, estimate - this.#doubt(rows(base, maskRows), rows(base + n, maskRows)));
     this.#proposals[n] = price;
     return price;
   }
@@ -68,18 +68,18 @@ export class Prices implements StepPrices {
     return this.#anyMask + Math.max(n * this.#leastRow, tokensPerMs * ms - n * this.#maskDoubt);
   }
 
-  /** Of a row's context, where its sequence is `position` tokens long. */
+  /** Of a row's context in a sequence of `position` tokens. */
   contextRow(position: number): number {
     return position * this.#contextRow;
   }
 
-  /** Of a proposal among as many as there have been lately. */
+  /** Of a proposal among as many as recently. */
   get proposal(): number {
     const n = Math.round(this.#around.proposals) + 1;
     return this.proposals(n) / n;
   }
 
-  /** The least that one of at most `most` proposals can cost: of few, of as many as double until then, or of all. */
+  /** Lowest price of one of at most `most` proposals: of few, of doubling numbers, or of all. */
   leastProposal(most: number): number {
     if (this.#least?.most === most) return this.#least.price;
     let price = this.proposals(most) / most;
@@ -88,7 +88,7 @@ export class Prices implements StepPrices {
     return price;
   }
 
-  /** By how much what is not known may make the second of two steps cheaper. */
+  /** By how much the second of two steps may be cheaper, within what is unknown. */
   #doubt(a: StepWork, b: StepWork): number {
     const { optimism, tokensPerMs } = this.#around;
     return optimism === 0 ? 0 : optimism * tokensPerMs * this.#cost.deviationMs(a, b);

@@ -1,20 +1,21 @@
 import type { SequenceAcceptance } from "../controller/acceptance-model.ts";
 import { type Bid, type Choice, MARGIN } from "../controller/joint-choice.ts";
 import { Ledger } from "../controller/ledger.ts";
-import type { Attempt, Machine } from "../controller/machine.ts";
-import type { LookAhead, PlanContext, Planner, RoundShape } from "./planner.ts";
+import type { Attempt, RoundPlanner } from "../controller/round-planner.ts";
 import type { Proposer } from "../proposers/proposer.ts";
-import { TreeOffers } from "./tree-offers.ts";
+import type { Proposing } from "../round/proposing.ts";
+import type { LookAhead, PlanContext, Planner, RoundShape } from "./planner.ts";
+import { TreeProposals } from "./tree-proposals.ts";
 
-/** Rounds after which what a text was like counts 1/e where nothing new is seen of it. */
+/** Rounds after which a sequence's acceptance counts 1/e where nothing new is observed. */
 const AGE = 300;
-/** Proposals, and MASK rows, that a sequence may have at most. */
+/** Most proposals, and MASK rows, of a sequence. */
 const MOST_ROWS = 24;
-/** Price of a proposal, in tokens, from which on only those are asked who are likely to have something. */
-const DEAR = 0.5;
-/** As likely as anything ever is to stand: proposals that cost more, with their margin, are not asked for. */
-const SUREST = 0.9;
-/** What is asked for in trials, whatever it costs. */
+/** Price of a proposal, in tokens, from which on only promising proposers are asked. */
+const EXPENSIVE = 0.5;
+/** The highest acceptance that occurs: proposals that cost more, with their margin, are not asked for. */
+const HIGHEST_ACCEPTANCE = 0.9;
+/** Least reach of a candidate in a trial, whatever it costs. */
 const LEAST_TRIED = 0.05;
 
 const given: Readonly<Record<Attempt | "none", Bid["given"]>> = {
@@ -23,35 +24,35 @@ const given: Readonly<Record<Attempt | "none", Bid["given"]>> = {
   none: { proposals: 0, maskRows: 0 },
 };
 
-/** Rounds of one sequence as the controller chooses them, together with those of the sequences beside it. */
+/** Rounds of one sequence as the controller chooses them, together with those of the other sequences. */
 export class AutoPlanner implements Planner {
-  readonly #machine: Machine;
+  readonly #rounds: RoundPlanner;
   readonly #acceptance: SequenceAcceptance;
-  readonly #offers: TreeOffers;
+  readonly #tree: TreeProposals;
   readonly #ledger = new Ledger();
-  /** Of the last round, where it was chosen for what it gains: tokens that its proposals are expected to yield, and its price. */
+  /** Of the last round, where it was chosen for its gain: the expected number of accepted proposals, and its price. */
   #stake: { readonly expected: number; readonly price: number } | undefined;
-  /** Tokens that its MASK rows cost: they are to be gained in the next one. */
+  /** Price of its MASK rows, in tokens: they pay in the next round. */
   #invested = 0;
-  #hasAsked = false;
+  #hasProposed = false;
 
   constructor(
-    machine: Machine,
+    rounds: RoundPlanner,
     acceptance: SequenceAcceptance,
     { stride, width }: { readonly stride: number; readonly width: number },
   ) {
-    this.#machine = machine;
-    machine.addText();
+    this.#rounds = rounds;
+    rounds.addSequence();
     this.#acceptance = acceptance;
-    this.#offers = new TreeOffers({ acceptance, stride, width });
+    this.#tree = new TreeProposals({ acceptance, stride, width });
   }
 
   /** As deep as drafting pays: each drafted token costs a step of the draft model, and a row to verify. */
   lookAhead(proposer: Proposer, context: PlanContext): LookAhead {
-    if (this.#machine.isResting) return { depth: 0, width: 0 };
-    const { prices, leastProposal } = this.#machine;
-    if (!this.#mayAsk(context, leastProposal)) return { depth: 0, width: 0 };
-    const { depth: most, width } = this.#offers.lookAhead(context);
+    if (this.#rounds.isPaused) return { depth: 0, width: 0 };
+    const { prices, leastProposal } = this.#rounds;
+    if (!this.#shouldPropose(context, leastProposal)) return { depth: 0, width: 0 };
+    const { depth: most, width } = this.#tree.lookAhead(context);
     const draft = prices.draftedToken;
     const row = prices.proposal + prices.contextRow(context.position);
     let depth = 0;
@@ -60,72 +61,69 @@ export class AutoPlanner implements Planner {
     let survival = 1;
     for (let i = 1; i <= most; i++) {
       survival *= this.#acceptance.ahead(proposer.kind, 0, i);
-      gain += survival * (1 - this.#offers.othersAt(i, proposer.kind)) - draft - row;
+      gain += survival * (1 - this.#tree.othersAt(i, proposer.kind)) - draft - row;
       if (gain > best) {
         best = gain;
         depth = i;
       }
     }
-    if (depth === 0 && most > 0 && this.#machine.mayExplore(draft)) depth = 1;
+    if (depth === 0 && most > 0 && this.#rounds.spendCredit(draft)) depth = 1;
     return { depth, width };
   }
 
-  plan(context: PlanContext): RoundShape {
+  *plan(context: PlanContext): Proposing<RoundShape> {
     this.#stake = undefined;
-    const machine = this.#machine;
-    if (machine.isResting) return this.#rest();
-    const { prices, maxExtra } = machine;
+    const rounds = this.#rounds;
+    if (rounds.isPaused) return this.#planPlain();
+    const { prices, maxExtra } = rounds;
     const contextRow = prices.contextRow(context.position);
-    const leastReach = machine.leastProposal + contextRow;
-    const attempt = context.maxRun === 0 ? undefined : machine.attempt(prices.maskRows(1, 0) + contextRow);
-    if (attempt === undefined && !this.#mayAsk(context, leastReach)) return this.#rest();
+    const leastReach = rounds.leastProposal + contextRow;
+    const attempt = context.maxRun === 0 ? undefined : rounds.attempt(prices.maskRows(1, 0) + contextRow);
+    if (attempt === undefined && !this.#shouldPropose(context, leastReach)) return this.#planPlain();
     this.#acceptance.age(AGE);
     const most = Math.min(MOST_ROWS, maxExtra);
     const limits = {
       nCandidates: attempt === "trial" ? Math.max(1, most) : most,
       leastReach: attempt === "trial" ? Math.min(leastReach, LEAST_TRIED) : leastReach,
-      asking: prices.asking,
+      anchorCost: prices.anchor,
     };
-    const candidates = machine.asking(
-      () => this.#offers.grow(context, limits),
-      () => this.#offers.nAsked,
-      { isFirst: !this.#hasAsked },
-    );
-    this.#hasAsked = true;
+    const candidates = yield* this.#tree.grow(context, limits);
+    rounds.countAnchors(this.#tree.nAnchors, { isFirst: !this.#hasProposed });
+    this.#hasProposed = true;
     const nextProposal = attempt === undefined ? prices.proposal + contextRow : 0;
     const bid: Bid = {
       ...{ candidates, contextRow, given: given[attempt ?? "none"] },
-      maskRows: (n) => this.#offers.maskRows(candidates.slice(0, n), nextProposal, context).slice(0, Math.max(2, most)),
+      maskRows: (n) => this.#tree.maskRows(candidates.slice(0, n), nextProposal, context).slice(0, Math.max(2, most)),
     };
-    return machine.offer(bid, attempt, (choice) => this.#settle(bid, choice, attempt));
+    return rounds.bid(bid, attempt, (choice) => this.#onChosen(bid, choice, attempt));
   }
 
   learn(_shape: RoundShape, path: readonly number[], drawn: readonly number[]): void {
-    this.#offers.learn(path, drawn);
+    this.#tree.learn(path, drawn);
     if (this.#stake === undefined) return;
     this.#ledger.add(Math.max(0, drawn.length - 1), this.#stake.expected, this.#stake.price);
   }
 
-  #settle({ candidates }: Bid, { nProposals, ...price }: Choice, attempt: Attempt | undefined): void {
+  #onChosen({ candidates }: Bid, { nProposals, ...price }: Choice, attempt: Attempt | undefined): void {
     const invested = this.#invested;
     this.#invested = attempt === undefined ? price.masksPrice : 0;
     if (attempt !== undefined) return;
     this.#stake = {
       expected: candidates.slice(0, nProposals).reduce((sum, { reach }) => sum + reach, 0),
-      price: invested + this.#offers.nAsked * this.#machine.prices.asking + price.proposalsPrice,
+      price: invested + this.#tree.nAnchors * this.#rounds.prices.anchor + price.proposalsPrice,
     };
   }
 
-  #rest(): RoundShape {
-    this.#ledger.pass();
-    this.#offers.rest();
+  #planPlain(): RoundShape {
+    this.#ledger.skip();
+    this.#tree.skip();
     this.#invested = 0;
-    return this.#machine.rest();
+    return this.#rounds.bidNothing();
   }
 
-  #mayAsk({ proposers }: PlanContext, leastReach: number): boolean {
-    if (leastReach * MARGIN > SUREST) return false;
+  #shouldPropose({ proposers }: PlanContext, leastReach: number): boolean {
+    if (leastReach * MARGIN > HIGHEST_ACCEPTANCE) return false;
     const isPromising = proposers.some((proposer) => proposer.isPromising ?? true);
-    return (isPromising || leastReach < DEAR) && this.#ledger.mayAsk(isPromising);
+    return (isPromising || leastReach < EXPENSIVE) && this.#ledger.shouldPropose(isPromising);
   }
 }

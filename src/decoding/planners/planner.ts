@@ -1,11 +1,12 @@
 import type { Proposer } from "../proposers/proposer.ts";
+import { candidatesAt, type Proposing } from "../round/proposing.ts";
 import { PENDING, type Proposal, proposalDepths } from "../round/round.ts";
 
 /** What a planner decides about. */
 export interface PlanContext {
   /** In order of preference where a planner has none of its own. */
   readonly proposers: readonly Proposer[];
-  /** Tokens that may still be written; at least 1. */
+  /** Tokens that may still be generated; at least 1. */
   readonly remaining: number;
   /** Rows that the round may have, its pending token included. */
   readonly maxRows: number;
@@ -15,7 +16,10 @@ export interface PlanContext {
   readonly position: number;
 }
 
-/** The form of one sequence's next round. It may be settled only when it is read, together with the other sequences' rounds. */
+/**
+ * The shape of one sequence's next round. A planner that chooses for all sequences together may do so when the first of
+ * their shapes is read.
+ */
 export interface RoundShape {
   /** Parents before children. */
   readonly proposals: readonly Proposal[];
@@ -23,19 +27,20 @@ export interface RoundShape {
   readonly maskRuns: readonly number[];
 }
 
-/** How far a proposer is to look ahead, and at how many alternatives per position. */
+/** How deep a proposer is to look ahead, and with how many alternatives per position. */
 export interface LookAhead {
-  /** 0: not at all, and the round's plan does without the proposer. */
+  /** 0: not at all, and the round is planned without the proposer. */
   readonly depth: number;
   readonly width: number;
 }
 
 /** Chooses rounds. In exact mode its choices change the time only. */
 export interface Planner {
-  /** What a proposer that has to work for its candidates (`prepare`) is to do before `plan`. */
+  /** What a proposer that computes its candidates ahead (`prepare`) is to do before `plan`. */
   lookAhead(proposer: Proposer, context: PlanContext): LookAhead;
-  plan(context: PlanContext): RoundShape;
-  /** What came of a plan: the proposals that stood, from the first, and the drawn tokens that counted (theirs and at most one more). */
+  /** Chooses the next round; yields the requests that its proposers have for the model. */
+  plan(context: PlanContext): Proposing<RoundShape>;
+  /** The outcome of a plan: the proposals that stood, from the first, and the drawn tokens that counted (theirs and at most one more). */
   learn?(shape: RoundShape, path: readonly number[], drawn: readonly number[]): void;
 }
 
@@ -57,9 +62,9 @@ export class FixedPlanner implements Planner {
     return { depth: this.#depth(context), width: 1 };
   }
 
-  plan(context: PlanContext): RoundShape {
+  *plan(context: PlanContext): Proposing<RoundShape> {
     const { proposers, remaining, maxRows, maxRun } = context;
-    const proposals = chainOfBest(proposers, this.#depth(context));
+    const proposals = yield* chainOfBest(proposers, this.#depth(context));
     const maskRuns = maskRunLengths(proposals, Math.min(this.#stride - 1, maxRun), remaining, this.#shape);
     return { proposals, maskRuns: withinRows(maskRuns, maxRows - 1 - proposals.length) };
   }
@@ -70,11 +75,11 @@ export class FixedPlanner implements Planner {
 }
 
 /** Each proposer's best token where those before it have none. */
-function chainOfBest(proposers: readonly Proposer[], depth: number): Proposal[] {
+function* chainOfBest(proposers: readonly Proposer[], depth: number): Proposing<Proposal[]> {
   const proposals: Proposal[] = [];
   const path: number[] = [];
   while (path.length < depth) {
-    const proposal = bestAfter(proposers, path);
+    const proposal = yield* bestAfter(proposers, path);
     // An adapter's draft vocabulary may hold no token that is allowed here.
     if (proposal === undefined) break;
     proposals.push(proposal);
@@ -83,9 +88,9 @@ function chainOfBest(proposers: readonly Proposer[], depth: number): Proposal[] 
   return proposals;
 }
 
-function bestAfter(proposers: readonly Proposer[], path: readonly number[]): Proposal | undefined {
+function* bestAfter(proposers: readonly Proposer[], path: readonly number[]): Proposing<Proposal | undefined> {
   for (const proposer of proposers) {
-    const { tokens, confidences, from } = proposer.candidates(path, 1);
+    const { tokens, confidences, from } = yield* candidatesAt(proposer, path, 1);
     const [token] = tokens;
     if (token === undefined) continue;
     const [confidence = 0] = confidences;

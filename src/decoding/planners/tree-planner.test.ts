@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { resultOf } from "../../../test/support/proposing.ts";
 import { AcceptanceModel, SequenceAcceptance } from "../controller/acceptance-model.ts";
 import { bestPrefix } from "../round/best-prefix.ts";
 import { growTree } from "../round/candidate-tree.ts";
@@ -47,8 +48,8 @@ describe("growTree", () => {
     fc.assert(
       fc.property(arbitrary, ({ kinds, width, depth, nCandidates, confidence }) => {
         const proposers = kinds.map((kind, i) => proposer(kind, i * 2, 3, confidence));
-        const limits = { width, depth, nCandidates, leastReach: 0, asking: 0 };
-        const { candidates, offers } = growTree(proposers, own(), limits);
+        const limits = { width, depth, nCandidates, leastReach: 0, anchorCost: 0 };
+        const { candidates, proposed } = resultOf(growTree(proposers, own(), limits));
         candidates.forEach(({ parent, reach, depth: at }, i) => {
           expect(parent).toBeLessThan(i);
           expect(reach).toBeLessThanOrEqual(candidates[parent]?.reach ?? 1);
@@ -57,7 +58,7 @@ describe("growTree", () => {
         });
         const taken = new Set(candidates);
         const least = candidates.at(-1)?.reach ?? 1;
-        for (const { candidates: offered } of offers) {
+        for (const { candidates: offered } of proposed) {
           // One anchor's children are different tokens, and cannot stand more often than their anchor.
           expect(new Set(offered.map(({ token }) => token)).size).toBe(offered.length);
           const anchor = candidates[offered[0]?.parent ?? -1]?.reach ?? 1;
@@ -109,7 +110,7 @@ describe("TreePlanner", () => {
           new StaticTreePlanner({ stride, maxProposals: rows, maxMaskRows: 2 * rows }),
         ];
         for (const planner of planners) {
-          const { proposals, maskRuns } = planner.plan(context({ remaining, maxRows, maxRun }));
+          const { proposals, maskRuns } = resultOf(planner.plan(context({ remaining, maxRows, maxRun })));
           const nMasks = maskRuns.reduce((sum, n) => sum + n, 0);
           expect(proposals.length).toBeLessThanOrEqual(rows);
           expect(nMasks).toBeLessThanOrEqual(2 * rows);
@@ -132,19 +133,19 @@ describe("TreePlanner", () => {
     const planner = new TreePlanner({ acceptance, stride: 3, width: 2, maxProposals: 1, maxMaskRows: 0 });
     const before = acceptance.estimate({ source: "mask", rank: 1, confidence: 0.25 }, 1).mean;
     for (let i = 0; i < 20; i++) {
-      const shape = planner.plan(context());
+      const shape = resultOf(planner.plan(context()));
       expect(shape.proposals.map(({ token }) => token)).toEqual([i < 2 ? 0 : expect.any(Number)]);
       planner.learn(shape, [], [1]);
     }
     expect(acceptance.estimate({ source: "mask", rank: 1, confidence: 0.25 }, 1).mean).toBeGreaterThan(before + 0.3);
     // And so takes the second first.
-    expect(planner.plan(context()).proposals.map(({ rank }) => rank)).toEqual([1]);
+    expect(resultOf(planner.plan(context())).proposals.map(({ rank }) => rank)).toEqual([1]);
   });
 
   it("lets a sure proposer's tokens come before another's", () => {
     const planner = new TreePlanner({ acceptance: own(), stride: 4, width: 1, maxProposals: 3, maxMaskRows: 0 });
     const proposers = [proposer("mask", 0, 3, 0.1), proposer("predicted", 5, 3, 0.99)];
-    const { proposals } = planner.plan(context({ proposers }));
+    const { proposals } = resultOf(planner.plan(context({ proposers })));
     expect(proposals.map(({ source, parent }) => [source, parent])).toEqual([
       ["predicted", -1],
       ["predicted", 0],
@@ -157,7 +158,7 @@ describe("StaticTreePlanner", () => {
   it("has one form whatever is drawn and however sure it looks", () => {
     const formOf = (offer: Proposer) => {
       const planner = new StaticTreePlanner({ stride: 4, maxProposals: 6, maxMaskRows: 12 });
-      const { proposals, maskRuns } = planner.plan(context({ proposers: [offer] }));
+      const { proposals, maskRuns } = resultOf(planner.plan(context({ proposers: [offer] })));
       return { maskRuns, form: proposals.map(({ parent, rank }) => [parent, rank]) };
     };
     const form = formOf(proposer("mask", 0, 3, 0.9));

@@ -1,14 +1,15 @@
 import { runLengths } from "../round/mask-runs.ts";
-import type { LookAhead, PlanContext, Planner, RoundShape } from "./planner.ts";
 import type { Proposer } from "../proposers/proposer.ts";
-import { TreeOffers, type TreeOffersOptions } from "./tree-offers.ts";
+import type { Proposing } from "../round/proposing.ts";
+import type { LookAhead, PlanContext, Planner, RoundShape } from "./planner.ts";
+import { TreeProposals, type TreeProposalsOptions } from "./tree-proposals.ts";
 
-export interface TreePlannerOptions extends TreeOffersOptions {
+export interface TreePlannerOptions extends TreeProposalsOptions {
   readonly maxProposals: number;
   readonly maxMaskRows: number;
 }
 
-/** Candidates that are likelier not to be looked at again than to stand. */
+/** Candidates below it are not worth looking at. */
 const LEAST_REACH = 1e-4;
 
 /**
@@ -17,25 +18,29 @@ const LEAST_REACH = 1e-4;
  */
 export class TreePlanner implements Planner {
   readonly #options: TreePlannerOptions;
-  readonly #offers: TreeOffers;
+  readonly #tree: TreeProposals;
 
   constructor(options: TreePlannerOptions) {
     this.#options = options;
-    this.#offers = new TreeOffers(options);
+    this.#tree = new TreeProposals(options);
   }
 
   lookAhead(_proposer: Proposer, context: PlanContext): LookAhead {
-    return this.#offers.lookAhead(context);
+    return this.#tree.lookAhead(context);
   }
 
-  plan(context: PlanContext): RoundShape {
+  *plan(context: PlanContext): Proposing<RoundShape> {
     const { maxProposals, maxMaskRows } = this.#options;
-    const proposals = this.#offers.grow(context, { nCandidates: maxProposals, leastReach: LEAST_REACH, asking: 0 });
-    const rows = this.#offers.maskRows(proposals, 0, context).slice(0, maxMaskRows);
+    const proposals = yield* this.#tree.grow(context, {
+      nCandidates: maxProposals,
+      leastReach: LEAST_REACH,
+      anchorCost: 0,
+    });
+    const rows = this.#tree.maskRows(proposals, 0, context).slice(0, maxMaskRows);
     return { proposals, maskRuns: runLengths(rows, proposals.length + 1) };
   }
 
   learn(_shape: RoundShape, path: readonly number[], drawn: readonly number[]): void {
-    this.#offers.learn(path, drawn);
+    this.#tree.learn(path, drawn);
   }
 }

@@ -1,33 +1,33 @@
 import { type Forest, PAGE_SIZE } from "../../compute/forest/forest.ts";
 import type { KvCache, LoadedModel } from "../../compute/loaded-model.ts";
-import type { Proposed, ProposeFor } from "../../compute/sampling/proposal.ts";
+import type { Proposed, ProposalRequest, ProposeFor } from "../../compute/sampling/proposal.ts";
 import type { Sampler } from "../../compute/sampling/sampler.ts";
 import { noCandidates } from "./proposer.ts";
 
 /** Rows in one forward: enough to read each weight seldom when a prompt is caught up with. */
 const MAX_ROWS = 512;
 
-/** A text's part of the draft model's KV cache. Its pages may be taken away while it is not admitted; `tokens` is empty then. */
+/** A sequence's part of the draft model's KV cache. It may lose its pages while it is not admitted; `tokens` is empty then. */
 export class DraftSequence {
   /** Tokens whose K and V are cached. */
   readonly tokens: number[] = [];
   readonly pages: number[] = [];
 }
 
-/** Rows to run behind a sequence's cached tokens, and what their last one is to propose. */
+/** Rows to run behind a sequence's cached tokens, and proposals that are requested of the last one. */
 export interface DraftStep {
   readonly sequence: DraftSequence;
   /** At least one. */
   readonly pending: readonly number[];
   readonly sampler: Sampler;
-  /** The unverified ones of the tokens before the proposed one. */
-  readonly extra: readonly number[];
+  /** Tokens before the proposed one that the sampler has not accepted. */
+  readonly unverified: readonly number[];
   /** Most tokens to propose; 0: the rows are cached and nothing is proposed. */
   readonly count: number;
   readonly proposeFor: ProposeFor;
 }
 
-/** A draft that wants pages. */
+/** A draft that needs pages. */
 interface Arrival {
   readonly sequence: DraftSequence;
   readonly nTokens: number;
@@ -40,25 +40,25 @@ interface Waiting extends DraftStep {
 }
 
 /**
- * A second, smaller model with the same vocabulary, which drafts for any number of texts (Leviathan, Kalman, Matias, "Fast
+ * A second, smaller model with the same vocabulary, which drafts for any number of sequences (Leviathan, Kalman, Matias, "Fast
  * inference from transformers via speculative decoding", arXiv 2211.17192). It owns the model and a KV cache; steps of
- * several texts that wait at the same time run in one forward. A draft is admitted with all the pages that it may need, so
- * that what has begun always gets to its end. Where pages run out, the texts that rest longest are computed again later.
+ * several sequences that wait at the same time run in one forward. A draft is admitted with all the pages that it may need, so
+ * that it can always be finished. Where pages run out, the sequences idle for longest lose theirs and are computed again later.
  */
 export class DraftModel {
   readonly model: LoadedModel;
-  /** No text is drafted beyond: positions that the model was made for, and that its cache holds of one text. */
+  /** Longest sequence that is drafted for: positions that the model was made for, and that its cache holds of one sequence. */
   readonly contextLength: number;
   readonly #cache: KvCache;
   readonly #free: number[];
-  /** Those that have pages and are not admitted, the one that was used longest ago first. */
-  readonly #resting = new Set<DraftSequence>();
-  /** Drafts that wait for pages, in the order in which they came. */
+  /** Sequences with pages that are not admitted, the least recently used first. */
+  readonly #idle = new Set<DraftSequence>();
+  /** Drafts that wait for pages, in order of arrival. */
   readonly #queue = new Set<Arrival>();
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
 
-  /** Takes ownership of the model. `nPages`: for all texts together. */
+  /** Takes ownership of the model. `nPages`: for all sequences together. */
   constructor(model: LoadedModel, contextLength: number, nPages: number) {
     this.model = model;
     this.contextLength = Math.min(contextLength, nPages * PAGE_SIZE);
@@ -68,8 +68,8 @@ export class DraftModel {
   }
 
   /**
-   * Gives a sequence pages for `nTokens` tokens, at most contextLength, until `rest`. `waits`: as long as others' drafts hold
-   * too many, those that came first before it. False: it was cancelled, or would have to wait.
+   * Gives a sequence pages for `nTokens` tokens, at most contextLength, until `release`. `waits`: as long as other drafts hold
+   * too many, first come first served. False: it was cancelled, or would have to wait.
    */
   admit(
     sequence: DraftSequence,
@@ -83,7 +83,7 @@ export class DraftModel {
       const cancel = () => {
         this.#queue.delete(arrival);
         resolve(false);
-        // Those behind it may want less.
+        // Those behind it may need less.
         this.#admitWaiting();
       };
       const answer = (isAdmitted: boolean) => {
@@ -96,9 +96,9 @@ export class DraftModel {
     });
   }
 
-  /** The sequence's draft is done: pages for tokens that did not come are free, the others may be taken away. */
-  rest(sequence: DraftSequence): void {
-    this.#resting.add(sequence);
+  /** The sequence's draft is done: unused pages are free, the others may be taken away. */
+  release(sequence: DraftSequence): void {
+    this.#idle.add(sequence);
     this.truncate(sequence, sequence.tokens.length);
   }
 
@@ -118,7 +118,7 @@ export class DraftModel {
     sequence.tokens.length = Math.min(sequence.tokens.length, length);
     const nPages = Math.ceil(sequence.tokens.length / PAGE_SIZE);
     this.#free.push(...sequence.pages.splice(nPages));
-    if (nPages === 0) this.#resting.delete(sequence);
+    if (nPages === 0) this.#idle.delete(sequence);
     this.#admitWaiting();
   }
 
@@ -131,7 +131,7 @@ export class DraftModel {
 
   async #run(): Promise<void> {
     for (;;) {
-      // Whoever was answered asks for its next step first, so that steps of all texts run together.
+      // Sequences that were answered request their next steps first, so that steps of all sequences run together.
       await new Promise((resolve) => setImmediate(resolve));
       if (this.#waiting.length === 0) {
         this.#running = undefined;
@@ -140,13 +140,21 @@ export class DraftModel {
       const batch = this.#takeBatch();
       try {
         const result = await this.model.forward(forestOf(batch), this.#cache);
+        const asking: Waiting[] = [];
+        const requests: ProposalRequest[] = [];
         let row = -1;
-        for (const { sequence, pending, sampler, extra, count, proposeFor, resolve } of batch) {
+        for (const step of batch) {
+          const { sequence, pending, sampler, unverified, count, proposeFor } = step;
           row += pending.length;
           sequence.tokens.push(...pending);
-          const draw = { row, sampler, position: sequence.tokens.length, extra };
-          resolve(count === 0 ? noCandidates : result.propose(draw, pending.at(-1) as number, count, proposeFor));
+          if (count === 0) continue;
+          const position = sequence.tokens.length;
+          requests.push({ source: { kind: "token", row }, sampler, position, unverified, count, proposeFor });
+          asking.push(step);
         }
+        const proposed = requests.length === 0 ? [] : await result.propose(requests);
+        for (const [i, { resolve }] of asking.entries()) resolve(proposed[i] as Proposed);
+        for (const { count, resolve } of batch) if (count === 0) resolve(noCandidates);
       } catch (error) {
         for (const { reject } of batch) reject(error);
       }
@@ -178,7 +186,7 @@ export class DraftModel {
     }
   }
 
-  /** Admits a sequence where there are pages, taking those that others rest on. */
+  /** Admits a sequence where there are enough pages, those of idle sequences included. */
   #allot(sequence: DraftSequence, nTokens: number): boolean {
     const nMissing = Math.ceil(nTokens / PAGE_SIZE) - sequence.pages.length;
     const victims = nMissing <= this.#free.length ? [] : this.#victims(sequence);
@@ -188,18 +196,18 @@ export class DraftModel {
       if (this.#free.length >= nMissing) break;
       victim.tokens.length = 0;
       this.#free.push(...victim.pages.splice(0));
-      this.#resting.delete(victim);
+      this.#idle.delete(victim);
     }
     for (let i = 0; i < nMissing; i++) sequence.pages.push(this.#free.pop() as number);
-    this.#resting.delete(sequence);
+    this.#idle.delete(sequence);
     return true;
   }
 
-  /** Who loses its pages, in this order: those that want none now, then those that wait, the last of them first. */
+  /** Sequences that may lose their pages, in this order: idle ones, then waiting ones, the last of them first. */
   #victims(sequence: DraftSequence): DraftSequence[] {
     const waiting = new Set(Array.from(this.#queue, (arrival) => arrival.sequence).reverse());
-    const idle = [...this.#resting].filter((other) => other !== sequence && !waiting.has(other));
-    return [...idle, ...[...waiting].filter((other) => other !== sequence && other.pages.length > 0)];
+    const unneeded = [...this.#idle].filter((other) => other !== sequence && !waiting.has(other));
+    return [...unneeded, ...[...waiting].filter((other) => other !== sequence && other.pages.length > 0)];
   }
 }
 

@@ -2,7 +2,7 @@ import type { Proposed, ProposeFor } from "../../compute/sampling/proposal.ts";
 import type { Sampler } from "../../compute/sampling/sampler.ts";
 import type { SamplerSettings } from "../../compute/sampling/settings.ts";
 import { type DraftModel, DraftSequence } from "./draft-model.ts";
-import { noCandidates, type Proposer, type ReadingRoom } from "./proposer.ts";
+import { noCandidates, type Proposer, type ReadBudget } from "./proposer.ts";
 
 /** Tokens that a draft reads before it begins: those of a few rounds, or of a short prompt. */
 const READ_IN_PASSING = 64;
@@ -60,8 +60,8 @@ export class DraftProposer implements Proposer {
     return this.#tokens.length - nCached > READ_IN_PASSING;
   }
 
-  read(room: ReadingRoom, signal: AbortSignal | undefined): Promise<void> {
-    this.#working = this.#read(room, signal);
+  read(budget: ReadBudget, signal: AbortSignal | undefined): Promise<void> {
+    this.#working = this.#read(budget, signal);
     return this.#working;
   }
 
@@ -71,22 +71,22 @@ export class DraftProposer implements Proposer {
     return this.#chain.length;
   }
 
-  async #read(room: ReadingRoom, signal: AbortSignal | undefined): Promise<void> {
+  async #read(budget: ReadBudget, signal: AbortSignal | undefined): Promise<void> {
     this.#forgetOthers();
     const cached = this.#sequence.tokens;
     // The last token is the one to draft behind.
-    const to = Math.min(cached.length + room.tokens, this.#tokens.length - 1);
+    const to = Math.min(cached.length + budget.tokens, this.#tokens.length - 1);
     const pending = this.#tokens.slice(cached.length, to);
     if (pending.length === 0) return;
-    room.tokens -= pending.length;
+    budget.tokens -= pending.length;
     if (!(await this.#draft.admit(this.#sequence, to, { waits: false, signal }))) {
       this.#nReadAhead = Number.POSITIVE_INFINITY;
       return;
     }
     try {
-      await this.#draft.step({ ...this.#common, pending, extra: [], count: 0 });
+      await this.#draft.step({ ...this.#common, pending, unverified: [], count: 0 });
     } finally {
-      this.#draft.rest(this.#sequence);
+      this.#draft.release(this.#sequence);
     }
     this.#nReadAhead = to;
     this.#nChecked = to;
@@ -107,7 +107,7 @@ export class DraftProposer implements Proposer {
     try {
       await this.#write(most, width, signal);
     } finally {
-      this.#draft.rest(this.#sequence);
+      this.#draft.release(this.#sequence);
     }
   }
 
@@ -116,13 +116,13 @@ export class DraftProposer implements Proposer {
     const cached = this.#sequence.tokens;
     while (!signal?.aborted && this.#tokens.length - cached.length > CHUNK_ROWS) {
       const pending = this.#tokens.slice(cached.length, cached.length + CHUNK_ROWS);
-      await this.#draft.step({ ...this.#common, pending, extra: [], count: 0 });
+      await this.#draft.step({ ...this.#common, pending, unverified: [], count: 0 });
     }
     this.#nChecked = this.#tokens.length;
     const path: number[] = [];
     let pending: readonly number[] = this.#tokens.slice(cached.length);
     while (!signal?.aborted) {
-      const proposed = await this.#draft.step({ ...this.#common, pending, extra: [...path], count: width });
+      const proposed = await this.#draft.step({ ...this.#common, pending, unverified: [...path], count: width });
       const [token] = proposed.tokens;
       if (token === undefined) return;
       this.#chain.push(proposed);

@@ -1,51 +1,52 @@
-import type { Proposed } from "../../compute/sampling/proposal.ts";
+import type { Proposed, ProposalRequest } from "../../compute/sampling/proposal.ts";
 
 /** Where a proposal comes from. */
 export type ProposerKind = "mask" | "lookup" | "predicted" | "draft" | "medusa";
 
-/** How much proposers may still read in a step, all of its texts together. */
-export interface ReadingRoom {
+/** Tokens that proposers may still read in a step, those of all its sequences together. */
+export interface ReadBudget {
   tokens: number;
 }
 
-/** Proposes tokens that may follow the text. One for each sequence that is written. */
+/** Proposes tokens that may follow a sequence. Each sequence has its own. */
 export interface Proposer {
   readonly kind: ProposerKind;
-  /** Whether it is likely to have something, as far as it is known without asking. Default: true. */
+  /** Whether it is likely to have candidates, as far as it knows without being asked. Default: true. */
   readonly isPromising?: boolean;
   /** Tokens that became final, in order; the prompt first. */
   observe(tokens: readonly number[]): void;
-  /** Whether it has to `read` on, in every step, before `prepare` can be done without making other texts wait. */
+  /** Whether it has to `read` on, in every step, before `prepare` can run without delaying other sequences. */
   readonly isBehind?: boolean;
-  /** Reads what it has not read of the text, as far as there is room. */
-  read?(room: ReadingRoom, signal: AbortSignal | undefined): Promise<void>;
+  /** Reads what it has not read of the sequence, as far as the budget goes. */
+  read?(budget: ReadBudget, signal: AbortSignal | undefined): Promise<void>;
   /**
    * Work ahead of the next round, for proposals up to `depth` tokens deep and `width` alternatives each. Resolves to the
-   * tokens that it took.
+   * number of tokens that it drafted.
    */
   prepare?(depth: number, width: number, signal: AbortSignal | undefined): Promise<number>;
   /**
-   * At most `count` tokens to follow the observed tokens and then `path`, the unverified ones. Exact verification: best
-   * first. Rejection: in the order drawn from `from`; without `from` each token is certain. Two proposers that draw for one
-   * anchor must not share noise: each token must come from `from` whatever the other drew. Valid until the next forward.
+   * At most `count` tokens to follow the observed tokens and then `path`, the unverified ones, or what the model is to be
+   * asked for them. Exact verification: best first. Rejection: in the order drawn from `from`; without `from` each token is
+   * certain. Two proposers that draw for one anchor must not share noise: each token must come from `from` whatever the
+   * other drew. Valid until the next forward.
    */
-  candidates(path: readonly number[], count: number): Proposed;
-  /** After `observe`, where the text goes on: what the forward that verified the last tokens has computed. */
+  candidates(path: readonly number[], count: number): Proposed | ProposalRequest;
+  /** After `observe`, unless the sequence ended: what the forward that verified the last tokens has to propose from. */
   follow?(runs: AnchorRuns): void;
   dispose?(): Promise<void> | void;
 }
 
-/** A proposer that has nothing to say here. */
+/** The answer of a proposer without candidates. */
 export const noCandidates: Proposed = { tokens: new Int32Array(), confidences: new Float32Array() };
 
-/** What the anchor that was verified last can propose from, in the forward that verified it: its MASK run, or its Medusa heads. */
+/** What the last verified anchor can propose from, in the forward that verified it: its MASK run, or its Medusa heads. */
 export interface AnchorRun {
   readonly length: number;
-  /** At most `count` tokens of MASK or head `path.length`, given the tokens proposed after the pending one. Valid until the next forward. */
-  propose(path: readonly number[], count: number): Proposed;
+  /** For at most `count` tokens of MASK or head `path.length`, given the tokens proposed after the pending one. */
+  candidates(path: readonly number[], count: number): Proposed | ProposalRequest;
 }
 
-/** What the anchor that was verified last has: its MASK run, without which the round starts cold, and its extra heads. */
+/** The last verified anchor's MASK run, without which a round starts cold, and its extra heads. */
 export type AnchorRuns = Readonly<Partial<Record<"mask" | "medusa", AnchorRun>>>;
 
 /** Proposes from the forward that verified the last tokens. */
@@ -63,9 +64,9 @@ abstract class AnchorProposer implements Proposer {
     this.#run = runs[this.kind];
   }
 
-  candidates(path: readonly number[], count: number): Proposed {
+  candidates(path: readonly number[], count: number): Proposed | ProposalRequest {
     const run = this.#run;
-    return run === undefined || path.length >= run.length ? noCandidates : run.propose(path, count);
+    return run === undefined || path.length >= run.length ? noCandidates : run.candidates(path, count);
   }
 }
 
@@ -75,7 +76,7 @@ export class MaskProposer extends AnchorProposer {
 }
 
 /**
- * Extra heads on the last hidden state (Medusa: Cai et al., arXiv 2401.10774): head k guesses the token behind k others
+ * Extra heads on the last hidden state (Medusa: Cai et al., arXiv 2401.10774): head k predicts the token behind k others
  * whatever these are. They cost no row, and a product with the output matrix each when they are asked.
  */
 export class MedusaProposer extends AnchorProposer {

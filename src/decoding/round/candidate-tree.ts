@@ -1,5 +1,7 @@
+import type { Proposed } from "../../compute/sampling/proposal.ts";
 import type { SequenceAcceptance } from "../controller/acceptance-model.ts";
 import type { Proposer, ProposerKind } from "../proposers/proposer.ts";
+import { candidatesOf, type Proposing } from "./proposing.ts";
 import { PENDING, type Proposal } from "./round.ts";
 
 /** A candidate with how likely verification gets to it and takes it. */
@@ -10,8 +12,8 @@ export interface Candidate extends Proposal {
   readonly reach: number;
 }
 
-/** What was offered at an anchor, whether or not it is in the tree. */
-export interface Offer {
+/** What was proposed at an anchor, whether or not it is in the tree. */
+export interface AnchorCandidates {
   /** Index of the anchor among the tree's candidates, or PENDING. */
   readonly anchor: number;
   readonly candidates: readonly Candidate[];
@@ -20,12 +22,12 @@ export interface Offer {
 /** Candidates by descending reach, parents before children: any prefix is the best tree of its size. */
 export interface CandidateTree {
   readonly candidates: readonly Candidate[];
-  readonly offers: readonly Offer[];
+  readonly proposed: readonly AnchorCandidates[];
   /** Anchors at which proposers were asked. */
-  readonly nAsked: number;
+  readonly nAnchors: number;
 }
 
-export const noCandidateTree: CandidateTree = { candidates: [], offers: [], nAsked: 0 };
+export const noCandidateTree: CandidateTree = { candidates: [], proposed: [], nAnchors: 0 };
 
 export interface GrowthLimits {
   /** Most tokens below the pending one. */
@@ -35,70 +37,101 @@ export interface GrowthLimits {
   readonly nCandidates: number;
   /** Candidates with less are left out. */
   readonly leastReach: number;
-  /** What asking at an anchor costs, in tokens: a sampler head reads a megabyte or two, a few hundredths of a step. */
-  readonly asking: number;
+  /** Cost of asking the proposers at an anchor, in tokens: a sampler head reads a megabyte or two, a few hundredths of a step. */
+  readonly anchorCost: number;
+}
+
+/** A candidate, or the root, while the tree grows. */
+interface Node {
+  /** Undefined: the pending token. */
+  readonly parent: Node | undefined;
+  readonly path: readonly number[];
+  readonly reach: number;
+  /** Without its parent's index. */
+  readonly own: Omit<Candidate, "parent"> | undefined;
+  children: readonly Node[];
 }
 
 /**
- * Best-first growth over the candidates of all proposers at each anchor: the tree of n nodes with the largest expected number
- * of accepted tokens (the sum of the nodes' reach) is made of the n nodes of largest reach, since a child never has more than
- * its parent (EAGLE-2, arXiv 2406.16858, section 4; Sequoia, arXiv 2402.12374, proves it for static trees). It looks at what
- * was drawn or is likely to be drawn, so it is for exact verification only.
+ * The tree of n nodes with the largest expected number of accepted tokens (the sum of the nodes' reach) over the candidates
+ * of all proposers: it is made of the n nodes of largest reach, since a child never has more than its parent (EAGLE-2, arXiv
+ * 2406.16858, section 4; Sequoia, arXiv 2402.12374, proves it for static trees). It grows level by level, below the nodes that
+ * are among the n best so far. It looks at what was drawn or is likely to be drawn, so it is for exact verification only.
  */
-export function growTree(
+export function* growTree(
   proposers: readonly Proposer[],
   acceptance: SequenceAcceptance,
-  { depth, width, nCandidates, leastReach, asking }: GrowthLimits,
-): CandidateTree {
-  const candidates: Candidate[] = [];
-  const paths: number[][] = [];
-  const offers: Offer[] = [];
-  /** Ascending by reach; the last one is taken next. */
-  const frontier: Candidate[] = [];
-  let nAsked = 0;
-  const expand = (anchor: number, path: readonly number[], reach: number) => {
-    nAsked++;
-    const offered = offersAfter(proposers, acceptance, path, width, anchor, reach);
-    if (offered.length > 0) offers.push({ anchor, candidates: offered });
-    for (const candidate of offered) {
-      if (candidate.reach < leastReach) continue;
-      let at = frontier.length;
-      // Of equals the one that was there first is taken first.
-      while (at > 0 && (frontier[at - 1] as Candidate).reach >= candidate.reach) at--;
-      frontier.splice(at, 0, candidate);
+  { depth, width, nCandidates, leastReach, anchorCost }: GrowthLimits,
+): Proposing<CandidateTree> {
+  /** By descending reach; of equals the one that was there first comes first, so parents before children. */
+  const best: Node[] = [];
+  const expanded: Node[] = [];
+  // The pending token's candidates are compared with what is drawn even where none is taken.
+  let level: Node[] = depth > 0 ? [{ parent: undefined, path: [], reach: 1, own: undefined, children: [] }] : [];
+  for (let below = 1; level.length > 0; below++) {
+    const queries = level.flatMap(({ path }) => proposers.map((proposer) => ({ proposer, path, count: width })));
+    const answers = yield* candidatesOf(queries);
+    for (const [i, node] of level.entries()) {
+      const own = answers.slice(i * proposers.length, (i + 1) * proposers.length);
+      node.children = childrenOf(node, below, proposers, own, acceptance);
+      for (const child of node.children) if (child.reach >= leastReach) insert(best, child);
     }
-  };
-  // Not where a proposer's best is hardly ever likely enough.
-  const mayLeadOn = ({ depth: above, reach }: Candidate) =>
-    proposers.some(({ kind }) => reach * acceptance.ahead(kind, 0, above + 1) >= leastReach + asking);
-  // Even where nothing is taken: what was offered is compared with what is drawn.
-  if (depth > 0) expand(PENDING, [], 1);
-  while (candidates.length < nCandidates) {
-    const next = frontier.pop();
-    if (next === undefined) break;
-    const index = candidates.push(next) - 1;
-    const path = [...(paths[next.parent] ?? []), next.token];
-    paths.push(path);
-    if (next.depth < depth && mayLeadOn(next)) expand(index, path, next.reach);
+    expanded.push(...level);
+    best.length = Math.min(best.length, nCandidates);
+    // Not where a proposer's best is hardly ever likely enough. A child of the last of the n best would be no longer among them.
+    level = best.filter(
+      ({ own, reach }, i) =>
+        own?.depth === below &&
+        below < depth &&
+        i + 1 < nCandidates &&
+        proposers.some(({ kind }) => reach * acceptance.ahead(kind, 0, below + 1) >= leastReach + anchorCost),
+    );
   }
-  return { candidates, offers, nAsked };
+  return treeOf(best, expanded);
 }
 
-/** Candidates of all proposers after a path, each token once. */
-function offersAfter(
+function treeOf(best: readonly Node[], expanded: readonly Node[]): CandidateTree {
+  const indices = new Map<Node | undefined, number>([[undefined, PENDING]]);
+  const candidates: Candidate[] = [];
+  const candidateOf = ({ own, parent }: Node): Candidate => {
+    return { ...(own as NonNullable<Node["own"]>), parent: indices.get(parent) ?? PENDING };
+  };
+  for (const node of best) indices.set(node, candidates.push(candidateOf(node)) - 1);
+  const proposed: AnchorCandidates[] = [];
+  for (const node of expanded) {
+    const isRoot = node.own === undefined;
+    const anchor = isRoot ? PENDING : indices.get(node);
+    if (anchor === undefined || node.children.length === 0) continue;
+    proposed.push({
+      anchor,
+      candidates: node.children.map((child) => {
+        const index = indices.get(child);
+        return index === undefined ? candidateOf(child) : (candidates[index] as Candidate);
+      }),
+    });
+  }
+  return { candidates, proposed, nAnchors: expanded.length };
+}
+
+function insert(best: Node[], node: Node): void {
+  let at = best.length;
+  while (at > 0 && (best[at - 1] as Node).reach < node.reach) at--;
+  best.splice(at, 0, node);
+}
+
+/** Candidates of all proposers below a node, each token once. */
+function childrenOf(
+  node: Node,
+  depth: number,
   proposers: readonly Proposer[],
+  answers: readonly Proposed[],
   acceptance: SequenceAcceptance,
-  path: readonly number[],
-  width: number,
-  parent: number,
-  reach: number,
-): Candidate[] {
-  const depth = path.length + 1;
+): Node[] {
   const found: { token: number; source: ProposerKind; rank: number; confidence: number; odds: number }[] = [];
-  for (const proposer of proposers) {
-    const { tokens, confidences } = proposer.candidates(path, width);
+  for (const [i, { tokens, confidences }] of answers.entries()) {
+    const source = (proposers[i] as Proposer).kind;
     const own = Array.from(tokens, (token, rank) => {
-      const trait = { source: proposer.kind, rank, confidence: confidences[rank] ?? 0 };
+      const trait = { source, rank, confidence: confidences[rank] ?? 0 };
       return { token, ...trait, mean: acceptance.estimate(trait, depth).mean };
     });
     // One source's candidates exclude each other: together they have the odds of one of them being right.
@@ -113,5 +146,15 @@ function offersAfter(
   }
   // Different sources compete: where one is nearly sure of a token, another's is hardly right.
   const all = 1 + found.reduce((total, { odds }) => total + odds, 0);
-  return found.map(({ odds, ...one }) => ({ ...one, parent, from: undefined, depth, reach: (reach * odds) / all }));
+  const parent = node.own === undefined ? undefined : node;
+  return found.map(({ odds, ...one }) => {
+    const reach = (node.reach * odds) / all;
+    return {
+      parent,
+      path: [...node.path, one.token],
+      reach,
+      own: { ...one, from: undefined, depth, reach },
+      children: [],
+    };
+  });
 }

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FakeModel, type FakeModelOptions } from "../../../test/support/fake-model.ts";
+import { chooseRounds } from "../../../test/support/proposing.ts";
 import type { SamplerSettings } from "../../compute/sampling/settings.ts";
 import { neutralSettings } from "../../compute/sampling/settings.ts";
 import { AcceptanceModel, SequenceAcceptance } from "../controller/acceptance-model.ts";
@@ -12,6 +13,7 @@ import { LookupProposer } from "../proposers/lookup-proposer.ts";
 import { FixedPlanner, type FixedShape, type PlanContext, type Planner, type RoundShape } from "../planners/planner.ts";
 import { PredictedProposer } from "../proposers/predicted-proposer.ts";
 import { MaskProposer, MedusaProposer, noCandidates, type Proposer } from "../proposers/proposer.ts";
+import { candidatesAt, type Proposing } from "./proposing.ts";
 import { layOut, type Proposal, type RoundRows } from "./round.ts";
 import { StaticTreePlanner } from "../planners/static-tree-planner.ts";
 import { TreePlanner } from "../planners/tree-planner.ts";
@@ -62,15 +64,15 @@ async function drive(model: FakeModel, kv: Kv, decoder: Decoder, { chunkRows = 1
     while (decoder.isWaiting);
   };
   await read();
-  await decoder.propose();
+  await chooseRounds([decoder]);
   for (let n = 1; decoder.finishReason === undefined && !signal?.aborted; n++) {
     await read();
     const plan = decoder.plan(kv, chunkRows);
     kv.reserve(plan.pending.length + decoder.nScratchRows);
     const { forest, sampling, rows } = layOut([plan]);
     const result = await model.forward(forest, kv.cache, sampling);
-    tokens.push(...decoder.digest(model, kv, plan, result, rows[0] as RoundRows).map(({ token }) => token));
-    if (plan.sampler !== undefined && decoder.finishReason === undefined) await decoder.propose();
+    tokens.push(...decoder.applyResults(model, kv, plan, result, rows[0] as RoundRows).map(({ token }) => token));
+    if (plan.sampler !== undefined && decoder.finishReason === undefined) await chooseRounds([decoder]);
     if (n === preemptAfter && decoder.finishReason === undefined) kv.tokens.length = 0;
   }
   return tokens;
@@ -124,7 +126,7 @@ class RandomPlanner implements Planner {
     return { depth: this.#next(8), width: 3 };
   }
 
-  plan({ proposers, remaining, maxRun }: PlanContext): RoundShape {
+  *plan({ proposers, remaining, maxRun }: PlanContext): Proposing<RoundShape> {
     const proposals: Proposal[] = [];
     const paths: number[][] = [];
     const written = this.#truth.length - remaining;
@@ -134,7 +136,7 @@ class RandomPlanner implements Planner {
       if (path.length + 1 >= remaining) continue;
       const right = this.#truth[written + path.length];
       const proposer = proposers[this.#next(proposers.length)];
-      const offered = proposer?.candidates(path, 3).tokens ?? [];
+      const offered = proposer === undefined ? [] : (yield* candidatesAt(proposer, path, 3)).tokens;
       const own = offered[this.#next(offered.length)];
       const token = own ?? (right !== undefined && this.#next(3) > 0 ? right : this.#next(11));
       // Two children of the same token would be one.

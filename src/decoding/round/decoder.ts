@@ -1,10 +1,11 @@
-import type { ForwardResult, KvCache, LoadedModel } from "../../compute/loaded-model.ts";
 import type { Drawn } from "../../compute/sampling/draw.ts";
-import type { Proposed, ProposeFor } from "../../compute/sampling/proposal.ts";
+import type { ForwardResult, KvCache, LoadedModel } from "../../compute/loaded-model.ts";
+import type { ProposeFor } from "../../compute/sampling/proposal.ts";
 import type { Sampler } from "../../compute/sampling/sampler.ts";
 import { Acceptance } from "../controller/acceptance.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "../planners/planner.ts";
-import type { AnchorRun, Proposer, ReadingRoom } from "../proposers/proposer.ts";
+import type { AnchorRun, Proposer, ReadBudget } from "../proposers/proposer.ts";
+import type { Proposing } from "./proposing.ts";
 import { extraRows, PENDING, type RoundPlan, type RoundRows, type Verification, verify } from "./round.ts";
 
 /** A sequence's part of the KV cache, as decoding needs it. */
@@ -30,30 +31,29 @@ export interface DecoderOptions {
   readonly maxRun: number;
   /** Rows that a round may have. */
   readonly maxRows: number;
-  /** End the text and are no part of it. */
+  /** End the sequence and are no part of it. */
   readonly endTokens: ReadonlySet<number>;
-  /** Told every token of the text, in order; true: the text ends with it (a stop string). */
+  /** Told every token of the output, in order; true: the output ends with it (a stop string). */
   readonly onToken?: ((drawn: Drawn) => boolean) | undefined;
 }
 
 export type FinishReason = "stop" | "length";
 
-/** What a round was made of. */
+/** Rounds of one shape. */
 export interface RoundCount {
   readonly proposals: number;
   readonly maskRows: number;
-  /** Rounds like it. */
   readonly rounds: number;
 }
 
 /**
- * Writes one sequence in rounds: each forward verifies the proposals of the one before and makes the next ones (I-DLM,
- * arXiv 2604.11035, section 4). It says which rows it wants next and takes their results; whoever drives it runs the
+ * Decodes one sequence in rounds: each forward verifies the proposals of the one before and makes the next ones (I-DLM,
+ * arXiv 2604.11035, section 4). It plans the rows of the next forward and applies their results; the caller runs the
  * forwards, of many sequences at once if it likes. In exact mode the tokens are plain decoding's whatever proposers and
- * planner do. What is cached may be thrown away between two rounds: the next plan computes it again.
+ * planner do. The cache may be dropped between two rounds: the next plan computes it again.
  */
 export class Decoder {
-  /** Prompt and text: all verified tokens. */
+  /** Prompt and output: all verified tokens. */
   readonly tokens: number[];
   readonly nPrompt: number;
   readonly acceptance = new Acceptance();
@@ -68,8 +68,11 @@ export class Decoder {
   #shape: RoundShape = { proposals: [], maskRuns: [] };
   #isChosen = false;
   #nDrafted = 0;
-  /** What is wanted of proposers as soon as they have read the text. */
-  readonly #asked = new Map<Proposer, LookAhead>();
+  /** What proposers that are behind will be asked to prepare. */
+  readonly #postponed = new Map<Proposer, LookAhead>();
+  /** Proposers of the next round. */
+  #ready: readonly Proposer[] = [];
+  #latest: ForwardResult | undefined;
 
   constructor(options: DecoderOptions) {
     this.#options = options;
@@ -77,60 +80,71 @@ export class Decoder {
     this.nPrompt = options.prompt.length;
     for (const proposer of options.proposers) proposer.observe(options.prompt);
     for (const proposer of options.proposers) {
-      if (proposer.prepare !== undefined) this.#asked.set(proposer, options.planner.lookAhead(proposer, this.#context));
+      if (proposer.prepare !== undefined)
+        this.#postponed.set(proposer, options.planner.lookAhead(proposer, this.#context));
     }
   }
 
-  /** Whether proposers have to `read` before they can be asked. */
+  /** Whether proposers have to `read` before they can propose. */
   get isReading(): boolean {
     return this.#readers.length > 0;
   }
 
-  /** Whether the next round cannot be chosen or run yet: the text depends on proposers that are reading. */
+  /** Whether the next round cannot be chosen or run yet, since the output depends on proposers that are reading. */
   get isWaiting(): boolean {
     return !this.#isExact && this.isReading;
   }
 
   /** Whether nothing may be drawn yet. */
-  get isHeld(): boolean {
+  get isBlocked(): boolean {
     return !this.#isChosen || this.isWaiting;
   }
 
-  /** In each step, while proposers are reading: they go on as far as there is room. */
-  async read(room: ReadingRoom, signal?: AbortSignal): Promise<void> {
-    for (const proposer of this.#readers) await proposer.read?.(room, signal);
+  /** Lets proposers that are behind read on, as far as the budget goes; once in each step. */
+  async read(budget: ReadBudget, signal?: AbortSignal): Promise<void> {
+    for (const proposer of this.#readers) await proposer.read?.(budget, signal);
   }
 
-  /** Chooses the next round. Once before the first `plan`, and after each `digest` of a round before the next forward. */
-  async propose(signal?: AbortSignal): Promise<void> {
+  /** Lets proposers work ahead of the next round. Before each `choose`. */
+  async prepare(signal?: AbortSignal): Promise<void> {
     const { proposers, planner } = this.#options;
     const context = this.#context;
     const ready: Proposer[] = [];
     for (const proposer of proposers) {
       if (proposer.prepare !== undefined) {
-        const ahead = this.#asked.get(proposer) ?? planner.lookAhead(proposer, context);
-        // The text does not wait for it, and it is asked no other thing meanwhile.
+        const ahead = this.#postponed.get(proposer) ?? planner.lookAhead(proposer, context);
+        // The sequence does not wait for it, and it is asked for nothing else meanwhile.
         const isLeftOut = this.#isExact && ahead.depth > 0 && proposer.isBehind === true;
-        if (isLeftOut) this.#asked.set(proposer, ahead);
-        else this.#asked.delete(proposer);
+        if (isLeftOut) this.#postponed.set(proposer, ahead);
+        else this.#postponed.delete(proposer);
         const depth = Math.min(ahead.depth, context.remaining - 1);
         if (isLeftOut || depth === 0) continue;
         this.#nDrafted += await proposer.prepare(depth, ahead.width, signal);
       }
       ready.push(proposer);
     }
-    this.#shape = planner.plan({ ...context, proposers: ready });
+    this.#ready = ready;
+  }
+
+  /** Chooses the next round. Once before the first `plan`, and after `applyResults` of each round before the next forward. */
+  *choose(): Proposing<void> {
+    this.#shape = yield* this.#options.planner.plan({ ...this.#context, proposers: this.#ready });
     this.#isChosen = true;
   }
 
-  /** Tokens that proposers drafted since this was asked. */
+  /** The forward that verified the last tokens: requests of `choose` are about its rows. */
+  get latestResult(): ForwardResult | undefined {
+    return this.#latest;
+  }
+
+  /** Tokens that proposers drafted since the last call. */
   takeDrafted(): number {
     const n = this.#nDrafted;
     this.#nDrafted = 0;
     return n;
   }
 
-  /** The forms that the rounds had, the most frequent first. */
+  /** The shapes of the rounds, the most frequent first. */
   get roundCounts(): readonly RoundCount[] {
     return [...this.#roundCounts.values()].sort((a, b) => b.rounds - a.rounds);
   }
@@ -151,10 +165,10 @@ export class Decoder {
   }
 
   /**
-   * Takes the results of a plan's forward: verifies, commits what stood, and gives the tokens that became text. Errors:
-   * the draw's failure, where the text gets to one.
+   * Applies the results of a plan's forward: verifies, commits the accepted tokens, and returns the output's new tokens.
+   * @throws the failure of a draw, where the output begins with it.
    */
-  digest(
+  applyResults(
     model: LoadedModel,
     kv: SequenceKv,
     plan: RoundPlan,
@@ -165,13 +179,14 @@ export class Decoder {
       kv.commit(plan.pending);
       return [];
     }
+    this.#latest = result;
     this.forwards++;
     const { proposals, pending } = plan;
     this.#count(plan);
     const verified = verify(proposals, (anchor) => result.drawn[rows.firstDraw + anchor + 1] as Drawn);
-    const { text, hasFailed } = this.#take(verified.drawn);
-    const nDrawn = text.length + (this.#hasEnded ? 1 : 0);
-    // Before a draw that failed the last token is pending again: the next round, which begins with that draw, fails.
+    const { output, hasFailed } = this.#take(verified.drawn);
+    const nDrawn = output.length + (this.#hasEnded ? 1 : 0);
+    // Before a failed draw the last token is pending again: the next round begins with that draw, and fails.
     const path = verified.path.slice(0, hasFailed ? nDrawn - 1 : nDrawn);
     this.nDrawn += nDrawn;
     this.acceptance.add(proposals, path, nDrawn);
@@ -179,18 +194,18 @@ export class Decoder {
     this.#options.planner.learn?.(plan, path, learned);
     moveIntoPlace(model, kv, pending.length, path);
     kv.commit([...pending, ...path.map((proposal) => (proposals[proposal] as { token: number }).token)]);
-    const tokens = text.map(({ token }) => token);
+    const tokens = output.map(({ token }) => token);
     this.tokens.push(...tokens);
     if (this.finishReason === undefined) {
       for (const proposer of this.#options.proposers) proposer.observe(tokens);
       const anchor = path.at(-1) ?? PENDING;
-      const mask = this.#maskRun(result, plan, rows, anchor);
+      const mask = this.#maskRun(plan, rows, anchor);
       const row = rows.pendingRow + pending.length + anchor;
-      const medusa = this.#extraHeads(result, row, model.program.extraHeads?.length ?? 0);
+      const medusa = this.#extraHeads(row, model.program.extraHeads?.length ?? 0);
       const runs = mask === undefined ? { medusa } : { mask, medusa };
       for (const proposer of this.#options.proposers) proposer.follow?.(runs);
     }
-    return text;
+    return output;
   }
 
   async dispose(): Promise<void> {
@@ -208,7 +223,7 @@ export class Decoder {
   /** Of the next round, with all proposers. */
   get #context(): PlanContext {
     const { proposers, maxRun, maxRows } = this.#options;
-    // Where the text depends on its rounds, these must not depend on how much of it is wanted: a longer one begins alike.
+    // Where the output depends on its rounds, these must not depend on maxTokens: a longer output begins with the same tokens.
     const remaining = this.#isExact ? this.#remaining : maxRows;
     return { proposers, remaining, maxRows, maxRun, position: this.tokens.length - 1 };
   }
@@ -217,13 +232,13 @@ export class Decoder {
     return this.#options.verification.mode === "exact";
   }
 
-  /** Those that are behind and wanted. Where the text depends on proposals it is fixed what is wanted. */
+  /** Proposers that are behind and will be asked. Where the output depends on proposals they are asked in any case. */
   get #readers(): Proposer[] {
     const { proposers, planner } = this.#options;
     return proposers.filter((proposer) => {
       if (proposer.isBehind !== true) return false;
-      const asked = this.#asked.get(proposer);
-      const ahead = this.#isExact ? asked : (asked ?? planner.lookAhead(proposer, this.#context));
+      const postponed = this.#postponed.get(proposer);
+      const ahead = this.#isExact ? postponed : (postponed ?? planner.lookAhead(proposer, this.#context));
       return ahead !== undefined && ahead.depth > 0;
     });
   }
@@ -234,57 +249,61 @@ export class Decoder {
 
   #hasEnded = false;
 
-  /** Takes what was drawn, up to the text's end or a draw that failed: nothing behind it counts. */
-  #take(drawn: readonly Drawn[]): { readonly text: Drawn[]; readonly hasFailed: boolean } {
+  /** Takes drawn tokens up to the output's end or a failed draw. */
+  #take(drawn: readonly Drawn[]): { readonly output: Drawn[]; readonly hasFailed: boolean } {
     const { endTokens, onToken, sampler } = this.#options;
-    const text: Drawn[] = [];
+    const output: Drawn[] = [];
     const remaining = this.#remaining;
     for (const next of drawn) {
       if (next.failure !== undefined) {
-        if (text.length === 0) throw next.failure;
-        return { text, hasFailed: true };
+        if (output.length === 0) throw next.failure;
+        return { output, hasFailed: true };
       }
       if (endTokens.has(next.token)) {
         this.finishReason = "stop";
         this.#hasEnded = true;
         break;
       }
-      text.push(next);
+      output.push(next);
       sampler.accept(next.token);
       if (onToken?.(next)) this.finishReason = "stop";
-      else if (text.length === remaining) this.finishReason = "length";
+      else if (output.length === remaining) this.finishReason = "length";
       if (this.finishReason !== undefined) break;
     }
-    return { text, hasFailed: false };
+    return { output, hasFailed: false };
   }
 
   /** The run off the anchor that was accepted last. */
-  #maskRun(result: ForwardResult, { maskRuns }: RoundPlan, rows: RoundRows, anchor: number): AnchorRun | undefined {
-    const { sampler } = this.#options;
+  #maskRun({ maskRuns }: RoundPlan, rows: RoundRows, anchor: number): AnchorRun | undefined {
     const length = maskRuns[anchor + 1] ?? 0;
     const first = rows.maskRows[anchor + 1] ?? -1;
     if (length === 0 || first < 0) return undefined;
     const pending = this.tokens.at(-1) as number;
-    const position = this.tokens.length;
     return {
       length,
-      propose: (path, count): Proposed => {
-        const draw = { row: first + path.length, sampler, position: position + path.length, extra: path };
-        return result.propose(draw, path.at(-1) ?? pending, count, this.#proposeFor);
-      },
+      candidates: (path, count) => ({
+        source: { kind: "mask", row: first + path.length, previous: path.at(-1) ?? pending },
+        ...this.#common(path, count),
+      }),
     };
   }
 
   /** The Medusa heads of an anchor's row. */
-  #extraHeads(result: ForwardResult, row: number, length: number): AnchorRun {
-    const { sampler } = this.#options;
-    const position = this.tokens.length;
+  #extraHeads(row: number, length: number): AnchorRun {
     return {
       length,
-      propose: (path, count): Proposed => {
-        const draw = { row, sampler, position: position + path.length, extra: path };
-        return result.proposeExtra(draw, path.length, count, this.#proposeFor);
-      },
+      candidates: (path, count) => ({
+        source: { kind: "head", row, head: path.length },
+        ...this.#common(path, count),
+      }),
+    };
+  }
+
+  #common(path: readonly number[], count: number) {
+    const { sampler } = this.#options;
+    return {
+      ...{ sampler, position: this.tokens.length + path.length, unverified: path },
+      ...{ count, proposeFor: this.#proposeFor },
     };
   }
 

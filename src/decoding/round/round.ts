@@ -94,14 +94,14 @@ export function layOut(plans: readonly RoundPlan[]): {
     const paths: number[][] = [];
     const trials = trialsOf(proposals, verification);
     if (isDrawn)
-      draws.push({ row: lastPending, sampler, position: length + pending.length, extra: [], ...trials(PENDING) });
+      draws.push({ row: lastPending, sampler, position: length + pending.length, unverified: [], ...trials(PENDING) });
     proposals.forEach(({ token, parent }, i) => {
       const path = [...(paths[parent] ?? []), token];
       paths.push(path);
       const position = length + pending.length - 1 + path.length;
       add(own, token, position, parent === PENDING ? lastPending : lastPending + 1 + parent, isDrawn);
       if (isDrawn) {
-        draws.push({ row: lastPending + 1 + i, sampler, position: position + 1, extra: path, ...trials(i) });
+        draws.push({ row: lastPending + 1 + i, sampler, position: position + 1, unverified: path, ...trials(i) });
       }
     });
     return { pendingRow, firstDraw, lastPending };

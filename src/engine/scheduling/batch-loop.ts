@@ -1,6 +1,7 @@
 import type { LoadedModel } from "../../compute/loaded-model.ts";
 import type { Controller } from "../../decoding/controller/controller.ts";
 import type { StepObservation } from "../../decoding/controller/cost-model.ts";
+import { proposeTogether } from "../../decoding/round/proposing.ts";
 import { extraRows, layOut, type RoundPlan, type RoundRows } from "../../decoding/round/round.ts";
 import { CHUNK_BESIDE_DECODING, MAX_FORWARD_ROWS } from "../limits.ts";
 import type { PagePool } from "../kv/page-pool.ts";
@@ -115,17 +116,18 @@ export class BatchLoop {
   async #advance(turns: readonly Turn[]): Promise<void> {
     const { model, controller, pool, scheduler } = this.#parts;
     const startMs = performance.now();
+    const writings = turns.map(({ writing }) => writing);
     const plans = turns.map(({ writing, maxPending }) => writing.plan(maxPending));
-    // As they are before the results: digesting appends to them.
+    // As they are before the results, which append to them.
     const work = workOf(plans);
     this.#hasDrawn = work.sequences > 0;
     const { forest, sampling, rows } = layOut(plans);
     const result = await model.forward(forest, pool.cache, sampling);
     const before = turns.map(({ writing }) => writing.tokens.length);
-    // Together: a draft model drafts for all of them in one forward.
-    const digest = ({ writing }: Turn, i: number) =>
-      this.#attempt(writing, () => writing.digest(plans[i] as RoundPlan, result, rows[i] as RoundRows));
-    await Promise.all(turns.map(digest));
+    for (const [i, { writing }] of turns.entries()) {
+      this.#attempt(writing, () => writing.applyResults(plans[i] as RoundPlan, result, rows[i] as RoundRows));
+    }
+    await this.#chooseRounds(writings.filter((_, i) => plans[i]?.sampler !== undefined));
     const written = turns.map(({ writing }, i) => writing.tokens.length - (before[i] as number));
     for (const [i, turn] of turns.entries()) scheduler.served(turn, written[i] as number);
     const nTokens = written.reduce((sum, n) => sum + n, 0);
@@ -141,8 +143,8 @@ export class BatchLoop {
    */
   async #read(): Promise<boolean> {
     const readers = [...new Set([...this.#undecided, ...this.#ran])].filter(({ isReading }) => isReading);
-    const room = { tokens: this.#hasDrawn ? CHUNK_BESIDE_DECODING : MAX_FORWARD_ROWS };
-    await this.#together(readers, (writing) => writing.read(room));
+    const budget = { tokens: this.#hasDrawn ? CHUNK_BESIDE_DECODING : MAX_FORWARD_ROWS };
+    await this.#together(readers, (writing) => writing.read(budget));
     return readers.length > 0;
   }
 
@@ -151,14 +153,24 @@ export class BatchLoop {
     const startMs = performance.now();
     const choosing = [...this.#undecided].filter(({ mayChoose }) => mayChoose);
     for (const writing of choosing) this.#undecided.delete(writing);
-    await this.#together(choosing, (writing) => writing.choose());
+    await this.#holding(choosing, () => this.#chooseRounds(choosing));
     this.#choosingMs += performance.now() - startMs;
+  }
+
+  /** Their next rounds, with one call of the model per level of their trees. */
+  async #chooseRounds(writings: readonly Writing[]): Promise<void> {
+    if (writings.length === 0) return;
+    // Together: a draft model drafts for all of them in one forward.
+    await Promise.all(writings.map((writing) => this.#attemptAsync(writing, () => writing.prepare())));
+    const startMs = performance.now();
+    await proposeTogether(writings.flatMap((writing) => (writing.stream.isEnded ? [] : [writing.choose()])));
+    this.#parts.controller.observeProposing(performance.now() - startMs);
   }
 
   /** Together, so that a draft model's steps for them can share forwards. */
   #together(writings: readonly Writing[], work: (writing: Writing) => Promise<void>): Promise<void> {
     return this.#holding(writings, async () => {
-      await Promise.all(writings.map((writing) => this.#attempt(writing, () => work(writing))));
+      await Promise.all(writings.map((writing) => this.#attemptAsync(writing, () => work(writing))));
     });
   }
 
@@ -170,8 +182,17 @@ export class BatchLoop {
     for (const writing of writings) if (writing.stream.isEnded) this.#letGo(writing);
   }
 
-  /** What goes wrong with one text ends that one only. */
-  async #attempt(writing: Writing, work: () => Promise<void>): Promise<void> {
+  /** An error of one sequence ends that one only. */
+  #attempt(writing: Writing, work: () => void): void {
+    if (writing.stream.isEnded) return;
+    try {
+      work();
+    } catch (error) {
+      writing.fail(error);
+    }
+  }
+
+  async #attemptAsync(writing: Writing, work: () => Promise<void>): Promise<void> {
     if (writing.stream.isEnded) return;
     try {
       await work();

@@ -184,7 +184,7 @@ async function plainTokens(model: FakeModel, request: GenerateRequest, endToken:
         needsOutput: Uint8Array.from(rows, (i) => (i === rows.length - 1 ? 1 : 0)),
       },
       cache,
-      { draws: [{ row: rows.length - 1, sampler, position: fed + rows.length, extra: [] }] },
+      { draws: [{ row: rows.length - 1, sampler, position: fed + rows.length, unverified: [] }] },
     );
     const token = drawn[0]?.token as number;
     if (token === endToken) return { tokens, finishReason: "stop" };

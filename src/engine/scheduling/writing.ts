@@ -3,7 +3,8 @@ import type { BackendInfo } from "../../compute/backend.ts";
 import type { ForwardResult } from "../../compute/loaded-model.ts";
 import type { Drawn } from "../../compute/sampling/draw.ts";
 import type { Decoder, FinishReason } from "../../decoding/round/decoder.ts";
-import type { ReadingRoom } from "../../decoding/proposers/proposer.ts";
+import type { ReadBudget } from "../../decoding/proposers/proposer.ts";
+import type { ProposingTask } from "../../decoding/round/proposing.ts";
 import { extraRows, type RoundPlan, type RoundRows } from "../../decoding/round/round.ts";
 import { createDecoder, type DecodingParts } from "./create-decoder.ts";
 import type { WritingStream } from "../output/generation.ts";
@@ -74,8 +75,8 @@ export class Writing {
   }
 
   /** They read on, once in every step. */
-  read(room: ReadingRoom): Promise<void> {
-    return this.#begun.read(room, this.stream.signal);
+  read(budget: ReadBudget): Promise<void> {
+    return this.#begun.read(budget, this.stream.signal);
   }
 
   /** Whether its first round can be chosen. */
@@ -83,14 +84,20 @@ export class Writing {
     return !this.#begun.isWaiting;
   }
 
-  /** Chooses its first round. */
-  choose(): Promise<void> {
-    return this.#begun.propose(this.stream.signal);
+  /** Lets its proposers work ahead of the next round. */
+  prepare(): Promise<void> {
+    return this.#begun.prepare(this.stream.signal);
+  }
+
+  /** Chooses its next round, after `prepare`. */
+  choose(): ProposingTask {
+    const decoder = this.#begun;
+    return { proposing: decoder.choose(), result: decoder.latestResult, fail: (error) => this.fail(error) };
   }
 
   /** Of at most so many verified tokens those that it can feed: the last one draws. */
   feedable(maxPending: number): number {
-    return this.#begun.isHeld ? Math.min(maxPending, this.nPending - 1) : maxPending;
+    return this.#begun.isBlocked ? Math.min(maxPending, this.nPending - 1) : maxPending;
   }
 
   plan(maxPending: number): RoundPlan {
@@ -98,17 +105,16 @@ export class Writing {
     return this.#begun.plan(this.kv, maxPending);
   }
 
-  /** Takes its results of a forward: streams what became text, and ends or chooses its next round from them. */
-  async digest(plan: RoundPlan, result: ForwardResult, rows: RoundRows): Promise<void> {
+  /** Applies its results of a forward: streams the new tokens, and ends where the output does. */
+  applyResults(plan: RoundPlan, result: ForwardResult, rows: RoundRows): void {
     const decoder = this.#begun;
-    const written = decoder.digest(this.#parts.model, this.kv, plan, result, rows);
+    const written = decoder.applyResults(this.#parts.model, this.kv, plan, result, rows);
     if (written.length > 0) {
       const tokens = written.map(({ token }) => token);
       this.stream.emit({ text: this.#writer.takeNew(), tokens, round: extraRows(plan) });
     }
     const { finishReason } = decoder;
     if (finishReason !== undefined) this.end(finishReason);
-    else if (plan.sampler !== undefined) await decoder.propose(this.stream.signal);
   }
 
   /** Tokens that were drafted for it since this was asked. */

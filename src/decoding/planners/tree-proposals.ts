@@ -1,11 +1,12 @@
 import type { SequenceAcceptance } from "../controller/acceptance-model.ts";
 import { type Candidate, type GrowthLimits, growTree, noCandidateTree } from "../round/candidate-tree.ts";
+import type { Proposing } from "../round/proposing.ts";
 import { type MaskRow, maskRowsByValue, runAnchors } from "../round/mask-runs.ts";
 import type { LookAhead, PlanContext } from "./planner.ts";
 import type { ProposerKind } from "../proposers/proposer.ts";
 import { PENDING } from "../round/round.ts";
 
-export interface TreeOffersOptions {
+export interface TreeProposalsOptions {
   readonly acceptance: SequenceAcceptance;
   /** Tokens that a round yields at best. */
   readonly stride: number;
@@ -13,20 +14,20 @@ export interface TreeOffersOptions {
   readonly width: number;
 }
 
-/** Memory of what other proposers offer, in rounds. */
-const OTHERS_MEMORY = 8;
+/** EMA window of what other proposers propose (rounds). */
+const OTHERS_WINDOW = 8;
 
 /**
- * What a sequence's next round may be made of, for exact verification: the tokens that its proposers offer with how likely
- * each stands, and the MASK rows with what they are worth in the round after.
+ * What a sequence's next round may be made of, for exact verification: its proposers' tokens with how likely each stands,
+ * and the MASK rows with what they are worth in the round after.
  */
-export class TreeOffers {
-  readonly #options: TreeOffersOptions;
+export class TreeProposals {
+  readonly #options: TreeProposalsOptions;
   #tree = noCandidateTree;
-  /** For each proposer by depth: how likely the tokens up to it stand without it, lately. */
+  /** For each proposer by depth: how likely the tokens up to it stood without it recently. */
   readonly #others = new Map<ProposerKind, number[]>();
 
-  constructor(options: TreeOffersOptions) {
+  constructor(options: TreeProposalsOptions) {
     this.#options = options;
   }
 
@@ -35,13 +36,13 @@ export class TreeOffers {
     return { depth: Math.min(stride, remaining, maxRows) - 1, width };
   }
 
-  /** Asks the proposers: candidates by descending reach, parents before children. */
-  grow(
+  /** Candidates of the proposers by descending reach, parents before children. */
+  *grow(
     { proposers, remaining, maxRows }: PlanContext,
-    limits: Pick<GrowthLimits, "nCandidates" | "leastReach" | "asking">,
-  ): readonly Candidate[] {
+    limits: Pick<GrowthLimits, "nCandidates" | "leastReach" | "anchorCost">,
+  ): Proposing<readonly Candidate[]> {
     const { stride, width, acceptance } = this.#options;
-    this.#tree = growTree(proposers, acceptance, {
+    this.#tree = yield* growTree(proposers, acceptance, {
       ...{ ...limits, width, depth: Math.min(stride, remaining) - 1 },
       nCandidates: Math.min(limits.nCandidates, maxRows - 1),
     });
@@ -49,14 +50,14 @@ export class TreeOffers {
     return this.#tree.candidates;
   }
 
-  /** Nobody is asked, and nothing is learned of the round. */
-  rest(): void {
+  /** A round without proposals: nothing is learned from it. */
+  skip(): void {
     this.#tree = noCandidateTree;
   }
 
   /** Anchors at which proposers were asked for the round. */
-  get nAsked(): number {
-    return this.#tree.nAsked;
+  get nAnchors(): number {
+    return this.#tree.nAnchors;
   }
 
   /** MASK rows off the pending token (anchor 0) and the proposals, the most valuable first; `nextProposal`: what it costs to verify one, in tokens. */
@@ -68,10 +69,10 @@ export class TreeOffers {
     return maskRowsByValue(anchors, this.#worthOfMasks(longest, nextProposal)).slice(0, maxRows - 1 - proposals.length);
   }
 
-  /** Every candidate at an anchor that stood was looked at, taken or not: the token drawn there is known. */
+  /** The token drawn at each anchor that stood says of all its candidates, in the tree or not, whether they are right. */
   learn(path: readonly number[], drawn: readonly number[]): void {
     const { acceptance } = this.#options;
-    for (const { anchor, candidates } of this.#tree.offers) {
+    for (const { anchor, candidates } of this.#tree.proposed) {
       const at = anchor === PENDING ? 0 : path.indexOf(anchor) + 1;
       const token = drawn[at];
       if (token === undefined || (anchor !== PENDING && at === 0)) continue;
@@ -79,7 +80,7 @@ export class TreeOffers {
     }
   }
 
-  /** How likely the tokens up to a depth stand by other proposers than `kind`, lately. */
+  /** How likely the tokens up to a depth stood by other proposers than `kind` recently. */
   othersAt(depth: number, kind: ProposerKind): number {
     return this.#others.get(kind)?.[depth - 1] ?? 0;
   }
@@ -105,13 +106,13 @@ export class TreeOffers {
   }
 
   #followOthers(): void {
-    const candidates = this.#tree.offers.flatMap((offer) => offer.candidates);
+    const candidates = this.#tree.proposed.flatMap((anchor) => anchor.candidates);
     for (const kind of ["mask", "draft"] as const) {
       const before = this.#others.get(kind) ?? new Array<number>(this.#options.stride - 1).fill(0);
       const now = before.map((share, i) => {
         const others = candidates.filter(({ source, depth }) => depth === i + 1 && source !== kind);
         const sum = others.reduce((total, { reach }) => total + reach, 0);
-        return share + (sum - share) / OTHERS_MEMORY;
+        return share + (sum - share) / OTHERS_WINDOW;
       });
       this.#others.set(kind, now);
     }
