@@ -1,4 +1,4 @@
-// Builds the addon with AddressSanitizer and UndefinedBehaviorSanitizer into build-sanitize/, beside the ordinary one.
+// Builds the addon with AddressSanitizer and UndefinedBehaviorSanitizer into build-sanitize/.
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -8,17 +8,17 @@ import { nodeDirArguments } from "./node-headers.mjs";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const work = join(root, "build-sanitize");
 
-/** The file of one of g++'s libraries, or undefined where g++ or the library is missing. */
+/** The path of one of g++'s libraries; undefined if g++ or the library is missing. */
 function library(name) {
   const path = spawnSync("g++", [`-print-file-name=${name}`], { encoding: "utf8" }).stdout?.trim() ?? "";
   return path.includes("/") && existsSync(path) ? path : undefined;
 }
 
-/** Builds; gives the addon and the libraries to load before Node. Undefined where g++ has no sanitizers here. */
+/** Builds the addon; returns its path and the libraries to preload. Undefined if g++ has no sanitizers. */
 export function buildSanitized() {
   const preload = [library("libasan.so"), library("libubsan.so")];
   if (preload.includes(undefined)) return undefined;
-  // node-gyp builds into ./build of its folder: a copy of what it needs keeps the ordinary build in its place.
+  // node-gyp builds into ./build of its folder; building a copy keeps the normal build.
   rmSync(join(work, "native"), { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
   for (const name of ["binding.gyp", "native", "package.json"])
@@ -42,5 +42,5 @@ export function buildSanitized() {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  console.log(buildSanitized()?.addon ?? "build:sanitize skipped: g++ has no libasan or libubsan here");
+  console.log(buildSanitized()?.addon ?? "build:sanitize skipped: g++ has no libasan or libubsan");
 }

@@ -1,5 +1,5 @@
-// Compiles the native code for arm64 (objects only) with whichever cross compiler is there; says so where none is. Without
-// optimising, which takes several times as long: warnings that come of it the build for x86 turns into errors.
+// Compiles the native code for arm64 (objects only) with an installed cross compiler; skipped with a message if there is
+// none. Does not optimise, which would take several times as long; the x86 build catches warnings of the optimiser.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -42,19 +42,19 @@ async function compile(file) {
   const output = join(folder, `${file.replaceAll(/\W/g, "-")}.o`);
   const args = [...flags, ...options, ...defines, ...includes, "-c", join(sources, file), "-o", output];
   const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"] });
-  let said = "";
+  let messages = "";
   child.stderr.on("data", (chunk) => {
-    said += chunk;
+    messages += chunk;
   });
   const [status] = await once(child, "close");
   if (status === 0) return;
   failed++;
-  console.error(`${file}:\n${said}`);
+  console.error(`${file}:\n${messages}`);
 }
 
-const waiting = files.values();
+const queue = files.values();
 const work = async () => {
-  for (const file of waiting) await compile(file);
+  for (const file of queue) await compile(file);
 };
 await Promise.all(Array.from({ length: availableParallelism() }, work));
 rmSync(folder, { recursive: true });

@@ -1,4 +1,4 @@
-// Packs the package, installs the tarball into an empty project, and uses it there: command line, library, types.
+// Packs the package, installs the tarball into an empty project, and tests command line, library and types there.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -44,14 +44,14 @@ console.log(result.tokens.length);
 await model.dispose();
 `,
 );
-// The declarations are checked as a user's compiler does: strictly, and without skipLibCheck.
+// Checks the declarations in a user's project: strict, and without skipLibCheck.
 const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
 const types = join(root, "node_modules", "@types");
 const options = ["--strict", "--target", "es2022", "--module", "nodenext", "--typeRoots", types, "--types", "node"];
 run("tsc", process.execPath, [tsc, ...options, "use.ts"]);
 const tokens = run("the library", process.execPath, ["use.js"]).trim();
 if (tokens !== "8") {
-  console.error(`check:install: the library wrote ${tokens} tokens, expected 8`);
+  console.error(`check:install: the library generated ${tokens} tokens, expected 8`);
   process.exit(1);
 }
 console.log(

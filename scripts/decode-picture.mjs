@@ -1,6 +1,6 @@
-// Draws what `idlm bench decode --out FILE` stored: node scripts/decode-picture.mjs FILE... PICTURE.svg
-// Speed-up against the rows of a round, one point for each way and kind of text; the curves are the limit TPF / OH for the
-// tokens per forward that they are labelled with, OH the overhead as the points have it, a line through them.
+// Plots the results of `idlm bench decode --out FILE`: node scripts/decode-picture.mjs FILE... PICTURE.svg
+// Speed-up against rows per round, one point for each method and kind of prompt. The curves are the limit TPF / OH for the
+// labelled tokens per forward, with the overhead OH from a line fitted to the points.
 import { readFileSync, writeFileSync } from "node:fs";
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
@@ -15,7 +15,7 @@ const figures = paths.flatMap((path) => JSON.parse(readFileSync(path, "utf8")).f
 const points = figures
   .filter(({ batch }) => batch === 1)
   .map(({ drafter, shape, stride, kind, speedUp, tokenRows, maskRows, overhead }) => ({
-    way: [drafter === "none" ? "plain" : drafter, shape, stride].filter((part) => part !== undefined).join(" "),
+    method: [drafter === "none" ? "plain" : drafter, shape, stride].filter((part) => part !== undefined).join(" "),
     kind,
     rows: tokenRows + maskRows,
     overhead,
@@ -58,7 +58,7 @@ const plot = Plot.plot({
     Plot.text(points, {
       x: "rows",
       y: "median",
-      text: ({ way, kind }) => `${way}, ${kind}`,
+      text: ({ method, kind }) => `${method}, ${kind}`,
       dx: 6,
       textAnchor: "start",
       fill: "kind",

@@ -1,4 +1,4 @@
-// Writes a GGUF model's first layers as a model of its own, to draft with: node scripts/first-layers.mjs FROM TO LAYERS
+// Writes a draft model from a GGUF model's first layers: node scripts/first-layers.mjs FROM TO LAYERS
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

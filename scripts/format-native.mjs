@@ -1,4 +1,4 @@
-// Formats the native code by .clang-format; with --check it changes nothing and fails where a file differs.
+// Formats the native code with clang-format; with --check it changes nothing and fails if a file is not formatted.
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";

@@ -16,7 +16,7 @@ function runs(command, args = ["--version"]) {
 
 function leave(reason, remedy) {
   console.error(`idlm: the native addon was not built: ${reason}.`);
-  console.error(`idlm: ${remedy} Then run \`npm run install\`. Until then only --backend reference works, slowly.`);
+  console.error(`idlm: ${remedy} Then run \`npm run install\`. Until then only the slow --backend reference works.`);
   process.exit(0);
 }
 
@@ -25,10 +25,7 @@ if (process.env.IDLM_SKIP_NATIVE === "1") {
   process.exit(0);
 }
 if (process.platform === "win32") {
-  leave(
-    "its sources are for g++ and clang, not for Visual C++",
-    "Use the Windows Subsystem for Linux for the kernels.",
-  );
+  leave("its sources require g++ or clang, not Visual C++", "Use the Windows Subsystem for Linux for the kernels.");
 }
 if (!runs(process.env.CXX ?? "c++") && !runs("g++") && !runs("clang++")) {
   leave(
@@ -47,7 +44,7 @@ try {
 } catch {
   leave("node-gyp was not found", "Install the package's dependencies with npm ci.");
 }
-// A checkout, unlike the published package, has src/: there a warning of the compiler is an error.
+// In a checkout (which, unlike the published package, has src/), compiler warnings are errors.
 const strict = existsSync(join(root, "src")) ? ["--", "-Dstrict=1"] : [];
 const args = [nodeGyp, "rebuild", "--jobs=max", "--loglevel=error", ...nodeDirArguments(), ...strict];
 console.error("idlm: building the native addon …");
@@ -57,7 +54,7 @@ if (build.status !== 0) {
   console.error(`${build.stdout ?? ""}${build.stderr ?? ""}`.split("\n").slice(-40).join("\n"));
   leave(
     "the build failed, see above",
-    "It needs a C++17 compiler, make, Python and Node's headers (fetched by node-gyp, or named by npm_config_nodedir).",
+    "It needs a C++17 compiler, make, Python and Node's headers (downloaded by node-gyp, or from npm_config_nodedir).",
   );
 }
 console.error(`idlm: built in ${((Date.now() - started) / 1000).toFixed(0)} s`);

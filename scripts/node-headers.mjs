@@ -1,8 +1,8 @@
-// The folder of this Node's own headers, where its installation has them: node-gyp then fetches nothing.
+// Finds the headers in Node's installation, so that node-gyp need not download them.
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** `--nodedir=…` for node-gyp, or nothing where the headers are absent or of another version. */
+/** `--nodedir=…` for node-gyp; empty if there are no headers of this version. */
 export function nodeDirArguments() {
   if (process.env.npm_config_nodedir) return [];
   for (const binary of [process.execPath, realpathSync(process.execPath)]) {

@@ -1,10 +1,10 @@
-// Measures what the confidences of src/decoding/proposers/lookup-proposer.ts and predicted-proposer.ts are made of.
+// Calibrates the confidences of src/decoding/proposers/lookup-proposer.ts and predicted-proposer.ts.
 //
 //   node scripts/proposer-calibration.mjs lookup FIT.jsonl [CHECK.jsonl...]
-//   node scripts/proposer-calibration.mjs answers MODEL OUT.jsonl     answers to requests to rewrite something
+//   node scripts/proposer-calibration.mjs answers MODEL OUT.jsonl     generates answers to rewriting tasks
 //   node scripts/proposer-calibration.mjs predicted ANSWERS.jsonl
 //
-// Lines are {"prompt_ids": [...], "response_ids": [...], "predicted_ids": [...]}, the last for `predicted` only.
+// Lines are {"prompt_ids": [...], "response_ids": [...], "predicted_ids": [...]}, the last key for `predicted` only.
 import { readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -46,12 +46,12 @@ if (!Object.hasOwn(commands, command ?? "") || files.length === 0) {
 }
 const root = join(import.meta.dirname, "..");
 const outDir = await mkdtemp(join(tmpdir(), "idlm-calibration-"));
-const sources = ["decoding/suffix-automaton", "decoding/lookup-proposer", "decoding/predicted-proposer"];
+const sources = ["suffix-automaton", "lookup-proposer", "predicted-proposer"];
 try {
   await build({
     config: false,
     cwd: root,
-    entry: Object.fromEntries(sources.map((name) => [name, join(root, `src/${name}.ts`)])),
+    entry: Object.fromEntries(sources.map((name) => [name, join(root, `src/decoding/proposers/${name}.ts`)])),
     outDir,
     format: "esm",
     platform: "node",
@@ -71,10 +71,10 @@ function read(file) {
   return readFileSync(file, "utf8").trim().split("\n").map(JSON.parse);
 }
 
-/** The discount of most likelihood for each length of context, from the first file; then said against was. */
+/** The maximum-likelihood discount for each context length, from the first file; then predicted against actual rates. */
 async function lookup(...names) {
-  const { SuffixAutomaton, NONE } = await load("decoding/suffix-automaton");
-  const { LookupProposer } = await load("decoding/lookup-proposer");
+  const { SuffixAutomaton, NONE } = await load("suffix-automaton");
+  const { LookupProposer } = await load("lookup-proposer");
   const cases = LENGTHS.map(() => []);
   for (const { prompt_ids, response_ids } of read(names[0])) {
     const automaton = new SuffixAutomaton();
@@ -99,7 +99,7 @@ async function lookup(...names) {
       automaton.append(token);
     }
   }
-  console.log(`${names[0]}: longest context up to, cases, right, discount of most likelihood`);
+  console.log(`${names[0]}: longest context up to, cases, correct, maximum-likelihood discount`);
   for (const [i, bucket] of cases.entries()) {
     const lossOf = (discount) =>
       bucket.reduce((sum, { n, total, isRight }) => {
@@ -114,9 +114,9 @@ async function lookup(...names) {
   for (const name of names) compare(name, () => new LookupProposer({ leastConfidence: 0.02 }), read(name));
 }
 
-/** Said against was, of the text to be rewritten as prediction. */
+/** Predicted against actual rates, with the text to rewrite as the predicted output. */
 async function predicted(...names) {
-  const { PredictedProposer } = await load("decoding/predicted-proposer");
+  const { PredictedProposer } = await load("predicted-proposer");
   for (const name of names) compare(name, ({ predicted_ids }) => new PredictedProposer(predicted_ids), read(name));
 }
 
@@ -129,22 +129,27 @@ function compare(name, proposerOf, lines) {
       const { tokens, confidences } = proposer.candidates([], ranks.length);
       for (const [rank, proposed] of tokens.entries()) {
         const bin = Math.floor(confidences[rank] * 20);
-        const { n = 0, said = 0, was = 0 } = ranks[rank].get(bin) ?? {};
-        ranks[rank].set(bin, { n: n + 1, said: said + confidences[rank], was: was + (proposed === token ? 1 : 0) });
+        const { n = 0, predicted = 0, actual = 0 } = ranks[rank].get(bin) ?? {};
+        const isRight = proposed === token;
+        ranks[rank].set(bin, {
+          n: n + 1,
+          predicted: predicted + confidences[rank],
+          actual: actual + (isRight ? 1 : 0),
+        });
       }
       proposer.observe([token]);
     }
   }
   for (const [rank, bins] of ranks.entries()) {
     const shown = [...bins].sort(([a], [b]) => a - b);
-    console.log(`${name}, alternative ${rank + 1}: said, was, cases`);
-    for (const [, { n, said, was }] of shown) {
-      console.log(`${(said / n).toFixed(2)}\t${(was / n).toFixed(2)}\t${n}`);
+    console.log(`${name}, alternative ${rank + 1}: predicted, actual, cases`);
+    for (const [, { n, predicted, actual }] of shown) {
+      console.log(`${(predicted / n).toFixed(2)}\t${(actual / n).toFixed(2)}\t${n}`);
     }
   }
 }
 
-/** Needs the built library (npm run build). */
+/** Requires the built library (npm run build). */
 async function answers(name, out) {
   const { load: loadModel } = await import(pathToFileURL(join(root, "dist/index.js")).href);
   const model = await loadModel(name, { adapter: false });

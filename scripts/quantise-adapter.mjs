@@ -1,4 +1,4 @@
-// Stores an adapter folder in 8 bits: node scripts/quantise-adapter.mjs FROM TO
+// Quantises an adapter folder to 8 bits: node scripts/quantise-adapter.mjs FROM TO
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

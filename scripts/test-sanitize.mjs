@@ -1,12 +1,12 @@
-// Runs the tests that reach native code (or those named on the command line) with the addon of build:sanitize.
+// Runs the tests of native code (or those named on the command line) with the addon of build:sanitize.
 import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildSanitized } from "./build-sanitize.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-// The contract suite; whole forests and the sampler; the library and the command line over tiny models. Of the engine's
-// tests only those that load one: the others compute without native code.
+// The contract suite, the sampler, and the library and the command line with tiny models. The engine's other tests do not
+// run native code.
 const native = [
   "src/compute/native",
   "src/engine/load/load.test.ts",
@@ -18,7 +18,7 @@ const native = [
 
 const sanitized = buildSanitized();
 if (sanitized === undefined) {
-  console.log("test:sanitize skipped: g++ has no libasan or libubsan here");
+  console.log("test:sanitize skipped: g++ has no libasan or libubsan");
   process.exit(0);
 }
 const named = process.argv.slice(2);
@@ -34,7 +34,7 @@ const run = spawnSync(
       ASAN_OPTIONS: "detect_leaks=0:halt_on_error=1",
       UBSAN_OPTIONS: "halt_on_error=1:print_stacktrace=1",
       IDLM_NATIVE_ADDON: sanitized.addon,
-      // Memory and arithmetic are looked at here; that distributions are right `npm test` shows.
+      // Fewer draws: these runs check memory and arithmetic; `npm test` checks the distributions.
       IDLM_DRAWS: "2000",
     },
   },

@@ -1,9 +1,9 @@
-// Tokens per forward of rounds of fixed shapes on given prompts, all tokens over all forwards, in exact mode.
+// Measures tokens per forward of fixed round shapes on given prompts (all tokens / all forwards), in exact mode.
 //
 //   npm run build && node scripts/tokens-per-forward.mjs MODEL PROMPTS.jsonl [--written-at T] [--temperature T] [--shapes S...] [--stride N]
 //
-// Lines are {"prompt_ids": [...], "temperature": T}; --written-at keeps those of one temperature. Answers have up to 288
-// tokens, as those of the pilot's evaluation rows.
+// Lines are {"prompt_ids": [...], "temperature": T}; --written-at selects those of one temperature. Outputs have up to 288
+// tokens, like those of the pilot's evaluation data.
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { load } from "../dist/index.js";
@@ -33,8 +33,8 @@ try {
   for (const shape of values.shapes) {
     let [tokens, forwards, proposals, maskRows] = [0, 0, 0, 0];
     for (const [seed, { prompt_ids: ids }] of prompts.entries()) {
-      const way = { propose: "mask", shape, stride: Number(values.stride) };
-      const request = { ids, seed, temperature: Number(values.temperature), maxTokens: MAX_TOKENS, ...way };
+      const method = { propose: "mask", shape, stride: Number(values.stride) };
+      const request = { ids, seed, temperature: Number(values.temperature), maxTokens: MAX_TOKENS, ...method };
       const result = await model.generate(request).result;
       forwards += result.forwards;
       tokens += result.forwards * result.tokensPerForward;

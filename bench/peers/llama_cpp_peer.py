@@ -1,4 +1,4 @@
-"""llama.cpp (by llama-cpp-python) as a peer of `idlm bench`: JSON lines in, JSON lines out.
+"""llama.cpp (through llama-cpp-python) as a peer of `idlm bench`: JSON lines in, JSON lines out.
 
     python llama_cpp_peer.py MODEL.gguf THREADS CONTEXT
     {"op": "decode", "prompt": [ids], "tokens": 200}   -> {"ms": total, "tokens": n}
@@ -31,20 +31,20 @@ def main():
     context = lc.llama_init_from_model(model, parameters)
     load_ms = (time.perf_counter() - start) * 1000
     memory = lc.llama_get_memory(context)
-    # Ids that the caller's prompts have, too: src/bench/own-model.ts.
+    # The same ids as in src/bench/own-model.ts.
     n_ids = min(lc.llama_vocab_n_tokens(lc.llama_model_get_vocab(model)), 40100) - 100
     greedy = lc.llama_sampler_init_greedy()
     batch = lc.llama_batch_init(512, 0, 1)
 
-    def decode(tokens, position, wanted, sequence=0):
-        """One llama_decode of a chain in a sequence; `wanted`: logits of every row, else of the last."""
+    def decode(tokens, position, all_logits, sequence=0):
+        """One llama_decode of a chain in a sequence, with the logits of all rows or of the last."""
         batch.n_tokens = len(tokens)
         for i, token in enumerate(tokens):
             batch.token[i] = token
             batch.pos[i] = position + i
             batch.n_seq_id[i] = 1
             batch.seq_id[i][0] = sequence
-            batch.logits[i] = 1 if wanted or i == len(tokens) - 1 else 0
+            batch.logits[i] = 1 if all_logits or i == len(tokens) - 1 else 0
         if lc.llama_decode(context, batch) != 0:
             raise RuntimeError("llama_decode failed")
 

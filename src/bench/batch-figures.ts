@@ -2,13 +2,13 @@ import type { Model } from "../engine/types.ts";
 import type { Peer } from "./peer.ts";
 import { median } from "./statistics.ts";
 
-/** Tokens per second of all texts together, plain decoding. */
+/** Tokens per second of plain decoding, at batch size 1 and above. */
 export interface BatchFigures {
   readonly sequences: number;
-  /** Of one text alone. */
+  /** At batch size 1. */
   readonly one: number;
   readonly together: number;
-  /** Ratio of `together` to `one`: the median over rounds. */
+  /** Median over rounds of `together` / `one`. */
   readonly speedUp: number;
   readonly peers: readonly { readonly name: string; readonly together: number; readonly ratio: number }[];
 }
@@ -16,7 +16,7 @@ export interface BatchFigures {
 const PROMPT_TOKENS = 50;
 const TOKENS = 48;
 
-/** Measures one text and many at once, and the peers' many, alternating. The model must run as many sequences. */
+/** Measures batch size 1 and `sequences`, and the peers at `sequences`, interleaved. The model must allow as many sequences. */
 export async function measureBatch(
   model: Model,
   peers: readonly Peer[],
@@ -51,21 +51,21 @@ export async function measureBatch(
   };
 }
 
-/** From when all texts have begun to when the last ends. */
+/** From the first token of all sequences to the end of the last one. */
 async function tokensPerSecond(model: Model, sequences: number, round: number): Promise<number> {
-  let nBegun = 0;
+  let nStarted = 0;
   let startMs = 0;
   let nTokens = 0;
   const read = async (ids: readonly number[]) => {
-    let isBegun = false;
+    let isStarted = false;
     for await (const { tokens } of model.generate({ ids, propose: "none", maxTokens: TOKENS + 2 })) {
-      if (nBegun === sequences) nTokens += tokens.length;
-      if (isBegun) continue;
-      isBegun = true;
-      if (++nBegun === sequences) startMs = performance.now();
+      if (nStarted === sequences) nTokens += tokens.length;
+      if (isStarted) continue;
+      isStarted = true;
+      if (++nStarted === sequences) startMs = performance.now();
     }
   };
-  // Other texts each time, so that no prompt is cached, and all as long as each other.
+  // Different prompts each time, so that none is cached, all of the same length.
   const first = 1000 + ((round * sequences * 97) % 20_000);
   const prompts = Array.from({ length: sequences }, (_, s) =>
     Array.from({ length: PROMPT_TOKENS }, (_, i) => (((first + s) * 31 + i * 7) % 40_000) + 100),

@@ -1,26 +1,26 @@
 import { expect, it } from "vitest";
 import { fakeEngine } from "../../test/support/fake-engine.ts";
-import { type DecodeWay, measureDecoding } from "./decode.ts";
+import { type DecodeMethod, measureDecoding } from "./decode.ts";
 import { type BenchPrompt, KINDS, readPrompts } from "./prompts.ts";
 
-it("measures every way on every kind of text at every batch, plain decoding first", async () => {
+it("measures every method on every kind of prompt at every batch size, plain decoding first", async () => {
   const { engine } = fakeEngine({ hitRate: 1 });
   const prompts: BenchPrompt[] = [
     { kind: "chat", messages: [{ role: "user", content: "abc" }] },
     { kind: "chat", messages: [{ role: "user", content: "cba" }] },
     { kind: "random", messages: [{ role: "user", content: "bcb" }], temperature: 1, seed: 3 },
   ];
-  const ways: DecodeWay[] = [
+  const methods: DecodeMethod[] = [
     { drafter: "none", shape: undefined, stride: undefined },
     { drafter: "mask", shape: "chain", stride: 2 },
     { drafter: "predicted", shape: "chain", stride: 2 },
   ];
   const stages: string[] = [];
   const figures = await measureDecoding(engine, {
-    ...{ ways, prompts, batches: [1, 3], pairs: 2, maxTokens: 21 },
+    ...{ methods, prompts, batches: [1, 3], pairs: 2, maxTokens: 21 },
     ...{ signal: new AbortController().signal, onStage: (stage) => stages.push(stage) },
   });
-  // Nobody predicts these texts.
+  // These prompts have no predicted output.
   expect(figures.map(({ batch, kind, drafter }) => [batch, kind, drafter])).toEqual([
     [1, "chat", "none"],
     [1, "chat", "mask"],
@@ -38,7 +38,7 @@ it("measures every way on every kind of text at every batch, plain decoding firs
     expect(speedUp.low <= speedUp.median && speedUp.median <= speedUp.high).toBe(true);
     if (drafter === "none") expect([tokensPerForward, rows.tokenRows, rows.maskRows]).toEqual([1, 1, 0]);
     else {
-      // One token of the prompt's forward, then two in each of ten; texts of a batch are between half and all as long.
+      // One token from prefill, then two from each of ten rounds; outputs of a batch have half to all of the length.
       if (rows.batch === 1) expect(tokensPerForward).toBeCloseTo(21 / 11);
       else expect(tokensPerForward).toBeGreaterThan(1.7);
       expect(acceptanceByDepth).toEqual([1]);
@@ -47,7 +47,7 @@ it("measures every way on every kind of text at every batch, plain decoding firs
   await engine.dispose();
 });
 
-it("carries prompts of every kind, each a conversation that ends with the user", () => {
+it("has prompts of every kind, each a conversation that ends with the user", () => {
   const prompts = readPrompts();
   for (const kind of KINDS) expect(prompts.filter((prompt) => prompt.kind === kind).length).toBeGreaterThanOrEqual(4);
   for (const { messages } of prompts) expect(messages.at(-1)?.role).toBe("user");

@@ -3,69 +3,69 @@ import { IdlmError } from "../errors.ts";
 import type { BenchPrompt, Kind } from "./prompts.ts";
 import { type Interval, median, medianInterval } from "./statistics.ts";
 
-/** Who proposes; auto: everybody who can. */
+/** The proposer; auto: all available ones. */
 export type Drafter = "none" | "mask" | "lookup" | "predicted" | "draft" | "medusa" | "auto";
 
-/** A way of decoding. */
-export interface DecodeWay {
+/** A decoding method. */
+export interface DecodeMethod {
   readonly drafter: Drafter;
   /** Undefined for plain decoding. */
   readonly shape: Exclude<RoundForm, "plain"> | undefined;
   readonly stride: number | undefined;
 }
 
-/** How a way fared on texts of a kind, so many at once. */
-export interface DecodeFigures extends DecodeWay {
+/** Results of a method for one kind of prompts and one batch size. */
+export interface DecodeFigures extends DecodeMethod {
   readonly kind: Kind;
   readonly batch: number;
-  /** Tokens per second over plain decoding's, both in one pair; the interval holds the true median in 95 % of cases. */
+  /** Tokens per second relative to plain decoding in the same pair, with a 95 % confidence interval of the median. */
   readonly speedUp: Interval;
   readonly tokensPerSecond: number;
   readonly tokensPerForward: number;
-  /** Time of a round over a plain forward's: tokensPerForward / speedUp. */
+  /** Time of a round relative to a plain forward: tokensPerForward / speedUp. */
   readonly overhead: number;
-  /** In the mean over rounds, of one sequence. */
+  /** Means over rounds, per sequence. */
   readonly tokenRows: number;
   readonly maskRows: number;
-  /** Share of proposals at depth i + 1 that stood, of those whose earlier ones all had. */
+  /** Acceptance rate at depth i + 1, of the proposals whose ancestors were all accepted. */
   readonly acceptanceByDepth: readonly number[];
-  /** All texts have plain decoding's bytes. */
+  /** Whether all outputs have the bytes of plain decoding. */
   readonly isSameText: boolean;
 }
 
 export interface DecodePlan {
-  readonly ways: readonly DecodeWay[];
+  readonly methods: readonly DecodeMethod[];
   readonly batches: readonly number[];
   readonly prompts: readonly BenchPrompt[];
-  /** Interleaved pairs of each way with plain decoding. */
+  /** Interleaved pairs of each method with plain decoding. */
   readonly pairs: number;
   readonly maxTokens: number;
   readonly signal: AbortSignal;
   readonly onStage: (text: string) => void;
 }
 
-/** Texts for each place of a batch, so that places stay taken while texts end at different times. */
-const TEXTS_PER_PLACE = 3;
-/** Shortest text of a batch, as a share of the longest: ends of texts that begin together would otherwise stay together. */
+/** Sequences per slot of a batch, so that all slots stay in use while sequences end at different times. */
+const SEQUENCES_PER_SLOT = 3;
+/** Shortest output of a batch relative to the longest: with equal lengths, sequences would start and end together. */
 const SHORTEST = 0.5;
 
-/** A prompt whose template is rendered: that is no part of decoding, and takes another process's time. */
+/** A prompt with its token ids: rendering the template is not part of decoding, and uses another process. */
 interface ReadyPrompt extends BenchPrompt {
   readonly ids: readonly number[];
 }
 
 /**
- * Measures ways of decoding against plain decoding: in every pair both write the same texts and take turns in being first:
- * machines change speed from second to second, and what runs second finds warmer caches. What counts are tokens per second
- * while all places of the batch are taken, from the first token on: one text alone to its end, of many until no other waits to
- * take a place. Plain decoding against itself comes first: how far it is from 1 is what the other figures may be off.
+ * Compares decoding methods with plain decoding. In each pair both generate the same texts, and they go first alternately,
+ * because machines change speed from second to second and the second run finds warmer caches. Measures tokens per second
+ * from the first token on while all slots of the batch are in use: at batch size 1 to the end, above until no sequence is
+ * waiting for a slot. Plain decoding is first compared with itself: its distance from 1 is the noise of the measurement.
  */
 export async function measureDecoding(model: Model, plan: DecodePlan): Promise<DecodeFigures[]> {
   const { tokenizer } = model;
   if (tokenizer === undefined) {
     throw new IdlmError("usage", {
-      problem: "the model has no tokenizer, and the prompts are texts",
-      hint: "Name a model that has one.",
+      problem: "the model has no tokenizer",
+      hint: "Name a model with a tokenizer: the prompts are text.",
     });
   }
   const prompts: ReadyPrompt[] = [];
@@ -75,10 +75,10 @@ export async function measureDecoding(model: Model, plan: DecodePlan): Promise<D
   for (const batch of plan.batches) {
     for (const kind of kinds) {
       const own = prompts.filter((prompt) => prompt.kind === kind);
-      for (const way of plan.ways) {
-        if (way.drafter === "predicted" && !own.every(({ predict }) => predict !== undefined)) continue;
-        plan.onStage(`${batch} at once, ${kind}, ${nameOf(way)}`);
-        figures.push(await measureWay(model, plan, { way, batch, kind, prompts: own }));
+      for (const method of plan.methods) {
+        if (method.drafter === "predicted" && !own.every(({ predict }) => predict !== undefined)) continue;
+        plan.onStage(`batch ${batch}, ${kind}, ${methodName(method)}`);
+        figures.push(await measureMethod(model, plan, { method, batch, kind, prompts: own }));
       }
     }
   }
@@ -86,18 +86,19 @@ export async function measureDecoding(model: Model, plan: DecodePlan): Promise<D
 }
 
 interface Case {
-  readonly way: DecodeWay;
+  readonly method: DecodeMethod;
   readonly batch: number;
   readonly kind: Kind;
   readonly prompts: readonly ReadyPrompt[];
 }
 
-async function measureWay(model: Model, plan: DecodePlan, { way, batch, kind, prompts }: Case): Promise<DecodeFigures> {
+async function measureMethod(model: Model, plan: DecodePlan, testCase: Case): Promise<DecodeFigures> {
+  const { method, batch, kind, prompts } = testCase;
   const groups = groupsOf(prompts, batch);
-  const plain: DecodeWay = { drafter: "none", shape: undefined, stride: undefined };
-  const write = (how: DecodeWay, group: readonly ReadyPrompt[]) => writeGroup(model, group, batch, how, plan);
-  // Uncounted: fills the prefix cache, and the controller has its start.
-  for (const group of groups) await write(way, group);
+  const plain: DecodeMethod = { drafter: "none", shape: undefined, stride: undefined };
+  const generate = (how: DecodeMethod, group: readonly ReadyPrompt[]) => generateGroup(model, group, batch, how, plan);
+  // Warm-up: fills the prefix cache and the controller's estimates.
+  for (const group of groups) await generate(method, group);
   const ratios: number[] = [];
   const rates: number[] = [];
   const results: GenerationResult[] = [];
@@ -107,17 +108,17 @@ async function measureWay(model: Model, plan: DecodePlan, { way, batch, kind, pr
     const own: Pass[] = [];
     for (const [i, group] of groups.entries()) {
       const isFirst = (pair + i) % 2 === 1;
-      const early = isFirst ? await write(way, group) : undefined;
-      before.push(await write(plain, group));
-      own.push(early ?? (await write(way, group)));
+      const early = isFirst ? await generate(method, group) : undefined;
+      before.push(await generate(plain, group));
+      own.push(early ?? (await generate(method, group)));
     }
     const rate = rateOf(own);
     ratios.push(rate / rateOf(before));
     rates.push(rate);
-    const texts = own.flatMap((pass) => pass.results);
-    const plainTexts = before.flatMap((pass) => pass.results);
-    isSameText &&= texts.every(({ sha256 }, at) => sha256 === plainTexts[at]?.sha256);
-    results.push(...texts);
+    const ownResults = own.flatMap((pass) => pass.results);
+    const plainResults = before.flatMap((pass) => pass.results);
+    isSameText &&= ownResults.every(({ sha256 }, at) => sha256 === plainResults[at]?.sha256);
+    results.push(...ownResults);
   }
   const speedUp = medianInterval(ratios);
   const forwards = sum(results.map((result) => result.forwards));
@@ -126,7 +127,7 @@ async function measureWay(model: Model, plan: DecodePlan, { way, batch, kind, pr
   const perRound = (rows: (round: (typeof rounds)[number]) => number) =>
     sum(rounds.map((round) => rows(round) * round.rounds)) / sum(rounds.map((round) => round.rounds));
   return {
-    ...{ ...way, kind, batch, speedUp, tokensPerForward, overhead: tokensPerForward / speedUp.median },
+    ...{ ...method, kind, batch, speedUp, tokensPerForward, overhead: tokensPerForward / speedUp.median },
     tokensPerSecond: median(rates),
     tokenRows: perRound(({ proposals }) => 1 + proposals),
     maskRows: perRound(({ maskRows }) => maskRows),
@@ -135,26 +136,26 @@ async function measureWay(model: Model, plan: DecodePlan, { way, batch, kind, pr
   };
 }
 
-/** What takes turns: one text at a time each by itself, a batch as all texts that go through it, prompts repeated. */
+/** The units of interleaving: single prompts at batch size 1, else one group of all prompts, repeated to fill the batch. */
 function groupsOf(prompts: readonly ReadyPrompt[], batch: number): readonly (readonly ReadyPrompt[])[] {
   if (batch === 1) return prompts.map((prompt) => [prompt]);
-  const nTexts = Math.max(prompts.length, TEXTS_PER_PLACE * batch);
-  return [Array.from({ length: nTexts }, (_, i) => prompts[i % prompts.length] as ReadyPrompt)];
+  const nSequences = Math.max(prompts.length, SEQUENCES_PER_SLOT * batch);
+  return [Array.from({ length: nSequences }, (_, i) => prompts[i % prompts.length] as ReadyPrompt)];
 }
 
 interface Pass {
-  /** While all places were taken. */
+  /** While all slots were in use. */
   readonly ms: number;
   readonly nTokens: number;
-  /** Of all texts, in order. */
+  /** Of all sequences, in order. */
   readonly results: readonly GenerationResult[];
 }
 
-async function writeGroup(
+async function generateGroup(
   model: Model,
   group: readonly ReadyPrompt[],
   batch: number,
-  way: DecodeWay,
+  method: DecodeMethod,
   { maxTokens, signal }: DecodePlan,
 ): Promise<Pass> {
   signal.throwIfAborted();
@@ -163,10 +164,10 @@ async function writeGroup(
   let nTokens = 0;
   let startMs: number | undefined;
   let endMs: number | undefined;
-  const takePlace = async (): Promise<void> => {
+  const fillSlot = async (): Promise<void> => {
     while (next < group.length) {
       const at = next++;
-      const request = requestOf(group[at] as ReadyPrompt, way, at);
+      const request = requestOf(group[at] as ReadyPrompt, method, at);
       const own = batch === 1 ? maxTokens : lengthOf(at, maxTokens);
       const generation = model.generate({ ...request, maxTokens: own, signal });
       for await (const { tokens } of generation) {
@@ -177,12 +178,12 @@ async function writeGroup(
     }
     endMs ??= performance.now();
   };
-  await Promise.all(Array.from({ length: Math.min(batch, group.length) }, takePlace));
+  await Promise.all(Array.from({ length: Math.min(batch, group.length) }, fillSlot));
   signal.throwIfAborted();
   return { ms: (endMs ?? 0) - (startMs ?? 0), nTokens, results };
 }
 
-/** Of the text with this number: spread evenly over all lengths, whatever the number of texts. */
+/** Length of the sequence with this index: evenly distributed, whatever the number of sequences. */
 function lengthOf(at: number, maxTokens: number): number {
   const GOLDEN = 0.618_034;
   return Math.max(1, Math.round(maxTokens * (SHORTEST + (1 - SHORTEST) * ((at * GOLDEN) % 1))));
@@ -192,11 +193,11 @@ function rateOf(passes: readonly Pass[]): number {
   return (1000 * sum(passes.map(({ nTokens }) => nTokens))) / sum(passes.map(({ ms }) => ms));
 }
 
-function requestOf(prompt: ReadyPrompt, { drafter, shape, stride }: DecodeWay, at: number): GenerateRequest {
+function requestOf(prompt: ReadyPrompt, { drafter, shape, stride }: DecodeMethod, at: number): GenerateRequest {
   const { ids, predict, temperature = 0, seed = 0 } = prompt;
   const canPredict = predict !== undefined && (drafter === "predicted" || drafter === "auto");
   return {
-    // The same prompt may stand in a batch more than once: another text each time.
+    // A prompt may occur several times in a batch; each has another seed.
     ...{ ids, temperature, seed: seed + 1000 * at, propose: drafter },
     ...(canPredict ? { predict } : {}),
     ...(shape === undefined ? {} : { shape }),
@@ -213,7 +214,7 @@ function acceptanceOf(results: readonly GenerationResult[]): number[] {
       const own = acceptedByDepth[i] ?? 0;
       const share = acceptanceByDepth[i] ?? 0;
       accepted += own;
-      // Where none stood: all that were proposed behind one that did.
+      // If none was accepted: all that were proposed below an accepted one.
       reached +=
         share > 0 ? own / share : Math.min(proposedByDepth[i] ?? 0, acceptedByDepth[i - 1] ?? Number.POSITIVE_INFINITY);
     }
@@ -221,8 +222,8 @@ function acceptanceOf(results: readonly GenerationResult[]): number[] {
   });
 }
 
-/** As tables and pictures have it. */
-export function nameOf({ drafter, shape, stride }: DecodeWay): string {
+/** The method's name in tables and plots. */
+export function methodName({ drafter, shape, stride }: DecodeMethod): string {
   if (drafter === "none") return "plain";
   return [drafter, shape, stride].filter((part) => part !== undefined).join(" ");
 }

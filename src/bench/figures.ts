@@ -9,11 +9,11 @@ import { type Spread, spread } from "./statistics.ts";
 export const measurements = ["decode", "prefill", "rows", "long"] as const;
 export type Measurement = (typeof measurements)[number];
 
-/** Times of one engine in milliseconds; undefined: not measured. */
+/** Times of one engine in milliseconds; undefined if not measured. */
 export interface EngineFigures {
-  /** Plain decoding: a token, after a prompt of 50 tokens, greedy. */
+  /** Plain greedy decoding, per token, after a prompt of 50 tokens. */
   readonly decodeMs?: Spread;
-  /** A prompt of 512 tokens in one forward, logits of the last. */
+  /** A prompt of 512 tokens in one forward, with the logits of the last row. */
   readonly prefillMs?: Spread;
   /** Forwards of token rows after 256 (and 4,096) positions, by number of rows. */
   readonly rowsMs?: Readonly<Record<number, Spread>>;
@@ -26,7 +26,7 @@ export interface PeerFigures extends EngineFigures {
 }
 
 export interface Figures extends EngineFigures {
-  /** Read bandwidth in GB/s, and the share of it that plain decoding's weights take. */
+  /** Read bandwidth in GB/s, and the share of it that plain decoding reaches in reading weights. */
   readonly bandwidthGBs?: number;
   readonly shareOfBound?: number;
   readonly peers: readonly PeerFigures[];
@@ -35,7 +35,7 @@ export interface Figures extends EngineFigures {
 }
 
 export interface MeasureOptions {
-  /** Interleaved pairs; at least 9 for figures that are published. */
+  /** Interleaved rounds; at least 9 for figures to publish. */
   readonly rounds: number;
   readonly decodedTokens: number;
   readonly what: ReadonlySet<Measurement>;
@@ -44,12 +44,12 @@ export interface MeasureOptions {
 }
 
 const ROWS = [1, 2, 5, 8] as const;
-/** A peer's threads spin for some milliseconds after their work; nobody is measured beside them. */
+/** A peer's threads spin for some milliseconds after their work; measurements wait until they stop. */
 const SETTLE_MS = 40;
 /** Larger than any last-level cache. */
 const BANDWIDTH_BYTES = 512 * 2 ** 20;
 
-/** Measures the model and the peers, one after the other in every round, so that what disturbs one disturbs all. */
+/** Measures the model and the peers, interleaved in every round, so that disturbances affect all of them. */
 export async function measure(
   backend: NativeBackend,
   model: LoadedModel,
@@ -66,7 +66,7 @@ export async function measure(
     for (let round = 0; what.has(kind) && round < rounds; round++) {
       signal.throwIfAborted();
       onStage(`round ${round + 1} of ${rounds}: ${kind === "decode" ? "decoding" : "prefill"}`);
-      // The bandwidth that others leave changes from minute to minute, too.
+      // The available bandwidth also changes from minute to minute on shared machines.
       if (kind === "decode") bandwidths.push(await backend.measureBandwidth(BANDWIDTH_BYTES, 3));
       for (const [i, engine] of engines.entries()) {
         await settle();
@@ -86,7 +86,7 @@ export async function measure(
       onStage(`rows after ${context} tokens: round ${round + 1} of ${n}`);
       for (const [i, engine] of engines.entries()) {
         await settle();
-        // Once uncounted: what ran before has emptied the caches.
+        // Warm-up: the previous work has evicted the caches.
         await engine.rows(1, context);
         for (const rows of ROWS) samples[i]?.[name][rows].push(await engine.rows(rows, context));
       }
@@ -106,14 +106,14 @@ export async function measure(
   };
 }
 
-/** What is timed, of us or of a peer; results in milliseconds. */
+/** An engine to measure; times in milliseconds. */
 interface Engine {
   decode(): Promise<number>;
   prefill(): Promise<number>;
   rows(rows: number, context: number): Promise<number>;
 }
 
-/** The second of two counts: the first finds caches and memory as others left them. */
+/** Times the second of two runs: the first warms caches and memory. */
 async function second(time: () => Promise<number>): Promise<number> {
   await time();
   return time();
@@ -152,7 +152,7 @@ class Samples {
   }
 }
 
-/** Bytes of weights that a forward of one row reads: of an embedding that is not the output matrix, hardly any. */
+/** Bytes of weights that a forward of one row reads; excludes an untied embedding, of which it reads one row. */
 function bytesPerForward({ weightBytes, program }: LoadedModel): number {
   let embedding = "";
   let output = "";

@@ -2,20 +2,20 @@ import { type Forest, PAGE_SIZE } from "../compute/forest/forest.ts";
 import type { LoadedModel } from "../compute/loaded-model.ts";
 import { median } from "./statistics.ts";
 
-/** Positions in the cache before the rows that are timed. */
+/** Cached positions before the timed rows. */
 export const CONTEXT_TOKENS = 256;
 
-/** Numbers of token rows that are timed. */
+/** Numbers of token rows to time. */
 export const ROW_COUNTS: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8, 16];
 
-/** Every shape is timed once per round, so that what disturbs the machine disturbs all of them. */
+/** Every shape is timed once per round, so that disturbances affect all of them. */
 const ROUNDS = 15;
 
-/** Milliseconds of a forward, the median over the rounds. */
+/** Median times of forwards, in milliseconds. */
 export interface ForwardTimes {
   readonly contextTokens: number;
   readonly rows: readonly { readonly rows: number; readonly ms: number; readonly overOneRow: number }[];
-  /** Rounds of decoding by stride; empty without MASK rows. */
+  /** Decoding rounds by stride; empty without MASK rows. */
   readonly strides: readonly StrideTime[];
 }
 
@@ -23,13 +23,13 @@ export interface StrideTime {
   readonly stride: number;
   readonly rows: number;
   readonly ms: number;
-  /** Time over that of one row: the tokens per forward from which the stride is faster than plain decoding. */
+  /** Time relative to one row: the tokens per forward above which the stride is faster than plain decoding. */
   readonly overhead: number;
-  /** Speed-up where every proposal stands: stride ÷ overhead. */
+  /** Speed-up if every proposal is accepted: stride ÷ overhead. */
   readonly bestSpeedUp: number;
 }
 
-/** Times forwards of token rows, and of whole rounds where the program has MASK rows, after CONTEXT_TOKENS positions. */
+/** Times forwards of token rows after CONTEXT_TOKENS positions, and, if the program has MASK rows, of complete rounds. */
 export async function measureForwards(
   model: LoadedModel,
   signal: AbortSignal,
@@ -64,7 +64,7 @@ export async function measureForwards(
         }));
         const startMs = performance.now();
         await model.forward(forest, cache, { draws });
-        // The first round fills caches and is not counted.
+        // The first round is a warm-up.
         if (round > 0) times[i]?.push(performance.now() - startMs);
       }
     }
@@ -98,7 +98,7 @@ const greedy = {
   logprobs: -1,
 };
 
-/** A chain of token rows and then MASK rows at the end of `length` cached positions. Which tokens does not matter. */
+/** A chain of token rows, then MASK rows, after `length` cached positions. The tokens are arbitrary. */
 function chain(length: number, nTokens: number, nMasks: number, vocabSize: number, pages: Int32Array): Forest {
   const nRows = nTokens + nMasks;
   const rows = Int32Array.from({ length: nRows }, (_, row) => row);
@@ -109,7 +109,7 @@ function chain(length: number, nTokens: number, nMasks: number, vocabSize: numbe
     parents: rows.map((row) => row - 1),
     gate: Uint8Array.from(rows, (row) => (row < nTokens ? 0 : 1)),
     sequence: new Int32Array(nRows),
-    // Of a prompt only the last row is looked at, of a round all.
+    // A prompt needs the output of its last row, a round of all rows.
     needsOutput: Uint8Array.from(rows, (row) => (length > 0 || row === nRows - 1 ? 1 : 0)),
   };
 }

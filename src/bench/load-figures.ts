@@ -7,25 +7,25 @@ import { OwnModel } from "./own-model.ts";
 import type { Peer } from "./peer.ts";
 import { type Spread, spread } from "./statistics.ts";
 
-/** From a file in the page cache to a model that can run, and on to the first forward's logits. */
+/** Times from a file in the page cache to a loaded model, and to the first forward's logits. */
 interface LoadTimes {
   readonly loadMs: Spread;
-  /** Load and a forward of one row: engines that map the file read it only then. */
+  /** Including a forward of one row: engines that map the file read it only then. */
   readonly firstMs: Spread;
 }
 
 export interface LoadFigures extends LoadTimes {
   readonly weightBytes: number;
-  /** Of this process, after load and first forward, with its Node. */
+  /** Of this process, after load and first forward, including Node. */
   readonly residentBytes: number;
   readonly peers: readonly (LoadTimes & {
     readonly name: string;
-    /** Of the peer's process, with its Python and its mapping of the file; undefined where the system does not say. */
+    /** Of the peer's process, including Python and the mapped file; undefined if the system does not report it. */
     readonly residentBytes: number | undefined;
   })[];
 }
 
-/** Loads the model once; the caller disposes of it. */
+/** Loads the model once and times it; the caller disposes the model. */
 export async function loadTimed(
   backend: NativeBackend,
   path: string,
@@ -43,14 +43,14 @@ export async function loadTimed(
   }
 }
 
-/** Loads model and peers afresh in every round, one after the other. */
+/** Loads the model and the peers in every round, interleaved. */
 export async function measureLoad(
   backend: NativeBackend,
   path: string,
   startPeers: readonly (() => Promise<Peer>)[],
   options: { readonly rounds: number; readonly signal: AbortSignal; readonly onStage: (text: string) => void },
 ): Promise<LoadFigures> {
-  await sha256File(path, undefined, options.signal); // reads all of it once: from now on it is in the page cache
+  await sha256File(path, undefined, options.signal); // reads the whole file into the page cache
   const own = { load: [] as number[], first: [] as number[] };
   const theirs = startPeers.map(() => ({
     name: "",

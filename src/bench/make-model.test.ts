@@ -35,7 +35,7 @@ async function make(name: string, config: ModelConfig, mix: TypeMixName, seed = 
 }
 
 describe("makeModel", () => {
-  it.each(typeMixNames)("a model of %s runs, and its logits are finite and differ", async (mix) => {
+  it.each(typeMixNames)("writes a %s model that runs, with finite and distinct logits", async (mix) => {
     const opened = openModel(await make(mix, tiny, mix), "gguf");
     const model = await createNativeBackend({ threads: 1 }).load(compileProgram(opened));
     opened.close();
@@ -65,13 +65,13 @@ describe("makeModel", () => {
   it("writes the same bytes for the same arguments, others for another seed", async () => {
     const paths = [make("a", tiny, "Q4_K_M"), make("b", tiny, "Q4_K_M"), make("c", tiny, "Q4_K_M", 2)];
     const [a, b, c] = (await Promise.all(paths)).map((path) => readFileSync(path));
-    // The name is in the metadata, of one length.
+    // The metadata differs in the name, which has the same length.
     const weights = (bytes: Buffer | undefined) => bytes?.subarray(bytes.length - 100_000);
     expect(weights(a)).toEqual(weights(b));
     expect(weights(a)).not.toEqual(weights(c));
   });
 
-  it("has a vocabulary that writes any text", async () => {
+  it("has a vocabulary that can encode any text", async () => {
     const path = await make("words", tiny, "Q4_0");
     const file = openGguf(path);
     const tokenizer = tokenizerFromGguf(file.metadata, path);
@@ -80,7 +80,7 @@ describe("makeModel", () => {
     expect(tokenizer?.decode(tokenizer.encode(text))).toBe(text);
   });
 
-  it("refuses a vocabulary that cannot hold all bytes", async () => {
+  it("rejects a vocabulary too small for all bytes", async () => {
     await expect(make("small", { ...tiny, vocabSize: 100 }, "Q4_0")).rejects.toThrow(/vocabulary of 100/);
   });
 });
@@ -111,7 +111,7 @@ describe("typeInMix", () => {
     expect(types.filter((type) => type === "Q6_K")).toHaveLength(17);
   });
 
-  it("falls back to blocks of 32 where rows are not whole blocks of 256", () => {
+  it("falls back to blocks of 32 if rows do not fill blocks of 256", () => {
     const config = modelShapes["smollm2-135m"] as ModelConfig;
     expect(typeInMix("Q4_K_M", "blk.9.ffn_up.weight", 576, config)).toBe("Q5_0");
     expect(typeInMix("Q4_K_M", "token_embd.weight", 576, config)).toBe("Q8_0");

@@ -8,14 +8,14 @@ import { paddedVocabulary } from "./padded-vocabulary.ts";
 import { randomBlocks, Xorshift32 } from "./random-blocks.ts";
 import { fileTypeOf, type TypeMixName, typeInMix } from "./type-mix.ts";
 
-/** Random blocks are made and written in pieces of about so many weights. */
+/** Random weights are generated and written in pieces of about this size. */
 const PIECE_ELEMENTS = 1 << 22;
-/** Standard deviation of an embedding's weights: what models are trained from. */
+/** Standard deviation of an embedding's weights, the usual initialisation. */
 const EMBEDDING_DEVIATION = 0.02;
 
 export interface ModelToMake {
   readonly config: ModelConfig;
-  /** As `general.name` says it. */
+  /** Value of `general.name`. */
   readonly name: string;
   readonly mix: TypeMixName;
   readonly seed: number;
@@ -24,12 +24,12 @@ export interface ModelToMake {
 }
 
 /**
- * Writes a GGUF file with a model's shapes and types and random weights, which runs here and in llama.cpp: what speed and
- * memory depend on is there, and no text that makes sense. Equal arguments give equal bytes. Returns the bytes of weights.
- * @throws IdlmError "usage" where the vocabulary is too small; those of `writeGguf`; an AbortError, leaving nothing.
+ * Writes a GGUF file with the shapes and types of a model and random weights. It runs in idlm and in llama.cpp with the
+ * model's speed and memory, but its output is meaningless. Equal arguments give equal bytes. Returns the bytes of weights.
+ * @throws IdlmError "usage" if the vocabulary is too small; the errors of `writeGguf`; an AbortError, leaving no file.
  */
-export async function makeModel(path: string, asked: ModelToMake): Promise<number> {
-  const { config, name, mix, seed, onBytes, signal } = asked;
+export async function makeModel(path: string, options: ModelToMake): Promise<number> {
+  const { config, name, mix, seed, onBytes, signal } = options;
   const random = new Xorshift32(seed);
   let bytesDone = 0;
   let bytesTotal = 0;
@@ -37,7 +37,7 @@ export async function makeModel(path: string, asked: ModelToMake): Promise<numbe
     const nElements = shape.reduce((product, n) => product * n, 1);
     bytesTotal += byteLength(type, nElements) ?? 0;
     const pieces = function* (): Generator<Uint8Array> {
-      // Whole blocks, so that every piece begins with one.
+      // Pieces consist of whole blocks.
       const { blockSize } = typeLayout(type);
       const most = Math.max(blockSize, Math.floor(PIECE_ELEMENTS / blockSize) * blockSize);
       for (let at = 0; at < nElements; at += most) {
@@ -69,7 +69,7 @@ interface TensorPlan {
   readonly ggufName: string;
   readonly shape: readonly number[];
   readonly type: TensorType;
-  /** Of random weights; "one": all are 1, as a norm's are. */
+  /** Standard deviation of random weights; "one": all weights are 1 (norms). */
   readonly deviation: number | "one";
 }
 

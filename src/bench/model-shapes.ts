@@ -1,6 +1,6 @@
 import type { ModelConfig } from "../model/config/config.ts";
 
-/** Llama 3.1's and 3.2's rotary embedding; 3.2's small ones are stretched by 32, 3.1's by 8. */
+/** Llama 3.1's and 3.2's rotary embedding; the factor is 8 in 3.1 and 32 in 3.2. */
 const llama3Rope = (factor: number) =>
   ({
     theta: 500_000,
@@ -52,7 +52,7 @@ function qwen3(sizes: Sizes): ModelConfig {
   };
 }
 
-/** Configs of published models, as their config.json has them: what `idlm bench make-model --shape` knows by name. */
+/** Configs of published models, from their config.json: the names of `idlm bench make-model --shape`. */
 export const modelShapes: Readonly<Record<string, ModelConfig>> = {
   "smollm2-135m": {
     architecture: "llama",

@@ -7,10 +7,10 @@ export const CONTEXT = 256;
 export const LONG_CONTEXT = 4096;
 export const PROMPT_TOKENS = 50;
 export const PREFILL_TOKENS = 512;
-/** Room in the cache. */
+/** Size of the cache. */
 export const MAX_POSITIONS = LONG_CONTEXT + 256;
 
-/** Forwards of our own engine. */
+/** Times forwards of our own engine. */
 export class OwnModel {
   readonly #model: LoadedModel;
   readonly #cache;
@@ -24,7 +24,7 @@ export class OwnModel {
     this.#cache = model.createCache(this.#pages.length);
   }
 
-  /** Milliseconds a token, of greedy tokens after the prompt, each drawn by the forward itself. */
+  /** Milliseconds per token of greedy decoding after the prompt, each token sampled by the forward. */
   async decode(): Promise<number> {
     const sampler = this.#model.createSampler(neutralSettings);
     let token = await this.#draw(this.promptIds(PROMPT_TOKENS), 0, sampler);
@@ -40,7 +40,7 @@ export class OwnModel {
     return performance.now() - startMs;
   }
 
-  /** Ids that any prompt may hold; the peer has the same. */
+  /** Token ids of a prompt; peers use the same. */
   promptIds(n: number): number[] {
     return Array.from(
       { length: n },
@@ -56,14 +56,14 @@ export class OwnModel {
     }
   }
 
-  /** Milliseconds of a forward of n token rows after `context` positions, logits of all. */
+  /** Milliseconds of a forward of n token rows after `context` positions, with all logits. */
   async rows(n: number, context: number): Promise<number> {
     const startMs = performance.now();
     await this.forward(n, context);
     return performance.now() - startMs;
   }
 
-  /** A forward of n token rows after `context` positions, logits of all. */
+  /** A forward of n token rows after `context` positions, with all logits. */
   forward(n: number, context: number): Promise<ForwardResult> {
     return this.#model.forward(this.#chain(this.promptIds(n), context, "all"), this.#cache);
   }

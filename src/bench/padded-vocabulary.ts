@@ -5,15 +5,15 @@ import { characterOfByte } from "../tokenizer/byte-level.ts";
 
 const END = "<|im_end|>";
 const CONTROLS = ["<|endoftext|>", "<|im_start|>", END] as const;
-/** Enough for text to have tokens of several bytes; the space is Ġ (byte-level BPE). */
+/** Enough for text to have tokens of several bytes; Ġ is the space in byte-level BPE. */
 const MERGES = ["Ġ t", "h e", "i n", "e r", "Ġ a", "Ġt he", "o n", "r e"] as const;
 const CHAT_TEMPLATE =
   "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 /**
- * Metadata of a byte-level vocabulary of `size` tokens: all bytes, a few merges, ChatML's three control tokens; the rest
- * are unused tokens. Any text can be written with it, and llama.cpp reads it.
- * @throws IdlmError "usage" where `size` is too small.
+ * Metadata of a byte-level vocabulary of `size` tokens: all bytes, a few merges, ChatML's three control tokens, and unused
+ * tokens. It can encode any text, and llama.cpp can read it.
+ * @throws IdlmError "usage" if `size` is too small.
  */
 export function paddedVocabulary(size: number, pre: string): [string, GgufValueToWrite][] {
   const bytes = Array.from({ length: 256 }, (_, byte) => characterOfByte(byte));
@@ -26,8 +26,8 @@ export function paddedVocabulary(size: number, pre: string): [string, GgufValueT
   }
   if (tokens.length > size) {
     throw new IdlmError("usage", {
-      problem: `a vocabulary of ${size} tokens`,
-      hint: `A byte-level vocabulary needs ${tokens.length} or more.`,
+      problem: `a vocabulary of ${size} tokens is too small`,
+      hint: `A byte-level vocabulary needs at least ${tokens.length}.`,
     });
   }
   const eos = tokens.indexOf(END);

@@ -12,12 +12,12 @@ interface Ready {
   readonly loadMs: number;
 }
 
-/** llama.cpp in a process of its own, measured beside us in one run. */
+/** llama.cpp in a separate process, measured in the same run. */
 export class Peer {
   readonly name: string;
-  /** What llama.cpp says of its build. */
+  /** llama.cpp's description of its build. */
   readonly system: string;
-  /** From the file to a context that can decode. */
+  /** From the file to a context that is ready to decode. */
   readonly loadMs: number;
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #lines: AsyncIterator<string>;
@@ -35,7 +35,7 @@ export class Peer {
     this.#lines = lines;
   }
 
-  /** Starts a peer under a Python that has llama-cpp-python. @throws IdlmError "backend" where it does not answer. */
+  /** Starts a peer with a Python that has llama-cpp-python. @throws IdlmError "backend" if it does not start. */
   static async start(python: string, modelPath: string, threads: number, name: string): Promise<Peer> {
     const child = spawn(python, [peerScript(), modelPath, String(threads), String(MAX_POSITIONS)], {
       stdio: ["pipe", "pipe", "ignore"],
@@ -51,8 +51,8 @@ export class Peer {
         "backend",
         {
           backend: name,
-          reason: `${python} does not run llama-cpp-python`,
-          hint: "Name a Python where `import llama_cpp` works: --peer-python PATH",
+          reason: `${python} cannot run llama-cpp-python`,
+          hint: "Name a Python where `import llama_cpp` works",
         },
         error,
       );
@@ -62,11 +62,11 @@ export class Peer {
   async ask(request: Readonly<Record<string, unknown>>): Promise<{ readonly ms: number; readonly path?: string }> {
     this.#child.stdin.write(`${JSON.stringify(request)}\n`);
     const { value, done } = await this.#lines.next();
-    if (done === true) throw new IdlmError("backend", { backend: this.name, reason: "the peer ended", hint: "" });
+    if (done === true) throw new IdlmError("backend", { backend: this.name, reason: "its process exited", hint: "" });
     return JSON.parse(value) as { ms: number };
   }
 
-  /** Resident memory of the peer's process now; undefined where the system does not say. */
+  /** Current resident memory of the peer's process; undefined if the system does not report it. */
   residentBytes(): number | undefined {
     try {
       const kilobytes = /^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${this.#child.pid}/status`, "utf8"))?.[1];

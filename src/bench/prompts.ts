@@ -6,18 +6,18 @@ import type { ChatMessage } from "../engine/types.ts";
 export const KINDS = ["chat", "code", "summary", "rewriting", "random"] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** One text to write. */
+/** A benchmark prompt. */
 export interface BenchPrompt {
   readonly kind: Kind;
   readonly messages: readonly ChatMessage[];
-  /** What a user who wants it rewritten would predict. */
+  /** Predicted output, for rewriting tasks. */
   readonly predict?: string;
-  /** Where it is not greedy. */
+  /** Default: greedy. */
   readonly temperature?: number;
   readonly seed?: number;
 }
 
-/** The prompts that the package carries (bench/prompts.jsonl), by kind in the order of the file. */
+/** The bundled prompts (bench/prompts.jsonl), in the order of the file. */
 export function readPrompts(): readonly BenchPrompt[] {
   const lines = readFileSync(join(packageFolder(), "bench", "prompts.jsonl"), "utf8")
     .trim()
@@ -25,7 +25,7 @@ export function readPrompts(): readonly BenchPrompt[] {
   return lines.map((line) => JSON.parse(line) as BenchPrompt);
 }
 
-/** The folder of our package.json, from the source and from what is built of it. */
+/** The folder of idlm's package.json, found from src/ and from dist/. */
 export function packageFolder(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, "package.json")) && dirname(folder) !== folder) folder = dirname(folder);

@@ -7,7 +7,7 @@ import { typeLayout } from "../formats/tensor/tensor-type.ts";
 interface ScaleFields {
   readonly scale: number;
   readonly minimum?: number;
-  /** The minimum over the scale that makes the mean of random codes zero. */
+  /** Ratio of minimum to scale for which the mean of random codes is zero. */
   readonly minimumOverScale?: number;
 }
 
@@ -47,8 +47,8 @@ export class Xorshift32 {
 }
 
 /**
- * Bytes of a tensor of `nElements` weights of a type: random codes and group scales; the super-scale is chosen so that
- * the weights' standard deviation is about `deviation`. Floats are uniform with that deviation.
+ * Random bytes of a tensor of `nElements` weights: random codes and group scales, with a super-scale for which the
+ * weights' standard deviation is about `deviation`. Floats are uniform with that deviation.
  */
 export function randomBlocks(
   type: TensorType,

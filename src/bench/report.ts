@@ -1,7 +1,7 @@
 import type { EngineFigures, Figures } from "./figures.ts";
 import type { LoadFigures } from "./load-figures.ts";
 
-/** One line of the table: what, its value, and the goal where there is one. */
+/** One line of the table: measurement, value, and goal, if any. */
 export interface ReportLine {
   readonly what: string;
   readonly value: string;
@@ -12,15 +12,15 @@ export interface ReportLine {
 export interface Goals {
   readonly decodeOverPeer?: number;
   readonly shareOfBound?: number;
-  /** Of several rows over one; undefined: below the peer's in the same run. */
+  /** Time of several rows relative to one; undefined: less than the peer's in the same run. */
   readonly rows: Readonly<Record<number, number>> | undefined;
   readonly prefillOverPeer?: number;
   readonly loadMs?: number;
-  /** Share of a one-row forward outside of products. */
+  /** Share of a one-row forward outside of matrix products. */
   readonly outsideProducts?: number;
 }
 
-/** Goals for the small model, by instruction set; full-width and half-width VNNI differ in what a row may cost. */
+/** Goals for the small model, by instruction set; the cost of a row differs between full-width and half-width VNNI. */
 export function smallModelGoals(instructionSet: string, isFullWidth: boolean): Goals {
   if (instructionSet === "avx512vnni") {
     const rows = isFullWidth ? { 2: 1.06, 5: 1.2, 8: 1.45 } : { 2: 1.1, 5: 1.5, 8: 1.95 };
@@ -29,7 +29,7 @@ export function smallModelGoals(instructionSet: string, isFullWidth: boolean): G
   return { decodeOverPeer: 1.4, shareOfBound: 0.6, rows: undefined, prefillOverPeer: 2, outsideProducts: 0.15 };
 }
 
-/** Goals for models of about a billion weights; of 8 bits bandwidth decides, for everyone. */
+/** Goals for models of about a billion weights; with 8-bit weights every engine is limited by bandwidth. */
 export function billionGoals(instructionSet: string, isFullWidth: boolean, is8Bit: boolean): Goals {
   const isVnni = instructionSet === "avx512vnni";
   const rows = isVnni ? { 5: isFullWidth ? 1.2 : 1.5 } : undefined;
@@ -43,7 +43,7 @@ export function billionGoals(instructionSet: string, isFullWidth: boolean, is8Bi
   };
 }
 
-/** The figures as lines of a table, with goals. */
+/** The results as lines of a table, with goals. */
 export function reportLines(figures: Figures, goals: Goals, load?: LoadFigures): ReportLine[] {
   const lines: ReportLine[] = [];
   const add = (what: string, value: string, goal = "", isMet?: boolean) => lines.push({ what, value, goal, isMet });
@@ -51,7 +51,7 @@ export function reportLines(figures: Figures, goals: Goals, load?: LoadFigures):
   const { decodeMs, prefillMs, rowsMs, rowsLongMs } = figures;
   if (decodeMs !== undefined) {
     const { median, low, high } = decodeMs;
-    add("plain decoding", `${perSecond(1, median)} (${low.toFixed(2)}–${high.toFixed(2)} ms a token)`);
+    add("plain decoding", `${perSecond(1, median)} (${low.toFixed(2)}–${high.toFixed(2)} ms per token)`);
     for (const { name, decodeMs: theirs } of figures.peers) {
       if (theirs !== undefined) {
         const ratio = theirs.median / median;
@@ -113,7 +113,7 @@ function loadLines(load: LoadFigures, goals: Goals, add: Add): void {
     add(`  ${name}`, `${seconds(loadMs.median)}; with the first forward ${seconds(firstMs.median)}`);
   }
   const memory = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
-  add("resident memory after it", `${memory(load.residentBytes)} (weights ${memory(load.weightBytes)})`);
+  add("resident memory after load", `${memory(load.residentBytes)} (weights ${memory(load.weightBytes)})`);
   for (const { name, residentBytes } of load.peers) {
     if (residentBytes !== undefined) add(`  ${name}`, memory(residentBytes));
   }
@@ -140,7 +140,7 @@ function overOne(rows: number, times: RowTimes): number {
 }
 
 function overOneText(times: RowTimes): string {
-  return `2, 5, 8 rows ${[2, 5, 8].map((rows) => overOne(rows, times).toFixed(2)).join(", ")} of it`;
+  return `2, 5, 8 rows ${[2, 5, 8].map((rows) => overOne(rows, times).toFixed(2)).join(", ")} × that`;
 }
 
 function perSecond(tokens: number, ms: number): string {

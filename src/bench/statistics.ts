@@ -1,11 +1,11 @@
-/** The middle of a sample (the mean of the two middle ones). */
+/** The median of a sample (the mean of the two middle values for an even number). */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
 
-/** Median and the quarters around it. */
+/** Median and quartiles. */
 export interface Spread {
   readonly median: number;
   readonly low: number;
@@ -18,7 +18,7 @@ export function spread(values: readonly number[]): Spread {
   return { median: median(values), low: at(0.25), high: at(0.75) };
 }
 
-/** The median with an interval that holds the true one with a probability of at least 95 %, whatever the distribution. */
+/** Median with a distribution-free confidence interval of at least 95 %. */
 export interface Interval {
   readonly median: number;
   readonly low: number;
@@ -26,13 +26,13 @@ export interface Interval {
 }
 
 /**
- * Order statistics around the median (the sign test's interval): of nine values the second and the eighth (96 %). Fewer than
- * six values have no such interval: then it is the whole range.
+ * Confidence interval of the median by the sign test, from order statistics: for nine values the second and the eighth
+ * (96 %). For fewer than six values it is the whole range.
  */
 export function medianInterval(values: readonly number[]): Interval {
   const sorted = [...values].sort((a, b) => a - b);
   const n = sorted.length;
-  // P(at most k of n fall below the median), k growing as long as both tails together stay within 5 %.
+  // P(at most k of n values are below the median), with k increasing while both tails together stay within 5 %.
   let cut = 0;
   let ways = 1;
   let below = 1;

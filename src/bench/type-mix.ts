@@ -2,19 +2,19 @@ import type { TensorType } from "../formats/tensor/tensor.ts";
 import { typeLayout } from "../formats/tensor/tensor-type.ts";
 import type { ModelConfig } from "../model/config/config.ts";
 
-/** Which type each matrix of a file has: llama.cpp's names, what most matrices get, and `general.file_type`. */
+/** Types of a file's matrices: the type of most matrices, `general.file_type`, and exceptions. */
 interface TypeMix {
   readonly base: TensorType;
   readonly fileType: number;
   readonly exceptions?: Exceptions;
 }
 
-/** Types by what a matrix is for; undefined: the mix's base. */
+/** Types by the role of a matrix; undefined: the mix's base type. */
 type Exceptions = Partial<
-  Readonly<Record<"output" | "value" | "attentionOutput" | "down", (place: Place) => TensorType | undefined>>
+  Readonly<Record<"output" | "value" | "attentionOutput" | "down", (position: Position) => TensorType | undefined>>
 >;
 
-interface Place {
+interface Position {
   readonly layer: number;
   readonly nLayers: number;
   /** Query heads that share one KV head. */
@@ -22,27 +22,27 @@ interface Place {
 }
 
 /** The first and last eighth of the layers, and every third between (llama-quant.cpp, `use_more_bits`). */
-function usesMoreBits({ layer, nLayers }: Place): boolean {
+function usesMoreBits({ layer, nLayers }: Position): boolean {
   const eighth = Math.floor(nLayers / 8);
   return layer < eighth || layer >= Math.floor((7 * nLayers) / 8) || (layer - eighth) % 3 === 2;
 }
 
-const inFirst = (part: number, { layer, nLayers }: Place) => layer < Math.floor(nLayers / part);
+const inFirst = (part: number, { layer, nLayers }: Position) => layer < Math.floor(nLayers / part);
 const output = () => "Q6_K" as const;
 const medium: Exceptions = {
   output,
-  value: (place) => (usesMoreBits(place) ? "Q6_K" : undefined),
-  down: (place) => (usesMoreBits(place) ? "Q6_K" : undefined),
+  value: (position) => (usesMoreBits(position) ? "Q6_K" : undefined),
+  down: (position) => (usesMoreBits(position) ? "Q6_K" : undefined),
 };
 const iq4: Exceptions = {
   output,
   value: ({ group }) => (group >= 4 ? "Q5_K" : undefined),
-  down: (place) => (inFirst(8, place) ? "Q5_K" : undefined),
+  down: (position) => (inFirst(8, position) ? "Q5_K" : undefined),
 };
 
 /**
- * llama.cpp's mixes for dense models, without an importance matrix (llama-quant.cpp, `llama_tensor_get_type`, and its
- * fallbacks for rows that are not whole blocks of 256).
+ * llama.cpp's type mixes for dense models without an importance matrix, by llama.cpp's names (llama-quant.cpp,
+ * `llama_tensor_get_type`, and its fallbacks for rows that do not fill blocks of 256).
  */
 const mixes = {
   F32: { base: "F32", fileType: 0 },
@@ -71,7 +71,7 @@ const mixes = {
       output,
       value: ({ layer }) => (layer < 2 ? "Q5_K" : "Q4_K"),
       attentionOutput: () => "Q4_K",
-      down: (place) => (inFirst(16, place) ? "Q5_K" : "Q4_K"),
+      down: (position) => (inFirst(16, position) ? "Q5_K" : "Q4_K"),
     },
   },
   Q3_K_L: {
@@ -85,7 +85,7 @@ const mixes = {
     exceptions: {
       output,
       value: ({ layer }) => (layer < 4 ? "Q5_K" : undefined),
-      down: (place) => (inFirst(8, place) ? "Q5_K" : undefined),
+      down: (position) => (inFirst(8, position) ? "Q5_K" : undefined),
     },
   },
   Q4_K_M: { base: "Q4_K", fileType: 15, exceptions: medium },
@@ -105,7 +105,7 @@ export function fileTypeOf(mix: TypeMixName): number {
   return mixes[mix].fileType;
 }
 
-/** Blocks of 32 in place of those of 256, where a row is not whole blocks. */
+/** Types with blocks of 32, for rows that do not fill blocks of 256. */
 const fallbacks: Partial<Readonly<Record<TensorType, TensorType>>> = {
   Q2_K: "IQ4_NL",
   Q3_K: "IQ4_NL",
@@ -127,8 +127,8 @@ export function typeInMix(mix: TypeMixName, name: string, cols: number, config: 
   const [, layer = "0", module = ""] = /^blk\.(\d+)\.(\w+)\.weight$/.exec(name) ?? [];
   const isOutput = name === (config.isTied ? "token_embd.weight" : "output.weight");
   const role = isOutput ? "output" : roles[module];
-  const place = { layer: Number(layer), nLayers: config.nLayers, group: config.nHeads / config.nKvHeads };
-  const type = (role === undefined ? undefined : exceptions?.[role]?.(place)) ?? base;
+  const position = { layer: Number(layer), nLayers: config.nLayers, group: config.nHeads / config.nKvHeads };
+  const type = (role === undefined ? undefined : exceptions?.[role]?.(position)) ?? base;
   if (cols % typeLayout(type).blockSize === 0) return type;
   const fallback = fallbacks[type] ?? "F16";
   return cols % typeLayout(fallback).blockSize === 0 ? fallback : "F16";

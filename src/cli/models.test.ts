@@ -29,7 +29,7 @@ function addFolder(folder: string, names: readonly string[]): void {
 }
 
 describe("idlm pull, list and remove", () => {
-  it("fetch a model, show it and remove it", async () => {
+  it("download a model, show it and remove it", async () => {
     hub.add("model.gguf", "GGUF");
     const pulled = await collect(["pull", "org/repo:model.gguf", "--revision", "v1", "--json"]);
     expect(pulled).toMatchObject({ status: 0, stderr: "" });
@@ -56,7 +56,7 @@ describe("idlm pull, list and remove", () => {
     expect(await collect(["remove", "org/repo:model.gguf"])).toMatchObject({ status: 3 });
   });
 
-  it("a path stays where it is", async () => {
+  it("pull leaves a path where it is", async () => {
     const path = join(llama, "model.f32.gguf");
     expect(await collect(["pull", path])).toMatchObject({ status: 0, stdout: `${resolve(path)}\n` });
     expect(await collect(["pull", llama])).toMatchObject({ status: 0, stdout: `${llama}\n` });
@@ -73,12 +73,12 @@ describe("idlm pull, list and remove", () => {
     [["pull"], 2, /missing required argument/],
     [["remove"], 2, /missing required argument/],
     [["remove", "../.."], 3, /no such file or folder. idlm list shows/],
-  ])("%j ends with %d", async (argv, status, message) => {
+  ])("%j exits with %d", async (argv, status, message) => {
     const result = await collect(argv);
     expect(result).toMatchObject({ status, stdout: "", stderr: expect.stringMatching(message) });
   });
 
-  it("other commands fetch what they need, and then need no hub", async () => {
+  it("other commands download what they need, and then work offline", async () => {
     addFolder(llama, ["config.json", "generation_config.json", "model.safetensors"]);
     const forest = join(home, "forest.json");
     writeFileSync(forest, JSON.stringify({ tokens: [5, 6], positions: [0, 1], parents: [-1, 0], gate: [0, 0] }));
@@ -95,7 +95,7 @@ describe("idlm pull, list and remove", () => {
 });
 
 describe("load", () => {
-  it("takes model and adapter from the hub, and from the cache where they are", async () => {
+  it("gets model and adapter from the hub, or from the cache", async () => {
     addFolder(llama, ["config.json", "model.safetensors"]);
     const request = { ids: [5, 6, 7], maxTokens: 12 };
     await expect(load("org/repo", { pull: false })).rejects.toThrow(/org\/repo: no such file.*idlm pull org\/repo/);

@@ -42,22 +42,22 @@ const UNEXPECTED = 1;
 
 const exitStatusHelp = `
 Exit status:
-    0  done (also where the reader of a pipe went away)
-  ${String(UNEXPECTED).padStart(3)}  an unexpected error; please report it with the output of --debug
-    2  the command line or a request is wrong
+    0  success (also if the reader of a pipe closed it early)
+  ${String(UNEXPECTED).padStart(3)}  unexpected error; please report it with the output of --debug
+    2  invalid command line or request
     3  a file is missing, malformed or not supported
-    4  two things do not belong together (adapter and model, stride and adapter)
-    5  too little memory, or the context is too short
-    6  a download failed, or the cache is in use or cannot be written to
-    7  computing went wrong, or two texts that have to be the same are not
-  ${INTERRUPTED}  ended by Ctrl-C or SIGTERM
+    4  two things do not match (adapter and model, stride and adapter)
+    5  not enough memory, or the context is too short
+    6  a download failed, or the cache is in use or not writable
+    7  a computation failed, or two outputs that must be equal differ
+  ${INTERRUPTED}  stopped by Ctrl-C or SIGTERM
 `;
 
 /** Runs one command line (without node and script) and returns the exit status. Never throws. */
 export async function runCli(argv: readonly string[], io: CliIo): Promise<number> {
   const cli: Cli = { io, status: 0 };
   const program = buildProgram(cli);
-  // Whose command line is read, or wrong.
+  // The command that runs, or whose command line is invalid.
   let current = program;
   program.hook("preAction", (_, command) => {
     current = command;
@@ -80,12 +80,12 @@ function withSubcommands(command: Command): Command[] {
   return [command, ...command.commands.flatMap(withSubcommands)];
 }
 
-/** As typed: idlm bench decode. */
+/** The full name: idlm bench decode. */
 function nameOf(command: Command): string {
   return command.parent === null ? command.name() : `${nameOf(command.parent)} ${command.name()}`;
 }
 
-/** What a command calls the keys of a request, and of loading. */
+/** A command's options, by the keys of requests and of `load` that they set. */
 function keyNamesOf(command: Command): KeyNames {
   const { raw, ...names }: Record<string, string> = Object.fromEntries(
     command.options.map((option) => {
@@ -95,7 +95,7 @@ function keyNamesOf(command: Command): KeyNames {
       return [option.attributeName(), name];
     }),
   );
-  // With it a prompt is a `prompt`, and no message.
+  // With --raw, the prompt is the key `prompt` and not a message.
   return raw === undefined ? names : { ...names, prompt: raw };
 }
 
@@ -108,7 +108,7 @@ function buildProgram(cli: Cli): Command {
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       writeErr: (text) => void io.stderr.write(text),
-      // Errors are printed by `report`, all in one form.
+      // `report` prints all errors in the same form.
       outputError: () => {},
       getOutHelpWidth: () => io.stdout.columns || 100,
       getErrHelpWidth: () => io.stderr.columns || 100,
@@ -132,7 +132,7 @@ function report(error: unknown, io: CliIo, debug: boolean, command: Command): nu
     if (debug && error instanceof Error) io.stderr.write(`${stackOf(error)}\n`);
   };
   if (error instanceof CommanderError) {
-    // Help and version are done once they are printed; help for want of a command is an error.
+    // Help and version are a success; help because of a missing command is an error.
     if (error.exitCode === 0) return 0;
     if (error.code !== "commander.help") {
       print(
@@ -147,7 +147,10 @@ function report(error: unknown, io: CliIo, debug: boolean, command: Command): nu
     print(error.messageWith(keyNamesOf(command)));
     return error.exitStatus;
   }
-  print(`unexpected: ${error instanceof Error ? error.message : String(error)}`, debug ? "" : "--debug shows where.\n");
+  print(
+    `unexpected: ${error instanceof Error ? error.message : String(error)}`,
+    debug ? "" : "--debug shows its stack.\n",
+  );
   return UNEXPECTED;
 }
 

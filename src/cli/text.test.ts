@@ -25,7 +25,7 @@ async function json(argv: readonly string[], settings: Collect = {}) {
 const run = ["run", model, "Hello there", "--max-tokens", "24"];
 
 describe("idlm run", () => {
-  it("prints the JSON that scripts rely on and nothing else, on a terminal too", async () => {
+  it("prints only the JSON that scripts rely on, also on a terminal", async () => {
     const result = await json(run, { tty: true });
     expect(Object.keys(result).slice(0, 12)).toEqual([
       ...[
@@ -47,7 +47,7 @@ describe("idlm run", () => {
     expect(result.promptTokens).toBeGreaterThan(2);
   });
 
-  it("streams the same text without --json, and figures to a terminal only", async () => {
+  it("streams the same text without --json, and prints statistics only on a terminal", async () => {
     const { text } = await json(run);
     const plain = await collect(run);
     expect(plain).toMatchObject({ status: 0, stderr: "" });
@@ -58,7 +58,7 @@ describe("idlm run", () => {
     expect((await collect([...run, "--verbose"])).stderr).toContain("tokens each");
   });
 
-  it("writes the same bytes plainly and with proposals, by either backend at temperature 0.9 too", async () => {
+  it("generates the same bytes with and without proposals, on both backends and at temperature 0.9", async () => {
     const sampled = [...run, "--temperature", "0.9", "--seed", "7"];
     for (const argv of [run, sampled]) {
       const plain = await json([...argv, "--propose", "none"]);
@@ -72,7 +72,7 @@ describe("idlm run", () => {
     expect((await json(sampled)).sha256).not.toBe((await json([...sampled, "--seed", "8"])).sha256);
   });
 
-  it("reads the prompt from standard input, a character cut in two and its last line break aside", async () => {
+  it("reads the prompt from standard input, with a split character and without the last line break", async () => {
     const direct = await json(["run", model, "naïve", "--max-tokens", "5"]);
     const bytes = Buffer.from("naïve\n");
     const piped = await json(["run", model, "-", "--max-tokens", "5"], {
@@ -82,7 +82,7 @@ describe("idlm run", () => {
     expect(piped.tokens).toEqual(direct.tokens);
   });
 
-  it("puts a prompt through the chat template unless --raw", async () => {
+  it("renders a prompt with the chat template, except with --raw", async () => {
     const messages = join(folder, "messages.json");
     writeFileSync(messages, JSON.stringify([{ role: "user", content: "Hello there" }]));
     const direct = await json(run);
@@ -90,7 +90,7 @@ describe("idlm run", () => {
     expect((await json([...run, "--raw"])).promptTokens).toBeLessThan(direct.promptTokens);
   });
 
-  it("ends before a stop string", async () => {
+  it("stops before a stop string", async () => {
     const { text } = await json(run);
     const stop = [...text].slice(6, 9).join("");
     const stopped = await json([...run, "--stop", "never to be seen", "--stop", stop]);
@@ -98,7 +98,7 @@ describe("idlm run", () => {
     expect(stopped.text).toBe(text.slice(0, text.indexOf(stop)));
   });
 
-  it("reports log-probabilities where they are asked for", async () => {
+  it("reports log-probabilities on request", async () => {
     expect(await json(run)).not.toHaveProperty("logprobs");
     const { tokens, logprobs } = await json([...run, "--logprobs", "3"]);
     expect(logprobs.content.length).toBe(tokens.length);
@@ -110,7 +110,7 @@ describe("idlm run", () => {
     }
   });
 
-  it("writes several answers, the first of which is the only one's", async () => {
+  it("generates several completions, the first of which equals a single one", async () => {
     const sampled = [...run, "--temperature", "1", "--seed", "3"];
     const one = await json(sampled);
     const { choices, text } = await json([...sampled, "--n", "3", "--logprobs", "0"]);
@@ -131,13 +131,13 @@ describe("idlm run", () => {
     for (const [options, expected] of ways) expect(await json([...run, ...options])).toMatchObject(expected);
   });
 
-  it("does as a logit bias says", async () => {
+  it("applies a logit bias", async () => {
     const bias = join(folder, "bias.json");
     writeFileSync(bias, '{"65": 1000}');
     expect((await json([...run, "--max-tokens", "3", "--logit-bias", bias])).tokens).toEqual([65, 65, 65]);
   });
 
-  it("stops at the first Ctrl-C, prints what there is and ends with 130", async () => {
+  it("stops at the first Ctrl-C, prints the output so far and exits with 130", async () => {
     const long = ["run", model, "Hello", "--max-tokens", "400"];
     const whole = await collect(long);
     let pressed = false;
@@ -160,13 +160,13 @@ describe("idlm run", () => {
     expect((await collect(["run", model, "Hello", "--max-tokens", "400"], { onStdout })).killed).toBe(true);
   });
 
-  it("refuses a prompt that does not fit into the context", async () => {
+  it("rejects a prompt that does not fit into the context", async () => {
     const result = await collect(["run", model, "word ".repeat(400), "--context", "64"]);
     expect(result).toMatchObject({ status: 5, stdout: "" });
     expect(result.stderr).toContain("do not fit into the context of 64");
   });
 
-  it("refuses MASK proposals without an adapter", async () => {
+  it("rejects MASK proposals without an adapter", async () => {
     expect(await collect([...run, "--propose", "mask"])).toMatchObject({ status: 2, stdout: "" });
   });
 });
@@ -174,7 +174,7 @@ describe("idlm run", () => {
 describe("idlm race", () => {
   const race = ["race", model, "--max-tokens", "20", "--rounds", "2"];
 
-  it("streams both texts once and closes with a table", async () => {
+  it("streams both outputs once, then prints a table", async () => {
     const { status, stdout, stderr } = await collect(race);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     const { text } = await json(race);
@@ -183,7 +183,7 @@ describe("idlm race", () => {
     expect(stdout).not.toContain("\x1b[");
   });
 
-  it("prints figures as JSON and nothing else", async () => {
+  it("prints only JSON with --json", async () => {
     const result = await json(race, { tty: true });
     expect(result).toMatchObject({ model, rounds: 2, sameBytes: true });
     expect(result.plain.sha256).toBe(result.proposing.sha256);
@@ -191,13 +191,13 @@ describe("idlm race", () => {
     expect(result.plain.tokensPerForward).toBe(1);
   });
 
-  it("shows a live line on a terminal, and takes it away", async () => {
+  it("shows a live line on a terminal, and clears it", async () => {
     const { stderr } = await collect(race, { tty: true });
     expect(stderr).toContain("proposing 2/2");
     expect(stderr.endsWith("\r\x1b[2K")).toBe(true);
   });
 
-  it("ends with 130 at Ctrl-C", async () => {
+  it("exits with 130 at Ctrl-C", async () => {
     const onStdout = (text: string, interrupt: () => void) => {
       if (text.endsWith("plain\n")) interrupt();
     };
@@ -215,7 +215,7 @@ describe("idlm chat", () => {
       .split("\n")
       .map((line) => JSON.parse(line));
 
-  it("keeps what was read between turns, and forgets it at /reset", async () => {
+  it("keeps turns in the KV cache, and starts over at /reset", async () => {
     const { status, stdout, stderr } = await collect([...chat, "--json"], {
       stdin: "hi\n\nand you?\n/reset\nhi\n/exit\nunread\n",
     });
@@ -229,7 +229,7 @@ describe("idlm chat", () => {
     expect(third.promptTokens).toBe(first.promptTokens);
   });
 
-  it("answers the same with and without what is in the cache", async () => {
+  it("gives the same answers with and without cached turns", async () => {
     const { stdout } = await collect([...chat, "--json"], { stdin: "hi\nand you?\n" });
     const [first, second] = answers(stdout);
     const messages = join(folder, "turns.json");
@@ -252,7 +252,7 @@ describe("idlm chat", () => {
     expect(answers(stdout).length).toBe(8);
   });
 
-  it("goes on after a turn that is too long, and says so in its exit status", async () => {
+  it("continues after a turn that is too long, with its exit status", async () => {
     const { status, stdout, stderr } = await collect([...chat, "--json", "--context", "120"], {
       stdin: `${"far too long ".repeat(100)}\nhi\n`,
     });
@@ -261,7 +261,7 @@ describe("idlm chat", () => {
     expect(answers(stdout).length).toBe(1);
   });
 
-  it("stops an answer at Ctrl-C and goes on", async () => {
+  it("stops an answer at Ctrl-C and continues", async () => {
     let pressed = false;
     const onStdout = (text: string, interrupt: () => void) => {
       if (text.length > 5 && !pressed) {
@@ -277,11 +277,11 @@ describe("idlm chat", () => {
   it("knows its commands", async () => {
     const { stdout, stderr } = await collect(chat, { stdin: "/help\n/nonsense\n" });
     expect(stdout).toBe("");
-    expect(stderr).toContain("/reset  forget");
+    expect(stderr).toContain("/reset  start");
     expect(stderr).toContain("/nonsense is no command");
   });
 
-  it("refuses a turn that is no UTF-8", async () => {
+  it("rejects a turn with invalid UTF-8", async () => {
     expect(await collect(chat, { stdin: Uint8Array.of(0xc3, 0x0a) })).toMatchObject({ status: 2, stdout: "" });
   });
 });

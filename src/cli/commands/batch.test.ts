@@ -23,7 +23,7 @@ const answers = (path: string) =>
     .map((line) => JSON.parse(line));
 
 describe("idlm batch", () => {
-  it("answers with the texts of idlm run, whatever runs beside them, and says how much it did", async () => {
+  it("gives the output of idlm run, whatever else runs, and prints counts", async () => {
     const out = join(folder, "out.jsonl");
     const argv = ["batch", model, "--in", input, "--out", out];
     const { status, stdout, stderr } = await collect([...argv, "--concurrency", "5", "--json"]);
@@ -46,7 +46,7 @@ describe("idlm batch", () => {
     expect(answers(out).map((answer) => answer.custom_id)).toEqual(expect.arrayContaining(["r0", "r1"]));
   });
 
-  it("stops at Ctrl-C and goes on later", async () => {
+  it("stops at Ctrl-C and can be resumed", async () => {
     const out = join(folder, "stopped.jsonl");
     const argv = ["batch", model, "--in", input, "--out", out, "--concurrency", "1"];
     const onStderr = (text: string, interrupt: () => void) => {
@@ -54,7 +54,7 @@ describe("idlm batch", () => {
     };
     const stopped = await collect(argv, { onStderr });
     expect(stopped).toMatchObject({ status: 130, killed: false });
-    expect(stopped.stderr).toContain("The same command goes on where this one ended.");
+    expect(stopped.stderr).toContain("Run the same command again to continue.");
     const done = answers(out).length;
     expect(done).toBeLessThan(12);
     expect(await collect(argv)).toMatchObject({ status: 0 });
@@ -63,12 +63,12 @@ describe("idlm batch", () => {
 
   it.each([
     [["--in", join(folder, "none"), "--out", join(folder, "x")], 3, "no such file"],
-    [["--in", folder, "--out", join(folder, "x")], 3, "it is no file"],
+    [["--in", folder, "--out", join(folder, "x")], 3, "it is not a regular file"],
     [["--in", input, "--out", join(folder, "none", "x")], 3, "x: cannot be written: there is no such folder."],
     [["--in", input, "--out", folder], 3, "cannot be written: it is a folder."],
     [["--in", input, "--out", input], 2, "--in and --out name the same file"],
     [["--in", input], 2, "--out"],
-  ])("refuses %j", async (options, status, message) => {
+  ])("rejects %j", async (options, status, message) => {
     const result = await collect(["batch", model, ...options]);
     expect(result.status).toBe(status);
     expect(result.stderr).toContain(message);

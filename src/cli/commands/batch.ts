@@ -18,25 +18,28 @@ interface BatchOptions extends LoadOptions {
   readonly json?: boolean;
 }
 
-/** As many as the engine runs at once. */
+/** The engine's limit. */
 const MAX_CONCURRENCY = 256;
 const DEFAULT_CONCURRENCY = 16;
 
-/** `idlm batch`: answers to a file of requests. */
+/** `idlm batch`: runs a file of requests. */
 export function registerBatch(program: Command, cli: Cli): void {
   const command = addCommonOptions(program.command("batch"))
-    .summary("answer a file of requests")
+    .summary("run a file of requests")
     .description(
-      `Answers the requests of a file in the format of the OpenAI batch API, many at once. It can be stopped and run again: what stands in --out is kept, and only the rest is run. What is wrong with a request stands in its answer.`,
+      "Runs the requests of a file in the format of the OpenAI batch API, many at once. It can be stopped and run again: responses in --out are kept, and only the missing requests are run. A failed request gets a response with an error.",
     )
-    .argument("<model>", "a catalogue name (fetched if need be), a GGUF file or a Hugging Face folder")
+    .argument(
+      "<model>",
+      "a catalogue name or ORG/REPO[:FILE] (downloaded if necessary), a GGUF file or a Hugging Face folder",
+    )
     .requiredOption(
       "--in <file>",
-      'requests, one a line: {"custom_id": "…", "method": "POST", "url": "/v1/chat/completions", "body": {…}}; - reads them from standard input. The model that a body names is not looked at',
+      'requests, one per line: {"custom_id": "…", "method": "POST", "url": "/v1/chat/completions", "body": {…}}; - reads them from standard input. The model of a request is ignored',
     )
     .requiredOption(
       "--out <file>",
-      "answers, one a line, as they get ready; what is no regular file is only written to",
+      "responses, one per line, in order of completion; anything but a regular file is only written to",
     )
     .option(
       "--concurrency <n>",
@@ -45,7 +48,7 @@ export function registerBatch(program: Command, cli: Cli): void {
       DEFAULT_CONCURRENCY,
     );
   addLoadOptions(command)
-    .option("--json", "print the counts as JSON and nothing else")
+    .option("--json", "print only the counts, as JSON")
     .addHelpText(
       "after",
       examples(
@@ -64,12 +67,15 @@ async function run(cli: Cli, name: string, options: BatchOptions, signal: AbortS
   const isPiped = options.in === "-";
   const nBytes = isPiped ? undefined : sizeOf(options.in);
   if (!isPiped && isSameFile(options.in, options.out)) {
-    throw new IdlmError("usage", { problem: "--in and --out name the same file", hint: "Answers need another one." });
+    throw new IdlmError("usage", {
+      problem: "--in and --out name the same file",
+      hint: "Name another file for the responses.",
+    });
   }
   const { concurrency } = options;
   const model = await loadModel(io, name, options, signal, {
     maxSequences: concurrency,
-    // The batch itself bounds what waits.
+    // The batch itself limits the requests that wait.
     maxQueue: Number.MAX_SAFE_INTEGER,
   });
   const shown = new BatchLine(io, nBytes, options.json === true);
@@ -85,7 +91,7 @@ async function run(cli: Cli, name: string, options: BatchOptions, signal: AbortS
     if (options.json) printJson(cli, figures);
     else io.notices.write(`${summary(progress, shown.seconds)}\n`);
     if (!signal.aborted) return 0;
-    if (!options.json) io.notices.write("Stopped. The same command goes on where this one ended.\n");
+    if (!options.json) io.notices.write("Stopped. Run the same command again to continue.\n");
     return INTERRUPTED;
   } finally {
     shown.end();
@@ -95,7 +101,7 @@ async function run(cli: Cli, name: string, options: BatchOptions, signal: AbortS
 
 function summary({ answered, failed, kept, tokens }: BatchProgress, seconds: number): string {
   const parts = [`${grouped(answered)} answered`];
-  if (failed > 0) parts.push(`${grouped(failed)} failed (see their answers)`);
+  if (failed > 0) parts.push(`${grouped(failed)} failed (see their responses)`);
   if (kept > 0) parts.push(`${grouped(kept)} done before`);
   parts.push(
     `${grouped(tokens)} tokens in ${seconds.toFixed(1)} s, ${(tokens / Math.max(seconds, 1e-3)).toFixed(1)}/s`,
@@ -107,7 +113,7 @@ function summary({ answered, failed, kept, tokens }: BatchProgress, seconds: num
 const BAR_WIDTH = 24;
 const REDRAW_MS = 100;
 
-/** A bar over the input's bytes; off a terminal a line at each tenth of them. Counts alone where nobody knows how many. */
+/** A progress bar over the input's bytes; without a terminal a line per 10 %. Only counts if the size is unknown. */
 class BatchLine {
   readonly #io: CliIo;
   readonly #line: LiveLine;
@@ -117,7 +123,7 @@ class BatchLine {
   #drawnMs = -Infinity;
   #tenth = 0;
 
-  /** `isSilent`: nothing but the bar of a terminal. */
+  /** `isSilent`: print only the bar of a terminal. */
   constructor(io: CliIo, nBytes: number | undefined, isSilent: boolean) {
     this.#isSilent = isSilent;
     this.#io = io;
@@ -160,9 +166,9 @@ function sizeOf(path: string): number {
     const stat = statSync(path);
     if (stat.isFile()) return stat.size;
   } catch {
-    throw new IdlmError("file-missing", { path, hint: "--in needs a file of requests." });
+    throw new IdlmError("file-missing", { path, hint: "--in names a file of requests." });
   }
-  throw new IdlmError("file-unreadable", { path, reason: "it is no file" });
+  throw new IdlmError("file-unreadable", { path, reason: "it is not a regular file" });
 }
 
 function isSameFile(a: string, b: string): boolean {

@@ -1,6 +1,12 @@
 import { cpus } from "node:os";
 import type { Command } from "commander";
-import { type DecodeFigures, type DecodeWay, type Drafter, measureDecoding, nameOf } from "../../bench/decode.ts";
+import {
+  type DecodeFigures,
+  type DecodeMethod,
+  type Drafter,
+  measureDecoding,
+  methodName,
+} from "../../bench/decode.ts";
 import { KINDS, type Kind, readPrompts } from "../../bench/prompts.ts";
 import { IdlmError } from "../../errors.ts";
 import { load } from "../../engine/load/load.ts";
@@ -38,7 +44,7 @@ interface DecodeReport {
   readonly model: string;
   readonly pairs: number;
   readonly maxTokens: number;
-  /** Where it is not the prompts' own. */
+  /** If set, replaces the prompts' temperatures. */
   readonly temperature?: number;
   /** Plain decoding first. */
   readonly figures: readonly DecodeFigures[];
@@ -47,28 +53,28 @@ interface DecodeReport {
 const DRAFTERS = ["mask", "lookup", "predicted", "draft", "medusa", "auto"] as const;
 const SHAPES = ["chain", "quadratic", "tree", "auto"] as const;
 
-/** `idlm bench decode`: ways of decoding against plain decoding. */
+/** `idlm bench decode`: compares proposers, shapes, strides and batch sizes with plain decoding. */
 export function registerBenchDecode(bench: Command, cli: Cli): void {
   addCommonOptions(bench.command("decode"))
-    .summary("measure proposers, shapes, strides and batches against plain decoding")
+    .summary("compare proposers, shapes, strides and batch sizes with plain decoding")
     .description(
-      `Writes the same texts with plain decoding and with each way of proposing, in turns, and prints tokens per forward, speed-up, overhead and acceptance by depth. ${RACE_MODEL}, unless another model is named.`,
+      "Generates the same texts with plain decoding and with each proposer and shape, alternately, and prints tokens per forward, speed-up, overhead and acceptance by depth.",
     )
     .argument("[model]", "model to measure", RACE_MODEL)
     .addOption(threadsOption())
     .option("--drafters <name...>", `${DRAFTERS.join(", ")}`, ["mask", "lookup", "auto"])
     .option("--shapes <name...>", `${SHAPES.join(", ")}`, ["chain", "quadratic", "tree", "auto"])
     .option("--strides <n...>", "strides of the fixed shapes", ["2", "4"])
-    .option("--batch <n...>", "texts at once", ["1"])
+    .option("--batch <n...>", "concurrent sequences", ["1"])
     .option("--kinds <name...>", `${KINDS.join(", ")}`, [...KINDS])
     .option("--prompts <n>", "prompts of each kind (default: all)", integer({ min: 1, max: 1000 }))
-    .option("--pairs <n>", "interleaved pairs; nine or more for figures to publish", integer({ min: 1, max: 1000 }), 9)
-    .option("--max-tokens <n>", "tokens of the longest text", integer({ min: 1, max: 100_000 }), 96)
-    .option("--temperature <t>", "of all texts (default: the prompts', mostly 0)", decimal({ min: 0 }))
+    .option("--pairs <n>", "interleaved pairs; at least nine for figures to publish", integer({ min: 1, max: 1000 }), 9)
+    .option("--max-tokens <n>", "tokens of the longest output", integer({ min: 1, max: 100_000 }), 96)
+    .option("--temperature <t>", "temperature of all requests (default: the prompts', mostly 0)", decimal({ min: 0 }))
     .option("--draft-model <model>", "model of the drafter draft")
-    .option("--adapter <folder>", "adapter in place of the catalogue's")
+    .option("--adapter <folder>", "adapter to use instead of the catalogue's")
     .option("--out <file>", "also write the JSON to a file")
-    .option("--json", "print the figures as JSON and nothing else")
+    .option("--json", "print only the results, as JSON")
     .addHelpText(
       "after",
       examples(
@@ -87,7 +93,7 @@ export function registerBenchDecode(bench: Command, cli: Cli): void {
 
 async function run(cli: Cli, name: string, options: DecodeOptions, signal: AbortSignal): Promise<DecodeReport> {
   const kinds = options.kinds.map((kind) => choice("--kinds", kind, KINDS));
-  const ways = waysOf(options);
+  const methods = methodsOf(options);
   const batches = options.batch.map((batch) => integer({ min: 1, max: 256 })(batch));
   const live = new LiveLine(cli.io, !options.json);
   const { threads, adapter, draftModel } = options;
@@ -95,7 +101,7 @@ async function run(cli: Cli, name: string, options: DecodeOptions, signal: Abort
   try {
     const { pairs, maxTokens, temperature } = options;
     const onStage = (text: string) => live.show(text);
-    const plan = { ways, batches, prompts: promptsOf(kinds, options), pairs, maxTokens, signal, onStage };
+    const plan = { methods, batches, prompts: promptsOf(kinds, options), pairs, maxTokens, signal, onStage };
     const figures = await measureDecoding(model, plan);
     const { instructionSet, threads: used, numerics } = model.info.backend;
     const cpu = cpus()[0]?.model.trim() ?? "unknown";
@@ -114,26 +120,26 @@ function promptsOf(kinds: readonly Kind[], { prompts: most, temperature }: Decod
   return kinds.flatMap((kind) => all.filter((prompt) => prompt.kind === kind).slice(0, most));
 }
 
-/** Plain decoding first; everybody together has no fixed shape, and what decides its own shape no fixed stride. */
-function waysOf({ drafters, shapes, strides }: DecodeOptions): DecodeWay[] {
-  const ways: DecodeWay[] = [{ drafter: "none", shape: undefined, stride: undefined }];
+/** Plain decoding first. The drafter "auto" has no fixed shape, and the shape "auto" no fixed stride. */
+function methodsOf({ drafters, shapes, strides }: DecodeOptions): DecodeMethod[] {
+  const methods: DecodeMethod[] = [{ drafter: "none", shape: undefined, stride: undefined }];
   const numbers = strides.map((stride) => integer({ min: 2, max: 8 })(stride));
   for (const drafter of drafters.map((one): Drafter => choice("--drafters", one, DRAFTERS))) {
     for (const shape of shapes.map((one) => choice("--shapes", one, SHAPES))) {
-      if (shape === "auto") ways.push({ drafter, shape, stride: undefined });
+      if (shape === "auto") methods.push({ drafter, shape, stride: undefined });
       // Without MASK rows a quadratic round is a chain.
       else if (drafter !== "auto" && (drafter === "mask" || shape !== "quadratic")) {
-        ways.push(...numbers.map((stride) => ({ drafter, shape, stride })));
+        methods.push(...numbers.map((stride) => ({ drafter, shape, stride })));
       }
     }
   }
-  return ways;
+  return methods;
 }
 
 function choice<T extends string>(option: string, value: string, choices: readonly T[]): T {
   const found = choices.find((one) => one === value);
   if (found !== undefined) return found;
-  throw new IdlmError("usage", { problem: `${option}: unknown ${value}`, hint: `Known are ${choices.join(", ")}.` });
+  throw new IdlmError("usage", { problem: `${option}: unknown ${value}`, hint: `Choose from ${choices.join(", ")}.` });
 }
 
 function textOf({
@@ -149,13 +155,13 @@ function textOf({
   figures,
 }: DecodeReport): string {
   const drawn = temperature === undefined ? "" : `, temperature ${temperature}`;
-  const header = `${model}, ${cpu}, ${instructionSet}, ${threads} threads, numerics ${numerics}, ${date}\n${pairs} interleaved pairs, texts of up to ${maxTokens} tokens${drawn}\n\n`;
+  const header = `${model}, ${cpu}, ${instructionSet}, ${threads} threads, numerics ${numerics}, ${date}\n${pairs} interleaved pairs, outputs of up to ${maxTokens} tokens${drawn}\n\n`;
   const rows = figures.map((figure) => {
     const { median, low, high } = figure.speedUp;
     return [
       `${figure.batch}`,
       figure.kind,
-      nameOf(figure),
+      methodName(figure),
       `${median.toFixed(2)} x (${low.toFixed(2)}–${high.toFixed(2)})`,
       `${figure.tokensPerSecond.toFixed(0)}`,
       figure.tokensPerForward.toFixed(2),
@@ -165,6 +171,17 @@ function textOf({
       figure.isSameText ? "" : "OTHER BYTES",
     ];
   });
-  const head = ["batch", "text", "way", "speed-up (95 %)", "tokens/s", "TPF", "OH", "rows + MASK", "acceptance", ""];
+  const head = [
+    "batch",
+    "prompts",
+    "method",
+    "speed-up (95 %)",
+    "tokens/s",
+    "TPF",
+    "OH",
+    "rows + MASK",
+    "acceptance",
+    "",
+  ];
   return header + table([head, ...rows]);
 }

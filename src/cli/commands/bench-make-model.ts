@@ -19,21 +19,21 @@ interface MakeModelOptions {
   readonly seed: number;
 }
 
-/** `idlm bench make-model`: a file to measure where the real one is not at hand. */
+/** `idlm bench make-model`: writes a model with random weights to measure. */
 export function registerMakeModel(bench: Command, cli: Cli): void {
   addCommonOptions(bench.command("make-model"))
     .summary("write a GGUF file of any shape with random weights")
     .description(
-      "Writes a GGUF file with a published model's shapes, types and random weights: what speed and memory depend on, without the download. It loads here and in llama.cpp; its texts make no sense.",
+      "Writes a GGUF file with the shapes and types of a published model and random weights: the same speed and memory without the download. The file loads in idlm and in llama.cpp; its output is meaningless.",
     )
     .requiredOption("--shape <name>", `${Object.keys(modelShapes).join(", ")}; or the path of a model's config.json`)
     .addOption(
-      new Option("--type <mix>", "the types of its matrices, as llama.cpp mixes them")
+      new Option("--type <mix>", "types of its matrices, mixed as by llama.cpp")
         .choices(typeMixNames)
         .default("Q4_K_M"),
     )
     .requiredOption("--out <file>", "the file to write")
-    .option("--seed <n>", "of the random weights", integer({ min: 0, max: 2 ** 32 - 1 }), 1)
+    .option("--seed <n>", "seed of the random weights", integer({ min: 0, max: 2 ** 32 - 1 }), 1)
     .addHelpText(
       "after",
       examples(
@@ -50,8 +50,13 @@ export function registerMakeModel(bench: Command, cli: Cli): void {
           shownAt = performance.now();
           live.show(`${megabytes(done)} of ${megabytes(total)}`);
         };
-        const asked = { config: configOf(shape), name: `random ${basename(shape, extname(shape))}`, mix: type, seed };
-        const nBytes = await withInterrupt(cli.io, (signal) => makeModel(out, { ...asked, onBytes, signal }));
+        const settings = {
+          config: configOf(shape),
+          name: `random ${basename(shape, extname(shape))}`,
+          mix: type,
+          seed,
+        };
+        const nBytes = await withInterrupt(cli.io, (signal) => makeModel(out, { ...settings, onBytes, signal }));
         live.clear();
         cli.io.stdout.write(`${out}: ${megabytes(nBytes)} of weights\n`);
       } finally {
@@ -64,9 +69,9 @@ function configOf(shape: string): ModelConfig {
   if (Object.hasOwn(modelShapes, shape)) return modelShapes[shape] as ModelConfig;
   if (!shape.endsWith(".json")) {
     throw new IdlmError("usage", {
-      problem: `--shape ${shape} is not known`,
-      hint: `Known are ${Object.keys(modelShapes).join(", ")}, and the path of a config.json.`,
+      problem: `--shape: unknown ${shape}`,
+      hint: `Use ${Object.keys(modelShapes).join(", ")}, or the path of a config.json.`,
     });
   }
-  return configFromHuggingFace(readJsonObject(shape, {}, "It is a model's config.json."), shape);
+  return configFromHuggingFace(readJsonObject(shape, {}, "Name a model's config.json."), shape);
 }

@@ -5,7 +5,8 @@ import { Peer } from "../../bench/peer.ts";
 import { billionGoals, type ReportLine, reportLines } from "../../bench/report.ts";
 import { createNativeBackend } from "../../compute/native/index.ts";
 import { openGguf } from "../../formats/gguf/gguf.ts";
-import { type BenchConditions, benchConditions, headerOf, isFullWidth, tableOf } from "./bench-conditions.ts";
+import { type BenchConditions, benchConditions, isFullWidth } from "../../bench/conditions.ts";
+import { benchHeader, benchTable } from "../terminal/bench-table.ts";
 import { addCommonOptions, type Cli, examples, printJson, writeJson } from "../cli.ts";
 import { threadsOption } from "../options/generation-options.ts";
 import { withInterrupt } from "../terminal/interrupt.ts";
@@ -31,21 +32,21 @@ interface BenchModelReport extends BenchConditions, Figures {
   readonly table: readonly ReportLine[];
 }
 
-/** `idlm bench model`: the figures of any GGUF file. */
+/** `idlm bench model`: measures any GGUF file. */
 export function registerBenchModel(bench: Command, cli: Cli): void {
   addCommonOptions(bench.command("model"))
-    .summary("measure any GGUF file, beside llama.cpp on the same file")
+    .summary("measure any GGUF file, optionally next to llama.cpp")
     .description(
-      "Measures a GGUF file: load and resident memory, plain decoding and its share of the read bandwidth, a prompt of 512 tokens, forwards of 1, 2, 5 and 8 rows after 256 and 4,096 tokens; and llama.cpp on the same file in the same run, interleaved.",
+      "Measures a GGUF file: load time and resident memory, plain decoding and its share of the memory bandwidth, a prompt of 512 tokens, forwards of 1, 2, 5 and 8 rows after 256 and 4,096 tokens; with --peer-python also llama.cpp on the same file, interleaved in the same run.",
     )
-    .argument("<file>", "a GGUF file (idlm bench make-model writes some)")
+    .argument("<file>", "a GGUF file (see idlm bench make-model)")
     .addOption(threadsOption())
     .option("--rounds <n>", "interleaved rounds", integer({ min: 1, max: 1000 }), 5)
-    .option("--tokens <n>", "tokens of a round of plain decoding", integer({ min: 1, max: 4000 }), 64)
+    .option("--tokens <n>", "tokens per round of plain decoding", integer({ min: 1, max: 4000 }), 64)
     .addOption(new Option("--measure <what...>", "what to measure").choices(kinds).default(kinds, "all"))
-    .option("--peer-python <path...>", "Pythons with llama-cpp-python, to compare with")
+    .option("--peer-python <path...>", "Pythons with llama-cpp-python to compare with")
     .option("--out <file>", "also write the JSON to a file")
-    .option("--json", "print the figures as JSON and nothing else")
+    .option("--json", "print only the results, as JSON")
     .addHelpText(
       "after",
       examples(
@@ -57,7 +58,7 @@ export function registerBenchModel(bench: Command, cli: Cli): void {
       const report = await withInterrupt(cli.io, (signal) => run(cli, path, options, signal));
       if (options.out !== undefined) writeJson(options.out, report);
       if (options.json) printJson(cli, report);
-      else cli.io.stdout.write(`${headerOf(report)}${tableOf(report.table)}`);
+      else cli.io.stdout.write(`${benchHeader(report)}${benchTable(report.table)}`);
     });
 }
 
@@ -69,11 +70,11 @@ async function run(cli: Cli, path: string, options: BenchModelOptions, signal: A
   const onStage = (text: string) => live.show(text);
   const pythons = options.peerPython ?? [];
   const startPeers = pythons.map((python, i) => () => Peer.start(python, path, threads, peerName(i, pythons.length)));
-  const wanted = new Set<string>(options.measure);
-  const what = new Set<Measurement>(measurements.filter((name) => wanted.has(name)));
+  const selected = new Set<string>(options.measure);
+  const what = new Set<Measurement>(measurements.filter((name) => selected.has(name)));
   const peers: Peer[] = [];
   try {
-    const load = wanted.has("load")
+    const load = selected.has("load")
       ? await measureLoad(backend, path, startPeers, { rounds, signal, onStage })
       : undefined;
     let figures: Figures = { peers: [] };
@@ -99,7 +100,7 @@ function peerName(i: number, n: number): string {
   return n === 1 ? "llama.cpp" : `llama.cpp ${i + 1}`;
 }
 
-/** Whether most of the file's matrices are of eight bits. */
+/** Whether most of the file's matrices have 8-bit types. */
 function is8Bit(path: string): boolean {
   const file = openGguf(path);
   const types = [...file.tensors.values()].filter(({ shape }) => shape.length > 1).map(({ type }) => type);

@@ -12,7 +12,8 @@ import { load } from "../../engine/load/load.ts";
 import type { GenerateRequest, Model } from "../../engine/types.ts";
 import { compileProgram } from "../../model/compile.ts";
 import { openModel } from "../../model/open/open-model.ts";
-import { type BenchConditions, benchConditions, headerOf, isFullWidth, tableOf } from "./bench-conditions.ts";
+import { type BenchConditions, benchConditions, isFullWidth } from "../../bench/conditions.ts";
+import { benchHeader, benchTable } from "../terminal/bench-table.ts";
 import { registerMakeModel } from "./bench-make-model.ts";
 import { registerBenchModel } from "./bench-model.ts";
 import { registerBenchDecode } from "./bench-decode.ts";
@@ -51,7 +52,7 @@ interface ProposingFigures {
 
 const DECODED_TOKENS = 200;
 
-/** Questions of several kinds. */
+/** Different kinds of questions. */
 const QUESTIONS: readonly string[] = [
   "What is a good name for a small boat?",
   "Give me three tips for staying healthy.",
@@ -59,21 +60,21 @@ const QUESTIONS: readonly string[] = [
   "Write a Python function that reverses a list.",
 ];
 
-/** `idlm bench`: the figures that performance claims come from. */
+/** `idlm bench`: the measurements behind the published figures. */
 export function registerBench(program: Command, cli: Cli): void {
   const bench = addCommonOptions(program.command("bench"));
   bench
     .enablePositionalOptions()
-    .summary("measure speed, beside llama.cpp where it is there")
+    .summary("measure speed, optionally next to llama.cpp")
     .description(
-      `Measures ${RACE_MODEL}: plain decoding, forwards by number of rows, prefill, rounds with proposals; and llama.cpp on the same file in the same run, interleaved, where --peer-python names a Python with llama-cpp-python.`,
+      `Measures ${RACE_MODEL}: plain decoding, forwards by number of rows, prefill, rounds with proposals, and concurrent sequences; with --peer-python also llama.cpp on the same file, interleaved in the same run.`,
     )
     .addOption(threadsOption())
     .option("--rounds <n>", "interleaved rounds", integer({ min: 1, max: 1000 }), 9)
-    .option("--peer-python <path...>", "Pythons with llama-cpp-python, to compare with")
-    .option("--peer-model <file>", "another GGUF for one more peer of the first Python (for example Q4_0)")
+    .option("--peer-python <path...>", "Pythons with llama-cpp-python to compare with")
+    .option("--peer-model <file>", "another GGUF file, run by the first Python as a further peer (for example Q4_0)")
     .option("--out <file>", "also write the JSON to a file")
-    .option("--json", "print the figures as JSON and nothing else")
+    .option("--json", "print only the results, as JSON")
     .addHelpText(
       "after",
       examples("idlm bench", "idlm bench --threads 2 --peer-python venv/bin/python", "IDLM_ISA=avx2 idlm bench --json"),
@@ -119,8 +120,8 @@ async function run(cli: Cli, options: BenchOptions, signal: AbortSignal): Promis
     model.dispose();
     live.show("rounds with proposals");
     const proposing = await measureProposing(options, signal);
-    live.show("many texts at once");
-    const batch = await measureTogether(options, peers, signal);
+    live.show("batched decoding");
+    const batch = await measureBatched(options, peers, signal);
     return {
       ...benchConditions(backend.info),
       ...figures,
@@ -135,10 +136,10 @@ async function run(cli: Cli, options: BenchOptions, signal: AbortSignal): Promis
   }
 }
 
-/** Sequences that are measured together; llama.cpp is asked for as many in each of its forwards. */
+/** Batch size, also of llama.cpp. */
 const SEQUENCES = 16;
 
-async function measureTogether(options: BenchOptions, peers: readonly Peer[], signal: AbortSignal) {
+async function measureBatched(options: BenchOptions, peers: readonly Peer[], signal: AbortSignal) {
   const threads = options.threads === undefined ? {} : { threads: options.threads };
   const model = await load(RACE_MODEL, { ...threads, maxSequences: SEQUENCES, context: 1024 });
   try {
@@ -148,7 +149,7 @@ async function measureTogether(options: BenchOptions, peers: readonly Peer[], si
   }
 }
 
-/** Plain decoding and rounds with proposals, alternating on every question. */
+/** Plain decoding and rounds with proposals, interleaved on every question. */
 async function measureProposing(options: BenchOptions, signal: AbortSignal): Promise<ProposingFigures[]> {
   const model = await load(RACE_MODEL, options.threads === undefined ? {} : { threads: options.threads });
   try {
@@ -183,10 +184,10 @@ async function measureProposing(options: BenchOptions, signal: AbortSignal): Pro
   }
 }
 
-async function answer(model: Model, question: string, how: GenerateRequest) {
+async function answer(model: Model, question: string, options: GenerateRequest) {
   const messages = [{ role: "user", content: question }] as const;
   const { tokens, decodeMs, sha256, forwards, tokensPerForward } = await model.generate({
-    ...how,
+    ...options,
     messages,
     maxTokens: 128,
   }).result;
@@ -197,21 +198,17 @@ function textOf(report: BenchReport): string {
   const rounds = report.proposing.map(({ stride, shape, speedUp, tokensPerForward, isSameText }) => [
     `stride ${stride}, ${shape}`,
     `${speedUp.toFixed(2)} x plain`,
-    `${tokensPerForward.toFixed(2)} tokens a forward`,
+    `${tokensPerForward.toFixed(2)} tokens per forward`,
     isSameText ? "same bytes" : "OTHER BYTES",
   ]);
   const { sequences, one, together, speedUp, peers } = report.batch;
   const batch = [
-    [
-      `${sequences} texts together`,
-      `${together.toFixed(1)} tokens/s`,
-      `${speedUp.toFixed(2)} x one (${one.toFixed(1)})`,
-    ],
+    [`batch of ${sequences}`, `${together.toFixed(1)} tokens/s`, `${speedUp.toFixed(2)} x batch 1 (${one.toFixed(1)})`],
     ...peers.map((peer) => [
       `  ${peer.name}`,
       `${peer.together.toFixed(1)} tokens/s`,
       `${peer.ratio.toFixed(2)} x faster`,
     ]),
   ];
-  return `${headerOf(report)}${tableOf(report.table)}\n${table(rounds)}\n${table(batch)}`;
+  return `${benchHeader(report)}${benchTable(report.table)}\n${table(rounds)}\n${table(batch)}`;
 }

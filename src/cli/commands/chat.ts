@@ -16,26 +16,26 @@ interface ChatOptions extends LoadOptions, TextOptions {
   readonly json?: boolean;
 }
 
-const commands = `/help   this list
-/reset  forget the conversation
-/exit   leave (also Ctrl-D, and Ctrl-C at the prompt)
+const commands = `/help   show this list
+/reset  start a new conversation
+/exit   exit (also Ctrl-D, or Ctrl-C at the prompt)
 `;
 
 /** `idlm chat`: a conversation. */
 export function registerChat(program: Command, cli: Cli): void {
   const command = addCommonOptions(program.command("chat"))
-    .summary("talk with a model")
+    .summary("chat with a model")
     .description(
-      "A conversation of several turns, typed or piped in, a line each. What was read stays in the KV cache between the " +
-        "turns. When the context is full, the oldest turns are dropped, and the program says so.",
+      "A conversation with several turns, typed or piped in, one line per message. Earlier turns stay in the KV cache. " +
+        "When the context is full, the oldest turns are dropped, with a message.",
     )
     .argument(
       "<model>",
-      "a name of the catalogue or ORG/REPO[:FILE] (fetched if need be), a GGUF file or a Hugging Face folder",
+      "a catalogue name or ORG/REPO[:FILE] (downloaded if necessary), a GGUF file or a Hugging Face folder",
     )
-    .option("--system <text>", "a system message to begin with");
+    .option("--system <text>", "system message");
   addLoadOptions(addTextOptions(command))
-    .option("--json", "print one JSON object per answer, a line each, and nothing else")
+    .option("--json", "print only one JSON object per answer, one per line")
     .addHelpText(
       "after",
       `\nCommands:\n${commands.replaceAll(/^(?=.)/gm, "  ")}${examples("idlm chat smollm2-135m-instruct", "idlm chat model.gguf --temperature 0.7 --seed 1", "idlm chat model.gguf --json < questions.txt")}`,
@@ -48,8 +48,8 @@ export function registerChat(program: Command, cli: Cli): void {
 async function chat(cli: Cli, name: string, options: ChatOptions): Promise<void> {
   const { io } = cli;
   if (options.propose === "predicted") {
-    const problem = "--propose predicted needs a text that is predicted, which a conversation has not";
-    throw new IdlmError("usage", { problem, hint: "Propose otherwise." });
+    const problem = "--propose predicted needs a predicted text, which a conversation does not have";
+    throw new IdlmError("usage", { problem, hint: "Choose another proposer." });
   }
   const settings = textRequest(options);
   for (const line of [...warningsOf(options), ...notesOf(options)]) io.notices.write(line);
@@ -75,7 +75,7 @@ async function converse(cli: Cli, model: Model, settings: GenerateRequest, optio
       if (word === "/exit") break;
       if (word === "/reset") turns = [];
       else if (word === "/help") io.stderr.write(commands);
-      else if (/^\/[a-z]+$/.test(word)) io.stderr.write(`${word} is no command; /help lists them.\n`);
+      else if (/^\/[a-z]+$/.test(word)) io.stderr.write(`Unknown command ${word}; /help lists the commands.\n`);
       else {
         try {
           const asked = await makeRoom(io, model, opening, [...turns, { role: "user", content: line }], options);
@@ -85,9 +85,9 @@ async function converse(cli: Cli, model: Model, settings: GenerateRequest, optio
           );
           turns = [...asked, { role: "assistant", content: result.text }];
         } catch (error) {
-          // One turn that is too long on its own does not end the conversation.
+          // A single turn that is too long does not end the conversation.
           if (!(error instanceof IdlmError) || error.code !== "context-too-long") throw error;
-          io.stderr.write(`${error.message} The conversation goes on without it.\n`);
+          io.stderr.write(`${error.message} The conversation continues without it.\n`);
           cli.status = error.exitStatus;
         }
       }
@@ -97,10 +97,10 @@ async function converse(cli: Cli, model: Model, settings: GenerateRequest, optio
   }
 }
 
-/** Share of the context that is kept free for the answer, where --max-tokens does not say how long it may become. */
+/** Share of the context that is kept free for the answer, if --max-tokens does not limit it. */
 const ANSWER_SHARE = 1 / 4;
 
-/** Leaves out the oldest turns until the conversation and an answer fit, and says so. A single turn is left to the engine. */
+/** Drops the oldest turns, with a message, until the conversation and an answer fit. Keeps a single turn in any case. */
 async function makeRoom(
   io: CliIo,
   model: Model,
@@ -140,7 +140,7 @@ async function answer(cli: Cli, generation: Generation, model: Model, options: C
   if (options.json) io.stdout.write(`${JSON.stringify(result)}\n`);
   else if (!text.endsWith("\n")) io.stdout.write("\n");
   if (finishReason === "length" && tokens.length !== options.maxTokens) {
-    io.notices.write(`The context of ${model.info.contextLength} tokens is full: the answer was cut.\n`);
+    io.notices.write(`The context of ${model.info.contextLength} tokens is full: the answer was truncated.\n`);
   }
   if ((io.notices.isTTY === true || io.isVerbose) && !options.json) {
     const speed = `${tokens.length} tokens, ${speedOf(result).toFixed(1)}/s, ${tokensPerForward.toFixed(2)} per forward`;

@@ -1,4 +1,4 @@
-import type { CommandWords, OptionWords, Place } from "./completion-words.ts";
+import type { CommandWords, OptionWords, Completion } from "./completion-words.ts";
 
 export const shells = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof shells)[number];
@@ -8,17 +8,17 @@ interface Words {
   readonly commands: readonly CommandWords[];
 }
 
-/** A script that makes a shell complete `idlm`. */
+/** The completion script for a shell. */
 export function completionScript(shell: Shell, words: Words): string {
   return { bash, zsh, fish }[shell](words);
 }
 
-/** In single quotes, where for bash and zsh a backslash stands for itself. */
+/** Single-quoted for bash and zsh, in which a backslash is literal. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** The first clause of a help text: what a list has room for. */
+/** The first clause of a help text, short enough for a list. */
 function brief({ description }: { readonly description: string }): string {
   return (description.split(/[;(]| - /)[0] ?? "").trim();
 }
@@ -27,7 +27,7 @@ const indent = (lines: readonly string[], depth: number) =>
   lines.map((line) => `${"  ".repeat(depth)}${line}\n`).join("");
 
 function bash({ options, commands }: Words): string {
-  const offer = (place: Place): string => {
+  const offer = (place: Completion): string => {
     switch (place.kind) {
       case "words":
         return `_idlm_words ${quoted(place.words.join("\n"))}`;
@@ -67,7 +67,7 @@ _idlm_files() {
 _idlm() {
   local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD - 1]} command='' place=0 i word
   COMPREPLY=()
-  # --option=value comes as three words.
+  # --option=value is split into three words.
   if [[ $cur == = ]]; then cur=''; elif [[ $prev == = ]]; then prev=\${COMP_WORDS[COMP_CWORD - 2]}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=\${COMP_WORDS[i]}
@@ -76,7 +76,7 @@ _idlm() {
       command=$word
       continue
     fi
-    # The value of an option is no argument.
+    # The value of an option is not an argument.
     case $command,\${COMP_WORDS[i - 1]} in
       *,=) ;;
 ${indent(
@@ -112,9 +112,9 @@ complete -F _idlm idlm
 }
 
 function zsh({ options, commands }: Words): string {
-  /** In a specification of _arguments brackets and colons have a meaning. */
+  /** Brackets and colons have a meaning in a specification of _arguments. */
   const plain = (text: string) => text.replace(/[[\]:\\]/g, "\\$&");
-  const action = (place: Place): string => {
+  const action = (place: Completion): string => {
     switch (place.kind) {
       case "words":
         return `(${place.words.join(" ")})`;
@@ -141,7 +141,7 @@ function zsh({ options, commands }: Words): string {
     "  ;;",
   ]);
   return `#compdef idlm
-# Completion of idlm for zsh. In ~/.zshrc, behind compinit: source <(idlm completion zsh)
+# Completion of idlm for zsh. In ~/.zshrc, after compinit: source <(idlm completion zsh)
 _idlm() {
   local context state state_descr line
   typeset -A opt_args
@@ -168,14 +168,14 @@ if [ "$funcstack[1]" = "_idlm" ]; then _idlm "$@"; else compdef _idlm idlm; fi
 `;
 }
 
-/** In single quotes, where for fish a backslash escapes. */
+/** Single-quoted for fish, in which a backslash escapes. */
 function fishQuoted(text: string): string {
   return `'${text.replace(/[\\']/g, "\\$&")}'`;
 }
 
 function fish({ options, commands }: Words): string {
   const line = (condition: string, rest: string) => `complete -c idlm -n ${fishQuoted(condition)} ${rest}`;
-  const value = (place: Place | undefined): string => {
+  const value = (place: Completion | undefined): string => {
     if (place === undefined) return "";
     if (place.kind === "words") return ` -x -a ${fishQuoted(place.words.join(" "))}`;
     if (place.kind === "folder") return " -x -a '(__fish_complete_directories)'";
@@ -186,7 +186,7 @@ function fish({ options, commands }: Words): string {
       const names = option.names.map((name) => (name.startsWith("--") ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`));
       return line(condition, `${names.join(" ")} -d ${fishQuoted(brief(option))}${value(option.value)}`);
     });
-  const argumentLines = (condition: string, places: readonly Place[]) =>
+  const argumentLines = (condition: string, places: readonly Completion[]) =>
     places.flatMap((place) => {
       if (place.kind === "words") return [line(condition, `-a ${fishQuoted(place.words.join(" "))}`)];
       if (place.kind === "model") return [line(condition, `-F -a ${fishQuoted(place.words.join(" "))}`)];

@@ -1,32 +1,32 @@
 import type { Argument, Command, Option } from "commander";
 import { catalogue } from "../../hub/index.ts";
 
-/** What can stand in a place of the command line. */
-export type Place =
+/** What to complete at a position of the command line. */
+export type Completion =
   | { readonly kind: "words"; readonly words: readonly string[] }
   | { readonly kind: "file" }
   | { readonly kind: "folder" }
-  /** A name of the catalogue, or a path. */
+  /** A catalogue name, or a path. */
   | { readonly kind: "model"; readonly words: readonly string[] }
-  /** Anything: there is nothing to offer. */
+  /** Free text: nothing to complete. */
   | { readonly kind: "text" };
 
 export interface OptionWords {
   /** As typed: "--quiet", "-q". */
   readonly names: readonly string[];
   readonly description: string;
-  /** Undefined: it takes no value. */
-  readonly value: Place | undefined;
+  /** Undefined for an option without a value. */
+  readonly value: Completion | undefined;
 }
 
 export interface CommandWords {
   readonly name: string;
   readonly description: string;
   readonly options: readonly OptionWords[];
-  readonly arguments: readonly Place[];
+  readonly arguments: readonly Completion[];
 }
 
-/** What a program's help knows, for shells to complete: its own options, and its commands. */
+/** A program's options and commands, as shown in its help. */
 export function wordsOf(program: Command): { readonly options: OptionWords[]; readonly commands: CommandWords[] } {
   const help = program.createHelp();
   const optionsOf = (command: Command) => help.visibleOptions(command).map(optionWords);
@@ -36,24 +36,24 @@ export function wordsOf(program: Command): { readonly options: OptionWords[]; re
     name: command.name(),
     description: command.summary() || command.description(),
     options: optionsOf(command),
-    arguments: command.registeredArguments.map((argument) => argumentPlace(argument, names)),
+    arguments: command.registeredArguments.map((argument) => argumentCompletion(argument, names)),
   }));
   return { options: optionsOf(program), commands };
 }
 
 function optionWords({ long, short, description, flags, required, argChoices }: Option): OptionWords {
   const names = [long, short].filter((name) => name !== undefined && name !== null);
-  return { names, description, value: required ? valuePlace(flags, argChoices) : undefined };
+  return { names, description, value: required ? valueCompletion(flags, argChoices) : undefined };
 }
 
-/** By what the option's help calls its value: <file>, <dir>. */
-function valuePlace(flags: string, choices: readonly string[] | undefined): Place {
+/** From the name of the option's value in its help: <file>, <dir>. */
+function valueCompletion(flags: string, choices: readonly string[] | undefined): Completion {
   if (choices !== undefined) return { kind: "words", words: choices };
   if (/<(file|path)/.test(flags)) return { kind: "file" };
   return { kind: /<dir/.test(flags) ? "folder" : "text" };
 }
 
-function argumentPlace(argument: Argument, commands: readonly string[]): Place {
+function argumentCompletion(argument: Argument, commands: readonly string[]): Completion {
   if (argument.argChoices !== undefined) return { kind: "words", words: argument.argChoices };
   switch (argument.name()) {
     case "command":

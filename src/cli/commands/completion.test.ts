@@ -19,9 +19,9 @@ async function scriptOf(shell: string): Promise<string> {
   return stdout;
 }
 
-const isThere = (shell: string) => spawnSync(shell, ["--version"]).error === undefined;
+const isInstalled = (shell: string) => spawnSync(shell, ["--version"]).error === undefined;
 
-/** The commands of the program, and the long options of one, as the help lists them. */
+/** The commands and long options in a help text. */
 async function helpOf(...argv: readonly string[]) {
   const { stdout } = await collect([...argv, "--help"]);
   return {
@@ -30,7 +30,7 @@ async function helpOf(...argv: readonly string[]) {
   };
 }
 
-/** What bash offers for the last of these words. */
+/** Bash's completions of the last of these words. */
 function offered(...words: readonly string[]): string[] {
   const script = `
     source ./idlm.bash
@@ -73,7 +73,7 @@ describe("the completion of bash", () => {
     expect(offered("idlm", "help", "insp")).toEqual(["inspect"]);
   });
 
-  it("knows which argument is typed, whatever options stand before it", () => {
+  it("determines the argument's position, whatever options precede it", () => {
     const prompt = offered("idlm", "run", "smollm2-135m-instruct", "smol");
     expect(prompt).toEqual([]);
     expect(offered("idlm", "run", "--seed", "3", "--quiet", "--propose", "=", "none", "smol")).toEqual([
@@ -82,7 +82,7 @@ describe("the completion of bash", () => {
   });
 });
 
-it.skipIf(!isThere("zsh"))("the completion of zsh loads, and offers what the help lists", () => {
+it.skipIf(!isInstalled("zsh"))("the completion of zsh loads, and offers what the help lists", () => {
   // zsh completes only on a terminal: zpty gives it one.
   const script = `
     zmodload zsh/zpty
@@ -100,7 +100,7 @@ it.skipIf(!isThere("zsh"))("the completion of zsh loads, and offers what the hel
   expect(text).not.toMatch(/_idlm:|_arguments:/);
 });
 
-it.skipIf(!isThere("fish"))("the completion of fish loads, and offers what the help lists", async () => {
+it.skipIf(!isInstalled("fish"))("the completion of fish loads, and offers what the help lists", async () => {
   const complete = (line: string) =>
     execFileSync("fish", ["--no-config", "-c", `source ./idlm.fish; complete -C '${line}'`], {
       cwd: folder,
@@ -117,7 +117,7 @@ it.skipIf(!isThere("fish"))("the completion of fish loads, and offers what the h
 });
 
 describe("idlm completion", () => {
-  it("refuses other shells", async () => {
+  it("rejects other shells", async () => {
     const result = await collect(["completion", "tcsh"]);
     expect(result).toMatchObject({ status: 2, stdout: "" });
     expect(result.stderr).toContain("bash, zsh, fish");

@@ -3,20 +3,20 @@ import { addCommonOptions, type Cli, examples } from "../cli.ts";
 import { completionScript, type Shell, shells } from "./completion-scripts.ts";
 import { wordsOf } from "./completion-words.ts";
 
-/** `idlm completion`: what a shell needs to complete this command line. */
+/** `idlm completion`: prints a shell completion script. */
 export function registerCompletion(program: Command, cli: Cli): void {
   addCommonOptions(program.command("completion"))
-    .summary("print a script that makes a shell complete idlm")
+    .summary("print a shell completion script")
     .description(
-      "Prints a script that makes a shell complete commands, options, their values, files and the names of models. It is " +
-        "made from the command line itself: what --help lists is what is completed.",
+      "Prints a completion script for a shell: commands, options, their values, files and model names, generated from the " +
+        "command line's own definition.",
     )
-    .addArgument(new Argument("<shell>", "which shell").choices(shells))
+    .addArgument(new Argument("<shell>", "the shell").choices(shells))
     .addHelpText(
       "after",
       examples(
         "source <(idlm completion bash)    # in ~/.bashrc",
-        "source <(idlm completion zsh)     # in ~/.zshrc, behind compinit",
+        "source <(idlm completion zsh)     # in ~/.zshrc, after compinit",
         "idlm completion fish > ~/.config/fish/completions/idlm.fish",
       ),
     )

@@ -22,7 +22,7 @@ it("idlm doctor reports machine, rows and rounds as JSON and as a table", async 
   expect(native.bandwidthGBs).toBeGreaterThan(0);
   expect(model.rows.map((row: { rows: number }) => row.rows)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 16]);
   expect(model.rows[0].overOneRow).toBe(1);
-  // The adapter has three depths: strides up to 4, of 2 · stride − 1 rows.
+  // The adapter has three depths: strides up to 4, with 2 · stride − 1 rows.
   expect(model.strides.map(({ stride, rows }: { stride: number; rows: number }) => [stride, rows])).toEqual([
     [2, 3],
     [3, 5],
@@ -35,7 +35,7 @@ it("idlm doctor reports machine, rows and rounds as JSON and as a table", async 
   expect(text.stdout).toMatch(/^stride +rows +ms +overhead +at best$/m);
 });
 
-it("idlm doctor refuses a model that is not there", async () => {
+it("idlm doctor rejects a missing model", async () => {
   const result = await collect(["doctor", "none.gguf"]);
   expect(result).toMatchObject({ status: 3, stdout: "" });
   expect(result.stderr).toContain("none.gguf: no such file");

@@ -19,7 +19,7 @@ interface DoctorOptions {
   readonly json?: boolean;
 }
 
-/** Beyond the last cache of any machine this is for, so that memory is measured. */
+/** Larger than any last-level cache, so that memory is measured. */
 const BANDWIDTH_BYTES = 512 * 2 ** 20;
 
 /** What `idlm doctor --json` prints. */
@@ -27,10 +27,10 @@ interface Report {
   readonly cpu: string;
   readonly cores: number;
   readonly node: string;
-  /** Undefined where the native backend is missing; `problem` says why. */
+  /** Undefined if the native backend is not available; `problem` says why. */
   readonly native?: {
     readonly instructionSet: string;
-    /** What this CPU runs, best first. */
+    /** Supported by this CPU, best first. */
     readonly instructionSets: readonly string[];
     readonly threads: number;
     readonly numerics: number;
@@ -39,27 +39,27 @@ interface Report {
   readonly problem?: string;
   readonly model?: {
     readonly name: string;
-    /** Weights that a plain forward reads. */
+    /** Bytes of weights that a plain forward reads. */
     readonly bytesPerToken: number;
-    /** The time that reading them takes at the bandwidth measured. */
+    /** Time to read them at the measured bandwidth. */
     readonly boundMs: number;
-    /** boundMs over the time of one row. */
+    /** boundMs / time of one row. */
     readonly shareOfBound: number;
   } & ForwardTimes;
 }
 
-/** `idlm doctor`: what this machine can do. */
+/** `idlm doctor`: measures this machine. */
 export function registerDoctor(program: Command, cli: Cli): void {
   addCommonOptions(program.command("doctor"))
-    .summary("measure this machine and what speed-up it allows")
+    .summary("measure this machine and the speed-up that it allows")
     .description(
-      "Says which kernels this machine runs, how fast it reads memory, how long forwards of a model take by number of " +
-        `rows, and what speed-up that allows. MODEL as in run; ${RACE_MODEL}, where it was fetched, if none is named.`,
+      "Reports the kernels that this machine uses, its memory bandwidth, the time of a model's forwards by number of rows, " +
+        `and the speed-up that this allows. MODEL is named as in run (default: ${RACE_MODEL}, if it has been pulled).`,
     )
-    .argument("[model]", "what to time; only machine and memory are looked at where there is none")
+    .argument("[model]", "the model to time; without a model only the machine is measured")
     .addOption(adapterOption())
     .addOption(threadsOption())
-    .option("--json", "print the figures as JSON and nothing else")
+    .option("--json", "print only the results, as JSON")
     .addHelpText(
       "after",
       examples("idlm doctor", "idlm doctor model.gguf --threads 2 --json", "IDLM_ISA=avx2 idlm doctor"),
@@ -87,7 +87,7 @@ async function examine(
     signal.throwIfAborted();
     const { instructionSet, threads, numerics } = backend.info;
     const native = { instructionSet, instructionSets: supportedInstructionSets(), threads, numerics, bandwidthGBs };
-    const chosen = name ?? (await fetchedModel(signal));
+    const chosen = name ?? (await cachedModel(signal));
     if (chosen === undefined) return { ...machine, native };
 
     live.show(`loading ${chosen} …`);
@@ -112,7 +112,7 @@ async function examine(
   }
 }
 
-/** Bytes that a forward of one token row reads: all weights but an adapter's, and of an untied embedding one row. */
+/** Bytes that a forward of one token row reads: all weights, except an adapter's and all but one row of an untied embedding. */
 async function plainBytes(cli: Cli, name: string, signal: AbortSignal): Promise<number> {
   const { model } = await loadBareModel(cli.io, name, { threads: 1 }, signal);
   const { weights, operations } = model.program;
@@ -127,8 +127,8 @@ function storedBytes(weight: Weight | undefined): number {
   return weight === undefined ? 0 : (byteLength(weight.type, weight.rows * weight.cols) ?? 0);
 }
 
-/** The model of `race`, where it lies in the cache already: doctor fetches nothing that was not asked for. */
-async function fetchedModel(signal: AbortSignal): Promise<string | undefined> {
+/** The model of `race`, if it is in the cache: doctor downloads no model that was not named. */
+async function cachedModel(signal: AbortSignal): Promise<string | undefined> {
   try {
     await resolveModel(RACE_MODEL, { signal });
     return RACE_MODEL;
@@ -153,18 +153,18 @@ function textOf({ cpu, cores, node, native, problem, model }: Report): string {
   lines.push(
     [
       "instruction set",
-      `${native.instructionSet} (this CPU runs ${native.instructionSets.join(", ")}; IDLM_ISA chooses)`,
+      `${native.instructionSet} (this CPU supports ${native.instructionSets.join(", ")}; set IDLM_ISA to choose)`,
     ],
     ["threads", String(native.threads)],
     ["numerics", String(native.numerics)],
     ["read bandwidth", `${native.bandwidthGBs.toFixed(1)} GB/s`],
   );
-  if (model === undefined) return `${table2(lines)}\nNo model was timed. idlm pull ${RACE_MODEL} fetches one.\n`;
+  if (model === undefined) return `${table2(lines)}\nNo model was timed. Download one with idlm pull ${RACE_MODEL}.\n`;
   lines.push(
     ["model", `${model.name}, ${(model.bytesPerToken / 1e6).toFixed(1)} MB read per token`],
     [
-      "reading them takes",
-      `${model.boundMs.toFixed(2)} ms; a row reaches ${(100 * model.shareOfBound).toFixed(0)} % of that bound`,
+      "time to read them",
+      `${model.boundMs.toFixed(2)} ms; one row reaches ${(100 * model.shareOfBound).toFixed(0)} % of this bound`,
     ],
   );
   const rows = model.rows.map(({ rows, ms, overOneRow }) => [String(rows), ms.toFixed(2), overOneRow.toFixed(2)]);
@@ -177,11 +177,11 @@ function textOf({ cpu, cores, node, native, problem, model }: Report): string {
     table([["rows", "ms", "over one row"], ...rows]),
     strides.length === 0
       ? "\nWithout an adapter there are no MASK rows to time.\n"
-      : `\nRounds: speed-up = tokens per forward / overhead, at best the last column\n${table([["stride", "rows", "ms", "overhead", "at best"], ...strides])}`,
+      : `\nRounds: speed-up = tokens per forward / overhead; the last column is the best case\n${table([["stride", "rows", "ms", "overhead", "at best"], ...strides])}`,
   ].join("");
 }
 
-/** Names and values, both to the left. */
+/** Names and values, left-aligned. */
 function table2(lines: readonly (readonly string[])[]): string {
   return lines.map(([name = "", value = ""]) => `${name.padEnd(20)}${value}\n`).join("");
 }

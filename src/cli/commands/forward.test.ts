@@ -66,7 +66,7 @@ describe.each(backends)("idlm forward --backend %s", (backend) => {
       const logits = tensorsOf(out).get("logits");
       const expected = golden.get(`${forest}.logits`);
       expect(logits?.shape).toEqual(expected?.shape);
-      // The fixtures' README: 8 × the noise of their own float32 run.
+      // Tolerance from the fixtures' README: 8 × the noise of their float32 run.
       expect(
         largestDifference(logits?.values ?? new Float32Array(), expected?.values ?? new Float32Array()),
       ).toBeLessThan(8 * forests[forest].noise);
@@ -102,7 +102,7 @@ describe.each(backends)("idlm forward --backend %s", (backend) => {
   });
 });
 
-describe("idlm forward refuses", () => {
+describe("idlm forward rejects", () => {
   const model = join(fixtures, "models", "llama-tiny");
   const good = { tokens: [5, 6], positions: [0, 1], parents: [-1, 0], gate: [0, 0] };
   const unwritten = join(folder, "unwritten.safetensors");
@@ -121,7 +121,7 @@ describe("idlm forward refuses", () => {
     refused([join(fixtures, "hostile", "gguf-empty.gguf"), "--forest", writeForest(good)], 3, "gguf-empty.gguf"));
   it("ids outside of the vocabulary", () =>
     refused([model, "--forest", writeForest({ ...good, tokens: [5, 320] })], 3, "tokens[1]: expected an id below"));
-  it("MASK rows that nothing makes", () =>
+  it("MASK rows without MASK embeddings", () =>
     refused([model, "--forest", writeForest({ ...good, tokens: [5, -1] })], 2, "the forest has MASK rows"));
   it("an adapter for another model", () =>
     refused(
@@ -135,7 +135,7 @@ describe("idlm forward refuses", () => {
   it("an unknown option, with a suggestion", () =>
     refused([model, "--forest", "f.json", "--thread", "2"], 2, "Did you mean --threads?"));
 
-  it("an output folder that is not there, and leaves nothing behind", async () => {
+  it("a missing output folder, and leaves nothing behind", async () => {
     const before = readdirSync(folder);
     const path = join(folder, "none", "out.safetensors");
     const result = await collect(["forward", model, "--forest", writeForest(good), "--out", path]);

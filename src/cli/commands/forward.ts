@@ -21,29 +21,29 @@ interface ForwardOptions {
   readonly json?: boolean;
 }
 
-/** `idlm forward`: the logits of one forest, for comparison with other engines. */
+/** `idlm forward`: computes the logits of a forest, for comparison with other engines. */
 export function registerForward(program: Command, cli: Cli): void {
   addCommonOptions(program.command("forward"))
     .summary("compute the logits of a forest of rows")
     .description(
-      "Runs one forward over a forest of rows and stores what the model computes, in float32, so that it can be " +
-        "compared with another engine. No tokenizer is needed.",
+      "Runs one forward over a forest of rows and stores the results in float32, for comparison with other engines. It needs " +
+        "no tokenizer.",
     )
-    .argument("<model>", "a name of the catalogue, ORG/REPO[:FILE], a GGUF file or a Hugging Face folder")
+    .argument("<model>", "a catalogue name, ORG/REPO[:FILE], a GGUF file or a Hugging Face folder")
     .requiredOption(
       "--forest <file>",
       "JSON file with tokens (-1: MASK), positions, parents (-1: a new sequence) and gate, one number per row",
     )
     .requiredOption("--out <file>", "safetensors file to write")
-    .option("--adapter <dir>", "adapter folder (PEFT's, or ours); acts on rows with gate 1")
+    .option("--adapter <dir>", "adapter folder (PEFT's or idlm's); acts on rows with gate 1")
     .option("--mask-embedding <file>", "safetensors file with mask_embedding, [hidden] or [depth, hidden]")
     .addOption(backendOption())
     .addOption(threadsOption())
-    .option("--json", "print names and shapes of the stored tensors as JSON and nothing else")
+    .option("--json", "print only names and shapes of the stored tensors, as JSON")
     .addHelpText(
       "after",
-      "\nStored: logits [row, vocabulary]. With an adapter that has a draft vocabulary: hidden [row, hidden], logits of\n" +
-        "the token rows, draft_logits [MASK row, draft vocabulary] and, where the forest has previous,\n" +
+      "\nStores logits [row, vocabulary]; with an adapter that has a draft vocabulary instead hidden [row, hidden], the logits\n" +
+        "of the token rows, draft_logits [MASK row, draft vocabulary] and, if the forest has previous,\n" +
         "draft_logits_after_head.\n" +
         examples(
           "idlm forward model.gguf --forest forest.json --out logits.safetensors",
@@ -63,8 +63,8 @@ async function forward(cli: Cli, name: string, options: ForwardOptions, signal: 
     checkVocabulary(options.forest, file, program.vocabSize);
     if (file.tokens.includes(-1) && program.mask === undefined) {
       throw new IdlmError("usage", {
-        problem: "the forest has MASK rows, and nothing says what they are made of",
-        hint: "Name an --adapter that has MASK embeddings, or a --mask-embedding.",
+        problem: "the forest has MASK rows, but there are no MASK embeddings",
+        hint: "Name an --adapter with MASK embeddings, or a --mask-embedding.",
       });
     }
     const { forest, nPages } = forestOf(file);
@@ -93,7 +93,7 @@ async function forward(cli: Cli, name: string, options: ForwardOptions, signal: 
   }
 }
 
-/** The logits of every row are held twice: by the model, and as they are written. Throws "memory" where that is too much. */
+/** Throws "memory" if the logits do not fit; they are held twice, by the model and for writing. */
 function checkMemory(program: Program, nRows: number, nPages: number): void {
   const perRow = 2 * 4 * (program.vocabSize + program.hiddenSize);
   const needed = nRows * perRow + nPages * PAGE_SIZE * kvBytesPerPosition(program);
@@ -106,7 +106,7 @@ function checkMemory(program: Program, nRows: number, nPages: number): void {
   });
 }
 
-/** What is stored of a forward; see the help text. Rows in forest order. */
+/** The tensors to store, with rows in forest order; see the help text. */
 export function tensorsOf(result: ForwardResult, file: ForestFile, program: Program): Map<string, TensorToWrite> {
   const rows = [...file.tokens.keys()];
   const draftSize = program.draftVocabulary?.length;
@@ -122,7 +122,7 @@ export function tensorsOf(result: ForwardResult, file: ForestFile, program: Prog
   ]);
   const { previous } = file;
   if (previous !== undefined) {
-    // A MASK row without a previous token has nothing to give to the head.
+    // A MASK row without a previous token has no input for the head.
     const afterHead = (row: number) => {
       const token = previous[row] ?? -1;
       return token < 0 ? result.logits(row) : result.draftLogits({ kind: "mask", row, previous: token });
@@ -132,7 +132,7 @@ export function tensorsOf(result: ForwardResult, file: ForestFile, program: Prog
   return tensors;
 }
 
-/** One row of floats after the other. */
+/** Stacks rows of floats to a matrix. */
 function stack(rows: readonly number[], width: number, valuesOf: (row: number) => Float32Array): TensorToWrite {
   const values = new Float32Array(rows.length * width);
   for (const [i, row] of rows.entries()) values.set(valuesOf(row), i * width);

@@ -18,7 +18,7 @@ async function json(path: string) {
 }
 
 describe("idlm inspect", () => {
-  it("gives a GGUF model's facts, keys and tensors", async () => {
+  it("shows a GGUF model's config, keys and tensors", async () => {
     const path = join(fixtures, "gguf/tiny64-Q8_0.gguf");
     const result = await json(path);
     expect(result).toMatchObject({
@@ -41,7 +41,7 @@ describe("idlm inspect", () => {
     expect(result.parameters).toBe(102_720);
   });
 
-  it("gives a model folder's, its shards and an adapter's", async () => {
+  it("shows a model folder, its shards and an adapter", async () => {
     const sharded = await json(join(fixtures, "models/qwen3-sharded"));
     expect(sharded).toMatchObject({
       kind: "model",
@@ -71,7 +71,7 @@ describe("idlm inspect", () => {
     expect(patterns.adapter).not.toHaveProperty("depths");
   });
 
-  it("counts a folder's tokens, and survives a tokenizer of another kind", async () => {
+  it("counts a folder's tokens, and reports an unsupported tokenizer", async () => {
     const path = join(folder, "with-tokenizer");
     cpSync(join(fixtures, "models/llama-tiny"), path, { recursive: true });
     const tokenizer = (json: object) => writeFileSync(join(path, "tokenizer.json"), JSON.stringify(json));
@@ -99,27 +99,30 @@ describe("idlm inspect", () => {
   it.each([
     ["tokenizer.ggml.pre", "deepseek-llm", /the pre-tokenizer "deepseek-llm" is not supported\. Supported are default/],
     ["tokenizer.ggml.model", "bert", /the tokenizer "bert" is not supported/],
-  ])("says of a GGUF with another %s what loading it says, with status 0", async (key, value, message) => {
-    const [from, path] = [openGguf(join(fixtures, "gguf/tiny64-Q8_0.gguf")), join(folder, "other-tokenizer.gguf")];
-    const tensors = [...from.tensors.values()].map(({ name, type, shape, bytes }): GgufTensorToWrite => {
-      return { name, type, dimensions: [...shape].reverse(), data: bytes };
-    });
-    const metadata = [...from.metadata, [key, value] as const];
-    writeGguf(path, { metadata, tensors });
-    from.close();
-    const { problem, ...facts } = await json(path);
-    expect(facts).toMatchObject({ kind: "model", whole: true, tokenizer: { nTokens: 320 } });
-    expect(problem).toEqual({ code: "unsupported", message: expect.stringMatching(message) });
-    expect((await collect(["inspect", path])).stdout).toContain(`cannot be run  ${problem.message}`);
-    const loaded = await collect(["run", path, "--raw", "a"]);
-    expect(loaded.status).toBe(3);
-    expect(loaded.stderr).toContain(problem.message);
-    // A vocabulary by itself, as well.
-    writeGguf(path, { metadata, tensors: [] });
-    expect(await json(path)).toMatchObject({ kind: "container", whole: true, problem });
-  });
+  ])(
+    "reports the same problem as loading for a GGUF with an unsupported %s, with status 0",
+    async (key, value, message) => {
+      const [from, path] = [openGguf(join(fixtures, "gguf/tiny64-Q8_0.gguf")), join(folder, "other-tokenizer.gguf")];
+      const tensors = [...from.tensors.values()].map(({ name, type, shape, bytes }): GgufTensorToWrite => {
+        return { name, type, dimensions: [...shape].reverse(), data: bytes };
+      });
+      const metadata = [...from.metadata, [key, value] as const];
+      writeGguf(path, { metadata, tensors });
+      from.close();
+      const { problem, ...facts } = await json(path);
+      expect(facts).toMatchObject({ kind: "model", whole: true, tokenizer: { nTokens: 320 } });
+      expect(problem).toEqual({ code: "unsupported", message: expect.stringMatching(message) });
+      expect((await collect(["inspect", path])).stdout).toContain(`cannot be run  ${problem.message}`);
+      const loaded = await collect(["run", path, "--raw", "a"]);
+      expect(loaded.status).toBe(3);
+      expect(loaded.stderr).toContain(problem.message);
+      // Also for a file with only a vocabulary.
+      writeGguf(path, { metadata, tensors: [] });
+      expect(await json(path)).toMatchObject({ kind: "container", whole: true, problem });
+    },
+  );
 
-  it("looks at containers, those without tensors and those without a telling name too", async () => {
+  it("shows containers, including those without tensors or without a file extension", async () => {
     expect(await json(join(fixtures, "hostile/st-no-tensors.safetensors"))).toMatchObject({
       kind: "container",
       tensors: [],
@@ -137,7 +140,7 @@ describe("idlm inspect", () => {
     }
   });
 
-  it("says of a whole model of another kind why it cannot be run, with status 0", async () => {
+  it("says why a valid but unsupported model cannot be run, with status 0", async () => {
     const other = join(folder, "other.gguf");
     const tensors: GgufTensorToWrite[] = [{ name: "output_norm.weight", dimensions: [8], type: "F32" }];
     writeGguf(other, {
@@ -177,7 +180,7 @@ describe("idlm inspect", () => {
       const { status, stdout, stderr } = await collect(["inspect", path, ...how]);
       expect(status).toBe(due === "loads" ? 0 : 3);
       if (due === "error") expect(stderr).toContain(file);
-      // What is wrong with the model only, not with its container, is told behind the facts.
+      // Problems of the model, not of its container, are reported after the metadata.
       if (level === "format" && due === "error") expect(stdout).toBe("");
       if (level === "model" && how.length > 0 && stdout !== "") {
         expect(JSON.parse(stdout)).toMatchObject({ whole: due === "loads" });
@@ -185,7 +188,7 @@ describe("idlm inspect", () => {
     }
   });
 
-  it("cuts long values of a file, but not with --verbose, and prints none of its control characters", async () => {
+  it("truncates long values, except with --verbose, and escapes control characters", async () => {
     const path = join(folder, "long.gguf");
     const long = `\x1b[31m${"long ".repeat(100)}end`;
     writeGguf(path, {
@@ -202,7 +205,7 @@ describe("idlm inspect", () => {
     expect(cut + whole).not.toContain("\x1b");
   });
 
-  it("refuses what is no file of tensors, and what is not there", async () => {
+  it("rejects other files and missing files", async () => {
     const text = join(folder, "notes.txt");
     writeFileSync(text, "some notes");
     expect(await collect(["inspect", text])).toMatchObject({ status: 3, stdout: "" });
@@ -211,7 +214,7 @@ describe("idlm inspect", () => {
   });
 });
 
-/** Bytes that this process has read from files so far; Linux counts them. */
+/** Bytes that this process has read so far, counted by Linux. */
 const bytesRead = () => Number(/^rchar: (\d+)/m.exec(readFileSync("/proc/self/io", "utf8"))?.[1]);
 
 describe.skipIf(process.platform !== "linux")("idlm inspect reads headers only", () => {
@@ -254,7 +257,7 @@ describe.skipIf(process.platform !== "linux")("idlm inspect reads headers only",
     expect({ problem, mlpSize: model.mlpSize }).toEqual({ problem: undefined, mlpSize: mlp });
   });
 
-  /** A safetensors file of these F32 tensors, all zeros, as a hole. */
+  /** Writes a sparse safetensors file of F32 zeros. */
   function sparse(path: string, shapes: Readonly<Record<string, readonly number[]>>): void {
     let end = 0;
     const header = Object.entries(shapes).map(([name, shape]) => {

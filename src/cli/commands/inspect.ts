@@ -8,17 +8,17 @@ import { type Inspection, inspectPath } from "../../model/open/inspect.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
 import { grouped, table } from "../terminal/style.ts";
 
-/** `idlm inspect`: what lies in a file or a folder. */
+/** `idlm inspect`: shows what a file or folder contains. */
 export function registerInspect(program: Command, cli: Cli): void {
   addCommonOptions(program.command("inspect"))
-    .summary("look at a model, an adapter or a file of tensors")
+    .summary("show the contents of a model, an adapter or a file of tensors")
     .description(
-      "Prints the facts and the tensors of a model, an adapter, or one GGUF or safetensors file. Only headers are read, so " +
-        "that it is instant whatever the size. Ends with status 0 if all is whole, also where it is a kind that cannot be " +
-        "run; else says what is wrong, behind the facts where those can be read.",
+      "Prints metadata and tensors of a model, an adapter, or one GGUF or safetensors file. Reads only headers, so it is " +
+        "fast whatever the size. The exit status is 0 if the files are valid, also for a kind that cannot be run; otherwise " +
+        "the error follows after the metadata that could be read.",
     )
-    .argument("<path>", "a GGUF or safetensors file, a folder of a model or an adapter, or a model's name as in run")
-    .option("--json", "print the facts as JSON and nothing else")
+    .argument("<path>", "a GGUF or safetensors file, a model or adapter folder, or a model's name as in run")
+    .option("--json", "print only the metadata and tensors, as JSON")
     .addHelpText(
       "after",
       examples(
@@ -29,15 +29,14 @@ export function registerInspect(program: Command, cli: Cli): void {
       ),
     )
     .action((path: string, options: { readonly json?: boolean }) => {
-      const place = existsSync(path) ? path : locateUnchecked(path);
-      const inspection = inspectPath(place);
+      const inspection = inspectPath(existsSync(path) ? path : locateUnchecked(path));
       if (options.json) printJson(cli, jsonOf(inspection));
       else cli.io.stdout.write(textOf(inspection, cli.io.isVerbose));
-      if (inspection.problem !== undefined && !isWhole(inspection)) throw inspection.problem;
+      if (inspection.problem !== undefined && !isValid(inspection)) throw inspection.problem;
     });
 }
 
-function isWhole({ problem }: Inspection): boolean {
+function isValid({ problem }: Inspection): boolean {
   return problem === undefined || problem.code === "unsupported";
 }
 
@@ -48,7 +47,7 @@ interface TypeSum {
   bytes: number;
 }
 
-/** Sums by type, the largest first. */
+/** Totals by type, largest first. */
 function sumsOf({ tensors }: Inspection): TypeSum[] {
   const sums = new Map<string, TypeSum>();
   for (const { type, shape, nBytes } of tensors) {
@@ -61,10 +60,10 @@ function sumsOf({ tensors }: Inspection): TypeSum[] {
   return [...sums.values()].sort((a, b) => b.bytes - a.bytes);
 }
 
-/** An array of a file's metadata of more entries than this (a vocabulary, its merges) is told by its length and its first entries. */
+/** Longer arrays in the metadata (a vocabulary, its merges) are given as their length and first entries. */
 const MAX_JSON_ENTRIES = 16;
 
-/** What JSON has no number for is a string: 64-bit integers beyond 2^53, NaN and the infinities. */
+/** Values that are not JSON numbers become strings: 64-bit integers beyond 2^53, NaN and infinities. */
 function jsonValue(value: GgufValue): unknown {
   if (typeof value === "bigint") return String(value);
   if (typeof value === "number") return Number.isFinite(value) ? value : String(value);
@@ -80,7 +79,7 @@ function jsonOf(inspection: Inspection) {
     path,
     kind,
     format,
-    whole: isWhole(inspection),
+    whole: isValid(inspection),
     ...(problem && { problem: { code: problem.code, message: problem.message } }),
     bytes: files.reduce((sum, { nBytes }) => sum + nBytes, 0),
     parameters: sums.reduce((sum, { parameters }) => sum + parameters, 0),
@@ -94,7 +93,7 @@ function jsonOf(inspection: Inspection) {
   };
 }
 
-/** Longest value of a file's own that one line of the table shows; all of it with --verbose. */
+/** Longest value shown without --verbose. */
 const MAX_SHOWN = 60;
 
 function shown(value: GgufValue, isVerbose: boolean): string {
@@ -134,12 +133,12 @@ function textOf(inspection: Inspection, isVerbose: boolean): string {
     ];
     facts.push(["tokenizer", escapeControls(parts.join(", "))]);
   }
-  if (problem !== undefined) facts.push([isWhole(inspection) ? "cannot be run" : "problem", problem.message]);
+  if (problem !== undefined) facts.push([isValid(inspection) ? "cannot be run" : "problem", problem.message]);
   const width = Math.max(...facts.map(([name]) => name.length)) + 2;
   const keys = [...metadata].map(([key, value]) => `${escapeControls(key)} = ${shown(value, isVerbose)}\n`);
   const rows = tensors.map(({ name, type, shape, nBytes: bytes, file, offset }) => {
-    const place = files.length === 1 ? String(offset) : `${escapeControls(relativeTo(path, file))} ${offset}`;
-    return [escapeControls(name), type, `[${shape.join(", ")}]`, grouped(bytes), ...(isVerbose ? [place] : [])];
+    const location = files.length === 1 ? String(offset) : `${escapeControls(relativeTo(path, file))} ${offset}`;
+    return [escapeControls(name), type, `[${shape.join(", ")}]`, grouped(bytes), ...(isVerbose ? [location] : [])];
   });
   return [
     ...facts.map(([name, value]) => `${name.padEnd(width)}${value}\n`),
@@ -154,7 +153,7 @@ function relativeTo(path: string, file: string): string {
   return relative(resolve(path), resolve(file)).replace(/^\.\.[\\/]/, "");
 }
 
-/** Names as the JSON has them: whoever reads one finds them in the other. */
+/** Uses the names of the JSON. */
 function linesOf(facts: Readonly<Record<string, unknown>>, isVerbose: boolean): (readonly [string, string])[] {
   return Object.entries(facts).map(([name, value]) => {
     const text = typeof value === "object" ? JSON.stringify(value) : String(value);

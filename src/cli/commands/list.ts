@@ -4,22 +4,22 @@ import { type ListedModel, listModels } from "../../hub/index.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
 import { megabytes } from "../terminal/style.ts";
 
-/** `idlm list`: what lies in the cache. */
+/** `idlm list`: shows the cache. */
 export function registerList(program: Command, cli: Cli): void {
   addCommonOptions(program.command("list"))
     .summary("show the models in the cache")
     .description(
-      "Shows what was fetched: name, size on disk, state, and revision with commit (or package). ready: checked, and not " +
-        "changed since. unchecked: is checked when it is used. damaged, incomplete: idlm pull mends it or goes on. " +
-        "fetching: another idlm is at it. unknown: nothing that idlm pull has left; idlm remove removes it.",
+      "Shows the downloaded models: name, size on disk, state, and revision with commit (or package). ready: verified, and " +
+        "unchanged since. unchecked: verified when it is used. damaged, incomplete: idlm pull repairs or resumes it. " +
+        "fetching: being downloaded by another process. unknown: not created by idlm pull; idlm remove deletes it.",
     )
-    .option("--json", "print an array of what is there, with paths, as JSON and nothing else")
+    .option("--json", "print only an array of the models with their paths, as JSON")
     .addHelpText("after", examples("idlm list", "idlm list --json"))
     .action(async ({ json }: { readonly json?: boolean }) => {
       const models = await listModels();
       if (json) printJson(cli, models);
       else if (models.length > 0) cli.io.stdout.write(tableOf(models));
-      else cli.io.notices.write("No models are in the cache. idlm pull fetches one.\n");
+      else cli.io.notices.write("No models in the cache. Download one with idlm pull.\n");
     });
 }
 

@@ -19,30 +19,30 @@ interface PullCommandOptions {
 
 const explanation = `
 NAME is one of:
-  a name of the catalogue   see below
-  ORG/REPO                  a repository of the hub: config.json, tokenizer and safetensors; or its one GGUF file; or an adapter
-  ORG/REPO:FILE             one file of it (of a split GGUF all parts), or the GGUF of a quantisation: ORG/REPO:Q4_K_M
-  a path                    is looked at and stays where it is
+  a catalogue name   see below
+  ORG/REPO           a repository of the hub: config.json, tokenizer and safetensors; or its only GGUF file; or an adapter
+  ORG/REPO:FILE      one file of it (all parts of a split GGUF), or a quantisation: ORG/REPO:Q4_K_M
+  a path             is checked and printed; nothing is downloaded
 
-What has come is kept when a download is cut off; the next pull goes on. HF_ENDPOINT names another hub. The token for
-private models is HF_TOKEN, or the file that Hugging Face's own tools keep it in.
+An interrupted download is kept, and the next pull resumes it. Set HF_ENDPOINT for another hub. The token for private
+models is read from HF_TOKEN, or from the file of Hugging Face's tools.
 `;
 
-/** `idlm pull`: fetches a model into the cache. */
+/** `idlm pull`: downloads a model into the cache. */
 export function registerPull(program: Command, cli: Cli): void {
   const names = catalogue.map(
     ({ name, description, licence, file }) =>
       `  ${name}  ${description}; ${licence}; ${Math.ceil(file.nBytes / 1e6)} MB`,
   );
   addCommonOptions(program.command("pull"))
-    .summary("fetch a model")
+    .summary("download a model")
     .description(
-      "Fetches a model into the cache (IDLM_HOME, else the platform's cache folder), verifies its checksums and prints " +
-        "where it lies.",
+      "Downloads a model into the cache (IDLM_HOME, else the platform's cache folder), verifies its checksums and prints " +
+        "its path.",
     )
-    .argument("<name>", "a name of the catalogue, ORG/REPO, ORG/REPO:FILE, or a path")
+    .argument("<name>", "a catalogue name, ORG/REPO, ORG/REPO:FILE, or a path")
     .option("--revision <revision>", "branch, tag or commit of a repository (default: main)")
-    .option("--json", "print name and path as JSON and nothing else")
+    .option("--json", "print only name and path, as JSON")
     .addHelpText(
       "after",
       explanation +
@@ -56,29 +56,33 @@ export function registerPull(program: Command, cli: Cli): void {
     )
     .action(async (name: string, { revision, json }: PullCommandOptions) => {
       const path = await withInterrupt(cli.io, (signal) =>
-        showingProgress(cli.io, name, (shown) => pull(name, { ...shown, revision, signal })),
+        withProgress(cli.io, name, (callbacks) => pull(name, { ...callbacks, revision, signal })),
       );
       if (json) printJson(cli, { name, path });
       else cli.io.stdout.write(`${path}\n`);
     });
 }
 
-/** Where a model lies; fetches it if need be, showing how far it is. */
+/** Resolves a model, downloading it if necessary, and shows progress. */
 export function resolveWithProgress(io: CliIo, name: string, signal: AbortSignal): Promise<ModelLocation> {
-  return showingProgress(io, name, (shown) => resolveModel(name, { ...shown, pull: true, signal }));
+  return withProgress(io, name, (callbacks) => resolveModel(name, { ...callbacks, pull: true, signal }));
 }
 
-/** Where an adapter lies; fetches it if need be, showing how far it is. */
+/** Resolves an adapter, downloading it if necessary, and shows progress. */
 export function resolveAdapterWithProgress(io: CliIo, name: string, signal: AbortSignal): Promise<string> {
-  return showingProgress(io, name, (shown) => resolveAdapter(name, { ...shown, pull: true, signal }));
+  return withProgress(io, name, (callbacks) => resolveAdapter(name, { ...callbacks, pull: true, signal }));
 }
 
-interface Shown {
+interface ProgressCallbacks {
   readonly onProgress: (progress: PullProgress) => void;
   readonly onNotice: (sentence: string) => void;
 }
 
-async function showingProgress<T>(io: CliIo, name: string, work: (shown: Shown) => Promise<T>): Promise<T> {
+async function withProgress<T>(
+  io: CliIo,
+  name: string,
+  work: (callbacks: ProgressCallbacks) => Promise<T>,
+): Promise<T> {
   const progress = new Progress(io);
   try {
     return await work({

@@ -29,26 +29,26 @@ interface RaceOptions {
 
 export const RACE_MODEL = "smollm2-135m-instruct";
 
-/** The answer is long enough to settle on a speed and ends by itself, and everybody can judge it. */
+/** The answer is long enough to measure speed, ends by itself, and is easy to judge. */
 const QUESTION = "Give me three tips for staying healthy.";
 
-/** `idlm race`: the same answer twice, plainly and with several proposals checked per forward. */
+/** `idlm race`: plain decoding against decoding with proposals. */
 export function registerRace(program: Command, cli: Cli): void {
   addCommonOptions(program.command("race [model]"))
-    .summary("watch a model answer plainly and with proposals, and compare")
+    .summary("race plain decoding against decoding with proposals")
     .description(
-      "Lets a model answer the same question plainly (a token per forward) and with several proposals checked per " +
-        "forward, by turns, and compares speeds and bytes. MODEL is as of run: a name, a GGUF file or a Hugging Face " +
-        `folder; ${RACE_MODEL}, fetched if need be, where none is named.`,
+      "Generates an answer to the same question with plain decoding (one token per forward) and with proposals, " +
+        "alternately, and compares speed and bytes. MODEL is named as in run " +
+        `(default: ${RACE_MODEL}, downloaded if necessary).`,
     )
     .option("--prompt <text>", "the question", QUESTION)
     .addOption(maxTokensOption().default(160))
     .addOption(strideOption())
-    .option("--rounds <n>", "turns of each", integer({ min: 1, max: 100 }), 3)
+    .option("--rounds <n>", "runs of each", integer({ min: 1, max: 100 }), 3)
     .addOption(adapterOption())
     .addOption(threadsOption())
     .addOption(backendOption())
-    .option("--json", "print the figures as JSON and nothing else")
+    .option("--json", "print only the results, as JSON")
     .addHelpText(
       "after",
       examples(
@@ -70,10 +70,10 @@ async function race(cli: Cli, name: string, options: RaceOptions, signal: AbortS
   try {
     if (!options.json) await write(io.stdout, `${options.prompt}\n`);
     for (let round = 1; round <= options.rounds; round++) {
-      // The two change places every round, so that a machine that warms up or slows down favours neither.
+      // The order alternates, so that a machine that changes speed favours neither.
       for (const competitor of round % 2 === 1 ? [plain, proposing] : [proposing, plain]) {
         const lap = await runLap(io, model, competitor, round, options, signal);
-        // A lap that was cut short says nothing about speed.
+        // The speed of an interrupted lap is meaningless.
         if (signal.aborted) break;
         competitor.laps.push(lap);
       }
@@ -100,7 +100,7 @@ async function runLap(
   signal: AbortSignal,
 ): Promise<GenerationResult> {
   const { prompt, maxTokens, stride, rounds, json } = options;
-  // The first round shows both texts; the later ones sharpen the speeds.
+  // The first round prints both texts; later rounds only measure speed.
   const shown = round === 1 && !json;
   const colors = colorsFor(io, io.stdout);
   const live = new LiveLine(io, !shown && !json);
@@ -115,7 +115,7 @@ async function runLap(
   const startMs = performance.now();
   let text = "";
   let nTokens = 0;
-  // A digit per round: how many proposals it verified.
+  // One digit per round: the number of its proposals.
   let choices = "";
   for await (const part of generation) {
     text += part.text;
@@ -130,13 +130,13 @@ async function runLap(
     const speed = `${result.tokens.length} tokens in ${result.forwards} forwards, ${speedOf(result).toFixed(1)} tokens/s`;
     await write(io.stdout, `${text.endsWith("\n") ? "" : "\n"}${colors.dim(`[${speed}]`)}\n`);
     if (competitor.name === "proposing") {
-      await write(io.stdout, `${colors.dim(`[proposals in each forward: ${shortened(choices)}]`)}\n`);
+      await write(io.stdout, `${colors.dim(`[proposals per forward: ${shortened(choices)}]`)}\n`);
     }
   }
   return result;
 }
 
-/** Most rounds that the line about them shows. */
+/** Most rounds shown in the line of proposals. */
 const SHOWN_ROUNDS = 120;
 
 function shortened(choices: string): string {

@@ -3,13 +3,15 @@ import { removeModel } from "../../hub/index.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
 import { megabytes } from "../terminal/style.ts";
 
-/** `idlm remove`: takes models out of the cache. */
+/** `idlm remove`: removes models from the cache. */
 export function registerRemove(program: Command, cli: Cli): void {
   addCommonOptions(program.command("remove"))
     .summary("remove models from the cache")
-    .description("Removes models from the cache, with all that has come of them. Files elsewhere are never removed.")
-    .argument("<name...>", "names as idlm list shows them")
-    .option("--json", "print names and freed bytes as JSON and nothing else")
+    .description(
+      "Removes models from the cache, including partial downloads. Files outside of the cache are never removed.",
+    )
+    .argument("<name...>", "names from idlm list")
+    .option("--json", "print only names and freed bytes, as JSON")
     .addHelpText("after", examples("idlm remove Qwen/Qwen3-0.6B", "idlm remove ORG/REPO:Q4_K_M smollm2-135m-instruct"))
     .action(async (names: readonly string[], { json }: { readonly json?: boolean }) => {
       const removed: { name: string; nBytes: number }[] = [];

@@ -28,7 +28,7 @@ async function refused(
   expect(result).toMatchObject({ status, stdout: "" });
 }
 
-describe("the command line refuses", () => {
+describe("the command line rejects", () => {
   it.each([
     [["run"], "missing required argument 'model'"],
     [["run", model], "no prompt was given"],
@@ -62,7 +62,7 @@ describe("the command line refuses", () => {
     [["run", model, "a", "--propose", "predicted"], "Give it as --predict FILE, or propose otherwise."],
     [["run", model, "a", "--propose", "draft"], "Load the model with --draft-model MODEL, or propose otherwise."],
     [["run", model, "a", "--propose", "mask"], "Load the model with --adapter DIR, or propose otherwise."],
-    [["chat", model, "--propose", "predicted"], "--propose predicted needs a text"],
+    [["chat", model, "--propose", "predicted"], "--propose predicted needs a predicted text"],
     [["run", model, "", "--raw"], "--raw: expected a text that is not empty"],
     [["run", model, "a", "--temperature", "1e-9"], "--temperature: expected 0 or a number from"],
     [["run", model, "--raw", "--messages", "m.json"], "--raw and --messages were both given"],
@@ -98,8 +98,8 @@ describe("the command line refuses", () => {
 
   it.each([
     ["not an object", "[]", "expected a JSON object, found an array"],
-    ["a word for an id", '{"the": 1}', 'key "the": expected a token id'],
-    ["a number that is none", '{"5": "1"}', '"5": expected a finite number, found "1"'],
+    ["a word instead of an id", '{"the": 1}', 'key "the": expected a token id'],
+    ["a string instead of a number", '{"5": "1"}', '"5": expected a finite number, found "1"'],
     ["infinity", '{"5": 1e999}', '"5": expected a finite number, found Infinity'],
     ["an id beyond the vocabulary", '{"320": 1}', "320"],
   ])("logit bias: %s", (name, content, message) =>
@@ -110,12 +110,12 @@ describe("the command line refuses", () => {
     ),
   );
 
-  it("standard input that is no UTF-8", () =>
+  it("standard input with invalid UTF-8", () =>
     refused(["run", model, "-"], 2, "not valid UTF-8", { stdin: Uint8Array.of(0x68, 0xc3) }));
-  it("standard input without end", () =>
+  it("endless standard input", () =>
     refused(["run", model, "-"], 2, "more than 16777216 bytes", { stdin: Array(17).fill(Buffer.alloc(2 ** 20, "a")) }));
-  it("a model that is not there", () => refused(["run", join(folder, "none.gguf"), "a"], 3, "none.gguf: no such file"));
-  it("a file that is no model", () =>
+  it("a missing model", () => refused(["run", join(folder, "none.gguf"), "a"], 3, "none.gguf: no such file"));
+  it("a file that is not a model", () =>
     refused(["run", file("text.gguf", "hello there, this is text"), "a"], 3, "text.gguf"));
 });
 
@@ -146,7 +146,7 @@ describe("help and version", () => {
   it.each([
     ["run", "In exact mode, the default, the same command gives the same bytes"],
     ["run", "with MASK rows at most one more than the adapter has depths"],
-    ["batch", "The model that a body names is not looked at"],
+    ["batch", "The model of a request is ignored"],
     ["batch", "- reads them from standard input"],
   ])("of %s says: %s", async (command, text) => {
     expect((await collect([command, "--help"])).stdout.replace(/\s+/g, " ")).toContain(text);
@@ -173,7 +173,7 @@ describe("errors", () => {
     [["bench", "decode", "--pairs", "0"], "See idlm bench decode --help."],
     [["rum"], "See idlm --help."],
     [["--nonsense"], "See idlm --help."],
-  ])("of %j name the command whose help helps", async (argv, hint) => {
+  ])("of %j name the command to get help for", async (argv, hint) => {
     expect((await collect(argv)).stderr.trimEnd().split("\n").at(-1)).toBe(hint);
   });
 
@@ -192,7 +192,7 @@ describe("errors", () => {
 describe("--quiet and --verbose", () => {
   const run = ["run", model, "Hello", "--max-tokens", "4"];
 
-  it("keep figures, warnings and progress from standard error, or print them into files too", async () => {
+  it("suppress statistics, warnings and progress, or print them into files too", async () => {
     const terminal = await collect([...run, "--quiet"], { tty: true });
     expect(terminal).toMatchObject({ status: 0, stderr: "" });
     const verbose = (await collect([...run, "-v"])).stderr;
@@ -201,7 +201,7 @@ describe("--quiet and --verbose", () => {
     expect((await collect(["--verbose", ...run])).stderr).toContain("tokens each");
   });
 
-  it("leave errors and results as they are", async () => {
+  it("do not change errors and results", async () => {
     const { stdout } = await collect(run);
     for (const how of ["--quiet", "--verbose"]) expect((await collect([...run, how])).stdout).toBe(stdout);
     const wrong = await collect(["run", "no-such.gguf", "Hello", "-q"]);

@@ -25,33 +25,38 @@ interface RunOptions extends LoadOptions, TextOptions {
   readonly json?: boolean;
 }
 
-/** `idlm run`: one answer to one prompt. */
+/** `idlm run`: generates an answer to a prompt. */
 export function registerRun(program: Command, cli: Cli): void {
   const command = addCommonOptions(program.command("run"))
-    .summary("write one answer")
+    .summary("generate an answer")
     .description(
-      "Writes one answer. In exact mode, the default, the same command gives the same bytes on every machine, with any " +
+      "Generates one answer. In exact mode, the default, the same command gives the same bytes on every machine, with any " +
         "stride and any number of threads.",
     )
     .argument(
       "<model>",
-      "a name of the catalogue or ORG/REPO[:FILE] (fetched if need be), a GGUF file or a Hugging Face folder",
+      "a catalogue name or ORG/REPO[:FILE] (downloaded if necessary), a GGUF file or a Hugging Face folder",
     )
     .argument("[prompt]", "the user's message; - reads it from standard input")
     .option(
       "--messages <file>",
-      'JSON file with the conversation instead of a prompt: [{"role": "user", "content": "…"}]',
+      'JSON file with a conversation instead of a prompt: [{"role": "user", "content": "…"}]',
     )
-    .option("--raw", "give the prompt to the model as it is, without a chat template");
+    .option("--raw", "pass the prompt to the model as it is, without a chat template");
   addLoadOptions(addTextOptions(command))
     .option(
       "--logprobs <n>",
-      "report log-probabilities of the written and the n likeliest tokens (with --json)",
+      "report log-probabilities of the sampled token and the n most likely ones (with --json)",
       integer({ min: 0, max: MAX_LOGPROBS }),
     )
-    .option("--n <n>", "answers to write, each with noise of its own", integer({ min: 1, max: MAX_CHOICES }), 1)
-    .option("--predict <file>", "a text that the answer probably repeats in large part")
-    .option("--json", "print text and figures as JSON and nothing else")
+    .option(
+      "--n <n>",
+      "completions to generate, each with its own random numbers",
+      integer({ min: 1, max: MAX_CHOICES }),
+      1,
+    )
+    .option("--predict <file>", "predicted output: a text that the output probably repeats in large part")
+    .option("--json", "print only text and statistics, as JSON")
     .addHelpText(
       "after",
       examples(
@@ -74,17 +79,17 @@ async function run(
   signal: AbortSignal,
 ): Promise<number> {
   const { io } = cli;
-  // Everything that may be wrong with the request is read before the model is loaded.
+  // The request is validated before the model is loaded.
   const conversation = await readConversation(cli, prompt, options, signal);
   const predict =
-    options.predict === undefined ? undefined : readTextFile(options.predict, "--predict needs a text file.");
+    options.predict === undefined ? undefined : readTextFile(options.predict, "--predict names a text file.");
   const { logprobs, n } = options;
   const request = { ...textRequest(options), ...conversation, logprobs, n, predict, signal };
   for (const line of [...warningsOf(options, predict), ...notesOf(options)]) io.notices.write(line);
   const model = await loadModel(io, name, options, signal);
   try {
     const generation = model.generate(request);
-    // Of several answers the first is shown while it is written.
+    // Of several completions, the first is streamed.
     let text = "";
     for await (const part of generation) {
       if ((part.choice ?? 0) > 0) continue;
@@ -108,20 +113,21 @@ async function run(
 
 async function readConversation(cli: Cli, prompt: string | undefined, options: RunOptions, signal: AbortSignal) {
   if (options.messages !== undefined) {
-    if (prompt !== undefined) throw usage("a prompt and --messages were both given", "Leave one of them out");
+    if (prompt !== undefined) throw usage("a prompt and --messages were both given", "Leave out one of them");
     if (options.raw)
       throw usage("--raw and --messages were both given", "Messages always go through the chat template");
     return { messages: readMessages(options.messages) };
   }
-  if (prompt === undefined) throw usage("no prompt was given", "Name one, - for standard input, or --messages FILE");
+  if (prompt === undefined)
+    throw usage("no prompt was given", "Give a prompt, - for standard input, or --messages FILE");
   const text = prompt === "-" ? await readText(cli.io.stdin, signal) : prompt;
-  // `echo question | idlm run model -` asks the question, not the question and a line break.
+  // `echo question | idlm run model -` sends the question without the line break.
   if (!options.raw)
     return { messages: [{ role: "user" as const, content: prompt === "-" ? text.replace(/\r?\n$/, "") : text }] };
   return { prompt: text };
 }
 
-/** The keys that scripts rely on; what else the result has comes behind them. */
+/** The keys that scripts rely on come first. */
 const firstKeys = [
   "text",
   "tokens",
@@ -137,7 +143,7 @@ const firstKeys = [
   "numerics",
 ] as const satisfies readonly (keyof GenerationResult)[];
 
-/** Log-probabilities are as the OpenAI API has them. */
+/** Log-probabilities are in the format of the OpenAI API. */
 function jsonOf(result: GenerationResult, tokenizer: Model["tokenizer"]) {
   const { logprobs, choices, ...rest } = result;
   const shown = (own: GenerationResult["logprobs"]) =>

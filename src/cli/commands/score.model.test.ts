@@ -5,7 +5,7 @@ import { collect } from "../terminal/collect-io.ts";
 
 const path = realModelPath();
 
-it.skipIf(path === undefined)("idlm score is as near to the float32 model as llama.cpp is", async () => {
+it.skipIf(path === undefined)("idlm score is as close to the float32 model as llama.cpp", async () => {
   const { text, ids, nll, mean_nll, llamacpp } = golden("smollm2", "goldens.json").text;
   const { status, stdout } = await collect(["score", path as string, "--text", "-", "--json"], { stdin: text });
   expect(status).toBe(0);

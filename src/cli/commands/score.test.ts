@@ -25,7 +25,7 @@ async function json(argv: readonly string[], settings = {}) {
   return JSON.parse(stdout);
 }
 
-/** Mean NLL of ids by the logits of the library's forward, in double. */
+/** Mean NLL of ids from the logits of the library's forward, in double precision. */
 async function meanNllOf(ids: readonly number[]): Promise<number> {
   const loaded = await load(model, { adapter: false });
   const positions = [...ids.keys()];
@@ -53,11 +53,11 @@ describe("idlm score", () => {
     expect(result).toMatchObject({ tokenCount: ids.length, scoredTokens: ids.length - 1, windows: 1, context: 512 });
     const nBytes = Buffer.byteLength(text) - Buffer.byteLength(pieces[0]);
     expect(result.bitsPerByte).toBeCloseTo((mean * logprobs.length) / Math.LN2 / nBytes, 9);
-    // float32 logarithms against doubles.
+    // float32 logarithms compared with doubles.
     expect(Math.abs(result.meanNll - (await meanNllOf(ids)))).toBeLessThan(1e-5);
   });
 
-  it("prints the figures, and reads standard input", async () => {
+  it("prints the results, and reads standard input", async () => {
     const { meanNll, perplexity } = await json(["score", model, "--text", path]);
     const { status, stdout, stderr } = await collect(["score", model, "--text", "-"], { stdin: text });
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
@@ -65,7 +65,7 @@ describe("idlm score", () => {
     expect(stdout).toContain(perplexity.toFixed(3));
   });
 
-  it("cuts a text that is longer than the context into windows, the first of which has the same bits", async () => {
+  it("splits a text longer than the context into windows, the first of which has the same bits", async () => {
     const whole = await json(["score", model, "--text", path]);
     const cut = await json(["score", model, "--text", path, "--context", "40"]);
     expect(cut.windows).toBe(1 + Math.ceil((whole.tokenCount - 40) / 20));
@@ -77,7 +77,7 @@ describe("idlm score", () => {
     expect(terminal.stderr.endsWith("\r\x1b[2K")).toBe(true);
   });
 
-  it("refuses what cannot be scored", async () => {
+  it("rejects what cannot be scored", async () => {
     const refused = async (argv: readonly string[], status: number, message: string) => {
       const result = await collect(["score", ...argv]);
       expect(result).toMatchObject({ status, stdout: "" });
@@ -91,7 +91,7 @@ describe("idlm score", () => {
     await refused([model, "--text", path, "--context", "1"], 2, "context");
   });
 
-  it("ends with 130 at Ctrl-C", async () => {
+  it("exits with 130 at Ctrl-C", async () => {
     const long = file("long.txt", "the cat ".repeat(3000));
     let presses = 0;
     const { status, stdout } = await collect(["score", model, "--text", long], {

@@ -17,22 +17,22 @@ interface ScoreOptions {
   readonly json?: boolean;
 }
 
-/** `idlm score`: how likely a model finds a text. */
+/** `idlm score`: computes the likelihood of a text. */
 export function registerScore(program: Command, cli: Cli): void {
   addCommonOptions(program.command("score"))
-    .summary("measure how likely a model finds a text")
+    .summary("compute the log-likelihood and perplexity of a text")
     .description(
-      "Computes the log-probability of each token of a text, given those before it, by the model alone (no adapter, no " +
-        "sampling setting); prints the mean negative log-likelihood (NLL, in nats per token), the perplexity (e to the " +
-        "NLL) and the bits per byte. Special tokens in the text are text. What does not fit into the context is read in " +
-        "windows that overlap by half, so that each token is scored once, with at least half a context before it.",
+      "Computes the log-probability of each token of a text, given the tokens before it, under the model itself (without " +
+        "adapter and sampling settings); prints the mean negative log-likelihood (NLL, in nats per token), the perplexity " +
+        "(e to the NLL) and the bits per byte. Special tokens in the text are plain text. A text longer than the context is " +
+        "scored in windows that overlap by half, so that each token is scored once, with at least half a window before it.",
     )
     .argument("<model>", "a model as in run")
     .requiredOption("--text <file>", "the text, in UTF-8; - reads it from standard input")
-    .addOption(contextOption("positions of a window (default: what the model has, within memory)"))
+    .addOption(contextOption("positions per window (default: the model's context length, within memory)"))
     .addOption(threadsOption())
     .addOption(backendOption())
-    .option("--json", "print the figures, and each token's log-probability, as JSON and nothing else")
+    .option("--json", "print only the results and each token's log-probability, as JSON")
     .addHelpText(
       "after",
       examples(
@@ -55,7 +55,7 @@ async function score(cli: Cli, name: string, options: ScoreOptions, signal: Abor
   const model = await loadModel(io, name, { ...options, adapter: false }, signal);
   try {
     if (model.tokenizer === undefined) {
-      throw new IdlmError("usage", { problem: `${name} has no tokenizer`, hint: "Name a model that has one." });
+      throw new IdlmError("usage", { problem: `${name} has no tokenizer`, hint: "Name a model with a tokenizer." });
     }
     const startMs = performance.now();
     const result = await withProgress(io, (onProgress) => model.score({ text, onProgress, signal }));
@@ -69,7 +69,7 @@ async function score(cli: Cli, name: string, options: ScoreOptions, signal: Abor
 
 type OnProgress = (progress: { readonly tokensDone: number; readonly tokensTotal: number }) => void;
 
-/** Off a terminal a line per tenth, and only if asked to be verbose. */
+/** Without a terminal it prints a line per 10 %, and only with --verbose. */
 async function withProgress<T>(io: CliIo, work: (onProgress: OnProgress) => Promise<T>): Promise<T> {
   const live = new LiveLine(io);
   let tenth = 0;
@@ -92,7 +92,7 @@ function figuresOf(model: Model, { tokens, nScored, meanNll, perplexity, context
   return {
     meanNll,
     perplexity,
-    // Of the bytes that the scored tokens are: it compares models whose tokenizers differ.
+    // Per byte of the scored tokens, so that models with different tokenizers can be compared.
     bitsPerByte: (meanNll * nScored) / Math.LN2 / nBytes,
     tokenCount: tokens.length,
     scoredTokens: nScored,
@@ -102,7 +102,7 @@ function figuresOf(model: Model, { tokens, nScored, meanNll, perplexity, context
   };
 }
 
-/** Each token with the text that it adds; no log-probability stands as null. */
+/** Each token with the text that it adds; a missing log-probability is null. */
 function tokensOf(model: Model, { tokens }: ScoredText) {
   const stream = model.tokenizer?.stream();
   return tokens.map(({ token, logprob = null }) => ({ token, piece: stream?.push(token) ?? "", logprob }));

@@ -21,7 +21,7 @@ async function json(argv: readonly string[], settings = {}) {
 }
 
 describe("idlm tokenize", () => {
-  it("gives ids, pieces and counts, as the library's ids are", async () => {
+  it("gives the library's ids, with pieces and counts", async () => {
     const text = "the naïve cat 🎉";
     const loaded = await load(model, { adapter: false, backend: "reference" });
     const ids = loaded.tokenize(text);
@@ -33,7 +33,7 @@ describe("idlm tokenize", () => {
     expect(result.counts).toEqual({ tokens: ids.length, characters: 15, bytes: 19 });
   });
 
-  it("has pieces that make up the text again", async () => {
+  it("has pieces whose concatenation is the text", async () => {
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: "grapheme", maxLength: 20 }), async (text) => {
         const { pieces, ids } = await json([model, "-"], { stdin: text });
@@ -44,7 +44,7 @@ describe("idlm tokenize", () => {
     );
   });
 
-  it("shows one token a line, and the bytes of parts of characters", async () => {
+  it("shows one token per line, and the bytes of partial characters", async () => {
     const { status, stdout, stderr } = await collect(["tokenize", model, 'a "é\x1b']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(stdout).toMatch(/^ *\d+ {2}bytes c3$/m);
@@ -54,14 +54,14 @@ describe("idlm tokenize", () => {
     expect((await collect(["tokenize", model, ""])).stdout).toBe("0 tokens, 0 characters, 0 bytes\n");
   });
 
-  it("reads special tokens as such only if asked to", async () => {
+  it("recognises special tokens only with --special", async () => {
     expect((await json([model, "<|im_end|>", "--special"])).ids).toEqual([2]);
     const plain = await json([model, "<|im_end|>"]);
     expect(plain.ids.length).toBeGreaterThan(1);
     expect(plain.pieces.join("")).toBe("<|im_end|>");
   });
 
-  it("needs no weights: a vocabulary alone will do", async () => {
+  it("needs no weights, only a vocabulary", async () => {
     const path = join(folder, "vocabulary.gguf");
     const file = openGguf(model);
     writeGguf(path, { metadata: file.metadata, tensors: [] });
@@ -69,7 +69,7 @@ describe("idlm tokenize", () => {
     expect(await json([path, "the cat"])).toEqual(await json([model, "the cat"]));
   });
 
-  it("refuses what has no tokenizer, and a model that is not whole", async () => {
+  it("rejects paths without a tokenizer, and invalid models", async () => {
     const bare = join(fixtures, "models/llama-tiny");
     expect(await collect(["tokenize", bare, "a"])).toMatchObject({ status: 2, stdout: "" });
     const broken = join(fixtures, "hostile/gguf-no-attn-q.gguf");

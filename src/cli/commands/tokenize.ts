@@ -14,18 +14,18 @@ interface TokenizeOptions {
   readonly json?: boolean;
 }
 
-/** `idlm tokenize`: how a model's tokenizer cuts a text. */
+/** `idlm tokenize`: shows the tokens of a text. */
 export function registerTokenize(program: Command, cli: Cli): void {
   addCommonOptions(program.command("tokenize"))
     .summary("show the tokens of a text")
     .description(
-      "Prints the tokens of a text: their ids, the piece of the text that each is, and how many there are. Nothing is put " +
-        "before or behind the text. Weights are not read.",
+      "Prints the tokens of a text: their ids, the piece of text of each, and counts. No tokens are added before or after the " +
+        "text. Weights are not read.",
     )
-    .argument("<model>", "a model as in run, a GGUF of a vocabulary alone, or a tokenizer.json")
-    .argument("<text>", "the text; - reads it from standard input, as it is")
-    .option("--special", "special tokens written in the text count as such (default: they are text like any other)")
-    .option("--json", "print ids, pieces and counts as JSON and nothing else")
+    .argument("<model>", "a model as in run, a GGUF file with only a vocabulary, or a tokenizer.json")
+    .argument("<text>", "the text; - reads it from standard input, unchanged")
+    .option("--special", "recognise special tokens in the text (default: treat them as plain text)")
+    .option("--json", "print only ids, pieces and counts, as JSON")
     .addHelpText(
       "after",
       examples(
@@ -48,7 +48,7 @@ export function registerTokenize(program: Command, cli: Cli): void {
     });
 }
 
-/** The text that each token adds: that of a character cut into several comes with the last of them. */
+/** The text that each token adds; a character split over several tokens is in the piece of the last one. */
 function piecesOf(tokenizer: Tokenizer, ids: readonly number[]): string[] {
   const stream = tokenizer.streamDecoder();
   const pieces = ids.map((id) => stream.push(id));
@@ -71,7 +71,7 @@ function textOf(tokenizer: Tokenizer, text: string, ids: readonly number[]): str
   ].join("");
 }
 
-/** As a JSON string; the bytes of a part of a character as hexadecimal numbers. */
+/** A JSON string; the bytes of a partial character in hexadecimal. */
 function shownPiece(bytes: Uint8Array = new Uint8Array()): string {
   if (isUtf8(bytes)) return escapeControls(JSON.stringify(Buffer.from(bytes).toString("utf8")));
   return `bytes ${Buffer.from(bytes)

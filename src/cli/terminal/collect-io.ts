@@ -3,14 +3,14 @@ import { Readable } from "node:stream";
 import type { CliIo } from "./io.ts";
 import { runCli } from "../program.ts";
 
-/** Settings of a command line run inside a test. */
+/** Settings for running a command line in a test. */
 export interface Collect {
-  /** What stdin holds; several chunks where an array. */
+  /** Content of stdin; an array for several chunks. */
   readonly stdin?: string | Uint8Array | readonly (string | Uint8Array)[];
-  /** All three streams are a terminal. */
+  /** Whether all three streams are a terminal. */
   readonly tty?: boolean;
   readonly env?: Readonly<Record<string, string>>;
-  /** Called with all of stdout so far after each write; may press Ctrl-C. */
+  /** Called after each write with the whole stdout so far; `interrupt` simulates Ctrl-C. */
   readonly onStdout?: (text: string, interrupt: () => void) => void;
   /** The same for stderr. */
   readonly onStderr?: (text: string, interrupt: () => void) => void;
@@ -39,7 +39,7 @@ class Collector extends EventEmitter {
   }
 }
 
-/** Runs a command line in this process with streams that collect (for tests). */
+/** Runs a command line in this process and collects its output (for tests). */
 export async function collect(argv: readonly string[], settings: Collect = {}): Promise<Collected> {
   const { tty = false, stdin = "", env = {}, onStdout, onStderr } = settings;
   const listeners = new Set<() => void>();

@@ -1,11 +1,11 @@
 import type { CliIo } from "./io.ts";
 
-/** Exit status after Ctrl-C (or SIGTERM): 128 + SIGINT, what shells expect. */
+/** Exit status after Ctrl-C (or SIGTERM): 128 + SIGINT, as shells expect. */
 export const INTERRUPTED = 130;
 
 /**
- * Runs `work` with a signal that the first Ctrl-C (or SIGTERM) aborts; the second ends the process at once, for work that does not
- * listen. The listener is gone when `work` is done, so that Ctrl-C elsewhere keeps its usual meaning.
+ * Runs `work` with a signal that the first Ctrl-C (or SIGTERM) aborts; the second one ends the process at once, in case
+ * `work` ignores the signal. The listener is removed when `work` is done.
  */
 export async function withInterrupt<T>(io: CliIo, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
@@ -20,7 +20,7 @@ export async function withInterrupt<T>(io: CliIo, work: (signal: AbortSignal) =>
   }
 }
 
-/** True for what an aborted AbortSignal makes asynchronous code throw. */
+/** Whether an error is that of an aborted AbortSignal. */
 export function isAbort(error: unknown): boolean {
   return error instanceof Error && error.name === "AbortError";
 }

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 
-/** What a command writes to: a process stream, or a collector in tests. */
+/** An output of a command: a process stream, or a collector in tests. */
 export interface Output {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
@@ -9,26 +9,26 @@ export interface Output {
   removeListener(event: "drain" | "close" | "error", listener: () => void): unknown;
 }
 
-/** All that a command sees of the process, so that tests can run one without spawning. */
+/** A command's interface to the process, so that tests can run it without spawning. */
 export interface CliIo {
   readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Output;
   readonly stderr: Output;
-  /** Progress, figures and warnings: standard error, or nowhere with --quiet. Errors go to `stderr`. */
+  /** Progress, statistics and warnings: standard error, or discarded with --quiet. Errors go to `stderr`. */
   readonly notices: Output;
-  /** --verbose: figures and progress also where standard error is no terminal, and what was loaded. */
+  /** --verbose: also print what was loaded, and statistics and progress even if standard error is not a terminal. */
   readonly isVerbose: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Calls `listener` at every Ctrl-C, and every SIGTERM, until the returned function is called. */
   onInterrupt(listener: () => void): () => void;
-  /** Ends the process the way an unhandled Ctrl-C does. */
+  /** Ends the process like an unhandled Ctrl-C. */
   kill(): void;
 }
 
-/** An output that keeps nothing. */
+/** An output that discards everything. */
 export const nowhere: Output = { write: () => true, once: () => {}, removeListener: () => {} };
 
-/** Writes and, where the reader is slow, waits until it has caught up (or is gone). */
+/** Writes, and waits if the reader is slow until it has caught up or closed the stream. */
 export async function write(output: Output, text: string): Promise<void> {
   if (text === "" || output.write(text)) return;
   await new Promise<void>((resolve) => {
@@ -41,10 +41,10 @@ export async function write(output: Output, text: string): Promise<void> {
   });
 }
 
-/** What ends work early, in order: Ctrl-C, and what `timeout` and service managers send. */
+/** Signals that stop work gracefully: Ctrl-C, and the signal of `timeout` and service managers. */
 const interrupts = ["SIGINT", "SIGTERM"] as const;
 
-/** The process's own streams and signals. */
+/** The process's streams and signals. */
 export function processIo(): CliIo {
   return {
     stdin: process.stdin,

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { type CliIo, nowhere } from "./io.ts";
 import { lineReader } from "./line-reader.ts";
 
-/** Streams of which only stdin matters, and Ctrl-C by hand. */
+/** An io with only stdin, and a simulated Ctrl-C. */
 function pipe(chunks: readonly Uint8Array[]): { io: CliIo; interrupt: () => void } {
   const listeners = new Set<() => void>();
   const io: CliIo = {
@@ -34,7 +34,7 @@ async function linesOf(chunks: readonly Uint8Array[]): Promise<string[]> {
 }
 
 describe("lines of a pipe", () => {
-  it("are whole however the bytes arrive", async () => {
+  it("are complete, however the bytes arrive", async () => {
     const line = fc.string({ unit: "binary" }).filter((text) => !/[\r\n]/.test(text));
     await fc.assert(
       fc.asyncProperty(fc.array(line), fc.array(fc.nat(40), { minLength: 1 }), async (lines, sizes) => {
@@ -50,15 +50,15 @@ describe("lines of a pipe", () => {
     );
   });
 
-  it("may end without a line break, and with Windows' ones", async () => {
+  it("may end without a line break, or with CRLF", async () => {
     expect(await linesOf([Buffer.from("a\r\nb")])).toEqual(["a", "b"]);
   });
 
-  it("have to be UTF-8", async () => {
+  it("must be UTF-8", async () => {
     await expect(linesOf([Buffer.from("fine\n"), Uint8Array.of(0xff, 0x0a)])).rejects.toThrow("not valid UTF-8");
   });
 
-  it("end with Ctrl-C while they are waited for", async () => {
+  it("end at Ctrl-C while waiting", async () => {
     const { io, interrupt } = pipe([]);
     const never = new Readable({ read() {} });
     const reader = lineReader({ ...io, stdin: never });

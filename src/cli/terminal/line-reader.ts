@@ -4,9 +4,9 @@ import { IdlmError } from "../../errors.ts";
 import { type CliIo, write } from "./io.ts";
 import { decodeText, MAX_TEXT_BYTES } from "../options/read-text.ts";
 
-/** Lines that a person types or that a pipe holds. */
+/** Reads lines from a terminal or a pipe. */
 export interface LineReader {
-  /** The next line without its end; undefined at the end of input, or after Ctrl-C while it was waited for. */
+  /** The next line without its line break; undefined at the end of input, or after Ctrl-C while waiting. */
   next(prompt: string): Promise<string | undefined>;
 }
 
@@ -15,12 +15,12 @@ export function lineReader(io: CliIo): LineReader {
 }
 
 /**
- * A readline interface per question: while it is open the terminal is in raw mode, where Ctrl-C is a key; while the
- * model answers it has to be a signal.
+ * One readline interface per prompt: while it is open, the terminal is in raw mode and Ctrl-C is a key; while the model
+ * answers, Ctrl-C must be a signal.
  */
 class TerminalLines implements LineReader {
   readonly #io: CliIo;
-  /** Lines of one paste that were not asked for yet. */
+  /** Further lines of a paste, not yet returned. */
   readonly #waiting: string[] = [];
   #history: string[] = [];
 
@@ -48,7 +48,7 @@ class TerminalLines implements LineReader {
       reader.on("line", (line) => {
         if (answer === undefined) {
           answer = line;
-          // Not at once: the rest of the same paste comes as further lines of this event loop turn.
+          // Not at once: the rest of a paste follows as further lines in this iteration of the event loop.
           setImmediate(() => reader.close());
         } else this.#waiting.push(line);
       });
@@ -62,7 +62,7 @@ class TerminalLines implements LineReader {
   }
 }
 
-/** Lines of a pipe or a file, as bytes until they are whole, so that invalid UTF-8 is seen. */
+/** Lines of a pipe or a file, decoded once they are complete, so that invalid UTF-8 is detected. */
 class PipedLines implements LineReader {
   readonly #io: CliIo;
   readonly #lines: AsyncGenerator<string>;
@@ -96,8 +96,8 @@ async function* splitLines(stream: Readable): AsyncGenerator<string> {
     }
     if (rest.length > MAX_TEXT_BYTES) {
       throw new IdlmError("usage", {
-        problem: `a line of standard input holds more than ${MAX_TEXT_BYTES} bytes`,
-        hint: "A turn has to fit into the model's context.",
+        problem: `a line of standard input has more than ${MAX_TEXT_BYTES} bytes`,
+        hint: "A message must fit into the model's context.",
       });
     }
   }

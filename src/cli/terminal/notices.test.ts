@@ -4,19 +4,19 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { collect } from "./collect-io.ts";
-import { type AskedOptions, notesOf, warningsOf } from "./notices.ts";
+import { type GenerationOptions, notesOf, warningsOf } from "./notices.ts";
 
 const model = fileURLToPath(new URL("../../../test/fixtures/gguf/tiny64-F16.gguf", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "idlm-notices-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const asked = (options: Partial<AskedOptions>): AskedOptions => ({
+const optionsOf = (options: Partial<GenerationOptions>): GenerationOptions => ({
   ...{ propose: "auto", verify: "exact", seed: 0, temperature: 0 },
   ...options,
 });
 
 describe("warningsOf", () => {
-  it.each<[Partial<AskedOptions>, string[]]>([
+  it.each<[Partial<GenerationOptions>, string[]]>([
     [{ logprobs: 2 }, ["--logprobs has no effect without --json"]],
     [{ propose: "lookup", predict: "f" }, ["--predict has no effect with --propose lookup"]],
     [{ predict: "empty" }, ["--predict has no effect with an empty file"]],
@@ -37,10 +37,10 @@ describe("warningsOf", () => {
     ],
   ])("%j", (options, expected) => {
     const predicted = options.predict === "empty" ? "" : options.predict && "a text";
-    expect(warningsOf(asked(options), predicted)).toEqual(expected.map((line) => `warning: ${line}\n`));
+    expect(warningsOf(optionsOf(options), predicted)).toEqual(expected.map((line) => `warning: ${line}\n`));
   });
 
-  it.each<Partial<AskedOptions>>([
+  it.each<Partial<GenerationOptions>>([
     {},
     { logprobs: 2, json: true },
     { predict: "f" },
@@ -52,7 +52,7 @@ describe("warningsOf", () => {
     { propose: "none" },
     { stride: 1 },
   ])("has none of %j", (options) => {
-    expect(warningsOf(asked(options), "a text")).toEqual([]);
+    expect(warningsOf(optionsOf(options), "a text")).toEqual([]);
   });
 });
 
@@ -61,10 +61,10 @@ describe("notesOf", () => {
     const note = (tau: number) => [
       `note: relaxed verification (tau ${tau}): not lossless, the text may differ from plain decoding's\n`,
     ];
-    expect(notesOf(asked({ verify: "relaxed" }))).toEqual(note(0.5));
-    expect(notesOf(asked({ verify: "relaxed", tau: 0.9 }))).toEqual(note(0.9));
-    expect(notesOf(asked({ verify: "relaxed", json: true }))).toEqual([]);
-    expect(notesOf(asked({ verify: "rejection" }))).toEqual([]);
+    expect(notesOf(optionsOf({ verify: "relaxed" }))).toEqual(note(0.5));
+    expect(notesOf(optionsOf({ verify: "relaxed", tau: 0.9 }))).toEqual(note(0.9));
+    expect(notesOf(optionsOf({ verify: "relaxed", json: true }))).toEqual([]);
+    expect(notesOf(optionsOf({ verify: "rejection" }))).toEqual([]);
   });
 });
 
@@ -73,7 +73,7 @@ describe("idlm run and chat", () => {
   const relaxed = ["--verify", "relaxed", "--tau", "0.7"];
   const note = "note: relaxed verification (tau 0.7): not lossless, the text may differ from plain decoding's\n";
 
-  it("say on standard error once that relaxed text is not lossless, and with --quiet nothing", async () => {
+  it("print one note that relaxed verification is not lossless, and none with --quiet", async () => {
     expect(await collect([...run, ...relaxed])).toMatchObject({ status: 0, stderr: note });
     expect(await collect([...run, ...relaxed, "--json"])).toMatchObject({ status: 0, stderr: "" });
     expect(await collect([...run, ...relaxed, "--quiet"])).toMatchObject({ status: 0, stderr: "" });
@@ -81,7 +81,7 @@ describe("idlm run and chat", () => {
     expect(await collect(chat, { stdin: "hi\nhi\n" })).toMatchObject({ status: 0, stderr: note });
   });
 
-  it("warn of options without effect, and write what they write without these", async () => {
+  it("warn of options without effect, and generate the same output as without them", async () => {
     const empty = join(folder, "empty.txt");
     writeFileSync(empty, "");
     const { stdout } = await collect(run);

@@ -4,7 +4,7 @@ import type { CliIo } from "./io.ts";
 import { Progress } from "./progress.ts";
 import { LiveLine, printable, table } from "./style.ts";
 
-/** Streams that collect what goes to stderr. */
+/** Streams that collect stderr. */
 function screen(isTTY: boolean, env: Record<string, string> = {}): { io: CliIo; text: () => string } {
   let text = "";
   const output = {
@@ -33,7 +33,7 @@ function screen(isTTY: boolean, env: Record<string, string> = {}): { io: CliIo; 
 }
 
 describe("Progress", () => {
-  it("is a bar on a terminal, in one line that is taken away", () => {
+  it("is a bar on a terminal, in one line that is cleared", () => {
     const { io, text } = screen(true);
     const progress = new Progress(io);
     progress.update("downloading x", 25e6, 100e6);
@@ -45,7 +45,7 @@ describe("Progress", () => {
     for (const line of text().split("\r\x1b[2K")) expect(line.length).toBeLessThan(40);
   });
 
-  it("is a few plain lines elsewhere", () => {
+  it("is a few plain lines without a terminal", () => {
     const { io, text } = screen(false);
     const progress = new Progress(io);
     for (let done = 0; done <= 100e6; done += 1e6) progress.update("downloading x", done, 100e6);
@@ -56,7 +56,7 @@ describe("Progress", () => {
 });
 
 describe("LiveLine", () => {
-  it("is silent off a terminal and where TERM=dumb", () => {
+  it("is silent without a terminal and with TERM=dumb", () => {
     for (const { io, text } of [screen(false), screen(true, { TERM: "dumb" })]) {
       const line = new LiveLine(io);
       line.show("hello");
@@ -65,7 +65,7 @@ describe("LiveLine", () => {
     }
   });
 
-  it("never wraps and lets no control character through", () => {
+  it("never wraps, and removes control characters", () => {
     const { io, text } = screen(true);
     new LiveLine(io).show(`a\nb\x1b[31m${"c".repeat(100)}`);
     const shown = text().replace("\r\x1b[2K", "");
@@ -75,7 +75,7 @@ describe("LiveLine", () => {
 });
 
 describe("table", () => {
-  it("lines up its columns and ends no line in blanks", () => {
+  it("aligns its columns, without trailing blanks", () => {
     expect(
       table([
         ["", "a", "bb"],

@@ -1,19 +1,19 @@
 import type { CliIo } from "./io.ts";
 import { canRedraw, LiveLine, megabytes } from "./style.ts";
 
-/** Columns of the bar itself. */
+/** Columns of the bar. */
 const BAR_WIDTH = 28;
 
 /** A terminal is redrawn at most this often. */
 const REDRAW_MS = 80;
 
-/** What the hub and the engine do, as a person would say it. */
+/** Labels of the stages of pulling and loading. */
 export const stages = { verify: "verifying", download: "downloading", extract: "unpacking", load: "loading" } as const;
 
-/** Work below this is done before anybody could read about it; off a terminal it is not worth a line. */
+/** Smaller work finishes quickly, and is not reported without a terminal. */
 const QUIET_BYTES = 16e6;
 
-/** Shows how far work over bytes is: a bar on a terminal, else a line when it begins and one per quarter. All among the notices. */
+/** Shows progress over bytes in the notices: a bar on a terminal, else a line at the start and one per quarter. */
 export class Progress {
   readonly #io: CliIo;
   readonly #line: LiveLine;
@@ -26,7 +26,7 @@ export class Progress {
     this.#line = new LiveLine(io);
   }
 
-  /** `total` in bytes; undefined where the source does not say. */
+  /** `total` in bytes; undefined if unknown. */
   update(label: string, done: number, total: number | undefined): void {
     if (!canRedraw(this.#io, this.#io.notices)) {
       this.#plain(label, done, total);
@@ -38,7 +38,7 @@ export class Progress {
     this.#drawnMs = nowMs;
     this.#label = label;
     if (label.startsWith(stages.load)) {
-      // Packing the weights takes a moment and has no bytes to count.
+      // Packing weights has no byte count.
       this.#line.show(`${label} …`);
       return;
     }
@@ -50,7 +50,7 @@ export class Progress {
     this.#line.show(`${label} ${bar}${megabytes(done)}${total === undefined ? "" : ` of ${megabytes(total)}`}`);
   }
 
-  /** Takes the bar away. */
+  /** Clears the bar. */
   end(): void {
     this.#line.clear();
   }

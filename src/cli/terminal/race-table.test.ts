@@ -20,7 +20,7 @@ const plain = (...laps: Lap[]): Competitor => ({ name: "plain", laps });
 const proposing = (...laps: Lap[]): Competitor => ({ name: "proposing", laps });
 
 describe("speedOf", () => {
-  it("counts the tokens after the first, which the prefill gave", () => {
+  it("excludes the first token, which comes from the prefill", () => {
     expect(speedOf(lap())).toBe(500);
     expect(speedOf(lap({ tokens: [1] }))).toBe(0);
     expect(speedOf(lap({ decodeMs: 0 }))).toBe(0);
@@ -28,7 +28,7 @@ describe("speedOf", () => {
 });
 
 describe("a race", () => {
-  it("takes the median of the speeds", () => {
+  it("reports the median speed", () => {
     const laps = [8, 4, 16].map((decodeMs) => lap({ decodeMs }));
     expect(figures(plain(...laps))).toMatchObject({
       tokensPerSecond: 500,
@@ -37,7 +37,7 @@ describe("a race", () => {
     });
   });
 
-  it("has the same bytes only where every lap has", () => {
+  it("has the same bytes only if every lap has", () => {
     expect(sameBytes([plain(lap(), lap()), proposing(lap())])).toBe(true);
     expect(sameBytes([plain(lap(), lap({ sha256: "bb" })), proposing(lap())])).toBe(false);
     expect(sameBytes([plain(lap()), proposing(lap({ tokens: [1, 2, 3, 4, 6] }))])).toBe(false);

@@ -1,7 +1,7 @@
 import { median } from "../../bench/statistics.ts";
 import { table } from "./style.ts";
 
-/** What a race keeps of one generation; a GenerationResult has all of it. */
+/** One generation of a race: a part of GenerationResult. */
 export interface Lap {
   readonly text: string;
   readonly tokens: readonly number[] | Int32Array;
@@ -14,18 +14,18 @@ export interface Lap {
   readonly decodeMs: number;
 }
 
-/** One way to decode, with its laps in order. */
+/** A decoding method, with its laps in order. */
 export interface Competitor<L extends Lap = Lap> {
   readonly name: "plain" | "proposing";
   readonly laps: L[];
 }
 
-/** Tokens per second after the prefill, which both ways share and which gives the first token. */
+/** Tokens per second after the prefill, which gives the first token and is the same for both. */
 export function speedOf(lap: Lap): number {
   return lap.tokens.length < 2 || lap.decodeMs <= 0 ? 0 : ((lap.tokens.length - 1) / lap.decodeMs) * 1000;
 }
 
-/** The figures of one competitor: the median of the speeds, of the rest the last lap's. Text and bytes are the same in all. */
+/** Results of a competitor: median speed, and other values from the last lap (the output is the same in all laps). */
 export function figures({ laps }: Competitor) {
   const last = laps.at(-1);
   const speeds = laps.map(speedOf);
@@ -42,7 +42,7 @@ export function figures({ laps }: Competitor) {
   };
 }
 
-/** True if every lap of every competitor gave the same text and the same tokens. */
+/** Whether all laps of all competitors gave the same text and tokens. */
 export function sameBytes(competitors: readonly Competitor[]): boolean {
   const laps = competitors.flatMap((competitor) => competitor.laps);
   const first = laps[0];
@@ -52,7 +52,7 @@ export function sameBytes(competitors: readonly Competitor[]): boolean {
 /** Most forms of rounds that a line names. */
 const SHOWN_FORMS = 4;
 
-/** What the rounds of a lap were made of, the most frequent first. */
+/** The shapes of a lap's rounds, most frequent first. */
 export function roundsText(rounds: Lap["rounds"]): string {
   const shown = rounds.slice(0, SHOWN_FORMS).map(({ proposals, maskRows, rounds: n }) => {
     if (proposals + maskRows === 0) return `${n} plain`;
@@ -62,7 +62,7 @@ export function roundsText(rounds: Lap["rounds"]): string {
   return [...shown, ...(others > 0 ? [`${others} others`] : [])].join(", ");
 }
 
-/** The closing table of a race. */
+/** The results of a race. */
 export function raceTable(plain: Competitor, proposing: Competitor): string {
   const [a, b] = [figures(plain), figures(proposing)];
   const ratio = a.tokensPerSecond > 0 ? b.tokensPerSecond / a.tokensPerSecond : 0;

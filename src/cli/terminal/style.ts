@@ -3,17 +3,17 @@ import type { CliIo, Output } from "./io.ts";
 
 export type Colors = ReturnType<typeof pc.createColors>;
 
-/** Colours for one stream: on a terminal only, and not where NO_COLOR (no-color.org) or TERM=dumb says otherwise. */
+/** Colours for a stream: only on a terminal, and not with NO_COLOR (no-color.org) or TERM=dumb. */
 export function colorsFor(io: CliIo, output: Output): Colors {
   return pc.createColors(output.isTTY === true && !io.env.NO_COLOR && io.env.TERM !== "dumb");
 }
 
-/** True where a line may be redrawn in place. */
+/** Whether a line can be redrawn in place. */
 export function canRedraw(io: CliIo, output: Output): boolean {
   return output.isTTY === true && io.env.TERM !== "dumb";
 }
 
-/** Lays out rows of cells as columns two spaces apart: the first column to the left, the others to the right. */
+/** Formats rows of cells in columns two spaces apart: the first left-aligned, the others right-aligned. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
   for (const row of rows) {
@@ -30,11 +30,11 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join("");
 }
 
-/** A status line among the notices that is redrawn in place; on anything but a terminal it stays silent. */
+/** A status line in the notices that is redrawn in place; silent without a terminal. */
 export class LiveLine {
   readonly #io: CliIo;
   readonly #enabled: boolean;
-  /** What stands on the line now; empty: nothing. */
+  /** The line's current text. */
   #text = "";
 
   constructor(io: CliIo, enabled = true) {
@@ -48,9 +48,9 @@ export class LiveLine {
 
   show(text: string): void {
     if (!this.#enabled) return;
-    // One column stays free: a line that fills the last one wraps, and could not be taken back.
+    // One column stays free: a line that fills the last column wraps and could not be cleared.
     const width = Math.max(20, (this.#io.notices.columns || 80) - 1);
-    this.#text = cut(printable(text), width);
+    this.#text = truncate(printable(text), width);
     this.#io.notices.write(`\r\x1b[2K${this.#text}`);
   }
 
@@ -61,13 +61,13 @@ export class LiveLine {
   }
 }
 
-/** The text on one line, without control characters (a model's text may hold escape sequences). */
+/** The text on one line, without control characters (a model's output may contain escape sequences). */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ");
 }
 
-/** Cuts to `width` columns. What lies beyond the alphabets of Europe counts two: too many is harmless, too few wraps. */
-function cut(text: string, width: number): string {
+/** Truncates to `width` columns. Characters from U+1100 on count as two: overestimating is harmless, underestimating wraps. */
+function truncate(text: string, width: number): string {
   let columns = 0;
   let kept = "";
   for (const character of text) {
@@ -78,7 +78,7 @@ function cut(text: string, width: number): string {
   return text;
 }
 
-/** A count with its thousands apart: 134,515,008. */
+/** A number with thousands separators: 134,515,008. */
 export function grouped(count: number): string {
   return count.toLocaleString("en-US");
 }
