@@ -278,7 +278,7 @@ describe("idlm chat", () => {
     const { stdout, stderr } = await collect(chat, { stdin: "/help\n/nonsense\n" });
     expect(stdout).toBe("");
     expect(stderr).toContain("/reset  start");
-    expect(stderr).toContain("/nonsense is no command");
+    expect(stderr).toContain("Unknown command /nonsense");
   });
 
   it("rejects a turn with invalid UTF-8", async () => {
