@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { build } from "tsdown";
 
 /**
- * Bundles the command line as it is now and returns its path; for tests that need a process of its own, to be killed.
- * It lies below node_modules, where what it imports is found. The caller removes its folder.
+ * Bundles the current command line and returns its path; for tests that need a separate process, to kill it.
+ * It is created below node_modules, so that its imports resolve. The caller removes its folder.
  */
 export async function bundleCli(): Promise<string> {
   const root = join(import.meta.dirname, "../..");

@@ -8,7 +8,7 @@ import * as library from "../../src/index.ts";
 export const root = join(import.meta.dirname, "../..");
 
 export interface Fence {
-  /** What stands behind the opening backticks: "sh run". */
+  /** The info string after the opening backticks: "sh run". */
   readonly info: string;
   readonly body: string;
 }
@@ -18,10 +18,10 @@ export function fencesOf(page: string): Fence[] {
   return [...text.matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)].map(([, info = "", body = ""]) => ({ info, body }));
 }
 
-/** The tiny model that examples run with, where they are not about a real one. */
+/** The tiny model that examples run with, instead of a real one. */
 export const tinyModel = join(root, "test/fixtures/gguf/tiny64-Q8_0.gguf");
 
-/** Files that examples name, made in `folder`: each stands for a word of a command line. */
+/** Stand-ins for the files named in examples, created in `folder`, by the word in the command line. */
 export function makeStandIns(folder: string): ReadonlyMap<string, string> {
   const made = (name: string, content: string) => {
     writeFileSync(join(folder, name), content);
@@ -45,7 +45,7 @@ export function makeStandIns(folder: string): ReadonlyMap<string, string> {
   ]);
 }
 
-/** A Hugging Face folder of the fixture llama-tiny with the tokenizer of the tiny GGUF, whose vocabulary has its size. */
+/** A Hugging Face folder of the fixture llama-tiny with the tokenizer of the tiny GGUF, whose vocabulary has the same size. */
 function makeModelFolder(folder: string): void {
   mkdirSync(folder);
   for (const name of ["config.json", "model.safetensors", "generation_config.json"]) {
@@ -78,7 +78,7 @@ export interface ShellExample {
   readonly stdin: string | undefined;
 }
 
-/** Reads `[NAME=value] [cat FILE |] idlm ARGUMENTS [< FILE] [> FILE]`, which is all that examples use of a shell. */
+/** Parses `[NAME=value] [cat FILE |] idlm ARGUMENTS [< FILE] [> FILE]`, the only shell syntax that examples use. */
 export function parseExample(line: string, standIns: ReadonlyMap<string, string>): ShellExample {
   const words = [...line.replace("node dist/cli/main.js", "idlm").matchAll(/"([^"]*)"|'([^']*)'|([^\s"']+)/g)].map(
     ([, a, b, c]) => {
@@ -100,7 +100,7 @@ export function parseExample(line: string, standIns: ReadonlyMap<string, string>
     rest = rest.slice(1);
     match = /^([A-Z_]+)=(.*)$/.exec(rest[0]?.text ?? "");
   }
-  if (rest[0]?.text !== "idlm") throw new Error(`an example that is no command of idlm: ${line}`);
+  if (rest[0]?.text !== "idlm") throw new Error(`not a command of idlm: ${line}`);
   const argv: string[] = [];
   for (let i = 1; i < rest.length; i++) {
     const word = rest[i] as (typeof rest)[number];
@@ -125,7 +125,7 @@ export async function runShellExample({ argv, env, stdin }: ShellExample): Promi
   }
 }
 
-/** Whether a command printed what an example shows, where … stands for anything in a line, and alone for any lines. */
+/** Whether the output matches an example; … stands for anything within a line, or alone for any lines. */
 export function matchesShown(printed: string, shown: string): boolean {
   const pattern = shown
     .split("\n")
@@ -138,7 +138,7 @@ function escaped(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 }
 
-/** Runs a TypeScript example, which has to be plain JavaScript but for where `idlm` comes from; gives what it logged. */
+/** Runs a TypeScript example, which must be plain JavaScript except for the import of `idlm`; returns what it logged. */
 export async function runLibraryExample(code: string): Promise<unknown[][]> {
   const body = code
     .replace(/^import \{(.*)\} from "idlm";$/gm, "const {$1} = idlm;")

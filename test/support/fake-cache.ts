@@ -5,7 +5,7 @@ import { validateForest } from "../../src/compute/forest/validate-forest.ts";
 
 const POISON = -7;
 
-/** As murmur3's finaliser. */
+/** Like murmur3's finaliser. */
 export function mix(a: number, b: number): number {
   let h = Math.imul(a ^ Math.imul(b + 0x9e3779b9, 0x85ebca6b), 0xc2b2ae35);
   h ^= h >>> 16;
@@ -13,13 +13,13 @@ export function mix(a: number, b: number): number {
   return (h ^ (h >>> 15)) >>> 0;
 }
 
-/** What a model of this seed sees after some tokens at positions 0, 1, …, as a hash. */
+/** Hash of a context (tokens at positions 0, 1, …) for a model with this seed. */
 export function hashOf(tokens: readonly number[], seed: number): number {
   return tokens.reduce((hash, token, position) => mix(mix(hash, token), position), seed);
 }
 
 /**
- * A KV cache that holds token and position in each slot. What a row sees is read back from the slots, so that a wrong
+ * A KV cache that stores token and position in each slot. A row's context is read back from the slots, so that a wrong
  * commit, position or parent changes its hash.
  */
 export class FakeCache implements KvCache {
@@ -38,7 +38,7 @@ export class FakeCache implements KvCache {
     this.isDisposed = true;
   }
 
-  /** Writes the rows' slots and gives each row the hash of all that it sees. */
+  /** Writes the rows' slots and returns the hash of each row's context. */
   write(forest: Forest, seed: number): number[] {
     const used = forest.sequences.map(({ length }) => length);
     const slots = Array.from(forest.tokens, (token, row) => {

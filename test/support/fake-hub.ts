@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** A file as a hub lists it: large ones by their SHA-256, others by git's name for them. */
+/** A file of the hub: large files are listed with their SHA-256, others with their git object name. */
 export interface FakeFile {
   readonly content: Buffer;
   readonly isLarge: boolean;
@@ -13,14 +13,14 @@ export interface SeenRequest {
   readonly headers: IncomingMessage["headers"];
 }
 
-/** Answers a request in its own way; false: as usual. */
+/** Handles a request itself, or returns false for the default response. */
 export type Misbehaviour = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 export function sha256(content: Uint8Array): string {
   return createHash("sha256").update(content).digest("hex");
 }
 
-/** Bytes that look like nothing and are the same each time. */
+/** Deterministic pseudo-random bytes. */
 export function madeBytes(length: number, seed = 1): Buffer {
   const bytes = Buffer.alloc(length);
   let state = seed;
@@ -31,16 +31,16 @@ export function madeBytes(length: number, seed = 1): Buffer {
   return bytes;
 }
 
-/** A hub with one repository, org/repo, on a local port; what it does wrong is up to the test. */
+/** A hub with one repository, org/repo, on a local port; tests can make it misbehave. */
 export class FakeHub {
   readonly files = new Map<string, FakeFile>();
   readonly seen: SeenRequest[] = [];
   commit = "0123456789abcdef0123456789abcdef01234567";
-  /** Looked at first, for requests of files. */
+  /** Called first, for requests of files. */
   onFile: Misbehaviour = () => false;
-  /** Looked at first, for requests of listings and revisions. */
+  /** Called first, for requests of listings and revisions. */
   onApi: Misbehaviour = () => false;
-  /** What files are sent with; undefined: no tag. */
+  /** ETag of a file; undefined: none. */
   tagOf: (file: FakeFile) => string | undefined = ({ content }) => `"${sha256(content)}"`;
   endpoint = "";
   readonly #server: Server;
@@ -56,7 +56,7 @@ export class FakeHub {
     return hub;
   }
 
-  /** For `pull`: this hub, and no token of whoever runs the tests. */
+  /** For `pull`: this hub, without the token of the user who runs the tests. */
   get environment(): NodeJS.ProcessEnv {
     return { HF_ENDPOINT: this.endpoint, HF_TOKEN_PATH: "/nonexistent" };
   }
@@ -115,7 +115,7 @@ export function sendJson(response: ServerResponse, value: unknown): void {
   response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(value));
 }
 
-/** As a well-behaved server: ranges, and If-Range. */
+/** Sends a file like a correct server, with ranges and If-Range. */
 export function sendFile(request: IncomingMessage, response: ServerResponse, content: Buffer, tag?: string): void {
   const headers = tag === undefined ? {} : { etag: tag };
   const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? Number.NaN);

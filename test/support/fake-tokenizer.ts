@@ -2,7 +2,7 @@ import type { TextTokenizer } from "../../src/engine/types.ts";
 
 const encoder = new TextEncoder();
 
-/** Bytes of eleven tokens; two are the halves of a character, one has no bytes at all. */
+/** Bytes of eleven tokens; two are the halves of a character, one has no bytes. */
 const pieces: readonly Uint8Array[] = [
   ...["a", "b", "ab", "ba", " ", "<end>"].map((text) => encoder.encode(text)),
   Uint8Array.of(0xc3),
@@ -12,7 +12,7 @@ const pieces: readonly Uint8Array[] = [
   encoder.encode("\n"),
 ];
 
-/** A tokenizer for the fake model: every id below 11 has bytes, texts are cut into single letters. */
+/** A tokenizer for the fake model: every id below 11 has bytes, texts are split into single letters. */
 export const fakeTokenizer: TextTokenizer = {
   encode: (text) => [...text].map((letter) => ({ a: 0, b: 1, " ": 4, "\n": 10 })[letter] ?? 9),
   encodePrompt: (text) => fakeTokenizer.encode(text),

@@ -3,18 +3,18 @@ import { deflateRawSync } from "node:zlib";
 export interface ZipMember {
   readonly name: string;
   readonly content: Uint8Array;
-  /** 8: deflated, 0: stored. Others are written as they are, with this number. */
+  /** 8: deflated, 0: stored. Other methods: the content is written unchanged. */
   readonly method?: number;
 }
 
-/** A zip archive without checksums (readers of wheels here take SHA-256 of what they extract). */
+/** A zip archive without checksums (the reader computes SHA-256 instead). */
 export function makeZip(members: readonly ZipMember[], comment = ""): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
   let offset = 0;
   for (const { name, content, method = 8 } of members) {
     const data = method === 8 ? deflateRawSync(content) : Buffer.from(content);
-    // What both headers share: version, flags, method, time, date, checksum, two lengths, length of name and of extra field.
+    // Fields of both headers: version, flags, method, time, date, checksum, two lengths, length of name and of extra field.
     const common = Buffer.alloc(26);
     common.writeUInt16LE(20, 0);
     common.writeUInt16LE(method, 4);

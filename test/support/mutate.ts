@@ -4,8 +4,8 @@ import { type GgufTensorToWrite, type GgufValueToWrite, writeGguf } from "../../
 import type { TensorType } from "../../src/formats/tensor/tensor.ts";
 
 /**
- * One change of a file. `at`, `to` and `length` are taken modulo what there is, so that any numbers are a change of any
- * file; `inside`: of what the file holds (JSON values, keys, tensors) in place of its bytes, where that is known.
+ * One mutation of a file. `at`, `to` and `length` are taken modulo the file's content, so that any numbers are valid for any
+ * file. `inside`: mutate the content (JSON values, keys, tensors) instead of the bytes, where the format is known.
  */
 export interface Edit {
   readonly kind: (typeof kinds)[number];
@@ -18,7 +18,7 @@ export interface Edit {
 
 const kinds = ["bit", "number", "cut", "remove", "duplicate", "swap", "copy"] as const;
 
-/** Values at which sizes and sums go wrong. */
+/** Values at the limits of integer types. */
 const oddNumbers = [
   0n,
   1n,
@@ -47,7 +47,7 @@ export const edits: fc.Arbitrary<Edit[]> = fc.array(
   { minLength: 1, maxLength: 4 },
 );
 
-/** Bytes with the changes; most of them fall into the first `headerBytes`. */
+/** Applies mutations to bytes; most of them fall into the first `headerBytes`. */
 export function mutateBytes(original: Buffer, list: readonly Edit[], headerBytes = original.length): Buffer {
   let bytes = Buffer.from(original);
   for (const { kind, at, to, length, value } of list) {
@@ -74,7 +74,7 @@ export function mutateBytes(original: Buffer, list: readonly Edit[], headerBytes
   return bytes;
 }
 
-/** A value that is seldom expected, of any kind of JSON. */
+/** An unusual JSON value of any type. */
 function oddValue({ value, to, length }: Edit): unknown {
   const odd: readonly unknown[] = [
     Number(value),
@@ -120,7 +120,7 @@ export function mutateJson(text: string, list: readonly Edit[]): string {
     const keys = Object.keys(container);
     const key = keys[length % Math.max(1, keys.length)] ?? "0";
     const otherKey = Object.keys(other)[length % Math.max(1, Object.keys(other).length)] ?? "0";
-    // A value that held itself would be no JSON.
+    // A cyclic value would not be JSON.
     const copy = (value: unknown): unknown => (value === undefined ? null : JSON.parse(JSON.stringify(value)));
     if (kind === "bit" || kind === "number") container[key] = oddValue(edit);
     else if (kind === "cut" || kind === "remove") delete container[key];
@@ -135,7 +135,7 @@ export function mutateJson(text: string, list: readonly Edit[]): string {
   return JSON.stringify(root[0]) ?? "";
 }
 
-/** A safetensors file whose header is changed as JSON, with the length that it then has. */
+/** A safetensors file with a mutated JSON header and its new length. */
 export function mutateSafetensors(original: Buffer, list: readonly Edit[]): Buffer {
   const length = Number(original.readBigUInt64LE(0));
   const header = Buffer.from(mutateJson(original.toString("utf8", 8, 8 + length), list));
@@ -146,7 +146,7 @@ export function mutateSafetensors(original: Buffer, list: readonly Edit[]): Buff
 
 const types: readonly TensorType[] = ["F32", "F16", "BF16", "Q4_0", "Q8_0", "Q4_K", "Q6_K", "IQ4_XS", "I8", "F64"];
 
-/** Writes to `path` a GGUF whose keys and tensors are changed. @throws RangeError for what no GGUF can be. */
+/** Writes a GGUF file with mutated keys and tensors to `path`. @throws RangeError if it cannot be written as GGUF. */
 export function mutateGguf(original: string, path: string, list: readonly Edit[]): void {
   const file = openGguf(original);
   try {

@@ -7,7 +7,7 @@ import { NUMERICS } from "../../src/compute/backend.ts";
 
 const path = join(dirname(fileURLToPath(import.meta.url)), "..", "numerics.json");
 
-/** The committed hashes: the same on every CPU, until NUMERICS is raised. */
+/** The committed hashes, which are the same on every CPU until NUMERICS is raised. */
 interface Hashes {
   numerics: number;
   sha256: Record<string, string>;
@@ -20,7 +20,7 @@ export function sha256Of(rows: readonly (Float32Array | Int32Array)[]): string {
   return hash.digest("hex");
 }
 
-/** Compares with the committed hash of that name. IDLM_UPDATE_NUMERICS=1 writes it instead. */
+/** Compares with the committed hash of this name, or updates it with IDLM_UPDATE_NUMERICS=1. */
 export function expectCommitted(name: string, sha256: string): void {
   const hashes = JSON.parse(readFileSync(path, "utf8")) as Hashes;
   if (process.env.IDLM_UPDATE_NUMERICS === "1") {
@@ -29,6 +29,6 @@ export function expectCommitted(name: string, sha256: string): void {
     hashes.sha256 = Object.fromEntries(Object.entries(hashes.sha256).sort(([a], [b]) => (a < b ? -1 : 1)));
     writeFileSync(path, `${JSON.stringify(hashes, null, 2)}\n`);
   }
-  expect(hashes.numerics, "test/numerics.json is of another numerics version").toBe(NUMERICS);
-  expect(sha256, `${name}: bits have changed; if that was meant, raise NUMERICS`).toBe(hashes.sha256[name]);
+  expect(hashes.numerics, "test/numerics.json has another numerics version").toBe(NUMERICS);
+  expect(sha256, `${name}: bits have changed; if this is intended, raise NUMERICS`).toBe(hashes.sha256[name]);
 }

@@ -2,8 +2,8 @@ import { existsSync } from "node:fs";
 import { cachedPath, findEntry } from "../../src/hub/index.ts";
 
 /**
- * SmolLM2-135M-Instruct's GGUF for tests named *.model.test.ts: the file that IDLM_TEST_MODEL names, else the one that
- * `idlm pull smollm2-135m-instruct` left in the cache; undefined where there is neither.
+ * SmolLM2-135M-Instruct's GGUF for tests named *.model.test.ts: the file of IDLM_TEST_MODEL, else the one in the cache from
+ * `idlm pull smollm2-135m-instruct`; undefined if there is neither.
  */
 export function realModelPath(): string | undefined {
   const entry = findEntry("smollm2-135m-instruct");

@@ -4,16 +4,16 @@ import { type Forest, PAGE_SIZE } from "../../src/compute/forest/forest.ts";
 import type { LoadedModel } from "../../src/compute/loaded-model.ts";
 import { sha256Of } from "./numerics.ts";
 
-/** One way of running the rows of a text: how the prompt is cut, what else is in the forwards, where pages lie. */
+/** How the rows of a sequence are run: prompt chunks, other rows in the forwards, and page order. */
 interface Composition {
   readonly chunks: readonly number[];
   readonly pageSeed: number;
-  /** Rows of other sequences and MASK runs put between, per forward. */
+  /** Rows of another sequence per forward, interleaved. */
   readonly strangers: readonly number[];
   readonly masks: number;
 }
 
-/** A text's logits, row by row: the golden order, one row a forward. */
+/** Hashes of the logits with one row per forward: the reference. */
 export async function plainHashes(model: LoadedModel, ids: readonly number[]): Promise<string[]> {
   const nPages = Math.ceil((ids.length + 1) / PAGE_SIZE);
   const cache = model.createCache(nPages);
@@ -44,7 +44,7 @@ export function composition(maxRows: number, maxMasks: number): fc.Arbitrary<Com
   });
 }
 
-/** Runs the text as the composition says and compares every row's bits with the plain ones. */
+/** Runs the sequence in a composition and compares the bits of every row with the reference. */
 export async function expectSameBits(
   model: LoadedModel,
   ids: readonly number[],
@@ -55,7 +55,7 @@ export async function expectSameBits(
   const strangerPages = Math.ceil(80 / PAGE_SIZE);
   const nPages = perSequence + strangerPages;
   const cache = model.createCache(nPages);
-  // A fixed shuffle: page i of the sequence is somewhere else in the cache.
+  // A fixed shuffle of the pages.
   const order = [...Array(nPages).keys()].sort((a, b) => ((a * 7919 + pageSeed) % 101) - ((b * 7919 + pageSeed) % 101));
   const pages = order.slice(0, perSequence);
   const others = order.slice(perSequence);
@@ -67,7 +67,7 @@ export async function expectSameBits(
     const own: number[] = [];
     let last = -1;
     let lastStranger = -1;
-    // Rows of the text and of a stranger's text, interleaved.
+    // Rows of the sequence and of another sequence, interleaved.
     for (let i = 0; i < Math.max(n, nStrangers); i++) {
       if (i < nStrangers) {
         const token = ids[(i * 13 + step) % ids.length] as number;

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import type { SamplerSettings } from "../../src/compute/sampling/settings.ts";
 
-/** What a sampler knows of a request's tokens beside its settings. */
+/** A sampler's state besides its settings. */
 export interface History {
   readonly prompt?: readonly number[];
   /** Accepted and extra tokens together. */
@@ -15,11 +15,11 @@ export interface Distribution {
   readonly probabilities: Float64Array;
   /** Logits after penalties, bias and mask. */
   readonly adjusted: Float64Array;
-  /** How far the nearest edge of top-k, top-p or min-p is from falling otherwise: below rounding, the edge is a tie. */
+  /** Distance to the nearest other result of top-k, top-p or min-p; smaller than rounding errors, it is a tie. */
   readonly margin: number;
 }
 
-/** The distribution that the settings' definition (SamplerSettings) gives, written without regard to the samplers. */
+/** The distribution by the definition of the settings (SamplerSettings), computed independently of the samplers. */
 export function exactDistribution(
   logits: Float32Array,
   settings: SamplerSettings,
@@ -67,10 +67,10 @@ export function exactDistribution(
   return { probabilities, adjusted, margin };
 }
 
-/** Tests below alarm once in at least this many correct samplers (with new seeds; the seeds are fixed). */
+/** Probability that a test fails for a correct sampler and a random seed (the seeds are fixed). */
 const FALSE_ALARM = 1e-4;
 
-/** Least expected count of a cell; rarer outcomes are counted together. */
+/** Smallest expected count of a cell; rarer outcomes are merged. */
 const LEAST_EXPECTED = 10;
 
 export interface ChiSquare {
@@ -80,7 +80,7 @@ export interface ChiSquare {
   readonly impossible: number;
 }
 
-/** Pearson's statistic of draws against probabilities. */
+/** Pearson's chi-square statistic of draws. */
 export function chiSquare(outcomes: readonly number[], probabilities: Float64Array): ChiSquare {
   const counts = new Float64Array(probabilities.length);
   for (const outcome of outcomes) counts[outcome] = at(counts, outcome) + 1;
@@ -98,7 +98,7 @@ export function chiSquare(outcomes: readonly number[], probabilities: Float64Arr
       rest = { expected: 0, count: 0 };
     }
   }
-  // What is left over is too rare for a cell of its own.
+  // The rest is too rare for a separate cell.
   const last = cells.pop() ?? { expected: 0, count: 0 };
   cells.push({ expected: last.expected + rest.expected, count: last.count + rest.count });
   const statistic = cells.reduce((sum, { expected, count }) => sum + (count - expected) ** 2 / expected, 0);
@@ -106,7 +106,7 @@ export function chiSquare(outcomes: readonly number[], probabilities: Float64Arr
 }
 
 /**
- * What a chi-square of k degrees exceeds with a probability of at most `falseAlarm`: k + 2√(kx) + 2x, x = −ln falseAlarm
+ * A bound that a chi-square variable of k degrees exceeds with probability at most `falseAlarm`: k + 2√(kx) + 2x, x = −ln falseAlarm
  * (Laurent and Massart, 2000, Lemma 1).
  */
 export function chiSquareBound(degrees: number, falseAlarm: number): number {
@@ -114,18 +114,18 @@ export function chiSquareBound(degrees: number, falseAlarm: number): number {
   return degrees + 2 * Math.sqrt(degrees * x) + 2 * x;
 }
 
-/** Pearson's test of draws against probabilities. An outcome of probability 0 must not occur at all. */
+/** Pearson's chi-square test of draws. Outcomes of probability 0 must not occur. */
 export function expectDistributed(
   outcomes: readonly number[],
   probabilities: Float64Array,
   falseAlarm = FALSE_ALARM,
 ): void {
   const { statistic, degrees, impossible } = chiSquare(outcomes, probabilities);
-  expect(impossible, "draws of what is impossible").toBe(0);
+  expect(impossible, "draws with probability 0").toBe(0);
   expect(statistic).toBeLessThanOrEqual(chiSquareBound(degrees, falseAlarm));
 }
 
-/** Expects pairs of draws to be independent, both of these probabilities. */
+/** Expects pairs of draws to be independent, each with these probabilities. */
 export function expectIndependent(a: readonly number[], b: readonly number[], probabilities: Float64Array): void {
   const n = probabilities.length;
   const pairs = a.map((first, i) => first * n + (b[i] as number));
@@ -136,7 +136,7 @@ export function expectIndependent(a: readonly number[], b: readonly number[], pr
   expectDistributed(pairs, joint);
 }
 
-/** A bit per token, as Sampler.allow takes it. */
+/** One bit per token, for Sampler.allow. */
 export function maskOf(allowed: Iterable<number>, vocabSize: number): Uint32Array {
   const mask = new Uint32Array(Math.ceil(vocabSize / 32));
   for (const id of allowed) mask[id >> 5] = at(mask, id >> 5) | (1 << (id & 31));
@@ -154,7 +154,7 @@ export interface SettingsCase {
   readonly history?: History;
 }
 
-/** Every setting alone, and all together, for a vocabulary of at least 12 whose logits are within a few units. */
+/** Each setting alone, and all together, for a vocabulary of at least 12 tokens with logits within a few units. */
 export const settingsCases: Readonly<Record<string, SettingsCase>> = {
   "temperature 1": { settings: {} },
   "a low temperature": { settings: { temperature: 0.4 } },

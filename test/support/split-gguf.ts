@@ -2,17 +2,17 @@ import { join } from "node:path";
 import { openGguf } from "../../src/formats/gguf/gguf.ts";
 import { type GgufTensorToWrite, type GgufValueToWrite, writeGguf } from "../../src/formats/gguf/gguf-writer.ts";
 
-/** One part of a split model as it is about to be written; tests spoil it. */
+/** One part of a split model before it is written; tests may corrupt it. */
 export interface Part {
-  /** Of its file. */
+  /** File name. */
   name: string;
   metadata: Map<string, GgufValueToWrite>;
   tensors: GgufTensorToWrite[];
 }
 
 /**
- * Splits a GGUF file as llama-gguf-split does: all metadata in the first part, in the others what says which part they
- * are. `spoil` may change the parts before they are written. Returns the paths.
+ * Splits a GGUF file like llama-gguf-split: all metadata in the first part, only the split keys in the others. `spoil` may
+ * change the parts before they are written. Returns the paths.
  */
 export function splitGguf(
   from: string,
