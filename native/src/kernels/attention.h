@@ -1,9 +1,9 @@
-// Attention of rows of one sequence over their ancestors, for the query heads that share one KV head.
+// Attention of rows of one sequence to their ancestors, for the query heads that share a KV head.
 //
-// Positions are walked in the order of the row's ancestors (cached ones, then those in the forest, then itself), in
+// Positions are processed in the order of the row's ancestors (cached ones, then those in the forest, then itself), in
 // blocks of 16 counted from the sequence's start: score i is one chain over the head's dimensions, the sum of the
-// exponentials is 16 chains (i mod 16) and a fixed tree, each output one chain over i. Where the keys lie (page, slot,
-// sibling rows between them), and which queries are computed together, changes nothing.
+// exponentials is 16 chains (i mod 16) and a fixed tree, each output one chain over i. The result does not depend on
+// where the keys are stored (page, slot, sibling rows between them) or on which queries are computed together.
 #pragma once
 #include "kernels/math.h"
 #include "kernels/table.h"
@@ -17,13 +17,13 @@ IDLM_INLINE F cacheLoad(const uint8_t* p, size_t element) {
 }
 
 constexpr bool WIDE = sizeof(M) == 2;  // 32 registers of 16 lanes; else 16 of 8
-// Blocks of scores, and vectors of 16 outputs, that NQ queries have in registers: enough chains to hide the latency of
+// Blocks of scores, and vectors of 16 outputs, that NQ queries keep in registers: enough chains to hide the latency of
 // a multiplication, and no more than fit.
 constexpr int blocksOf(int nq) { return WIDE || nq == 1 ? 4 : nq <= 3 ? 2 : 1; }
-// Pages whose values are mixed before the sums go back to memory.
+// Pages whose values are accumulated before the sums go back to memory.
 constexpr int MIXED_PAGES = 4;
 
-// Queries of a tile, in scratch: q[d][NQ], so that one pointer reads them all.
+// Queries of a tile, in scratch: q[d][NQ], so that one pointer is enough to read them.
 struct Tile {
   const AttentionArgs& a;
   const float* q;
@@ -31,7 +31,7 @@ struct Tile {
   float* sums;    // [NQ][dPad]
 };
 
-// Scores of NQ queries for NB blocks that begin at slot block `block`.
+// Scores of NQ queries for NB blocks from slot block `block` on.
 template <int NQ, int NB, bool HALF>
 IDLM_INLINE void scoreBlocks(const Tile& t, int block, int blocks) {
   const AttentionArgs& a = t.a;
@@ -39,7 +39,7 @@ IDLM_INLINE void scoreBlocks(const Tile& t, int block, int blocks) {
   F s[NQ][NB];
   for (int i = 0; i < NQ; i++)
     for (int b = 0; b < NB; b++) s[i][b] = fset(0);
-  // The keys of the next blocks and the values of these, a line each for every line read here.
+  // Prefetches the keys of the next blocks and the values of these, one line each for every line read here.
   for (int b = 0; b < NB; b++) {
     k[b] = (const uint8_t*)a.cache + size_t(a.pages[block + b]) * a.pageBytes;
     next[b] = (const uint8_t*)a.cache + size_t(a.pages[block + b + NB < blocks ? block + b + NB : block]) * a.pageBytes;
@@ -69,7 +69,7 @@ IDLM_INLINE void scoreBlocks(const Tile& t, int block, int blocks) {
       fstore(t.scores + size_t(i) * a.scoreStride + size_t(block + b) * PAGE, s[i][b] * scale);
 }
 
-// sums[i][d0 .. d0 + 16 ND) += weight x V over positions [begin, end), which lie in order in the sequence's pages.
+// sums[i][d0 .. d0 + 16 ND) += weight x V over positions [begin, end), which are in order in the sequence's pages.
 template <int NQ, int ND, bool HALF>
 IDLM_INLINE void mixValues(const Tile& t, int first, int begin, int end, int d0) {
   const AttentionArgs& a = t.a;
@@ -98,7 +98,8 @@ IDLM_INLINE void mixValues(const Tile& t, int first, int begin, int end, int d0)
     for (int d = 0; d < ND; d++) fstore(sums + size_t(i) * size_t(a.dPad) + d * LANES, s[i][d]);
 }
 
-// Of one query, for the ancestors from position `begin` on: their slots are their positions, or the row's tail.
+// The same for one query and the ancestors from position `begin` on, whose slots are their positions, or in the row's
+// tail.
 template <bool HALF>
 static void mixRest(const Tile& t, int query, const AttentionRow& row, int begin) {
   const AttentionArgs& a = t.a;
@@ -115,10 +116,11 @@ static void mixRest(const Tile& t, int query, const AttentionRow& row, int begin
   }
 }
 
-// Weights of one query's ancestors from the scores of all slots, in place, not yet divided by their sum; 1 / that sum.
+// Computes the weights of one query's ancestors from the scores of all slots, in place and not normalised; returns 1 /
+// sum.
 static float weigh(float* s, const AttentionRow& row) {
   int n = row.length + row.nTail, padded = (n + LANES - 1) / LANES * LANES;
-  // From slots to ancestors: tail[j] >= length + j.
+  // Compacts slots to ancestors: tail[j] >= length + j.
   for (int j = 0; j < row.nTail; j++) s[row.length + j] = s[row.tail[j]];
   for (int j = n; j < padded; j++) s[j] = -__builtin_inff();
   F largest = fset(-__builtin_inff());

@@ -1,5 +1,5 @@
-// Integer dot products of one group of weights (format.h) with the same group of several rows of activations: the part
-// of a product that differs between instruction sets. The results are integers, so all of them give the same.
+// Integer dot products of one group of weights (format.h) with the same group of several rows of activations. This part
+// of a product differs between instruction sets; since the results are integers, they are the same.
 #pragma once
 #include <type_traits>
 
@@ -9,7 +9,7 @@
 namespace idlm {
 namespace IDLM_ISA {
 
-// Rows of a product: row r begins at base + r * stride.
+// Rows of a product: row r starts at base + r * stride.
 struct RowSpan {
   const uint8_t* base;
   size_t stride;
@@ -17,7 +17,7 @@ struct RowSpan {
   IDLM_INLINE const float* floats(int r) const { return (const float*)(base + size_t(r) * stride); }
 };
 
-// Bytes: one quad of the codes of as many lanes as a register holds.
+// One quad of codes for each lane of a register.
 #if defined(__AVX512F__)
 using Bytes = __m512i;
 IDLM_INLINE Bytes byteset(int x) { return _mm512_set1_epi8(int8_t(x)); }
@@ -26,7 +26,7 @@ IDLM_INLINE Bytes keep(Bytes a, Bytes mask) { return _mm512_and_si512(a, mask); 
 IDLM_INLINE Bytes merge(Bytes to, Bytes a, Bytes mask) {
   return _mm512_ternarylogic_epi32(to, a, mask, 0xf8);
 }  // to | (a & mask)
-// Left for N > 0, else right. Bits cross from byte to byte: for a mask to drop.
+// Left for N > 0, else right. Bits cross byte borders and must be masked.
 template <int N>
 IDLM_INLINE Bytes shift(Bytes a) {
   if constexpr (N > 0) return _mm512_slli_epi16(a, N);
@@ -91,7 +91,7 @@ IDLM_INLINE Bytes quadOf(const uint8_t* w) {
   return v;
 }
 
-// fn(0) to fn(7), as constants.
+// Calls fn(0) to fn(7) with constants.
 template <class Fn>
 IDLM_INLINE void eachQuad(Fn fn) {
   fn(std::integral_constant<int, 0>{}), fn(std::integral_constant<int, 1>{});
@@ -101,7 +101,7 @@ IDLM_INLINE void eachQuad(Fn fn) {
 }
 #define IDLM_QUADS(J) eachQuad([&](auto J) __attribute__((always_inline))
 
-// What the sum begins with, so that codes count without what is to be taken off them: of half `h` of `HALVES`.
+// Initial value of the sum of half `h` of `HALVES`, which subtracts the zero point of the codes.
 template <Format FORMAT, int HALVES>
 IDLM_INLINE I withoutZero(const ActGroup& x, int h) {
   constexpr int ZERO = layoutOf(FORMAT).zero;
@@ -115,7 +115,7 @@ IDLM_INLINE I withoutZero(const ActGroup& x, int h) {
     return shl<ZERO>(iset(x.minusSum) - iset(x.minusFirst));
 }
 
-// s[h * R + r] = sum over half h (of HALVES) of group g of (code - zero) times the activations of row r, for 16
+// s[h * R + r] = sum over half h (of HALVES) of group g of (code - zero point) times the activations of row r, for 16
 // outputs.
 #if defined(__AVX512F__)
 constexpr int TILE = 8;  // rows whose accumulators stay in registers
@@ -152,14 +152,14 @@ IDLM_INLINE __m256i quad(const int8_t* p) {
   return _mm256_set1_epi32(w);
 }
 
-// Rows are inside, quads outside: codes need not stay, and all sums fit into registers. Sums are pinned where they are
-// written: gcc would gather the additions of a chain behind all of its products, and spill those.
+// Rows are the inner loop, quads the outer: codes need not be kept, and all sums fit into registers. Sums are pinned
+// where they are written: gcc would move the additions of a chain after all of its products, and spill those.
 IDLM_INLINE __m256i pinned(__m256i x) {
   asm("" : "+x"(x));
   return x;
 }
 
-// vpmaddubsw adds two products in 16 bits; of codes below 64 several such sums fit before they have to be widened.
+// vpmaddubsw adds two products in 16 bits; for codes below 64 several such sums fit before they must be widened.
 template <Format FORMAT, int R, int HALVES, int REGISTERS>
 IDLM_INLINE void dotsOfSmall(const uint8_t* w, const RowSpan& rows, int g, __m256i (*s)[2]) {
   constexpr int LARGEST = (1 << layoutOf(FORMAT).bits) - 1, FITS = 32767 / (2 * LARGEST * 127), QUADS = 8 / HALVES;
@@ -193,7 +193,7 @@ IDLM_INLINE void dotsOfSmall(const uint8_t* w, const RowSpan& rows, int g, __m25
   });
 }
 
-// |w| <= 128 without sign times x with w's sign: a pair is at most 2 * 128 * 127 = 32,512, within 16 bits; pairs are
+// Unsigned |w| <= 128 times x with w's sign: a pair is at most 2 * 128 * 127 = 32,512, within 16 bits; pairs are
 // widened before they are added. (Codes up to 255 times x would saturate.)
 template <Format FORMAT, int R>
 IDLM_INLINE void dotsOfLarge(const uint8_t* w, const RowSpan& rows, int g, __m256i (*s)[2]) {
@@ -220,7 +220,7 @@ IDLM_INLINE void dotsOfLarge(const uint8_t* w, const RowSpan& rows, int g, __m25
 template <Format FORMAT, int R, int HALVES>
 IDLM_INLINE void dots(const uint8_t* w, const RowSpan& rows, int g, I* s) {
   __m256i sums[HALVES * R][2];
-  if constexpr (layoutOf(FORMAT).zero == 7) {  // 128 is taken off by the signs
+  if constexpr (layoutOf(FORMAT).zero == 7) {  // the signs subtract 128
     static_assert(HALVES == 1, "no such type");
     dotsOfLarge<FORMAT, R>(w, rows, g, sums);
     for (int r = 0; r < R; r++) s[r] = {sums[r][0], sums[r][1]};

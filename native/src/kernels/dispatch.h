@@ -1,4 +1,4 @@
-// Which kernels this CPU can run.
+// Selects kernels for this CPU.
 #pragma once
 #include <string>
 #include <vector>
@@ -7,9 +7,9 @@
 
 namespace idlm {
 
-// "avx512vnni", "avx2", "scalar": those that were built and that this CPU runs, best first.
+// "avx512vnni", "avx2", "scalar": those that were built and that this CPU supports, best first.
 const std::vector<std::string>& supportedIsas();
-// Null where it is not supported.
+// Null if not supported.
 const KernelTable* kernelTable(const std::string& isa);
 
 }  // namespace idlm

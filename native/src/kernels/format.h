@@ -1,21 +1,21 @@
-// How weights lie in memory.
+// Layout of weights in memory.
 //
-// Panels. A matrix [rows = outputs, cols = K] is cut into panels of 16 outputs; in a panel the outputs lie over the
-// lanes and K is walked in order, so that every output is one fixed chain of operations, whatever the number of rows,
-// threads or lanes.
+// Panels. A matrix [rows = outputs, cols = K] is cut into panels of 16 outputs; in a panel the outputs are spread over
+// the lanes and K is processed in order, so that every output is one fixed chain of operations, whatever the number of
+// rows, threads or lanes.
 //
-// Integer panels hold K in groups of 32, and groups in chunks (the last chunk may have fewer): 8 where groups share a
-// super-scale, else as many as fill a cache line with scales. A chunk is the groups' codes, then all its scales, padded
+// Integer panels have K in groups of 32, and groups in chunks (the last chunk may have fewer): 8 if groups share a
+// super-scale, else as many as fill a cache line with scales. A chunk holds the groups' codes, then all scales, padded
 // to 64 bytes.
-//   Codes of a group: 64 bytes for each bit. Four successive K of a lane are four successive bytes, a "quad"; a group
-//   has quads 0 to 7. Codes of 8 bits: line j holds quad j of all lanes. Fewer bits are cut into planes, one after
+//   Codes of a group: 64 bytes per bit. Four successive K of a lane are four successive bytes, a "quad"; a group
+//   has quads 0 to 7. 8-bit codes: line j holds quad j of all lanes. Smaller codes are split into planes, one after
 //   another:
 //     4-bit plane, 4 lines: line j holds quad 2j in its low nibbles and 2j + 1 in the high ones;
 //     2-bit plane, 2 lines: line i holds quads 4i to 4i + 3, from the low bits up;
 //     1-bit plane, 1 line: quads 0 to 7, from the low bit up.
 //   5 bits are a 4-bit and a 1-bit plane, 6 bits 4 and 2, 3 bits 2 and 1; lower bits of a code come first.
-//   Scales of a chunk: what all its groups share (16 f16 super-scales, 16 f16 super-minimums), then 16 numbers a group
-//   of each kind that `Scales` names.
+//   Scales of a chunk: those shared by its groups (16 f16 super-scales, 16 f16 super-minimums), then 16 numbers per
+//   group of each kind in `Scales`.
 // Float panels (F32, F16, BF16) are [K][16].
 #pragma once
 #include <cstddef>
@@ -23,7 +23,7 @@
 
 namespace idlm {
 
-// Named after the types of ggml whose integers and scales they keep, bit for bit; Q8S is what is quantised here:
+// Named after the ggml types whose integers and scales they keep bit for bit; Q8S is for matrices quantised here:
 // adapters.
 enum class Format : int {
   Q4_0,
@@ -60,9 +60,9 @@ enum class Scales : int {
 
 struct Layout {
   int bits;  // of a code; 0: floats
-  int zero;  // log2 of what is taken off a code; -1: nothing
+  int zero;  // log2 of the zero point of codes; -1: none
   Scales scales;
-  bool table;  // codes are indices of `iq4Values`
+  bool table;  // codes are indices into `iq4Values`
 };
 
 constexpr Layout layoutOf(Format f) {
@@ -98,7 +98,7 @@ constexpr Layout layoutOf(Format f) {
   }
 }
 
-// ggml-common.h, kvalues_iq4nl, plus 128: bytes without sign.
+// ggml-common.h, kvalues_iq4nl, plus 128: unsigned bytes.
 constexpr uint8_t iq4Values[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
 
 constexpr bool isInteger(Format f) { return layoutOf(f).bits > 0; }
@@ -106,7 +106,7 @@ constexpr bool isInteger(Format f) { return layoutOf(f).bits > 0; }
 // Bytes of the codes of one group.
 constexpr size_t codeBytes(int bits) { return size_t(bits) * GROUP * PANEL / 8; }
 
-// Bytes that lie before the first group's scales of a chunk, and bytes per group.
+// Bytes of a chunk's scales before those of its first group, and bytes per group.
 constexpr size_t superBytes(Scales s) {
   return s == Scales::Super || s == Scales::Super16         ? 2 * PANEL
          : s == Scales::SuperMin || s == Scales::SuperMin16 ? 4 * PANEL
@@ -126,7 +126,7 @@ constexpr size_t groupScaleBytes(Scales s) {
   }
 }
 
-// Groups of a whole chunk: 8 are a block of the K types.
+// Groups of a full chunk: 8 are a block of the K types.
 constexpr int chunkOf(Scales s) { return superBytes(s) > 0 ? 8 : groupScaleBytes(s) == 64 ? 1 : 2; }
 
 // Bytes of the scales of a chunk of n groups.
@@ -143,7 +143,7 @@ inline size_t panelBytes(Format f, int cols) {
   return size_t(groups / chunk) * chunkBytes(f, chunk) + (groups % chunk ? chunkBytes(f, groups % chunk) : 0);
 }
 
-// Where group g of a panel with `groups` of them lies: its codes, the scales of its chunk, its place in the chunk.
+// Location of group g of a panel with `groups` groups: its codes, the scales of its chunk, its index in the chunk.
 struct GroupAt {
   size_t codes, scales;
   int place;

@@ -1,18 +1,19 @@
-// Matrix products as the steps of a forward use them: quantisation of activations, low-rank terms, biases, epilogues.
+// Matrix products of a forward: quantisation of activations, low-rank terms, biases, epilogues.
 #pragma once
 #include "kernels/products.h"
 
 namespace idlm {
 namespace IDLM_ISA {
 
-// Quantises the 32 floats at p as group g of a row: scale = max|x| / 127, q = nearest even. A value that is not finite
-// makes the scale so, and with it every product: nothing hides.
+// Quantises the 32 floats at p as group g of a row: scale = max|x| / 127, q = nearest even. A non-finite value
+// makes the scale and thus every product non-finite, so that it is detected.
 IDLM_INLINE void quantiseGroup(const float* p, ActGroup* out) {
   F a = fload(p), b = fload(p + 16);
   float largest = maxLanes(fmax(fabs(a), fabs(b)));
   if ((bits(a == a) & bits(b == b)) != 0xffffu) largest = __builtin_nanf("");
   float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
-  if (inverse > 3.4e38f) inverse = 0.0f, largest = 0.0f;  // a group so small that 127 / largest overflows is nothing
+  if (inverse > 3.4e38f)
+    inverse = 0.0f, largest = 0.0f;  // a group so small that 127 / largest overflows counts as zero
   I qa = roundInt(a * fset(inverse)), qb = roundInt(b * fset(inverse));
   bytestore(out->q, qa);
   bytestore(out->q + 16, qb);
@@ -34,7 +35,7 @@ static void quantise(const float* x, int cols, uint8_t* row) {
   quantiseGroup(padded, out + whole);
 }
 
-// `n` groups of floats at x become groups first .. first + n - 1 of a row.
+// Quantises `n` groups of floats at x to groups first .. first + n - 1 of a row.
 static void quantiseGroups(const float* x, uint8_t* row, int first, int n) {
   for (int i = 0; i < n; i++) quantiseGroup(x + i * GROUP, (ActGroup*)row + first + i);
 }
@@ -67,7 +68,7 @@ IDLM_INLINE void panelRows(const LinearArgs& a, const LinearPart& part, int pane
 
 static void linear(const LinearArgs& a, int begin, int end) {
   if (a.epilogue == Epilogue::SwigluQuantised || a.epilogue == Epilogue::Swiglu) {
-    // Items are groups of 32 outputs of parts 0 (gate) and 1 (up) together.
+    // Work items are groups of 32 outputs of parts 0 (gate) and 1 (up) together.
     for (int g = begin; g < end; g++) {
       int panels = a.parts[0].weight.panels() - 2 * g < 2 ? 1 : 2;
       for (int row = 0; row < a.nRows; row += TILE) {

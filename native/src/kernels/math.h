@@ -1,4 +1,4 @@
-// exp, log and what is made of them, as fixed polynomials: libm picks its code by CPU, these do not.
+// exp, log and functions of them, as fixed polynomials: libm chooses its code by CPU, these do not.
 #pragma once
 #include "kernels/vec.h"
 
@@ -26,7 +26,7 @@ IDLM_INLINE F vexp(F x) {
   F result = p * asFloat(shl<23>(half + iset(127))) * asFloat(shl<23>(rest + iset(127)));
   result = select(x < low, fset(0.0f), result);
   result = select(x > high, fset(__builtin_inff()), result);
-  return select(x == x, result, x);  // what is not a number stays so
+  return select(x == x, result, x);  // NaN stays NaN
 }
 
 // ln x for normal x > 0, relative error below 2e-7 (absolute near 1). x = m 2^e, m in [sqrt(1/2), sqrt 2).

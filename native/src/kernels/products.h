@@ -1,5 +1,5 @@
-// One panel times up to TILE rows: every output is one chain over K, in order. Groups of integer weights give an exact
-// integer each, which is scaled and added in float32.
+// One panel times up to TILE rows: every output is one chain over K, in order. Each group of integer weights gives an
+// exact integer, which is scaled and added in float32.
 #pragma once
 #include "kernels/codes.h"
 #include "kernels/math.h"
@@ -7,7 +7,7 @@
 namespace idlm {
 namespace IDLM_ISA {
 
-// Weights are read once a forward, from memory: asked for this many bytes ahead (within a panel and into the next).
+// Weights are read from memory once per forward; they are prefetched this many bytes ahead (also into the next panel).
 constexpr size_t AHEAD = 6144;
 
 template <int LINES>
@@ -99,7 +99,7 @@ IDLM_INLINE void tileFloat(const uint8_t* panel, int cols, const RowSpan& rows, 
 
 template <int R, Format FORMAT>
 __attribute__((noinline)) static void tile(const uint8_t* panel, int cols, const RowSpan& span, F* out) {
-  RowSpan rows = span;  // a copy that nothing aliases
+  RowSpan rows = span;  // a copy without aliases
   if constexpr (isInteger(FORMAT))
     tileInteger<R, FORMAT>(panel, (cols + GROUP - 1) / GROUP, rows, out);
   else

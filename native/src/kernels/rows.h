@@ -1,4 +1,4 @@
-// What is done row by row: norms, rotation, the cache, elementwise operations, the best of the logits.
+// Operations per row: norms, rotation, KV cache, elementwise operations, the largest logits.
 #pragma once
 #include "kernels/math.h"
 #include "kernels/table.h"
@@ -6,7 +6,7 @@
 namespace idlm {
 namespace IDLM_ISA {
 
-// Rows are padded to 16 floats with zeros, except heads (`cols` not a multiple of 16): those go lane by lane through a
+// Rows are padded with zeros to a multiple of 16 floats, except heads (`cols` not a multiple of 16), which go through a
 // padded copy, so that the chain of operations is the same.
 static void rmsnorm(const float* x, const float* weight, int cols, float epsilon, float* out) {
   F squares = fset(0);
@@ -50,7 +50,7 @@ static void silu(float* x, int n) {
   for (int i = 0; i + LANES <= n; i += LANES) fstore(x + i, vsilu(fload(x + i)));
 }
 
-// Pairs (i, i + headDim / 2) of one head. Products and sums are rounded one by one.
+// Pairs (i, i + headDim / 2) of one head. Each product and sum is rounded separately.
 static void rope(float* x, const float* cosine, const float* sine, int headDim) {
   int half = headDim / 2;
   for (int i = 0; i < half; i++) {
@@ -61,7 +61,7 @@ static void rope(float* x, const float* cosine, const float* sine, int headDim) 
   }
 }
 
-// Rounds one head's K and V to the cache's type. K lies [dim][position], V [position][dim].
+// Rounds one head's K and V to the cache's type. K is stored [dim][position], V [position][dim].
 static void storeKv(const float* k, const float* v, void* page, int lane, int headDim, int dPad, bool half) {
   if (half) {
     uint16_t *kp = (uint16_t*)page, *vp = kp + size_t(dPad) * PAGE + size_t(lane) * size_t(dPad);
@@ -118,7 +118,7 @@ static bool argmax(const float* logits, int n, const int32_t* order, int32_t* be
   return true;
 }
 
-// The largest of each BLOCK of x [n], the last of which may be shorter; what is not a number is left out.
+// The largest value of each BLOCK of x [n], the last of which may be shorter; NaNs are ignored.
 static void blockMaxima(const float* x, int n, float* out) {
   int i = 0;
   for (; i + BLOCK <= n; i += BLOCK) {
@@ -133,7 +133,7 @@ static void blockMaxima(const float* x, int n, float* out) {
   *out = largest;
 }
 
-// Reads n floats (a multiple of 64), for the measurement of the bandwidth.
+// Reads n floats (a multiple of 64), to measure the bandwidth.
 static void readAll(const float* x, size_t n, float* sink) {
   F a = fset(0), b = a, c = a, d = a;
   for (size_t i = 0; i + 64 <= n; i += 64) {

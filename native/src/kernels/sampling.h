@@ -1,4 +1,4 @@
-// Parts of sampling that look at every token of the vocabulary.
+// The parts of sampling that process the whole vocabulary.
 #pragma once
 #include "kernels/math.h"
 #include "kernels/table.h"
@@ -6,7 +6,7 @@
 namespace idlm {
 namespace IDLM_ISA {
 
-// e[i] = exp(x[i] - largest); returns their sum: sixteen chains (i mod 16), then the fixed tree.
+// e[i] = exp(x[i] - largest); returns their sum, by sixteen chains (i mod 16) and the fixed tree.
 static float exponentials(const float* x, int n, float largest, float* e) {
   F sum = fset(0), top = fset(largest);
   int i = 0;
@@ -51,8 +51,9 @@ IDLM_INLINE I philox2(I token, uint32_t word, uint32_t key) {
   return a;
 }
 
-// Gumbel noise -ln(-ln u) = -ln(-ln(1 - v)), v = (bits + 1/2) / 2^32. Small v is large noise: there ln(1 - v) is taken
-// from -v itself, so that nothing is lost; v close to 1 is capped at 1 - 2^-24. `half`: half of the bits, as a float.
+// Gumbel noise -ln(-ln u) = -ln(-ln(1 - v)), v = (bits + 1/2) / 2^32. Small v gives large noise: there ln(1 - v) is
+// computed from -v directly, without loss of precision; v close to 1 is capped at 1 - 2^-24. `half`: half of the bits,
+// as a float.
 IDLM_INLINE F halfOf(I random) { return toFloat(shr<1>(random)); }  // unsigned to float without a sign
 
 IDLM_INLINE F gumbel(I random, F half) {
@@ -82,10 +83,10 @@ static void addGumbel(const float* x, const int32_t* ids, int n, uint32_t word, 
   }
 }
 
-// How large halfOf(random) may be for a token of a score up to `most` to get to `least` with its noise; below 0: none
-// does. Noise is at most -ln v (its computed value less than 1e-3 above), so where most + d < least, tokens of -ln v <
-// d do not; that addition is the one of score and noise, and rounds alike. Where nothing can be said, or least is -inf,
-// all may.
+// Largest halfOf(random) for which a token with a score up to `most` can reach `least` with its noise; below 0: no
+// token can. Noise is at most -ln v (its computed value less than 1e-3 above), so if most + d < least, tokens with -ln
+// v < d cannot; this addition is that of score and noise, with the same rounding. If there is no bound, or least is
+// -inf, all tokens can.
 IDLM_INLINE F mostHalf(F most, F least) {
   constexpr float LARGEST_NOISE = 22.9f;  // v = 2^-33
   F infinity = fset(__builtin_inff()), lowest = fset(-__builtin_inff()), slack = fset(1e-3f);
@@ -97,14 +98,14 @@ IDLM_INLINE F mostHalf(F most, F least) {
   return select(least > lowest, limit, infinity);
 }
 
-// Scores [n] with noise, as far as it may matter: to a token that stays below what is looked for no noise is added.
+// Scores [n] with noise, which is not added to tokens that cannot reach the required score.
 struct NoisyScores {
   const float* x;
   const int32_t* ids;  // null: i
   int n;
   uint32_t word, key;
 
-  // take(i, y) for those of i .. i + LANES - 1 whose score with noise y may be at least `least`.
+  // Calls take(i, y) for those of i .. i + LANES - 1 whose score with noise y may be at least `least`.
   template <typename Take>
   IDLM_INLINE void visit(int i, float limit, float least, Take take) const {
     static const int32_t steps[LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -142,7 +143,7 @@ struct NoisyScores {
 
   IDLM_INLINE int blocks() const { return (n + BLOCK - 1) / BLOCK; }
 
-  // The same for all; `least` may rise meanwhile.
+  // The same for all; `least` may increase meanwhile.
   template <typename Take>
   IDLM_INLINE void visitAll(const float& least, Take take) const {
     float maxima[LANES] = {}, limits[LANES];
@@ -159,8 +160,8 @@ struct NoisyScores {
   }
 };
 
-// Index of the largest x[i] + noise of token ids[i], the lowest id on a tie; -1 where none is above minus infinity. The
-// block of the largest score comes first: then little else can win.
+// Index of the largest x[i] + noise of token ids[i], the lowest id on a tie; -1 if none is above minus infinity. The
+// block with the largest score comes first: then few others can win.
 static int noisyBest(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key) {
   NoisyScores scores = {x, ids, n, word, key};
   int best = -1, likely = 0;
@@ -179,7 +180,7 @@ static int noisyBest(const float* x, const int32_t* ids, int n, uint32_t word, u
   return best;
 }
 
-// Indices, ascending, of x[i] + noise of token ids[i] from `least` on, and these; returns how many.
+// Indices, ascending, with x[i] + noise of token ids[i] >= least, and these sums; returns their number.
 static int noisyFrom(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key, float least,
                      int32_t* indices, float* noisy) {
   NoisyScores scores = {x, ids, n, word, key};
@@ -188,7 +189,7 @@ static int noisyFrom(const float* x, const int32_t* ids, int n, uint32_t word, u
   return count;
 }
 
-// Indices, ascending, of x[i] >= least; returns how many.
+// Indices, ascending, with x[i] >= least; returns their number.
 static int indicesFrom(const float* x, int n, float least, int32_t* indices) {
   int count = 0, i = 0;
   for (; i + LANES <= n; i += LANES) {

@@ -1,5 +1,5 @@
-// What a translation unit of kernels offers to the rest of the program: one table of plain functions per instruction
-// set. The structures here are the layouts that kernels and their callers share.
+// The interface between the kernels' translation units and the rest of the program: one table of plain functions per
+// instruction set, and the structures that kernels and their callers share.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -10,15 +10,15 @@ namespace idlm {
 
 constexpr int PAGE = 16;  // positions per KV page and per attention block
 
-constexpr int BLOCK = 64;  // floats of which the largest is known, where the largest few are looked for
+constexpr int BLOCK = 64;  // floats per block whose largest value is kept for finding the largest few
 
-// A row of activations as integer kernels read it: one of these per 32 of K, so that a kernel needs one pointer a row.
+// Quantised activations: one of these per 32 of K, so that a kernel needs one pointer per row.
 struct ActGroup {
   int8_t q[GROUP];
   float scale;
-  float scaledSum;     // scale * sum of q: what a minimum is multiplied by
-  int32_t minusSum;    // -(sum of q): times what is taken off every code
-  int32_t minusFirst;  // the same of q[0..15], for weights with a scale per 16
+  float scaledSum;     // scale * sum of q, multiplied by minimums
+  int32_t minusSum;    // -(sum of q), multiplied by the zero point of codes
+  int32_t minusFirst;  // the same for q[0..15], for weights with a scale per 16
 };
 static_assert(sizeof(ActGroup) == 48, "groups are read at fixed offsets");
 
@@ -37,7 +37,7 @@ struct Matrix {
 
 struct LinearPart {
   Matrix weight;
-  const float* bias = nullptr;  // [rows], padded to panels
+  const float* bias = nullptr;  // [rows], padded to whole panels
   float* out = nullptr;         // [row][outStride]
   size_t outStride = 0;
   Matrix loraB;           // data null: none. cols = rank
@@ -58,22 +58,22 @@ struct LinearArgs {
   size_t tStride = 0;
   uint8_t* quantisedOut = nullptr;  // SwigluQuantised: rows of Quantised blocks
   size_t quantisedStride = 0;
-  // From panel `limitPanel` on only the first `limitRows` rows are computed (draft vocabulary).
+  // From panel `limitPanel` on, only the first `limitRows` rows are computed (draft vocabulary).
   int limitPanel = 1 << 30, limitRows = 0;
-  // The largest output of each panel, of the rows from `maximaFrom` on: [row - maximaFrom][maximaStride]; null: not
-  // wanted.
+  // Largest output of each panel for the rows from `maximaFrom` on: [row - maximaFrom][maximaStride]; null: not
+  // computed.
   float* maxima = nullptr;
   size_t maximaStride = 0;
   int maximaFrom = 0;
 };
 
-constexpr int ATTENTION_QUERIES = 6;  // rows times heads that attention computes together at most
+constexpr int ATTENTION_QUERIES = 6;  // most rows times heads that attention computes together
 
 struct AttentionRow {
   const float* q = nullptr;       // [group][dPad], rotated
   float* out = nullptr;           // [group][headDim]
-  int length = 0;                 // ancestors whose slots are their positions
-  const int32_t* tail = nullptr;  // slots of the others and its own, ascending
+  int length = 0;                 // number of ancestors whose slots are their positions
+  const int32_t* tail = nullptr;  // slots of the other ancestors and its own, ascending
   int nTail = 0;
 };
 
@@ -107,14 +107,14 @@ struct KernelTable {
   void (*rope)(float* x, const float* cosine, const float* sine, int headDim);
   void (*storeKv)(const float* k, const float* v, void* page, int lane, int headDim, int dPad, bool half);
   void (*attention)(const AttentionArgs&);
-  // Best of packed logits, lowest id on a tie; `order` maps packed index to id (null: identity). False if not finite.
+  // Largest packed logit, lowest id on a tie; `order` maps packed index to id (null: identity). False if not finite.
   bool (*argmax)(const float* logits, int n, const int32_t* order, int32_t* best);
   void (*blockMaxima)(const float* x, int n, float* out);
   float (*exponentials)(const float* x, int n, float largest, float* e);
   float (*logarithm)(float x);
   void (*divide)(float* x, int n, float by);
   void (*addGumbel)(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key, float* out);
-  // What is best or at least `least` of that, and what is at least `least` without noise, by index: sampling.h.
+  // The largest and those of at least `least`, with and without noise, by index: see sampling.h.
   int (*noisyBest)(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key);
   int (*noisyFrom)(const float* x, const int32_t* ids, int n, uint32_t word, uint32_t key, float least,
                    int32_t* indices, float* noisy);

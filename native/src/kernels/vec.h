@@ -1,10 +1,10 @@
-// Sixteen lanes, three ways: AVX-512, AVX2 (two halves) and plain C++. Every operation here gives the same bits in all
-// three; that is the ground on which "same bits on every instruction set" stands. Only IEEE-exact operations appear
-// (+ - * / sqrt fma, conversions, integers); what libm would choose by CPU is built from them in math.h.
+// Sixteen lanes in three implementations: AVX-512, AVX2 (two halves) and plain C++. Every operation gives the same bits
+// in all three, which is the basis of "same bits on every instruction set". Only IEEE-exact operations are used
+// (+ - * / sqrt fma, conversions, integers); math.h builds transcendental functions from them.
 //
-// Included by one translation unit per instruction set, which defines IDLM_ISA to a namespace of its own. Nothing from
-// std:: that a linker might merge across translation units may be used in kernels (an AVX-512 copy of a template would
-// then run on a CPU without it).
+// Included by one translation unit per instruction set, which defines IDLM_ISA as its namespace. Kernels must not use
+// anything from std:: that a linker might merge across translation units (an AVX-512 instance of a template would
+// then run on a CPU without AVX-512).
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -13,7 +13,7 @@
 #include <immintrin.h>
 #endif
 
-// Sanitizers check what is called as well as what is inlined, and compile it thirty times as fast.
+// Not inlined with sanitizers: they check calls as well, and compile thirty times as fast.
 #ifdef IDLM_NO_FORCED_INLINE
 #define IDLM_INLINE inline
 #else
@@ -49,12 +49,12 @@ IDLM_INLINE uint16_t floatToHalf(float f) {
   uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return uint16_t(sign | 0x7e00u);
   if (magnitude >= 0x477ff000u) return uint16_t(sign | 0x7c00u);  // 65520 and above round to infinity
-  if (magnitude < 0x33000000u) return uint16_t(sign);             // below half of the least subnormal
+  if (magnitude < 0x33000000u) return uint16_t(sign);             // below half of the smallest subnormal
   uint32_t exponent = magnitude >> 23, mantissa = (magnitude & 0x7fffffu) | 0x800000u;
   uint32_t shift = exponent < 113 ? 126 - exponent : 13;
   uint32_t kept = mantissa >> shift, rest = mantissa & ((1u << shift) - 1), half = 1u << (shift - 1);
   kept += (rest > half || (rest == half && (kept & 1u))) ? 1u : 0u;
-  // A normal's hidden bit is in `kept`; adding (a carry included) lands in the exponent field as it should.
+  // `kept` includes the hidden bit of a normal number; adding it (with any carry) increments the exponent field.
   return uint16_t(sign | (exponent < 113 ? kept : kept + ((exponent - 113) << 10)));
 }
 
@@ -243,7 +243,7 @@ IDLM_INLINE I bytesload(const int8_t* p) {
           _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)(p + 8)))};
 }
 IDLM_INLINE void bytestore(int8_t* p, I x) {
-  const __m256i low = _mm256_set1_epi32(255);  // without sign, so that packing saturates nothing
+  const __m256i low = _mm256_set1_epi32(255);  // unsigned, so that packing does not saturate
   __m256i words = _mm256_packus_epi32(_mm256_and_si256(x.a, low), _mm256_and_si256(x.b, low));
   words = _mm256_permute4x64_epi64(words, 0xd8);
   _mm_storeu_si128((__m128i*)p, _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
@@ -330,7 +330,7 @@ IDLM_INLINE F bfload(const uint16_t* p) IDLM_LANES(F, bitsFloat(uint32_t(p[i]) <
 
 #endif
 
-// Sum of the sixteen lanes by a fixed tree, 16 -> 8 -> 4 -> 2 -> 1, and the largest by the same one (a > b ? a : b).
+// Sum of the sixteen lanes by a fixed tree, 16 -> 8 -> 4 -> 2 -> 1, and the largest by the same tree (a > b ? a : b).
 #if defined(__AVX2__)
 #if defined(__AVX512F__)
 IDLM_INLINE __m256 lowLanes(F a) { return _mm512_castps512_ps256(a.v); }
@@ -364,7 +364,7 @@ IDLM_INLINE float maxLanes(F a) {
 }
 #endif
 
-// Integers add up to the same in any order.
+// The order of integer additions does not matter.
 #if defined(__AVX512F__)
 IDLM_INLINE int32_t sumLanes(I a) { return _mm512_reduce_add_epi32(a.v); }
 #elif defined(__AVX2__)
@@ -382,7 +382,7 @@ IDLM_INLINE int32_t sumLanes(I a) {
 }
 #endif
 
-// Nearest integer (ties to even) of |x| < 2^22, by the addition of 1.5 * 2^23: exact, and the same everywhere.
+// Nearest integer (ties to even) of |x| < 2^22, by adding 1.5 * 2^23: exact, and the same everywhere.
 IDLM_INLINE I roundInt(F x) { return asInt(x + fset(12582912.0f)) - iset(0x4b400000); }
 IDLM_INLINE F roundFloat(F x) { return (x + fset(12582912.0f)) - fset(12582912.0f); }
 
