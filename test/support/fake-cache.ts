@@ -1,7 +1,7 @@
 import { type Forest, PAGE_SIZE } from "../../src/compute/forest/forest.ts";
 import type { KvCache } from "../../src/compute/loaded-model.ts";
 import type { Program } from "../../src/compute/program/program.ts";
-import { validateForest } from "../../src/compute/forest/validate-forest.ts";
+import { layOutForest } from "../../src/compute/forest/layout.ts";
 
 const POISON = -7;
 
@@ -38,27 +38,29 @@ export class FakeCache implements KvCache {
     this.isDisposed = true;
   }
 
-  /** Writes the rows' slots and returns the hash of each row's context. */
-  write(forest: Forest, seed: number): number[] {
-    const used = forest.sequences.map(({ length }) => length);
-    const slots = Array.from(forest.tokens, (token, row) => {
-      const own = forest.sequence[row] as number;
-      const slot = slotOf(forest.sequences[own]?.pages ?? [], used[own] as number);
-      used[own] = (used[own] as number) + 1;
-      this.#tokens[slot] = token;
-      this.#positions[slot] = forest.positions[row] as number;
-      return slot;
-    });
-    const roots = forest.sequences.map(({ length, pages }) => {
-      let hash = seed;
-      for (let i = 0; i < length; i++) hash = this.#see(hash, slotOf(pages, i));
-      return hash;
-    });
+  /** Writes the rows' slots and returns the hash of the context of each row of the forest. */
+  write(forest: Forest, program: Program, seed: number): number[] {
+    const layout = layOutForest(forest, program, this.nPages);
+    const rows = [...Array(layout.nRows).keys()];
+    for (const row of rows) {
+      const place = layout.place(layout.of(row, "sequence"), layout.of(row, "slot"));
+      this.#tokens[place] = layout.of(row, "token");
+      this.#positions[place] = layout.of(row, "position");
+    }
+    // Of the first n slots of each sequence.
+    const prefixes = forest.sequences.map(() => [seed]);
+    const prefixOf = (sequence: number, n: number): number => {
+      const known = prefixes[sequence] as number[];
+      while (known.length <= n) known.push(this.#see(known.at(-1) as number, layout.place(sequence, known.length - 1)));
+      return known[n] as number;
+    };
     const hashes: number[] = [];
-    for (const [row, slot] of slots.entries()) {
-      const parent = forest.parents[row] as number;
-      const before = parent >= 0 ? hashes[parent] : roots[forest.sequence[row] as number];
-      hashes.push(this.#see(before as number, slot));
+    for (const row of rows) {
+      const sequence = layout.of(row, "sequence");
+      hashes[layout.forestRow(row)] = Array.from(layout.tail(row)).reduce(
+        (hash, slot) => this.#see(hash, layout.place(sequence, slot)),
+        prefixOf(sequence, layout.of(row, "nBefore")),
+      );
     }
     return hashes;
   }
@@ -84,9 +86,8 @@ function slotOf(pages: readonly number[] | Int32Array, position: number): number
   return page * PAGE_SIZE + (position % PAGE_SIZE);
 }
 
-export function fakeCacheOf(cache: KvCache, forest?: Forest, program?: Program): FakeCache {
+export function fakeCacheOf(cache: KvCache): FakeCache {
   if (!(cache instanceof FakeCache)) throw new TypeError("another model's cache");
   if (cache.isDisposed) throw new Error("disposed");
-  if (forest !== undefined && program !== undefined) validateForest(forest, program, cache.nPages);
   return cache;
 }

@@ -110,13 +110,13 @@ class FakeExecutor implements Executor {
   async forward(forest: Forest, cache: KvCache): Promise<RowResults> {
     if (this.#isRunning) throw new Error("two forwards at once");
     if (this.isDisposed) throw new Error("disposed");
-    const own = fakeCacheOf(cache, forest, this.program);
+    const own = fakeCacheOf(cache);
     this.rowCounts.push(forest.tokens.length);
     this.onForward?.();
     this.#isRunning = true;
     await Promise.resolve();
     this.#isRunning = false;
-    this.latest = new FakeRows(forest, own.write(forest, this.#seed), this.program.vocabSize);
+    this.latest = new FakeRows(forest, own.write(forest, this.program, this.#seed), this.program.vocabSize);
     return this.latest;
   }
 

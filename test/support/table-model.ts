@@ -62,7 +62,7 @@ class TableExecutor implements Executor {
   }
 
   async forward(forest: Forest, cache: KvCache): Promise<RowResults> {
-    const hashes = fakeCacheOf(cache, forest, this.program).write(forest, this.#seed);
+    const hashes = fakeCacheOf(cache).write(forest, this.program, this.#seed);
     this.hashes = hashes;
     const unsupported = (): never => {
       throw new Error("a table model has logits of token rows only");

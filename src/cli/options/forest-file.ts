@@ -1,5 +1,5 @@
 import { type Forest, type ForestSequence, PAGE_SIZE } from "../../compute/forest/forest.ts";
-import { MAX_POSITION, MAX_ROWS } from "../../compute/forest/validate-forest.ts";
+import { MAX_POSITION, MAX_ROWS } from "../../compute/forest/layout.ts";
 import { kindOf, readJsonObject } from "../../formats/files/json.ts";
 import { malformed } from "../../formats/files/malformed.ts";
 

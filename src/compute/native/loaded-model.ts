@@ -5,7 +5,7 @@ import type { Proposed, ProposalRequest, ProposalSource } from "../sampling/prop
 import type { Sampler } from "../sampling/sampler.ts";
 import type { SamplerSettings } from "../sampling/settings.ts";
 import type { Program } from "../program/program.ts";
-import { validateForest } from "../forest/validate-forest.ts";
+import { layOutForest } from "../forest/layout.ts";
 import { drawFailure } from "../sampling/draw-failure.ts";
 import { validateDraws } from "../sampling/validate-draws.ts";
 import { type NativeDraw, type NativeDrawn, type NativeModel, type NativeSampler, nativeBinding } from "./binding.ts";
@@ -62,7 +62,7 @@ export class NativeLoadedModel implements LoadedModel {
   }
 
   async forward(forest: Forest, cache: KvCache, sampling: SamplingRequests = noSampling): Promise<ForwardResult> {
-    validateForest(forest, this.program, cache.nPages);
+    layOutForest(forest, this.program, cache.nPages);
     validateDraws(sampling.draws, this.program.vocabSize);
     const draws = sampling.draws.map(nativeDraw);
     const drawn = await this.#handle.forward({ ...forest, wanted: forest.needsOutput, draws }, cache);

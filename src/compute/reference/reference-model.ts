@@ -2,7 +2,7 @@ import { toFloat32 } from "../../formats/tensor/dequantise.ts";
 import { type Forest, PAGE_SIZE } from "../forest/forest.ts";
 import type { Executor, KvCache, RowResults } from "../loaded-model.ts";
 import type { Program, Weight } from "../program/program.ts";
-import { maskDepths, validateForest } from "../forest/validate-forest.ts";
+import { type ForestLayout, layOutForest } from "../forest/layout.ts";
 import { add, attend, type Floats, linear, type Matrix, rmsnorm, rotate, silu, swiglu } from "./operations.ts";
 import { ReferenceCache } from "./reference-cache.ts";
 
@@ -34,13 +34,13 @@ export class ReferenceExecutor implements Executor {
   }
 
   async forward(forest: Forest, cache: KvCache): Promise<RowResults> {
-    validateForest(forest, this.program, cache.nPages);
+    const layout = layOutForest(forest, this.program, cache.nPages);
     if (this.#isRunning) throw new Error("a forward of this model is running; wait for it");
     this.#isRunning = true;
     try {
       // Other work of the process goes on between forwards, as with a backend that computes elsewhere.
       await new Promise((resolve) => setImmediate(resolve));
-      return this.#run(forest, referenceCache(cache));
+      return this.#run(forest, layout, referenceCache(cache));
     } finally {
       this.#isRunning = false;
     }
@@ -52,16 +52,18 @@ export class ReferenceExecutor implements Executor {
     return weight;
   }
 
-  #run(forest: Forest, cache: ReferenceCache): RowResults {
+  #run(forest: Forest, layout: ForestLayout, cache: ReferenceCache): RowResults {
     const { program } = this;
     const { mask } = program;
-    const { depths, anchors } = maskDepths(forest);
+    const layoutRow = new Map<number, number>();
+    for (let row = 0; row < layout.nRows; row++) layoutRow.set(layout.forestRow(row), row);
+    const own = (row: number) => layoutRow.get(row) as number;
     const nRows = forest.tokens.length;
     const all = [...Array(nRows).keys()];
     const tokenRows = all.filter((row) => (forest.tokens[row] as number) >= 0);
     // Before the entry layer MASK rows do not take part.
     let rows = mask !== undefined && mask.entryLayer > 0 ? tokenRows : all;
-    const slots = rowSlots(forest);
+    const slots = (row: number) => layout.visible(own(row));
     const buffers = new Map<string, Floats[]>();
     const buffer = (name: string): Floats[] => {
       let rowsOf = buffers.get(name);
@@ -74,7 +76,7 @@ export class ReferenceExecutor implements Executor {
     };
     const maskInput = (row: number) => {
       const { embedding, nDepths } = mask as NonNullable<typeof mask>;
-      const depth = Math.min(depths[row] as number, nDepths) - 1;
+      const depth = Math.min(layout.of(own(row), "depth"), nDepths) - 1;
       return embedding.subarray(depth * program.hiddenSize, (depth + 1) * program.hiddenSize);
     };
     let hidden: Floats[] = [];
@@ -94,9 +96,9 @@ export class ReferenceExecutor implements Executor {
           const x = buffer(op.x);
           for (const row of all) {
             if ((forest.tokens[row] as number) >= 0) continue;
-            const anchor = x[anchors[row] as number] as Floats;
-            const own = maskInput(row);
-            x[row] = anchor.map((value, i) => value * (mask?.entryScale ?? 1) + (own[i] as number));
+            const anchor = x[layout.forestRow(layout.of(own(row), "anchor"))] as Floats;
+            const input = maskInput(row);
+            x[row] = anchor.map((value, i) => value * (mask?.entryScale ?? 1) + (input[i] as number));
           }
           break;
         }
@@ -240,23 +242,6 @@ function matrixOf(id: string, { rows, cols, type, bytes, rowOrder }: Weight): Ma
 
 function slotIn(pages: Int32Array | readonly number[], slot: number): number {
   return (pages[Math.floor(slot / PAGE_SIZE)] as number) * PAGE_SIZE + (slot % PAGE_SIZE);
-}
-
-/** Of a row: the cache's slots of the cached positions, its ancestors and itself, in order. */
-function rowSlots(forest: Forest): (row: number) => readonly number[] {
-  const { sequences, sequence, parents } = forest;
-  const used = sequences.map(({ length }) => length);
-  const cached = sequences.map(({ length, pages }) => Array.from({ length }, (_, i) => slotIn(pages, i)));
-  const own = Array.from(sequence, (s) => {
-    const slot = used[s] as number;
-    used[s] = slot + 1;
-    return slotIn((sequences[s] as Forest["sequences"][number]).pages, slot);
-  });
-  return (row) => {
-    const below: number[] = [];
-    for (let r = row; r >= 0; r = parents[r] as number) below.push(own[r] as number);
-    return [...(cached[sequence[row] as number] ?? []), ...below.reverse()];
-  };
 }
 
 function referenceCache(cache: KvCache): ReferenceCache {
