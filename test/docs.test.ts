@@ -26,9 +26,9 @@ const withInfo = (info: string) => fences.filter((fence) => fence.info === info)
 
 /**
  * What may stand behind the backticks. sh run, console run (with output), ts run: run here, with stand-ins for the files
- * that they name. console model: run by docs.model.test.ts. sh setup: npm's own commands. text: no example.
+ * that they name. console model: run by docs.model.test.ts. sh setup: npm commands. mermaid: see architecture.test.ts.
  */
-const infos = ["sh run", "console run", "ts run", "console model", "sh setup", "text"];
+const infos = ["sh run", "console run", "ts run", "console model", "sh setup", "mermaid", "text"];
 
 const folder = mkdtempSync(join(tmpdir(), "idlm-docs-"));
 const standIns = makeStandIns(folder);
