@@ -17,7 +17,7 @@
       "OTHER_CPLUSPLUSFLAGS": ["<@(common_flags)", "-fexceptions"]
     },
     "conditions": [
-      # Warnings are errors in a checkout (scripts/install.mjs): a compiler of tomorrow must not fail a user's installation.
+      # Warnings are errors only in a checkout (scripts/install.mjs), so that newer compilers do not break installations.
       ["strict==1", {
         "cflags_cc": ["-Werror"],
         "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["-Werror"] }

@@ -1,6 +1,6 @@
 import { configDefaults, defineConfig } from "vitest/config";
 
-// Tests with a real model, and those that take minutes, run by vitest.model.config.ts.
+// Tests with a real model, and those that take minutes, run with vitest.model.config.ts.
 export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],

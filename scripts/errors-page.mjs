@@ -10,15 +10,15 @@ const page = `# Errors
 
 <!-- Written by scripts/errors-page.mjs from src/errors.ts; a test compares the two. -->
 
-Every error that a user can meet has a code and an exit status. The library throws \`IdlmError\` with \`code\`, \`exitStatus\`
-and \`message\`; the command line prints the message and ends with the status. \`{name}\` stands for what the case at hand
-puts there.
+Every error has a code and an exit status. The library throws \`IdlmError\` with \`code\`, \`exitStatus\`
+and \`message\`; the command line prints the message and exits with the status. \`{name}\` is replaced by the details of
+the error.
 
 | code | exit status | message |
 |---|---|---|
 ${rows.join("\n")}
 
-Exit status 1 is an unexpected error (a bug; please report it with what \`--debug\` prints), 130 an end by Ctrl-C or SIGTERM. A reader
-of a pipe that goes away (\`idlm run … | head\`) is no error: the status is 0.
+Exit status 1 is an unexpected error (a bug; please report it with the output of \`--debug\`), 130 an interruption by Ctrl-C or SIGTERM.
+If the reader of a pipe closes it early (\`idlm run … | head\`), the status is 0.
 `;
 writeFileSync(join(import.meta.dirname, "..", "docs", "errors.md"), page);
