@@ -315,7 +315,7 @@ describe("changed files are refused, or read and used", () => {
       const open = async (at: string, file: string) => {
         const path = join(at, file);
         const read = readForestFile(path);
-        checkVocabulary(path, read, tiny.program.vocabSize);
+        checkVocabulary(path, read, tiny.program.sizes.vocabSize);
         const { forest, nPages } = forestOf(read);
         const cache = tiny.createCache(nPages);
         await tiny.forward(forest, cache);

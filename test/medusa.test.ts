@@ -110,7 +110,7 @@ describe("Medusa heads", () => {
       const native = await loadWith(createNativeBackend({ threads: 2 }), "float", draft);
       const [expected, found] = [await headsOf(reference), await headsOf(native)];
       for (const [i, logits] of expected.found.entries()) {
-        expect(logits.length).toBe(draft?.length ?? reference.program.vocabSize);
+        expect(logits.length).toBe(draft?.length ?? reference.program.sizes.vocabSize);
         const own = found.found[i] as Float32Array;
         expect(own.length).toBe(logits.length);
         // Sums of 64 products of float32 in another order: 64 · 2^-24 of the sum of their sizes, which is below 100.

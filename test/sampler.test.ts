@@ -7,7 +7,7 @@ import type { Proposed, ProposalRequest } from "../src/compute/sampling/proposal
 import type { Sampler } from "../src/compute/sampling/sampler.ts";
 import type { SamplerSettings } from "../src/compute/sampling/settings.ts";
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
-import type { Program } from "../src/compute/program/program.ts";
+import { type Program, tokenMatrices } from "../src/compute/program/program.ts";
 import { gumbel, noiseKey, Purpose } from "../src/compute/sampling/philox.ts";
 import { ReferenceSampler } from "../src/compute/sampling/reference-sampler.ts";
 import { MAX_LOGPROBS, neutralSettings } from "../src/compute/sampling/settings.ts";
@@ -507,16 +507,15 @@ describe("a native draw", () => {
 
     /** The output matrix is zero: all logits are. */
     function withoutOutput(program: Program): Program {
-      const output = program.operations.find((operation) => operation.kind === "logits");
-      const weight = output && program.weights[output.weight];
+      const weight = program.parameters[tokenMatrices(program).output];
       if (weight === undefined) throw new Error("the program has no logits");
       const zero = { ...weight, bytes: new Uint8Array(weight.bytes.length) };
       const used = "zero";
       return {
         ...program,
-        weights: { ...program.weights, [used]: zero },
-        operations: program.operations.map((operation) =>
-          operation.kind === "logits" ? { ...operation, weight: used } : operation,
+        parameters: { ...program.parameters, [used]: zero },
+        forward: program.forward.map((operation) =>
+          operation.kind === "logits" ? { ...operation, parameters: { weight: used } } : operation,
         ),
       };
     }

@@ -90,7 +90,7 @@ const full = (settings: Partial<SamplerSettings> = {}): SamplerSettings => ({
 
 /** Probability of each text of LENGTH tokens under plain decoding, by its number in base vocabSize. */
 function enumerated(model: TableModel, settings: SamplerSettings): Float64Array {
-  const { vocabSize } = model.program;
+  const { vocabSize } = model.program.sizes;
   const prompt = promptFor(vocabSize);
   const result = new Float64Array(vocabSize ** LENGTH);
   const visit = (output: readonly number[], probability: number) => {
@@ -117,7 +117,7 @@ function numberOf(tokens: readonly number[], vocabSize: number): number {
 async function written(example: Case, n: number) {
   const { planner, proposers, verification = { mode: "rejection" }, drafters = [{}, {}] } = example;
   const model = new TableModel({ vocabSize: 5, seed: 3, ...example.model });
-  const { vocabSize } = model.program;
+  const { vocabSize } = model.program.sizes;
   const prompt = promptFor(vocabSize);
   const [drafter, twin] = [drafters[0], drafters[1]].map((options, i) => {
     return new DraftModel(new TableModel({ vocabSize, seed: 4 + i, ...options }), 100, 64 * 6);

@@ -1,5 +1,6 @@
 import type { LoadedModel } from "../compute/loaded-model.ts";
 import type { NativeBackend } from "../compute/native/index.ts";
+import { tokenMatrices } from "../compute/program/program.ts";
 import { byteLength } from "../formats/tensor/tensor-type.ts";
 import { CONTEXT, LONG_CONTEXT, OwnModel, PREFILL_TOKENS, PROMPT_TOKENS } from "./own-model.ts";
 import type { Peer } from "./peer.ts";
@@ -154,13 +155,8 @@ class Samples {
 
 /** Bytes of weights that a forward of one row reads; excludes an untied embedding, of which it reads one row. */
 function bytesPerForward({ weightBytes, program }: LoadedModel): number {
-  let embedding = "";
-  let output = "";
-  for (const operation of program.operations) {
-    if (operation.kind === "embed") embedding = operation.weight;
-    if (operation.kind === "logits") output = operation.weight;
-  }
-  const unread = embedding === output ? undefined : program.weights[embedding];
+  const { embedding, output } = tokenMatrices(program);
+  const unread = embedding === output ? undefined : program.parameters[embedding];
   return weightBytes - (unread === undefined ? 0 : (byteLength(unread.type, unread.rows * unread.cols) ?? 0));
 }
 

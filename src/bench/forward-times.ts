@@ -35,7 +35,8 @@ export async function measureForwards(
   signal: AbortSignal,
   onRound: (round: number, of: number) => void,
 ): Promise<ForwardTimes> {
-  const { mask, vocabSize } = model.program;
+  const { mask, sizes } = model.program;
+  const { vocabSize } = sizes;
   // A round of stride N: the pending token, N − 1 proposals, N − 1 MASKs.
   const strides =
     mask === undefined

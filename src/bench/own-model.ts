@@ -44,7 +44,7 @@ export class OwnModel {
   promptIds(n: number): number[] {
     return Array.from(
       { length: n },
-      (_, i) => ((i * 7) % (Math.min(this.#model.program.vocabSize, 40_100) - 100)) + 100,
+      (_, i) => ((i * 7) % (Math.min(this.#model.program.sizes.vocabSize, 40_100) - 100)) + 100,
     );
   }
 

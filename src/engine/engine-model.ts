@@ -71,8 +71,8 @@ export class EngineModel implements Model {
   #nPreparing = 0;
 
   constructor(parts: EngineParts) {
-    const { nLayers, mask } = parts.model.program;
-    const controller = new Controller({ maskShare: 1 - (mask?.entryLayer ?? 0) / nLayers });
+    const { sizes, mask } = parts.model.program;
+    const controller = new Controller({ maskShare: 1 - (mask?.entryLayer ?? 0) / sizes.nLayers });
     this.#parts = { ...parts, draft: parts.draft, controller };
     this.info = parts.info;
     this.tokenizer = parts.tokenizer;
@@ -211,10 +211,10 @@ export class EngineModel implements Model {
 
   #limits(): RequestLimits {
     const { model, draft, info, tokenizer } = this.#parts;
-    const { mask, extraHeads, vocabSize } = model.program;
+    const { mask, heads, sizes } = model.program;
     return {
-      ...{ vocabSize, context: info.contextLength, mask, adapterPath: info.adapter?.path, tokenizer },
-      ...{ hasMedusa: (extraHeads?.length ?? 0) > 0, hasDraft: draft !== undefined },
+      ...{ vocabSize: sizes.vocabSize, context: info.contextLength, mask, adapterPath: info.adapter?.path, tokenizer },
+      ...{ hasMedusa: heads.extra.length > 0, hasDraft: draft !== undefined },
     };
   }
 

@@ -1,5 +1,6 @@
 import { type Forest, type ForestSequence, PAGE_SIZE } from "../compute/forest/forest.ts";
 import type { LoadedModel } from "../compute/loaded-model.ts";
+import { draftVocabularyOf } from "../compute/program/program.ts";
 import { IdlmError } from "../errors.ts";
 import type { ForestInput, ForwardOutput } from "./types.ts";
 
@@ -9,7 +10,7 @@ import type { ForestInput, ForwardOutput } from "./types.ts";
  */
 export async function runForest(model: LoadedModel, input: ForestInput): Promise<ForwardOutput> {
   const { forest, nPages } = forestOf(input);
-  const { draftVocabulary } = model.program;
+  const draftVocabulary = draftVocabularyOf(model.program);
   const cache = model.createCache(nPages);
   try {
     const result = await model.forward(forest, cache);
@@ -22,7 +23,7 @@ export async function runForest(model: LoadedModel, input: ForestInput): Promise
     return {
       hidden: rows.map((row) => result.hidden(row)),
       logits,
-      ...(draftVocabulary === undefined ? {} : { draftVocabulary: draftVocabulary.slice() }),
+      ...(draftVocabulary === undefined ? {} : { draftVocabulary }),
     };
   } finally {
     cache.dispose();

@@ -116,7 +116,7 @@ class Scorer {
     this.#model = model;
     this.#pages = Int32Array.from({ length: Math.ceil(size / PAGE_SIZE) }, (_, i) => i);
     this.#cache = model.createCache(this.#pages.length);
-    this.#mask = new Uint32Array(Math.ceil(model.program.vocabSize / 32));
+    this.#mask = new Uint32Array(Math.ceil(model.program.sizes.vocabSize / 32));
   }
 
   /** Reads tokens [start, end) at their positions; if wanted gives the log-probability of the token after each. */
@@ -178,7 +178,7 @@ function checkScore(request: ScoreRequest, { tokenizer, contextLength, model }: 
     ids = tokenizer.encode(text);
     prefix = tokenizer.encodePrompt("");
   }
-  const { vocabSize } = model.program;
+  const { vocabSize } = model.program.sizes;
   if (!Array.isArray(ids) || ids.length > MAX_TOKENS) throw usage("score: ids: expected an array of tokens", "");
   const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
   if (wrong !== undefined) throw usage(`score: ids: expected tokens from 0 to ${vocabSize - 1}, found ${wrong}`, "");

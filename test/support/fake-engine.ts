@@ -31,15 +31,15 @@ export function engineOver(
 ): EngineModel {
   const { context = 200, endTokens = [], maxSequences = 16, maxQueue = 1024, draft, tokenizer = fakeTokenizer } = given;
   const { nPages = maxSequences * pagesFor(context + MAX_ROUND_ROWS) } = given;
-  const { mask, vocabSize, nLayers } = model.program;
+  const { mask, sizes } = model.program;
   const backend = { name: "reference", instructionSet: "typescript", threads: 1, numerics: 1 } as const;
   const adapter =
     mask === undefined ? {} : { adapter: { path: "fake", depths: mask.nDepths, entryLayer: mask.entryLayer } };
   const info = {
     path: "fake",
     architecture: "fake",
-    nLayers,
-    vocabSize,
+    nLayers: sizes.nLayers,
+    vocabSize: sizes.vocabSize,
     contextLength: context,
     weightBytes: 0,
     backend,

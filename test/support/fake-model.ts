@@ -116,7 +116,7 @@ class FakeExecutor implements Executor {
     this.#isRunning = true;
     await Promise.resolve();
     this.#isRunning = false;
-    this.latest = new FakeRows(forest, own.write(forest, this.program, this.#seed), this.program.vocabSize);
+    this.latest = new FakeRows(forest, own.write(forest, this.program, this.#seed), this.program.sizes.vocabSize);
     return this.latest;
   }
 

@@ -1,4 +1,4 @@
-import type { Program } from "../../src/compute/program/program.ts";
+import { DRAFT_VOCABULARY, type Parameter, type Program } from "../../src/compute/program/program.ts";
 
 export interface FakeProgramParts {
   readonly vocabSize: number;
@@ -12,21 +12,20 @@ export interface FakeProgramParts {
 /** What decoding asks of a program: sizes, and what there is to propose with. It computes nothing. */
 export function fakeProgram(parts: FakeProgramParts): Program {
   const { vocabSize, nDepths, nExtraHeads, entryLayer = 0, draftVocabulary } = parts;
-  const mask = { embedding: new Float32Array(nDepths), nDepths, sharedByDepth: false, entryLayer, entryScale: 1 };
   return {
-    buffers: {},
-    weights: {},
-    operations: [],
-    nLayers: 2,
-    hiddenSize: 1,
-    vocabSize,
-    nHeads: 1,
-    nKvHeads: 1,
-    headDim: 2,
+    sizes: { nLayers: 2, hiddenSize: 1, vocabSize },
     cacheType: "f32",
     rope: { inverseFrequencies: new Float64Array(1), attentionFactor: 1 },
-    extraHeads: Array.from({ length: nExtraHeads }, () => ({ weight: new Float32Array(1), bias: new Float32Array(1) })),
-    ...(nDepths > 0 && { mask }),
-    ...(draftVocabulary !== undefined && { draftVocabulary: Int32Array.from(draftVocabulary) }),
+    values: {},
+    parameters: draftVocabulary === undefined ? {} : { [DRAFT_VOCABULARY]: idsParameter(draftVocabulary) },
+    forward: [],
+    results: { hidden: "hidden", logits: "logits" },
+    ...(nDepths > 0 && { mask: { nDepths, sharedByDepth: false, entryLayer } }),
+    heads: { extra: Array.from({ length: nExtraHeads }, () => ({ values: {}, operations: [], logits: "logits" })) },
   };
+}
+
+function idsParameter(ids: readonly number[]): Parameter {
+  const bytes = new Uint8Array(Int32Array.from(ids).buffer);
+  return { rows: 1, cols: ids.length, type: "I32", bytes, origin: "adapter", isTrainable: false };
 }

@@ -1,4 +1,4 @@
-import type { Program, Weight } from "../../src/compute/program/program.ts";
+import { type Parameter, type Program, tokenMatrices } from "../../src/compute/program/program.ts";
 import { toFloat32 } from "../../src/formats/tensor/dequantise.ts";
 import { floatToHalf } from "../../src/formats/tensor/half.ts";
 
@@ -37,17 +37,17 @@ function quantise(values: Float32Array, type: BlockType): Uint8Array {
 
 /** A float program with its matrices in a block type: a quantised model of any shape, for tests. */
 export function quantised(program: Program, type: BlockType, outputType: BlockType = type): Program {
-  const weights: Record<string, Weight> = {};
-  const output = program.operations.find((op) => op.kind === "logits")?.weight;
-  for (const [id, weight] of Object.entries(program.weights)) {
-    const { rows, cols, bytes } = weight;
-    if (rows === 1) {
-      weights[id] = weight;
+  const parameters: Record<string, Parameter> = {};
+  const { output } = tokenMatrices(program);
+  for (const [id, weight] of Object.entries(program.parameters)) {
+    const { rows, cols, bytes, origin } = weight;
+    if (rows === 1 || origin === "adapter") {
+      parameters[id] = weight;
       continue;
     }
     const chosen = id === output ? outputType : type;
     const values = toFloat32({ name: id, type: weight.type, shape: [rows, cols], bytes });
-    weights[id] = { ...weight, type: chosen, bytes: quantise(values, chosen) };
+    parameters[id] = { ...weight, type: chosen, bytes: quantise(values, chosen) };
   }
-  return { ...program, weights, cacheType: "f16" };
+  return { ...program, parameters, cacheType: "f16" };
 }

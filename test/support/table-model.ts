@@ -1,6 +1,6 @@
 import type { Forest } from "../../src/compute/forest/forest.ts";
 import type { Executor, ForwardResult, KvCache, RowResults, SamplingRequests } from "../../src/compute/loaded-model.ts";
-import type { Program } from "../../src/compute/program/program.ts";
+import { draftVocabularyOf, type Program } from "../../src/compute/program/program.ts";
 import type { Draw } from "../../src/compute/sampling/draw.ts";
 import { gumbel, noiseKey, Purpose } from "../../src/compute/sampling/philox.ts";
 import { type Proposed, type ProposalRequest, purposeOf } from "../../src/compute/sampling/proposal.ts";
@@ -89,6 +89,7 @@ class TableExecutor implements Executor {
 export class TableModel extends SampledModel {
   readonly #options: TableModelOptions;
   readonly #executor: TableExecutor;
+  readonly #draftVocabulary: Int32Array | undefined;
   readonly #logits = new Map<number, Float32Array>();
   readonly #drafts = new Map<string, Float32Array>();
 
@@ -98,6 +99,7 @@ export class TableModel extends SampledModel {
     const executor = new TableExecutor(program, seed, (hash) => this.#target(hash));
     super(executor);
     this.#options = options;
+    this.#draftVocabulary = draftVocabularyOf(program);
     this.#executor = executor;
   }
 
@@ -126,7 +128,7 @@ export class TableModel extends SampledModel {
         const before = source.kind === "head" ? -1 - source.head : (context.at(-1) as number);
         if (source.kind === "mask" && source.previous !== before) throw new Error("previous is not the token before");
         const logits = this.#draft(seen, before, context);
-        const ids = source.kind === "token" ? undefined : this.program.draftVocabulary;
+        const ids = source.kind === "token" ? undefined : this.#draftVocabulary;
         return this.#spoiled(samplerOf(request).propose(logits, ids, request, purposeOf(source)), request);
       });
     return { ...result, propose };

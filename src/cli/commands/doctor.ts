@@ -1,7 +1,7 @@
 import { availableParallelism, cpus } from "node:os";
 import type { Command } from "commander";
 import { createNativeBackend, supportedInstructionSets } from "../../compute/native/index.ts";
-import type { Weight } from "../../compute/program/program.ts";
+import { type Parameter, tokenMatrices } from "../../compute/program/program.ts";
 import { errorCatalogue, IdlmError } from "../../errors.ts";
 import { byteLength } from "../../formats/tensor/tensor-type.ts";
 import { adapterFor, findEntry, resolveModel } from "../../hub/index.ts";
@@ -115,16 +115,14 @@ async function examine(
 /** Bytes that a forward of one token row reads: all weights, except an adapter's and all but one row of an untied embedding. */
 async function plainBytes(cli: Cli, name: string, signal: AbortSignal): Promise<number> {
   const { model } = await loadBareModel(cli.io, name, { threads: 1 }, signal);
-  const { weights, operations } = model.program;
-  const embedding = operations.find((operation) => operation.kind === "embed")?.weight;
-  const isTied = operations.some((operation) => operation.kind === "logits" && operation.weight === embedding);
-  const unread = isTied || embedding === undefined ? 0 : storedBytes(weights[embedding]);
+  const { embedding, output } = tokenMatrices(model.program);
+  const unread = embedding === output ? 0 : storedBytes(model.program.parameters[embedding]);
   model.dispose();
   return model.weightBytes - unread;
 }
 
-function storedBytes(weight: Weight | undefined): number {
-  return weight === undefined ? 0 : (byteLength(weight.type, weight.rows * weight.cols) ?? 0);
+function storedBytes(parameter: Parameter | undefined): number {
+  return parameter === undefined ? 0 : (byteLength(parameter.type, parameter.rows * parameter.cols) ?? 0);
 }
 
 /** The model of `race`, if it is in the cache: doctor downloads no model that was not named. */

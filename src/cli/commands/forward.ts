@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { PAGE_SIZE } from "../../compute/forest/forest.ts";
 import type { ForwardResult } from "../../compute/loaded-model.ts";
-import type { Program } from "../../compute/program/program.ts";
+import { draftVocabularyOf, type Program } from "../../compute/program/program.ts";
 import { availableMemory, kvBytesPerPosition } from "../../engine/kv/memory.ts";
 import { IdlmError } from "../../errors.ts";
 import { type TensorToWrite, tensorOf, writeSafetensors } from "../../formats/safetensors/safetensors-writer.ts";
@@ -60,7 +60,7 @@ async function forward(cli: Cli, name: string, options: ForwardOptions, signal: 
   const { model, info } = await loadBareModel(cli.io, name, options, signal);
   try {
     const { program } = model;
-    checkVocabulary(options.forest, file, program.vocabSize);
+    checkVocabulary(options.forest, file, program.sizes.vocabSize);
     if (file.tokens.includes(-1) && program.mask === undefined) {
       throw new IdlmError("usage", {
         problem: "the forest has MASK rows, but there are no MASK embeddings",
@@ -95,7 +95,7 @@ async function forward(cli: Cli, name: string, options: ForwardOptions, signal: 
 
 /** Throws "memory" if the logits do not fit; they are held twice, by the model and for writing. */
 function checkMemory(program: Program, nRows: number, nPages: number): void {
-  const perRow = 2 * 4 * (program.vocabSize + program.hiddenSize);
+  const perRow = 2 * 4 * (program.sizes.vocabSize + program.sizes.hiddenSize);
   const needed = nRows * perRow + nPages * PAGE_SIZE * kvBytesPerPosition(program);
   const available = availableMemory();
   if (needed <= available) return;
@@ -109,8 +109,8 @@ function checkMemory(program: Program, nRows: number, nPages: number): void {
 /** The tensors to store, with rows in forest order; see the help text. */
 export function tensorsOf(result: ForwardResult, file: ForestFile, program: Program): Map<string, TensorToWrite> {
   const rows = [...file.tokens.keys()];
-  const draftSize = program.draftVocabulary?.length;
-  const { vocabSize, hiddenSize } = program;
+  const draftSize = draftVocabularyOf(program)?.length;
+  const { vocabSize, hiddenSize } = program.sizes;
   if (draftSize === undefined) return new Map([["logits", stack(rows, vocabSize, (row) => result.logits(row))]]);
 
   const tokenRows = rows.filter((row) => file.tokens[row] !== -1);

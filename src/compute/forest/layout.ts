@@ -243,8 +243,8 @@ function slotsOf({ tokens, positions, parents, gate, sequence, sequences }: Fore
     const parent = parents[row] as number;
     const own = sequence[row] as number;
     const position = positions[row] as number;
-    if (token < -1 || token >= program.vocabSize) {
-      fail(`row ${row}: token ${token} is not in the vocabulary of ${program.vocabSize}`);
+    if (token < -1 || token >= program.sizes.vocabSize) {
+      fail(`row ${row}: token ${token} is not in the vocabulary of ${program.sizes.vocabSize}`);
     }
     if (parent < -1 || parent >= row) fail(`row ${row}: its parent ${parent} does not come before it`);
     if (position < 0 || position >= MAX_POSITION) fail(`row ${row}: position ${position} is out of range`);

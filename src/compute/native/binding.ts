@@ -6,7 +6,7 @@ import { IdlmError } from "../../errors.ts";
 import type { Trial } from "../sampling/draw.ts";
 import type { Proposed } from "../sampling/proposal.ts";
 import type { SamplerSettings } from "../sampling/settings.ts";
-import type { Program } from "../program/program.ts";
+import type { NativeProgram } from "./native-program.ts";
 
 /** The native addon as JavaScript sees it (native/src/addon.cpp). Every method throws an Error with a plain message. */
 export interface NativeBinding {
@@ -39,7 +39,7 @@ export interface NativeBinding {
 
 export interface NativeBackendHandle {
   /** Packs the weights on the pool's threads, off the event loop. */
-  load(program: Program): Promise<NativeModel>;
+  load(program: NativeProgram): Promise<NativeModel>;
   /** Read bandwidth in GB/s: all threads read `bytes` of memory, the best of `rounds`. */
   bandwidth(bytes: number, rounds: number): Promise<number>;
 }

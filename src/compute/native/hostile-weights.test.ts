@@ -5,7 +5,7 @@ import { chain, fixtures } from "../../../test/support/backend-contract.ts";
 import { byteLength, weightTypes } from "../../formats/tensor/tensor-type.ts";
 import { compileProgram } from "../../model/compile.ts";
 import { openModel } from "../../model/open/open-model.ts";
-import type { Program, Weight } from "../program/program.ts";
+import type { Parameter, Program } from "../program/program.ts";
 import { neutralSettings } from "../sampling/settings.ts";
 import { nativeBinding } from "./binding.ts";
 import { createNativeBackend, supportedInstructionSets } from "./index.ts";
@@ -21,13 +21,14 @@ const repeated = (bytes: Uint8Array, length: number) =>
 
 /** A model of `type` whose matrices are all filled with the same bytes. */
 function filled(program: Program, type: string, bytes: Uint8Array): Program {
-  const weights: Record<string, Weight> = {};
-  for (const [id, weight] of Object.entries(program.weights)) {
-    const { rows, cols } = weight;
+  const parameters: Record<string, Parameter> = {};
+  for (const [id, parameter] of Object.entries(program.parameters)) {
+    const { rows, cols } = parameter;
     const length = rows === 1 ? undefined : byteLength(type as never, rows * cols);
-    weights[id] = length === undefined ? weight : { rows, cols, type: type as never, bytes: repeated(bytes, length) };
+    parameters[id] =
+      length === undefined ? parameter : { ...parameter, type: type as never, bytes: repeated(bytes, length) };
   }
-  return { ...program, weights, cacheType: "f16" };
+  return { ...program, parameters, cacheType: "f16" };
 }
 
 describe.each([...weightTypes])("%s of any bytes", (type) => {

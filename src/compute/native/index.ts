@@ -4,8 +4,10 @@ import { setFileMapper } from "../../formats/files/map-file.ts";
 import type { TensorType } from "../../formats/tensor/tensor.ts";
 import { type Backend, type BackendInfo, NUMERICS } from "../backend.ts";
 import type { Program } from "../program/program.ts";
+import { validateProgram } from "../program/validate-program.ts";
 import { type NativeBackendHandle, type NativeModel, nativeBinding } from "./binding.ts";
 import { NativeLoadedModel } from "./loaded-model.ts";
+import { nativeProgram } from "./native-program.ts";
 
 export type InstructionSet = "avx512vnni" | "avx2" | "scalar";
 
@@ -67,8 +69,8 @@ const packedTypes: ReadonlySet<TensorType> = new Set([
 ]);
 
 function checkTypes(program: Program): void {
-  for (const [path, { type }] of Object.entries(program.weights)) {
-    if (packedTypes.has(type)) continue;
+  for (const [path, { type, origin }] of Object.entries(program.parameters)) {
+    if (origin === "adapter" || packedTypes.has(type)) continue;
     throw new IdlmError("unsupported", {
       path,
       feature: `the type ${type} in the native backend`,
@@ -79,7 +81,8 @@ function checkTypes(program: Program): void {
 
 async function packed(handle: NativeBackendHandle, program: Program): Promise<NativeModel> {
   try {
-    return await handle.load(program);
+    validateProgram(program);
+    return await handle.load(nativeProgram(program));
   } catch (error) {
     if (error instanceof IdlmError) throw error;
     const reason = error instanceof Error ? error.message : String(error);

@@ -63,7 +63,7 @@ export class NativeLoadedModel implements LoadedModel {
 
   async forward(forest: Forest, cache: KvCache, sampling: SamplingRequests = noSampling): Promise<ForwardResult> {
     layOutForest(forest, this.program, cache.nPages);
-    validateDraws(sampling.draws, this.program.vocabSize);
+    validateDraws(sampling.draws, this.program.sizes.vocabSize);
     const draws = sampling.draws.map(nativeDraw);
     const drawn = await this.#handle.forward({ ...forest, wanted: forest.needsOutput, draws }, cache);
     return new NativeResult(this.#handle, sampling, drawn);

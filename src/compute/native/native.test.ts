@@ -14,7 +14,7 @@ for (const instructionSet of supportedInstructionSets()) {
 it("refuses types that it has no kernels for, by name", async () => {
   const asBytes = (program: Program): Program => ({
     ...program,
-    weights: Object.fromEntries(Object.entries(program.weights).map(([id, w]) => [id, { ...w, type: "I8" }])),
+    parameters: Object.fromEntries(Object.entries(program.parameters).map(([id, w]) => [id, { ...w, type: "I8" }])),
   });
   const loading = loadFixture(createNativeBackend(), "gguf/tiny256-Q4_0.gguf", "gguf", {}, asBytes);
   await expect(loading).rejects.toMatchObject({ code: "unsupported", message: expect.stringContaining("I8") });

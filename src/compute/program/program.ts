@@ -1,115 +1,124 @@
 import type { TensorType } from "../../formats/tensor/tensor.ts";
+import type { Operation, RowSet, Shape } from "./operations.ts";
 
 /**
- * The model as a program: a flat list of operations over named buffers, executed by a backend for a given forest.
- * Buffers are float32, one row per row of the forest: [row, width].
+ * The model as a program: a list of operations over named values, which a backend executes for a given forest. The list
+ * is complete: every value is written once, every parameter is in one table, every operation says which rows it runs on.
  */
 export interface Program {
-  /** Width (floats per row) of each buffer. */
-  readonly buffers: Readonly<Record<string, number>>;
-  /** Weights by id. */
-  readonly weights: Readonly<Record<string, Weight>>;
-  readonly operations: readonly Operation[];
+  readonly sizes: ProgramSizes;
+  /** What K and V are rounded to in the cache: f16 for quantised models, f32 for float ones. */
+  readonly cacheType: "f16" | "f32";
+  readonly rope: Rope;
+  /** Of `forward`, by id. */
+  readonly values: Readonly<Record<string, Value>>;
+  /** Of `forward` and all heads, by id: names of the base model's weights, and those of an adapter's tensors. */
+  readonly parameters: Readonly<Record<string, Parameter>>;
+  /** In order: a value is written before it is read. */
+  readonly forward: readonly Operation[];
+  readonly results: ForwardResults;
+  /** What MASK rows there can be; absent: none. */
+  readonly mask?: MaskRows;
+  /** What proposes from hidden states. A forward does not run them. */
+  readonly heads: Heads;
+}
+
+export interface ProgramSizes {
   readonly nLayers: number;
   readonly hiddenSize: number;
   readonly vocabSize: number;
-  readonly nHeads: number;
-  readonly nKvHeads: number;
-  readonly headDim: number;
-  /** What K and V are rounded to in the cache: f16 for quantised models, f32 for float ones. */
-  readonly cacheType: "f16" | "f32";
-  /** Rotary position embedding; pairs are (i, i + headDim/2), always: rows of weights are reordered at load. */
-  readonly rope: {
-    readonly inverseFrequencies: Float64Array /** multiplies cos and sin (YaRN) */;
-    readonly attentionFactor: number;
-  };
-  /** What concerns MASK rows; absent where no adapter (and no MASK embedding) is loaded. */
-  readonly mask?: MaskProgram;
-  /** Ids (ascending) whose output rows MASK rows and extra heads look at; absent: all. */
-  readonly draftVocabulary?: Int32Array;
-  /** Medusa heads: head k guesses the token at k + 2 behind a token row from that row's hidden state. */
-  readonly extraHeads?: readonly ExtraHead[];
 }
 
-/** Row-major float32 [hidden, hidden] and [hidden]: logits = output matrix · (h + silu(weight·h + bias)). */
-export interface ExtraHead {
-  readonly weight: Float32Array;
-  readonly bias: Float32Array;
+/** Rotary position embedding of every `rope` operation. */
+export interface Rope {
+  /** Radians per position of pair (i, i + headDim / 2). */
+  readonly inverseFrequencies: Float64Array;
+  /** Multiplies cos and sin (YaRN). */
+  readonly attentionFactor: number;
 }
 
-export interface MaskProgram {
-  /** [depth, hidden]: the input of the MASK row at depth j is row min(j, depths) − 1. */
-  readonly embedding: Float32Array;
-  readonly nDepths: number;
-  /** True if one vector serves every depth. */
-  readonly sharedByDepth: boolean;
-  /** MASK rows join the forward at this layer; 0: from the start, from their embedding alone. */
-  readonly entryLayer: number;
-  /** For entryLayer > 0: input = anchor's hidden state entering that layer × entryScale + embedding. */
-  readonly entryScale: number;
-  /** Row-major float32 [hidden, 2·hidden] and [hidden, hidden]: h' = h + w2·silu(w1·[h; E[prev]/rms(E[prev])]). */
-  readonly samplerHead?: { readonly w1: Float32Array; readonly w2: Float32Array };
+/** Float32 [row, width], for each row of a set. */
+export interface Value {
+  readonly width: number;
+  readonly rows: RowSet;
 }
 
-/** A weight as stored. A matrix is [rows, cols] = [out, in]; a vector has rows 1. */
-export interface Weight {
-  readonly rows: number;
-  readonly cols: number;
+/** A tensor as stored. A matrix is [rows, cols] = [out, in]; a vector has rows 1. */
+export interface Parameter extends Shape {
   readonly type: TensorType;
   /** Raw bytes in the file's layout, rows one after the other. */
   readonly bytes: Uint8Array;
-  /** Row i of the weight as used is stored row rowOrder[i]; absent: the identity. */
+  /** Row i as used is stored row rowOrder[i] (element i of a vector); absent: the identity. */
   readonly rowOrder?: Int32Array;
+  /** Base parameters are packed once, however many adapters stand over them. */
+  readonly origin: "base" | "adapter";
+  readonly isTrainable: boolean;
 }
 
-/** A low-rank term that acts on rows whose gate is on: y += scale · B·(A·x). Float32 row-major. */
-export interface Lora {
-  readonly rank: number;
-  /** [rank, in] */
-  readonly a: Float32Array;
-  /** [out, rank] */
-  readonly b: Float32Array;
-  readonly scale: number;
+/** Values that a forward yields. */
+export interface ForwardResults {
+  /** After the final norm, of output rows. */
+  readonly hidden: string;
+  /** Of output token rows: [vocabulary] by id. */
+  readonly logits: string;
+  /** Of output MASK rows: [draft vocabulary] in its order, or [vocabulary] by id where there is none. Absent without `mask`. */
+  readonly maskLogits?: string;
 }
 
-/** One product of a linear operation: out = weight·x (+ bias) (+ lora on gated rows). */
-export interface LinearPart {
-  readonly weight: string;
-  readonly bias?: string;
-  readonly lora?: Lora;
-  readonly out: string;
+export interface MaskRows {
+  /** Depths that have an embedding of their own; deeper MASK rows are refused unless one vector serves every depth. */
+  readonly nDepths: number;
+  readonly sharedByDepth: boolean;
+  /** MASK rows join the forward at this layer; 0: from the start, from their embedding alone. */
+  readonly entryLayer: number;
 }
 
-export type Operation =
-  /** Token rows: the row of the embedding matrix. MASK rows: their MASK embedding if entryLayer is 0. */
-  | { readonly kind: "embed"; readonly weight: string; readonly out: string }
-  /** Start of layer E > 0: MASK rows of x become anchor's row of x · entryScale + MASK embedding. From here they take part. */
-  | { readonly kind: "enter"; readonly x: string }
-  /** Root mean square norm over consecutive groups of `weight.cols` floats of a row (the whole row, or each head). In place if x = out. */
-  | {
-      readonly kind: "rmsnorm";
-      readonly x: string;
-      readonly weight: string;
-      readonly epsilon: number;
-      readonly out: string;
-    }
-  | { readonly kind: "linear"; readonly x: string; readonly parts: readonly LinearPart[] }
-  /** Rotates q [nHeads·headDim] and k [nKvHeads·headDim] in place by the row's position. */
-  | { readonly kind: "rope"; readonly q: string; readonly k: string }
-  /** Rounds k and v to the cache's type, writes them to the row's slot, then each row attends to its ancestors and itself. */
-  | {
-      readonly kind: "attention";
-      readonly layer: number;
-      readonly q: string;
-      readonly k: string;
-      readonly v: string;
-      readonly out: string;
-    }
-  /** out = silu(gate) ⊙ up */
-  | { readonly kind: "swiglu"; readonly gate: string; readonly up: string; readonly out: string }
-  /** x += y */
-  | { readonly kind: "add"; readonly x: string; readonly y: string }
-  /** Keeps the rows whose logits (or hidden states) are wanted, in forest order. From here buffers hold those rows only. */
-  | { readonly kind: "gather"; readonly x: string; readonly out: string }
-  /** Token rows: all vocabSize logits. MASK rows: those of the draft vocabulary (all where there is none). */
-  | { readonly kind: "logits"; readonly x: string; readonly weight: string };
+export interface Heads {
+  /** Re-ranks a MASK row's candidates, given the token before the predicted one. */
+  readonly sampler?: HeadProgram;
+  /** Medusa heads: head k guesses the token k + 2 behind a token row from that row's hidden state. */
+  readonly extra: readonly HeadProgram[];
+}
+
+/** A list of operations on rows of the set `head`, over the hidden state of a forward's row and a previous id. */
+export interface HeadProgram {
+  /** `HEAD_INPUT` among them, which no operation writes. */
+  readonly values: Readonly<Record<string, Value>>;
+  readonly operations: readonly Operation[];
+  /** The value with the logits: [draft vocabulary] in its order, or [vocabulary] by id where there is none. */
+  readonly logits: string;
+}
+
+/** The value of a head's list that stands for the forward's hidden state. */
+export const HEAD_INPUT = "hidden";
+
+/** Id of the parameter that lists the tokens that MASK rows and heads can propose: I32, ascending. */
+export const DRAFT_VOCABULARY = "draft_vocabulary";
+
+/** Ids that MASK rows and heads can propose, ascending; undefined: all. */
+export function draftVocabularyOf({ parameters }: Program): Int32Array | undefined {
+  const ids = parameters[DRAFT_VOCABULARY];
+  return ids === undefined ? undefined : idsOf(ids);
+}
+
+/** The values of a parameter of type I32. */
+export function idsOf({ bytes, cols }: Parameter): Int32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Int32Array.from({ length: cols }, (_, i) => view.getInt32(4 * i, true));
+}
+
+/** Floats of one position's K (and as many of its V) in each layer of the KV cache. */
+export function cacheWidths({ forward, values }: Program): readonly number[] {
+  return forward.flatMap((op) => (op.kind === "attention" ? [values[op.inputs.k]?.width ?? 0] : []));
+}
+
+/** The base's matrices that token rows are read from, and that logits are made with. */
+export function tokenMatrices({ forward }: Program): { readonly embedding: string; readonly output: string } {
+  let embedding = "";
+  let output = "";
+  for (const op of forward) {
+    if (op.kind === "embed") embedding = op.parameters.weight;
+    if (op.kind === "logits") output = op.parameters.weight;
+  }
+  return { embedding, output };
+}

@@ -1,7 +1,7 @@
 import { type Backend, NUMERICS } from "../backend.ts";
 import type { Program } from "../program/program.ts";
 import { SampledModel } from "../sampling/sampled-model.ts";
-import { ReferenceExecutor } from "./reference-model.ts";
+import { ReferenceExecutor } from "./reference-executor.ts";
 
 /**
  * The reference backend: plain TypeScript, float32 between operations, float64 sums. Slow, and outside the same-bits

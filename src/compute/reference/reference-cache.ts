@@ -1,22 +1,20 @@
 import { floatToHalf, halfToFloat } from "../../formats/tensor/half.ts";
 import { PAGE_SIZE } from "../forest/forest.ts";
 import type { KvCache } from "../loaded-model.ts";
-import type { Program } from "../program/program.ts";
+import { cacheWidths, type Program } from "../program/program.ts";
 
-/** K and V of every layer, [layer][slot][kvHead·headDim], rounded to the cache's type. */
+/** K and V of every layer, [layer][slot][kvHead · headDim], rounded to the cache's type. */
 export class ReferenceCache implements KvCache {
   readonly nPages: number;
-  readonly #width: number;
   readonly #isHalf: boolean;
-  readonly #keys: Float32Array[];
-  readonly #values: Float32Array[];
+  readonly #keys: Layer[];
+  readonly #values: Layer[];
 
   constructor(program: Program, nPages: number) {
     this.nPages = nPages;
-    this.#width = program.nKvHeads * program.headDim;
     this.#isHalf = program.cacheType === "f16";
     const layers = () =>
-      Array.from({ length: program.nLayers }, () => new Float32Array(nPages * PAGE_SIZE * this.#width));
+      cacheWidths(program).map((width) => ({ width, floats: new Float32Array(nPages * PAGE_SIZE * width) }));
     this.#keys = layers();
     this.#values = layers();
   }
@@ -29,11 +27,11 @@ export class ReferenceCache implements KvCache {
   }
 
   key(layer: number, slot: number): Float32Array {
-    return view(this.#keys, layer, slot, this.#width);
+    return view(this.#keys, layer, slot);
   }
 
   value(layer: number, slot: number): Float32Array {
-    return view(this.#values, layer, slot, this.#width);
+    return view(this.#values, layer, slot);
   }
 
   move(from: number, to: number): void {
@@ -49,8 +47,14 @@ export class ReferenceCache implements KvCache {
   }
 }
 
-function view(layers: readonly Float32Array[], layer: number, slot: number, width: number): Float32Array {
+interface Layer {
+  /** Floats of a position's K, or V. */
+  readonly width: number;
+  readonly floats: Float32Array;
+}
+
+function view(layers: readonly Layer[], layer: number, slot: number): Float32Array {
   const memory = layers[layer];
   if (memory === undefined) throw new Error("the KV cache was disposed");
-  return memory.subarray(slot * width, (slot + 1) * width);
+  return memory.floats.subarray(slot * memory.width, (slot + 1) * memory.width);
 }

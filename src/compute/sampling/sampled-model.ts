@@ -1,6 +1,6 @@
 import type { Forest } from "../forest/forest.ts";
 import type { Executor, ForwardResult, KvCache, LoadedModel, RowResults, SamplingRequests } from "../loaded-model.ts";
-import type { Program } from "../program/program.ts";
+import { draftVocabularyOf, type Program } from "../program/program.ts";
 import type { Draw } from "./draw.ts";
 import { gumbel, noiseKey, Purpose } from "./philox.ts";
 import { type Proposed, type ProposalRequest, purposeOf } from "./proposal.ts";
@@ -15,9 +15,11 @@ const SHORTLIST = 64;
 /** An executor with the sampling of this folder, in plain TypeScript: what native code does in its own way. */
 export class SampledModel implements LoadedModel {
   readonly #executor: Executor;
+  readonly #draftVocabulary: Int32Array | undefined;
 
   constructor(executor: Executor) {
     this.#executor = executor;
+    this.#draftVocabulary = draftVocabularyOf(executor.program);
   }
 
   get program(): Program {
@@ -45,13 +47,13 @@ export class SampledModel implements LoadedModel {
   }
 
   async forward(forest: Forest, cache: KvCache, { draws }: SamplingRequests = { draws: [] }): Promise<ForwardResult> {
-    validateDraws(draws, this.program.vocabSize);
+    validateDraws(draws, this.program.sizes.vocabSize);
     const rows = await this.#executor.forward(forest, cache);
-    return sampled(rows, this.program, draws);
+    return sampled(rows, this.#draftVocabulary, draws);
   }
 }
 
-function sampled(rows: RowResults, { draftVocabulary }: Program, draws: readonly Draw[]): ForwardResult {
+function sampled(rows: RowResults, draftVocabulary: Int32Array | undefined, draws: readonly Draw[]): ForwardResult {
   return {
     drawn: draws.map((draw) => referenceSampler(draw).draw(rows.logits(draw.row), draw)),
     hidden: (row) => rows.hidden(row),

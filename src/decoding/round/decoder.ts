@@ -201,7 +201,7 @@ export class Decoder {
       const anchor = path.at(-1) ?? PENDING;
       const mask = this.#maskRun(plan, rows, anchor);
       const row = rows.pendingRow + pending.length + anchor;
-      const medusa = this.#extraHeads(row, model.program.extraHeads?.length ?? 0);
+      const medusa = this.#extraHeads(row, model.program.heads.extra.length);
       const runs = mask === undefined ? { medusa } : { mask, medusa };
       for (const proposer of this.#options.proposers) proposer.follow?.(runs);
     }

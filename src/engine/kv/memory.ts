@@ -1,7 +1,8 @@
 import { freemem } from "node:os";
 import type { BackendInfo } from "../../compute/backend.ts";
 import { PAGE_SIZE } from "../../compute/forest/forest.ts";
-import type { Program } from "../../compute/program/program.ts";
+import { peakWidth } from "../../compute/program/liveness.ts";
+import { cacheWidths, type Program } from "../../compute/program/program.ts";
 import { IdlmError } from "../../errors.ts";
 import { byteLength } from "../../formats/tensor/tensor-type.ts";
 import { MAX_FORWARD_ROWS, MAX_ROUND_ROWS, MAX_ROUND_ROWS_TOGETHER } from "../limits.ts";
@@ -24,23 +25,23 @@ export function availableMemory(): number {
 
 /** Bytes of K and V of one position, all layers. */
 export function kvBytesPerPosition(program: Program): number {
-  return program.nLayers * 2 * program.nKvHeads * program.headDim * (program.cacheType === "f16" ? 2 : 4);
+  const floats = cacheWidths(program).reduce((sum, width) => sum + 2 * width, 0);
+  return floats * (program.cacheType === "f16" ? 2 : 4);
 }
 
 /** Bytes that a loaded program takes beside its KV cache. */
 export function programBytes(program: Program, backend: BackendInfo["name"]): number {
   let bytes = 0;
-  for (const { rows, cols, type } of Object.values(program.weights)) {
-    // The reference keeps float32; the native backend repacks, with scales as wide or wider than the file's.
-    bytes += backend === "reference" ? rows * cols * 4 : (byteLength(type, rows * cols) ?? rows * cols * 4) * 1.1;
+  for (const { rows, cols, type, origin } of Object.values(program.parameters)) {
+    const nElements = rows * cols;
+    // Of an adapter: float32 as read, and packed.
+    if (origin === "adapter") bytes += nElements * 6;
+    // The reference keeps float32; the native backend repacks, with scales at least as wide as the file's.
+    else bytes += backend === "reference" ? nElements * 4 : (byteLength(type, nElements) ?? nElements * 4) * 1.1;
   }
-  for (const operation of program.operations) {
-    if (operation.kind !== "linear") continue;
-    // Float32 as read, and packed.
-    for (const { lora } of operation.parts) bytes += lora === undefined ? 0 : (lora.a.length + lora.b.length) * 6;
-  }
-  const rowBytes = Object.values(program.buffers).reduce((sum, width) => sum + width * 4, 0);
-  return bytes + MAX_FORWARD_ROWS * rowBytes + MAX_ROUND_ROWS_TOGETHER * program.vocabSize * 4;
+  const { forward, values, results, sizes } = program;
+  const rowBytes = 4 * peakWidth(forward, values, [results.hidden]);
+  return bytes + MAX_FORWARD_ROWS * rowBytes + MAX_ROUND_ROWS_TOGETHER * sizes.vocabSize * 4;
 }
 
 /**

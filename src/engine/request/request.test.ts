@@ -4,7 +4,7 @@ import { IdlmError } from "../../errors.ts";
 import { checkRequest, type RequestLimits, withPrompt } from "./request.ts";
 import type { GenerateRequest } from "../types.ts";
 
-const mask = { embedding: new Float32Array(3), nDepths: 3, sharedByDepth: false, entryLayer: 0, entryScale: 1 };
+const mask = { nDepths: 3, sharedByDepth: false, entryLayer: 0 };
 const limits: RequestLimits = {
   vocabSize: 11,
   context: 32,

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { type ProposalLimits, roundOptions } from "./round-options.ts";
 import type { GenerateRequest } from "../types.ts";
 
-const mask = { embedding: new Float32Array(3), nDepths: 3, sharedByDepth: false, entryLayer: 0, entryScale: 1 };
+const mask = { nDepths: 3, sharedByDepth: false, entryLayer: 0 };
 const withAdapter: ProposalLimits = { mask, adapterPath: "some/adapter", hasMedusa: false, hasDraft: false };
 const bare: ProposalLimits = { ...withAdapter, mask: undefined, adapterPath: undefined };
 

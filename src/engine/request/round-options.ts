@@ -1,4 +1,4 @@
-import type { MaskProgram } from "../../compute/program/program.ts";
+import type { MaskRows } from "../../compute/program/program.ts";
 import type { ProposerKind } from "../../decoding/proposers/proposer.ts";
 import type { Verification } from "../../decoding/round/round.ts";
 import { IdlmError, KeyName, type Phrase, phrase } from "../../errors.ts";
@@ -17,7 +17,7 @@ const DEFAULT_QUADRATIC_STRIDE = 2;
 
 /** What of a loaded model decides about where proposals can come from. */
 export interface ProposalLimits {
-  readonly mask: MaskProgram | undefined;
+  readonly mask: MaskRows | undefined;
   readonly adapterPath: string | undefined;
   /** Whether the adapter has Medusa heads. */
   readonly hasMedusa: boolean;
@@ -86,7 +86,7 @@ function fixedWhereNeeded(shape: (typeof forms)[number], { mode }: Verification,
 }
 
 /** A MASK row at a depth of its own needs an embedding of its own. */
-function maskStride(mask: MaskProgram | undefined): number {
+function maskStride(mask: MaskRows | undefined): number {
   if (mask === undefined || mask.sharedByDepth) return MAX_STRIDE;
   return Math.min(MAX_STRIDE, mask.nDepths + 1);
 }

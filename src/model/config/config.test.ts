@@ -64,7 +64,7 @@ describe("openModel", () => {
 
   it.each(["gguf-valid.gguf", "gguf-align-64.gguf", "gguf-trailing-bytes.gguf"])("opens %s", (name) => {
     const model = openModel(join(fixtures, "hostile", name), "gguf");
-    expect(compileProgram(model).vocabSize).toBe(264);
+    expect(compileProgram(model).sizes.vocabSize).toBe(264);
     model.close();
   });
 
@@ -93,13 +93,14 @@ describe("an adapter with fused projections", () => {
       const peft = { ...lora, modules: new Map([[`model.layers.1.${name}`, module]]) };
       return { adapter: { ...own, peft } };
     };
-    const linear = compileProgram(opened, adapterOf(whole)).operations.flatMap((operation) =>
-      operation.kind === "linear" ? operation.parts.filter(({ lora }) => lora !== undefined) : [],
-    );
-    expect(linear.map(({ weight }) => weight)).toEqual(parts.map((part) => `model.layers.1.${part}.weight`));
-    for (const [i, { lora }] of linear.entries()) {
-      expect(lora?.a).toEqual(first.a);
-      expect(lora?.b).toEqual(modules[i]?.b);
+    const { forward, parameters } = compileProgram(opened, adapterOf(whole));
+    const terms = forward.flatMap((operation) => (operation.kind === "lora" ? [operation.parameters] : []));
+    expect(terms.map(({ a }) => a)).toEqual(parts.map((part) => `model.layers.1.${part}.lora_A`));
+    const bytesOf = (floats: Float32Array | undefined) =>
+      floats && new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
+    for (const [i, { a, b }] of terms.entries()) {
+      expect(parameters[a]?.bytes).toEqual(bytesOf(first.a));
+      expect(parameters[b]?.bytes).toEqual(bytesOf(modules[i]?.b));
     }
     expect(() => compileProgram(opened, adapterOf({ ...whole, outSize: outSize - 1 }))).toThrow(/no linear layer/);
     opened.close();
