@@ -65,7 +65,7 @@ describe.skipIf(path === undefined)("SmolLM2 with its adapter", () => {
   });
 
   it("runs the documentation's example", async () => {
-    const source = readFileSync(join(import.meta.dirname, "load.ts"), "utf8");
+    const source = readFileSync(join(import.meta.dirname, "load/load.ts"), "utf8");
     const example = /```ts\n([\s\S]*?)```/.exec(source)?.[1]?.replaceAll(/^ \* ?/gm, "") ?? "";
     expect(example).toContain('from "idlm"');
     const code = example.replace(/^import .*$/m, "");
