@@ -4,18 +4,18 @@ import { join } from "node:path";
 import { errorCatalogue } from "../dist/index.js";
 
 const rows = Object.entries(errorCatalogue).map(
-  ([code, { exit, message }]) => `| \`${code}\` | ${exit} | ${message} |`,
+  ([code, { exit, http, message }]) => `| \`${code}\` | ${exit} | ${http} | ${message} |`,
 );
 const page = `# Errors
 
 <!-- Written by scripts/errors-page.mjs from src/errors.ts; a test compares the two. -->
 
-Every error has a code and an exit status. The library throws \`IdlmError\` with \`code\`, \`exitStatus\`
-and \`message\`; the command line prints the message and exits with the status. \`{name}\` is replaced by the details of
-the error.
+Every error has a code, an exit status and an HTTP status. The library throws \`IdlmError\` with \`code\`, \`exitStatus\`,
+\`httpStatus\` and \`message\`; the command line prints the message and exits with the exit status; \`idlm batch\` writes the
+HTTP status to the output line of a request. \`{name}\` is replaced by the details of the error.
 
-| code | exit status | message |
-|---|---|---|
+| code | exit status | HTTP status | message |
+|---|---|---|---|
 ${rows.join("\n")}
 
 Exit status 1 is an unexpected error (a bug; please report it with the output of \`--debug\`), 130 an interruption by Ctrl-C or SIGTERM.

@@ -1,43 +1,59 @@
 /**
- * The one catalogue of errors. Every error that a user can meet has a code, an exit status and a message template;
- * `{name}` in a template is replaced by the parameter of that name. docs/errors.md lists the same codes.
+ * The one catalogue of errors. Every error that a user can meet has a code, the exit status of the command line, the HTTP
+ * status of a response, and a message template; `{name}` in a template is replaced by the parameter of that name.
+ * docs/errors.md lists the same codes. An HTTP status from 400 to 499 means that the sender of a request can correct it;
+ * errors that only whoever started the process can correct are 500.
  */
 export const errorCatalogue = {
-  // 2: the command line or a request is wrong
-  usage: { exit: 2, message: "{problem}. {hint}" },
-  // 3: a file is missing, malformed, not to be written, or of a kind that is not supported
-  "file-missing": { exit: 3, message: "{path}: no such file or folder. {hint}" },
-  "file-unreadable": { exit: 3, message: "{path}: cannot be read: {reason}." },
-  "file-unwritable": { exit: 3, message: "{path}: cannot be written: {reason}." },
-  "file-malformed": { exit: 3, message: "{path}: {field}: expected {expected}, found {found}." },
-  unsupported: { exit: 3, message: "{path}: {feature} is not supported. {hint}" },
-  // 4: two things do not belong together
-  "adapter-mismatch": { exit: 4, message: "{adapter}: does not fit the model {model}: {reason}." },
-  "draft-mismatch": { exit: 4, message: "{draft}: cannot draft for the model {model}: {reason}." },
+  // exit 2: the command line or a request is wrong
+  usage: { exit: 2, http: 400, message: "{problem}. {hint}" },
+  // exit 3: a file is missing, malformed, not writable or not supported
+  "file-missing": { exit: 3, http: 500, message: "{path}: no such file or folder. {hint}" },
+  "file-unreadable": { exit: 3, http: 500, message: "{path}: cannot be read: {reason}." },
+  "file-unwritable": { exit: 3, http: 500, message: "{path}: cannot be written: {reason}." },
+  "file-malformed": { exit: 3, http: 500, message: "{path}: {field}: expected {expected}, found {found}." },
+  unsupported: { exit: 3, http: 500, message: "{path}: {feature} is not supported. {hint}" },
+  // exit 4: two things do not fit together
+  "adapter-mismatch": { exit: 4, http: 500, message: "{adapter}: does not fit the model {model}: {reason}." },
+  "draft-mismatch": { exit: 4, http: 500, message: "{draft}: cannot draft for the model {model}: {reason}." },
   "stride-too-long": {
     exit: 4,
+    http: 400,
     message: "stride {stride} needs {needed} MASK depths, the adapter {adapter} has {depths}. {hint}",
   },
-  // 5: this machine or this model cannot hold the work
-  "context-too-long": { exit: 5, message: "{nTokens} tokens do not fit into the context of {context}. {hint}" },
-  memory: { exit: 5, message: "about {needed} MB of memory are needed, {available} MB are there. Lower {what}." },
-  "queue-full": { exit: 5, message: "{most} requests are waiting, as many as may. Try again later." },
-  // 6: the network, a download, or the cache of models
-  download: { exit: 6, message: "{name}: {reason}. {hint}" },
-  checksum: { exit: 6, message: "{path}: {algorithm} is {found}, expected {expected}. The file was not used. {hint}" },
-  busy: { exit: 6, message: "{name}: {reason}. {hint}" },
-  // 7: computing went wrong
+  // exit 5: this machine or this model cannot hold the work
+  "context-too-long": {
+    exit: 5,
+    http: 400,
+    message: "{nTokens} tokens do not fit into the context of {context}. {hint}",
+  },
+  memory: {
+    exit: 5,
+    http: 503,
+    message: "about {needed} MB of memory needed, {available} MB available. Lower {what}.",
+  },
+  "queue-full": { exit: 5, http: 429, message: "the queue is full: {most} requests are waiting. Try again later." },
+  // exit 6: the network, a download, or the model cache
+  download: { exit: 6, http: 502, message: "{name}: {reason}. {hint}" },
+  checksum: {
+    exit: 6,
+    http: 500,
+    message: "{path}: {algorithm} is {found}, expected {expected}. The file was not used. {hint}",
+  },
+  busy: { exit: 6, http: 503, message: "{name}: {reason}. {hint}" },
+  // exit 7: computing failed
   "not-finite": {
     exit: 7,
+    http: 500,
     message: "the logits of position {position} are not finite. The model's weights are damaged or overflow.",
   },
   "bytes-differ": {
     exit: 7,
-    message:
-      "the texts of {what} differ, although they have to be the same. Please report it with model, prompt and machine.",
+    http: 500,
+    message: "the outputs of {what} differ, but must be the same. Please report it with model, prompt and machine.",
   },
-  backend: { exit: 7, message: "the backend {backend} is not available: {reason}. {hint}" },
-} as const satisfies Record<string, { exit: number; message: string }>;
+  backend: { exit: 7, http: 500, message: "the backend {backend} is not available: {reason}. {hint}" },
+} as const satisfies Record<string, { exit: number; http: number; message: string }>;
 
 export type ErrorCode = keyof typeof errorCatalogue;
 
@@ -52,47 +68,63 @@ export function escapeControls(text: string): string {
   );
 }
 
-/** A key of a request (or an option of `load`) in a message, by its name in the library. */
+/**
+ * A key of a request or of `load` in a message, by its name in the library. A caller with names of its own (command line,
+ * HTTP API) puts them in with `IdlmError.messageWith`.
+ */
 export class KeyName {
   constructor(readonly name: string) {}
 }
 
-/** A part of a message that names keys, which everybody who hands requests on calls otherwise. */
+export function key(name: string): KeyName {
+  return new KeyName(name);
+}
+
+/** A part of a message that contains names of keys. */
 export class Phrase {
   constructor(readonly parts: readonly (string | KeyName)[]) {}
 
-  /** `names`: other names than the library's. */
+  /** With the library's names where `names` has no other. */
   text(names: KeyNames): string {
     return this.parts.map((part) => (typeof part === "string" ? part : (names[part.name] ?? part.name))).join("");
   }
 }
 
-/** Names of keys, by those that they have in the library. */
+/** A caller's names of keys, by their names in the library. */
 export type KeyNames = Readonly<Record<string, string>>;
 
-/** phrase`${new KeyName("stride")}: …` */
-export function phrase(strings: TemplateStringsArray, ...values: readonly (string | number | KeyName)[]): Phrase {
-  const parts = values.flatMap((value, i) => [value instanceof KeyName ? value : String(value), strings[i + 1] ?? ""]);
+/** phrase`${key("stride")}: …` */
+export function phrase(
+  strings: TemplateStringsArray,
+  ...values: readonly (string | number | KeyName | Phrase)[]
+): Phrase {
+  const parts = values.flatMap((value, i) => {
+    const inserted = value instanceof Phrase ? value.parts : [value instanceof KeyName ? value : String(value)];
+    return [...inserted, strings[i + 1] ?? ""];
+  });
   return new Phrase([strings[0] ?? "", ...parts]);
 }
 
 type Parameters = Readonly<Record<string, string | number | Phrase>>;
 
-/** An error of the catalogue: `code`, and `exitStatus` for the command line. */
+/** An error of the catalogue: `code`, `exitStatus` for the command line, `httpStatus` for a server. */
 export class IdlmError extends Error {
   readonly code: ErrorCode;
   readonly exitStatus: number;
+  readonly httpStatus: number;
   readonly #parameters: Parameters;
 
   constructor(code: ErrorCode, parameters: Parameters = {}, cause?: unknown) {
     super(messageOf(code, parameters, {}), cause === undefined ? undefined : { cause });
     this.name = "IdlmError";
     this.code = code;
-    this.exitStatus = errorCatalogue[code].exit;
+    const { exit, http } = errorCatalogue[code];
+    this.exitStatus = exit;
+    this.httpStatus = http;
     this.#parameters = parameters;
   }
 
-  /** The message with other names of a request's keys than the library's. */
+  /** The message with a caller's names of keys. */
   messageWith(names: KeyNames): string {
     return messageOf(this.code, this.#parameters, names);
   }

@@ -108,10 +108,12 @@ describe("documentation", () => {
   });
 
   it("docs/errors.md lists the catalogue", () => {
-    const rows = [...page("docs/errors.md").matchAll(/^\| `(.+?)` \| (\d+) \| (.+) \|$/gm)];
-    expect(Object.fromEntries(rows.map(([, code, exit, message]) => [code, { exit: Number(exit), message }]))).toEqual(
-      errorCatalogue,
-    );
+    const rows = [...page("docs/errors.md").matchAll(/^\| `(.+?)` \| (\d+) \| (\d+) \| (.+) \|$/gm)];
+    const listed = rows.map(([, code, exit, http, message]) => [
+      code,
+      { exit: Number(exit), http: Number(http), message },
+    ]);
+    expect(Object.fromEntries(listed)).toEqual(errorCatalogue);
     expect(rows).toHaveLength(Object.keys(errorCatalogue).length);
   });
 

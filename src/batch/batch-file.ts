@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
-import { IdlmError } from "../errors.ts";
+import { IdlmError, key, phrase } from "../errors.ts";
 import { readError, writeError } from "../formats/files/file-error.ts";
 import { readLines } from "./json-lines.ts";
 
@@ -106,7 +106,7 @@ export class BatchOutputFile {
         if (isTorn) break;
         throw new IdlmError("file-malformed", {
           ...{ path, field: `line ${line.number}`, expected: "a line of a batch's output" },
-          found: "something else (name another file with --out)",
+          found: phrase`something else (name another file as ${key("output")})`,
         });
       }
       if (output?.id.startsWith(LINE_ID)) doneLines.add(output.id);

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
-import { errorCatalogue, IdlmError, type KeyNames } from "../errors.ts";
+import { errorCatalogue, IdlmError } from "../errors.ts";
 import { registerBatch } from "./commands/batch.ts";
 import { registerBench } from "./commands/bench.ts";
 import { registerChat } from "./commands/chat.ts";
@@ -10,6 +10,7 @@ import { registerDoctor } from "./commands/doctor.ts";
 import { registerForward } from "./commands/forward.ts";
 import { registerInspect } from "./commands/inspect.ts";
 import { INTERRUPTED, isAbort } from "./terminal/interrupt.ts";
+import { flagNames } from "./options/flag-names.ts";
 import type { CliIo } from "./terminal/io.ts";
 import { registerList } from "./commands/list.ts";
 import { registerPull } from "./commands/pull.ts";
@@ -85,20 +86,6 @@ function nameOf(command: Command): string {
   return command.parent === null ? command.name() : `${nameOf(command.parent)} ${command.name()}`;
 }
 
-/** A command's options, by the keys of requests and of `load` that they set. */
-function keyNamesOf(command: Command): KeyNames {
-  const { raw, ...names }: Record<string, string> = Object.fromEntries(
-    command.options.map((option) => {
-      const { long, flags } = option;
-      const [value] = /<(?:file|dir|model)>/.exec(flags) ?? [];
-      const name = value === undefined ? (long ?? flags) : `${long} ${value.slice(1, -1).toUpperCase()}`;
-      return [option.attributeName(), name];
-    }),
-  );
-  // With --raw, the prompt is the key `prompt` and not a message.
-  return raw === undefined ? names : { ...names, prompt: raw };
-}
-
 function buildProgram(cli: Cli): Command {
   const { io } = cli;
   const program = new Command("idlm")
@@ -144,7 +131,7 @@ function report(error: unknown, io: CliIo, debug: boolean, command: Command): nu
   }
   if (isAbort(error)) return INTERRUPTED;
   if (error instanceof IdlmError) {
-    print(error.messageWith(keyNamesOf(command)));
+    print(error.messageWith(flagNames(command)));
     return error.exitStatus;
   }
   print(

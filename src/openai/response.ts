@@ -1,4 +1,4 @@
-import { errorCatalogue, IdlmError, type KeyNames } from "../errors.ts";
+import { IdlmError, type KeyNames } from "../errors.ts";
 import type { Choice, GenerationResult, TextTokenizer } from "../engine/types.ts";
 import { chatLogprobs, completionLogprobs } from "./logprobs.ts";
 import type { Endpoint } from "./request.ts";
@@ -41,16 +41,22 @@ export function openAiResponse(endpoint: Endpoint, results: readonly GenerationR
   };
 }
 
-/** The body that answers a request that went wrong, and its HTTP status. `names`: as the request calls its keys. */
+/** The HTTP status of a server error: the server's fault, not the request's. */
+const SERVER_ERROR = 500;
+
+/** The HTTP status and the body of the response to a request that failed. `names`: the request's names of its keys. */
 export function openAiError(error: unknown, names: KeyNames): { readonly status: number; readonly body: unknown } {
-  const code = error instanceof IdlmError ? error.code : "unexpected";
-  const exit = error instanceof IdlmError ? errorCatalogue[error.code].exit : undefined;
-  const isTheirs = exit === errorCatalogue.usage.exit || code === "context-too-long" || code === "stride-too-long";
-  const status = isTheirs ? 400 : code === "queue-full" ? 429 : 500;
-  const type = isTheirs ? "invalid_request_error" : code === "queue-full" ? "rate_limit_error" : "server_error";
-  const message =
-    error instanceof IdlmError ? error.messageWith(names) : error instanceof Error ? error.message : String(error);
-  return { status, body: { error: { message, type, param: null, code } } };
+  const { status, code, message } =
+    error instanceof IdlmError
+      ? { status: error.httpStatus, code: error.code, message: error.messageWith(names) }
+      : { status: SERVER_ERROR, code: "unexpected", message: error instanceof Error ? error.message : String(error) };
+  return { status, body: { error: { message, type: errorType(status), param: null, code } } };
+}
+
+/** The API's kind of an error. */
+function errorType(status: number): string {
+  if (status === 429) return "rate_limit_error";
+  return status < SERVER_ERROR ? "invalid_request_error" : "server_error";
 }
 
 export function allChoices(result: GenerationResult): readonly Omit<Choice, "index">[] {

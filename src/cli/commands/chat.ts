@@ -1,8 +1,9 @@
 import type { Command } from "commander";
-import { IdlmError } from "../../errors.ts";
+import { IdlmError, type KeyNames } from "../../errors.ts";
 import type { ChatMessage, GenerateRequest, Generation, GenerationResult, Model } from "../../index.ts";
 import { addCommonOptions, type Cli, examples } from "../cli.ts";
 import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } from "../options/generation-options.ts";
+import { flagNames } from "../options/flag-names.ts";
 import { withInterrupt } from "../terminal/interrupt.ts";
 import { type CliIo, write } from "../terminal/io.ts";
 import { lineReader } from "../terminal/line-reader.ts";
@@ -40,12 +41,12 @@ export function registerChat(program: Command, cli: Cli): void {
       "after",
       `\nCommands:\n${commands.replaceAll(/^(?=.)/gm, "  ")}${examples("idlm chat smollm2-135m-instruct", "idlm chat model.gguf --temperature 0.7 --seed 1", "idlm chat model.gguf --json < questions.txt")}`,
     )
-    .action(async (name: string, options: ChatOptions) => {
-      await chat(cli, name, options);
+    .action(async (name: string, options: ChatOptions, command: Command) => {
+      await chat(cli, name, options, flagNames(command));
     });
 }
 
-async function chat(cli: Cli, name: string, options: ChatOptions): Promise<void> {
+async function chat(cli: Cli, name: string, options: ChatOptions, flags: KeyNames): Promise<void> {
   const { io } = cli;
   if (options.propose === "predicted") {
     const problem = "--propose predicted needs a predicted text, which a conversation does not have";
@@ -55,13 +56,19 @@ async function chat(cli: Cli, name: string, options: ChatOptions): Promise<void>
   for (const line of [...warningsOf(options), ...notesOf(options)]) io.notices.write(line);
   const model = await withInterrupt(io, (signal) => loadModel(io, name, options, signal));
   try {
-    await converse(cli, model, settings, options);
+    await converse(cli, model, settings, options, flags);
   } finally {
     await model.dispose();
   }
 }
 
-async function converse(cli: Cli, model: Model, settings: GenerateRequest, options: ChatOptions): Promise<void> {
+async function converse(
+  cli: Cli,
+  model: Model,
+  settings: GenerateRequest,
+  options: ChatOptions,
+  flags: KeyNames,
+): Promise<void> {
   const { io } = cli;
   const reader = lineReader(io);
   const session = model.session();
@@ -87,7 +94,7 @@ async function converse(cli: Cli, model: Model, settings: GenerateRequest, optio
         } catch (error) {
           // A single turn that is too long does not end the conversation.
           if (!(error instanceof IdlmError) || error.code !== "context-too-long") throw error;
-          io.stderr.write(`${error.message} The conversation continues without it.\n`);
+          io.stderr.write(`${error.messageWith(flags)} The conversation continues without it.\n`);
           cli.status = error.exitStatus;
         }
       }

@@ -1,4 +1,4 @@
-import { IdlmError } from "../../errors.ts";
+import { IdlmError, key, phrase } from "../../errors.ts";
 import type { Program } from "../program/program.ts";
 import { type Forest, PAGE_SIZE } from "./forest.ts";
 
@@ -282,7 +282,7 @@ function checkMaskRow(row: number, depth: number, anchor: number, { mask }: Prog
   if (mask === undefined) {
     throw new IdlmError("usage", {
       problem: `forest: row ${row} is a MASK row, and no MASK embedding is loaded`,
-      hint: "Name an adapter that has one (--adapter), or --mask-embedding",
+      hint: phrase`Load the model with an adapter that has one (${key("adapter")})`,
     });
   }
   if (depth > mask.nDepths && !mask.sharedByDepth) {

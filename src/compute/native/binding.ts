@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { IdlmError } from "../../errors.ts";
+import { IdlmError, key, phrase } from "../../errors.ts";
 import type { Trial } from "../sampling/draw.ts";
 import type { Proposed } from "../sampling/proposal.ts";
 import type { SamplerSettings } from "../sampling/settings.ts";
@@ -123,7 +123,7 @@ export function nativeBinding(): NativeBinding {
     throw new IdlmError("backend", {
       backend: "native",
       reason: `${path} was not built`,
-      hint: "Run `npm run install` with a C++ compiler installed, or use --backend reference.",
+      hint: phrase`Run \`npm run install\` with a C++ compiler installed, or use ${key("backend")} reference.`,
     });
   }
   try {

@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os";
-import { IdlmError } from "../../errors.ts";
+import { IdlmError, key, phrase } from "../../errors.ts";
 import { setFileMapper } from "../../formats/files/map-file.ts";
 import type { TensorType } from "../../formats/tensor/tensor.ts";
 import { type Backend, type BackendInfo, NUMERICS } from "../backend.ts";
@@ -48,7 +48,8 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
   }
   const threads = options.threads ?? Math.min(availableParallelism(), 16);
   if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
-    throw new IdlmError("usage", { problem: `threads: expected 1 to 256, found ${threads}`, hint: "Use --threads N" });
+    const problem = phrase`${key("threads")}: expected a whole number from 1 to 256, found ${threads}`;
+    throw new IdlmError("usage", { problem, hint: "Leave it out for one per core" });
   }
   const handle: NativeBackendHandle = new binding.Backend(threads, instructionSet);
   const info: BackendInfo = { name: "native", instructionSet, threads, numerics: NUMERICS };
@@ -74,7 +75,7 @@ function checkTypes(program: Program): void {
     throw new IdlmError("unsupported", {
       path,
       feature: `the type ${type} in the native backend`,
-      hint: `It takes ${[...packedTypes].join(", ")}; --backend reference reads all, slowly.`,
+      hint: phrase`It takes ${[...packedTypes].join(", ")}; ${key("backend")} reference reads all, slowly.`,
     });
   }
 }

@@ -26,7 +26,7 @@ describe("fittingContext", () => {
   it("says what to lower", () => {
     const available = programBytes(program, "native") + 1000 * kvBytesPerPosition(program);
     expect(() => fittingContext(program, "native", 4000, 4096, available)).toThrow(
-      /MB are there. Lower the context \(--context \d+ fits\)/,
+      /MB available. Lower the context \(context \d+ fits\)/,
     );
     expect(() => fittingContext(program, "native", undefined, 4096, 1e5)).toThrow(/Lower the model's size/);
   });

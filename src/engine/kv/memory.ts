@@ -3,7 +3,7 @@ import type { BackendInfo } from "../../compute/backend.ts";
 import { PAGE_SIZE } from "../../compute/forest/forest.ts";
 import { peakWidth } from "../../compute/program/liveness.ts";
 import { cacheWidths, type Program } from "../../compute/program/program.ts";
-import { IdlmError } from "../../errors.ts";
+import { IdlmError, key, phrase } from "../../errors.ts";
 import { byteLength } from "../../formats/tensor/tensor-type.ts";
 import { MAX_FORWARD_ROWS, MAX_ROUND_ROWS, MAX_ROUND_ROWS_TOGETHER } from "../limits.ts";
 import { pagesFor } from "./page-pool.ts";
@@ -65,7 +65,7 @@ export function fittingContext(
       needed: Math.ceil((fixed + least * perPosition) / MB),
       available: Math.floor(available / MB),
       what: isContext
-        ? `the context (--context ${most} fits)`
+        ? phrase`the context (${key("context")} ${most} fits)`
         : "the model's size: use a smaller one or one of fewer bits",
     });
   }

@@ -2,7 +2,7 @@ import type { Backend } from "../../compute/backend.ts";
 import { PAGE_SIZE } from "../../compute/forest/forest.ts";
 import type { Program } from "../../compute/program/program.ts";
 import type { DraftModel } from "../../decoding/proposers/draft-model.ts";
-import { IdlmError } from "../../errors.ts";
+import { key, phrase } from "../../errors.ts";
 import { type Adapter, readAdapter } from "../../formats/adapter/adapter.ts";
 import { adapterFor, type ModelLocation, resolveAdapter, resolveModel } from "../../hub/index.ts";
 import type { OpenedModel } from "../../model/open/open-model.ts";
@@ -11,7 +11,7 @@ import { loadDraft } from "./load-draft.ts";
 import { DEFAULT_QUEUE, DEFAULT_SEQUENCES, MAX_SEQUENCES } from "../limits.ts";
 import { fittingContext, fittingPages } from "../kv/memory.ts";
 import { chooseBackend, openProgram } from "./open-program.ts";
-import { shown, wholeIn } from "../request/request-values.ts";
+import { shown, usage, wholeIn, wrongKey } from "../request/request-values.ts";
 import { textOf } from "./text-tokenizer.ts";
 import type { LoadOptions, Model, ModelInfo } from "../types.ts";
 
@@ -64,8 +64,8 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
   try {
     const { config } = opened;
     if (options.context !== undefined && options.context > config.contextLength) {
-      const problem = `context: ${options.context}, the model was made for ${config.contextLength} positions`;
-      throw new IdlmError("usage", { problem, hint: `Use ${config.contextLength} or less.` });
+      const problem = `${options.context}, the model was made for ${config.contextLength} positions`;
+      throw wrongKey("context", problem, `Use ${config.contextLength} or less.`);
     }
     const contextLength = fittingContext(program, backend.info.name, options.context, config.contextLength);
     const limits = limitsOf(program, backend, contextLength, options);
@@ -107,8 +107,8 @@ function limitsOf(
   { maxSequences = DEFAULT_SEQUENCES, maxQueue = DEFAULT_QUEUE, cachePositions }: LoadOptions,
 ): EngineLimits {
   if (cachePositions !== undefined && cachePositions < context) {
-    const problem = `cachePositions: ${cachePositions} hold no context of ${context}`;
-    throw new IdlmError("usage", { problem, hint: "Raise it or lower the context." });
+    const problem = `${cachePositions} are fewer than the context of ${context}`;
+    throw wrongKey("cachePositions", problem, phrase`Raise it or lower ${key("context")}.`);
   }
   const nPages = fittingPages(program, backend.info.name, context, maxSequences, cachePositions);
   return { nPages, maxSequences, maxQueue };
@@ -140,7 +140,6 @@ function infoOf(
 }
 
 function checkOptions(model: string, options: LoadOptions): void {
-  const usage = (problem: string, hint: string) => new IdlmError("usage", { problem, hint });
   if (typeof model !== "string" || model === "")
     throw usage("no model was named", "Name a catalogue model, a GGUF file or a folder.");
   const unknown = Object.keys(options).find((key) => !Object.hasOwn(keys, key));
@@ -148,19 +147,24 @@ function checkOptions(model: string, options: LoadOptions): void {
     throw usage(`load: unknown option ${unknown}`, `Known are ${Object.keys(keys).join(", ")}.`);
   const { context, backend, draftModel } = options;
   if (draftModel !== undefined && (typeof draftModel !== "string" || draftModel === "")) {
-    throw usage(`draftModel: expected a name or a path, found ${shown(draftModel)}`, "Name it as a model is named.");
+    throw wrongKey(
+      "draftModel",
+      `expected a name or a path, found ${shown(draftModel)}`,
+      "Name it as a model is named.",
+    );
   }
   if (context !== undefined && !(Number.isSafeInteger(context) && context >= 2)) {
-    throw usage(
-      `context: expected a whole number from 2, found ${String(context)}`,
-      "It counts positions of prompt and answer.",
+    throw wrongKey(
+      "context",
+      `expected a whole number from 2, found ${shown(context)}`,
+      "It counts positions of prompt and output.",
     );
   }
   wholeIn("maxSequences", options.maxSequences, 1, MAX_SEQUENCES);
   wholeIn("maxQueue", options.maxQueue, 0, Number.MAX_SAFE_INTEGER);
   wholeIn("cachePositions", options.cachePositions, 1, Number.MAX_SAFE_INTEGER);
   if (backend !== undefined && backend !== "native" && backend !== "reference") {
-    throw usage(`backend: expected native or reference, found ${String(backend)}`, "Leave it out for the fastest.");
+    throw wrongKey("backend", `expected native or reference, found ${shown(backend)}`, "Leave it out for the fastest.");
   }
 }
 

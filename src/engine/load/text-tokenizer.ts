@@ -1,4 +1,4 @@
-import { IdlmError, KeyName, phrase } from "../../errors.ts";
+import { IdlmError, key, phrase } from "../../errors.ts";
 import type { OpenedModel } from "../../model/open/open-model.ts";
 import {
   ChatTemplate,
@@ -61,7 +61,7 @@ class ModelTokenizer implements TextTokenizer {
     if (this.#template === undefined) {
       throw new IdlmError("usage", {
         problem: `${this.#path} has no chat template`,
-        hint: phrase`Give it raw text (${new KeyName("prompt")}).`,
+        hint: phrase`Give it raw text (${key("prompt")}).`,
       });
     }
     const { bosId, eosIds } = this.#tokenizer;

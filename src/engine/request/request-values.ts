@@ -1,14 +1,14 @@
-import { IdlmError, KeyName, type Phrase, phrase } from "../../errors.ts";
+import { IdlmError, key, type Phrase, phrase } from "../../errors.ts";
 
 const HINT = "Correct the request.";
 
-export function usage(problem: string, hint = HINT): IdlmError {
+export function usage(problem: string | Phrase, hint: string | Phrase = HINT): IdlmError {
   return new IdlmError("usage", { problem, hint });
 }
 
-/** What is wrong with the value of a key. */
-export function wrongKey(name: string, problem: string, hint: string | Phrase = HINT): IdlmError {
-  return new IdlmError("usage", { problem: phrase`${new KeyName(name)}: ${problem}`, hint });
+/** The error for a wrong value of a key. */
+export function wrongKey(name: string, problem: string | Phrase, hint: string | Phrase = HINT): IdlmError {
+  return new IdlmError("usage", { problem: phrase`${key(name)}: ${problem}`, hint });
 }
 
 /** A value as a message can show it, whatever its length. */

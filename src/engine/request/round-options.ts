@@ -1,7 +1,7 @@
 import type { MaskRows } from "../../compute/program/program.ts";
 import type { ProposerKind } from "../../decoding/proposers/proposer.ts";
 import type { Verification } from "../../decoding/round/round.ts";
-import { IdlmError, KeyName, type Phrase, phrase } from "../../errors.ts";
+import { IdlmError, key, type Phrase, phrase } from "../../errors.ts";
 import { DEFAULT_TAU } from "../limits.ts";
 import type { GenerateRequest, Propose, RoundForm } from "../types.ts";
 import { numberIn, oneOf, wholeIn, wrongKey } from "./request-values.ts";
@@ -57,7 +57,7 @@ export function roundOptions(request: GenerateRequest, limits: ProposalLimits): 
   const onlyMasks = usesMasks && sources.length === 1;
   if (wanted !== undefined && usesMasks && wanted > most) {
     const { adapterPath = "in use", mask } = limits;
-    const hint = phrase`Use ${new KeyName("stride")} ${most} or less, or ${new KeyName("propose")} lookup (or whatever else has no MASK rows): up to ${MAX_STRIDE}.`;
+    const hint = phrase`Use ${key("stride")} ${most} or less, or ${key("propose")} lookup (or whatever else has no MASK rows): up to ${MAX_STRIDE}.`;
     throw new IdlmError("stride-too-long", {
       ...{ stride: wanted, needed: wanted - 1, adapter: adapterPath, depths: mask?.nDepths ?? 0, hint },
     });
@@ -108,19 +108,19 @@ function sourcesOf(propose: Propose, { predict }: GenerateRequest, limits: Propo
 const missing: Readonly<Record<ProposerKind, { readonly problem: string; readonly hint: string | Phrase }>> = {
   mask: {
     problem: "needs an adapter with MASK embeddings",
-    hint: phrase`Load the model with ${new KeyName("adapter")}, or propose otherwise.`,
+    hint: phrase`Load the model with ${key("adapter")}, or propose otherwise.`,
   },
   medusa: {
     problem: "needs an adapter with Medusa heads",
-    hint: phrase`Load the model with ${new KeyName("adapter")}, or propose otherwise.`,
+    hint: phrase`Load the model with ${key("adapter")}, or propose otherwise.`,
   },
   draft: {
     problem: "needs a draft model",
-    hint: phrase`Load the model with ${new KeyName("draftModel")}, or propose otherwise.`,
+    hint: phrase`Load the model with ${key("draftModel")}, or propose otherwise.`,
   },
   predicted: {
     problem: "needs the text that is predicted",
-    hint: phrase`Give it as ${new KeyName("predict")}, or propose otherwise.`,
+    hint: phrase`Give it as ${key("predict")}, or propose otherwise.`,
   },
   lookup: { problem: "is always there", hint: "" },
 };

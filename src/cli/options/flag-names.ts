@@ -1,0 +1,29 @@
+import type { Command } from "commander";
+import type { KeyNames } from "../../errors.ts";
+
+/** Options that are not named after the key of the library that they set. */
+const renamed: Readonly<Record<string, string>> = {
+  // A conversation is the key `messages`; the prompt is the key `prompt` only with --raw.
+  prompt: "raw",
+  output: "out",
+};
+
+/**
+ * A command's flags, by the keys of requests, of `load` and of `runBatch` that they set, for the messages of errors. Keys
+ * without a flag keep the library's name.
+ */
+export function flagNames(command: Command): KeyNames {
+  const flags = new Map(command.options.map((option) => [option.attributeName(), flagText(option)]));
+  const names = Object.fromEntries(flags);
+  for (const [key, attribute] of Object.entries(renamed)) {
+    const flag = flags.get(attribute);
+    if (flag !== undefined) names[key] = flag;
+  }
+  return names;
+}
+
+/** "--stride"; with a file, folder or model "--adapter DIR". */
+function flagText({ long, flags }: Command["options"][number]): string {
+  const [value] = /<(?:file|dir|model)>/.exec(flags) ?? [];
+  return value === undefined ? (long ?? flags) : `${long} ${value.slice(1, -1).toUpperCase()}`;
+}

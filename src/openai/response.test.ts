@@ -1,0 +1,31 @@
+import { describe, expect, it } from "vitest";
+import { type ErrorCode, errorCatalogue, IdlmError, key, phrase } from "../errors.ts";
+import { openAiError } from "./response.ts";
+
+const typeOf = (error: unknown) => (openAiError(error, {}).body as { error: { type: string } }).error.type;
+
+describe("openAiError", () => {
+  it.each(Object.entries(errorCatalogue))("%s has the status of the catalogue and its type", (code, { http }) => {
+    const error = new IdlmError(code as ErrorCode);
+    expect(openAiError(error, {}).status).toBe(http);
+    const type = http === 429 ? "rate_limit_error" : http >= 500 ? "server_error" : "invalid_request_error";
+    expect(typeOf(error)).toBe(type);
+  });
+
+  it("names keys as the request does", () => {
+    const error = new IdlmError("usage", { problem: phrase`${key("topP")}: wrong`, hint: "Correct it." });
+    expect(openAiError(error, { topP: "top_p" })).toEqual({
+      status: 400,
+      body: {
+        error: { message: "top_p: wrong. Correct it.", type: "invalid_request_error", param: null, code: "usage" },
+      },
+    });
+  });
+
+  it("is the server's fault where the error is none of the catalogue", () => {
+    expect(openAiError(new Error("oops"), {})).toMatchObject({
+      status: 500,
+      body: { error: { message: "oops", type: "server_error", code: "unexpected" } },
+    });
+  });
+});

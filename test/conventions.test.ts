@@ -1,0 +1,65 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import ts from "typescript";
+import { describe, expect, it } from "vitest";
+
+const root = join(import.meta.dirname, "..");
+
+interface SourceFile {
+  readonly path: string;
+  readonly text: string;
+}
+
+/** TypeScript below a folder. */
+function sources(folder: string): SourceFile[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => ({ path: join(folder, name), text: readFileSync(join(root, folder, name), "utf8") }));
+}
+
+/** The strings of a file and the fixed parts of its templates. */
+function stringsOf({ path, text }: SourceFile): string[] {
+  const found: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isStringLiteralLike(node) || ts.isTemplateHead(node) || ts.isTemplateMiddleOrTemplateTail(node)) {
+      found.push(node.text);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile(path, text, ts.ScriptTarget.Latest));
+  return found;
+}
+
+const flagsIn = (file: SourceFile) =>
+  stringsOf(file).flatMap((string) => [...string.matchAll(/(?<![\w-])--[a-z][\w-]*/g)].map(([flag]) => flag));
+
+/** Flags of other programs that are started. */
+const foreign: Readonly<Record<string, readonly string[]>> = {
+  "src/hub/pip/pip.ts": [
+    ...["--no-deps", "--only-binary", "--dest", "--no-input", "--disable-pip-version-check", "--progress-bar"],
+  ],
+  "src/tokenizer/template-renderer.ts": ["--max-old-space-size"],
+  "src/bench/conditions.ts": ["--short"],
+};
+
+describe("conventions", () => {
+  it("flags in strings are found", () => {
+    const file = {
+      path: "a.ts",
+      text: 'f("use --one"); g(`${x} or --two ${y}-- a--b`, "a--c", ["--d=1"]); // --three',
+    };
+    expect(flagsIn(file)).toEqual(["--one", "--two", "--d"]);
+  });
+
+  it("only src/cli names flags of the command line", () => {
+    const below = sources("src").filter(({ path }) => !path.startsWith("src/cli/") && !path.endsWith(".test.ts"));
+    const named = below.flatMap((file) => {
+      const flags = flagsIn(file).filter((flag) => !foreign[file.path]?.includes(flag));
+      return flags.length > 0 ? [{ path: file.path, flags }] : [];
+    });
+    expect(named).toEqual([]);
+    expect(
+      flagsIn(sources("src/cli").find(({ path }) => path.endsWith("generation-options.ts")) as SourceFile),
+    ).toContain("--stride");
+  });
+});
