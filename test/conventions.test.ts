@@ -46,6 +46,7 @@ describe("conventions", () => {
   it("flags in strings are found", () => {
     const file = {
       path: "a.ts",
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: the source text of a template is what is parsed
       text: 'f("use --one"); g(`${x} or --two ${y}-- a--b`, "a--c", ["--d=1"]); // --three',
     };
     expect(flagsIn(file)).toEqual(["--one", "--two", "--d"]);
