@@ -40,12 +40,15 @@
       "sources": [
         "native/src/addon/addon.cpp",
         "native/src/executor/forward.cpp",
-        "native/src/executor/head.cpp",
+        "native/src/executor/heads.cpp",
+        "native/src/executor/layout.cpp",
+        "native/src/executor/lookahead.cpp",
         "native/src/kernels/dispatch.cpp",
         "native/src/program/model.cpp",
         "native/src/program/pack.cpp",
         "native/src/executor/pool.cpp",
         "native/src/sampling/proposals.cpp",
+        "native/src/sampling/requests.cpp",
         "native/src/sampling/sampler.cpp"
       ],
       "dependencies": ["kernels_scalar"],

@@ -35,9 +35,17 @@ let model: LoadedModel;
 let logits: Float32Array;
 let vocabSize: number;
 
+/** What a history allows, for the draws of its sampler. */
+const allowedOf = new WeakMap<Sampler, Uint32Array>();
+
+function withAllowed<T extends { readonly sampler: Sampler }>(draw: T): T {
+  const allowed = allowedOf.get(draw.sampler);
+  return allowed === undefined ? draw : { ...draw, allowed };
+}
+
 /** Draws from one row's logits, all in one forward. */
 async function drawn(wishes: readonly Wish[], from = model): Promise<readonly Drawn[]> {
-  const draws = wishes.map((wish) => ({ row: ROW, unverified: [], ...wish }));
+  const draws = wishes.map((wish) => withAllowed({ row: ROW, unverified: [], ...wish }));
   const cache = from.createCache(1);
   const result = await from.forward(chain(PROMPT, 0, [0]), cache, { draws });
   cache.dispose();
@@ -55,7 +63,7 @@ function overPositions(sampler: Sampler, n = N, offset = 0): Wish[] {
 function prepared(sampler: Sampler, { prompt = [], output = [], allowed }: History): Sampler {
   sampler.prompt(Int32Array.from(prompt));
   for (const token of output) sampler.accept(token);
-  if (allowed !== undefined) sampler.allow(maskOf(allowed, vocabSize));
+  if (allowed !== undefined) allowedOf.set(sampler, maskOf(allowed, vocabSize));
   return sampler;
 }
 
@@ -207,7 +215,10 @@ describe("native draws equal the reference's", () => {
           const wishes = overPositions(native, 12, offset).map((wish) => ({ ...wish, unverified }));
           for (const [i, found] of (await drawn(wishes)).entries()) {
             const position = offset + i;
-            const expected = reference.draw(logits, { row: ROW, sampler: reference, position, unverified });
+            const expected = reference.draw(
+              logits,
+              withAllowed({ row: ROW, sampler: reference, position, unverified }),
+            );
             const key = noiseKey(settings.seed, position, settings.choice, Purpose.draw);
             expectSame(found, expected, (token) =>
               settings.temperature === 0
@@ -546,12 +557,23 @@ describe("a native draw", () => {
     });
   });
 
-  it("respects a mask, a mask's removal, and refuses a mask that allows nothing", async () => {
+  it("respects what is allowed, of each draw by itself, and refuses where nothing is", async () => {
     const allowed = new Set([0, 31, 32, 63, 64, 319]);
-    const sampler = samplerOf({ temperature: 100 }, { allowed });
-    expect(new Set(await tokens(overPositions(sampler, 1000)))).toEqual(allowed);
-    sampler.allow(undefined);
-    expect(new Set(await tokens(overPositions(sampler, 1000))).size).toBeGreaterThan(100);
+    const sampler = samplerOf({ temperature: 100 });
+    const mask = maskOf(allowed, vocabSize);
+    const wishes = overPositions(sampler, 2000).map((wish, i) => (i % 2 === 0 ? { ...wish, allowed: mask } : wish));
+    const found = await tokens(wishes);
+    expect(new Set(found.filter((_, i) => i % 2 === 0))).toEqual(allowed);
+    expect(new Set(found.filter((_, i) => i % 2 === 1)).size).toBeGreaterThan(100);
+    // A proposal's own, too.
+    const result = await model.forward(chain(PROMPT, 0, [0]), model.createCache(1));
+    const request = { source: { kind: "token", row: ROW }, sampler, position: 9, unverified: [], count: 6 } as const;
+    const [some, all] = await result.propose([
+      { ...request, proposeFor: "exact", allowed: maskOf([...logits.keys()].slice(0, 160), vocabSize) },
+      { ...request, proposeFor: "exact" },
+    ]);
+    expect(Math.max(...(some?.tokens ?? []))).toBeLessThan(160);
+    expect(Math.max(...(all?.tokens ?? []))).toBeGreaterThan(159);
     for (const temperature of [0, 1]) {
       const nothing = samplerOf({ temperature }, { allowed: new Set() });
       const [failed] = await drawn([{ sampler: nothing, position: 6 }]);

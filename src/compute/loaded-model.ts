@@ -1,7 +1,7 @@
 import type { Forest } from "./forest/forest.ts";
 import type { Program } from "./program/program.ts";
 import type { Draw, Drawn } from "./sampling/draw.ts";
-import type { Proposed, ProposalRequest, ProposalSource } from "./sampling/proposal.ts";
+import type { Proposed, ProposalRequest, ProposalSource, ProposeFor } from "./sampling/proposal.ts";
 import type { Sampler } from "./sampling/sampler.ts";
 import type { SamplerSettings } from "./sampling/settings.ts";
 
@@ -41,6 +41,36 @@ export interface Executor {
 export interface SamplingRequests {
   /** For some of the token rows that need output. */
   readonly draws: readonly Draw[];
+  /** Proposals that will probably be requested first. A hint: results are the same without. */
+  readonly lookaheads?: readonly Lookahead[];
+}
+
+/**
+ * A request ahead for the proposals behind the last token that verification of a sequence's tree accepts, and for those
+ * behind the likeliest of them, as deep as the MASK run there or the heads go. A backend may answer it in the call of the
+ * forward, where drawn tokens and logits are at hand; `propose` then returns the answers.
+ */
+export interface Lookahead {
+  readonly kind: "mask" | "head";
+  /** Most nodes of each level at which proposals are made; of the first level there is one. */
+  readonly widths: readonly number[];
+  readonly count: number;
+  readonly proposeFor: ProposeFor;
+  /** Index of the sequence's first draw; the draws of its tree's other rows follow. */
+  readonly firstDraw: number;
+  /** One per draw, parents before children. */
+  readonly anchors: readonly LookaheadAnchor[];
+}
+
+export interface LookaheadAnchor {
+  /** Index of the anchor before it; -1: the first one. */
+  readonly parent: number;
+  /** Its own token: what has to be drawn at its parent. */
+  readonly token: number;
+  /** mask: first row of its run; head: its own row. */
+  readonly row: number;
+  /** Rows of the run, or number of heads; 0: none. */
+  readonly length: number;
 }
 
 /** Results of a forward with what was sampled from them. */

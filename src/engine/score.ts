@@ -109,14 +109,13 @@ class Scorer {
   readonly #model: LoadedModel;
   readonly #cache: KvCache;
   readonly #pages: Int32Array;
-  readonly #samplers: Sampler[] = [];
-  readonly #mask: Uint32Array;
+  readonly #sampler: Sampler;
 
   constructor(model: LoadedModel, size: number) {
     this.#model = model;
     this.#pages = Int32Array.from({ length: Math.ceil(size / PAGE_SIZE) }, (_, i) => i);
     this.#cache = model.createCache(this.#pages.length);
-    this.#mask = new Uint32Array(Math.ceil(model.program.sizes.vocabSize / 32));
+    this.#sampler = model.createSampler({ ...neutralSettings, logprobs: 0 });
   }
 
   /** Reads tokens [start, end) at their positions; if wanted gives the log-probability of the token after each. */
@@ -146,18 +145,14 @@ class Scorer {
 
   /** A draw that can only come out as the token that follows: its log-probability is the one looked for. */
   #draw(row: number, start: number, tokens: readonly number[]): Draw {
-    const sampler = this.#samplers[row] ?? this.#model.createSampler({ ...neutralSettings, logprobs: 0 });
-    this.#samplers[row] = sampler;
     const token = tokens[start + row + 1] as number;
-    const word = token >>> 5;
-    this.#mask[word] = 1 << (token & 31);
-    sampler.allow(this.#mask);
-    this.#mask[word] = 0;
-    return { row, sampler, position: start + row + 1, unverified: [] };
+    const allowed = new Uint32Array((token >>> 5) + 1);
+    allowed[token >>> 5] = 1 << (token & 31);
+    return { row, sampler: this.#sampler, position: start + row + 1, unverified: [], allowed };
   }
 
   dispose(): void {
-    for (const sampler of this.#samplers) sampler.dispose();
+    this.#sampler.dispose();
     this.#cache.dispose();
   }
 }

@@ -267,10 +267,9 @@ class SamplerObject : public Napi::ObjectWrap<SamplerObject> {
  public:
   static Napi::FunctionReference constructor;
   static void init(Napi::Env env, Napi::Object exports) {
-    constructor = Napi::Persistent(
-        DefineClass(env, "Sampler",
-                    {InstanceMethod("prompt", &SamplerObject::prompt), InstanceMethod("accept", &SamplerObject::accept),
-                     InstanceMethod("allow", &SamplerObject::allow)}));
+    constructor = Napi::Persistent(DefineClass(
+        env, "Sampler",
+        {InstanceMethod("prompt", &SamplerObject::prompt), InstanceMethod("accept", &SamplerObject::accept)}));
     constructor.SuppressDestruct();
     exports.Set("Sampler", constructor.Value());
   }
@@ -296,11 +295,6 @@ class SamplerObject : public Napi::ObjectWrap<SamplerObject> {
     state->prompt(tokens.data(), tokens.size());
   }
   void accept(const Napi::CallbackInfo& info) { state->accept(info[0].As<Napi::Number>().Int32Value()); }
-  void allow(const Napi::CallbackInfo& info) {
-    if (!info[0].IsTypedArray()) return state->allow(nullptr, 0);
-    auto mask = info[0].As<Napi::Uint32Array>();
-    state->allow(mask.Data(), mask.ElementLength());
-  }
 };
 Napi::FunctionReference SamplerObject::constructor;
 
@@ -334,15 +328,48 @@ std::shared_ptr<const Trial> readTrial(const Napi::Object& o) {
   return trial;
 }
 
-DrawInput readDraw(const Napi::Object& o) {
-  DrawInput d;
-  d.row = integer(o, "row");
-  d.position = o.Get("position").As<Napi::Number>().Int64Value();
-  d.extra = integers(o.Get("extra"));
-  d.sampler = SamplerObject::Unwrap(o.Get("sampler").As<Napi::Object>())->state;
-  Napi::Value trial = o.Get("trial");
-  if (trial.IsObject()) d.trial = readTrial(trial.As<Napi::Object>());
-  return d;
+// What packed requests refer to: (samplers, token masks, trials), the last two undefined where there are none.
+RequestObjects readObjects(const Napi::Value& samplers, const Napi::Value& allowed, const Napi::Value& trials) {
+  RequestObjects out;
+  auto list = samplers.As<Napi::Array>();
+  for (uint32_t i = 0, n = list.Length(); i < n; i++)
+    out.samplers.push_back(SamplerObject::Unwrap(list.Get(i).As<Napi::Object>())->state);
+  if (allowed.IsArray()) {
+    auto masks = allowed.As<Napi::Array>();
+    for (uint32_t i = 0, n = masks.Length(); i < n; i++) {
+      auto mask = masks.Get(i).As<Napi::Uint32Array>();
+      out.allowed.push_back(
+          std::make_shared<const std::vector<uint32_t>>(mask.Data(), mask.Data() + mask.ElementLength()));
+    }
+  }
+  if (trials.IsArray()) {
+    auto all = trials.As<Napi::Array>();
+    for (uint32_t i = 0, n = all.Length(); i < n; i++) out.trials.push_back(readTrial(all.Get(i).As<Napi::Object>()));
+  }
+  return out;
+}
+
+// Proposals as numbers, for each: [tokens, tokens of the distribution or -1, ids of both] and their shares.
+struct PackedProposals {
+  std::vector<int32_t> numbers;
+  std::vector<float> shares;
+
+  void add(const Proposed& p) {
+    numbers.push_back(int32_t(p.tokens.size()));
+    numbers.push_back(p.isDrawn ? int32_t(p.fromTokens.size()) : -1);
+    numbers.insert(numbers.end(), p.tokens.begin(), p.tokens.end());
+    shares.insert(shares.end(), p.confidences.begin(), p.confidences.end());
+    if (!p.isDrawn) return;
+    numbers.insert(numbers.end(), p.fromTokens.begin(), p.fromTokens.end());
+    shares.insert(shares.end(), p.fromProbabilities.begin(), p.fromProbabilities.end());
+  }
+};
+
+template <class Array, class T>
+Array typedArray(Napi::Env env, const std::vector<T>& values) {
+  auto out = Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), out.Data());
+  return out;
 }
 
 class CacheObject : public Napi::ObjectWrap<CacheObject> {
@@ -373,10 +400,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
         env, "Model",
         {InstanceMethod("createCache", &ModelObject::createCache), InstanceMethod("forward", &ModelObject::forward),
          InstanceMethod("hidden", &ModelObject::hidden), InstanceMethod("logits", &ModelObject::logits),
-         InstanceMethod("logitsAfterHead", &ModelObject::logitsAfterHead),
-         InstanceMethod("propose", &ModelObject::propose<&Model::propose>),
-         InstanceMethod("extraLogits", &ModelObject::extraLogits),
-         InstanceMethod("proposeExtra", &ModelObject::propose<&Model::proposeExtra>),
+         InstanceMethod("draftLogits", &ModelObject::draftLogits), InstanceMethod("propose", &ModelObject::propose),
          InstanceMethod("moveKv", &ModelObject::moveKv), InstanceMethod("timings", &ModelObject::timings),
          InstanceMethod("dispose", &ModelObject::dispose),
          InstanceAccessor("weightBytes", &ModelObject::weightBytes, nullptr)}));
@@ -405,98 +429,110 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   }
 
   Napi::Value forward(const Napi::CallbackInfo& info) {
+    // (layout, cache, requests, samplers, token masks, trials)
     Napi::Env env = info.Env();
-    Model& m = ready(env);
-    auto o = info[0].As<Napi::Object>();
+    ready(env);
     auto cacheObject = info[1].As<Napi::Object>();
     if (!cacheObject.InstanceOf(CacheObject::constructor.Value()))
       throw Napi::Error::New(env, "forward: the second argument is no KvCache");
     auto cache = CacheObject::Unwrap(cacheObject)->cache;
     if (!cache) throw Napi::Error::New(env, "the KV cache was disposed");
     return guarded(env, [&]() -> Napi::Value {
-      ForestInput& f = input_;
-      f.sequences.clear();
-      auto sequences = o.Get("sequences").As<Napi::Array>();
-      for (uint32_t i = 0; i < sequences.Length(); i++) {
-        auto s = sequences.Get(i).As<Napi::Object>();
-        f.sequences.push_back({integer(s, "length"), integers(s.Get("pages"))});
-      }
-      copyView<int32_t, Napi::Int32Array>(o.Get("tokens"), f.tokens);
-      copyView<int32_t, Napi::Int32Array>(o.Get("positions"), f.positions);
-      copyView<int32_t, Napi::Int32Array>(o.Get("parents"), f.parents);
-      copyView<int32_t, Napi::Int32Array>(o.Get("sequence"), f.sequence);
-      copyView<uint8_t, Napi::Uint8Array>(o.Get("gate"), f.gate);
-      copyView<uint8_t, Napi::Uint8Array>(o.Get("wanted"), f.wanted);
-      f.draws.clear();
-      auto draws = o.Get("draws").As<Napi::Array>();
-      for (uint32_t i = 0; i < draws.Length(); i++) f.draws.push_back(readDraw(draws.Get(i).As<Napi::Object>()));
-      m.prepare(f, *cache);
-      running_ = true;
+      auto layout = std::make_shared<std::vector<int32_t>>();
+      copyView<int32_t, Napi::Int32Array>(info[0], *layout);
+      auto requests = info[2].As<Napi::Float64Array>();
+      auto sampling = std::make_shared<SamplingInput>(
+          readSampling(requests.Data(), requests.ElementLength(), readObjects(info[3], info[4], info[5])));
       auto keep = model;
       auto* task = new Task<bool>(
           env,
-          [keep, cache] {
+          [keep, cache, layout, sampling] {
+            keep->prepare(std::move(*layout), std::move(*sampling), *cache);
             keep->forward(*cache);
             return true;
           },
-          [keep](Napi::Env e, bool&) -> Napi::Value { return drawnOf(e, *keep); });
-      task->always = [this] { running_ = false; };
-      task->holds.push_back(Napi::Persistent(Value()));
-      task->Queue();
-      return task->promise();
+          [keep](Napi::Env e, bool&) -> Napi::Value { return resultsOf(e, *keep); });
+      return start(task);
     });
   }
 
-  static Napi::Value drawnOf(Napi::Env env, const Model& m) {
-    auto out = Napi::Array::New(env, m.drawn.size());
+  // On a worker thread, while nothing else uses the model.
+  template <class Result>
+  Napi::Value start(Task<Result>* task) {
+    running_ = true;
+    task->always = [this] { running_ = false; };
+    task->holds.push_back(Napi::Persistent(Value()));
+    task->Queue();
+    return task->promise();
+  }
+
+  // [token and status of each draw, lookaheads and their proposals as PackedProposals, log-probabilities of the draws]
+  static Napi::Value resultsOf(Napi::Env env, const Model& m) {
+    auto out = Napi::Array::New(env);
+    auto drawn = Napi::Int32Array::New(env, 2 * m.drawn.size());
+    bool hasLogprobs = false;
     for (size_t i = 0; i < m.drawn.size(); i++) {
-      const DrawResult& d = m.drawn[i];
-      auto o = Napi::Object::New(env);
-      o.Set("token", d.token);
-      o.Set("status", d.status);
-      if (m.hasLogprobs(i)) {
-        size_t n = size_t(d.nTop);
-        auto tokens = Napi::Int32Array::New(env, n);
-        auto logprobs = Napi::Float32Array::New(env, n);
-        std::copy_n(m.topTokens.data() + i * MAX_LOGPROBS, n, tokens.Data());
-        std::copy_n(m.topLogprobs.data() + i * MAX_LOGPROBS, n, logprobs.Data());
-        o.Set("logprob", d.logprob);
-        o.Set("topTokens", tokens);
-        o.Set("topLogprobs", logprobs);
-      }
-      out.Set(uint32_t(i), o);
+      drawn[2 * i] = m.drawn[i].token, drawn[2 * i + 1] = m.drawn[i].status;
+      hasLogprobs = hasLogprobs || m.hasLogprobs(i);
     }
+    out.Set(0u, drawn);
+    if (!m.lookaheads().empty()) {
+      PackedProposals packed;
+      for (const Lookaheads::Result& ahead : m.lookaheads()) {
+        packed.numbers.push_back(int32_t(ahead.nodes.size()));
+        packed.numbers.push_back(ahead.row), packed.numbers.push_back(ahead.next);
+        for (const Lookaheads::Node& node : ahead.nodes) {
+          packed.numbers.push_back(node.parent), packed.numbers.push_back(node.rank);
+          packed.add(node.proposed);
+        }
+      }
+      out.Set(1u, typedArray<Napi::Int32Array>(env, packed.numbers));
+      out.Set(2u, typedArray<Napi::Float32Array>(env, packed.shares));
+    }
+    if (!hasLogprobs) return out;
+    auto logprobs = Napi::Array::New(env, m.drawn.size());
+    for (size_t i = 0; i < m.drawn.size(); i++) {
+      if (!m.hasLogprobs(i)) continue;
+      size_t n = size_t(m.drawn[i].nTop);
+      auto o = Napi::Object::New(env);
+      auto tokens = Napi::Int32Array::New(env, n);
+      auto values = Napi::Float32Array::New(env, n);
+      std::copy_n(m.topTokens.data() + i * MAX_LOGPROBS, n, tokens.Data());
+      std::copy_n(m.topLogprobs.data() + i * MAX_LOGPROBS, n, values.Data());
+      o.Set("logprob", m.drawn[i].logprob);
+      o.Set("topTokens", tokens);
+      o.Set("topLogprobs", values);
+      logprobs.Set(uint32_t(i), o);
+    }
+    out.Set(3u, logprobs);
     return out;
   }
 
-  template <auto method>
+  // (requests, samplers, token masks): all at once on the threads of the pool, off the event loop.
   Napi::Value propose(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-      Model& m = ready(info.Env());
-      DrawInput draw = readDraw(info[0].As<Napi::Object>());
-      int count = info[2].As<Napi::Number>().Int32Value();
-      if (count < 1 || count > 1024)
-        throw std::invalid_argument("propose: count " + std::to_string(count) + " is out of range");
-      Proposed& p = proposed_;
-      int of = info[1].As<Napi::Number>().Int32Value();
-      (m.*method)(draw, of, count, info[3].ToBoolean(), p);
-      auto out = Napi::Object::New(info.Env());
-      auto set = [&](const Napi::Object& o, const char* ids, const std::vector<int32_t>& tokens, const char* shares,
-                     const std::vector<float>& values) {
-        auto i = Napi::Int32Array::New(info.Env(), tokens.size());
-        auto f = Napi::Float32Array::New(info.Env(), values.size());
-        std::copy(tokens.begin(), tokens.end(), i.Data());
-        std::copy(values.begin(), values.end(), f.Data());
-        o.Set(ids, i);
-        o.Set(shares, f);
-      };
-      set(out, "tokens", p.tokens, "confidences", p.confidences);
-      if (p.isDrawn) {
-        auto from = Napi::Object::New(info.Env());
-        set(from, "tokens", p.fromTokens, "probabilities", p.fromProbabilities);
-        out.Set("from", from);
-      }
-      return out;
+    Napi::Env env = info.Env();
+    ready(env);
+    return guarded(env, [&]() -> Napi::Value {
+      auto data = info[0].As<Napi::Float64Array>();
+      auto requests = std::make_shared<std::vector<ProposalInput>>(
+          readProposals(data.Data(), data.ElementLength(), readObjects(info[1], info[2], env.Undefined())));
+      auto keep = model;
+      auto* task = new Task<PackedProposals>(
+          env,
+          [keep, requests] {
+            std::vector<Proposed> found;
+            keep->heads().propose(keep->pool(), keep->outputRows(), std::move(*requests), found);
+            PackedProposals packed;
+            for (const Proposed& one : found) packed.add(one);
+            return packed;
+          },
+          [](Napi::Env e, PackedProposals& packed) -> Napi::Value {
+            auto out = Napi::Array::New(e);
+            out.Set(0u, typedArray<Napi::Int32Array>(e, packed.numbers));
+            out.Set(1u, typedArray<Napi::Float32Array>(e, packed.shares));
+            return out;
+          });
+      return start(task);
     });
   }
 
@@ -519,17 +555,16 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
       return out;
     });
   }
-  Napi::Value extraLogits(const Napi::CallbackInfo& info) {
-    return row(info, [&](Model& m, int r) {
-      auto out = Napi::Float32Array::New(info.Env(), size_t(m.extraLogitsLength()));
-      m.extraLogits(r, info[1].As<Napi::Number>().Int32Value(), out.Data());
-      return out;
-    });
-  }
-  Napi::Value logitsAfterHead(const Napi::CallbackInfo& info) {
-    return row(info, [&](Model& m, int r) {
-      auto out = Napi::Float32Array::New(info.Env(), size_t(m.logitsLength(r)));
-      m.logitsAfterHead(r, info[1].As<Napi::Number>().Int32Value(), out.Data());
+  // (kind, row, previous token or head)
+  Napi::Value draftLogits(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    return guarded(env, [&]() -> Napi::Value {
+      Model& m = ready(env);
+      int kind = info[0].As<Napi::Number>().Int32Value();
+      if (kind < 0 || kind > int(ProposalKind::Token)) throw std::invalid_argument("draftLogits: the kind is unknown");
+      auto out = Napi::Float32Array::New(env, size_t(m.heads().draftLength(ProposalKind(kind))));
+      m.heads().draftLogits(m.outputRows(), ProposalKind(kind), info[1].As<Napi::Number>().Int32Value(),
+                            info[2].As<Napi::Number>().Int32Value(), out.Data());
       return out;
     });
   }
@@ -552,8 +587,6 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value weightBytes(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), model ? double(model->weightBytes()) : 0.0);
   }
-  ForestInput input_;
-  Proposed proposed_;
 };
 Napi::FunctionReference ModelObject::constructor;
 
@@ -675,18 +708,25 @@ Napi::Value noisyOf(const Napi::CallbackInfo& info) {
   return out;
 }
 
-// drawFrom(isa, sampler, logits, position): the token drawn from any logits, -1 for none; for tests.
+// drawFrom(isa, sampler, logits, position, allowed): the token drawn from any logits, -1 for none; for tests.
 Napi::Value drawFrom(const Napi::CallbackInfo& info) {
   const KernelTable* k = kernelTable(info[0].As<Napi::String>());
   if (!k) throw Napi::Error::New(info.Env(), "this CPU or build cannot run it");
   auto sampler = SamplerObject::Unwrap(info[1].As<Napi::Object>())->state;
   auto logits = info[2].As<Napi::Float32Array>();
+  DrawPlace place;
+  place.position = info[3].As<Napi::Number>().Int64Value();
+  std::vector<uint32_t> allowed;
+  if (info[4].IsTypedArray()) {
+    auto mask = info[4].As<Napi::Uint32Array>();
+    allowed.assign(mask.Data(), mask.Data() + mask.ElementLength());
+    place.allowed = &allowed;
+  }
   SamplerScratch scratch;
   int32_t topTokens[MAX_LOGPROBS];
   float topLogprobs[MAX_LOGPROBS];
   DrawResult result =
-      sampler->draw(*k, logits.Data(), int(logits.ElementLength()), info[3].As<Napi::Number>().Int64Value(), nullptr, 0,
-                    nullptr, scratch, topTokens, topLogprobs);
+      sampler->draw(*k, logits.Data(), int(logits.ElementLength()), place, nullptr, scratch, topTokens, topLogprobs);
   return Napi::Number::New(info.Env(), result.token);
 }
 

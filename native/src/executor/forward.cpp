@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <stdexcept>
@@ -49,125 +50,49 @@ int grown(int have, int need) { return have >= need ? have : need + need / 4; }
 }  // namespace
 
 int Model::activeRows(Rows rows) const {
-  return rows == Rows::Tokens ? nTokens_ : rows == Rows::All ? int(rows_.size()) : nWanted_;
+  return rows == Rows::Tokens ? layout_.nTokens() : rows == Rows::All ? layout_.nRows() : layout_.nOutputs();
 }
 
-// Everything that memory depends on is checked here, whoever calls.
-void Model::prepare(const ForestInput& forest, const KvCache& cache) {
-  for (ExtraHead& head : extraHeads_) head.row = NONE;
-  size_t n = forest.tokens.size();
-  if (n == 0 || n > (size_t(1) << 20)) fail("a forest has 1 to 1048576 rows, not " + std::to_string(n));
-  if (forest.positions.size() != n || forest.parents.size() != n || forest.gate.size() != n ||
-      forest.sequence.size() != n || forest.wanted.size() != n)
-    fail("the forest's arrays differ in length");
-  for (const SequenceInput& s : forest.sequences) {
-    if (s.length < 0 || size_t(s.length) > s.pages.size() * PAGE) fail("a sequence is longer than its pages");
-    for (int32_t page : s.pages)
-      if (page < 0 || page >= cache.nPages) fail("page " + std::to_string(page) + " is not in the cache");
-  }
-  forest_ = forest;
-  std::vector<int32_t> slot(n), internal(n), depth(n, 0), anchor(n, NONE);
-  std::vector<char> identity(n, 0);
-  std::vector<int> used(forest.sequences.size(), 0);
-  nTokens_ = nWanted_ = nWantedTokens_ = 0;
-  for (size_t r = 0; r < n; r++) {
-    int token = forest.tokens[r], parent = forest.parents[r], seq = forest.sequence[r], position = forest.positions[r];
-    if (token < -1 || token >= vocab_)
-      fail("row " + std::to_string(r) + ": token " + std::to_string(token) + " is not in the vocabulary");
-    if (parent < -1 || parent >= int(r))
-      fail("row " + std::to_string(r) + ": parent " + std::to_string(parent) + " does not come before it");
-    if (seq < 0 || size_t(seq) >= forest.sequences.size())
-      fail("row " + std::to_string(r) + ": sequence " + std::to_string(seq) + " is not there");
-    if (position < 0 || position >= (1 << 20))
-      fail("row " + std::to_string(r) + ": position " + std::to_string(position) + " is out of range");
-    if (parent >= 0 && forest.sequence[size_t(parent)] != seq)
-      fail("row " + std::to_string(r) + ": its parent is of another sequence");
-    const SequenceInput& s = forest.sequences[size_t(seq)];
-    slot[r] = s.length + used[size_t(seq)]++;
-    if (size_t(slot[r]) >= s.pages.size() * PAGE) fail("row " + std::to_string(r) + ": the sequence's pages are full");
-    identity[r] = parent < 0 ? slot[r] == s.length : identity[size_t(parent)] && slot[r] == slot[size_t(parent)] + 1;
-    if (token < 0) {
-      if (!hasMask_) fail("row " + std::to_string(r) + ": a MASK row, but no adapter with a MASK embedding is loaded");
-      bool below = parent >= 0 && forest.tokens[size_t(parent)] < 0;
-      depth[r] = below ? depth[size_t(parent)] + 1 : 1;
-      anchor[r] = below ? anchor[size_t(parent)] : parent;
-      if (depth[r] > depths_ && !sharedByDepth_)
-        fail("row " + std::to_string(r) + ": a MASK row of depth " + std::to_string(depth[r]) + ", the adapter has " +
-             std::to_string(depths_));
-      if (entryLayer_ > 0 && anchor[r] < 0)
-        fail("row " + std::to_string(r) + ": a MASK row's anchor must be in the same forward");
-    } else {
-      if (entryLayer_ > 0 && parent >= 0 && forest.tokens[size_t(parent)] < 0)
-        fail("row " + std::to_string(r) + ": a token row cannot follow a MASK row that enters late");
-      nTokens_++;
-    }
-  }
-  // Inside, token rows come first.
-  rows_.resize(n);
-  int at[2] = {0, nTokens_};
-  wantedOf_.assign(n, NONE);
-  std::vector<int32_t> wanted[2];
-  int positions = 0;
-  tails_.clear();
-  for (size_t r = 0; r < n; r++) {
-    bool mask = forest.tokens[r] < 0;
-    internal[r] = at[mask]++;
-    Row& row = rows_[size_t(internal[r])];
-    row.token = forest.tokens[r], row.position = forest.positions[r], row.depth = depth[r];
-    row.anchor = anchor[r] < 0 ? NONE : internal[size_t(anchor[r])];
-    row.sequence = forest.sequence[r], row.slot = slot[r], row.gated = forest.gate[r] != 0;
-    row.identity = identity[r], row.tail = tails_.size(), row.nTail = 0;
-    if (!row.identity) {
-      int count = 0;
-      for (int i = int(r); i >= 0; i = forest.parents[size_t(i)]) count++;
-      row.nTail = count;
-      tails_.resize(row.tail + size_t(count));
-      for (int i = int(r), j = count; i >= 0; i = forest.parents[size_t(i)])
-        tails_[row.tail + size_t(--j)] = slot[size_t(i)];
-    }
-    positions = slot[r] + 1 > positions ? slot[r] + 1 : positions;
-    if (forest.wanted[r]) wanted[mask].push_back(int(r));
-  }
-  wantedRows_.clear();
-  for (auto& list : wanted)
-    for (int32_t r : list) {
-      wantedOf_[size_t(r)] = int(wantedRows_.size());
-      wantedRows_.push_back(internal[size_t(r)]);
-    }
-  nWanted_ = int(wantedRows_.size()), nWantedTokens_ = int(wanted[0].size());
+void Model::prepare(std::vector<int32_t>&& layout, SamplingInput&& sampling, const KvCache& cache) {
+  proposalHeads_.forget();
+  layout_.assign(std::move(layout), {vocab_, cache.nPages, hasMask_, entryLayer_ > 0});
+  sampling_ = std::move(sampling);
+  int n = layout_.nRows();
   nGated_ = nGatedTokens_ = 0;
-  gatedIndex_.assign(n, NONE);
-  for (size_t i = 0; i < n; i++) {
-    if (!rows_[i].gated) continue;
-    gatedIndex_[i] = nGated_++;
-    nGatedTokens_ += int(i) < nTokens_;
+  gatedIndex_.assign(size_t(n), NONE);
+  for (int r = 0; r < n; r++) {
+    if (!layout_.row(r).gate) continue;
+    gatedIndex_[size_t(r)] = nGated_++;
+    nGatedTokens_ += r < layout_.nTokens();
   }
-  for (const DrawInput& d : forest.draws) {
-    int w = d.row >= 0 && size_t(d.row) < n ? wantedOf_[size_t(d.row)] : NONE;
-    if (w == NONE || forest.tokens[size_t(d.row)] < 0) fail("a draw's row must be a wanted token row");
+  for (const DrawInput& d : sampling_.draws) {
+    int output = layout_.outputOf(d.row);
+    if (output == NONE || output >= layout_.nTokenOutputs()) fail("a draw's row must be a token row with an output");
   }
-  tokenTiling_ = tilingOf(nTokens_);
-  tiling_ = nTokens_ == int(n) ? tokenTiling_ : tilingOf(int(n));
-  reserve(int(n), nWanted_, positions);
-  drawn.assign(forest.draws.size(), DrawResult{});
-  topTokens.resize(forest.draws.size() * MAX_LOGPROBS);
+  Lookaheads::check(sampling_.lookaheads, layout_, proposalHeads_.extra.size());
+  tokenTiling_ = tilingOf(layout_.nTokens());
+  tiling_ = layout_.nTokens() == n ? tokenTiling_ : tilingOf(n);
+  reserve(n, layout_.nOutputs(), layout_.nSlots());
+  drawn.assign(sampling_.draws.size(), DrawResult{});
+  topTokens.resize(sampling_.draws.size() * MAX_LOGPROBS);
   topLogprobs.resize(topTokens.size());
+  lookaheads_.clear();
 
   // Angles of the rows' positions, shared by all layers.
   int half = headDim_ / 2;
-  for (size_t i = 0; i < n; i++)
+  for (int i = 0; i < n; i++)
     for (int j = 0; j < half; j++) {
       double s, c;
-      sineCosine(double(rows_[i].position) * inverseFrequencies_[size_t(j)], s, c);
-      cosine_[i * size_t(half) + size_t(j)] = float(c * attentionFactor_);
-      sine_[i * size_t(half) + size_t(j)] = float(s * attentionFactor_);
+      sineCosine(double(layout_.row(i).position) * inverseFrequencies_[size_t(j)], s, c);
+      cosine_[size_t(i) * size_t(half) + size_t(j)] = float(c * attentionFactor_);
+      sine_[size_t(i) * size_t(half) + size_t(j)] = float(s * attentionFactor_);
     }
 }
 
 // Rows of a sequence read the same keys and values: as many together as attention takes, unless threads would be idle.
 Model::Tiling Model::tilingOf(int nRows) const {
-  std::vector<int> ends(forest_.sequences.size(), 0);
-  for (int r = 0; r < nRows; r++) ends[size_t(rows_[size_t(r)].sequence)]++;
+  std::vector<int> ends(size_t(layout_.nSequences()), 0);
+  for (int r = 0; r < nRows; r++) ends[size_t(layout_.row(r).sequence)]++;
   int begin = 0, most = ATTENTION_QUERIES * kvHeads_ / heads_;
   if (most < 1 || (nRows + most - 1) / most * kvHeads_ < 2 * pool_->threads()) most = 1;
   Tiling tiling;
@@ -178,11 +103,11 @@ Model::Tiling Model::tilingOf(int nRows) const {
     ends[s] = begin;
     begin = end;
   }
-  for (int r = 0; r < nRows; r++) tiling.rows[size_t(ends[size_t(rows_[size_t(r)].sequence)]++)] = r;
+  for (int r = 0; r < nRows; r++) tiling.rows[size_t(ends[size_t(layout_.row(r).sequence)]++)] = r;
   return tiling;
 }
 
-void Model::reserve(int rows, int wanted, int positions) {
+void Model::reserve(int rows, int outputs, int positions) {
   if (rows > capacity_) {
     capacity_ = grown(capacity_, rows);
     bufferMemory_ = Arena(bufferWidth_ * size_t(capacity_) * 4);
@@ -192,12 +117,12 @@ void Model::reserve(int rows, int wanted, int positions) {
     cosine_.resize(size_t(capacity_) * size_t(headDim_ / 2));
     sine_.resize(cosine_.size());
   }
-  if (wanted > wantedCapacity_) {
-    wantedCapacity_ = grown(wantedCapacity_, wanted);
+  if (outputs > outputCapacity_) {
+    outputCapacity_ = grown(outputCapacity_, outputs);
     // Off multiples of 4 KiB: rows whose stores share a cache set would wait for each other.
     logitsStride_ = size_t(vocab_ + PANEL - 1) / PANEL * PANEL + 5 * PANEL;
-    logitsMemory_ = Arena(logitsStride_ * size_t(wantedCapacity_) * 4);
-    logitMaxima_.resize(size_t(output_.panels()) * size_t(wantedCapacity_));
+    logitsMemory_ = Arena(logitsStride_ * size_t(outputCapacity_) * 4);
+    logitMaxima_.resize(size_t(output_.panels()) * size_t(outputCapacity_));
   }
   int padded = (positions + 3 * PAGE) / PAGE * PAGE;
   if (padded > scoreCapacity_) {
@@ -257,14 +182,14 @@ void Model::linearStep(const Step& step, int index, int thread) {
     a.quantisedStride = quantisedStride_[size_t(step.out)];
     n = (step.parts[0].weight.panels() + 1) / 2;
   }
-  if (step.kind == StepKind::Logits && nRows > nWantedTokens_) {
+  if (step.kind == StepKind::Logits && nRows > layout_.nTokenOutputs()) {
     // Proposals look for the likeliest few of the MASK rows' logits.
-    a.maxima = logitMaxima_.data(), a.maximaStride = size_t(output_.panels()), a.maximaFrom = nWantedTokens_;
+    a.maxima = logitMaxima_.data(), a.maximaStride = size_t(output_.panels()), a.maximaFrom = layout_.nTokenOutputs();
   }
   if (step.kind == StepKind::Logits && draftSize_ > 0) {
     a.limitPanel = (draftSize_ + PANEL - 1) / PANEL;
-    a.limitRows = nWantedTokens_;
-    if (nWantedTokens_ == 0) n = a.limitPanel;
+    a.limitRows = layout_.nTokenOutputs();
+    if (layout_.nTokenOutputs() == 0) n = a.limitPanel;
   }
   int chunk = n / (pool_->threads() * 4);
   if (chunk < 1) chunk = 1;
@@ -324,7 +249,7 @@ void Model::runStep(const Step& step, int index, int thread, KvCache& cache) {
   switch (step.kind) {
     case StepKind::Embed:
       items(index, thread, n, 1, [&](int r, int) {
-        const Row& info = rows_[size_t(r)];
+        const ForestLayout::Row& info = layout_.row(r);
         float* out = row(step.out, r);
         if (info.token < 0) {
           int depth = info.depth < depths_ ? info.depth : depths_;
@@ -336,12 +261,12 @@ void Model::runStep(const Step& step, int index, int thread, KvCache& cache) {
       });
       return;
     case StepKind::Enter:
-      items(index, thread, n - nTokens_, 1, [&](int i, int) {
-        const Row& info = rows_[size_t(nTokens_ + i)];
+      items(index, thread, n - layout_.nTokens(), 1, [&](int i, int) {
+        const ForestLayout::Row& info = layout_.row(layout_.nTokens() + i);
         int depth = info.depth < depths_ ? info.depth : depths_;
         const float *from = row(step.x, info.anchor),
                     *own = maskEmbedding_.data() + size_t(depth - 1) * size_t(hidden_);
-        float* out = row(step.x, nTokens_ + i);
+        float* out = row(step.x, layout_.nTokens() + i);
         for (int j = 0; j < hidden_; j++) out[j] = from[j] * entryScale_ + own[j];
       });
       return;
@@ -389,7 +314,7 @@ void Model::runStep(const Step& step, int index, int thread, KvCache& cache) {
       uint8_t* layer = cache.memory.data() + size_t(step.layer) * cache.layerBytes;
       items(index, thread, n * kvHeads_, 1, [&](int item, int) {
         int r = item / kvHeads_, h = item % kvHeads_;
-        const Row& info = rows_[size_t(r)];
+        const ForestLayout::Row& info = layout_.row(r);
         const float *cosine = cosine_.data() + size_t(r) * size_t(headDim_ / 2),
                     *sine = sine_.data() + size_t(r) * size_t(headDim_ / 2);
         for (int i = h * group; i < (h + 1) * group; i++) {
@@ -399,8 +324,8 @@ void Model::runStep(const Step& step, int index, int thread, KvCache& cache) {
         }
         float* key = row(step.y, r) + size_t(h) * size_t(headDim_);
         k.rope(key, cosine, sine, headDim_);
-        const auto& pages = forest_.sequences[size_t(info.sequence)].pages;
-        uint8_t* page = layer + size_t(pages[size_t(info.slot / PAGE)]) * pageBytes + size_t(h) * headBytes;
+        const int32_t* pages = layout_.pages(info.sequence);
+        uint8_t* page = layer + size_t(pages[info.slot / PAGE]) * pageBytes + size_t(h) * headBytes;
         k.storeKv(key, row(step.up, r) + size_t(h) * size_t(headDim_), page, info.slot % PAGE, headDim_, dPad_, half_);
       });
       return;
@@ -408,7 +333,7 @@ void Model::runStep(const Step& step, int index, int thread, KvCache& cache) {
     case StepKind::Attention: {
       int group = heads_ / kvHeads_;
       size_t element = half_ ? 2 : 4, headBytes = 2 * size_t(dPad_) * PAGE * element;
-      const Tiling& tiling = n == nTokens_ ? tokenTiling_ : tiling_;
+      const Tiling& tiling = n == layout_.nTokens() ? tokenTiling_ : tiling_;
       // Items: rows of a sequence that are computed together, and a KV head.
       items(index, thread, int(tiling.tiles.size()) * kvHeads_, 1, [&](int item, int) {
         const Tiling::Tile& tile = tiling.tiles[size_t(item / kvHeads_)];
@@ -417,18 +342,17 @@ void Model::runStep(const Step& step, int index, int thread, KvCache& cache) {
         AttentionRow rows[ATTENTION_QUERIES];
         for (int i = 0; i < tile.n; i++) {
           int r = tileRows[i];
-          const Row& info = rows_[size_t(r)];
+          const ForestLayout::Row& info = layout_.row(r);
           AttentionRow& own = rows[i];
           own.q = row(qRotated_, r) + size_t(h) * size_t(group) * size_t(dPad_);
           own.out = row(step.out, r) + size_t(h) * size_t(group) * size_t(headDim_);
-          own.length = info.identity ? info.slot + 1 : forest_.sequences[size_t(tile.sequence)].length;
-          own.tail = tails_.data() + info.tail, own.nTail = info.nTail;
+          own.length = info.nBefore, own.tail = layout_.tail(r), own.nTail = info.nTail;
         }
         AttentionArgs a;
         a.rows = rows, a.nRows = tile.n;
         a.cache = cache.memory.data() + size_t(step.layer) * cache.layerBytes + size_t(h) * headBytes;
         a.pageBytes = headBytes * size_t(kvHeads_), a.vOffset = size_t(dPad_) * PAGE * element;
-        a.pages = forest_.sequences[size_t(tile.sequence)].pages.data();
+        a.pages = layout_.pages(tile.sequence);
         a.group = group, a.headDim = headDim_, a.dPad = dPad_;
         a.scale = attentionScale_;
         a.half = half_;
@@ -444,10 +368,10 @@ void Model::runStep(const Step& step, int index, int thread, KvCache& cache) {
     }
     case StepKind::Gather:
       items(index, thread, n, 1,
-            [&](int r, int) { memcpy(row(step.out, r), row(step.x, wantedRows_[size_t(r)]), width(step.out) * 4); });
+            [&](int r, int) { memcpy(row(step.out, r), row(step.x, layout_.outputs()[r]), width(step.out) * 4); });
       return;
     case StepKind::Draw:
-      items(index, thread, int(forest_.draws.size()), 1, [&](int i, int) { drawRow(size_t(i), thread); });
+      items(index, thread, int(sampling_.draws.size()), 1, [&](int i, int) { drawRow(size_t(i), thread); });
       return;
   }
 }
@@ -463,7 +387,7 @@ void Model::forward(KvCache& cache) {
       const Step& step = steps_[i];
       // Every thread skips the same steps.
       if (step.kind == StepKind::LoraA && nGated_ == 0) continue;
-      if (step.kind == StepKind::Draw && forest_.draws.empty()) continue;
+      if (step.kind == StepKind::Draw && sampling_.draws.empty()) continue;
       if (activeRows(step.rows) == 0) continue;
       runStep(step, int(i), thread, cache);
       barrier_.wait();
@@ -473,16 +397,43 @@ void Model::forward(KvCache& cache) {
         last = now;
       }
     }
+    if (sampling_.lookaheads.empty()) return;
+    if (thread == 0) lookaheads_.start(sampling_, drawn), nextLevel();
+    barrier_.wait();
+    while (hasLevel_) {
+      proposalHeads_.run(thread, barrier_);
+      if (thread == 0) nextLevel();
+      barrier_.wait();
+    }
   };
   pool_->run(work);
 }
 
+// Begins the next level of the lookaheads, if there is one.
+void Model::nextLevel() {
+  hasLevel_ = false;
+  std::vector<ProposalInput> requests = lookaheads_.nextLevel(levelAnswers_);
+  if (requests.empty()) return;
+  proposalHeads_.begin(outputRows(), std::move(requests), levelAnswers_);
+  hasLevel_ = true;
+}
+
+OutputRows Model::outputRows() {
+  OutputRows rows;
+  rows.hidden = buffer(logitsX_), rows.hiddenStride = size_t(widths_[size_t(logitsX_)]);
+  rows.logits = reinterpret_cast<const float*>(logitsMemory_.data()), rows.logitsStride = logitsStride_;
+  rows.maxima = logitMaxima_.data(), rows.maximaStride = size_t(output_.panels());
+  rows.n = layout_.nOutputs(), rows.nTokens = layout_.nTokenOutputs();
+  rows.outputOf = layout_.outputOf(), rows.nRows = layout_.nRows();
+  return rows;
+}
+
 void Model::drawRow(size_t i, int thread) {
-  const DrawInput& draw = forest_.draws[i];
+  const DrawInput& draw = sampling_.draws[i];
   DrawResult& out = drawn[i];
   const float* packed =
-      reinterpret_cast<const float*>(logitsMemory_.data()) + size_t(wantedOf_[size_t(draw.row)]) * logitsStride_;
-  if (draw.sampler->isPlainGreedy()) {
+      reinterpret_cast<const float*>(logitsMemory_.data()) + size_t(layout_.outputOf(draw.row)) * logitsStride_;
+  if (draw.sampler->isArgmax(draw.place())) {
     if (!kernels_->argmax(packed, vocab_, order_.empty() ? nullptr : order_.data(), &out.token)) out.status = 1;
     return;
   }
@@ -493,9 +444,8 @@ void Model::drawRow(size_t i, int thread) {
     logits(draw.row, row.data());
     byId = row.data();
   }
-  out = draw.sampler->draw(*kernels_, byId, vocab_, draw.position, draw.extra.data(), int(draw.extra.size()),
-                           draw.trial.get(), samplerScratch_[size_t(thread)], topTokens.data() + i * MAX_LOGPROBS,
-                           topLogprobs.data() + i * MAX_LOGPROBS);
+  out = draw.sampler->draw(*kernels_, byId, vocab_, draw.place(), draw.trial.get(), samplerScratch_[size_t(thread)],
+                           topTokens.data() + i * MAX_LOGPROBS, topLogprobs.data() + i * MAX_LOGPROBS);
 }
 
 void Model::moveKv(KvCache& cache, const std::vector<int32_t>& pages, const std::vector<int32_t>& from,
@@ -525,20 +475,21 @@ void Model::moveKv(KvCache& cache, const std::vector<int32_t>& pages, const std:
 }
 
 void Model::hidden(int row, float* out) const {
-  int w = wantedIndex(row);
-  if (w == NONE) fail("row " + std::to_string(row) + " was not wanted");
-  memcpy(out, buffer(logitsX_) + size_t(w) * size_t(widths_[size_t(logitsX_)]), size_t(hidden_) * 4);
+  int output = layout_.outputOf(row);
+  if (output == NONE) fail("row " + std::to_string(row) + " has no output");
+  memcpy(out, buffer(logitsX_) + size_t(output) * size_t(widths_[size_t(logitsX_)]), size_t(hidden_) * 4);
 }
 
 int Model::logitsLength(int row) const {
-  int w = wantedIndex(row);
-  if (w == NONE) fail("row " + std::to_string(row) + " was not wanted");
-  return isMask(row) && draftSize_ > 0 ? draftSize_ : vocab_;
+  int output = layout_.outputOf(row);
+  if (output == NONE) fail("row " + std::to_string(row) + " has no output");
+  return output >= layout_.nTokenOutputs() && draftSize_ > 0 ? draftSize_ : vocab_;
 }
 
 void Model::logits(int row, float* out) const {
   int n = logitsLength(row);
-  const float* packed = reinterpret_cast<const float*>(logitsMemory_.data()) + size_t(wantedIndex(row)) * logitsStride_;
+  const float* packed =
+      reinterpret_cast<const float*>(logitsMemory_.data()) + size_t(layout_.outputOf(row)) * logitsStride_;
   if (order_.empty() || n < vocab_) {
     memcpy(out, packed, size_t(n) * 4);  // the draft vocabulary lies first, in its order
     return;

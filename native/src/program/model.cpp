@@ -294,14 +294,14 @@ void Model::Lowering::run() {
       s.kind = StepKind::Gather;
       s.x = bufferId(op.x), s.out = bufferId(op.out);
       if (cols(s.x) != cols(s.out)) fail("gather: shapes do not fit");
-      rows = s.rows = Rows::Wanted;
+      rows = s.rows = Rows::Outputs;
     } else if (op.kind == "logits") {
       s.kind = StepKind::Logits;
       s.x = bufferId(op.x);
       m.logitsX_ = s.x;
       m.output_ = matrix(op.weight);
       outputId = op.weight;
-      if (rows != Rows::Wanted || m.output_.rows != m.vocab_ || m.output_.cols != cols(s.x) || cols(s.x) != m.hidden_)
+      if (rows != Rows::Outputs || m.output_.rows != m.vocab_ || m.output_.cols != cols(s.x) || cols(s.x) != m.hidden_)
         fail("logits: shapes do not fit");
       s.integer = isInteger(m.output_.format);
       if (s.integer) quantiseProducer(s.x, steps);
@@ -314,19 +314,19 @@ void Model::Lowering::run() {
   }
   if (outputId.empty() || embeddingId.empty()) fail("the program has no embed or no logits operation");
   Step draw{};
-  draw.kind = StepKind::Draw, draw.rows = Rows::Wanted;
+  draw.kind = StepKind::Draw, draw.rows = Rows::Outputs;
   steps.push_back(draw);
   if (m.head_) {
     Format f = isInteger(m.output_.format) ? Format::Q8S : Format::F32;
-    m.w1_ = floats(source.w1, m.hidden_, 2 * m.hidden_, 1.0f, f);
-    m.w2_ = floats(source.w2, m.hidden_, m.hidden_, 1.0f, f);
+    m.proposalHeads_.first = floats(source.w1, m.hidden_, 2 * m.hidden_, 1.0f, f);
+    m.proposalHeads_.second = floats(source.w2, m.hidden_, m.hidden_, 1.0f, f);
   }
   for (const ExtraHeadSource& head : source.extraHeads) {
     Format f = isInteger(m.output_.format) ? Format::Q8S : Format::F32;
-    ExtraHead extra;
+    Heads::Extra extra;
     extra.weight = floats(head.weight, m.hidden_, m.hidden_, 1.0f, f);
     extra.bias.assign(head.bias, head.bias + m.hidden_);
-    m.extraHeads_.push_back(std::move(extra));
+    m.proposalHeads_.extra.push_back(std::move(extra));
   }
 
   // Draft vocabulary first: MASK rows look at the first panels only.
@@ -378,8 +378,8 @@ void Model::Lowering::run() {
   auto place = [&](Matrix& matrix) {
     if (matrix.rows > 0) matrix.data = base + reinterpret_cast<size_t>(matrix.data);
   };
-  place(m.embedding_), place(m.output_), place(m.w1_), place(m.w2_);
-  for (ExtraHead& head : m.extraHeads_) place(head.weight);
+  place(m.embedding_), place(m.output_), place(m.proposalHeads_.first), place(m.proposalHeads_.second);
+  for (Heads::Extra& head : m.proposalHeads_.extra) place(head.weight);
   for (Step& s : steps) {
     for (LoweredPart& p : s.parts) place(p.weight), place(p.loraA), place(p.loraB);
     m.tWidth_ = std::max(m.tWidth_, s.tStride);
@@ -431,7 +431,12 @@ Model::Model(const ProgramSource& source, std::shared_ptr<Pool> pool, const Kern
   counters_ = std::make_unique<std::atomic<int>[]>(steps_.size() * size_t(pool_->threads()) * 16);
   attentionScratch_.resize(size_t(pool_->threads()));
   scratch_.resize(size_t(pool_->threads()));
-  samplerScratch_.resize(size_t(pool_->threads()) + 1);
+  samplerScratch_.resize(size_t(pool_->threads()));
+  OutputLayer& layer = proposalHeads_.layer;
+  layer.embedding = embedding_, layer.output = output_, layer.embeddingIsOutput = embeddingIsOutput_;
+  layer.hidden = hidden_, layer.vocab = vocab_, layer.draftSize = draftSize_, layer.epsilon = epsilon_;
+  layer.order = &order_, layer.inverse = &inverse_;
+  proposalHeads_.prepare(kernels_, pool_->threads());
 }
 
 std::shared_ptr<KvCache> Model::createCache(int nPages) const {

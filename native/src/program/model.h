@@ -7,6 +7,9 @@
 #include <vector>
 
 #include "executor/arena.h"
+#include "executor/heads.h"
+#include "executor/layout.h"
+#include "executor/lookahead.h"
 #include "executor/pool.h"
 #include "kernels/table.h"
 #include "program/pack.h"
@@ -81,7 +84,7 @@ enum class StepKind {
   Logits,
   Draw
 };
-enum class Rows { Tokens, All, Wanted };
+enum class Rows { Tokens, All, Outputs };
 
 constexpr int NONE = -1;
 
@@ -118,57 +121,31 @@ class KvCache {
   Arena memory;
 };
 
-struct SequenceInput {
-  int length = 0;
-  std::vector<int32_t> pages;
-};
-
-struct DrawInput {
-  int row = 0;
-  std::shared_ptr<SamplerState> sampler;
-  int64_t position = 0;
-  std::vector<int32_t> extra;
-  std::shared_ptr<const Trial> trial;  // null: none
-};
-
-struct ForestInput {
-  std::vector<SequenceInput> sequences;
-  std::vector<int32_t> tokens, positions, parents, sequence;
-  std::vector<uint8_t> gate, wanted;
-  std::vector<DrawInput> draws;
-};
-
 class Model {
  public:
   Model(const ProgramSource& source, std::shared_ptr<Pool> pool, const KernelTable* kernels);
   std::shared_ptr<KvCache> createCache(int nPages) const;
-  // Throws std::invalid_argument for a forest that is not well-formed; checks everything that memory depends on.
-  void prepare(const ForestInput& forest, const KvCache& cache);
+  // Throws std::invalid_argument for a layout or requests that memory safety does not allow.
+  void prepare(std::vector<int32_t>&& layout, SamplingInput&& sampling, const KvCache& cache);
   void forward(KvCache& cache);
   void moveKv(KvCache& cache, const std::vector<int32_t>& pages, const std::vector<int32_t>& from,
               const std::vector<int32_t>& to);
 
   // Results of the last forward, by forest row.
-  int wantedIndex(int row) const { return row >= 0 && row < int(wantedOf_.size()) ? wantedOf_[size_t(row)] : NONE; }
-  bool isMask(int row) const { return forest_.tokens[size_t(row)] < 0; }
   void hidden(int row, float* out) const;
   int logitsLength(int row) const;
   void logits(int row, float* out) const;
-  // Logits of a MASK row over the draft vocabulary after the sampler head.
-  void logitsAfterHead(int row, int previous, float* out);
-  void propose(const DrawInput& draw, int previous, int count, bool forRejection, Proposed& out);
+  OutputRows outputRows();
+  Heads& heads() { return proposalHeads_; }
+  Pool& pool() { return *pool_; }
 
   std::vector<DrawResult> drawn;   // one per draw
   std::vector<int32_t> topTokens;  // [draw][MAX_LOGPROBS]
   std::vector<float> topLogprobs;
+  // One per lookahead.
+  const std::vector<Lookaheads::Result>& lookaheads() const { return lookaheads_.results(); }
 
-  // Extra heads of a token row: its logits over the draft vocabulary (by id where there is none), and proposals from
-  // them.
-  int extraLogitsLength() const { return draftSize_ > 0 ? draftSize_ : vocab_; }
-  void extraLogits(int row, int head, float* out);
-  void proposeExtra(const DrawInput& draw, int head, int count, bool forRejection, Proposed& out);
-
-  bool hasLogprobs(size_t draw) const { return forest_.draws[draw].sampler->settings.logprobs >= 0; }
+  bool hasLogprobs(size_t draw) const { return sampling_.draws[draw].sampler->settings.logprobs >= 0; }
 
   size_t weightBytes() const { return weightBytes_; }
   int vocabSize() const { return vocab_; }
@@ -179,11 +156,6 @@ class Model {
   bool profile = false;
 
  private:
-  struct Row {
-    int token, position, depth, anchor, sequence, slot, nTail;
-    size_t tail;
-    bool identity, gated;
-  };
   // Rows by sequence, and which of them attention takes together.
   struct Tiling {
     struct Tile {
@@ -204,20 +176,13 @@ class Model {
     return quantisedMemory_.data() + quantisedOffset_[size_t(id)] * size_t(capacity_);
   }
   Tiling tilingOf(int nRows) const;
-  void reserve(int rows, int wanted, int positions);
+  void reserve(int rows, int outputs, int positions);
   void runStep(const Step& step, int index, int thread, KvCache& cache);
   void linearStep(const Step& step, int index, int thread);
   void loraStep(const Step& step, int index, int thread);
   void drawRow(size_t i, int thread);
   int activeRows(Rows rows) const;
-  void product(const Matrix& m, const float* x, float* out, const int32_t* panels, int nPanels);
-  const float* afterHead(int row, int previous);
-  const float* extraHead(int row, int head);
-  Matrix draftOutput() const;
-  void makeShortlist(const float* logits, int n, const float* maxima, const DrawInput& draw, int count,
-                     bool forRejection);
-  void noisyShortlist(int n, NoiseKey key, int count);
-  void proposeFromShortlist(const DrawInput& draw, int count, bool forRejection, Purpose purpose, Proposed& out);
+  void nextLevel();
   template <class Fn>
   void items(int step, int thread, int n, int chunk, Fn fn);
 
@@ -233,14 +198,8 @@ class Model {
   float entryScale_, attentionScale_;
   int draftSize_ = 0;
   std::vector<int32_t> order_, inverse_;  // output row <-> id; empty: identity
-  Matrix embedding_, output_, w1_, w2_;
-  struct ExtraHead {
-    Matrix weight;
-    std::vector<float> bias;
-    std::vector<float> logits;  // of `row` of the last forward, in the order of the output matrix
-    int row = NONE;
-  };
-  std::vector<ExtraHead> extraHeads_;
+  Matrix embedding_, output_;
+  Heads proposalHeads_;
   bool head_ = false, embeddingIsOutput_ = false;
   float epsilon_ = 0;  // of the final norm
 
@@ -257,28 +216,27 @@ class Model {
   int qRotated_ = NONE, logitsX_ = NONE;
 
   // Memory of a forward, grown when needed and kept.
-  int capacity_ = 0, wantedCapacity_ = 0, scoreCapacity_ = 0;
+  int capacity_ = 0, outputCapacity_ = 0, scoreCapacity_ = 0;
   Arena bufferMemory_, quantisedMemory_, tMemory_, logitsMemory_;
   size_t logitsStride_ = 0;
   std::vector<float> logitMaxima_;  // [wanted MASK row][panel]
   std::vector<std::vector<float>> attentionScratch_;
   std::vector<std::vector<float>> scratch_;
-  std::vector<uint8_t> headBlock_;
-  std::vector<float> headScratch_, headLogits_, panelLogits_, maxima_, blockMaxima_, noisy_;
-  std::vector<int32_t> noisyIndices_;
   std::vector<float> cosine_, sine_;
-  std::vector<SamplerScratch> samplerScratch_;  // a thread each, and one for proposals
-  std::vector<int32_t> shortlist_, shortlistPanels_;
+  std::vector<SamplerScratch> samplerScratch_;  // a thread each
   std::vector<float> lowRank_;
   std::atomic<int> lowRankDone_[MAX_PARTS] = {};
   std::unique_ptr<std::atomic<int>[]> counters_;
   Barrier barrier_;
 
-  ForestInput forest_;
-  std::vector<Row> rows_;        // token rows first
+  ForestLayout layout_;
+  SamplingInput sampling_;
   Tiling tokenTiling_, tiling_;  // of the token rows; of all
-  std::vector<int32_t> tails_, gatedIndex_, wantedOf_, wantedRows_;
-  int nTokens_ = 0, nWanted_ = 0, nWantedTokens_ = 0, nGated_ = 0, nGatedTokens_ = 0;
+  std::vector<int32_t> gatedIndex_;
+  int nGated_ = 0, nGatedTokens_ = 0;
+  Lookaheads lookaheads_;
+  std::vector<Proposed> levelAnswers_;
+  bool hasLevel_ = false;
 };
 
 }  // namespace idlm

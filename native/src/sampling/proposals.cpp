@@ -52,8 +52,8 @@ double uniform(int32_t token, NoiseKey noise) {
 // Recursive rejection sampling without replacement (RSD, Jeon et al., arXiv 2402.14160, section 3). p is kept twice:
 // as weights that are multiplied out, and as scores, to which the noise of the last draw is added; a rejection changes
 // only the tokens that the proposer could have drawn.
-int32_t SamplerState::drawTrying(const KernelTable& k, const Trial& trial, const int32_t* ids, int n, int64_t position,
-                                 SamplerScratch& s) const {
+int32_t SamplerState::sampleWithProposals(const KernelTable& k, const Trial& trial, const int32_t* ids, int n,
+                                          int64_t position, SamplerScratch& s) const {
   if (!relative(s.scores.data(), size_t(n))) return -1;
   s.changed.clear();
   if (!trial.tokens.empty()) {
@@ -112,19 +112,18 @@ int32_t SamplerState::drawTrying(const KernelTable& k, const Trial& trial, const
   return chosen < 0 ? -1 : ids ? ids[size_t(chosen)] : chosen;
 }
 
-void SamplerState::propose(const KernelTable& k, const float* logits, const int32_t* ids, int n, int64_t position,
-                           const int32_t* extra, int nExtra, int count, bool forRejection, Purpose purpose,
-                           Proposed& out, SamplerScratch& s) const {
+void SamplerState::propose(const KernelTable& k, const float* logits, const int32_t* ids, int n, const DrawPlace& place,
+                           int count, bool forRejection, Purpose purpose, Proposed& out, SamplerScratch& s) const {
   std::vector<Candidate>& c = s.candidates;
   c.clear();
   bool isGreedy = settings.temperature == 0;
   for (int i = 0; i < n; i++) {
     int32_t token = ids[i];
     float score = logits[i];
-    if (!isAllowed(token)) continue;
+    if (!place.allows(token)) continue;
     if (penalises()) {
       auto found = counts_.find(token);
-      score = penalised(score, token, found == counts_.end() ? Counts{} : found->second, extra, nExtra);
+      score = penalised(score, token, found == counts_.end() ? Counts{} : found->second, place);
     }
     for (size_t b = 0; b < settings.biasTokens.size(); b++)
       if (settings.biasTokens[b] == token) score = score + settings.biasValues[b];
@@ -141,7 +140,7 @@ void SamplerState::propose(const KernelTable& k, const float* logits, const int3
     for (size_t i = 0; i < c.size(); i++) c[i].score = s.scores[i], c[i].weight = s.weights[i];
   };
   auto addNoise = [&](Purpose use) {
-    NoiseKey key = keyOf(position, use);
+    NoiseKey key = keyOf(place.position, use);
     spread(s), s.weights.resize(c.size());
     k.addGumbel(s.scores.data(), s.ids.data(), int(c.size()), key.word, key.key, s.weights.data());
     for (size_t i = 0; i < c.size(); i++) c[i].score = s.weights[i];

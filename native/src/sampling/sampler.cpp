@@ -75,32 +75,31 @@ void SamplerState::prompt(const int32_t* tokens, size_t n) {
   for (size_t i = 0; i < n; i++) counts_[tokens[i]].prompt = true;
 }
 
-float SamplerState::penalised(float logit, int32_t token, const Counts& counts, const int32_t* extra,
-                              int nExtra) const {
-  int output = counts.output + countOf(extra, nExtra, token);
+float SamplerState::penalised(float logit, int32_t token, const Counts& counts, const DrawPlace& place) const {
+  int output = counts.output + countOf(place.unverified, place.nUnverified, token);
   if (counts.prompt || output > 0)
     logit = logit > 0 ? logit / settings.repetitionPenalty : logit * settings.repetitionPenalty;
   if (output > 0) logit = logit - settings.presencePenalty - settings.frequencyPenalty * float(output);
   return logit;
 }
 
-void SamplerState::adjust(float* scores, int vocab, const int32_t* extra, int nExtra) const {
+void SamplerState::adjust(float* scores, int vocab, const DrawPlace& place) const {
   if (penalises()) {
     for (const auto& [token, counts] : counts_)
-      if (token >= 0 && token < vocab) scores[token] = penalised(scores[token], token, counts, extra, nExtra);
-    for (int i = 0; i < nExtra; i++) {
-      int32_t token = extra[i];
-      if (token < 0 || token >= vocab || counts_.count(token) || countOf(extra, i, token)) continue;
-      scores[token] = penalised(scores[token], token, Counts{}, extra, nExtra);
+      if (token >= 0 && token < vocab) scores[token] = penalised(scores[token], token, counts, place);
+    for (int i = 0; i < place.nUnverified; i++) {
+      int32_t token = place.unverified[i];
+      if (token < 0 || token >= vocab || counts_.count(token) || countOf(place.unverified, i, token)) continue;
+      scores[token] = penalised(scores[token], token, Counts{}, place);
     }
   }
   for (size_t i = 0; i < settings.biasTokens.size(); i++) {
     int32_t token = settings.biasTokens[i];
     if (token >= 0 && token < vocab) scores[token] = scores[token] + settings.biasValues[i];
   }
-  if (!mask_.empty())
+  if (place.allowed)
     for (int32_t token = 0; token < vocab; token++)
-      if (!isAllowed(token)) scores[token] = MINUS_INFINITY;
+      if (!place.allows(token)) scores[token] = MINUS_INFINITY;
 }
 
 void SamplerState::filter(const KernelTable& k, SamplerScratch& s) const {
@@ -183,9 +182,8 @@ void SamplerState::choose(const KernelTable& k, SamplerScratch& s, int n) const 
   }
 }
 
-DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int vocab, int64_t position,
-                              const int32_t* extra, int nExtra, const Trial* trial, SamplerScratch& s,
-                              int32_t* topTokens, float* topLogprobs) const {
+DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int vocab, const DrawPlace& place,
+                              const Trial* trial, SamplerScratch& s, int32_t* topTokens, float* topLogprobs) const {
   DrawResult result;
   size_t n = size_t(vocab);
   int32_t top = -1;
@@ -194,7 +192,7 @@ DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int voc
     return result;
   }
   s.scores.assign(logits, logits + n);
-  if (adjusts()) adjust(s.scores.data(), vocab, extra, nExtra);
+  if (adjusts(place)) adjust(s.scores.data(), vocab, place);
   bool isFiltered = settings.topK > 0 || settings.topP < 1 || settings.minP > 0;
   if (settings.temperature == 0) {
     // The one token that can be drawn is drawn, whatever is tried.
@@ -208,10 +206,10 @@ DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int voc
                   [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
         spread(s), n = s.candidates.size();
       }
-      result.token = drawTrying(k, *trial, isFiltered ? s.ids.data() : nullptr, int(n), position, s);
+      result.token = sampleWithProposals(k, *trial, isFiltered ? s.ids.data() : nullptr, int(n), place.position, s);
     } else {
       if (isFiltered) spread(s), n = s.candidates.size();
-      NoiseKey key = keyOf(position, Purpose::Draw);
+      NoiseKey key = keyOf(place.position, Purpose::Draw);
       const int32_t* ids = isFiltered ? s.ids.data() : nullptr;
       int chosen = k.noisyBest(s.scores.data(), ids, int(n), key.word, key.key);
       result.token = chosen >= 0 && ids ? ids[chosen] : chosen;

@@ -1,5 +1,5 @@
-// From logits to a token, reproducibly (src/compute/backend.ts, SamplerSettings, says what each setting does and in
-// which order). A draw depends on the logits, the request's tokens, and noise keyed by (seed, purpose, position,
+// From logits to a token, reproducibly (src/compute/sampling/settings.ts says what each setting does and in which
+// order). A draw depends on the logits, the request's tokens, and noise keyed by (seed, purpose, position,
 // choice, token).
 #pragma once
 #include <cstdint>
@@ -53,7 +53,7 @@ struct SamplerScratch {
   std::vector<std::pair<size_t, float>> changed;  // scores that a trial changed, as they were
 };
 
-// Proposals for one position (src/compute/backend.ts, Trial).
+// Proposals that a draw tries (src/compute/sampling/draw.ts, Trial).
 struct Trial {
   struct Distribution {
     std::vector<int32_t> tokens;
@@ -64,13 +64,25 @@ struct Trial {
   double tau = 1;
 };
 
-// Tokens that one row proposes (src/compute/backend.ts, Proposed).
+// Tokens proposed for one position (src/compute/sampling/proposal.ts, Proposed).
 struct Proposed {
   std::vector<int32_t> tokens;
   std::vector<float> confidences;
   bool isDrawn = false;  // from the distribution below
   std::vector<int32_t> fromTokens;
   std::vector<float> fromProbabilities;
+};
+
+// Where a token is to stand: what its draw depends on beside logits and settings.
+struct DrawPlace {
+  int64_t position = 0;
+  const int32_t* unverified = nullptr;  // tokens that count as output before they are accepted
+  int nUnverified = 0;
+  const std::vector<uint32_t>* allowed = nullptr;  // a bit per token, 1: allowed; null: all are
+
+  bool allows(int32_t token) const {
+    return !allowed || (size_t(token) / 32 < allowed->size() && ((*allowed)[size_t(token) / 32] >> (token % 32) & 1));
+  }
 };
 
 struct DrawResult {
@@ -86,20 +98,20 @@ class SamplerState {
   const SamplerSettings settings;
   void prompt(const int32_t* tokens, size_t n);
   void accept(int32_t token) { counts_[token].output++; }
-  void allow(const uint32_t* mask, size_t words) { mask_.assign(mask, mask + words); }
-  bool isPlainGreedy() const { return settings.temperature == 0 && !adjusts() && settings.logprobs < 0; }
+  // Whether the token that is drawn is the one with the largest logit, and nothing else is asked of the draw.
+  bool isArgmax(const DrawPlace& place) const {
+    return settings.temperature == 0 && settings.logprobs < 0 && !adjusts(place);
+  }
 
   // Draws from logits [vocab] in id order; with a trial its tokens first. Safe on several threads at once with a
   // scratch each.
-  DrawResult draw(const KernelTable& k, const float* logits, int vocab, int64_t position, const int32_t* extra,
-                  int nExtra, const Trial* trial, SamplerScratch& scratch, int32_t* topTokens,
-                  float* topLogprobs) const;
+  DrawResult draw(const KernelTable& k, const float* logits, int vocab, const DrawPlace& place, const Trial* trial,
+                  SamplerScratch& scratch, int32_t* topTokens, float* topLogprobs) const;
 
   // At most `count` of some candidates. For exact verification the best by the settings and noise of the draw to come,
   // best first; for rejection drawn without replacement, with `purpose`'s noise (at temperature 0 the best, certain).
-  void propose(const KernelTable& k, const float* logits, const int32_t* ids, int n, int64_t position,
-               const int32_t* extra, int nExtra, int count, bool forRejection, Purpose purpose, Proposed& out,
-               SamplerScratch& scratch) const;
+  void propose(const KernelTable& k, const float* logits, const int32_t* ids, int n, const DrawPlace& place, int count,
+               bool forRejection, Purpose purpose, Proposed& out, SamplerScratch& scratch) const;
 
  private:
   struct Counts {
@@ -109,13 +121,10 @@ class SamplerState {
   bool penalises() const {
     return settings.repetitionPenalty != 1 || settings.presencePenalty != 0 || settings.frequencyPenalty != 0;
   }
-  bool adjusts() const { return penalises() || !settings.biasTokens.empty() || !mask_.empty(); }
-  bool isAllowed(int32_t token) const {
-    return mask_.empty() || (size_t(token) / 32 < mask_.size() && (mask_[size_t(token) / 32] >> (token % 32) & 1));
-  }
-  float penalised(float logit, int32_t token, const Counts& counts, const int32_t* extra, int nExtra) const;
-  // Applies penalties, bias and mask to scores [vocab].
-  void adjust(float* scores, int vocab, const int32_t* extra, int nExtra) const;
+  bool adjusts(const DrawPlace& place) const { return penalises() || !settings.biasTokens.empty() || place.allowed; }
+  float penalised(float logit, int32_t token, const Counts& counts, const DrawPlace& place) const;
+  // Applies penalties, bias and allowed tokens to scores [vocab].
+  void adjust(float* scores, int vocab, const DrawPlace& place) const;
   // Applies top-k, top-p and min-p to scratch.candidates (divided by the temperature, ids ascending).
   void filter(const KernelTable& k, SamplerScratch& scratch) const;
   void dropUnlikely(std::vector<Candidate>& candidates) const;
@@ -125,13 +134,12 @@ class SamplerState {
   // scratch.ids and scratch.scores: the candidates'.
   static void spread(SamplerScratch& scratch);
   // One of scratch.scores [n] (of tokens ids[i], ascending; null: i), trying proposals first; -1: none can be drawn.
-  int32_t drawTrying(const KernelTable& k, const Trial& trial, const int32_t* ids, int n, int64_t position,
-                     SamplerScratch& scratch) const;
+  int32_t sampleWithProposals(const KernelTable& k, const Trial& trial, const int32_t* ids, int n, int64_t position,
+                              SamplerScratch& scratch) const;
   NoiseKey keyOf(int64_t position, Purpose purpose) const {
     return noiseKey(settings.seed, position, settings.choice, purpose);
   }
   std::unordered_map<int32_t, Counts> counts_;
-  std::vector<uint32_t> mask_;
 };
 
 // Index of the best score, lowest id (null: index) on a tie; -1 where none is above minus infinity.

@@ -4,11 +4,10 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { IdlmError, key, phrase } from "../../errors.ts";
 import type { Trial } from "../sampling/draw.ts";
-import type { Proposed } from "../sampling/proposal.ts";
 import type { SamplerSettings } from "../sampling/settings.ts";
 import type { NativeProgram } from "./native-program.ts";
 
-/** The native addon as JavaScript sees it (native/src/addon.cpp). Every method throws an Error with a plain message. */
+/** The native addon as JavaScript sees it (native/src/addon). Every method throws an Error with a plain message. */
 export interface NativeBinding {
   readonly Backend: new (threads: number, isa: string) => NativeBackendHandle;
   readonly Sampler: new (
@@ -32,7 +31,13 @@ export interface NativeBinding {
     least: number,
   ): { readonly all: Float32Array; readonly best: number; readonly from: readonly (readonly [number, number])[] };
   /** The token that is drawn from any logits, −1 for none; for tests. */
-  drawFrom(isa: string, sampler: NativeSampler, logits: Float32Array, position: number): number;
+  drawFrom(
+    isa: string,
+    sampler: NativeSampler,
+    logits: Float32Array,
+    position: number,
+    allowed?: Uint32Array | undefined,
+  ): number;
   /** A stored matrix packed into panels and read from them again, [rows, cols]; for tests. */
   repacked(type: string, rows: number, cols: number, bytes: Uint8Array): Float32Array;
 }
@@ -52,49 +57,50 @@ export interface NativeCache {
 export interface NativeSampler {
   prompt(tokens: Int32Array): void;
   accept(token: number): void;
-  allow(mask: Uint32Array | undefined): void;
 }
 
-/** A forest as the addon reads it; see Forest in ../backend.ts. */
-export interface NativeForest {
-  readonly sequences: readonly { readonly length: number; readonly pages: Int32Array | readonly number[] }[];
-  readonly tokens: Int32Array;
-  readonly positions: Int32Array;
-  readonly parents: Int32Array;
-  readonly gate: Uint8Array;
-  readonly sequence: Int32Array;
-  readonly wanted: Uint8Array;
-  readonly draws: readonly NativeDraw[];
-}
+/** Proposals as numbers, for each: [tokens, tokens of its distribution or -1, ids of both], and their shares. */
+export type PackedProposals = readonly [numbers: Int32Array, shares: Float32Array];
 
-export interface NativeDraw {
-  readonly row: number;
-  readonly sampler: NativeSampler;
-  readonly position: number;
-  readonly extra: readonly number[];
-  readonly trial: Trial | undefined;
-}
+/** Token and status of each draw (0: drawn, 1: a logit is not finite, 2: no token is allowed), lookaheads, log-probabilities. */
+export type NativeResults = readonly [
+  drawn: Int32Array,
+  /**
+   * For each: the number of nodes, the anchor's row of its run or heads, the token drawn there; for each node
+   * the node and the rank that it follows, and its proposals as PackedProposals. */
+  lookaheads: Int32Array | undefined,
+  lookaheadShares: Float32Array | undefined,
+  logprobs: readonly (NativeLogprobs | undefined)[] | undefined,
+];
 
-/** status: 0 drawn, 1 a logit is not finite, 2 no token is allowed. */
-export interface NativeDrawn {
-  readonly token: number;
-  readonly status: number;
-  readonly logprob?: number;
-  readonly topTokens?: Int32Array;
-  readonly topLogprobs?: Float32Array;
+export interface NativeLogprobs {
+  readonly logprob: number;
+  readonly topTokens: Int32Array;
+  readonly topLogprobs: Float32Array;
 }
 
 export interface NativeModel {
   readonly weightBytes: number;
   createCache(nPages: number): NativeCache;
-  /** Checks the forest at once; runs it on a worker thread. */
-  forward(forest: NativeForest, cache: NativeCache): Promise<readonly NativeDrawn[]>;
+  /** Runs a layout (ForestLayout.data) with requests (requests.ts) on a worker thread. */
+  forward(
+    layout: Int32Array,
+    cache: NativeCache,
+    requests: Float64Array,
+    samplers: readonly NativeSampler[],
+    allowed: readonly Uint32Array[] | undefined,
+    trials: readonly Trial[] | undefined,
+  ): Promise<NativeResults>;
   hidden(row: number): Float32Array;
   logits(row: number): Float32Array;
-  logitsAfterHead(row: number, previous: number): Float32Array;
-  propose(draw: NativeDraw, previous: number, count: number, forRejection: boolean): Proposed;
-  extraLogits(row: number, head: number): Float32Array;
-  proposeExtra(draw: NativeDraw, head: number, count: number, forRejection: boolean): Proposed;
+  /** `kind`: as in requests.ts; `of`: the token before the predicted one, or the head. */
+  draftLogits(kind: number, row: number, of: number): Float32Array;
+  /** Answers requests on a worker thread, with all threads of the pool. */
+  propose(
+    requests: Float64Array,
+    samplers: readonly NativeSampler[],
+    allowed: readonly Uint32Array[] | undefined,
+  ): Promise<PackedProposals>;
   moveKv(
     cache: NativeCache,
     pages: Int32Array | readonly number[],

@@ -79,8 +79,8 @@ describe.each(supportedInstructionSets())("draws by %s", (isa) => {
         sampler.prompt(Int32Array.from(prompt));
         const isAllowed = (id: number) => !isMasked || (id * 7 + settings.seed) % 5 < 2;
         const allowed = new Set([...logits.keys()].filter(isAllowed));
-        if (isMasked) sampler.allow(maskOf(allowed, logits.length));
-        const found = binding.drawFrom(isa, sampler, logits, position);
+        const mask = isMasked ? maskOf(allowed, logits.length) : undefined;
+        const found = binding.drawFrom(isa, sampler, logits, position, mask);
         const scores = logits.map((logit, id) => {
           if (!isAllowed(id)) return LOWEST;
           const penalty = settings.repetitionPenalty;

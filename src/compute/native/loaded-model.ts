@@ -1,14 +1,16 @@
 import type { Forest } from "../forest/forest.ts";
+import { layOutForest } from "../forest/layout.ts";
 import type { ForwardResult, KvCache, LoadedModel, SamplingRequests } from "../loaded-model.ts";
-import type { Draw, Drawn } from "../sampling/draw.ts";
+import type { Program } from "../program/program.ts";
+import type { Drawn } from "../sampling/draw.ts";
+import { drawFailure } from "../sampling/draw-failure.ts";
 import type { Proposed, ProposalRequest, ProposalSource } from "../sampling/proposal.ts";
 import type { Sampler } from "../sampling/sampler.ts";
 import type { SamplerSettings } from "../sampling/settings.ts";
-import type { Program } from "../program/program.ts";
-import { layOutForest } from "../forest/layout.ts";
-import { drawFailure } from "../sampling/draw-failure.ts";
 import { validateDraws } from "../sampling/validate-draws.ts";
-import { type NativeDraw, type NativeDrawn, type NativeModel, type NativeSampler, nativeBinding } from "./binding.ts";
+import { type NativeModel, type NativeResults, type NativeSampler, nativeBinding } from "./binding.ts";
+import { LookaheadAnswers } from "./lookahead-answers.ts";
+import { PackedRequests, ProposalReader, sourceNumbers } from "./requests.ts";
 
 /** A sampler whose state lives in the addon. */
 class NativeLoadedSampler implements Sampler {
@@ -30,13 +32,7 @@ class NativeLoadedSampler implements Sampler {
     this.handle.accept(token);
   }
 
-  allow(mask: Uint32Array | undefined): void {
-    this.handle.allow(mask);
-  }
-
-  dispose(): void {
-    this.handle.allow(undefined);
-  }
+  dispose(): void {}
 }
 
 const noSampling: SamplingRequests = { draws: [] };
@@ -46,6 +42,7 @@ export class NativeLoadedModel implements LoadedModel {
   readonly program: Program;
   readonly weightBytes: number;
   readonly #handle: NativeModel;
+  #nForwards = 0;
 
   constructor(program: Program, handle: NativeModel) {
     this.program = program;
@@ -62,11 +59,13 @@ export class NativeLoadedModel implements LoadedModel {
   }
 
   async forward(forest: Forest, cache: KvCache, sampling: SamplingRequests = noSampling): Promise<ForwardResult> {
-    layOutForest(forest, this.program, cache.nPages);
+    const { data } = layOutForest(forest, this.program, cache.nPages);
     validateDraws(sampling.draws, this.program.sizes.vocabSize);
-    const draws = sampling.draws.map(nativeDraw);
-    const drawn = await this.#handle.forward({ ...forest, wanted: forest.needsOutput, draws }, cache);
-    return new NativeResult(this.#handle, sampling, drawn);
+    const requests = new PackedRequests(handleOf).addSampling(sampling);
+    const { samplers, allowed, trials } = requests;
+    const results = await this.#handle.forward(data, cache, requests.data, samplers, allowed, trials);
+    const forward = ++this.#nForwards;
+    return new NativeResult(this.#handle, sampling, results, () => forward === this.#nForwards);
   }
 
   moveKv(cache: KvCache, pages: Int32Array | readonly number[], from: readonly number[], to: readonly number[]): void {
@@ -82,12 +81,7 @@ export class NativeLoadedModel implements LoadedModel {
   }
 }
 
-function nativeDraw(draw: Draw): NativeDraw {
-  const { row, position, unverified, trial } = draw;
-  return { row, sampler: handleOf(draw), position, extra: unverified, trial };
-}
-
-function handleOf({ sampler }: { readonly sampler: Sampler }): NativeSampler {
+function handleOf(sampler: Sampler): NativeSampler {
   if (!(sampler instanceof NativeLoadedSampler)) throw new TypeError("the sampler is another backend's");
   return sampler.handle;
 }
@@ -95,41 +89,59 @@ function handleOf({ sampler }: { readonly sampler: Sampler }): NativeSampler {
 class NativeResult implements ForwardResult {
   readonly drawn: readonly Drawn[];
   readonly #handle: NativeModel;
+  readonly #isLatest: () => boolean;
+  readonly #lookaheads: LookaheadAnswers;
 
-  constructor(handle: NativeModel, { draws }: SamplingRequests, drawn: readonly NativeDrawn[]) {
+  constructor(handle: NativeModel, sampling: SamplingRequests, results: NativeResults, isLatest: () => boolean) {
     this.#handle = handle;
-    this.drawn = drawn.map((d, i) => {
-      const position = draws[i]?.position ?? -1;
-      if (d.status !== 0)
-        return { token: -1, failure: drawFailure(d.status === 1 ? "not-finite" : "nothing-allowed", position) };
-      if (d.logprob === undefined) return { token: d.token };
-      const { topTokens = new Int32Array(), topLogprobs = new Float32Array() } = d;
-      const top = Array.from(topTokens, (token, j) => ({ token, logprob: topLogprobs[j] as number }));
-      return { token: d.token, logprob: d.logprob, top };
-    });
+    this.#isLatest = isLatest;
+    this.drawn = drawnOf(sampling, results);
+    const [, numbers, shares] = results;
+    this.#lookaheads = new LookaheadAnswers(sampling, numbers, shares);
   }
 
   hidden(row: number): Float32Array {
-    return this.#handle.hidden(row);
+    return this.#valid.hidden(row);
   }
 
   logits(row: number): Float32Array {
-    return this.#handle.logits(row);
+    return this.#valid.logits(row);
   }
 
   draftLogits(source: ProposalSource): Float32Array {
-    if (source.kind === "mask") return this.#handle.logitsAfterHead(source.row, source.previous);
-    return source.kind === "head" ? this.#handle.extraLogits(source.row, source.head) : this.#handle.logits(source.row);
+    return this.#valid.draftLogits(...sourceNumbers(source));
   }
 
   async propose(requests: readonly ProposalRequest[]): Promise<readonly Proposed[]> {
-    return requests.map((request) => {
-      const { source, position, unverified, count } = request;
-      const draw = { row: source.row, sampler: handleOf(request), position, extra: unverified, trial: undefined };
-      const isRejection = request.proposeFor === "rejection";
-      return source.kind === "head"
-        ? this.#handle.proposeExtra(draw, source.head, count, isRejection)
-        : this.#handle.propose(draw, source.kind === "mask" ? source.previous : 0, count, isRejection);
-    });
+    const known = requests.map((request) => this.#lookaheads.find(request));
+    const open = requests.filter((_, i) => known[i] === undefined);
+    if (open.length === 0) return known as readonly Proposed[];
+    const packed = new PackedRequests(handleOf).addProposals(open);
+    const [numbers, shares] = await this.#valid.propose(packed.data, packed.samplers, packed.allowed);
+    const reader = new ProposalReader(numbers, shares);
+    return known.map((one) => one ?? reader.proposed());
   }
+
+  get #valid(): NativeModel {
+    if (!this.#isLatest()) throw new Error("results of a forward after the next one");
+    return this.#handle;
+  }
+}
+
+function drawnOf({ draws }: SamplingRequests, [drawn, , , logprobs]: NativeResults): Drawn[] {
+  return draws.map(({ position }, i) => {
+    const token = drawn[2 * i] as number;
+    const status = drawn[2 * i + 1] as number;
+    if (status !== 0) {
+      return { token: -1, failure: drawFailure(status === 1 ? "not-finite" : "nothing-allowed", position) };
+    }
+    const found = logprobs?.[i];
+    if (found === undefined) return { token };
+    const { logprob, topTokens, topLogprobs } = found;
+    return {
+      token,
+      logprob,
+      top: Array.from(topTokens, (id, j) => ({ token: id, logprob: topLogprobs[j] as number })),
+    };
+  });
 }

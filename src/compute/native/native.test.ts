@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { describeBackend, fixtures, loadFixture } from "../../../test/support/backend-contract.ts";
+import { describeSampling } from "../../../test/support/sampling-contract.ts";
 import { toFloat32 } from "../../formats/tensor/dequantise.ts";
 import { openSafetensors } from "../../formats/safetensors/safetensors.ts";
 import type { Program } from "../program/program.ts";
@@ -9,6 +10,7 @@ import { createNativeBackend, supportedInstructionSets } from "./index.ts";
 
 for (const instructionSet of supportedInstructionSets()) {
   describeBackend(`native ${instructionSet}`, () => createNativeBackend({ threads: 2, instructionSet }));
+  describeSampling(`native ${instructionSet}`, () => createNativeBackend({ threads: 3, instructionSet }));
 }
 
 it("refuses types that it has no kernels for, by name", async () => {

@@ -8,6 +8,8 @@ export interface Draw {
   readonly position: number;
   /** Tokens that count as output although the sampler has not accepted them yet: the unverified ancestors and the row itself. */
   readonly unverified: readonly number[];
+  /** A bit per token of the vocabulary, 1: allowed. Absent: all are. */
+  readonly allowed?: Uint32Array;
   /** Rejection sampling: proposals to try first. Absent: the token that plain decoding draws. */
   readonly trial?: Trial;
 }

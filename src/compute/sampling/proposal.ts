@@ -22,6 +22,8 @@ export interface ProposalRequest {
   readonly position: number;
   /** Tokens before the predicted one that the sampler has not accepted. */
   readonly unverified: readonly number[];
+  /** A bit per token of the vocabulary, 1: allowed. Absent: all are. */
+  readonly allowed?: Uint32Array;
   /** Most tokens to propose. */
   readonly count: number;
   readonly proposeFor: ProposeFor;

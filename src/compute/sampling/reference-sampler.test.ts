@@ -16,16 +16,21 @@ const logits = Float32Array.of(1.5, 0.25, -0.5, 2, 0.75, -2, 1, 0, -1, 0.5, 1.25
 const N = 20_000;
 const at1: SamplerSettings = { ...neutralSettings, temperature: 1 };
 
+/** What a history allows, for the draws of its sampler. */
+const allowedOf = new WeakMap<ReferenceSampler, Uint32Array>();
+
 function samplerOf(settings: SamplerSettings, { prompt = [], output = [], allowed }: History = {}): ReferenceSampler {
   const sampler = new ReferenceSampler(settings);
   sampler.prompt(Int32Array.from(prompt));
   for (const token of output) sampler.accept(token);
-  if (allowed !== undefined) sampler.allow(maskOf(allowed, logits.length));
+  if (allowed !== undefined) allowedOf.set(sampler, maskOf(allowed, logits.length));
   return sampler;
 }
 
 function draw(sampler: ReferenceSampler, position: number, unverified: readonly number[] = [], row = logits): number {
-  return sampler.draw(row, { row: 0, sampler, position, unverified }).token;
+  const allowed = allowedOf.get(sampler);
+  const place = { row: 0, sampler, position, unverified };
+  return sampler.draw(row, allowed === undefined ? place : { ...place, allowed }).token;
 }
 
 describe("the reference sampler", () => {
@@ -105,11 +110,11 @@ describe("the reference sampler", () => {
 
   it("refuses logits that are not finite, and a mask that allows nothing", () => {
     const sampler = samplerOf(at1);
-    const failure = (row = logits) => sampler.draw(row, { row: 0, sampler, position: 4, unverified: [] }).failure;
-    expect(failure(Float32Array.of(1, Number.NaN))).toMatchObject({ code: "not-finite" });
-    sampler.allow(maskOf([], logits.length));
-    expect(failure()?.message).toMatch(/position 4 no token is allowed/);
-    sampler.allow(undefined);
+    const place = { row: 0, sampler, position: 4, unverified: [] };
+    const { failure } = sampler.draw(Float32Array.of(1, Number.NaN), place);
+    expect(failure).toMatchObject({ code: "not-finite" });
+    const none = sampler.draw(logits, { ...place, allowed: maskOf([], logits.length) });
+    expect(none.failure?.message).toMatch(/position 4 no token is allowed/);
     expect(draw(sampler, 4)).toBeLessThan(logits.length);
   });
 });

@@ -22,7 +22,6 @@ export class ReferenceSampler implements Sampler {
   readonly settings: SamplerSettings;
   readonly #inPrompt = new Set<number>();
   readonly #inOutput = new Map<number, number>();
-  #mask: Uint32Array | undefined;
 
   constructor(settings: SamplerSettings) {
     this.settings = settings;
@@ -34,10 +33,6 @@ export class ReferenceSampler implements Sampler {
 
   accept(token: number): void {
     this.#inOutput.set(token, (this.#inOutput.get(token) ?? 0) + 1);
-  }
-
-  allow(mask: Uint32Array | undefined): void {
-    this.#mask = mask?.slice();
   }
 
   dispose(): void {}
@@ -90,7 +85,7 @@ export class ReferenceSampler implements Sampler {
     return drawWithTrial(weightsOf(kept), trial, key(Purpose.acceptance), key(Purpose.residual));
   }
 
-  /** Penalties, bias, mask. */
+  /** Penalties, bias. */
   #adjusted(logit: number, token: number, unverified: readonly number[]): number {
     const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = this.settings;
     const output = (this.#inOutput.get(token) ?? 0) + unverified.filter((other) => other === token).length;
@@ -100,16 +95,20 @@ export class ReferenceSampler implements Sampler {
     }
     if (output > 0) score = score - presencePenalty - frequencyPenalty * output;
     score += logitBias.get(token) ?? 0;
-    const isAllowed = this.#mask === undefined || (((this.#mask[token >> 5] ?? 0) >>> (token & 31)) & 1) === 1;
-    return isAllowed ? score : Number.NEGATIVE_INFINITY;
+    return score;
   }
 
   /** The candidates that may be drawn, their scores after all settings. */
-  #kept(logits: Float32Array, ids: Int32Array | undefined, { unverified }: Pick<Draw, "unverified">): Candidate[] {
+  #kept(
+    logits: Float32Array,
+    ids: Int32Array | undefined,
+    { unverified, allowed }: Pick<Draw, "unverified" | "allowed">,
+  ): Candidate[] {
     const { temperature, topK, topP, minP } = this.settings;
     const candidates: Candidate[] = [];
     logits.forEach((logit, i) => {
       const token = ids?.[i] ?? i;
+      if (allowed !== undefined && (((allowed[token >> 5] ?? 0) >>> (token & 31)) & 1) === 0) return;
       const score = this.#adjusted(logit, token, unverified);
       if (score > Number.NEGATIVE_INFINITY) candidates.push({ token, score });
     });

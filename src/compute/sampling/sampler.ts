@@ -7,7 +7,5 @@ export interface Sampler {
   prompt(tokens: Int32Array): void;
   /** A verified token of the output. */
   accept(token: number): void;
-  /** A bit per token of the vocabulary, 1: allowed; undefined: all are. Applies to later draws. */
-  allow(mask: Uint32Array | undefined): void;
   dispose(): void;
 }

@@ -6,7 +6,16 @@ import { Acceptance } from "../controller/acceptance.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "../planners/planner.ts";
 import type { AnchorRun, Proposer, ReadBudget } from "../proposers/proposer.ts";
 import type { Proposing } from "./proposing.ts";
-import { extraRows, PENDING, type RoundPlan, type RoundRows, type Verification, verify } from "./round.ts";
+import { RequestHistory } from "./request-history.ts";
+import {
+  extraRows,
+  PENDING,
+  type RoundLookahead,
+  type RoundPlan,
+  type RoundRows,
+  type Verification,
+  verify,
+} from "./round.ts";
 
 /** A sequence's part of the KV cache, as decoding needs it. */
 export interface SequenceKv {
@@ -73,6 +82,9 @@ export class Decoder {
   /** Proposers of the next round. */
   #ready: readonly Proposer[] = [];
   #latest: ForwardResult | undefined;
+  readonly #requests = { mask: new RequestHistory(), head: new RequestHistory() };
+  #lookaheads: readonly RoundLookahead[] = [];
+  #nHeads = 0;
 
   constructor(options: DecoderOptions) {
     this.#options = options;
@@ -130,6 +142,9 @@ export class Decoder {
   *choose(): Proposing<void> {
     this.#shape = yield* this.#options.planner.plan({ ...this.#context, proposers: this.#ready });
     this.#isChosen = true;
+    this.#lookaheads = (["mask", "head"] as const)
+      .map((kind) => ({ kind, nHeads: this.#nHeads, ...this.#requests[kind].next() }))
+      .filter(({ widths }) => widths.length > 0);
   }
 
   /** The forward that verified the last tokens: requests of `choose` are about its rows. */
@@ -161,7 +176,8 @@ export class Decoder {
     const isChunk = this.tokens.length - kv.length > maxPending;
     const pending = this.tokens.slice(kv.length, isChunk ? kv.length + maxPending : undefined);
     if (isChunk) return { sequence: kv, pending, proposals: [], maskRuns: [], verification };
-    return { sequence: kv, pending, ...this.#shape, sampler, verification };
+    const { proposals, maskRuns } = this.#shape;
+    return { sequence: kv, pending, proposals, maskRuns, sampler, verification, lookaheads: this.#lookaheads };
   }
 
   /**
@@ -201,7 +217,8 @@ export class Decoder {
       const anchor = path.at(-1) ?? PENDING;
       const mask = this.#maskRun(plan, rows, anchor);
       const row = rows.pendingRow + pending.length + anchor;
-      const medusa = this.#extraHeads(row, model.program.heads.extra.length);
+      this.#nHeads = model.program.heads.extra.length;
+      const medusa = this.#extraHeads(row, this.#nHeads);
       const runs = mask === undefined ? { medusa } : { mask, medusa };
       for (const proposer of this.#options.proposers) proposer.follow?.(runs);
     }
@@ -283,7 +300,7 @@ export class Decoder {
       length,
       candidates: (path, count) => ({
         source: { kind: "mask", row: first + path.length, previous: path.at(-1) ?? pending },
-        ...this.#common(path, count),
+        ...this.#common("mask", path, count),
       }),
     };
   }
@@ -294,13 +311,14 @@ export class Decoder {
       length,
       candidates: (path, count) => ({
         source: { kind: "head", row, head: path.length },
-        ...this.#common(path, count),
+        ...this.#common("head", path, count),
       }),
     };
   }
 
-  #common(path: readonly number[], count: number) {
+  #common(kind: RoundLookahead["kind"], path: readonly number[], count: number) {
     const { sampler } = this.#options;
+    this.#requests[kind].add(path.length, count);
     return {
       ...{ sampler, position: this.tokens.length + path.length, unverified: path },
       ...{ count, proposeFor: this.#proposeFor },

@@ -1,8 +1,9 @@
 import type { Forest, ForestSequence } from "../../compute/forest/forest.ts";
-import type { SamplingRequests } from "../../compute/loaded-model.ts";
+import type { Lookahead, LookaheadAnchor, SamplingRequests } from "../../compute/loaded-model.ts";
 import type { Draw, Drawn, SparseDistribution, Trial } from "../../compute/sampling/draw.ts";
 import type { Sampler } from "../../compute/sampling/sampler.ts";
 import type { ProposerKind } from "../proposers/proposer.ts";
+import type { RequestCounts } from "./request-history.ts";
 
 /** A token that may follow. Siblings differ in their tokens, and stand in the order in which they are to be tried. */
 export interface Proposal {
@@ -34,6 +35,14 @@ export interface RoundPlan {
   readonly sampler?: Sampler;
   /** How proposals are verified. */
   readonly verification: Verification;
+  /** Proposals that are probably requested when the round is verified. */
+  readonly lookaheads?: readonly RoundLookahead[];
+}
+
+/** Expected requests of the MASK runs, or of an anchor's `nHeads` heads. */
+export interface RoundLookahead extends RequestCounts {
+  readonly kind: Lookahead["kind"];
+  readonly nHeads: number;
 }
 
 /**
@@ -130,7 +139,33 @@ export function layOut(plans: readonly RoundPlan[]): {
     sequence: Int32Array.from(sequence),
     needsOutput: Uint8Array.from(needsOutput),
   };
-  return { forest, sampling: { draws }, rows };
+  const lookaheads = plans.flatMap((plan, own) => {
+    const { lastPending } = tokenRows[own] as (typeof tokenRows)[number];
+    return lookaheadsOf(plan, rows[own] as RoundRows, lastPending);
+  });
+  return { forest, sampling: lookaheads.length === 0 ? { draws } : { draws, lookaheads }, rows };
+}
+
+function lookaheadsOf(plan: RoundPlan, { firstDraw, maskRows }: RoundRows, lastPending: number): Lookahead[] {
+  const { pending, proposals, maskRuns, sampler, verification, lookaheads = [] } = plan;
+  if (sampler === undefined) return [];
+  const proposeFor = verification.mode === "exact" ? "exact" : "rejection";
+  return lookaheads.flatMap(({ kind, widths, count, nHeads }): Lookahead[] => {
+    const anchors = maskRuns.map((runLength, index): LookaheadAnchor => {
+      const proposal = proposals[index - 1];
+      const place =
+        kind === "mask"
+          ? { row: maskRows[index] as number, length: runLength }
+          : { row: lastPending + index, length: nHeads };
+      return {
+        parent: proposal === undefined ? -1 : proposal.parent + 1,
+        token: proposal?.token ?? (pending.at(-1) as number),
+        ...place,
+      };
+    });
+    if (widths.length === 0 || anchors.every(({ length }) => length === 0)) return [];
+    return [{ kind, widths, count, proposeFor, firstDraw, anchors }];
+  });
 }
 
 /** What stood: `path` are the accepted proposals from the pending token down, `drawn` their tokens and one more. */

@@ -1,0 +1,465 @@
+#include "executor/heads.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "program/pack.h"
+
+namespace idlm {
+
+namespace {
+
+// Likeliest tokens by a row's own logits, which its head re-ranks.
+constexpr int SHORTLIST = 64;
+// Panels that a thread takes at a time.
+constexpr int CHUNK = 4;
+
+int padded(int n) { return (n + PANEL - 1) / PANEL * PANEL; }
+int chunks(int panels) { return (panels + CHUNK - 1) / CHUNK; }
+
+// Of these indices, ascending, the `count` whose x is largest, the lowest index on a tie.
+void keepLargest(const float* x, int count, std::vector<int32_t>& indices) {
+  if (indices.size() <= size_t(count)) return;
+  std::nth_element(indices.begin(), indices.begin() + (count - 1), indices.end(),
+                   [&](int32_t a, int32_t b) { return x[a] != x[b] ? x[a] > x[b] : a < b; });
+  indices.resize(size_t(count));
+  std::sort(indices.begin(), indices.end());
+}
+
+// Indices, ascending, of the `count` largest of x [n], the lowest index on a tie; what is not a number is left out.
+// `maxima`: the largest of each `width` of x. The count-th of those of whole blocks is reached by `count` elements, so
+// no more has to be looked at.
+void largest(const float* x, int n, const float* maxima, int width, int count, std::vector<float>& blocks,
+             std::vector<int32_t>& out) {
+  constexpr float LEAST = -std::numeric_limits<float>::infinity();
+  int parts = (n + width - 1) / width, each = BLOCK / width;
+  blocks.assign(size_t((parts + each - 1) / each), LEAST);
+  for (int p = 0; p < parts; p++) {
+    float& most = blocks[size_t(p / each)];
+    most = maxima[p] > most ? maxima[p] : most;
+  }
+  float threshold = nthLargest(blocks, size_t(count));
+  out.clear();
+  for (int p = 0; p < parts; p++) {
+    if (maxima[p] < threshold) continue;
+    for (int i = p * width; i < std::min(n, (p + 1) * width); i++)
+      if (x[i] >= threshold) out.push_back(i);
+  }
+  keepLargest(x, count, out);
+}
+
+Purpose purposeOf(ProposalKind kind) {
+  return kind == ProposalKind::Mask   ? Purpose::Proposal
+         : kind == ProposalKind::Head ? Purpose::ExtraHead
+                                      : Purpose::Draft;
+}
+
+}  // namespace
+
+void Heads::Activations::resize(int rows, int columns) {
+  cols = columns;
+  stride = size_t(padded(columns)), quantisedStride = Quantised::stride(columns);
+  if (floats.size() < stride * size_t(rows)) floats.resize(stride * size_t(rows));
+  if (quantised.size() < quantisedStride * size_t(rows)) quantised.resize(quantisedStride * size_t(rows));
+}
+
+void Heads::prepare(const KernelTable* kernels, int threads) {
+  kernels_ = kernels;
+  scratch_.resize(size_t(threads));
+  knownStride_ = size_t(padded(layer.proposable()));
+}
+
+void Heads::propose(Pool& pool, const OutputRows& rows, std::vector<ProposalInput> requests,
+                    std::vector<Proposed>& out) {
+  begin(rows, std::move(requests), out);
+  barrier_.reset(pool.threads());
+  auto work = [&](int thread) { run(thread, barrier_); };
+  pool.run(work);
+}
+
+void Heads::check(const ProposalInput& request, int output) const {
+  auto fail = [](const std::string& what) { throw std::invalid_argument(what); };
+  if (output < 0) fail("row " + std::to_string(request.row) + " has no output");
+  bool isMask = output >= rows_.nTokens;
+  if (isMask != (request.kind == ProposalKind::Mask))
+    fail("row " + std::to_string(request.row) + (isMask ? " is a MASK row" : " is not a MASK row"));
+  if (request.kind == ProposalKind::Mask && (request.of < 0 || request.of >= layer.vocab))
+    fail("token " + std::to_string(request.of) + " is not in the vocabulary");
+  if (request.kind == ProposalKind::Head && (request.of < 0 || size_t(request.of) >= extra.size()))
+    fail("there is no extra head " + std::to_string(request.of));
+}
+
+void Heads::begin(const OutputRows& rows, std::vector<ProposalInput> requests, std::vector<Proposed>& out) {
+  rows_ = rows;
+  for (const ProposalInput& request : requests) check(request, rows_.find(request.row));
+  requests_ = std::move(requests);
+  out_ = &out;
+  out.resize(requests_.size());
+  if (work_.size() < requests_.size()) work_.resize(requests_.size());
+  nHidden_ = 0;
+  firstNew_ = int(known_.size());
+  outputs_.clear();
+  for (size_t i = 0; i < requests_.size(); i++) {
+    const ProposalInput& request = requests_[i];
+    Work& work = work_[i];
+    work.output = rows_.find(request.row);
+    work.hidden = work.known = -1;
+    if (request.kind == ProposalKind::Head) work.known = know(work.output, request.of);
+    if (request.kind != ProposalKind::Mask) continue;
+    // What lies behind the vocabulary, or behind the draft vocabulary, in its last panel does not count.
+    int n = layer.proposable();
+    if (n % PANEL != 0) {
+      const float* own = rows_.logits + size_t(work.output) * rows_.logitsStride;
+      float* maxima = rows_.maxima + size_t(work.output - rows_.nTokens) * rows_.maximaStride;
+      kernels_->blockMaxima(own + n / PANEL * PANEL, n % PANEL, maxima + n / PANEL);
+    }
+    if (!hasSampler()) continue;
+    work.hidden = nHidden_++;
+    outputs_.push_back(work.output);
+  }
+  if (nHidden_ > 0) {
+    joined_.resize(nHidden_, 2 * layer.hidden);
+    inner_.resize(nHidden_, layer.hidden);
+    after_.resize(nHidden_, layer.hidden);
+  }
+  int nNew = int(known_.size()) - firstNew_;
+  groupNew();
+  if (nNew > 0) {
+    extraHidden_.resize(nNew, layer.hidden);
+    extraAfter_.resize(nNew, layer.hidden);
+    if (knownLogits_.size() < known_.size() * knownStride_) knownLogits_.resize(known_.size() * knownStride_);
+  }
+  for (Counter& counter : counters_) counter.next.store(0, std::memory_order_relaxed);
+}
+
+template <class Fn>
+void Heads::items(int phase, int n, Fn fn) {
+  std::atomic<int>& next = counters_[phase].next;
+  for (int i = next.fetch_add(1, std::memory_order_relaxed); i < n; i = next.fetch_add(1, std::memory_order_relaxed))
+    fn(i);
+}
+
+void Heads::run(int thread, Barrier& barrier) {
+  int n = int(requests_.size()), nNew = int(known_.size()) - firstNew_;
+  int hiddenPanels = (layer.hidden + PANEL - 1) / PANEL, each = chunks(hiddenPanels);
+  Scratch& s = scratch_[size_t(thread)];
+  auto isReady = [&](const Work& work) { return work.known < firstNew_; };
+  auto range = [](int chunk, int panels, auto fn) { fn(chunk * CHUNK, std::min(panels, (chunk + 1) * CHUNK)); };
+  if (nHidden_ + nNew > 0) {
+    items(0, n + nNew, [&](int i) {
+      if (i >= n) return gather(firstNew_ + i - n);
+      if (work_[size_t(i)].hidden < 0) return;
+      join(work_[size_t(i)].hidden, work_[size_t(i)].output, requests_[size_t(i)].of, s);
+    });
+    barrier.wait();
+  }
+  // The long ones first: shortlists beside the first products.
+  int nFirst = nHidden_ > 0 ? each : 0;
+  int nGroups = int(groups_.size()) - 1;
+  items(1, n + nFirst + nGroups * each, [&](int i) {
+    if (i < n) {
+      if (isReady(work_[size_t(i)])) makeShortlist(requests_[size_t(i)], work_[size_t(i)], s);
+    } else if (i < n + nFirst) {
+      range(i - n, hiddenPanels, [&](int begin, int end) {
+        product(first, joined_, 0, nHidden_, inner_.floats.data(), inner_.stride, begin, end);
+      });
+    } else {
+      int item = i - n - nFirst;
+      int from = groups_[size_t(item / each)], to = groups_[size_t(item / each) + 1];
+      range(item % each, hiddenPanels, [&](int begin, int end) { extraProduct(from, to - from, begin, end); });
+    }
+  });
+  barrier.wait();
+  if (nHidden_ + nNew > 0) {
+    items(2, nHidden_ + nNew, [&](int i) {
+      if (i < nHidden_) return activateSampler(i);
+      activateExtra(firstNew_ + i - nHidden_);
+    });
+    barrier.wait();
+    Matrix draft = draftOutput();
+    items(3, nFirst + (nNew > 0 ? chunks(draft.panels()) : 0), [&](int i) {
+      if (i < nFirst) {
+        range(i, hiddenPanels, [&](int begin, int end) {
+          product(second, inner_, 0, nHidden_, after_.floats.data(), after_.stride, begin, end);
+        });
+      } else {
+        range(i - nFirst, draft.panels(), [&](int begin, int end) {
+          product(draft, extraAfter_, 0, nNew, knownLogits_.data() + size_t(firstNew_) * knownStride_, knownStride_,
+                  begin, end);
+        });
+      }
+    });
+    barrier.wait();
+    items(4, 1 + nHidden_ + (nNew > 0 ? n : 0), [&](int i) {
+      if (i == 0) return planPanels();
+      if (i <= nHidden_) return endSampler(i - 1, outputs_[size_t(i - 1)]);
+      size_t at = size_t(i - 1 - nHidden_);
+      if (!isReady(work_[at])) makeShortlist(requests_[at], work_[at], s);
+    });
+    barrier.wait();
+  }
+  if (nHidden_ > 0) {
+    items(5, chunks(int(panelList_.size())), [&](int i) {
+      range(i, int(panelList_.size()), [&](int begin, int end) {
+        for (int panel = begin; panel < end; panel++) panelProduct(panel);
+      });
+    });
+    barrier.wait();
+  }
+  items(6, n, [&](int i) { answer(requests_[size_t(i)], work_[size_t(i)], s, (*out_)[size_t(i)]); });
+  barrier.wait();
+}
+
+int Heads::know(int output, int head) {
+  for (size_t i = 0; i < known_.size(); i++)
+    if (known_[i].output == output && known_[i].head == head) return int(i);
+  known_.push_back({output, head});
+  return int(known_.size()) - 1;
+}
+
+// Orders the new ones by head, so that each head's weights are read once.
+void Heads::groupNew() {
+  auto begin = known_.begin() + firstNew_;
+  std::sort(begin, known_.end(),
+            [](const Known& a, const Known& b) { return a.head != b.head ? a.head < b.head : a.output < b.output; });
+  groups_.assign(1, firstNew_);
+  for (int i = firstNew_; i < int(known_.size()); i++)
+    if (i + 1 == int(known_.size()) || known_[size_t(i) + 1].head != known_[size_t(i)].head) groups_.push_back(i + 1);
+  for (size_t i = 0; i < requests_.size(); i++)
+    if (requests_[i].kind == ProposalKind::Head) work_[i].known = know(work_[i].output, requests_[i].of);
+}
+
+void Heads::finish(const Matrix& reader, Activations& x, int row) const {
+  if (isInteger(reader.format))
+    kernels_->quantise(x.row(row), x.cols, x.quantised.data() + size_t(row) * x.quantisedStride);
+}
+
+// Rows of x times panels [begin, end) of a matrix.
+void Heads::product(const Matrix& m, const Activations& x, int firstRow, int nRows, float* out, size_t outStride,
+                    int begin, int end) const {
+  LinearPart part;
+  part.weight = m, part.out = out, part.outStride = outStride;
+  LinearArgs a;
+  a.parts = &part, a.nParts = 1, a.nRows = nRows;
+  bool integer = isInteger(m.format);
+  a.xStride = integer ? x.quantisedStride : x.stride * sizeof(float);
+  a.x =
+      (integer ? x.quantised.data() : reinterpret_cast<const uint8_t*>(x.floats.data())) + size_t(firstRow) * a.xStride;
+  kernels_->linear(a, begin, end);
+}
+
+// The sampler head: h' = h + second silu(first [h; e]), e the normalised embedding of the token before the predicted
+// one.
+void Heads::join(int row, int output, int previous, Scratch& s) {
+  size_t n = size_t(layer.hidden);
+  if (s.scores.size() < size_t(padded(layer.hidden))) s.scores.resize(size_t(padded(layer.hidden)));
+  float* e = s.scores.data();
+  unpackRow(layer.embedding, layer.embeddingIsOutput ? layer.rowOf(previous) : previous, e);
+  kernels_->rmsnorm(e, nullptr, layer.hidden, layer.epsilon, e);
+  float* out = joined_.row(row);
+  memcpy(out, hiddenOf(output), n * sizeof(float));
+  memcpy(out + n, e, n * sizeof(float));
+  finish(first, joined_, row);
+}
+
+void Heads::activateSampler(int row) {
+  kernels_->silu(inner_.row(row), padded(layer.hidden));
+  finish(second, inner_, row);
+}
+
+void Heads::endSampler(int row, int output) {
+  kernels_->add(after_.row(row), hiddenOf(output), layer.hidden);
+  finish(layer.output, after_, row);
+}
+
+// An extra head: h + silu(weight h + bias).
+void Heads::gather(int known) {
+  int row = known - firstNew_;
+  memcpy(extraHidden_.row(row), hiddenOf(known_[size_t(known)].output), size_t(layer.hidden) * sizeof(float));
+  finish(extra[size_t(known_[size_t(known)].head)].weight, extraHidden_, row);
+}
+
+// Those of one head.
+void Heads::extraProduct(int firstKnown, int n, int begin, int end) {
+  int row = firstKnown - firstNew_;
+  product(extra[size_t(known_[size_t(firstKnown)].head)].weight, extraHidden_, row, n, extraAfter_.row(row),
+          extraAfter_.stride, begin, end);
+}
+
+void Heads::activateExtra(int known) {
+  int row = known - firstNew_;
+  float* out = extraAfter_.row(row);
+  kernels_->add(out, extra[size_t(known_[size_t(known)].head)].bias.data(), layer.hidden);
+  kernels_->silu(out, padded(layer.hidden));
+  kernels_->add(out, hiddenOf(known_[size_t(known)].output), layer.hidden);
+  finish(layer.output, extraAfter_, row);
+}
+
+// The rows of the output matrix that proposals come from: whole panels.
+Matrix Heads::draftOutput() const {
+  Matrix draft = layer.output;
+  draft.rows = padded(layer.proposable());
+  return draft;
+}
+
+// The likeliest by a row's own logits, with the noise of the draw to come where that decides: then these are the likely
+// draws.
+void Heads::makeShortlist(const ProposalInput& request, Work& work, Scratch& s) {
+  const SamplerSettings& settings = request.sampler->settings;
+  const float* own =
+      work.known >= 0 ? knownLogits(work.known) : rows_.logits + size_t(work.output) * rows_.logitsStride;
+  int n = draftLength(request.kind), most = std::min(n, std::max(SHORTLIST, request.count));
+  if (settings.temperature > 0 && !request.forRejection) {
+    s.scores.assign(own, own + n);
+    kernels_->divide(s.scores.data(), n, settings.temperature);
+    noisyShortlist(n, noiseKey(settings.seed, request.position, settings.choice, Purpose::Draw), most, work, s);
+  } else if (request.kind == ProposalKind::Mask) {
+    // The forward has found the largest of each panel.
+    const float* maxima = rows_.maxima + size_t(work.output - rows_.nTokens) * rows_.maximaStride;
+    largest(own, n, maxima, PANEL, most, s.blockMaxima, work.shortlist);
+  } else {
+    s.maxima.resize(size_t((n + BLOCK - 1) / BLOCK));
+    kernels_->blockMaxima(own, n, s.maxima.data());
+    largest(own, n, s.maxima.data(), BLOCK, most, s.blockMaxima, work.shortlist);
+  }
+  work.panels.clear();
+  if (work.hidden < 0) return;
+  for (int32_t i : work.shortlist)
+    if (work.panels.empty() || work.panels.back() != i / PANEL) work.panels.push_back(i / PANEL);
+}
+
+// The shortlist of s.scores [n] with noise: what is largest in the blocks of the largest scores bounds it from below.
+void Heads::noisyShortlist(int n, NoiseKey key, int count, Work& work, Scratch& s) const {
+  const float* scores = s.scores.data();
+  const std::vector<int32_t>& order = *layer.order;
+  int blocks = (n + BLOCK - 1) / BLOCK, probed = std::min(blocks, 8 + count / BLOCK);
+  s.maxima.resize(size_t(blocks));
+  kernels_->blockMaxima(scores, n, s.maxima.data());
+  s.blockMaxima = s.maxima;
+  float least = nthLargest(s.blockMaxima, size_t(probed));
+  s.blockMaxima.clear();
+  for (int b = 0; b < blocks && probed > 0; b++) {
+    if (s.maxima[size_t(b)] < least) continue;
+    probed--;
+    int begin = b * BLOCK, m = std::min(BLOCK, n - begin);
+    int32_t ids[BLOCK];
+    float noisy[BLOCK];
+    for (int i = 0; i < m; i++) ids[i] = order.empty() ? begin + i : order[size_t(begin + i)];
+    kernels_->addGumbel(scores + begin, ids, m, key.word, key.key, noisy);
+    for (int i = 0; i < m; i++)
+      if (noisy[i] == noisy[i]) s.blockMaxima.push_back(noisy[i]);
+  }
+  least = nthLargest(s.blockMaxima, size_t(count));
+  if (s.noisy.size() < size_t(n)) s.noisy.resize(size_t(n)), s.noisyIndices.resize(size_t(n));
+  int found = kernels_->noisyFrom(scores, order.empty() ? nullptr : order.data(), n, key.word, key.key, least,
+                                  s.noisyIndices.data(), s.noisy.data());
+  work.shortlist.resize(size_t(found));
+  for (int32_t i = 0; i < found; i++) work.shortlist[size_t(i)] = i;
+  keepLargest(s.noisy.data(), count, work.shortlist);
+  for (int32_t& i : work.shortlist) i = s.noisyIndices[size_t(i)];
+}
+
+// The panels of all shortlists that the sampler head re-ranks, each with the rows that need it.
+void Heads::planPanels() {
+  panelFirst_.assign(size_t(layer.output.panels()) + 1, 0);
+  size_t nEntries = 0;
+  for (size_t i = 0; i < requests_.size(); i++)
+    for (int32_t panel : work_[i].panels) panelFirst_[size_t(panel)]++, nEntries++;
+  panelList_.clear();
+  int32_t at = 0;
+  for (size_t panel = 0; panel + 1 < panelFirst_.size(); panel++) {
+    int32_t n = panelFirst_[panel];
+    if (n > 0) panelList_.push_back(int32_t(panel));
+    panelFirst_[panel] = at;
+    at += n;
+  }
+  panelRows_.resize(nEntries);
+  if (panelLogits_.size() < nEntries * PANEL) panelLogits_.resize(nEntries * PANEL);
+  for (size_t i = 0; i < requests_.size(); i++) {
+    Work& work = work_[i];
+    work.entries.clear();
+    for (int32_t panel : work.panels) {
+      int32_t entry = panelFirst_[size_t(panel)]++;
+      panelRows_[size_t(entry)] = work.hidden;
+      work.entries.push_back(entry);
+    }
+  }
+}
+
+// One panel times the rows that need it: a run of neighbours at a time. The panel is read from memory once.
+void Heads::panelProduct(int index) {
+  int32_t panel = panelList_[size_t(index)];
+  // Each panel's entries end where planPanels left off.
+  size_t end = size_t(panelFirst_[size_t(panel)]);
+  size_t begin = index == 0 ? 0 : size_t(panelFirst_[size_t(panelList_[size_t(index) - 1])]);
+  Matrix one = layer.output;
+  one.data += size_t(panel) * one.stride;
+  one.rows = PANEL;
+  while (begin < end) {
+    int32_t row = panelRows_[begin];
+    size_t last = begin + 1;
+    while (last < end && panelRows_[last] == row + int32_t(last - begin)) last++;
+    product(one, after_, row, int(last - begin), panelLogits_.data() + begin * PANEL, PANEL, 0, 1);
+    begin = last;
+  }
+}
+
+void Heads::answer(const ProposalInput& request, Work& work, Scratch& s, Proposed& out) {
+  std::vector<int32_t>& shortlist = work.shortlist;
+  work.logits.resize(shortlist.size());
+  if (work.hidden >= 0) {
+    size_t panel = 0;
+    for (size_t i = 0; i < shortlist.size(); i++) {
+      while (work.panels[panel] != shortlist[i] / PANEL) panel++;
+      work.logits[i] = panelLogits_[size_t(work.entries[panel]) * PANEL + size_t(shortlist[i] % PANEL)];
+    }
+  } else {
+    const float* own =
+        work.known >= 0 ? knownLogits(work.known) : rows_.logits + size_t(work.output) * rows_.logitsStride;
+    for (size_t i = 0; i < shortlist.size(); i++) work.logits[i] = own[shortlist[i]];
+  }
+  if (!layer.order->empty())
+    for (int32_t& i : shortlist) i = (*layer.order)[size_t(i)];
+  request.sampler->propose(*kernels_, work.logits.data(), shortlist.data(), int(shortlist.size()), request.place(),
+                           request.count, request.forRejection, purposeOf(request.kind), out, s.sampler);
+}
+
+void Heads::draftLogits(const OutputRows& rows, ProposalKind kind, int row, int of, float* out) {
+  ProposalInput request;
+  request.kind = kind, request.row = row, request.of = of;
+  rows_ = rows;
+  int output = rows_.find(row), n = draftLength(kind), hiddenPanels = (layer.hidden + PANEL - 1) / PANEL;
+  check(request, output);
+  Matrix draft = draftOutput();
+  const float* own = rows_.logits + size_t(output) * rows_.logitsStride;
+  std::vector<float> logits;
+  if (kind == ProposalKind::Head) {
+    firstNew_ = int(known_.size());
+    int known = know(output, of);
+    if (known == firstNew_) {
+      extraHidden_.resize(1, layer.hidden), extraAfter_.resize(1, layer.hidden);
+      knownLogits_.resize(std::max(knownLogits_.size(), known_.size() * knownStride_));
+      gather(known), extraProduct(known, 1, 0, hiddenPanels), activateExtra(known);
+      product(draft, extraAfter_, 0, 1, knownLogits_.data() + size_t(known) * knownStride_, knownStride_, 0,
+              draft.panels());
+    }
+    own = knownLogits(known);
+  } else if (kind == ProposalKind::Mask && hasSampler()) {
+    joined_.resize(1, 2 * layer.hidden), inner_.resize(1, layer.hidden), after_.resize(1, layer.hidden);
+    join(0, output, of, scratch_[0]);
+    product(first, joined_, 0, 1, inner_.floats.data(), inner_.stride, 0, hiddenPanels);
+    activateSampler(0);
+    product(second, inner_, 0, 1, after_.floats.data(), after_.stride, 0, hiddenPanels);
+    endSampler(0, output);
+    logits.resize(size_t(draft.panels()) * PANEL);
+    product(draft, after_, 0, 1, logits.data(), logits.size(), 0, draft.panels());
+    own = logits.data();
+  }
+  for (int i = 0; i < n; i++)
+    out[kind == ProposalKind::Token && !layer.order->empty() ? (*layer.order)[size_t(i)] : i] = own[i];
+}
+
+}  // namespace idlm

@@ -1,0 +1,151 @@
+// Proposals from the output rows of a forward: by MASK rows, re-ranked by the sampler head, by extra heads, by token
+// rows. All requests of a call are answered together on the threads of the pool, a product of many rows as one matrix
+// product. A row's bits do not depend on the others.
+#pragma once
+#include <atomic>
+#include <vector>
+
+#include "executor/pool.h"
+#include "kernels/table.h"
+#include "sampling/requests.h"
+
+namespace idlm {
+
+// The matrices that heads share with the model, and the order of the output's rows.
+struct OutputLayer {
+  Matrix embedding, output;
+  bool embeddingIsOutput = false;  // the same matrix
+  int hidden = 0, vocab = 0;
+  int draftSize = 0;                              // tokens of the draft vocabulary, which come first; 0: all are
+  const std::vector<int32_t>* order = nullptr;    // token of each output row; empty: the identity
+  const std::vector<int32_t>* inverse = nullptr;  // output row of each token; empty: the identity
+  float epsilon = 0;                              // of the final norm
+
+  int rowOf(int token) const { return inverse->empty() ? token : (*inverse)[size_t(token)]; }
+  int proposable() const { return draftSize > 0 ? draftSize : vocab; }
+};
+
+// Hidden states and logits of the last forward, by output; token rows come first.
+struct OutputRows {
+  const float* hidden = nullptr;
+  size_t hiddenStride = 0;
+  const float* logits = nullptr;  // in the order of the output's rows
+  size_t logitsStride = 0;
+  float* maxima = nullptr;  // of MASK rows, by output - nTokens: the largest logit of each panel
+  size_t maximaStride = 0;
+  int n = 0, nTokens = 0;
+  const int32_t* outputOf = nullptr;  // of each forest row; -1: none
+  int nRows = 0;
+
+  int find(int row) const { return row >= 0 && row < nRows ? outputOf[row] : -1; }
+};
+
+class Heads {
+ public:
+  struct Extra {
+    Matrix weight;
+    std::vector<float> bias;
+  };
+  // Set when the model is loaded. `first` without data: no sampler head.
+  Matrix first, second;
+  std::vector<Extra> extra;
+  OutputLayer layer;
+
+  void prepare(const KernelTable* kernels, int threads);
+  // A forward begins: what is known of rows is not true any more.
+  void forget() { known_.clear(); }
+
+  // Answers requests; throws std::invalid_argument for one that the rows cannot answer.
+  void propose(Pool& pool, const OutputRows& rows, std::vector<ProposalInput> requests, std::vector<Proposed>& out);
+
+  // The same within a job that runs on all threads of the pool: `begin` on one of them, a barrier, `run` on all.
+  void begin(const OutputRows& rows, std::vector<ProposalInput> requests, std::vector<Proposed>& out);
+  void run(int thread, Barrier& barrier);
+
+  // The logits that a request chooses by, [draft vocabulary] in its order or [vocab] by token; on the calling thread.
+  void draftLogits(const OutputRows& rows, ProposalKind kind, int row, int of, float* out);
+  int draftLength(ProposalKind kind) const { return kind == ProposalKind::Token ? layer.vocab : layer.proposable(); }
+
+ private:
+  // One request's way to its answer.
+  struct Work {
+    int output = 0;
+    int hidden = -1;                 // its row of the sampler head's products; -1: it does not take part
+    int known = -1;                  // of an extra head: index into known_
+    std::vector<int32_t> shortlist;  // rows of the output matrix, ascending
+    std::vector<float> logits;       // theirs
+    std::vector<int32_t> panels;     // that the shortlist lies in, ascending
+    std::vector<int32_t> entries;    // rows of panelLogits_, one for each of `panels`
+  };
+  // An extra head of a row whose logits are kept until the next forward: a tree asks for them once for each of its
+  // paths.
+  struct Known {
+    int output, head;
+  };
+  struct Scratch {
+    std::vector<float> scores, maxima, blockMaxima, noisy;
+    std::vector<int32_t> noisyIndices;
+    SamplerScratch sampler;
+  };
+  // Rows of one matrix product: floats, and what integer products read of them.
+  struct Activations {
+    std::vector<float> floats;
+    std::vector<uint8_t> quantised;
+    size_t stride = 0, quantisedStride = 0;  // of a row: floats, bytes
+    int cols = 0;
+    void resize(int rows, int columns);
+    float* row(int r) { return floats.data() + size_t(r) * stride; }
+  };
+
+  template <class Fn>
+  void items(int phase, int n, Fn fn);
+  // Makes a row ready for products with `reader`.
+  void finish(const Matrix& reader, Activations& x, int row) const;
+  void product(const Matrix& m, const Activations& x, int firstRow, int nRows, float* out, size_t outStride, int begin,
+               int end) const;
+  const float* hiddenOf(int output) const { return rows_.hidden + size_t(output) * rows_.hiddenStride; }
+  const float* knownLogits(int known) const { return knownLogits_.data() + size_t(known) * knownStride_; }
+  int know(int output, int head);
+  void join(int row, int output, int previous, Scratch& s);
+  void gather(int known);
+  void activateSampler(int row);
+  void activateExtra(int known);
+  void endSampler(int row, int output);
+  void groupNew();
+  void extraProduct(int firstKnown, int n, int begin, int end);
+  void check(const ProposalInput& request, int output) const;
+  void makeShortlist(const ProposalInput& request, Work& work, Scratch& s);
+  void noisyShortlist(int n, NoiseKey key, int count, Work& work, Scratch& s) const;
+  void planPanels();
+  void panelProduct(int index);
+  void answer(const ProposalInput& request, Work& work, Scratch& s, Proposed& out);
+  Matrix draftOutput() const;
+  bool hasSampler() const { return first.data != nullptr; }
+
+  const KernelTable* kernels_ = nullptr;
+  OutputRows rows_;
+  std::vector<ProposalInput> requests_;
+  std::vector<Proposed>* out_ = nullptr;
+  std::vector<Work> work_;
+  std::vector<Known> known_;
+  std::vector<float> knownLogits_;  // [known][knownStride_]
+  size_t knownStride_ = 0;
+  int nHidden_ = 0;                       // rows of the sampler head's products
+  int firstNew_ = 0;                      // known_ from here on are computed by this call, those of a head together
+  std::vector<int32_t> groups_;           // where those of each head begin in known_, and the end
+  std::vector<int32_t> outputs_;          // of the sampler head's rows
+  Activations joined_, inner_, after_;    // of the sampler head
+  Activations extraHidden_, extraAfter_;  // of the extra heads' new rows
+  std::vector<int32_t> panelList_, panelFirst_;  // panels that are needed, and where the entries of each begin
+  std::vector<int32_t> panelRows_;               // the sampler head's row of each entry
+  std::vector<float> panelLogits_;               // [entry][PANEL]
+  std::vector<Scratch> scratch_;
+  static constexpr int PHASES = 7;
+  struct alignas(64) Counter {
+    std::atomic<int> next{0};
+  };
+  Counter counters_[PHASES];
+  Barrier barrier_;
+};
+
+}  // namespace idlm

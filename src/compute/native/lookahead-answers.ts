@@ -1,0 +1,73 @@
+import type { Lookahead, SamplingRequests } from "../loaded-model.ts";
+import type { Proposed, ProposalRequest } from "../sampling/proposal.ts";
+import type { Sampler } from "../sampling/sampler.ts";
+import { ProposalReader } from "./requests.ts";
+
+/** Proposals at a place of the tree, and what follows them. */
+interface Node {
+  readonly proposed: Proposed;
+  /** By token. */
+  readonly children: Map<number, Node>;
+}
+
+/** A tree of proposals behind the token that verification accepted last. */
+interface Tree {
+  readonly lookahead: Lookahead;
+  readonly sampler: Sampler | undefined;
+  /** First row of the run, or the heads' row. */
+  readonly row: number;
+  /** The token drawn there. */
+  readonly next: number;
+  readonly root: Node;
+}
+
+/** Proposals that a forward made ahead, by request. */
+export class LookaheadAnswers {
+  readonly #trees: Tree[] = [];
+
+  constructor(
+    { draws, lookaheads = [] }: SamplingRequests,
+    numbers: Int32Array | undefined,
+    shares: Float32Array | undefined,
+  ) {
+    if (numbers === undefined || shares === undefined) return;
+    const reader = new ProposalReader(numbers, shares);
+    for (const lookahead of lookaheads) {
+      const nNodes = reader.number();
+      const row = reader.number();
+      const next = reader.number();
+      const nodes: Node[] = [];
+      for (let i = 0; i < nNodes; i++) {
+        const parent = nodes[reader.number()];
+        const rank = reader.number();
+        const node = { proposed: reader.proposed(), children: new Map<number, Node>() };
+        nodes.push(node);
+        parent?.children.set(parent.proposed.tokens[rank] as number, node);
+      }
+      const [root] = nodes;
+      if (root !== undefined)
+        this.#trees.push({ lookahead, sampler: draws[lookahead.firstDraw]?.sampler, row, next, root });
+    }
+  }
+
+  /** The answer to a request, where it was made ahead. */
+  find({ source, sampler, unverified, count, proposeFor, allowed }: ProposalRequest): Proposed | undefined {
+    if (source.kind === "token" || allowed !== undefined) return undefined;
+    for (const { lookahead, sampler: own, row, next, root } of this.#trees) {
+      if (lookahead.kind !== source.kind || lookahead.proposeFor !== proposeFor || lookahead.count < count) continue;
+      if (own !== sampler || source.row !== (source.kind === "mask" ? row + unverified.length : row)) continue;
+      if (source.kind === "mask" && source.previous !== (unverified.at(-1) ?? next)) continue;
+      let node: Node | undefined = root;
+      for (const token of unverified) node = node?.children.get(token);
+      if (node !== undefined) return atMost(count, node.proposed);
+    }
+    return undefined;
+  }
+}
+
+function atMost(count: number, proposed: Proposed): Proposed {
+  const { tokens, confidences, from } = proposed;
+  if (count >= tokens.length) return proposed;
+  const most = { tokens: tokens.subarray(0, count), confidences: confidences.subarray(0, count) };
+  return from === undefined ? most : { ...most, from };
+}
