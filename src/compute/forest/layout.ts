@@ -92,9 +92,10 @@ export class ForestLayout {
     return this.data.subarray(this.#outputs, this.#outputOf);
   }
 
-  /** Index into `outputs` of a forest row; -1: none. */
+  /** Index into `outputs` of a forest row; -1: none, or no such row. */
   outputOf(forestRow: number): number {
-    return this.data[this.#outputOf + forestRow] ?? -1;
+    const at = this.#outputOf + forestRow;
+    return at >= this.#outputOf && at < this.#sequences ? (this.data[at] ?? -1) : -1;
   }
 
   /** Place in the cache of a slot of a sequence: page · PAGE_SIZE + offset. */
