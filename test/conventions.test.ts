@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
@@ -16,6 +16,10 @@ function sources(folder: string): SourceFile[] {
     .filter((name) => name.endsWith(".ts"))
     .map((name) => ({ path: join(folder, name), text: readFileSync(join(root, folder, name), "utf8") }));
 }
+
+/** Paths of sources that a text names. */
+const pathsIn = (text: string) =>
+  [...text.matchAll(/(?<![\w/.])(?:src|native\/src)\/[\w/.-]+\.(?:ts|js|h|cpp)\b/g)].map(([path]) => path);
 
 /** The strings of a file and the fixed parts of its templates. */
 function stringsOf({ path, text }: SourceFile): string[] {
@@ -62,5 +66,25 @@ describe("conventions", () => {
     expect(
       flagsIn(sources("src/cli").find(({ path }) => path.endsWith("generation-options.ts")) as SourceFile),
     ).toContain("--stride");
+  });
+
+  it("every source that a comment or a page names exists", () => {
+    expect(pathsIn("see native/src/a/b.h, `src/c.test.ts` and dist/src/d.ts")).toEqual([
+      "native/src/a/b.h",
+      "src/c.test.ts",
+    ]);
+    const pages = ["README.md", "CONTRIBUTING.md"].map((path) => ({
+      path,
+      text: readFileSync(join(root, path), "utf8"),
+    }));
+    const files = ["src", "scripts", "docs", "native/src", "bench"].flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+        .filter((name) => /\.(ts|js|mjs|md|h|cpp|py)$/.test(name))
+        .map((name) => ({ path: join(folder, name), text: readFileSync(join(root, folder, name), "utf8") })),
+    );
+    const missing = [...pages, ...files].flatMap(({ path, text }) =>
+      pathsIn(text).flatMap((named) => (existsSync(join(root, named)) ? [] : [{ path, named }])),
+    );
+    expect(missing).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 import { type Forest, PAGE_SIZE } from "../compute/forest/forest.ts";
 import type { LoadedModel } from "../compute/loaded-model.ts";
+import { neutralSettings } from "../compute/sampling/settings.ts";
 import { median } from "./statistics.ts";
 
 /** Cached positions before the timed rows. */
@@ -48,7 +49,7 @@ export async function measureForwards(
   ];
   const pages = Int32Array.from({ length: CONTEXT_TOKENS / PAGE_SIZE + 2 }, (_, i) => i);
   const cache = model.createCache(pages.length);
-  const sampler = model.createSampler(greedy);
+  const sampler = model.createSampler(neutralSettings);
   try {
     await model.forward(chain(0, CONTEXT_TOKENS, 0, vocabSize, pages), cache);
     const times = shapes.map((): number[] => []);
@@ -84,21 +85,6 @@ export async function measureForwards(
     cache.dispose();
   }
 }
-
-const greedy = {
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: new Map<number, number>(),
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  seed: 0,
-  choice: 0,
-  logprobs: -1,
-};
-
 /** A chain of token rows, then MASK rows, after `length` cached positions. The tokens are arbitrary. */
 function chain(length: number, nTokens: number, nMasks: number, vocabSize: number, pages: Int32Array): Forest {
   const nRows = nTokens + nMasks;

@@ -1,6 +1,6 @@
 /**
  * exp, ln, power in double, of + − × ÷ alone: `Math`'s versions differ between engines and CPUs, and what they give
- * reaches logits through the rotary embedding's frequencies. Sine and cosine are in native/src/trig.h and
+ * reaches logits through the rotary embedding's frequencies. Sine and cosine are in native/src/executor/trig.h and
  * {@link sineCosine} here: the same polynomials.
  */
 
@@ -46,7 +46,7 @@ export function power(base: number, exponent: number): number {
   return exp(exponent * ln(base));
 }
 
-/** [sin x, cos x] for |x| up to about 2^20; as in native/src/trig.h (fdlibm's kernels, Cody–Waite reduction). */
+/** [sin x, cos x] for |x| up to about 2^20; as in native/src/executor/trig.h (fdlibm's kernels, Cody–Waite reduction). */
 export function sineCosine(x: number): [number, number] {
   const n = x * 0.6366197723675814 + ROUND - ROUND;
   const r = x - n * 1.5707963267341256 - n * 6.077100506303966e-11 - n * 2.0222662487959506e-21;

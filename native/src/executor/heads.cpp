@@ -309,8 +309,7 @@ Matrix Heads::draftOutput() const {
 // draws.
 void Heads::makeShortlist(const ProposalInput& request, Work& work, Scratch& s) {
   const SamplerSettings& settings = request.sampler->settings;
-  const float* own =
-      work.known >= 0 ? knownLogits(work.known) : rows_.logits + size_t(work.output) * rows_.logitsStride;
+  const float* own = ownLogits(work);
   int n = draftLength(request.kind), most = std::min(n, std::max(SHORTLIST, request.count));
   if (settings.temperature > 0 && !request.forRejection) {
     s.scores.assign(own, own + n);
@@ -417,8 +416,7 @@ void Heads::answer(const ProposalInput& request, Work& work, Scratch& s, Propose
       work.logits[i] = panelLogits_[size_t(work.entries[panel]) * PANEL + size_t(shortlist[i] % PANEL)];
     }
   } else {
-    const float* own =
-        work.known >= 0 ? knownLogits(work.known) : rows_.logits + size_t(work.output) * rows_.logitsStride;
+    const float* own = ownLogits(work);
     for (size_t i = 0; i < shortlist.size(); i++) work.logits[i] = own[shortlist[i]];
   }
   if (!layer.order->empty())

@@ -104,6 +104,10 @@ class Heads {
   void product(const Matrix& m, const Activations& x, int firstRow, int nRows, float* out, size_t outStride, int begin,
                int end) const;
   const float* hiddenOf(int output) const { return rows_.hidden + size_t(output) * rows_.hiddenStride; }
+  // By which a request's shortlist is made.
+  const float* ownLogits(const Work& work) const {
+    return work.known >= 0 ? knownLogits(work.known) : rows_.logits + size_t(work.output) * rows_.logitsStride;
+  }
   const float* knownLogits(int known) const { return knownLogits_.data() + size_t(known) * knownStride_; }
   int know(int output, int head);
   void join(int row, int output, int previous, Scratch& s);

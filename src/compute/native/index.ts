@@ -63,7 +63,7 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
   };
 }
 
-/** Types that the kernels have panels for (native/src/pack.cpp). */
+/** Types that the kernels have panels for (native/src/program/pack.cpp). */
 const packedTypes: ReadonlySet<TensorType> = new Set([
   ...(["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL", "IQ4_XS"] as const),
   ...(["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"] as const),

@@ -1,6 +1,6 @@
 /**
  * Counter-based random numbers (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011), as in
- * native/src/sampler.cpp and native/src/kernels/sampling.h: noise depends on its key alone, not on what was drawn before.
+ * native/src/sampling/sampler.cpp and native/src/kernels/sampling.h: noise depends on its key alone, not on what was drawn before.
  */
 
 /** What noise is for; each use has its own, and so has each kind of proposer: two that draw for one position must not share it. */

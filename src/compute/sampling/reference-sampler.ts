@@ -17,7 +17,7 @@ interface Candidate {
 /** Descending score, then ascending id: the order of every choice. */
 const before = (a: Candidate, b: Candidate) => b.score - a.score || a.token - b.token;
 
-/** The sampler in plain TypeScript: what native/src/sampler.cpp does, in double. */
+/** The sampler in plain TypeScript: what native/src/sampling/sampler.cpp does, in double. */
 export class ReferenceSampler implements Sampler {
   readonly settings: SamplerSettings;
   readonly #inPrompt = new Set<number>();
@@ -140,7 +140,7 @@ export class ReferenceSampler implements Sampler {
   }
 }
 
-/** e^score, the largest 1. What cannot be drawn in practice is left out, so that no share is 0 (LEAST in native/src/proposals.cpp). */
+/** e^score, the largest 1. What cannot be drawn in practice is left out, so that no share is 0 (LEAST in native/src/sampling/proposals.cpp). */
 function weightsOf(candidates: readonly Candidate[]): Weights {
   const largest = candidates.reduce((most, { score }) => Math.max(most, score), Number.NEGATIVE_INFINITY);
   const weights: Weights = new Map();

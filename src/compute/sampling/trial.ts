@@ -6,7 +6,7 @@ export type Weights = Map<number, number>;
 
 /**
  * Draws from a distribution p as `Trial` says: recursive rejection sampling without replacement (RSD, Jeon et al., arXiv
- * 2402.14160, section 3), in double; native/src/proposals.cpp does the same. `weights` must not be empty.
+ * 2402.14160, section 3), in double; native/src/sampling/proposals.cpp does the same. `weights` must not be empty.
  */
 export function drawWithTrial(weights: Weights, trial: Trial, acceptance: NoiseKey, residual: NoiseKey): number {
   let left: Weights = weights;
