@@ -2,6 +2,7 @@
   "variables": {
     "common_flags": ["-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra"],
     "strict%": 0,
+    "tests%": 0,
     "sanitize%": 0
   },
   "target_defaults": {
@@ -9,7 +10,8 @@
     "cflags!": ["-O2", "-Wno-unused-parameter"],
     "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
     "cflags_cc": ["<@(common_flags)", "-fexceptions"],
-    "defines": ["NAPI_CPP_EXCEPTIONS", "NAPI_VERSION=8"],
+    # The last: an environment that ends (worker.terminate()) refuses exceptions, which is no reason to abort the process.
+    "defines": ["NAPI_CPP_EXCEPTIONS", "NAPI_VERSION=8", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
     "xcode_settings": {
       "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
       "CLANG_CXX_LANGUAGE_STANDARD": "c++17",
@@ -36,17 +38,27 @@
       "cflags": ["-fPIC"]
     },
     {
-      "target_name": "idlm_native",
+      # All but the module itself, for the addon and the tests' addon.
+      "target_name": "idlm_core",
+      "type": "static_library",
+      "cflags": ["-fPIC"],
       "sources": [
-        "native/src/addon/addon.cpp",
+        "native/src/addon/backend_object.cpp",
+        "native/src/addon/cache_object.cpp",
+        "native/src/addon/file_mapping.cpp",
+        "native/src/addon/model_object.cpp",
+        "native/src/addon/program_source.cpp",
+        "native/src/addon/requests.cpp",
+        "native/src/addon/sampler_object.cpp",
+        "native/src/addon/values.cpp",
         "native/src/executor/forward.cpp",
         "native/src/executor/heads.cpp",
         "native/src/executor/layout.cpp",
         "native/src/executor/lookahead.cpp",
+        "native/src/executor/pool.cpp",
         "native/src/kernels/dispatch.cpp",
         "native/src/program/model.cpp",
         "native/src/program/pack.cpp",
-        "native/src/executor/pool.cpp",
         "native/src/sampling/proposals.cpp",
         "native/src/sampling/requests.cpp",
         "native/src/sampling/sampler.cpp"
@@ -55,6 +67,11 @@
       "conditions": [
         ["target_arch=='x64'", { "dependencies": ["kernels_avx2", "kernels_avx512vnni"] }]
       ]
+    },
+    {
+      "target_name": "idlm_native",
+      "sources": ["native/src/addon/module.cpp"],
+      "dependencies": ["idlm_core"]
     }
   ],
   "conditions": [
@@ -82,6 +99,16 @@
               "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c"
             ]
           }
+        }
+      ]
+    }],
+    # Only in a checkout (scripts/install.mjs).
+    ["tests==1", {
+      "targets": [
+        {
+          "target_name": "idlm_native_test",
+          "sources": ["native/test/module.cpp"],
+          "dependencies": ["idlm_core"]
         }
       ]
     }]

@@ -26,7 +26,7 @@ export function buildSanitized() {
   const nodeGyp = join(root, "node_modules", "node-gyp", "bin", "node-gyp.js");
   const build = spawnSync(
     process.execPath,
-    [nodeGyp, "rebuild", "--jobs=max", "--loglevel=error", ...nodeDirArguments(), "--", "-Dsanitize=1"],
+    [nodeGyp, "rebuild", "--jobs=max", "--loglevel=error", ...nodeDirArguments(), "--", "-Dsanitize=1", "-Dtests=1"],
     {
       cwd: work,
       env: { ...process.env, NODE_PATH: join(root, "node_modules"), CXX: "g++", CC: "gcc" },

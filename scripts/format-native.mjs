@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
-const sources = join(root, "native", "src");
+const sources = join(root, "native");
 const files = readdirSync(sources, { recursive: true })
   .filter((name) => /\.(cpp|h)$/.test(name))
   .map((name) => join(sources, name));

@@ -45,7 +45,7 @@ try {
   leave("node-gyp was not found", "Install the package's dependencies with npm ci.");
 }
 // In a checkout (which, unlike the published package, has src/), compiler warnings are errors.
-const strict = existsSync(join(root, "src")) ? ["--", "-Dstrict=1"] : [];
+const strict = existsSync(join(root, "src")) ? ["--", "-Dstrict=1", "-Dtests=1"] : [];
 const args = [nodeGyp, "rebuild", "--jobs=max", "--loglevel=error", ...nodeDirArguments(), ...strict];
 console.error("idlm: building the native addon …");
 const started = Date.now();

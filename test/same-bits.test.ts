@@ -7,6 +7,7 @@ import { neutralSettings } from "../src/compute/sampling/settings.ts";
 import { readAdapter } from "../src/formats/adapter/adapter.ts";
 import type { CompileOptions } from "../src/model/compile.ts";
 import { chain, fixtures, golden, loadFixture } from "./support/backend-contract.ts";
+import { nativeTestBinding } from "./support/native-test-binding.ts";
 import { expectCommitted, sha256Of } from "./support/numerics.ts";
 import { quantised } from "./support/quantised-program.ts";
 import { composition, expectSameBits, plainHashes } from "./support/same-bits.ts";
@@ -124,8 +125,7 @@ describe("same bits", () => {
 
 describe("elementary functions of the kernels", () => {
   it("have the same bits on every instruction set and are right", async () => {
-    const { nativeBinding } = await import("../src/compute/native/binding.ts");
-    const binding = nativeBinding();
+    const binding = nativeTestBinding();
     const x = Float32Array.from({ length: 16 * 4096 }, (_, i) => -87 + (i * 175) / (16 * 4096));
     const cases = [
       [0, x, Math.exp],

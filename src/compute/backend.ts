@@ -6,6 +6,9 @@ import type { Program } from "./program/program.ts";
 /** Raised whenever the bits of any result change. */
 export const NUMERICS = 2;
 
+/** Most compute threads of a backend: more than any supported machine has, a bound against typing errors. */
+export const MAX_THREADS = 256;
+
 export interface BackendInfo {
   readonly name: "native" | "reference";
   /** As in IDLM_ISA; "typescript" for the reference. */

@@ -3,14 +3,13 @@
 #include <stdexcept>
 #include <string>
 
-#include "kernels/table.h"
+#include "constants.h"
 
 namespace idlm {
 
 namespace {
 
 constexpr size_t HEADER = 8;
-constexpr int64_t MOST_ROWS = 1 << 20;
 
 [[noreturn]] void fail(const std::string& what) { throw std::invalid_argument("layout: " + what); }
 
@@ -23,7 +22,7 @@ void ForestLayout::assign(std::vector<int32_t>&& data, const Limits& limits) {
   const int32_t* header = data_.data();
   int64_t n = header[0], tokens = header[1], outputs = header[2], tokenOutputs = header[3], sequences = header[4],
           pages = header[5], tails = header[6];
-  if (n < 1 || n > MOST_ROWS || tokens < 0 || tokens > n || outputs < 0 || outputs > n || tokenOutputs < 0 ||
+  if (n < 1 || n > MAX_ROWS || tokens < 0 || tokens > n || outputs < 0 || outputs > n || tokenOutputs < 0 ||
       tokenOutputs > outputs || tokenOutputs > tokens || outputs - tokenOutputs > n - tokens || sequences < 0 ||
       pages < 0 || tails < 0)
     fail("a count is out of range");

@@ -4,11 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "constants.h"
 #include "kernels/format.h"
 
 namespace idlm {
-
-constexpr int PAGE = 16;  // positions per KV page and per attention block
 
 constexpr int BLOCK = 64;  // floats per block whose largest value is kept for finding the largest few
 

@@ -3,11 +3,11 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "constants.h"
+
 namespace idlm {
 
 namespace {
-
-constexpr int MOST_PROPOSED = 1024;
 
 class Reader {
  public:
@@ -56,9 +56,9 @@ class Reader {
   }
   int proposed() {
     int value = small();
-    if (value < 1 || value > MOST_PROPOSED)
+    if (value < 1 || value > MAX_PROPOSALS)
       throw std::invalid_argument("requests: " + std::to_string(value) + " proposals, expected 1 to " +
-                                  std::to_string(MOST_PROPOSED));
+                                  std::to_string(MAX_PROPOSALS));
     return value;
   }
   void end() const {

@@ -15,8 +15,6 @@ namespace idlm {
 // What noise is for: each use has its own, and so has each kind of proposer (MASK rows, drafting models, extra heads).
 enum class Purpose : uint32_t { Draw = 0, Acceptance = 1, Residual = 2, Proposal = 3, Draft = 4, ExtraHead = 5 };
 
-constexpr int MAX_LOGPROBS = 64;
-
 struct SamplerSettings {
   float repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0, temperature = 0, topP = 1, minP = 0;
   int topK = 0, choice = 0, logprobs = -1;

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { MAX_THREADS } from "../../compute/backend.ts";
 import type { GenerateRequest, Propose, Verify } from "../../index.ts";
 import { decimal, integer } from "./numbers.ts";
 
@@ -30,9 +31,6 @@ export interface TextOptions {
   readonly logitBias?: string;
   readonly stop?: readonly string[];
 }
-
-/** More threads than any machine that this is for; a bound against typing errors. */
-const MAX_THREADS = 256;
 
 export const threadsOption = () =>
   new Option("--threads <n>", "threads to compute with (default: one per core)").argParser(

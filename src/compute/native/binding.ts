@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { IdlmError, key, phrase } from "../../errors.ts";
 import type { Trial } from "../sampling/draw.ts";
 import type { SamplerSettings } from "../sampling/settings.ts";
+import { checkConstants } from "./constants.ts";
 import type { NativeProgram } from "./native-program.ts";
 
 /** The native addon as JavaScript sees it (native/src/addon). Every method throws an Error with a plain message. */
@@ -19,27 +20,8 @@ export interface NativeBinding {
   mapFile(path: string): ArrayBuffer;
   /** Detaches the buffer, then unmaps. */
   unmapFile(buffer: ArrayBuffer): void;
-  /** exp (0), log (1) or silu (2) of 16·n floats by one instruction set's kernels; for tests. */
-  math(isa: string, which: number, x: Float32Array): Float32Array;
-  /** All scores with the noise of their tokens, the index of the best, and index and score of those from `least` on; for tests. */
-  noisy(
-    isa: string,
-    scores: Float32Array,
-    ids: Int32Array | undefined,
-    word: number,
-    key: number,
-    least: number,
-  ): { readonly all: Float32Array; readonly best: number; readonly from: readonly (readonly [number, number])[] };
-  /** The token that is drawn from any logits, −1 for none; for tests. */
-  drawFrom(
-    isa: string,
-    sampler: NativeSampler,
-    logits: Float32Array,
-    position: number,
-    allowed?: Uint32Array | undefined,
-  ): number;
-  /** A stored matrix packed into panels and read from them again, [rows, cols]; for tests. */
-  repacked(type: string, rows: number, cols: number, bytes: Uint8Array): Float32Array;
+  /** Compared with this version's when the addon is loaded. */
+  readonly constants: Readonly<Record<string, number>>;
 }
 
 export interface NativeBackendHandle {
@@ -59,19 +41,23 @@ export interface NativeSampler {
   accept(token: number): void;
 }
 
-/** Proposals as numbers, for each: [tokens, tokens of its distribution or -1, ids of both], and their shares. */
-export type PackedProposals = readonly [numbers: Int32Array, shares: Float32Array];
+export interface PackedProposals {
+  /** For each: its tokens, those of its distribution or -1, and the ids of both. */
+  readonly numbers: Int32Array;
+  /** Confidences and probabilities. */
+  readonly shares: Float32Array;
+}
 
-/** Token and status of each draw (0: drawn, 1: a logit is not finite, 2: no token is allowed), lookaheads, log-probabilities. */
-export type NativeResults = readonly [
-  drawn: Int32Array,
+export interface NativeResults {
+  /** Token and status of each draw (0: drawn, 1: a logit is not finite, 2: no token is allowed). */
+  readonly drawn: Int32Array;
+  readonly logprobs?: readonly (NativeLogprobs | undefined)[];
   /**
    * For each: the number of nodes, the anchor's row of its run or heads, the token drawn there; for each node
-   * the node and the rank that it follows, and its proposals as PackedProposals. */
-  lookaheads: Int32Array | undefined,
-  lookaheadShares: Float32Array | undefined,
-  logprobs: readonly (NativeLogprobs | undefined)[] | undefined,
-];
+   * the node and the rank that it follows, and its proposals.
+   */
+  readonly lookaheads?: PackedProposals;
+}
 
 export interface NativeLogprobs {
   readonly logprob: number;
@@ -121,10 +107,15 @@ function packageRoot(): string {
   return folder;
 }
 
-/** Loads the addon once. IDLM_NATIVE_ADDON names another file. @throws IdlmError "backend" where it is missing. */
+/** IDLM_NATIVE_ADDON, or the addon that `npm run install` builds. */
+export function nativeAddonPath(): string {
+  return process.env.IDLM_NATIVE_ADDON ?? join(packageRoot(), "build", "Release", "idlm_native.node");
+}
+
+/** Loads the addon once. @throws IdlmError "backend" where it is missing, or was built from another version. */
 export function nativeBinding(): NativeBinding {
   if (loaded) return loaded;
-  const path = process.env.IDLM_NATIVE_ADDON ?? join(packageRoot(), "build", "Release", "idlm_native.node");
+  const path = nativeAddonPath();
   if (!existsSync(path)) {
     throw new IdlmError("backend", {
       backend: "native",
@@ -132,8 +123,9 @@ export function nativeBinding(): NativeBinding {
       hint: phrase`Run \`npm run install\` with a C++ compiler installed, or use ${key("backend")} reference.`,
     });
   }
+  let binding: NativeBinding;
   try {
-    loaded = createRequire(import.meta.url)(path) as NativeBinding;
+    binding = createRequire(import.meta.url)(path) as NativeBinding;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new IdlmError(
@@ -142,5 +134,7 @@ export function nativeBinding(): NativeBinding {
       error,
     );
   }
+  checkConstants(binding.constants);
+  loaded = binding;
   return loaded;
 }

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { nativeTestBinding } from "../../../test/support/native-test-binding.ts";
 import { maskOf } from "../../../test/support/sampling-statistics.ts";
-import type { SamplerSettings } from "../sampling/settings.ts";
 import { noiseKey, Purpose } from "../sampling/philox.ts";
+import type { SamplerSettings } from "../sampling/settings.ts";
 import { neutralSettings } from "../sampling/settings.ts";
-import { nativeBinding } from "./binding.ts";
 import { supportedInstructionSets } from "./index.ts";
 
 const { fround } = Math;
@@ -30,7 +30,7 @@ const hostile = fc.oneof(
 );
 
 describe.each(supportedInstructionSets())("draws by %s", (isa) => {
-  const binding = nativeBinding();
+  const binding = nativeTestBinding();
 
   it("add noise only where it matters, and find the same", () => {
     const cases = fc.tuple(hostile, fc.nat(1e6), fc.boolean(), fc.double({ min: -5, max: 30, noNaN: true }));

@@ -2,12 +2,12 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { chain, fixtures } from "../../../test/support/backend-contract.ts";
+import { nativeTestBinding } from "../../../test/support/native-test-binding.ts";
 import { byteLength, weightTypes } from "../../formats/tensor/tensor-type.ts";
 import { compileProgram } from "../../model/compile.ts";
 import { openModel } from "../../model/open/open-model.ts";
 import type { Parameter, Program } from "../program/program.ts";
 import { neutralSettings } from "../sampling/settings.ts";
-import { nativeBinding } from "./binding.ts";
 import { createNativeBackend, supportedInstructionSets } from "./index.ts";
 
 /** Bytes that a file may hold: any, or those that make scales infinite, not a number, or subnormal. */
@@ -38,7 +38,7 @@ describe.each([...weightTypes])("%s of any bytes", (type) => {
       fc.property(fill, shape, (bytes, { rows, blocks }) => {
         const cols = blocks * 256;
         const stored = repeated(bytes, byteLength(type, rows * cols) as number);
-        expect(nativeBinding().repacked(type, rows, cols, stored)).toHaveLength(rows * cols);
+        expect(nativeTestBinding().repacked(type, rows, cols, stored)).toHaveLength(rows * cols);
       }),
       { numRuns: 30 },
     );

@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { IdlmError, key, phrase } from "../../errors.ts";
 import { setFileMapper } from "../../formats/files/map-file.ts";
 import type { TensorType } from "../../formats/tensor/tensor.ts";
-import { type Backend, type BackendInfo, NUMERICS } from "../backend.ts";
+import { type Backend, type BackendInfo, MAX_THREADS, NUMERICS } from "../backend.ts";
 import type { Program } from "../program/program.ts";
 import { validateProgram } from "../program/validate-program.ts";
 import { ReferenceGatedModel } from "../reference/gated-model.ts";
@@ -48,8 +48,8 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
     });
   }
   const threads = options.threads ?? Math.min(availableParallelism(), 16);
-  if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
-    const problem = phrase`${key("threads")}: expected a whole number from 1 to 256, found ${threads}`;
+  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
+    const problem = phrase`${key("threads")}: expected a whole number from 1 to ${MAX_THREADS}, found ${threads}`;
     throw new IdlmError("usage", { problem, hint: "Leave it out for one per core" });
   }
   const handle: NativeBackendHandle = new binding.Backend(threads, instructionSet);

@@ -96,8 +96,7 @@ class NativeResult implements ForwardResult {
     this.#handle = handle;
     this.#isLatest = isLatest;
     this.drawn = drawnOf(sampling, results);
-    const [, numbers, shares] = results;
-    this.#lookaheads = new LookaheadAnswers(sampling, numbers, shares);
+    this.#lookaheads = new LookaheadAnswers(sampling, results.lookaheads);
   }
 
   hidden(row: number): Float32Array {
@@ -117,8 +116,7 @@ class NativeResult implements ForwardResult {
     const open = requests.filter((_, i) => known[i] === undefined);
     if (open.length === 0) return known as readonly Proposed[];
     const packed = new PackedRequests(handleOf).addProposals(open);
-    const [numbers, shares] = await this.#valid.propose(packed.data, packed.samplers, packed.allowed);
-    const reader = new ProposalReader(numbers, shares);
+    const reader = new ProposalReader(await this.#valid.propose(packed.data, packed.samplers, packed.allowed));
     return known.map((one) => one ?? reader.proposed());
   }
 
@@ -128,7 +126,7 @@ class NativeResult implements ForwardResult {
   }
 }
 
-function drawnOf({ draws }: SamplingRequests, [drawn, , , logprobs]: NativeResults): Drawn[] {
+function drawnOf({ draws }: SamplingRequests, { drawn, logprobs }: NativeResults): Drawn[] {
   return draws.map(({ position }, i) => {
     const token = drawn[2 * i] as number;
     const status = drawn[2 * i + 1] as number;

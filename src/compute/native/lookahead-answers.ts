@@ -1,6 +1,7 @@
 import type { Lookahead, SamplingRequests } from "../loaded-model.ts";
 import type { Proposed, ProposalRequest } from "../sampling/proposal.ts";
 import type { Sampler } from "../sampling/sampler.ts";
+import type { PackedProposals } from "./binding.ts";
 import { ProposalReader } from "./requests.ts";
 
 /** Proposals at a place of the tree, and what follows them. */
@@ -25,13 +26,9 @@ interface Tree {
 export class LookaheadAnswers {
   readonly #trees: Tree[] = [];
 
-  constructor(
-    { draws, lookaheads = [] }: SamplingRequests,
-    numbers: Int32Array | undefined,
-    shares: Float32Array | undefined,
-  ) {
-    if (numbers === undefined || shares === undefined) return;
-    const reader = new ProposalReader(numbers, shares);
+  constructor({ draws, lookaheads = [] }: SamplingRequests, found: PackedProposals | undefined) {
+    if (found === undefined) return;
+    const reader = new ProposalReader(found);
     for (const lookahead of lookaheads) {
       const nNodes = reader.number();
       const row = reader.number();

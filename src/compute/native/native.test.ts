@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { describeBackend, fixtures, loadFixture } from "../../../test/support/backend-contract.ts";
+import { nativeTestBinding } from "../../../test/support/native-test-binding.ts";
 import { describeSampling } from "../../../test/support/sampling-contract.ts";
-import { toFloat32 } from "../../formats/tensor/dequantise.ts";
 import { openSafetensors } from "../../formats/safetensors/safetensors.ts";
+import { toFloat32 } from "../../formats/tensor/dequantise.ts";
 import type { Program } from "../program/program.ts";
-import { nativeBinding } from "./binding.ts";
 import { createNativeBackend, supportedInstructionSets } from "./index.ts";
 
 for (const instructionSet of supportedInstructionSets()) {
@@ -36,7 +36,7 @@ describe("panels hold the weights that the file holds", () => {
       const rows = Math.floor(nBlocks / perRow);
       const cols = perRow * blockSize;
       const used = raw.bytes.slice(0, (raw.bytes.length / nBlocks) * rows * perRow);
-      const found = nativeBinding().repacked(type, rows, cols, used);
+      const found = nativeTestBinding().repacked(type, rows, cols, used);
       const expected = toFloat32(golden).subarray(0, rows * cols);
       // + 0: minus zero is zero in a product.
       expect(found.map((v) => v + 0)).toEqual(expected.map((v) => v + 0));

@@ -2,7 +2,7 @@ import type { SamplingRequests } from "../loaded-model.ts";
 import type { Trial } from "../sampling/draw.ts";
 import type { Proposed, ProposalRequest, ProposalSource } from "../sampling/proposal.ts";
 import type { Sampler } from "../sampling/sampler.ts";
-import type { NativeSampler } from "./binding.ts";
+import type { NativeSampler, PackedProposals } from "./binding.ts";
 
 /** As ProposalKind in native/src/sampling/requests.h. */
 const kinds: Readonly<Record<ProposalSource["kind"], number>> = { mask: 0, head: 1, token: 2 };
@@ -91,7 +91,7 @@ export class ProposalReader {
   #at = 0;
   #shareAt = 0;
 
-  constructor(numbers: Int32Array, shares: Float32Array) {
+  constructor({ numbers, shares }: PackedProposals) {
     this.#numbers = numbers;
     this.#shares = shares;
   }

@@ -39,5 +39,5 @@ export const neutralSettings: SamplerSettings = {
   logprobs: -1,
 };
 
-/** Most log-probabilities that a draw reports (MAX_LOGPROBS of native/src/sampling/sampler.h). */
+/** Most log-probabilities that a draw reports (checked against native/src/constants.h). */
 export const MAX_LOGPROBS = 64;

@@ -1,0 +1,20 @@
+// What the addon keeps for one environment (the main thread or a worker thread), as Node-API's instance data. Nothing
+// is kept for the process.
+#pragma once
+#include <napi.h>
+
+#include <memory>
+
+#include "addon/file_mapping.h"
+
+namespace idlm {
+
+struct Instance {
+  // Constructors of the classes that methods return.
+  Napi::FunctionReference model, cache;
+  std::shared_ptr<FileMappings> files = std::make_shared<FileMappings>();
+
+  static Instance& of(Napi::Env env) { return *env.GetInstanceData<Instance>(); }
+};
+
+}  // namespace idlm

@@ -1,0 +1,40 @@
+// Model: a loaded program, its forwards, and the results of the last one.
+#pragma once
+#include <functional>
+#include <memory>
+
+#include "addon/wrapped.h"
+#include "program/model.h"
+
+namespace idlm {
+
+class ModelObject : public Wrapped<ModelObject> {
+ public:
+  static constexpr napi_type_tag TAG = {0x71b6e94d2ac34f08, 0x8fd2a5c31e704b6a};
+  static Napi::Function define(Napi::Env env);
+  static Napi::Object make(Napi::Env env, std::shared_ptr<Model> model);
+  explicit ModelObject(const Napi::CallbackInfo& info) : Wrapped(info) {}
+
+ private:
+  // The model, between forwards.
+  Model& ready() const;
+  Napi::Value createCache(const Napi::CallbackInfo& info);
+  Napi::Value forward(const Napi::CallbackInfo& info);
+  // Runs `work` off the event loop, while nothing else uses the model.
+  template <class Result>
+  Napi::Value start(Napi::Env env, std::function<Result(Model&)> work,
+                    std::function<Napi::Value(Napi::Env, const Model&, Result&)> finish);
+  Napi::Value propose(const Napi::CallbackInfo& info);
+  Napi::Value hidden(const Napi::CallbackInfo& info);
+  Napi::Value logits(const Napi::CallbackInfo& info);
+  Napi::Value draftLogits(const Napi::CallbackInfo& info);
+  void moveKv(const Napi::CallbackInfo& info);
+  Napi::Value timings(const Napi::CallbackInfo& info);
+  void dispose(const Napi::CallbackInfo&) { model_.reset(); }
+  Napi::Value weightBytes(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<Model> model_;
+  bool running_ = false;
+};
+
+}  // namespace idlm

@@ -1,0 +1,26 @@
+// What forwards and proposals take from JavaScript and give to it (src/compute/native/requests.ts packs the numbers).
+#pragma once
+#include <vector>
+
+#include "addon/values.h"
+#include "program/model.h"
+
+namespace idlm {
+
+// The objects that packed requests refer to. Arguments from `first`: samplers, token masks, and where `hasTrials`
+// trials; masks and trials may be undefined.
+RequestObjects readObjects(const Arguments& arguments, size_t first, bool hasTrials);
+
+// Proposals as numbers, for each: [tokens, tokens of its distribution or -1, ids of both], and their shares.
+struct PackedProposals {
+  std::vector<int32_t> numbers;
+  std::vector<float> shares;
+  void add(const Proposed& proposed);
+};
+
+// PackedProposals in binding.ts.
+Napi::Value proposalsOf(Napi::Env env, const PackedProposals& packed);
+// NativeResults in binding.ts: those of the last forward.
+Napi::Value resultsOf(Napi::Env env, const Model& model);
+
+}  // namespace idlm
