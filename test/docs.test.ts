@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { commonOptions } from "../src/cli/cli.ts";
 import { collect } from "../src/cli/terminal/collect-io.ts";
-import { errorCatalogue } from "../src/errors.ts";
 import {
   fencesOf,
   makeStandIns,
@@ -105,16 +104,6 @@ describe("documentation", () => {
     const found = new Set<string>();
     for (const line of lines) found.add(JSON.parse((await runShellExample(example(line))).stdout).sha256);
     expect(found.size).toBe(1);
-  });
-
-  it("docs/errors.md lists the catalogue", () => {
-    const rows = [...page("docs/errors.md").matchAll(/^\| `(.+?)` \| (\d+) \| (\d+) \| (.+) \|$/gm)];
-    const listed = rows.map(([, code, exit, http, message]) => [
-      code,
-      { exit: Number(exit), http: Number(http), message },
-    ]);
-    expect(Object.fromEntries(listed)).toEqual(errorCatalogue);
-    expect(rows).toHaveLength(Object.keys(errorCatalogue).length);
   });
 
   it("docs/command-line.md has a section of every command with all of its options, and no others", async () => {

@@ -1,16 +1,16 @@
-import type { GenerateRequest, GenerationResult, Model, RoundForm } from "../engine/types.ts";
+import type { GenerateRequest, GenerationResult, Model, Propose } from "../engine/types.ts";
 import { IdlmError } from "../errors.ts";
 import type { BenchPrompt, Kind } from "./prompts.ts";
 import { type Interval, median, medianInterval } from "./statistics.ts";
 
 /** The proposer; auto: all available ones. */
-export type Drafter = "none" | "mask" | "lookup" | "predicted" | "draft" | "medusa" | "auto";
+export type Drafter = Propose;
 
 /** A decoding method. */
 export interface DecodeMethod {
   readonly drafter: Drafter;
   /** Undefined for plain decoding. */
-  readonly shape: Exclude<RoundForm, "plain"> | undefined;
+  readonly shape: GenerateRequest["shape"];
   readonly stride: number | undefined;
 }
 

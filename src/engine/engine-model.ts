@@ -214,7 +214,7 @@ export class EngineModel implements Model {
     const { mask, heads, sizes } = model.program;
     return {
       ...{ vocabSize: sizes.vocabSize, context: info.contextLength, mask, adapterPath: info.adapter?.path, tokenizer },
-      ...{ hasMedusa: heads.extra.length > 0, hasDraft: draft !== undefined },
+      ...{ nExtraHeads: heads.extra.length, hasDraft: draft !== undefined },
     };
   }
 

@@ -1,6 +1,7 @@
 import type { BackendInfo } from "../compute/backend.ts";
 import type { RoundCount } from "../decoding/round/decoder.ts";
-import type { ProposerKind } from "../decoding/proposers/proposer.ts";
+import type { Shape } from "../decoding/planners/shapes.ts";
+import type { ProposerKind } from "../decoding/proposers/registry.ts";
 
 /** One turn of a conversation. */
 export interface ChatMessage {
@@ -51,7 +52,7 @@ export type Propose = "none" | ProposerKind | "auto";
  * runs off every proposal and the pending token; tree: alternatives at each depth; auto: chosen anew for each round, by
  * measured times and acceptance.
  */
-export type RoundForm = "plain" | "chain" | "quadratic" | "tree" | "auto";
+export type RoundForm = "plain" | Shape;
 
 /**
  * exact: byte for byte plain decoding's text; rejection: distributed as plain decoding's; relaxed: neither, proposals stand
@@ -76,7 +77,7 @@ export interface GenerateRequest {
   /** Tokens that a forward yields at best, 1 to 8. Default: what `shape` chooses. */
   readonly stride?: number | undefined;
   /** Default: chain where a stride is given, else auto. In the modes rejection and relaxed auto is a fixed form. */
-  readonly shape?: Exclude<RoundForm, "plain"> | undefined;
+  readonly shape?: Shape | undefined;
   /** How proposals are verified. Default: exact. */
   readonly verify?: Verify | undefined;
   /** For relaxed: a proposal stands where u < p / (tau q). Above 0, at most 1 (as rejection). Default: 0.5. */

@@ -9,6 +9,8 @@ import {
 } from "../../bench/decode.ts";
 import { KINDS, type Kind, readPrompts } from "../../bench/prompts.ts";
 import { IdlmError } from "../../errors.ts";
+import { shapeNames, shapes } from "../../decoding/planners/shapes.ts";
+import { proposeValues } from "../../engine/request/round-options.ts";
 import { load } from "../../engine/load/load.ts";
 import { addCommonOptions, type Cli, examples, printJson, writeJson } from "../cli.ts";
 import { threadsOption } from "../options/generation-options.ts";
@@ -50,8 +52,7 @@ interface DecodeReport {
   readonly figures: readonly DecodeFigures[];
 }
 
-const DRAFTERS = ["mask", "lookup", "predicted", "draft", "medusa", "auto"] as const;
-const SHAPES = ["chain", "quadratic", "tree", "auto"] as const;
+const drafterNames = proposeValues.filter((name) => name !== "none");
 
 /** `idlm bench decode`: compares proposers, shapes, strides and batch sizes with plain decoding. */
 export function registerBenchDecode(bench: Command, cli: Cli): void {
@@ -62,8 +63,8 @@ export function registerBenchDecode(bench: Command, cli: Cli): void {
     )
     .argument("[model]", "model to measure", RACE_MODEL)
     .addOption(threadsOption())
-    .option("--drafters <name...>", `${DRAFTERS.join(", ")}`, ["mask", "lookup", "auto"])
-    .option("--shapes <name...>", `${SHAPES.join(", ")}`, ["chain", "quadratic", "tree", "auto"])
+    .option("--drafters <name...>", drafterNames.join(", "), ["mask", "lookup", "auto"])
+    .option("--shapes <name...>", shapeNames.join(", "), shapeNames)
     .option("--strides <n...>", "strides of the fixed shapes", ["2", "4"])
     .option("--batch <n...>", "concurrent sequences", ["1"])
     .option("--kinds <name...>", `${KINDS.join(", ")}`, [...KINDS])
@@ -120,15 +121,15 @@ function promptsOf(kinds: readonly Kind[], { prompts: most, temperature }: Decod
   return kinds.flatMap((kind) => all.filter((prompt) => prompt.kind === kind).slice(0, most));
 }
 
-/** Plain decoding first. The drafter "auto" has no fixed shape, and the shape "auto" no fixed stride. */
-function methodsOf({ drafters, shapes, strides }: DecodeOptions): DecodeMethod[] {
+/** Plain decoding first. The drafter "auto" has no fixed shape, and shapes that are not fixed have no stride. */
+function methodsOf({ drafters, shapes: names, strides }: DecodeOptions): DecodeMethod[] {
   const methods: DecodeMethod[] = [{ drafter: "none", shape: undefined, stride: undefined }];
   const numbers = strides.map((stride) => integer({ min: 2, max: 8 })(stride));
-  for (const drafter of drafters.map((one): Drafter => choice("--drafters", one, DRAFTERS))) {
-    for (const shape of shapes.map((one) => choice("--shapes", one, SHAPES))) {
-      if (shape === "auto") methods.push({ drafter, shape, stride: undefined });
-      // Without MASK rows a quadratic round is a chain.
-      else if (drafter !== "auto" && (drafter === "mask" || shape !== "quadratic")) {
+  for (const drafter of drafters.map((one): Drafter => choice("--drafters", one, drafterNames))) {
+    for (const shape of names.map((one) => choice("--shapes", one, shapeNames))) {
+      if (!shapes[shape].isFixed) methods.push({ drafter, shape, stride: undefined });
+      // Some shapes are chains without MASK rows.
+      else if (drafter !== "auto" && (drafter === "mask" || !shapes[shape].needsMaskRows)) {
         methods.push(...numbers.map((stride) => ({ drafter, shape, stride })));
       }
     }

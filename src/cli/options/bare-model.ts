@@ -1,6 +1,5 @@
-import type { Backend, BackendInfo } from "../../compute/backend.ts";
+import type { BackendInfo } from "../../compute/backend.ts";
 import type { LoadedModel } from "../../compute/loaded-model.ts";
-import type { Program } from "../../compute/program/program.ts";
 import { chooseBackend, openProgram } from "../../engine/load/open-program.ts";
 import { readAdapter } from "../../formats/adapter/adapter.ts";
 import { readMaskEmbeddingFile } from "../../formats/adapter/mask-embedding.ts";
@@ -22,21 +21,13 @@ export interface BareModel {
   readonly contextLength: number;
 }
 
-/** A program whose weights are those of opened files; `close` them when a backend has loaded it. */
-export interface BareProgram {
-  readonly backend: Backend;
-  readonly program: Program;
-  readonly contextLength: number;
-  close(): void;
-}
-
-/** Opens a model's program; fetches it first where it is a name that is not in the cache. */
-export async function openBareProgram(
+/** Loads a model's program only; fetches it first where it is a name that is not in the cache. */
+export async function loadBareModel(
   io: CliIo,
   name: string,
   options: BareOptions,
   signal: AbortSignal,
-): Promise<BareProgram> {
+): Promise<BareModel> {
   const backend = chooseBackend({ ...options, onWarning: (message) => io.notices.write(`warning: ${message}\n`) });
   const location = await resolveWithProgress(io, name, signal);
   const adapter =
@@ -49,20 +40,9 @@ export async function openBareProgram(
     { ...(adapter && { adapter }), ...(maskEmbedding && { maskEmbedding }) },
     signal,
   );
-  return { backend, program, contextLength: opened.config.contextLength, close: () => opened.close() };
-}
-
-/** Loads a model's program only; fetches it first where it is a name that is not in the cache. */
-export async function loadBareModel(
-  io: CliIo,
-  name: string,
-  options: BareOptions,
-  signal: AbortSignal,
-): Promise<BareModel> {
-  const { backend, program, contextLength, close } = await openBareProgram(io, name, options, signal);
   try {
-    return { model: await backend.load(program), info: backend.info, contextLength };
+    return { model: await backend.load(program), info: backend.info, contextLength: opened.config.contextLength };
   } finally {
-    close();
+    opened.close();
   }
 }

@@ -22,6 +22,11 @@ export function flagNames(command: Command): KeyNames {
   return names;
 }
 
+/** The flag of a key: "--draft-model" for "draftModel". */
+export function optionFlag(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
 /** "--stride"; with a file, folder or model "--adapter DIR". */
 function flagText({ long, flags }: Command["options"][number]): string {
   const [value] = /<(?:file|dir|model)>/.exec(flags) ?? [];

@@ -1,6 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { MAX_THREADS } from "../../compute/backend.ts";
 import type { GenerateRequest, Propose, Verify } from "../../index.ts";
+import { shapeNames } from "../../decoding/planners/shapes.ts";
+import { proposeValues } from "../../engine/request/round-options.ts";
 import { decimal, integer } from "./numbers.ts";
 
 /** Options of commands that load a model. */
@@ -61,7 +63,7 @@ export const shapeOption = () =>
   new Option(
     "--shape <form>",
     "form of a round; auto: chosen anew each time by what it measures (default: auto, chain with --stride)",
-  ).choices(["chain", "quadratic", "tree", "auto"]);
+  ).choices(shapeNames);
 
 export const maxTokensOption = (byDefault = "") =>
   new Option("--max-tokens <n>", `most tokens to write${byDefault}`).argParser(integer({ min: 1 }));
@@ -81,7 +83,7 @@ export function addTextOptions(command: Command): Command {
   return command
     .addOption(
       new Option("--propose <how>", "where proposals come from; auto: from wherever there are any")
-        .choices(["none", "mask", "lookup", "predicted", "draft", "medusa", "auto"])
+        .choices(proposeValues)
         .default("auto"),
     )
     .addOption(shapeOption())

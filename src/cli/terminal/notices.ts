@@ -1,4 +1,7 @@
+import { shapeNames, shapes } from "../../decoding/planners/shapes.ts";
+import { type ProposerKind, proposerKinds, requirementOf } from "../../decoding/proposers/registry.ts";
 import { DEFAULT_TAU } from "../../engine/limits.ts";
+import { optionFlag } from "../options/flag-names.ts";
 import type { LoadOptions, TextOptions } from "../options/generation-options.ts";
 
 /** Options of a command that generates text. */
@@ -21,10 +24,17 @@ function plainReason({ propose, stride }: GenerationOptions): string | undefined
   return stride === 1 ? "with --stride 1" : undefined;
 }
 
-/** Why an option of one proposer has no effect with the selected one. */
-function unusedReason(kind: GenerationOptions["propose"], options: GenerationOptions): string | undefined {
-  const { propose } = options;
-  return plainReason(options) ?? (propose === "auto" || propose === kind ? undefined : `with --propose ${propose}`);
+/** The option of one proposer has no effect if another one is selected. */
+function ruleOfProposer(kind: ProposerKind): Rule[] {
+  const key = requirementOf(kind)?.key;
+  // An adapter serves several proposers.
+  if (key === undefined || key === "adapter") return [];
+  const why = (options: GenerationOptions) => {
+    const { propose } = options;
+    if (options[key] === undefined) return undefined;
+    return plainReason(options) ?? (propose === "auto" || propose === kind ? undefined : `with --propose ${propose}`);
+  };
+  return [{ option: optionFlag(key), why }];
 }
 
 const rules: readonly Rule[] = [
@@ -32,16 +42,10 @@ const rules: readonly Rule[] = [
     option: "--logprobs",
     why: ({ logprobs, json }) => (logprobs !== undefined && !json ? "without --json" : undefined),
   },
+  ...proposerKinds.flatMap(ruleOfProposer),
   {
     option: "--predict",
-    why: (options, text) =>
-      options.predict === undefined
-        ? undefined
-        : (unusedReason("predicted", options) ?? (text === "" ? "with an empty file" : undefined)),
-  },
-  {
-    option: "--draft-model",
-    why: (options) => (options.draftModel === undefined ? undefined : unusedReason("draft", options)),
+    why: ({ predict }, text) => (predict !== undefined && text === "" ? "with an empty file" : undefined),
   },
   {
     option: "--stride",
@@ -56,15 +60,16 @@ const rules: readonly Rule[] = [
     option: "--tau",
     why: (options) => (options.tau === undefined || options.verify !== "relaxed" ? undefined : plainReason(options)),
   },
-  {
-    option: "--shape quadratic",
-    why: (options) => {
-      const { propose, shape } = options;
-      if (shape !== "quadratic" || plainReason(options) !== undefined || propose === "mask" || propose === "auto")
-        return;
+  ...shapeNames.flatMap((shape): Rule[] => {
+    if (!shapes[shape].needsMaskRows) return [];
+    const why = (options: GenerationOptions) => {
+      const { propose } = options;
+      const isChain = options.shape === shape && plainReason(options) === undefined;
+      if (!isChain || propose === "mask" || propose === "auto") return undefined;
       return `with --propose ${propose}, which has no MASK rows: rounds are chains`;
-    },
-  },
+    };
+    return [{ option: `--shape ${shape}`, why }];
+  }),
 ];
 
 /** Warnings of options without effect, one line each. `predicted`: content of the file of --predict. */

@@ -1,8 +1,9 @@
-import type { ProposerKind } from "../proposers/proposer.ts";
+import { priorsOf, proposerKinds } from "../proposers/registry.ts";
 
 /** What is known of a candidate before it is verified. */
 export interface Trait {
-  readonly source: ProposerKind;
+  /** The kind of its proposer. */
+  readonly source: string;
   /** 0: its source's first choice there. */
   readonly rank: number;
   /** As of `Proposed`. */
@@ -15,17 +16,6 @@ export interface Estimate {
   /** Standard deviation of what is believed about the mean: about 0.15 where nothing was observed, 0 after ever more. */
   readonly deviation: number;
 }
-
-/** Acceptance of each rank before anything is observed; lower ranks continue with the last. */
-const PRIORS: Readonly<Record<ProposerKind, readonly number[]>> = {
-  // The pilot adapter's survival at depth 1, and its argmax among the best two and four.
-  mask: [0.55, 0.14, 0.06, 0.04],
-  lookup: [0.5, 0.1],
-  // Whoever predicts a text means it.
-  predicted: [0.8, 0.1],
-  draft: [0.6, 0.15, 0.07, 0.04],
-  medusa: [0.4, 0.12, 0.06, 0.04],
-};
 
 /** Upper ends of the buckets of confidence, finer at both ends where a share says more. */
 const BUCKETS: readonly number[] = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97];
@@ -56,7 +46,7 @@ export class AcceptanceModel {
 
   /** `depth` from 1. */
   estimate({ source, rank, confidence }: Trait, depth: number): Estimate {
-    const priors = PRIORS[source];
+    const priors = priorsOf(source);
     const prior = priors[Math.min(rank, priors.length - 1)] ?? 0;
     const [ranked, bucketed, deep] = keysOf(source, rank, confidence, depth);
     const cell = this.#cells.get(deep);
@@ -69,8 +59,8 @@ export class AcceptanceModel {
   }
 
   /** Of a source's best candidate at a depth, before its confidence is known. */
-  ahead(source: ProposerKind, rank: number, depth: number): number {
-    const priors = PRIORS[source];
+  ahead(source: string, rank: number, depth: number): number {
+    const priors = priorsOf(source);
     const prior = priors[Math.min(rank, priors.length - 1)] ?? 0;
     const cell = this.#cells.get(aheadKey(source, rank, depth));
     const ofRank = posterior(this.#cells.get(keysOf(source, rank, 0, depth)[0]), cell, prior);
@@ -97,7 +87,7 @@ export class AcceptanceModel {
  */
 export class SequenceAcceptance {
   readonly #model: AcceptanceModel;
-  readonly #sources = new Map<ProposerKind, { hits: number; expected: number; trials: number }>();
+  readonly #sources = new Map<string, { hits: number; expected: number; trials: number }>();
 
   constructor(model: AcceptanceModel) {
     this.#model = model;
@@ -112,7 +102,7 @@ export class SequenceAcceptance {
     return { mean: own, deviation: Math.min(Math.hypot(deviation, ownDeviation), 0.5) };
   }
 
-  ahead(source: ProposerKind, rank: number, depth: number): number {
+  ahead(source: string, rank: number, depth: number): number {
     return withOdds(this.#model.ahead(source, rank, depth), this.#oddsFactor(source));
   }
 
@@ -138,7 +128,7 @@ export class SequenceAcceptance {
     }
   }
 
-  #oddsFactor(source: ProposerKind): number {
+  #oddsFactor(source: string): number {
     const sums = this.#sources.get(source);
     if (sums === undefined) return 1;
     const { hits, expected, trials } = sums;
@@ -166,18 +156,18 @@ function count(cell: Cell, stood: boolean, memory: number): void {
   cell.trials = cell.trials * keep + 1;
 }
 
-const SOURCES = Object.keys(PRIORS) as ProposerKind[];
+const sources: readonly string[] = proposerKinds;
 const BASE = 16;
 
 /** Keys of a candidate's cells from coarse to fine; digits of base 16: source, rank, bucket + 1, depth. */
-function keysOf(source: ProposerKind, rank: number, confidence: number, depth: number): [number, number, number] {
-  const ranked = (SOURCES.indexOf(source) * BASE + Math.min(rank, MAX_RANK)) * BASE * BASE;
+function keysOf(source: string, rank: number, confidence: number, depth: number): [number, number, number] {
+  const ranked = (sources.indexOf(source) * BASE + Math.min(rank, MAX_RANK)) * BASE * BASE;
   const found = BUCKETS.findIndex((end) => confidence < end);
   const bucketed = ranked + ((found < 0 ? BUCKETS.length : found) + 1) * BASE;
   return [ranked, bucketed, bucketed + Math.min(depth, MAX_DEPTH)];
 }
 
 /** Without a bucket. */
-function aheadKey(source: ProposerKind, rank: number, depth: number): number {
+function aheadKey(source: string, rank: number, depth: number): number {
   return keysOf(source, rank, 0, depth)[0] + Math.min(depth, MAX_DEPTH);
 }

@@ -3,7 +3,7 @@ import { type Candidate, type GrowthLimits, growTree, noCandidateTree } from "..
 import type { Proposing } from "../round/proposing.ts";
 import { type MaskRow, maskRowsByValue, runAnchors } from "../round/mask-runs.ts";
 import type { LookAhead, PlanContext } from "./planner.ts";
-import type { ProposerKind } from "../proposers/proposer.ts";
+import { kindsThatWorkAhead } from "../proposers/registry.ts";
 import { PENDING } from "../round/round.ts";
 
 export interface TreeProposalsOptions {
@@ -24,8 +24,8 @@ const OTHERS_WINDOW = 8;
 export class TreeProposals {
   readonly #options: TreeProposalsOptions;
   #tree = noCandidateTree;
-  /** For each proposer by depth: how likely the tokens up to it stood without it recently. */
-  readonly #others = new Map<ProposerKind, number[]>();
+  /** For each proposer that works ahead, by depth: how likely the tokens up to it stood without it recently. */
+  readonly #others = new Map<string, number[]>();
 
   constructor(options: TreeProposalsOptions) {
     this.#options = options;
@@ -81,7 +81,7 @@ export class TreeProposals {
   }
 
   /** How likely the tokens up to a depth stood by other proposers than `kind` recently. */
-  othersAt(depth: number, kind: ProposerKind): number {
+  othersAt(depth: number, kind: string): number {
     return this.#others.get(kind)?.[depth - 1] ?? 0;
   }
 
@@ -107,7 +107,7 @@ export class TreeProposals {
 
   #followOthers(): void {
     const candidates = this.#tree.proposed.flatMap((anchor) => anchor.candidates);
-    for (const kind of ["mask", "draft"] as const) {
+    for (const kind of kindsThatWorkAhead) {
       const before = this.#others.get(kind) ?? new Array<number>(this.#options.stride - 1).fill(0);
       const now = before.map((share, i) => {
         const others = candidates.filter(({ source, depth }) => depth === i + 1 && source !== kind);

@@ -1,7 +1,5 @@
+import type { Lookahead } from "../../compute/loaded-model.ts";
 import type { Proposed, ProposalRequest } from "../../compute/sampling/proposal.ts";
-
-/** Where a proposal comes from. */
-export type ProposerKind = "mask" | "lookup" | "predicted" | "draft" | "medusa";
 
 /** Tokens that proposers may still read in a step, those of all its sequences together. */
 export interface ReadBudget {
@@ -10,7 +8,8 @@ export interface ReadBudget {
 
 /** Proposes tokens that may follow a sequence. Each sequence has its own. */
 export interface Proposer {
-  readonly kind: ProposerKind;
+  /** Its key in the table of registry.ts. */
+  readonly kind: string;
   /** Whether it is likely to have candidates, as far as it knows without being asked. Default: true. */
   readonly isPromising?: boolean;
   /** Tokens that became final, in order; the prompt first. */
@@ -39,7 +38,7 @@ export interface Proposer {
 /** The answer of a proposer without candidates. */
 export const noCandidates: Proposed = { tokens: new Int32Array(), confidences: new Float32Array() };
 
-/** What the last verified anchor can propose from, in the forward that verified it: its MASK run, or its Medusa heads. */
+/** What the last verified anchor can propose from, in the forward that verified it: its MASK run, or its extra heads. */
 export interface AnchorRun {
   readonly length: number;
   /** For at most `count` tokens of MASK or head `path.length`, given the tokens proposed after the pending one. */
@@ -47,11 +46,12 @@ export interface AnchorRun {
 }
 
 /** The last verified anchor's MASK run, without which a round starts cold, and its extra heads. */
-export type AnchorRuns = Readonly<Partial<Record<"mask" | "medusa", AnchorRun>>>;
+export type AnchorRuns = Readonly<Partial<Record<Lookahead["kind"], AnchorRun>>>;
 
 /** Proposes from the forward that verified the last tokens. */
 abstract class AnchorProposer implements Proposer {
-  abstract readonly kind: keyof AnchorRuns;
+  abstract readonly kind: string;
+  protected abstract readonly source: keyof AnchorRuns;
   #run: AnchorRun | undefined;
 
   get isPromising(): boolean {
@@ -61,7 +61,7 @@ abstract class AnchorProposer implements Proposer {
   observe(): void {}
 
   follow(runs: AnchorRuns): void {
-    this.#run = runs[this.kind];
+    this.#run = runs[this.source];
   }
 
   candidates(path: readonly number[], count: number): Proposed | ProposalRequest {
@@ -73,6 +73,7 @@ abstract class AnchorProposer implements Proposer {
 /** MASK rows of an adapter. */
 export class MaskProposer extends AnchorProposer {
   readonly kind = "mask";
+  protected readonly source = "mask";
 }
 
 /**
@@ -81,4 +82,5 @@ export class MaskProposer extends AnchorProposer {
  */
 export class MedusaProposer extends AnchorProposer {
   readonly kind = "medusa";
+  protected readonly source = "head";
 }

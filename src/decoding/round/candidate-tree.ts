@@ -1,6 +1,6 @@
 import type { Proposed } from "../../compute/sampling/proposal.ts";
 import type { SequenceAcceptance } from "../controller/acceptance-model.ts";
-import type { Proposer, ProposerKind } from "../proposers/proposer.ts";
+import type { Proposer } from "../proposers/proposer.ts";
 import { candidatesOf, type Proposing } from "./proposing.ts";
 import { PENDING, type Proposal } from "./round.ts";
 
@@ -127,7 +127,7 @@ function childrenOf(
   answers: readonly Proposed[],
   acceptance: SequenceAcceptance,
 ): Node[] {
-  const found: { token: number; source: ProposerKind; rank: number; confidence: number; odds: number }[] = [];
+  const found: { token: number; source: string; rank: number; confidence: number; odds: number }[] = [];
   for (const [i, { tokens, confidences }] of answers.entries()) {
     const source = (proposers[i] as Proposer).kind;
     const own = Array.from(tokens, (token, rank) => {

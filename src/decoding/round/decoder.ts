@@ -218,8 +218,8 @@ export class Decoder {
       const mask = this.#maskRun(plan, rows, anchor);
       const row = rows.pendingRow + pending.length + anchor;
       this.#nHeads = model.program.heads.extra.length;
-      const medusa = this.#extraHeads(row, this.#nHeads);
-      const runs = mask === undefined ? { medusa } : { mask, medusa };
+      const head = this.#extraHeads(row, this.#nHeads);
+      const runs = mask === undefined ? { head } : { mask, head };
       for (const proposer of this.#options.proposers) proposer.follow?.(runs);
     }
     return output;
@@ -305,7 +305,7 @@ export class Decoder {
     };
   }
 
-  /** The Medusa heads of an anchor's row. */
+  /** The extra heads of an anchor's row. */
   #extraHeads(row: number, length: number): AnchorRun {
     return {
       length,

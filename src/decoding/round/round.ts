@@ -2,7 +2,6 @@ import type { Forest, ForestSequence } from "../../compute/forest/forest.ts";
 import type { Lookahead, LookaheadAnchor, SamplingRequests } from "../../compute/loaded-model.ts";
 import type { Draw, Drawn, SparseDistribution, Trial } from "../../compute/sampling/draw.ts";
 import type { Sampler } from "../../compute/sampling/sampler.ts";
-import type { ProposerKind } from "../proposers/proposer.ts";
 import type { RequestCounts } from "./request-history.ts";
 
 /** A token that may follow. Siblings differ in their tokens, and stand in the order in which they are to be tried. */
@@ -10,7 +9,8 @@ export interface Proposal {
   readonly token: number;
   /** Index of the proposal before it; -1: it follows the pending token. */
   readonly parent: number;
-  readonly source: ProposerKind;
+  /** The kind of its proposer. */
+  readonly source: string;
   /** 0: its source's first choice there. */
   readonly rank: number;
   /** As of `Proposed`. */

@@ -10,7 +10,7 @@ const limits: RequestLimits = {
   context: 32,
   mask,
   adapterPath: "some/adapter",
-  hasMedusa: false,
+  nExtraHeads: 0,
   hasDraft: false,
   tokenizer: fakeTokenizer,
 };
@@ -35,7 +35,7 @@ describe("checkRequest", () => {
       }
     };
     expect(messageOf({ maxTokens: 0 })).toMatch(/^max_tokens: expected a whole number/);
-    expect(messageOf({ propose: "predicted" })).toContain("Give it as --predict FILE, or");
+    expect(messageOf({ propose: "predicted" })).toContain("Give --predict FILE, or");
     expect(messageOf({ stride: 7 })).toMatch(/^stride 7 needs 6 .* Use S 4 or less, or propose lookup/);
     expect(messageOf({ topP: 2 })).toMatch(/^topP: /);
   });
@@ -90,7 +90,7 @@ describe("checkRequest", () => {
     [{ ids: [1], n: 0 }, "n: expected a whole number from 1 to 128"],
     [{ ids: [1], n: 129 }, "n: expected"],
     [{ ids: [1], predict: 5 }, "predict: expected a text"],
-    [{ ids: [1], propose: "predicted" }, "needs the text that is predicted"],
+    [{ ids: [1], propose: "predicted" }, "needs a predicted output"],
     [{ ids: [1], propose: "draft" }, "needs a draft model"],
     [{ ids: [1], propose: "medusa" }, "needs an adapter with Medusa heads"],
     [{ ids: [1], temperature: -0.1 }, "temperature"],

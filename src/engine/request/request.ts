@@ -30,7 +30,7 @@ export interface AskedRequest {
   readonly rounds: RoundOptions;
   /** Answers to write; each has a `settings.choice` of its own. */
   readonly n: number;
-  /** Tokens of the text that is predicted; empty where none is. */
+  /** Token ids of the predicted output; empty without one. */
   readonly predicted: readonly number[];
   /** At least 1. */
   readonly maxTokens: number;

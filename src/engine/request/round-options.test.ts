@@ -3,7 +3,7 @@ import { type ProposalLimits, roundOptions } from "./round-options.ts";
 import type { GenerateRequest } from "../types.ts";
 
 const mask = { nDepths: 3, sharedByDepth: false, entryLayer: 0 };
-const withAdapter: ProposalLimits = { mask, adapterPath: "some/adapter", hasMedusa: false, hasDraft: false };
+const withAdapter: ProposalLimits = { mask, adapterPath: "some/adapter", nExtraHeads: 0, hasDraft: false };
 const bare: ProposalLimits = { ...withAdapter, mask: undefined, adapterPath: undefined };
 
 describe("roundOptions", () => {
@@ -14,7 +14,7 @@ describe("roundOptions", () => {
     [{ predict: "a" }, bare, { sources: ["predicted", "lookup"] }],
     [
       {},
-      { ...withAdapter, hasDraft: true, hasMedusa: true },
+      { ...withAdapter, hasDraft: true, nExtraHeads: 4 },
       { sources: ["mask", "medusa", "draft", "lookup"], maxRun: 3 },
     ],
     // A stride is the paper's chain.

@@ -1,29 +1,26 @@
 import type { MaskRows } from "../../compute/program/program.ts";
-import type { ProposerKind } from "../../decoding/proposers/proposer.ts";
+import { MAX_STRIDE, permittedShape, shapeNames, shapes } from "../../decoding/planners/shapes.ts";
+import {
+  hintFor,
+  isAvailable,
+  type ProposerKind,
+  type ProposerResources,
+  proposerKinds,
+  requirementOf,
+} from "../../decoding/proposers/registry.ts";
 import type { Verification } from "../../decoding/round/round.ts";
-import { IdlmError, key, type Phrase, phrase } from "../../errors.ts";
+import { IdlmError, key, phrase } from "../../errors.ts";
 import { DEFAULT_TAU } from "../limits.ts";
 import type { GenerateRequest, Propose, RoundForm } from "../types.ts";
 import { numberIn, oneOf, wholeIn, wrongKey } from "./request-values.ts";
 
-const MAX_STRIDE = 8;
-/** Where nobody asks for a stride. Beyond it a proposal by lookup seldom stands. */
-const DEFAULT_STRIDE = 4;
-/**
- * One proposal, and a MASK run off every anchor so that no round starts cold. Of the fixed rounds this one was fastest with
- * the catalogue's adapter (docs/results.md).
- */
-const DEFAULT_QUADRATIC_STRIDE = 2;
-
-/** What of a loaded model decides about where proposals can come from. */
-export interface ProposalLimits {
-  readonly mask: MaskRows | undefined;
+/** What of a loaded model decides where proposals can come from. */
+export interface ProposalLimits extends Omit<ProposerResources, "hasPrediction"> {
   readonly adapterPath: string | undefined;
-  /** Whether the adapter has Medusa heads. */
-  readonly hasMedusa: boolean;
-  /** Whether a draft model is loaded. */
-  readonly hasDraft: boolean;
 }
+
+/** The values of `propose`. */
+export const proposeValues: readonly Propose[] = ["none", ...proposerKinds, "auto"];
 
 /** A request's rounds, with every default filled in. */
 export interface RoundOptions {
@@ -45,10 +42,10 @@ export interface RoundOptions {
  */
 export function roundOptions(request: GenerateRequest, limits: ProposalLimits): RoundOptions {
   const verification = verificationOf(request);
-  const propose = oneOf("propose", request.propose ?? "auto", ["none", ...kinds, "auto"] as const);
+  const propose = oneOf("propose", request.propose ?? "auto", proposeValues);
   const sources = sourcesOf(propose, request, limits);
   const wanted = wholeIn("stride", request.stride, 1, MAX_STRIDE);
-  const asked = request.shape === undefined ? undefined : oneOf("shape", request.shape, forms);
+  const asked = request.shape === undefined ? undefined : oneOf("shape", request.shape, shapeNames);
   if (sources.length === 0 || wanted === 1) {
     return { propose: "none", sources: [], shape: "plain", stride: 1, maxRun: 0, verification };
   }
@@ -63,9 +60,9 @@ export function roundOptions(request: GenerateRequest, limits: ProposalLimits): 
     });
   }
   const byDefault = wanted === undefined ? "auto" : "chain";
-  const shape = fixedWhereNeeded(asked ?? byDefault, verification, usesMasks);
-  const fallback = shape === "auto" ? MAX_STRIDE : shape === "quadratic" ? DEFAULT_QUADRATIC_STRIDE : DEFAULT_STRIDE;
-  const stride = wanted ?? (onlyMasks ? Math.min(most, fallback) : fallback);
+  const shape = permittedShape(asked ?? byDefault, verification.mode === "exact", usesMasks);
+  const { defaultStride } = shapes[shape];
+  const stride = wanted ?? (onlyMasks ? Math.min(most, defaultStride) : defaultStride);
   const [only] = sources.length === 1 ? sources : [];
   return {
     propose: only ?? propose,
@@ -77,14 +74,6 @@ export function roundOptions(request: GenerateRequest, limits: ProposalLimits): 
   };
 }
 
-const kinds = ["mask", "lookup", "predicted", "draft", "medusa"] as const satisfies readonly ProposerKind[];
-const forms = ["chain", "quadratic", "tree", "auto"] as const;
-
-function fixedWhereNeeded(shape: (typeof forms)[number], { mode }: Verification, usesMasks: boolean): RoundForm {
-  if (shape !== "auto" || mode === "exact") return shape;
-  return usesMasks ? "quadratic" : "chain";
-}
-
 /** A MASK row at a depth of its own needs an embedding of its own. */
 function maskStride(mask: MaskRows | undefined): number {
   if (mask === undefined || mask.sharedByDepth) return MAX_STRIDE;
@@ -92,38 +81,14 @@ function maskStride(mask: MaskRows | undefined): number {
 }
 
 function sourcesOf(propose: Propose, { predict }: GenerateRequest, limits: ProposalLimits): readonly ProposerKind[] {
-  const isThere: Readonly<Record<ProposerKind, boolean>> = {
-    predicted: predict !== undefined,
-    mask: limits.mask !== undefined,
-    medusa: limits.hasMedusa,
-    draft: limits.hasDraft,
-    lookup: true,
-  };
+  const resources = { ...limits, hasPrediction: predict !== undefined };
   if (propose === "none") return [];
-  if (propose === "auto") return Object.entries(isThere).flatMap(([kind, is]) => (is ? [kind as ProposerKind] : []));
-  if (!isThere[propose]) throw wrongKey("propose", `${propose} ${missing[propose].problem}`, missing[propose].hint);
+  if (propose === "auto") return proposerKinds.filter((kind) => isAvailable(kind, resources));
+  if (!isAvailable(propose, resources)) {
+    throw wrongKey("propose", `${propose} needs ${requirementOf(propose)?.what}`, hintFor(propose));
+  }
   return [propose];
 }
-
-const missing: Readonly<Record<ProposerKind, { readonly problem: string; readonly hint: string | Phrase }>> = {
-  mask: {
-    problem: "needs an adapter with MASK embeddings",
-    hint: phrase`Load the model with ${key("adapter")}, or propose otherwise.`,
-  },
-  medusa: {
-    problem: "needs an adapter with Medusa heads",
-    hint: phrase`Load the model with ${key("adapter")}, or propose otherwise.`,
-  },
-  draft: {
-    problem: "needs a draft model",
-    hint: phrase`Load the model with ${key("draftModel")}, or propose otherwise.`,
-  },
-  predicted: {
-    problem: "needs the text that is predicted",
-    hint: phrase`Give it as ${key("predict")}, or propose otherwise.`,
-  },
-  lookup: { problem: "is always there", hint: "" },
-};
 
 function verificationOf({ verify, tau }: GenerateRequest): Verification {
   const mode = oneOf("verify", verify ?? "exact", ["exact", "rejection", "relaxed"] as const);

@@ -20,7 +20,7 @@ const CONTEXT = 160;
 const MAX_QUEUE = 4;
 const bareLimits = {
   ...{ vocabSize: 11, context: CONTEXT, mask: undefined, adapterPath: "", tokenizer: fakeTokenizer },
-  ...{ hasMedusa: false, hasDraft: false },
+  ...{ nExtraHeads: 0, hasDraft: false },
 };
 const backend = { name: "reference", instructionSet: "typescript", threads: 1, numerics: 1 } as const;
 
