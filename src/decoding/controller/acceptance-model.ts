@@ -1,45 +1,46 @@
 import { priorsOf, proposerKinds } from "../proposers/registry.ts";
 
-/** What is known of a candidate before it is verified. */
+/** Features of a candidate that are known before verification. */
 export interface Trait {
   /** The kind of its proposer. */
   readonly source: string;
-  /** 0: its source's first choice there. */
+  /** 0: its source's best candidate at this place. */
   readonly rank: number;
   /** As of `Proposed`. */
   readonly confidence: number;
 }
 
-/** How likely a candidate stands, given that the tokens before it do. */
+/** Probability that a candidate is accepted, given that its ancestors are. */
 export interface Estimate {
   readonly mean: number;
-  /** Standard deviation of what is believed about the mean: about 0.15 where nothing was observed, 0 after ever more. */
+  /** Standard deviation of the posterior of the mean: about 0.15 without observations, towards 0 with many. */
   readonly deviation: number;
 }
 
-/** Upper ends of the buckets of confidence, finer at both ends where a share says more. */
+/** Upper ends of the confidence buckets: finer near 0 and 1, where a small difference matters more. */
 const BUCKETS: readonly number[] = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97];
-/** Depths and ranks beyond share a cell. */
+/** Greater depths and ranks share a cell. */
 const MAX_DEPTH = 8;
 const MAX_RANK = 3;
-/** Observations that a cell's parent counts for. */
+/** Weight of the parent cell's mean, in observations. */
 const STRENGTH = 6;
-/** Observations after which an old one counts 1/e. The model's memory spans requests; a sequence's follows its text. */
-const MODEL_MEMORY = 500;
-const SEQUENCE_MEMORY = 40;
-/** Observations that "this text is like the others" counts for. */
+/** EMA windows (observations). The model's spans requests; a sequence's follows its changing content. */
+const MODEL_WINDOW = 500;
+const SEQUENCE_WINDOW = 40;
+/** Weight of the prior that a sequence is like the others, in observations. */
 const SEQUENCE_STRENGTH = 3;
 
 interface Cell {
-  /** Both with decay. */
+  /** Both decay exponentially. */
   hits: number;
   trials: number;
 }
 
 /**
- * Acceptance measured with decay, for all sequences of a model, by source and rank, then by confidence, then by depth: each
- * level is a Beta posterior whose prior mean is the level's above, so that what was never seen is judged by what resembles
- * it. Confidence is not calibrated; it is the prior of its bucket in equal parts with the level above.
+ * Acceptance of all sequences of a model, with exponential decay, in a hierarchy: by source and rank, then by confidence, then
+ * by depth. Each level is a Beta posterior whose prior mean is the estimate of the level above, so cells without observations
+ * fall back to coarser ones. Confidence is not calibrated: a bucket's prior mean is the average of the confidence and the level
+ * above.
  */
 export class AcceptanceModel {
   readonly #cells = new Map<number, Cell>();
@@ -58,7 +59,7 @@ export class AcceptanceModel {
     return { mean, deviation: Math.sqrt((mean * (1 - mean)) / (trials + STRENGTH + 1)) };
   }
 
-  /** Of a source's best candidate at a depth, before its confidence is known. */
+  /** Acceptance of a source's candidate at a depth, before its confidence is known. */
   ahead(source: string, rank: number, depth: number): number {
     const priors = priorsOf(source);
     const prior = priors[Math.min(rank, priors.length - 1)] ?? 0;
@@ -67,23 +68,22 @@ export class AcceptanceModel {
     return posterior(cell, undefined, ofRank);
   }
 
-  /** A candidate whose parent stood was looked at: whether it stood. */
-  observe({ source, rank, confidence }: Trait, depth: number, stood: boolean): void {
+  /** Records whether a candidate was accepted; its ancestors were. */
+  observe({ source, rank, confidence }: Trait, depth: number, accepted: boolean): void {
     for (const key of [...keysOf(source, rank, confidence, depth), aheadKey(source, rank, depth)]) {
       let cell = this.#cells.get(key);
       if (cell === undefined) {
         cell = { hits: 0, trials: 0 };
         this.#cells.set(key, cell);
       }
-      count(cell, stood, MODEL_MEMORY);
+      count(cell, accepted, MODEL_WINDOW);
     }
   }
 }
 
 /**
- * A sequence's own view: for each source how much oftener (in odds) its proposals stand here than the model's acceptance
- * says, measured with a short memory. One number for each source is learned from a few rounds, where cells of a sequence's
- * own would take hundreds.
+ * Acceptance of one sequence: the model's acceptance with its odds multiplied by one factor for each source, estimated over a
+ * short window. One factor is learned in a few rounds; cells of the sequence's own would take hundreds.
  */
 export class SequenceAcceptance {
   readonly #model: AcceptanceModel;
@@ -106,19 +106,19 @@ export class SequenceAcceptance {
     return withOdds(this.#model.ahead(source, rank, depth), this.#oddsFactor(source));
   }
 
-  observe(trait: Trait, depth: number, stood: boolean): void {
+  observe(trait: Trait, depth: number, accepted: boolean): void {
     const { source } = trait;
     const sums = this.#sources.get(source) ?? { hits: 0, expected: 0, trials: 0 };
-    const keep = 1 - 1 / SEQUENCE_MEMORY;
+    const keep = 1 - 1 / SEQUENCE_WINDOW;
     this.#sources.set(source, {
-      hits: sums.hits * keep + (stood ? 1 : 0),
+      hits: sums.hits * keep + (accepted ? 1 : 0),
       expected: sums.expected * keep + this.#model.estimate(trait, depth).mean,
       trials: sums.trials * keep + 1,
     });
-    this.#model.observe(trait, depth, stood);
+    this.#model.observe(trait, depth, accepted);
   }
 
-  /** A round has gone by: in `rounds` rounds without an observation what is known of the text counts 1/e. */
+  /** Decays the observations at the end of a round: after `rounds` rounds without a new one they count 1/e. */
   age(rounds: number): void {
     const keep = 1 - 1 / rounds;
     for (const sums of this.#sources.values()) {
@@ -142,7 +142,7 @@ function withOdds(probability: number, factor: number): number {
   return (probability * factor) / (1 - probability + probability * factor);
 }
 
-/** Of what a cell has seen and its child (`part`), which counts for itself, has not. */
+/** Posterior mean of a cell without the observations of its child `part`, which are used one level below. */
 function posterior(cell: Cell | undefined, part: Cell | undefined, mean: number): number {
   if (cell === undefined) return mean;
   const hits = Math.max(0, cell.hits - (part?.hits ?? 0));
@@ -150,16 +150,16 @@ function posterior(cell: Cell | undefined, part: Cell | undefined, mean: number)
   return (hits + STRENGTH * mean) / (hits + misses + STRENGTH);
 }
 
-function count(cell: Cell, stood: boolean, memory: number): void {
-  const keep = 1 - 1 / memory;
-  cell.hits = cell.hits * keep + (stood ? 1 : 0);
+function count(cell: Cell, accepted: boolean, window: number): void {
+  const keep = 1 - 1 / window;
+  cell.hits = cell.hits * keep + (accepted ? 1 : 0);
   cell.trials = cell.trials * keep + 1;
 }
 
 const sources: readonly string[] = proposerKinds;
 const BASE = 16;
 
-/** Keys of a candidate's cells from coarse to fine; digits of base 16: source, rank, bucket + 1, depth. */
+/** Keys of a candidate's cells from coarse to fine: base-16 digits of source, rank, bucket + 1 and depth. */
 function keysOf(source: string, rank: number, confidence: number, depth: number): [number, number, number] {
   const ranked = (sources.indexOf(source) * BASE + Math.min(rank, MAX_RANK)) * BASE * BASE;
   const found = BUCKETS.findIndex((end) => confidence < end);
@@ -167,7 +167,7 @@ function keysOf(source: string, rank: number, confidence: number, depth: number)
   return [ranked, bucketed, bucketed + Math.min(depth, MAX_DEPTH)];
 }
 
-/** Without a bucket. */
+/** Key of a cell without a confidence bucket. */
 function aheadKey(source: string, rank: number, depth: number): number {
   return keysOf(source, rank, 0, depth)[0] + Math.min(depth, MAX_DEPTH);
 }

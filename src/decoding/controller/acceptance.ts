@@ -4,10 +4,10 @@ import { PENDING, type Proposal, proposalDepths } from "../round/round.ts";
 export class Acceptance {
   readonly proposed: number[] = [];
   readonly accepted: number[] = [];
-  /** Proposals whose earlier ones all stood. */
+  /** Proposals whose ancestors were all accepted. */
   readonly #reached: number[] = [];
 
-  /** `path`: the proposals that stood. `nDrawn`: tokens of the round that count; deeper proposals were never looked at. */
+  /** `path`: the accepted proposals. `nDrawn`: tokens drawn in the round; deeper proposals were not verified. */
   add(proposals: readonly Proposal[], path: readonly number[], nDrawn: number): void {
     const depths = proposalDepths(proposals);
     const deepest = Math.max(0, ...depths);
@@ -20,7 +20,7 @@ export class Acceptance {
     }
   }
 
-  /** p_i: share of reached proposals that stood. */
+  /** p_i: share of reached proposals that were accepted. */
   get byDepth(): number[] {
     return this.accepted.map((accepted, i) => accepted / Math.max(1, this.#reached[i] ?? 0));
   }

@@ -1,35 +1,35 @@
 import type { StepObservation } from "./cost-model.ts";
 
-/** Steps that are compared with plain decoding at a time, and the share of its speed below which proposing pauses. */
+/** Steps of one comparison with plain decoding, and the share of its speed below which proposing pauses. */
 const AUDIT_STEPS = 64;
 const LEAST_GAIN = 0.97;
-/** Steps of a pause: doubled each time that nothing was gained again, up to the most. */
+/** Steps of a pause: doubled after each comparison without a gain, up to the longest. */
 const FIRST_PAUSE = 48;
 const LONGEST_PAUSE = 1536;
 /** EMA window of plain steps' times (steps). */
 const PLAIN_WINDOW = 24;
 
 /**
- * Whether proposing pays, by the tokens generated and the time taken, whatever prices and acceptances say: prices are estimates,
- * and planning itself takes time for each sequence of a batch. Where it did not, all sequences of the model are decoded plainly
- * for a while, which also measures plain decoding again.
+ * Compares the measured speed of rounds with that of plain decoding, independently of the estimates: these may be wrong, and
+ * planning takes time for each sequence of a batch. If proposing was slower, all sequences of the model are decoded plainly for
+ * a while, which also measures plain decoding again.
  */
 export class Audit {
   /** Milliseconds of plain steps without planning, by number of sequences. */
   readonly #plainMs = new Map<number, number>();
   #steps = 0;
-  /** Milliseconds that the steps' tokens take in plain decoding, and those that the steps took. */
+  /** Estimated milliseconds of plain decoding for the same tokens, and the measured milliseconds of the steps. */
   #plain = 0;
   #ms = 0;
   #nextPause = FIRST_PAUSE;
-  /** Steps left. */
+  /** Steps left of the pause. */
   #paused = 0;
 
   get isPaused(): boolean {
     return this.#paused > 0;
   }
 
-  /** `isPlanned`: planners chose the rounds of at least one sequence. `hasSkipped`: a planner left proposing out. */
+  /** `isPlanned`: planners chose the rounds of at least one sequence. `hasSkipped`: a planner did not propose. */
   observe(step: StepObservation, { isPlanned, hasSkipped }: { isPlanned: boolean; hasSkipped: boolean }): void {
     const { tokenRows, drawnRows, maskRows, sequences, tokens, ms } = step;
     if (tokenRows !== drawnRows || sequences === 0) return;
@@ -38,7 +38,7 @@ export class Audit {
     if (!isPlanned || plainMs === undefined) {
       if (drawnRows > sequences || maskRows > 0) return;
       const before = plainMs ?? ms;
-      // A much longer one was disturbed by another program.
+      // A much longer step was disturbed by another program.
       this.#plainMs.set(sequences, before + (Math.min(ms, 2 * before) - before) / PLAIN_WINDOW);
       return;
     }

@@ -10,20 +10,20 @@ export interface ControllerOptions {
   readonly maskShare: number;
 }
 
-/** What a planner is for. */
+/** Round options of a sequence. */
 export interface PlannerRequest {
-  /** plain: no proposals. Shapes that are exact-only need exact verification. */
+  /** plain: no proposals. Exact-only shapes need exact verification. */
   readonly shape: Shape | "plain";
-  /** Tokens that a round yields at best. */
+  /** Most tokens of a round. */
   readonly stride: number;
   readonly verification: Verification;
 }
 
 /**
- * Chooses rounds for all sequences of one model, for the most tokens per second: it learns what steps cost (CostModel) and
- * how often proposals stand (AcceptanceModel). By the renewal-reward theorem the best long-run rate
- * lambda is reached by taking, in every round, each row whose expected tokens exceed lambda x its time; lambda is measured
- * while running. Plain decoding is what remains where no row pays. One for each loaded model.
+ * Chooses the rounds of all sequences of one model, to maximise tokens per second, from the measured time of steps (CostModel)
+ * and the measured acceptance of proposals (AcceptanceModel). By the renewal-reward theorem the best long-run rate lambda is
+ * reached by including, in every round, each row whose expected tokens exceed lambda x its time; lambda is measured while
+ * running. Without such a row the round is plain decoding. One controller per loaded model.
  */
 export class Controller {
   readonly #acceptance = new AcceptanceModel();
@@ -43,7 +43,7 @@ export class Controller {
     return shapes[shape].create({ stride, isExact, acceptance, rounds: this.#rounds });
   }
 
-  /** After proposing for sequences together: how long it took. Before the step that it belongs to is observed. */
+  /** Records the time of proposing for all sequences of a step, before observeStep of the same step. */
   observeProposing(ms: number): void {
     this.#rounds.observeProposing(ms);
   }

@@ -2,37 +2,37 @@ import { bestPrefix } from "../round/best-prefix.ts";
 import type { Candidate } from "../round/candidate-tree.ts";
 import type { MaskRow } from "../round/mask-runs.ts";
 
-/** What one sequence's next round may hold. */
+/** Rows that one sequence's next round may have. */
 export interface Bid {
-  /** By descending reach, parents before children. */
+  /** By descending probability of being reached, parents before children. */
   readonly candidates: readonly Candidate[];
-  /** So many candidates and MASK rows are taken whatever they cost. */
+  /** The first candidates and MASK rows that are included whatever their price. */
   readonly given: { readonly proposals: number; readonly maskRows: number };
-  /** MASK rows beside the first n candidates, the most valuable first. */
+  /** MASK rows for a round with the first n candidates, the most valuable first. */
   maskRows(n: number): readonly MaskRow[];
   /** Price of a row's context, in tokens. */
   readonly contextRow: number;
 }
 
-/** What a step's rows cost, in tokens, without their context. */
+/** Prices of a step's rows in tokens, without their context. */
 export interface StepPrices {
-  /** Of n proposals of all sequences together. */
+  /** Price of n proposals, over all sequences. */
   proposals(n: number): number;
-  /** Of n MASK rows of all together beside `nProposals`: the adapter's bytes, and theirs. */
+  /** Price of n MASK rows over all sequences, in a step with `nProposals` proposals; includes reading the adapter. */
   maskRows(n: number, nProposals: number): number;
 }
 
-/** What one sequence's next round holds. */
+/** Rows of one sequence's next round. */
 export interface Choice {
-  /** The first so many candidates. */
+  /** Number of candidates included, from the first. */
   readonly nProposals: number;
   readonly maskRows: readonly MaskRow[];
-  /** Its share of the price of all proposals, and of all MASK rows. */
+  /** Its shares of the prices of all proposals and of all MASK rows. */
   readonly proposalsPrice: number;
   readonly masksPrice: number;
 }
 
-/** What rows have to be worth over their price: both are estimates, and where they are equal proposing gains nothing. */
+/** Least ratio of a row's value to its price. Both are estimates, and at equality proposing gains nothing. */
 export const MARGIN = 1.1;
 
 interface Item {
@@ -41,9 +41,9 @@ interface Item {
 }
 
 /**
- * Chooses the rows of all sequences of a step together: those worth most, as many as pay what they cost together. Time is no
- * sum over sequences: where rows get cheaper the more there are, each one's choice by itself would count on the others' rows
- * or miss what only all together pay for.
+ * Chooses the rows of all sequences of a step jointly: the most valuable ones, as many as are worth their total price. The time
+ * of a step is not a sum over sequences: if rows get cheaper with their number, separate choices would either rely on the rows of
+ * others or reject rows that only pay together.
  */
 export function chooseTogether(bids: readonly Bid[], prices: StepPrices, most: number): Choice[] {
   const nProposals = bids.map(({ candidates, given }) => Math.min(given.proposals, candidates.length));
@@ -86,9 +86,9 @@ export function chooseTogether(bids: readonly Bid[], prices: StepPrices, most: n
   });
 }
 
-/** Takes the most valuable items, as many as pay their price. One owner's are in descending order, and are taken in it. */
+/** Takes the most valuable items, as many as are worth their price. Items of one owner must be in descending order. */
 function take(items: Item[], price: (n: number) => number, most: number, onTaken: (owner: number) => void): void {
-  // Stable.
+  // A stable sort: keeps the order of equal items of one owner.
   items.sort((a, b) => b.value - a.value);
   const values = items.map(({ value }) => value / MARGIN);
   for (const { owner } of items.slice(0, bestPrefix(values, price, most))) onTaken(owner);

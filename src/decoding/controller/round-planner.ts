@@ -5,21 +5,21 @@ import { runLengths } from "../round/mask-runs.ts";
 import type { RoundShape } from "../planners/planner.ts";
 import { Prices } from "./prices.ts";
 
-/** EMA windows (steps): of the speed over plain decoding, and of the rows of a step. */
+/** EMA windows (steps): speed over plain decoding, and rows of a step. */
 const SPEED_WINDOW = 40;
 const SHAPE_WINDOW = 8;
-/** Steps during which prices are taken below their estimate, less and less, so that what was never tried is tried. */
+/** Steps during which prices are lowered by their uncertainty, by less and less, so that untried rows are tried. */
 const OPTIMISTIC_STEPS = 24;
-/** Rows beside a sequence's own that are tried at once, beyond twice the most so far: their cost is unknown. */
+/** Additional rows of a sequence, beyond twice the most so far, that may be tried at once: their cost is unknown. */
 const NEW_ROWS = 2;
 /** Steps with MASK rows, in rounds of one shape, before their estimated price is used. */
 const MASK_TRIAL_STEPS = 24;
-/** Of these the first are not measured: the adapter is read for the first time, and the code that proposes is not compiled yet. */
+/** The first of these are not measured: the adapter is read for the first time, and the code that proposes is not compiled yet. */
 const WARM_UP_MASK_STEPS = 8;
 
-/** Sequences of a step whose rounds have MASK rows on trial. */
+/** Most sequences of a step with MASK rows on trial. */
 const MASK_TRIALS = 4;
-/** Share of the tokens spent on exploring MASK rows that do not seem to pay: at first, and at least. */
+/** Share of the tokens spent on exploring MASK rows that do not seem to pay: initial value and minimum. */
 const EXPLORING = 0.01;
 const LEAST_EXPLORING = 0.002;
 /** Factor of that share after each attempt. */
@@ -27,25 +27,25 @@ const BACK_OFF = 0.8;
 /** Steps without MASK rows before they are explored. */
 const UNTRIED_STEPS = 3;
 /**
- * Steps with proposals or MASK rows after which plain decoding is measured again: at first and where the number of sequences
- * changed by half, then twice as many each time, up to the most. Without it what all steps have in common would be taken for
- * plain decoding's time.
+ * Steps with proposals or MASK rows after which plain decoding is measured again: the initial value, also used after the number
+ * of sequences changed by half, is doubled each time, up to the maximum. Without plain steps, costs that all rounds share would be
+ * attributed to plain decoding.
  */
 const PLAIN_AFTER = 8;
 const PLAIN_EVERY = 150;
-/** Rows of a step up to which prices are compared: beyond them none is cheap. */
+/** Most rows of a step with chosen rows: more are never cheap. */
 const MOST_TOGETHER = 192;
-/** EMA window of the time that proposing takes at an anchor (steps). */
+/** EMA window of the time of proposing at an anchor (steps). */
 const PROPOSING_WINDOW = 32;
 
-/** Why a round has rows that do not pay: nothing is known of MASK rows yet, or what is known is old. */
+/** Why a round has MASK rows that do not seem to pay: they were not measured yet (trial), or not recently (exploring). */
 export type Attempt = "trial" | "exploring";
 
-/** A sequence's round that is not chosen yet. */
+/** A round whose rows are not chosen yet. */
 interface PendingRound {
   /** Undefined: a plain round. */
   readonly bid: Bid | undefined;
-  /** Undefined: it is chosen for its gain. */
+  /** Undefined: rows are chosen by their value. */
   readonly attempt: Attempt | undefined;
   readonly onChosen: (choice: Choice) => void;
 }
@@ -54,46 +54,46 @@ const nothing: Choice = { nProposals: 0, maskRows: [], proposalsPrice: 0, masksP
 const noBid: Bid = { candidates: [], given: { proposals: 0, maskRows: 0 }, contextRow: 0, maskRows: () => [] };
 
 /**
- * Chooses the rounds of all sequences of a model together, from what steps cost, what they hold and what time is worth.
+ * Chooses the rounds of all sequences of a model jointly, from the predicted time of steps and the value of time in tokens.
  */
 export class RoundPlanner {
   readonly #cost: CostModel;
   readonly #audit = new Audit();
-  /** Of the next step. */
+  /** Rounds of the next step. */
   #pending: PendingRound[] = [];
-  /** Since the last step: rows that were chosen, whether rounds were, whether planners skipped proposing, whether one explores. */
+  /** Since the last step: chosen rows, whether rounds were planned, whether planners skipped proposing, whether one explores. */
   #chosenRows = 0;
   #isPlanned = false;
   #hasSkipped = false;
   #isExploring = false;
-  /** Proposing since the last step: milliseconds, anchors, and whether a sequence did it for the first time. */
+  /** Proposing since the last step: milliseconds, anchors, and whether a sequence proposed for the first time. */
   #proposingMs = 0;
   #nAnchors = 0;
   #hasFirst = false;
-  /** Milliseconds of proposing at an anchor, in the mean. */
+  /** Mean milliseconds of proposing at an anchor. */
   #anchorMs = 0;
   /** Recent tokens and time per sequence and step; `#time` in plain steps. */
   #tokens = 1;
   #time = 1;
   #sequences = 1;
-  /** Recent rows of a step: those not chosen here, proposals, MASK rows. */
+  /** Recent rows of a step: rows of fixed rounds, proposals, MASK rows. */
   #otherRows = 0;
   #proposals = 0;
   #maskRows = 0;
   #steps = 0;
   #maskSteps = 0;
-  /** Tokens that may go into exploring, and share of the tokens that come to it. */
+  /** Tokens available for exploring, and the share of tokens added to them. */
   #credit = 0;
   #exploring = EXPLORING;
   #sinceMasks = 0;
   #sincePlain = 0;
   #plainAfter = PLAIN_AFTER;
   #plainSequences = 1;
-  /** Most proposals and MASK rows of a step, per sequence. */
+  /** Most proposals and MASK rows per sequence of any step so far. */
   #mostExtra = 0;
   #prices: Prices | undefined;
 
-  /** `maskShare`: the share of a token row's layers that a MASK row passes. */
+  /** `maskShare`: share of the layers that a MASK row passes through. */
   constructor(maskShare: number) {
     this.#cost = new CostModel(maskShare);
   }
@@ -116,13 +116,13 @@ export class RoundPlanner {
       this.#sinceMasks = maskRows > 0 && !this.#isExploring ? 0 : this.#sinceMasks + 1;
       if (this.#sinceMasks === 0) this.#exploring = EXPLORING;
       this.#mostExtra = Math.max(this.#mostExtra, (proposals + maskRows) / sequences);
-      // Time as predicted, so that one slow step does not make time look cheap.
+      // The predicted time, so that one slow step does not make time look cheap.
       const plain = this.#plainMs(sequences, step.contextRows / Math.max(1, tokenRows + maskRows));
       const time = (this.#cost.predict({ ...work, otherRows: 0 }) + proposingMs) / plain;
       this.#tokens += (tokens / sequences - this.#tokens) / SPEED_WINDOW;
       this.#time += (time - this.#time) / SPEED_WINDOW;
       const follow = (before: number, now: number) => before + (now - before) / SHAPE_WINDOW;
-      // The next batch is most likely as large.
+      // The next batch most likely has the same size.
       this.#sequences = sequences;
       this.#otherRows = Math.max(0, drawnRows - this.#chosenRows);
       this.#proposals = follow(this.#proposals, proposals);
@@ -135,19 +135,19 @@ export class RoundPlanner {
     this.#prices = undefined;
   }
 
-  /** Whether rounds are plain for a while, since proposing has not paid recently. */
+  /** Whether all rounds are plain for now, because proposing has not paid recently. */
   get isPaused(): boolean {
     return this.#audit.isPaused;
   }
 
-  /** A sequence begins; it may be of another kind than those before. */
+  /** Called when a sequence starts: its acceptance may differ from earlier ones, so exploring starts again. */
   addSequence(): void {
     this.#exploring = Math.max(this.#exploring, EXPLORING / this.#sequences);
   }
 
   /**
-   * Whether a round is to have MASK rows, the first of which costs `price` tokens, whether or not they seem to pay. At first
-   * several rounds in a row have them: one between plain rounds costs more than one among its like.
+   * Whether a round gets MASK rows although they may not pay; the first one costs `price` tokens. Trials come in consecutive
+   * steps, because a single round with MASK rows between plain rounds takes longer.
    */
   attempt(price: number): Attempt | undefined {
     if (this.#maskSteps < MASK_TRIAL_STEPS) return this.#pending.length < MASK_TRIALS ? "trial" : undefined;
@@ -156,7 +156,7 @@ export class RoundPlanner {
     return "exploring";
   }
 
-  /** Spends credit on an attempt that costs so many tokens, where there is enough. */
+  /** Spends credit on an attempt of this price; false if there is not enough. */
   spendCredit(tokens: number): boolean {
     if (this.#credit < tokens) return false;
     this.#credit -= tokens;
@@ -164,12 +164,12 @@ export class RoundPlanner {
     return true;
   }
 
-  /** Most proposals, and MASK rows, of a sequence: prices of many more than there were so far are guesses. */
+  /** Most proposals, and most MASK rows, of a sequence: prices far beyond the rows measured so far are guesses. */
   get maxExtra(): number {
     return Math.floor(NEW_ROWS + 2 * this.#mostExtra);
   }
 
-  /** Around as many sequences as the last step had. */
+  /** Prices for a step with the number of sequences of the last one. */
   get prices(): Prices {
     this.#prices ??= this.#pricesBeside(this.#sequences);
     return this.#prices;
@@ -180,13 +180,13 @@ export class RoundPlanner {
     return this.prices.leastProposal(Math.min(MOST_TOGETHER, this.maxExtra * this.#sequences));
   }
 
-  /** A planner's proposers were asked at so many anchors; the first time they read the prompt, which is no cost of an anchor. */
+  /** Counts anchors at which a planner proposed. `isFirst`: its proposers also read the prompt, which is not a cost of anchors. */
   countAnchors(n: number, { isFirst }: { readonly isFirst: boolean }): void {
     this.#nAnchors += n;
     this.#hasFirst ||= isFirst;
   }
 
-  /** What it took to propose for sequences together, at the anchors counted since it was last called. */
+  /** Records the time of proposing at the anchors counted since the last call. */
   observeProposing(ms: number): void {
     this.#proposingMs += ms;
     const [nAnchors, hasFirst] = [this.#nAnchors, this.#hasFirst];
@@ -194,20 +194,20 @@ export class RoundPlanner {
     this.#hasFirst = false;
     if (hasFirst || nAnchors === 0) return;
     const each = ms / nAnchors;
-    // A much longer one had something else in it, such as a garbage collection.
+    // A much longer time includes something else, such as garbage collection.
     const usual = this.#anchorMs === 0 ? each : this.#anchorMs;
     this.#anchorMs = usual + (Math.min(each, 4 * usual) - usual) / PROPOSING_WINDOW;
   }
 
   /**
-   * What a sequence's next round may hold. The round is chosen when it is first read, together with all others that were
-   * bid for until then.
+   * Submits the rows that a sequence's next round may have. The rounds of all bids submitted so far are chosen jointly when the
+   * first of them is read.
    */
   bid(bid: Bid, attempt: Attempt | undefined, onChosen: (choice: Choice) => void): RoundShape {
     return this.#add(bid, attempt, onChosen);
   }
 
-  /** A plain round. */
+  /** Submits a plain round. */
   bidNothing(): RoundShape {
     return this.#add(undefined, undefined, () => {});
   }
