@@ -8,6 +8,7 @@ import { addCommonOptions, applyCommonOptions, type Cli, examples, type Register
 import { registerCompletion } from "./commands/completion.ts";
 import { registerDoctor } from "./commands/doctor.ts";
 import { registerForward } from "./commands/forward.ts";
+import { registerGradients } from "./commands/gradients.ts";
 import { registerInspect } from "./commands/inspect.ts";
 import { INTERRUPTED, isAbort } from "./terminal/interrupt.ts";
 import { flagNames } from "./options/flag-names.ts";
@@ -26,6 +27,7 @@ const commands: readonly Register[] = [
   registerRun,
   registerChat,
   registerForward,
+  registerGradients,
   registerDoctor,
   registerBatch,
   registerBench,

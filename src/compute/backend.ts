@@ -1,3 +1,5 @@
+import type { FullModel } from "./gradients/full-step.ts";
+import type { GatedModel } from "./gradients/gated-step.ts";
 import type { LoadedModel } from "./loaded-model.ts";
 import type { Program } from "./program/program.ts";
 
@@ -20,4 +22,11 @@ export interface Backend {
   readonly info: BackendInfo;
   /** Repacks the weights; after it resolves no view of a file is used any more. */
   load(program: Program): Promise<LoadedModel>;
+  /** Prepares a program with MASK rows for training of its adapter. */
+  loadGated(program: Program): Promise<GatedModel>;
+  /**
+   * Prepares a program without adapter, of float weights, for training of all its weights. Absent where a backend does
+   * not compute their gradients.
+   */
+  loadFull?(program: Program): Promise<FullModel>;
 }

@@ -1,5 +1,6 @@
-import type { BackendInfo } from "../../compute/backend.ts";
+import type { Backend, BackendInfo } from "../../compute/backend.ts";
 import type { LoadedModel } from "../../compute/loaded-model.ts";
+import type { Program } from "../../compute/program/program.ts";
 import { chooseBackend, openProgram } from "../../engine/load/open-program.ts";
 import { readAdapter } from "../../formats/adapter/adapter.ts";
 import { readMaskEmbeddingFile } from "../../formats/adapter/mask-embedding.ts";
@@ -21,13 +22,21 @@ export interface BareModel {
   readonly contextLength: number;
 }
 
-/** Loads a model's program only; fetches it first where it is a name that is not in the cache. */
-export async function loadBareModel(
+/** A program whose weights are those of opened files; `close` them when a backend has loaded it. */
+export interface BareProgram {
+  readonly backend: Backend;
+  readonly program: Program;
+  readonly contextLength: number;
+  close(): void;
+}
+
+/** Opens a model's program; fetches it first where it is a name that is not in the cache. */
+export async function openBareProgram(
   io: CliIo,
   name: string,
   options: BareOptions,
   signal: AbortSignal,
-): Promise<BareModel> {
+): Promise<BareProgram> {
   const backend = chooseBackend({ ...options, onWarning: (message) => io.notices.write(`warning: ${message}\n`) });
   const location = await resolveWithProgress(io, name, signal);
   const adapter =
@@ -40,9 +49,20 @@ export async function loadBareModel(
     { ...(adapter && { adapter }), ...(maskEmbedding && { maskEmbedding }) },
     signal,
   );
+  return { backend, program, contextLength: opened.config.contextLength, close: () => opened.close() };
+}
+
+/** Loads a model's program only; fetches it first where it is a name that is not in the cache. */
+export async function loadBareModel(
+  io: CliIo,
+  name: string,
+  options: BareOptions,
+  signal: AbortSignal,
+): Promise<BareModel> {
+  const { backend, program, contextLength, close } = await openBareProgram(io, name, options, signal);
   try {
-    return { model: await backend.load(program), info: backend.info, contextLength: opened.config.contextLength };
+    return { model: await backend.load(program), info: backend.info, contextLength };
   } finally {
-    opened.close();
+    close();
   }
 }

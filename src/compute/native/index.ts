@@ -5,6 +5,7 @@ import type { TensorType } from "../../formats/tensor/tensor.ts";
 import { type Backend, type BackendInfo, MAX_THREADS, NUMERICS } from "../backend.ts";
 import type { Program } from "../program/program.ts";
 import { validateProgram } from "../program/validate-program.ts";
+import { ReferenceGatedModel } from "../reference/gated-model.ts";
 import { type NativeBackendHandle, type NativeModel, nativeBinding } from "./binding.ts";
 import { NativeLoadedModel } from "./loaded-model.ts";
 import { nativeProgram } from "./native-program.ts";
@@ -59,6 +60,8 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
       checkTypes(program);
       return new NativeLoadedModel(program, await packed(handle, program));
     },
+    // Until the addon has gradients.
+    loadGated: async (program: Program) => new ReferenceGatedModel(program),
     measureBandwidth: (bytes, rounds = 5) => handle.bandwidth(bytes, rounds),
   };
 }

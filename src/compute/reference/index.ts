@@ -1,15 +1,19 @@
 import { type Backend, NUMERICS } from "../backend.ts";
 import type { Program } from "../program/program.ts";
 import { SampledModel } from "../sampling/sampled-model.ts";
+import { ReferenceFullModel } from "./full-model.ts";
+import { ReferenceGatedModel } from "./gated-model.ts";
 import { ReferenceExecutor } from "./reference-executor.ts";
 
 /**
  * The reference backend: plain TypeScript, float32 between operations, float64 sums. Slow, and outside the same-bits
  * promise; what other backends are compared with.
  */
-export function createReferenceBackend(): Backend {
+export function createReferenceBackend(): Required<Backend> {
   return {
     info: { name: "reference", instructionSet: "typescript", threads: 1, numerics: NUMERICS },
     load: async (program: Program) => new SampledModel(new ReferenceExecutor(program)),
+    loadGated: async (program: Program) => new ReferenceGatedModel(program),
+    loadFull: async (program: Program) => new ReferenceFullModel(program),
   };
 }

@@ -173,7 +173,7 @@ function runOne<K extends OperationKind>(operation: Operation<K>, run: Run): voi
   runOperation[kind](operation, run);
 }
 
-function rowOf({ values, cols }: Matrix, row: number): Floats {
+export function rowOf({ values, cols }: Matrix, row: number): Floats {
   return values.subarray(row * cols, (row + 1) * cols);
 }
 
@@ -181,14 +181,14 @@ function ofDepth(embedding: Matrix, depth: number): Floats {
   return rowOf(embedding, Math.min(depth, embedding.rows) - 1);
 }
 
-function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
   return sum;
 }
 
 /** matrix · x, in float64. */
-function product(matrix: Matrix, x: ArrayLike<number>): Float64Array {
+export function product(matrix: Matrix, x: ArrayLike<number>): Float64Array {
   return Float64Array.from({ length: matrix.rows }, (_, row) => dot(rowOf(matrix, row), x));
 }
 
@@ -205,18 +205,23 @@ function rmsnorm(x: Floats, weight: Floats | undefined, width: number, epsilon: 
 function rotated(x: Floats, position: number, headDim: number, rope: Rope): Floats {
   const half = headDim / 2;
   const out = new Float32Array(x.length);
-  for (let i = 0; i < half; i++) {
-    const [sine, cosine] = sineCosine(position * (rope.inverseFrequencies[i] as number));
-    const s = sine * rope.attentionFactor;
-    const c = cosine * rope.attentionFactor;
+  angles(position, headDim, rope).forEach(([s, c], i) => {
     for (let head = 0; head < x.length; head += headDim) {
       const a = x[head + i] as number;
       const b = x[head + i + half] as number;
       out[head + i] = a * c - b * s;
       out[head + i + half] = b * c + a * s;
     }
-  }
+  });
   return out;
+}
+
+/** Sine and cosine, times the attention factor, that pair i of a head is rotated by. */
+export function angles(position: number, headDim: number, rope: Rope): (readonly [number, number])[] {
+  return Array.from({ length: headDim / 2 }, (_, i) => {
+    const [sine, cosine] = sineCosine(position * (rope.inverseFrequencies[i] as number));
+    return [sine * rope.attentionFactor, cosine * rope.attentionFactor];
+  });
 }
 
 /** One row attends to the given slots, in order: softmax of q·k / √headDim over them, times v. */
@@ -251,4 +256,8 @@ function attend(
 
 function silu(x: number): number {
   return x / (1 + Math.exp(-x));
+}
+
+export function sigmoid(x: number): number {
+  return 1 / (1 + Math.exp(-x));
 }

@@ -1,4 +1,4 @@
-import { DRAFT_VOCABULARY, type Parameter } from "../../compute/program/program.ts";
+import { DRAFT_VOCABULARY, type Parameter, type Program } from "../../compute/program/program.ts";
 import type { IdlmPart } from "../../formats/adapter/adapter.ts";
 import type { MaskEmbedding } from "../../formats/adapter/mask-embedding.ts";
 import type { ModelWeight } from "../open/open-model.ts";
@@ -77,4 +77,22 @@ function trainable(rows: number, cols: number, values: Float32Array): Parameter 
 
 function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Int32Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** The name of a parameter in the files of a model or of an adapter. */
+export function trainedTensorName(id: string): string {
+  const lora = /^(.+)\.(lora_[AB])$/.exec(id);
+  return lora === null ? id : `base_model.model.${lora[1]}.${lora[2]}.weight`;
+}
+
+/** The shape of a parameter in those files. */
+export function trainedTensorShape({ parameters, mask }: Program, id: string): readonly number[] {
+  const { rows = 1, cols = 1, origin } = parameters[id] ?? {};
+  const isVector =
+    origin === "base"
+      ? rows === 1
+      : id === adapterParameters.entryScale ||
+        (id === adapterParameters.maskEmbedding && mask?.sharedByDepth === true) ||
+        id.endsWith(".bias");
+  return isVector ? [cols] : [rows, cols];
 }

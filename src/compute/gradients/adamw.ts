@@ -1,0 +1,53 @@
+/** AdamW (arXiv 1711.05101): decay apart from the gradient, ε outside the root, after the correction of the bias. */
+export interface AdamWSettings {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+}
+
+/** Running means of a tensor's gradient and of its square. */
+export interface AdamWMoments {
+  readonly first: Float32Array;
+  readonly second: Float32Array;
+}
+
+export const adamWDefaults = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 } as const;
+
+export function newMoments(length: number): AdamWMoments {
+  return { first: new Float32Array(length), second: new Float32Array(length) };
+}
+
+/** Euclidean norm over all tensors together. */
+export function gradientNorm(gradients: Iterable<Float32Array>): number {
+  let sum = 0;
+  for (const gradient of gradients) for (const g of gradient) sum += g * g;
+  return Math.sqrt(sum);
+}
+
+/** What gradients are multiplied by so that their norm is at most 1. */
+export function clippingFactor(norm: number): number {
+  return Math.min(1, 1 / (norm + 1e-6));
+}
+
+/** Updates a tensor and its moments in place; `step` counts from 1. The gradient is multiplied by `factor` first. */
+export function adamWStep(
+  values: Float32Array,
+  gradient: Float32Array,
+  { first, second }: AdamWMoments,
+  step: number,
+  settings: AdamWSettings & { readonly weightDecay: number; readonly factor: number },
+): void {
+  const { learningRate, beta1, beta2, epsilon, weightDecay, factor } = settings;
+  const firstCorrection = 1 - beta1 ** step;
+  const secondCorrection = 1 - beta2 ** step;
+  for (let i = 0; i < values.length; i++) {
+    const g = (gradient[i] as number) * factor;
+    const m = beta1 * (first[i] as number) + (1 - beta1) * g;
+    const v = beta2 * (second[i] as number) + (1 - beta2) * g * g;
+    first[i] = m;
+    second[i] = v;
+    const change = m / firstCorrection / (Math.sqrt(v / secondCorrection) + epsilon);
+    values[i] = (values[i] as number) * (1 - learningRate * weightDecay) - learningRate * change;
+  }
+}

@@ -1,0 +1,57 @@
+import { type Operation, type OperationKind, operationKinds } from "../program/operations.ts";
+
+/** The gradient of one operation: from the gradient of its result to those of some of its inputs and parameters. */
+export type BackwardOperation<K extends OperationKind = OperationKind> = {
+  [Kind in K]: {
+    readonly kind: Kind;
+    readonly forward: Operation<Kind>;
+    /** Names of inputs and of parameters whose gradients it adds to. */
+    readonly wanted: ReadonlySet<string>;
+  };
+}[K];
+
+/** What of a list has gradients. */
+export interface Differentiated {
+  /** Values whose gradients are given. */
+  readonly seeds: Iterable<string>;
+  /** Parameters whose gradients are asked for, by id. */
+  readonly isTrainable: (parameter: string) => boolean;
+  /** Values that no operation of the list writes and whose gradients are asked for. */
+  readonly inputs?: Iterable<string>;
+}
+
+/**
+ * The gradients of a list of operations, in the order to compute them: reverse mode, of those operations only that lie
+ * between a trainable parameter (or an input) and a seed.
+ */
+export function backwardList(
+  operations: readonly Operation[],
+  { seeds, isTrainable, inputs = [] }: Differentiated,
+): readonly BackwardOperation[] {
+  const wanted = operations.map(() => new Set<string>());
+  const depending = new Set(inputs);
+  operations.forEach((operation, at) => {
+    const names: readonly string[] = operationKinds[operation.kind].gradients;
+    for (const name of names) {
+      const value = idOf(operation.inputs, name);
+      const parameter = idOf(operation.parameters, name);
+      const depends = value === undefined ? parameter !== undefined && isTrainable(parameter) : depending.has(value);
+      if (depends) wanted[at]?.add(name);
+    }
+    if ((wanted[at]?.size ?? 0) > 0) depending.add(operation.out);
+  });
+  const reached = new Set([...seeds].filter((value) => depending.has(value)));
+  const list: BackwardOperation[] = [];
+  for (let at = operations.length - 1; at >= 0; at--) {
+    const forward = operations[at] as Operation;
+    const own = wanted[at] as Set<string>;
+    if (!reached.has(forward.out) || own.size === 0) continue;
+    for (const [name, value] of Object.entries(forward.inputs)) if (own.has(name)) reached.add(value);
+    list.push({ kind: forward.kind, forward, wanted: own } as BackwardOperation);
+  }
+  return list;
+}
+
+function idOf(ids: Readonly<Record<string, string | undefined>>, name: string): string | undefined {
+  return ids[name];
+}

@@ -1,0 +1,157 @@
+import { IdlmError } from "../../errors.ts";
+import { floatTypes } from "../../formats/tensor/tensor-type.ts";
+import { type Forest, PAGE_SIZE } from "../forest/forest.ts";
+import type { Program } from "../program/program.ts";
+import type { FullBatch } from "./full-step.ts";
+import type { GatedBatch, GatedSequence } from "./gated-step.ts";
+
+/** A row whose logits have a target. */
+export interface TargetRow {
+  /** Index into the forest's rows. */
+  readonly row: number;
+  /** Position of the token before the predicted one. */
+  readonly position: number;
+}
+
+/** The rows of one sequence in training. */
+export interface TrainingForest {
+  readonly forest: Forest;
+  readonly nPages: number;
+}
+
+/** Length of the MASK run off an anchor: its last MASK has the sequence's last token as target. */
+export function runLength(nTokens: number, anchor: number, nMasks: number): number {
+  return Math.min(nMasks, nTokens - 1 - anchor);
+}
+
+/**
+ * A sequence's clean tokens as one chain with gate 0, and the MASK runs off its anchors with gate 1. Row a + j of the
+ * chain has the target of MASK j off anchor a.
+ */
+export function gatedForest(
+  { tokens, anchors }: GatedSequence,
+  nMasks: number,
+): TrainingForest & { readonly maskRows: readonly (TargetRow & { readonly depth: number })[] } {
+  const list = new RowList();
+  for (const [position, token] of tokens.entries()) list.add(token, position, position - 1, 0);
+  const maskRows: (TargetRow & { depth: number })[] = [];
+  for (const anchor of anchors) {
+    for (let depth = 1; depth <= runLength(tokens.length, anchor, nMasks); depth++) {
+      const parent = depth === 1 ? anchor : list.length - 1;
+      maskRows.push({ row: list.add(-1, anchor + depth, parent, 1), position: anchor + depth, depth });
+      list.needsOutput(anchor + depth);
+      list.needsOutput(list.length - 1);
+    }
+  }
+  return { ...list.finish(), maskRows };
+}
+
+/**
+ * A sequence's clean tokens as one chain, and for each block of the response a run of MASKs off the clean token before
+ * its first MASK: the attention mask of arXiv 2604.11035, without the copied prompt.
+ */
+export function fullForest({ tokens, promptLength, block, maskToken }: FullBatch): TrainingForest & {
+  readonly noisyRows: readonly TargetRow[];
+  readonly cleanRows: readonly TargetRow[];
+} {
+  const list = new RowList();
+  const { length } = tokens;
+  for (const [position, token] of tokens.entries()) list.add(token, position, position - 1, 0);
+  const noisyRows: TargetRow[] = [];
+  for (let position = promptLength; position < length; position++) {
+    const isFirst = position === promptLength || position % block === 0;
+    const row = list.add(maskToken, position, isFirst ? position - 1 : list.length - 1, 0);
+    if (position < length - 1) noisyRows.push({ row, position });
+  }
+  const first = Math.max(promptLength - 1, 0);
+  const cleanRows = Array.from({ length: length - 1 - first }, (_, i) => ({ row: first + i, position: first + i }));
+  for (const { row } of [...noisyRows, ...cleanRows]) list.needsOutput(row);
+  return { ...list.finish(), noisyRows, cleanRows };
+}
+
+/** @throws IdlmError "usage" where a batch does not fit the program. */
+export function checkGatedBatch({ sequences, nMasks }: GatedBatch, { mask, sizes }: Program): void {
+  if (mask === undefined) throw fail("gated training needs MASK embeddings");
+  const most = mask.sharedByDepth ? Number.MAX_SAFE_INTEGER : mask.nDepths;
+  if (!isCount(nMasks) || nMasks > most) throw fail(`runs of ${nMasks} MASKs, the adapter has ${mask.nDepths} depths`);
+  if (!sequences.some(({ anchors }) => anchors.length > 0)) throw fail("there are no anchors");
+  sequences.forEach(({ tokens, anchors }, i) => {
+    checkTokens(tokens, sizes.vocabSize, `sequence ${i}`);
+    const wrong = anchors.find((anchor) => anchor < 0 || anchor > tokens.length - 2);
+    if (wrong !== undefined) throw fail(`sequence ${i}: anchor ${wrong}, there are tokens 0 to ${tokens.length - 1}`);
+  });
+}
+
+/** @throws IdlmError "usage" where a batch does not fit the program. */
+export function checkFullBatch({ tokens, promptLength, block, maskToken, alpha }: FullBatch, { sizes }: Program): void {
+  checkTokens(tokens, sizes.vocabSize, "the sequence");
+  checkTokens([maskToken], sizes.vocabSize, "MASK");
+  if (!isCount(block)) throw fail(`blocks of ${block} positions`);
+  if (alpha !== "auto" && !(alpha >= 0 && alpha < Number.POSITIVE_INFINITY)) throw fail(`alpha is ${alpha}`);
+  if (promptLength < 0 || promptLength > tokens.length - 2) {
+    throw fail(`a prompt of ${promptLength} tokens, of ${tokens.length}: two or more have to follow it`);
+  }
+}
+
+/** @throws IdlmError "usage" where a program's weights cannot all be trained. */
+export function checkFullProgram({ parameters }: Program): void {
+  for (const [id, { type, origin }] of Object.entries(parameters)) {
+    if (origin === "adapter") throw fail("the objective full trains the model's weights: leave the adapter out");
+    if (!floatTypes.has(type)) throw fail(`the objective full needs a model of float weights, and ${id} is ${type}`);
+  }
+}
+
+function checkTokens(tokens: ArrayLike<number>, vocabSize: number, what: string): void {
+  const wrong = Array.from(tokens).find((token) => token < 0 || token >= vocabSize);
+  if (wrong !== undefined) throw fail(`${what}: token ${wrong} is not in the vocabulary of ${vocabSize}`);
+}
+
+function isCount(n: number): boolean {
+  return Number.isInteger(n) && n >= 1;
+}
+
+function fail(problem: string): IdlmError {
+  return new IdlmError("usage", { problem: `training batch: ${problem}`, hint: "Correct the batch" });
+}
+
+/** Rows of one sequence with nothing cached. */
+class RowList {
+  readonly #tokens: number[] = [];
+  readonly #positions: number[] = [];
+  readonly #parents: number[] = [];
+  readonly #gates: number[] = [];
+  readonly #outputs = new Set<number>();
+
+  get length(): number {
+    return this.#tokens.length;
+  }
+
+  add(token: number, position: number, parent: number, gate: number): number {
+    this.#tokens.push(token);
+    this.#positions.push(position);
+    this.#parents.push(parent);
+    this.#gates.push(gate);
+    return this.length - 1;
+  }
+
+  needsOutput(row: number): void {
+    this.#outputs.add(row);
+  }
+
+  finish(): TrainingForest {
+    const nPages = Math.ceil(this.length / PAGE_SIZE);
+    const needsOutput = Uint8Array.from(this.#tokens, (_, row) => (this.#outputs.has(row) ? 1 : 0));
+    return {
+      forest: {
+        sequences: [{ length: 0, pages: Int32Array.from({ length: nPages }, (_, i) => i) }],
+        tokens: Int32Array.from(this.#tokens),
+        positions: Int32Array.from(this.#positions),
+        parents: Int32Array.from(this.#parents),
+        gate: Uint8Array.from(this.#gates),
+        sequence: new Int32Array(this.length),
+        needsOutput,
+      },
+      nPages,
+    };
+  }
+}
