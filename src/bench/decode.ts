@@ -29,6 +29,8 @@ export interface DecodeFigures extends DecodeMethod {
   readonly maskRows: number;
   /** Acceptance rate at depth i + 1, of the proposals whose ancestors were all accepted. */
   readonly acceptanceByDepth: readonly number[];
+  /** Rounds by their rows, the most frequent first. */
+  readonly rounds: GenerationResult["rounds"];
   /** Whether all outputs have the bytes of plain decoding. */
   readonly isSameText: boolean;
 }
@@ -123,7 +125,7 @@ async function measureMethod(model: Model, plan: DecodePlan, testCase: Case): Pr
   const speedUp = medianInterval(ratios);
   const forwards = sum(results.map((result) => result.forwards));
   const tokensPerForward = sum(results.map((result) => result.forwards * result.tokensPerForward)) / forwards;
-  const rounds = results.flatMap((result) => result.rounds);
+  const rounds = countRounds(results.flatMap((result) => result.rounds));
   const perRound = (rows: (round: (typeof rounds)[number]) => number) =>
     sum(rounds.map((round) => rows(round) * round.rounds)) / sum(rounds.map((round) => round.rounds));
   return {
@@ -132,6 +134,7 @@ async function measureMethod(model: Model, plan: DecodePlan, testCase: Case): Pr
     tokenRows: perRound(({ proposals }) => 1 + proposals),
     maskRows: perRound(({ maskRows }) => maskRows),
     acceptanceByDepth: acceptanceOf(results),
+    rounds,
     isSameText,
   };
 }
@@ -203,6 +206,17 @@ function requestOf(prompt: ReadyPrompt, { drafter, shape, stride }: DecodeMethod
     ...(shape === undefined ? {} : { shape }),
     ...(stride === undefined ? {} : { stride }),
   };
+}
+
+function countRounds(all: GenerationResult["rounds"]): GenerationResult["rounds"] {
+  const counts = new Map<string, { proposals: number; maskRows: number; rounds: number }>();
+  for (const { proposals, maskRows, rounds } of all) {
+    const key = `${proposals} ${maskRows}`;
+    const count = counts.get(key) ?? { proposals, maskRows, rounds: 0 };
+    count.rounds += rounds;
+    counts.set(key, count);
+  }
+  return [...counts.values()].sort((a, b) => b.rounds - a.rounds);
 }
 
 function acceptanceOf(results: readonly GenerationResult[]): number[] {

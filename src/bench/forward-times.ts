@@ -9,7 +9,6 @@ export const CONTEXT_TOKENS = 256;
 /** Numbers of token rows to time. */
 export const ROW_COUNTS: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8, 16];
 
-/** Every shape is timed once per round, so that disturbances affect all of them. */
 const ROUNDS = 15;
 
 /** Median times of forwards, in milliseconds. */
@@ -36,29 +35,62 @@ export async function measureForwards(
   signal: AbortSignal,
   onRound: (round: number, of: number) => void,
 ): Promise<ForwardTimes> {
-  const { mask, sizes } = model.program;
-  const { vocabSize } = sizes;
+  const { mask } = model.program;
   // A round of stride N: the pending token, N − 1 proposals, N − 1 MASKs.
   const strides =
     mask === undefined
       ? []
       : [2, 3, 4, 5, 6, 7, 8].filter((stride) => mask.sharedByDepth || stride - 1 <= mask.nDepths);
   const shapes = [
-    ...ROW_COUNTS.map((rows) => ({ nTokens: rows, nMasks: 0 })),
-    ...strides.map((stride) => ({ nTokens: stride, nMasks: stride - 1 })),
+    ...ROW_COUNTS.map((rows) => ({ nTokens: rows, nMasks: 0, nRuns: 1 })),
+    ...strides.map((stride) => ({ nTokens: stride, nMasks: stride - 1, nRuns: 1 })),
   ];
-  const pages = Int32Array.from({ length: CONTEXT_TOKENS / PAGE_SIZE + 2 }, (_, i) => i);
-  const cache = model.createCache(pages.length);
+  const medians = await timeRows(model, shapes, ROUNDS, signal, onRound);
+  const oneRowMs = medians[0] ?? 0;
+  return {
+    contextTokens: CONTEXT_TOKENS,
+    rows: ROW_COUNTS.map((rows, i) => ({ rows, ms: medians[i] ?? 0, overOneRow: (medians[i] ?? 0) / oneRowMs })),
+    strides: strides.map((stride, i) => {
+      const ms = medians[ROW_COUNTS.length + i] ?? 0;
+      return { stride, rows: 2 * stride - 1, ms, overhead: ms / oneRowMs, bestSpeedUp: (stride * oneRowMs) / ms };
+    }),
+  };
+}
+
+/** Rows of a forward: a chain of tokens, and MASK rows as runs of nearly equal length off the last token rows. */
+export interface RowShape {
+  readonly nTokens: number;
+  readonly nMasks: number;
+  readonly nRuns: number;
+}
+
+/**
+ * Median milliseconds of forwards of these rows after CONTEXT_TOKENS positions, with a draw at every token row. Every shape
+ * is timed once per round, so that disturbances affect all of them.
+ */
+export async function timeRows(
+  model: LoadedModel,
+  shapes: readonly RowShape[],
+  nRounds: number,
+  signal: AbortSignal,
+  onRound: (round: number, of: number) => void,
+): Promise<number[]> {
+  const { vocabSize } = model.program.sizes;
+  const mostRows = Math.max(...shapes.map(({ nTokens, nMasks }) => nTokens + nMasks));
+  const nPages = Math.ceil((CONTEXT_TOKENS + mostRows) / PAGE_SIZE);
+  const pages = Int32Array.from({ length: nPages }, (_, i) => i);
+  const cache = model.createCache(nPages);
   const sampler = model.createSampler(neutralSettings);
   try {
-    await model.forward(chain(0, CONTEXT_TOKENS, 0, vocabSize, pages), cache);
+    await model.forward(roundRows(0, { nTokens: CONTEXT_TOKENS, nMasks: 0, nRuns: 1 }, vocabSize, pages), cache);
     const times = shapes.map((): number[] => []);
-    for (let round = 0; round <= ROUNDS; round++) {
-      onRound(round, ROUNDS);
-      for (const [i, { nTokens, nMasks }] of shapes.entries()) {
+    // The first round is a warm-up.
+    for (let round = 0; round <= nRounds; round++) {
+      onRound(round, nRounds);
+      for (const [i, shape] of shapes.entries()) {
         signal.throwIfAborted();
-        const forest = chain(CONTEXT_TOKENS, nTokens, nMasks, vocabSize, pages);
-        const draws = Array.from({ length: nTokens }, (_, row) => ({
+        const forest = roundRows(CONTEXT_TOKENS, shape, vocabSize, pages);
+        const draws = Array.from({ length: shape.nTokens }, (_, row) => ({
           row,
           sampler,
           position: CONTEXT_TOKENS + row + 1,
@@ -66,34 +98,28 @@ export async function measureForwards(
         }));
         const startMs = performance.now();
         await model.forward(forest, cache, { draws });
-        // The first round is a warm-up.
         if (round > 0) times[i]?.push(performance.now() - startMs);
       }
     }
-    const medians = times.map(median);
-    const oneRowMs = medians[0] ?? 0;
-    return {
-      contextTokens: CONTEXT_TOKENS,
-      rows: ROW_COUNTS.map((rows, i) => ({ rows, ms: medians[i] ?? 0, overOneRow: (medians[i] ?? 0) / oneRowMs })),
-      strides: strides.map((stride, i) => {
-        const ms = medians[ROW_COUNTS.length + i] ?? 0;
-        return { stride, rows: 2 * stride - 1, ms, overhead: ms / oneRowMs, bestSpeedUp: (stride * oneRowMs) / ms };
-      }),
-    };
+    return times.map(median);
   } finally {
     sampler.dispose();
     cache.dispose();
   }
 }
-/** A chain of token rows, then MASK rows, after `length` cached positions. The tokens are arbitrary. */
-function chain(length: number, nTokens: number, nMasks: number, vocabSize: number, pages: Int32Array): Forest {
+
+/** The forest of these rows after `length` cached positions. The tokens are arbitrary. */
+function roundRows(length: number, { nTokens, nMasks, nRuns }: RowShape, vocabSize: number, pages: Int32Array): Forest {
   const nRows = nTokens + nMasks;
   const rows = Int32Array.from({ length: nRows }, (_, row) => row);
+  const parents = rows.map((row) => (row < nTokens ? row - 1 : row - nRuns));
+  const positions = new Int32Array(nRows);
+  for (const row of rows) positions[row] = (row === 0 ? length - 1 : (positions[parents[row] ?? 0] ?? 0)) + 1;
   return {
     sequences: [{ length, pages }],
     tokens: rows.map((row) => (row < nTokens ? (row * 7 + 1) % vocabSize : -1)),
-    positions: rows.map((row) => length + row),
-    parents: rows.map((row) => row - 1),
+    positions,
+    parents,
     gate: Uint8Array.from(rows, (row) => (row < nTokens ? 0 : 1)),
     sequence: new Int32Array(nRows),
     // A prompt needs the output of its last row, a round of all rows.

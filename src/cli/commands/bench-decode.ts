@@ -8,16 +8,18 @@ import {
   methodName,
 } from "../../bench/decode.ts";
 import { KINDS, type Kind, readPrompts } from "../../bench/prompts.ts";
-import { IdlmError } from "../../errors.ts";
 import { shapeNames, shapes } from "../../decoding/planners/shapes.ts";
 import { proposeValues } from "../../engine/request/round-options.ts";
+import { measureRowsAlone } from "../../bench/round-overhead.ts";
 import { load } from "../../engine/load/load.ts";
+import { IdlmError } from "../../errors.ts";
 import { addCommonOptions, type Cli, examples, printJson, writeJson } from "../cli.ts";
+import { defaultAdapter, loadBareModel } from "../options/bare-model.ts";
 import { threadsOption } from "../options/generation-options.ts";
-import { withInterrupt } from "../terminal/interrupt.ts";
 import { decimal, integer } from "../options/numbers.ts";
-import { RACE_MODEL } from "./race.ts";
+import { withInterrupt } from "../terminal/interrupt.ts";
 import { LiveLine, table } from "../terminal/style.ts";
+import { RACE_MODEL } from "./race.ts";
 
 interface DecodeOptions {
   readonly threads?: number;
@@ -32,6 +34,7 @@ interface DecodeOptions {
   readonly temperature?: number;
   readonly draftModel?: string;
   readonly adapter?: string;
+  readonly rowsAlone?: boolean;
   readonly json?: boolean;
   readonly out?: string;
 }
@@ -49,7 +52,12 @@ interface DecodeReport {
   /** If set, replaces the prompts' temperatures. */
   readonly temperature?: number;
   /** Plain decoding first. */
-  readonly figures: readonly DecodeFigures[];
+  readonly figures: readonly TimedFigures[];
+}
+
+interface TimedFigures extends DecodeFigures {
+  /** With --rows-alone: time of forwards with the same rows, without anything else, relative to a plain forward. */
+  readonly rowsAlone?: number;
 }
 
 const drafterNames = proposeValues.filter((name) => name !== "none");
@@ -74,6 +82,7 @@ export function registerBenchDecode(bench: Command, cli: Cli): void {
     .option("--temperature <t>", "temperature of all requests (default: the prompts', mostly 0)", decimal({ min: 0 }))
     .option("--draft-model <model>", "model of the drafter draft")
     .option("--adapter <folder>", "adapter to use instead of the catalogue's")
+    .option("--rows-alone", "also time forwards with the same rows and nothing else, for batch size 1")
     .option("--out <file>", "also write the JSON to a file")
     .option("--json", "print only the results, as JSON")
     .addHelpText(
@@ -103,7 +112,8 @@ async function run(cli: Cli, name: string, options: DecodeOptions, signal: Abort
     const { pairs, maxTokens, temperature } = options;
     const onStage = (text: string) => live.show(text);
     const plan = { methods, batches, prompts: promptsOf(kinds, options), pairs, maxTokens, signal, onStage };
-    const figures = await measureDecoding(model, plan);
+    const decoded = await measureDecoding(model, plan);
+    const figures = options.rowsAlone ? await withRowsAlone(cli, name, options, decoded, onStage, signal) : decoded;
     const { instructionSet, threads: used, numerics } = model.info.backend;
     const cpu = cpus()[0]?.model.trim() ?? "unknown";
     const date = new Date().toISOString().slice(0, 10);
@@ -112,6 +122,29 @@ async function run(cli: Cli, name: string, options: DecodeOptions, signal: Abort
   } finally {
     live.clear();
     await model.dispose();
+  }
+}
+
+/** Adds `rowsAlone` to the figures of batch size 1. */
+async function withRowsAlone(
+  cli: Cli,
+  name: string,
+  options: DecodeOptions,
+  figures: readonly DecodeFigures[],
+  onStage: (text: string) => void,
+  signal: AbortSignal,
+): Promise<TimedFigures[]> {
+  const { model } = await loadBareModel(cli.io, name, { ...options, ...defaultAdapter(name, options.adapter) }, signal);
+  try {
+    const single = figures.filter(({ batch }) => batch === 1);
+    const onRound = (round: number, of: number) => onStage(`timing rows alone, round ${round} of ${of}`);
+    const rowsAlone = await measureRowsAlone(model, single, signal, onRound);
+    return figures.map((figure) => {
+      const found = rowsAlone[single.indexOf(figure)];
+      return found === undefined ? figure : { ...figure, rowsAlone: found };
+    });
+  } finally {
+    model.dispose();
   }
 }
 
@@ -167,6 +200,7 @@ function textOf({
       `${figure.tokensPerSecond.toFixed(0)}`,
       figure.tokensPerForward.toFixed(2),
       figure.overhead.toFixed(2),
+      figure.rowsAlone?.toFixed(2) ?? "",
       `${figure.tokenRows.toFixed(1)} + ${figure.maskRows.toFixed(1)}`,
       figure.acceptanceByDepth.map((share) => share.toFixed(2)).join(" "),
       figure.isSameText ? "" : "OTHER BYTES",
@@ -180,6 +214,7 @@ function textOf({
     "tokens/s",
     "TPF",
     "OH",
+    figures.some(({ rowsAlone }) => rowsAlone !== undefined) ? "rows alone" : "",
     "rows + MASK",
     "acceptance",
     "",

@@ -1,17 +1,17 @@
 import { availableParallelism, cpus } from "node:os";
 import type { Command } from "commander";
+import { type ForwardTimes, measureForwards } from "../../bench/forward-times.ts";
 import { createNativeBackend, supportedInstructionSets } from "../../compute/native/index.ts";
 import { type Parameter, tokenMatrices } from "../../compute/program/program.ts";
 import { errorCatalogue, IdlmError } from "../../errors.ts";
 import { byteLength } from "../../formats/tensor/tensor-type.ts";
-import { adapterFor, findEntry, resolveModel } from "../../hub/index.ts";
-import { loadBareModel } from "../options/bare-model.ts";
+import { resolveModel } from "../../hub/index.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
-import { type ForwardTimes, measureForwards } from "../../bench/forward-times.ts";
+import { defaultAdapter, loadBareModel } from "../options/bare-model.ts";
 import { adapterOption, threadsOption } from "../options/generation-options.ts";
 import { withInterrupt } from "../terminal/interrupt.ts";
-import { RACE_MODEL } from "./race.ts";
 import { LiveLine, table } from "../terminal/style.ts";
+import { RACE_MODEL } from "./race.ts";
 
 interface DoctorOptions {
   readonly adapter?: string;
@@ -92,7 +92,12 @@ async function examine(
 
     live.show(`loading ${chosen} …`);
     const bytesPerToken = await plainBytes(cli, chosen, signal);
-    const { model } = await loadBareModel(cli.io, chosen, { ...options, ...adapterOf(chosen, options) }, signal);
+    const { model } = await loadBareModel(
+      cli.io,
+      chosen,
+      { ...options, ...defaultAdapter(chosen, options.adapter) },
+      signal,
+    );
     try {
       const times = await measureForwards(model, signal, (round, of) =>
         live.show(`timing forwards, round ${round} of ${of} …`),
@@ -134,12 +139,6 @@ async function cachedModel(signal: AbortSignal): Promise<string | undefined> {
     if (error instanceof IdlmError) return undefined;
     throw error;
   }
-}
-
-function adapterOf(name: string, { adapter }: DoctorOptions): { adapter?: string } {
-  const entry = findEntry(name);
-  const folder = adapter ?? (entry && adapterFor(entry));
-  return folder === undefined ? {} : { adapter: folder };
 }
 
 function textOf({ cpu, cores, node, native, problem, model }: Report): string {

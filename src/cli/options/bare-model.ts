@@ -4,8 +4,9 @@ import type { Program } from "../../compute/program/program.ts";
 import { chooseBackend, openProgram } from "../../engine/load/open-program.ts";
 import { readAdapter } from "../../formats/adapter/adapter.ts";
 import { readMaskEmbeddingFile } from "../../formats/adapter/mask-embedding.ts";
-import type { CliIo } from "../terminal/io.ts";
+import { adapterFor, findEntry } from "../../hub/index.ts";
 import { resolveAdapterWithProgress, resolveWithProgress } from "../commands/pull.ts";
+import type { CliIo } from "../terminal/io.ts";
 
 export interface BareOptions {
   readonly adapter?: string;
@@ -65,4 +66,11 @@ export async function loadBareModel(
   } finally {
     close();
   }
+}
+
+/** The `adapter` of BareOptions: the one that was asked for, else the catalogue's, if any. */
+export function defaultAdapter(name: string, wanted: string | undefined): { adapter?: string } {
+  const entry = findEntry(name);
+  const folder = wanted ?? (entry && adapterFor(entry));
+  return folder === undefined ? {} : { adapter: folder };
 }
