@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { kindOf, readJsonObject } from "../files/json.ts";
+import { type JsonObject, kindOf, readJsonObject, requireObject } from "../files/json.ts";
 import { malformed, quote } from "../files/malformed.ts";
 import { fileInFolder } from "../files/model-folder.ts";
 import { type OpenedPeftAdapter, openPeftAdapter, type PeftAdapter, readPeftAdapter } from "../peft/peft.ts";
@@ -34,6 +34,8 @@ export interface IdlmPart {
   readonly medusaHeads: readonly MedusaHead[];
   /** SHA-256 of the base model's file, in hexadecimal. */
   readonly baseSha256: string | undefined;
+  /** How it was trained, as the trainer recorded it; not interpreted. */
+  readonly training: JsonObject | undefined;
 }
 
 /** h' = h + silu(weight·h + bias), multiplied by the output matrix (Medusa-1: Cai et al., arXiv 2401.10774, section 2.1.1). */
@@ -46,6 +48,8 @@ const CONFIG_NAME = "idlm_config.json";
 const WEIGHTS_NAME = "idlm.safetensors";
 const peftNames = ["adapter_config.json", "adapter_model.safetensors"];
 const MAX_CONFIG_BYTES = 1024 * 1024;
+/** MASK rows were trained over a frozen base model: LoRA acts on them alone. */
+const GATED = "gated";
 /** Published models have 3 to 5; each further head is right less often. */
 const MAX_MEDUSA_HEADS = 16;
 /** Largest id that fits an int32. */
@@ -57,6 +61,8 @@ const configKeys: ReadonlySet<string> = new Set([
   "entry_layer",
   "medusa_heads",
   "base_sha256",
+  "objective",
+  "training",
 ]);
 const tensorNames: ReadonlySet<string> = new Set([
   "mask_embedding",
@@ -83,6 +89,7 @@ export interface OpenedIdlmPart {
   /** Number of ids; undefined: the whole vocabulary. */
   readonly draftVocabularySize: number | undefined;
   readonly baseSha256: string | undefined;
+  readonly training: JsonObject | undefined;
 }
 
 /** Like `readAdapter`, but reads headers only, so it is fast whatever the size of the matrices. */
@@ -130,6 +137,7 @@ interface IdlmConfig {
   readonly entryLayer: number;
   readonly nMedusaHeads: number;
   readonly baseSha256: string | undefined;
+  readonly training: JsonObject | undefined;
 }
 
 function readIdlmConfig(path: string): IdlmConfig {
@@ -146,6 +154,9 @@ function readIdlmConfig(path: string): IdlmConfig {
   if (sha !== undefined && (typeof sha !== "string" || !/^[0-9a-f]{64}$/.test(sha))) {
     throw malformed(path, "base_sha256", "64 hexadecimal digits", kindOf(sha));
   }
+  const objective = json.objective ?? GATED;
+  if (objective !== GATED) throw malformed(path, "objective", quote(GATED), kindOf(objective));
+  const training = json.training ?? undefined;
   const head = json.sampler_head ?? false;
   if (typeof head !== "boolean") throw malformed(path, "sampler_head", "true or false", kindOf(head));
   const draft = json.draft_vocabulary ?? undefined;
@@ -163,6 +174,7 @@ function readIdlmConfig(path: string): IdlmConfig {
     entryLayer,
     nMedusaHeads,
     baseSha256: sha,
+    training: training === undefined ? undefined : requireObject(training, path, "training"),
   };
 }
 
@@ -191,8 +203,8 @@ function openIdlmPart(folder: string): OpenedIdlmPart {
     }
     if (config.entryLayer > 0) checkShape(tensors, "entry_scale", [1], path);
     if (config.draftVocabularySize !== undefined) findDraftVocabulary(tensors, config.draftVocabularySize, path);
-    const { entryLayer, hasSamplerHead, draftVocabularySize, nMedusaHeads, baseSha256 } = config;
-    return { file, mask, entryLayer, hasSamplerHead, draftVocabularySize, nMedusaHeads, baseSha256 };
+    const { entryLayer, hasSamplerHead, draftVocabularySize, nMedusaHeads, baseSha256, training } = config;
+    return { file, mask, entryLayer, hasSamplerHead, draftVocabularySize, nMedusaHeads, baseSha256, training };
   } catch (error) {
     file.close();
     throw error;
@@ -205,7 +217,7 @@ function medusaNames(nHeads: number): string[] {
 }
 
 function readIdlmPart(opened: OpenedIdlmPart): IdlmPart {
-  const { file, mask, entryLayer, hasSamplerHead, draftVocabularySize, nMedusaHeads, baseSha256 } = opened;
+  const { file, mask, entryLayer, hasSamplerHead, draftVocabularySize, nMedusaHeads, baseSha256, training } = opened;
   const { path, tensors } = file;
   const read = (name: string) => readFloats(tensors.get(name) as StoredTensor, tensors, path);
   return {
@@ -219,6 +231,7 @@ function readIdlmPart(opened: OpenedIdlmPart): IdlmPart {
       return { weight: read(`medusa.${k}.weight`), bias: read(`medusa.${k}.bias`) };
     }),
     baseSha256,
+    training,
   };
 }
 

@@ -1,0 +1,81 @@
+import type { Adapter } from "../../formats/adapter/adapter.ts";
+
+/** What fixes the sizes of an adapter's tensors, beside the base model. */
+export interface AdapterShape {
+  /** Depths of MASK rows. */
+  readonly masks: number;
+  readonly entryLayer: number;
+  readonly rank: number;
+  readonly alpha: number;
+  readonly draftVocabulary: Int32Array<ArrayBuffer>;
+}
+
+/** Linear layers of a transformer layer, which LoRA acts on. */
+export const targetModules = [
+  "self_attn.q_proj",
+  "self_attn.k_proj",
+  "self_attn.v_proj",
+  "self_attn.o_proj",
+  "mlp.gate_proj",
+  "mlp.up_proj",
+  "mlp.down_proj",
+] as const;
+
+/** An adapter of a shape: every tensor is what `values` gives for its parameter id and its shape. */
+export function makeAdapter(
+  shape: AdapterShape,
+  base: BaseOfAdapter,
+  values: (id: string, rows: number, cols: number) => Float32Array<ArrayBuffer>,
+): Adapter {
+  const { masks, entryLayer, rank, alpha, draftVocabulary } = shape;
+  const { nLayers, hiddenSize } = base;
+  const layers = Array.from({ length: nLayers - entryLayer }, (_, i) => entryLayer + i);
+  const names = layers.flatMap((layer) => targetModules.map((module) => `model.layers.${layer}.${module}`));
+  const modules = names.map((name) => {
+    const [outSize, inSize] = base.linearShape(name);
+    const a = values(`${name}.lora_A`, rank, inSize);
+    const b = values(`${name}.lora_B`, outSize, rank);
+    return [name, { rank, inSize, outSize, a, b, scale: alpha / rank }] as const;
+  });
+  const maskValues = values("mask_embedding", masks, hiddenSize);
+  return {
+    path: base.name,
+    peft: {
+      config: {
+        rank,
+        alpha,
+        targetModules: targetModules.map((module) => module.slice(module.indexOf(".") + 1)),
+        rankPattern: [],
+        alphaPattern: [],
+        useRslora: false,
+        layersToTransform: layers,
+        baseModel: base.name,
+      },
+      modules: new Map(modules),
+    },
+    idlm: {
+      maskEmbedding: { nDepths: masks, hiddenSize, sharedByDepth: false, values: maskValues },
+      entryLayer,
+      entryScale: entryLayer > 0 ? (values("entry_scale", 1, 1)[0] ?? 1) : 1,
+      draftVocabulary,
+      samplerHead: {
+        w1: values("sampler_head.w1", hiddenSize, 2 * hiddenSize),
+        w2: values("sampler_head.w2", hiddenSize, hiddenSize),
+      },
+      medusaHeads: [],
+      baseSha256: base.sha256,
+      training: undefined,
+    },
+  };
+}
+
+/** What an adapter depends on of its base model. */
+export interface BaseOfAdapter {
+  /** Recorded as `base_model_name_or_path`. */
+  readonly name: string;
+  readonly nLayers: number;
+  readonly hiddenSize: number;
+  readonly sha256: string | undefined;
+  /** [out, in] of a linear layer by its name. */
+  linearShape(name: string): readonly [number, number];
+}
