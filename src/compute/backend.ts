@@ -17,11 +17,21 @@ export interface BackendInfo {
   readonly numerics: number;
 }
 
+export interface ProgramLoadOptions {
+  /**
+   * A model of the same backend and base: the base's parameters are not packed again, and their bytes are not read, but for
+   * the rows of a draft vocabulary that differs from that model's. Either may be disposed of first.
+   */
+  readonly shareWith?: LoadedModel;
+  /** Keeps every value of a forward for `RowResults.value`: more memory, no operations that are fused. Same bits. */
+  readonly keepValues?: boolean;
+}
+
 /** Executes programs. Owns no model; each loaded model owns its weights. */
 export interface Backend {
   readonly info: BackendInfo;
-  /** Repacks the weights; after it resolves no view of a file is used any more. */
-  load(program: Program): Promise<LoadedModel>;
+  /** Packs the parameters; after it resolves no view of a file is used any more. */
+  load(program: Program, options?: ProgramLoadOptions): Promise<LoadedModel>;
   /** Prepares a program with MASK rows for training of its adapter. */
   loadGated(program: Program): Promise<GatedModel>;
   /**

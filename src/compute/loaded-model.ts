@@ -21,6 +21,11 @@ export interface RowResults {
    * head, both over the draft vocabulary; of a token row its own.
    */
   draftLogits(source: ProposalSource): Float32Array;
+  /**
+   * A value of the program's forward, [width], where the model was loaded with `keepValues`: any but the result of a linear
+   * operation that a low-rank term is added to, logits, and what is declared for other rows.
+   */
+  value(id: string, row: number): Float32Array;
 }
 
 /** Runs forests: rows in, hidden states and logits out. One forward at a time; a second call while one runs throws. */
@@ -28,12 +33,20 @@ export interface Executor {
   readonly program: Program;
   /** Bytes of weights as used (repacked). */
   readonly weightBytes: number;
+  /** Of these, bytes that were packed for the model whose weights it shares. */
+  readonly sharedWeightBytes: number;
   /** Allocates a KV cache of nPages pages for all layers. */
   createCache(nPages: number): KvCache;
   /** Runs the program for a forest. Writes the rows' K and V to their slots. */
   forward(forest: Forest, cache: KvCache): Promise<RowResults>;
   /** Copies the K and V of slots `from[i]` of a sequence to slots `to[i]`, in order of i. Slots are positions into `pages`. */
   moveKv(cache: KvCache, pages: Int32Array | readonly number[], from: readonly number[], to: readonly number[]): void;
+  /**
+   * Replaces values of trainable parameters, [rows · cols] float32 by id, as if the program had been loaded with them;
+   * `program.parameters` keeps what it was loaded with. The values are read until the promise resolves. Where one does not
+   * fit, it rejects and replaces none. Not while a forward runs.
+   */
+  replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void>;
   dispose(): void;
 }
 

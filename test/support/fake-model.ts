@@ -81,11 +81,16 @@ class FakeRows implements RowResults {
   draftLogits(): never {
     throw new Error("a fake model has no logits for proposals");
   }
+
+  value(): never {
+    throw new Error("a fake model computes no values");
+  }
 }
 
 class FakeExecutor implements Executor {
   readonly program: Program;
   readonly weightBytes = 1000;
+  readonly sharedWeightBytes = 0;
   readonly caches: FakeCache[] = [];
   /** Rows of each forward. */
   readonly rowCounts: number[] = [];
@@ -122,6 +127,10 @@ class FakeExecutor implements Executor {
 
   moveKv(cache: KvCache, pages: readonly number[] | Int32Array, from: readonly number[], to: readonly number[]): void {
     fakeCacheOf(cache).move(pages, from, to);
+  }
+
+  replaceParameters(): Promise<never> {
+    return Promise.reject(new Error("a fake model has no parameters"));
   }
 
   dispose(): void {

@@ -46,6 +46,7 @@ class TableSampler extends ReferenceSampler {
 class TableExecutor implements Executor {
   readonly program: Program;
   readonly weightBytes = 0;
+  readonly sharedWeightBytes = 0;
   readonly #seed: number;
   readonly #logitsOf: (hash: number) => Float32Array;
   /** What the rows of the last forward saw. */
@@ -71,11 +72,16 @@ class TableExecutor implements Executor {
       hidden: unsupported,
       logits: (row) => this.#logitsOf(hashes[row] as number),
       draftLogits: unsupported,
+      value: unsupported,
     };
   }
 
   moveKv(cache: KvCache, pages: readonly number[] | Int32Array, from: readonly number[], to: readonly number[]): void {
     fakeCacheOf(cache).move(pages, from, to);
+  }
+
+  replaceParameters(): Promise<never> {
+    return Promise.reject(new Error("a table model has no parameters"));
   }
 
   dispose(): void {}

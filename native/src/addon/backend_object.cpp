@@ -33,10 +33,19 @@ BackendObject::BackendObject(const Napi::CallbackInfo& info) : Wrapped(info) {
   });
 }
 
+// (program, model to share the base's weights with or undefined, whether every value is kept)
 Napi::Value BackendObject::load(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
+    Arguments arguments(info, "load");
+    LoweringOptions options;
+    if (arguments.has(1)) {
+      ModelObject* other = ModelObject::from(info[1]);
+      if (!other) arguments.fail(1, "shareWith", "a Model");
+      options.shared = other->shareBase();
+    }
+    options.keepsValues = arguments.flag(2, "keepsValues");
     Holds holds;
-    auto source = std::make_shared<ProgramSource>(readProgram(Fields(info[0], "program"), holds));
+    auto source = std::make_shared<ProgramSource>(readProgram(Fields(info[0], "program"), options.shared.get(), holds));
     // Mapped weights: they stay mapped while they are read, and their pages are given back as soon as they are packed.
     struct Mapped {
       std::shared_ptr<const FileMapping> file;
@@ -44,14 +53,16 @@ Napi::Value BackendObject::load(const Napi::CallbackInfo& info) {
       size_t size;
     };
     std::vector<Mapped> mapped;
-    for (auto& [id, w] : source->weights)
-      if (auto file = Instance::of(info.Env()).files->find(w.bytes, w.size)) mapped.push_back({file, w.bytes, w.size});
+    for (const ParameterSource& p : source->parameters) {
+      if (!p.bytes) continue;
+      if (auto file = Instance::of(info.Env()).files->find(p.bytes, p.size)) mapped.push_back({file, p.bytes, p.size});
+    }
     return Task<std::shared_ptr<Model>>::start(
         info.Env(), std::move(holds),
-        [source, mapped = std::move(mapped), pool = pool_, kernels = kernels_] {
-          auto model = std::make_shared<Model>(*source, pool, kernels);
+        [source, options, mapped = std::move(mapped), pool = pool_, kernels = kernels_] {
+          auto program = lowerProgram(*source, options, *pool);
           for (const Mapped& m : mapped) m.file->dropPages(m.bytes, m.size);
-          return model;
+          return std::make_shared<Model>(std::move(program), pool, kernels);
         },
         [](Napi::Env env, std::shared_ptr<Model>& model) -> Napi::Value { return ModelObject::make(env, model); });
   });

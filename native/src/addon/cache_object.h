@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "addon/wrapped.h"
-#include "program/model.h"
+#include "executor/run.h"
 
 namespace idlm {
 

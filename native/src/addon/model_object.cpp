@@ -26,9 +26,12 @@ Napi::Function ModelObject::define(Napi::Env env) {
       {InstanceMethod("createCache", &ModelObject::createCache), InstanceMethod("forward", &ModelObject::forward),
        InstanceMethod("hidden", &ModelObject::hidden), InstanceMethod("logits", &ModelObject::logits),
        InstanceMethod("draftLogits", &ModelObject::draftLogits), InstanceMethod("propose", &ModelObject::propose),
+       InstanceMethod("value", &ModelObject::value),
+       InstanceMethod("replaceParameters", &ModelObject::replaceParameters),
        InstanceMethod("moveKv", &ModelObject::moveKv), InstanceMethod("timings", &ModelObject::timings),
        InstanceMethod("dispose", &ModelObject::dispose),
-       InstanceAccessor("weightBytes", &ModelObject::weightBytes, nullptr)});
+       InstanceAccessor("weightBytes", &ModelObject::weightBytes, nullptr),
+       InstanceAccessor("sharedWeightBytes", &ModelObject::sharedWeightBytes, nullptr)});
 }
 
 Napi::Object ModelObject::make(Napi::Env env, std::shared_ptr<Model> model) {
@@ -45,14 +48,14 @@ Model& ModelObject::ready() const {
 
 Napi::Value ModelObject::createCache(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    return CacheObject::make(info.Env(), ready().createCache(Arguments(info, "createCache").integer(0, "nPages")));
+    Executor& executor = ready().executor();
+    return CacheObject::make(info.Env(), executor.createCache(Arguments(info, "createCache").integer(0, "nPages")));
   });
 }
 
 template <class Result>
 Napi::Value ModelObject::start(Napi::Env env, std::function<Result(Model&)> work,
-                               std::function<Napi::Value(Napi::Env, const Model&, Result&)> finish) {
-  Holds holds;
+                               std::function<Napi::Value(Napi::Env, const Model&, Result&)> finish, Holds holds) {
   holds.push_back(Napi::Persistent(Value()));
   // The model that runs, whatever is disposed meanwhile.
   std::shared_ptr<Model> model = model_;
@@ -102,7 +105,7 @@ Napi::Value ModelObject::propose(const Napi::CallbackInfo& info) {
         info.Env(),
         [requests](Model& model) {
           std::vector<Proposed> found;
-          model.heads().propose(model.pool(), model.outputRows(), std::move(*requests), found);
+          model.propose(std::move(*requests), found);
           PackedProposals packed;
           for (const Proposed& one : found) packed.add(one);
           return packed;
@@ -115,15 +118,15 @@ Napi::Value ModelObject::hidden(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     Model& m = ready();
     int row = Arguments(info, "hidden").integer(0, "row");
-    return floats(info.Env(), m.hiddenSize(), [&](float* out) { m.hidden(row, out); });
+    return floats(info.Env(), m.program().hidden, [&](float* out) { m.executor().hidden(row, out); });
   });
 }
 
 Napi::Value ModelObject::logits(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    Model& m = ready();
+    Executor& executor = ready().executor();
     int row = Arguments(info, "logits").integer(0, "row");
-    return floats(info.Env(), m.logitsLength(row), [&](float* out) { m.logits(row, out); });
+    return floats(info.Env(), executor.logitsLength(row), [&](float* out) { executor.logits(row, out); });
   });
 }
 
@@ -134,8 +137,44 @@ Napi::Value ModelObject::draftLogits(const Napi::CallbackInfo& info) {
     Arguments arguments(info, "draftLogits");
     auto kind = ProposalKind(arguments.integer(0, "kind", 0, int(ProposalKind::Token)));
     int row = arguments.integer(1, "row"), of = arguments.integer(2, "previous token or head");
-    return floats(info.Env(), m.heads().draftLength(kind),
-                  [&](float* out) { m.heads().draftLogits(m.outputRows(), kind, row, of, out); });
+    return floats(info.Env(), m.draftLength(kind), [&](float* out) { m.draftLogits(kind, row, of, out); });
+  });
+}
+
+// (id of a value that is kept, row)
+Napi::Value ModelObject::value(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    Executor& executor = ready().executor();
+    Arguments arguments(info, "value");
+    std::string id = arguments.text(0, "id");
+    int row = arguments.integer(1, "row");
+    return floats(info.Env(), executor.valueWidth(id), [&](float* out) { executor.value(id, row, out); });
+  });
+}
+
+// (ids, values), which are read until the promise settles
+Napi::Value ModelObject::replaceParameters(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    ready();
+    Arguments arguments(info, "replaceParameters");
+    Elements ids(arguments.get(0), "ids"), values(arguments.get(1), "values");
+    std::vector<Replacement> replacements;
+    Holds holds;
+    for (uint32_t i = 0; i < ids.size(); i++) {
+      auto id = toText(ids.get(i));
+      if (!id) arguments.fail(0, "ids", "an array of strings");
+      auto view = toView<float>(values.get(i));
+      if (!view) arguments.fail(1, "values", "a Float32Array for each id");
+      holds.push_back(Napi::Persistent(values.get(i).As<Napi::Object>()));
+      replacements.push_back({*id, view->data, view->size});
+    }
+    return start<bool>(
+        info.Env(),
+        [replacements = std::move(replacements)](Model& model) {
+          model.replaceParameters(replacements);
+          return true;
+        },
+        [](Napi::Env env, const Model&, bool&) { return env.Undefined(); }, std::move(holds));
   });
 }
 
@@ -144,7 +183,8 @@ void ModelObject::moveKv(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
     Arguments arguments(info, "moveKv");
     auto cache = CacheObject::cacheOf(info[0], "moveKv: cache");
-    ready().moveKv(*cache, arguments.integers(1, "pages"), arguments.integers(2, "from"), arguments.integers(3, "to"));
+    ready().executor().moveKv(*cache, arguments.integers(1, "pages"), arguments.integers(2, "from"),
+                              arguments.integers(3, "to"));
   });
 }
 
@@ -159,7 +199,16 @@ Napi::Value ModelObject::timings(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ModelObject::weightBytes(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), model_ ? double(model_->weightBytes()) : 0.0);
+  return Napi::Number::New(info.Env(), model_ ? double(model_->program().weights.bytes()) : 0.0);
+}
+
+Napi::Value ModelObject::sharedWeightBytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), model_ ? double(model_->program().weights.sharedBytes()) : 0.0);
+}
+
+std::shared_ptr<const BaseWeights> ModelObject::shareBase() const {
+  if (!model_) throw std::logic_error("the model whose weights are to be shared was disposed");
+  return model_->program().weights.shareBase();
 }
 
 }  // namespace idlm

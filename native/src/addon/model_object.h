@@ -3,8 +3,9 @@
 #include <functional>
 #include <memory>
 
+#include "addon/values.h"
 #include "addon/wrapped.h"
-#include "program/model.h"
+#include "executor/model.h"
 
 namespace idlm {
 
@@ -15,23 +16,29 @@ class ModelObject : public Wrapped<ModelObject> {
   static Napi::Object make(Napi::Env env, std::shared_ptr<Model> model);
   explicit ModelObject(const Napi::CallbackInfo& info) : Wrapped(info) {}
 
+  // The packed weights of the base model, for another program over it.
+  std::shared_ptr<const BaseWeights> shareBase() const;
+
  private:
   // The model, between forwards.
   Model& ready() const;
   Napi::Value createCache(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
-  // Runs `work` off the event loop, while nothing else uses the model.
+  // Runs `work` off the event loop, while nothing else uses the model. `holds`: what must live until then.
   template <class Result>
   Napi::Value start(Napi::Env env, std::function<Result(Model&)> work,
-                    std::function<Napi::Value(Napi::Env, const Model&, Result&)> finish);
+                    std::function<Napi::Value(Napi::Env, const Model&, Result&)> finish, Holds holds = {});
   Napi::Value propose(const Napi::CallbackInfo& info);
   Napi::Value hidden(const Napi::CallbackInfo& info);
   Napi::Value logits(const Napi::CallbackInfo& info);
   Napi::Value draftLogits(const Napi::CallbackInfo& info);
+  Napi::Value value(const Napi::CallbackInfo& info);
+  Napi::Value replaceParameters(const Napi::CallbackInfo& info);
   void moveKv(const Napi::CallbackInfo& info);
   Napi::Value timings(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo&) { model_.reset(); }
   Napi::Value weightBytes(const Napi::CallbackInfo& info);
+  Napi::Value sharedWeightBytes(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Model> model_;
   bool running_ = false;

@@ -1,101 +1,166 @@
 #include "addon/program_source.h"
 
+#include <map>
 #include <stdexcept>
 
 namespace idlm {
 
 namespace {
 
-constexpr int MAX_RANK = 1 << 16;
+using Indices = std::map<std::string, int>;
 
-WeightSource readWeight(const Fields& o, Holds& holds) {
-  WeightSource w;
-  w.rows = o.integer("rows"), w.cols = o.integer("cols");
-  w.type = o.text("type");
-  View<uint8_t> bytes = o.view<uint8_t>("bytes", &holds);
-  w.bytes = bytes.data, w.size = bytes.size;
-  if (o.has("rowOrder")) w.order = o.integers("rowOrder");
-  return w;
+using Inputs = decltype(OperationSource::inputs);
+using Parameters = decltype(OperationSource::parameters);
+using Attributes = decltype(OperationSource::attributes);
+
+template <class T>
+struct Named {
+  const char* name;
+  T field;
+};
+
+const Named<RowSet> rowSets[] = {
+    {"token", RowSet::Token},
+    {"mask", RowSet::Mask},
+    {"all", RowSet::All},
+    {"output", RowSet::Output},
+    {"head", RowSet::Head},
+    {"output-token", RowSet::OutputToken},
+    {"output-mask", RowSet::OutputMask},
+};
+const Named<int Inputs::*> inputFields[] = {{"x", &Inputs::x},   {"y", &Inputs::y},         {"q", &Inputs::q},
+                                            {"k", &Inputs::k},   {"v", &Inputs::v},         {"gate", &Inputs::gate},
+                                            {"up", &Inputs::up}, {"token", &Inputs::token}, {"mask", &Inputs::mask}};
+const Named<int Parameters::*> parameterFields[] = {
+    {"weight", &Parameters::weight}, {"bias", &Parameters::bias},   {"a", &Parameters::a},
+    {"b", &Parameters::b},           {"scale", &Parameters::scale}, {"embedding", &Parameters::embedding},
+    {"ids", &Parameters::ids}};
+const Named<int Attributes::*> integerAttributes[] = {
+    {"width", &Attributes::width},   {"headDim", &Attributes::headDim},   {"layer", &Attributes::layer},
+    {"nHeads", &Attributes::nHeads}, {"nKvHeads", &Attributes::nKvHeads}, {"window", &Attributes::window}};
+const Named<double Attributes::*> numberAttributes[] = {{"epsilon", &Attributes::epsilon},
+                                                        {"scale", &Attributes::scale}};
+
+// What `name` stands for; null where it is not known.
+template <class T, size_t N>
+const T* find(const Named<T> (&known)[N], const std::string& name) {
+  for (const Named<T>& k : known)
+    if (name == k.name) return &k.field;
+  return nullptr;
 }
 
-LoraSource readLora(const Fields& o, const WeightSource& weight, Holds& holds) {
-  LoraSource lora;
-  lora.rank = o.integer("rank");
-  if (lora.rank < 1 || lora.rank > MAX_RANK) o.fail("rank", "1 to 65536", o.get("rank"));
-  lora.scale = float(o.number("scale"));
-  size_t rank = size_t(lora.rank);
-  lora.a = o.viewOf<float>("a", rank * size_t(weight.cols), &holds).data;
-  lora.b = o.viewOf<float>("b", rank * size_t(weight.rows), &holds).data;
-  return lora;
+[[noreturn]] void unknown(const Fields& o, const std::string& name) {
+  throw std::invalid_argument(o.path() + ": the native backend does not know " + name);
 }
 
-PartSource readPart(const Fields& o, const ProgramSource& program, Holds& holds) {
-  PartSource part;
-  part.weight = o.text("weight"), part.bias = o.optionalText("bias"), part.out = o.text("out");
-  if (!o.has("lora")) return part;
-  auto weight = program.weights.find(part.weight);
-  if (weight == program.weights.end())
-    throw std::invalid_argument(o.path() + ".weight: there is no weight " + part.weight);
-  part.lora = readLora(o.object("lora"), weight->second, holds);
-  return part;
+RowSet readRows(const Fields& o) {
+  const RowSet* rows = find(rowSets, o.text("rows"));
+  if (!rows) unknown(o, "the rows " + o.text("rows"));
+  return *rows;
 }
 
-OperationSource readOperation(const Fields& o, const ProgramSource& program, Holds& holds) {
+// The index of the value or parameter that a property names.
+int readIndex(const Fields& o, const std::string& key, const Indices& indices) {
+  auto found = indices.find(o.text(key.c_str()));
+  if (found == indices.end())
+    throw std::invalid_argument(o.path() + "." + key + ": there is no " + o.text(key.c_str()));
+  return found->second;
+}
+
+OperationSource readOperation(const Fields& o, const Indices& values, const Indices& parameterIndices) {
   OperationSource op;
-  op.kind = o.text("kind");
-  op.x = o.optionalText("x"), op.y = o.optionalText("y"), op.out = o.optionalText("out");
-  op.weight = o.optionalText("weight");
-  op.q = o.optionalText("q"), op.k = o.optionalText("k"), op.v = o.optionalText("v");
-  op.gate = o.optionalText("gate"), op.up = o.optionalText("up");
-  if (o.has("epsilon")) op.epsilon = float(o.number("epsilon"));
-  if (o.has("layer")) op.layer = o.integer("layer");
-  if (o.has("parts")) {
-    Elements parts = o.elements("parts");
-    for (uint32_t i = 0; i < parts.size(); i++) op.parts.push_back(readPart(parts.at(i), program, holds));
+  op.kind = o.text("kind"), op.rows = readRows(o), op.out = readIndex(o, "out", values);
+  Fields inputs = o.object("inputs"), parameters = o.object("parameters"), attributes = o.object("attributes");
+  for (const std::string& key : inputs.keys()) {
+    auto field = find(inputFields, key);
+    if (!field) unknown(inputs, key);
+    op.inputs.*(*field) = readIndex(inputs, key, values);
+  }
+  for (const std::string& key : parameters.keys()) {
+    auto field = find(parameterFields, key);
+    if (!field) unknown(parameters, key);
+    op.parameters.*(*field) = readIndex(parameters, key, parameterIndices);
+  }
+  for (const std::string& key : attributes.keys()) {
+    if (auto field = find(integerAttributes, key))
+      op.attributes.*(*field) = attributes.integer(key.c_str());
+    else if (auto number = find(numberAttributes, key))
+      op.attributes.*(*number) = attributes.number(key.c_str());
+    else
+      unknown(attributes, key);
   }
   return op;
 }
 
-void readMask(const Fields& o, ProgramSource& s, Holds& holds) {
-  s.hasMask = true;
-  o.copy("embedding", s.maskEmbedding);
-  s.nDepths = o.integer("nDepths"), s.entryLayer = o.integer("entryLayer");
-  s.sharedByDepth = o.flag("sharedByDepth");
-  s.entryScale = float(o.number("entryScale"));
-  if (!o.has("samplerHead")) return;
-  Fields head = o.object("samplerHead");
-  size_t h = size_t(s.hiddenSize);
-  s.w1 = head.viewOf<float>("w1", 2 * h * h, &holds).data;
-  s.w2 = head.viewOf<float>("w2", h * h, &holds).data;
+// Returns the indices of the values.
+Indices readList(const Fields& values, const Elements& operations, const Indices& parameters, ListSource& out) {
+  Indices indices;
+  for (const std::string& id : values.keys()) {
+    Fields value = values.object(id.c_str());
+    indices[id] = int(out.values.size());
+    out.values.push_back({id, value.integer("width"), readRows(value)});
+  }
+  for (uint32_t i = 0; i < operations.size(); i++)
+    out.operations.push_back(readOperation(operations.at(i), indices, parameters));
+  return indices;
+}
+
+HeadSource readHead(const Fields& o, const Indices& parameters) {
+  HeadSource head;
+  Indices values = readList(o.object("values"), o.elements("operations"), parameters, head);
+  auto hidden = values.find("hidden");
+  if (hidden == values.end()) throw std::invalid_argument(o.path() + ".values: there is no hidden");
+  head.hidden = hidden->second, head.logits = readIndex(o, "logits", values);
+  return head;
+}
+
+ParameterSource readParameter(const Fields& o, const std::string& id) {
+  ParameterSource p;
+  p.id = id, p.type = o.text("type"), p.rows = o.integer("rows"), p.cols = o.integer("cols");
+  p.isBase = o.text("origin") == "base", p.isTrainable = o.flag("isTrainable");
+  if (o.has("rowOrder")) o.copy("rowOrder", p.order);
+  return p;
 }
 
 }  // namespace
 
-ProgramSource readProgram(const Fields& p, Holds& holds) {
+ProgramSource readProgram(const Fields& program, const BaseWeights* shared, Holds& holds) {
   ProgramSource s;
-  s.nLayers = p.integer("nLayers"), s.hiddenSize = p.integer("hiddenSize"), s.vocabSize = p.integer("vocabSize");
-  s.nHeads = p.integer("nHeads"), s.nKvHeads = p.integer("nKvHeads"), s.headDim = p.integer("headDim");
-  s.halfCache = p.text("cacheType") == "f16";
-  Fields rope = p.object("rope");
+  Fields sizes = program.object("sizes");
+  s.nLayers = sizes.integer("nLayers"), s.hiddenSize = sizes.integer("hiddenSize"),
+  s.vocabSize = sizes.integer("vocabSize");
+  s.halfCache = program.text("cacheType") == "f16";
+  Fields rope = program.object("rope");
   rope.copy("inverseFrequencies", s.inverseFrequencies);
   s.attentionFactor = rope.number("attentionFactor");
-  Fields buffers = p.object("buffers");
-  for (const std::string& name : buffers.keys()) s.buffers[name] = buffers.integer(name.c_str());
-  Fields weights = p.object("weights");
-  for (const std::string& id : weights.keys()) s.weights[id] = readWeight(weights.object(id.c_str()), holds);
-  Elements operations = p.elements("operations");
-  for (uint32_t i = 0; i < operations.size(); i++) s.operations.push_back(readOperation(operations.at(i), s, holds));
-  if (p.has("mask")) readMask(p.object("mask"), s, holds);
-  if (p.has("draftVocabulary")) s.draftVocabulary = p.integers("draftVocabulary");
-  if (p.has("extraHeads")) {
-    Elements heads = p.elements("extraHeads");
-    size_t h = size_t(s.hiddenSize);
-    for (uint32_t i = 0; i < heads.size(); i++) {
-      Fields head = heads.at(i);
-      s.extraHeads.push_back(
-          {head.viewOf<float>("weight", h * h, &holds).data, head.viewOf<float>("bias", h, &holds).data});
-    }
+
+  Fields table = program.object("parameters");
+  Indices parameters;
+  for (const std::string& id : table.keys()) {
+    parameters[id] = int(s.parameters.size());
+    s.parameters.push_back(readParameter(table.object(id.c_str()), id));
   }
+  // An adapter's first: its draft vocabulary says whether the output matrix is packed once more.
+  for (bool isBase : {false, true})
+    for (size_t i = 0; i < s.parameters.size(); i++) {
+      ParameterSource& p = s.parameters[i];
+      if (p.isBase != isBase || !Weights::needsBytes(s, int(i), shared)) continue;
+      View<uint8_t> bytes = table.object(p.id.c_str()).view<uint8_t>("bytes", &holds);
+      p.bytes = bytes.data, p.size = bytes.size;
+    }
+
+  Indices values = readList(program.object("values"), program.elements("forward"), parameters, s.forward);
+  Fields results = program.object("results");
+  s.hidden = readIndex(results, "hidden", values), s.logits = readIndex(results, "logits", values);
+  if (results.has("maskLogits")) s.maskLogits = readIndex(results, "maskLogits", values);
+  if (program.has("mask")) {
+    Fields mask = program.object("mask");
+    s.hasMask = true, s.nDepths = mask.integer("nDepths"), s.entryLayer = mask.integer("entryLayer");
+  }
+  Fields heads = program.object("heads");
+  if (heads.has("sampler")) s.sampler.push_back(readHead(heads.object("sampler"), parameters));
+  Elements extra = heads.elements("extra");
+  for (uint32_t i = 0; i < extra.size(); i++) s.extraHeads.push_back(readHead(extra.at(i), parameters));
   return s;
 }
 

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "addon/values.h"
-#include "program/model.h"
+#include "executor/model.h"
 
 namespace idlm {
 

@@ -66,10 +66,19 @@ void Heads::Activations::resize(int rows, int columns) {
   if (quantised.size() < quantisedStride * size_t(rows)) quantised.resize(quantisedStride * size_t(rows));
 }
 
-void Heads::prepare(const KernelTable* kernels, int threads) {
-  kernels_ = kernels;
-  scratch_.resize(size_t(threads));
-  knownStride_ = size_t(padded(layer.proposable()));
+Heads::Heads(const LoweredProgram& program, const KernelTable* kernels, int threads)
+    : program_(program),
+      draft_(program.weights.draft()),
+      sampler_(program.samplerHead),
+      extra_(program.extraHeads),
+      kernels_(kernels),
+      knownStride_(size_t(padded(draft_.size))),
+      scratch_(size_t(threads)) {}
+
+const int32_t* Heads::tokensOf(ProposalKind kind) const {
+  if (kind != ProposalKind::Token) return draft_.tokens;
+  const std::vector<int32_t>& order = program_.weights.base().order;
+  return order.empty() ? nullptr : order.data();
 }
 
 void Heads::propose(Pool& pool, const OutputRows& rows, std::vector<ProposalInput> requests,
@@ -86,9 +95,9 @@ void Heads::check(const ProposalInput& request, int output) const {
   bool isMask = output >= rows_.nTokens;
   if (isMask != (request.kind == ProposalKind::Mask))
     fail("row " + std::to_string(request.row) + (isMask ? " is a MASK row" : " is not a MASK row"));
-  if (request.kind == ProposalKind::Mask && (request.of < 0 || request.of >= layer.vocab))
+  if (request.kind == ProposalKind::Mask && (request.of < 0 || request.of >= program_.vocab))
     fail("token " + std::to_string(request.of) + " is not in the vocabulary");
-  if (request.kind == ProposalKind::Head && (request.of < 0 || size_t(request.of) >= extra.size()))
+  if (request.kind == ProposalKind::Head && (request.of < 0 || size_t(request.of) >= extra_.size()))
     fail("there is no extra head " + std::to_string(request.of));
 }
 
@@ -110,7 +119,7 @@ void Heads::begin(const OutputRows& rows, std::vector<ProposalInput> requests, s
     if (request.kind == ProposalKind::Head) work.known = know(work.output, request.of);
     if (request.kind != ProposalKind::Mask) continue;
     // What lies behind the vocabulary, or behind the draft vocabulary, in its last panel does not count.
-    int n = layer.proposable();
+    int n = draft_.size;
     if (n % PANEL != 0) {
       const float* own = rows_.logits + size_t(work.output) * rows_.logitsStride;
       float* maxima = rows_.maxima + size_t(work.output - rows_.nTokens) * rows_.maximaStride;
@@ -121,15 +130,15 @@ void Heads::begin(const OutputRows& rows, std::vector<ProposalInput> requests, s
     outputs_.push_back(work.output);
   }
   if (nHidden_ > 0) {
-    joined_.resize(nHidden_, 2 * layer.hidden);
-    inner_.resize(nHidden_, layer.hidden);
-    after_.resize(nHidden_, layer.hidden);
+    joined_.resize(nHidden_, 2 * program_.hidden);
+    inner_.resize(nHidden_, program_.hidden);
+    after_.resize(nHidden_, program_.hidden);
   }
   int nNew = int(known_.size()) - firstNew_;
   groupNew();
   if (nNew > 0) {
-    extraHidden_.resize(nNew, layer.hidden);
-    extraAfter_.resize(nNew, layer.hidden);
+    extraHidden_.resize(nNew, program_.hidden);
+    extraAfter_.resize(nNew, program_.hidden);
     if (knownLogits_.size() < known_.size() * knownStride_) knownLogits_.resize(known_.size() * knownStride_);
   }
   for (Counter& counter : counters_) counter.next.store(0, std::memory_order_relaxed);
@@ -144,7 +153,7 @@ void Heads::items(int phase, int n, Fn fn) {
 
 void Heads::run(int thread, Barrier& barrier) {
   int n = int(requests_.size()), nNew = int(known_.size()) - firstNew_;
-  int hiddenPanels = (layer.hidden + PANEL - 1) / PANEL, each = chunks(hiddenPanels);
+  int hiddenPanels = (program_.hidden + PANEL - 1) / PANEL, each = chunks(hiddenPanels);
   Scratch& s = scratch_[size_t(thread)];
   auto isReady = [&](const Work& work) { return work.known < firstNew_; };
   auto range = [](int chunk, int panels, auto fn) { fn(chunk * CHUNK, std::min(panels, (chunk + 1) * CHUNK)); };
@@ -164,7 +173,7 @@ void Heads::run(int thread, Barrier& barrier) {
       if (isReady(work_[size_t(i)])) makeShortlist(requests_[size_t(i)], work_[size_t(i)], s);
     } else if (i < n + nFirst) {
       range(i - n, hiddenPanels, [&](int begin, int end) {
-        product(first, joined_, 0, nHidden_, inner_.floats.data(), inner_.stride, begin, end);
+        product(sampler_.first, joined_, 0, nHidden_, inner_.floats.data(), inner_.stride, begin, end);
       });
     } else {
       int item = i - n - nFirst;
@@ -179,11 +188,11 @@ void Heads::run(int thread, Barrier& barrier) {
       activateExtra(firstNew_ + i - nHidden_);
     });
     barrier.wait();
-    Matrix draft = draftOutput();
+    const Matrix& draft = draft_.matrix;
     items(3, nFirst + (nNew > 0 ? chunks(draft.panels()) : 0), [&](int i) {
       if (i < nFirst) {
         range(i, hiddenPanels, [&](int begin, int end) {
-          product(second, inner_, 0, nHidden_, after_.floats.data(), after_.stride, begin, end);
+          product(sampler_.second, inner_, 0, nHidden_, after_.floats.data(), after_.stride, begin, end);
         });
       } else {
         range(i - nFirst, draft.panels(), [&](int begin, int end) {
@@ -254,55 +263,48 @@ void Heads::product(const Matrix& m, const Activations& x, int firstRow, int nRo
 // The sampler head: h' = h + second silu(first [h; e]), e the normalised embedding of the token before the predicted
 // one.
 void Heads::join(int row, int output, int previous, Scratch& s) {
-  size_t n = size_t(layer.hidden);
-  if (s.scores.size() < size_t(padded(layer.hidden))) s.scores.resize(size_t(padded(layer.hidden)));
+  size_t n = size_t(program_.hidden);
+  if (s.scores.size() < size_t(padded(program_.hidden))) s.scores.resize(size_t(padded(program_.hidden)));
   float* e = s.scores.data();
-  unpackRow(layer.embedding, layer.embeddingIsOutput ? layer.rowOf(previous) : previous, e);
-  kernels_->rmsnorm(e, nullptr, layer.hidden, layer.epsilon, e);
+  unpackRow(program_.embedding, program_.embeddingIsOutput ? program_.rowOf(previous) : previous, e);
+  kernels_->rmsnorm(e, nullptr, program_.hidden, sampler_.epsilon, e);
   float* out = joined_.row(row);
   memcpy(out, hiddenOf(output), n * sizeof(float));
   memcpy(out + n, e, n * sizeof(float));
-  finish(first, joined_, row);
+  finish(sampler_.first, joined_, row);
 }
 
 void Heads::activateSampler(int row) {
-  kernels_->silu(inner_.row(row), padded(layer.hidden));
-  finish(second, inner_, row);
+  kernels_->silu(inner_.row(row), padded(program_.hidden));
+  finish(sampler_.second, inner_, row);
 }
 
 void Heads::endSampler(int row, int output) {
-  kernels_->add(after_.row(row), hiddenOf(output), layer.hidden);
-  finish(layer.output, after_, row);
+  kernels_->add(after_.row(row), hiddenOf(output), program_.hidden);
+  finish(draft_.matrix, after_, row);
 }
 
 // An extra head: h + silu(weight h + bias).
 void Heads::gather(int known) {
   int row = known - firstNew_;
-  memcpy(extraHidden_.row(row), hiddenOf(known_[size_t(known)].output), size_t(layer.hidden) * sizeof(float));
-  finish(extra[size_t(known_[size_t(known)].head)].weight, extraHidden_, row);
+  memcpy(extraHidden_.row(row), hiddenOf(known_[size_t(known)].output), size_t(program_.hidden) * sizeof(float));
+  finish(extra_[size_t(known_[size_t(known)].head)].weight, extraHidden_, row);
 }
 
 // Those of one head.
 void Heads::extraProduct(int firstKnown, int n, int begin, int end) {
   int row = firstKnown - firstNew_;
-  product(extra[size_t(known_[size_t(firstKnown)].head)].weight, extraHidden_, row, n, extraAfter_.row(row),
+  product(extra_[size_t(known_[size_t(firstKnown)].head)].weight, extraHidden_, row, n, extraAfter_.row(row),
           extraAfter_.stride, begin, end);
 }
 
 void Heads::activateExtra(int known) {
   int row = known - firstNew_;
   float* out = extraAfter_.row(row);
-  kernels_->add(out, extra[size_t(known_[size_t(known)].head)].bias.data(), layer.hidden);
-  kernels_->silu(out, padded(layer.hidden));
-  kernels_->add(out, hiddenOf(known_[size_t(known)].output), layer.hidden);
-  finish(layer.output, extraAfter_, row);
-}
-
-// The rows of the output matrix that proposals come from: whole panels.
-Matrix Heads::draftOutput() const {
-  Matrix draft = layer.output;
-  draft.rows = padded(layer.proposable());
-  return draft;
+  kernels_->add(out, extra_[size_t(known_[size_t(known)].head)].bias, program_.hidden);
+  kernels_->silu(out, padded(program_.hidden));
+  kernels_->add(out, hiddenOf(known_[size_t(known)].output), program_.hidden);
+  finish(draft_.matrix, extraAfter_, row);
 }
 
 // The likeliest by a row's own logits, with the noise of the draw to come where that decides: then these are the likely
@@ -314,7 +316,8 @@ void Heads::makeShortlist(const ProposalInput& request, Work& work, Scratch& s) 
   if (settings.temperature > 0 && !request.forRejection) {
     s.scores.assign(own, own + n);
     kernels_->divide(s.scores.data(), n, settings.temperature);
-    noisyShortlist(n, noiseKey(settings.seed, request.position, settings.choice, Purpose::Draw), most, work, s);
+    noisyShortlist(n, tokensOf(request.kind), noiseKey(settings.seed, request.position, settings.choice, Purpose::Draw),
+                   most, work, s);
   } else if (request.kind == ProposalKind::Mask) {
     // The forward has found the largest of each panel.
     const float* maxima = rows_.maxima + size_t(work.output - rows_.nTokens) * rows_.maximaStride;
@@ -331,9 +334,8 @@ void Heads::makeShortlist(const ProposalInput& request, Work& work, Scratch& s) 
 }
 
 // The shortlist of s.scores [n] with noise: what is largest in the blocks of the largest scores bounds it from below.
-void Heads::noisyShortlist(int n, NoiseKey key, int count, Work& work, Scratch& s) const {
+void Heads::noisyShortlist(int n, const int32_t* tokens, NoiseKey key, int count, Work& work, Scratch& s) const {
   const float* scores = s.scores.data();
-  const std::vector<int32_t>& order = *layer.order;
   int blocks = (n + BLOCK - 1) / BLOCK, probed = std::min(blocks, 8 + count / BLOCK);
   s.maxima.resize(size_t(blocks));
   kernels_->blockMaxima(scores, n, s.maxima.data());
@@ -346,15 +348,14 @@ void Heads::noisyShortlist(int n, NoiseKey key, int count, Work& work, Scratch& 
     int begin = b * BLOCK, m = std::min(BLOCK, n - begin);
     int32_t ids[BLOCK];
     float noisy[BLOCK];
-    for (int i = 0; i < m; i++) ids[i] = order.empty() ? begin + i : order[size_t(begin + i)];
+    for (int i = 0; i < m; i++) ids[i] = tokens ? tokens[begin + i] : begin + i;
     kernels_->addGumbel(scores + begin, ids, m, key.word, key.key, noisy);
     for (int i = 0; i < m; i++)
       if (noisy[i] == noisy[i]) s.blockMaxima.push_back(noisy[i]);
   }
   least = nthLargest(s.blockMaxima, size_t(count));
   if (s.noisy.size() < size_t(n)) s.noisy.resize(size_t(n)), s.noisyIndices.resize(size_t(n));
-  int found = kernels_->noisyFrom(scores, order.empty() ? nullptr : order.data(), n, key.word, key.key, least,
-                                  s.noisyIndices.data(), s.noisy.data());
+  int found = kernels_->noisyFrom(scores, tokens, n, key.word, key.key, least, s.noisyIndices.data(), s.noisy.data());
   work.shortlist.resize(size_t(found));
   for (int32_t i = 0; i < found; i++) work.shortlist[size_t(i)] = i;
   keepLargest(s.noisy.data(), count, work.shortlist);
@@ -363,7 +364,7 @@ void Heads::noisyShortlist(int n, NoiseKey key, int count, Work& work, Scratch& 
 
 // The panels of all shortlists that the sampler head re-ranks, each with the rows that need it.
 void Heads::planPanels() {
-  panelFirst_.assign(size_t(layer.output.panels()) + 1, 0);
+  panelFirst_.assign(size_t(draft_.matrix.panels()) + 1, 0);
   size_t nEntries = 0;
   for (size_t i = 0; i < requests_.size(); i++)
     for (int32_t panel : work_[i].panels) panelFirst_[size_t(panel)]++, nEntries++;
@@ -394,7 +395,7 @@ void Heads::panelProduct(int index) {
   // Each panel's entries end where planPanels left off.
   size_t end = size_t(panelFirst_[size_t(panel)]);
   size_t begin = index == 0 ? 0 : size_t(panelFirst_[size_t(panelList_[size_t(index) - 1])]);
-  Matrix one = layer.output;
+  Matrix one = draft_.matrix;
   one.data += size_t(panel) * one.stride;
   one.rows = PANEL;
   while (begin < end) {
@@ -419,8 +420,8 @@ void Heads::answer(const ProposalInput& request, Work& work, Scratch& s, Propose
     const float* own = ownLogits(work);
     for (size_t i = 0; i < shortlist.size(); i++) work.logits[i] = own[shortlist[i]];
   }
-  if (!layer.order->empty())
-    for (int32_t& i : shortlist) i = (*layer.order)[size_t(i)];
+  if (const int32_t* tokens = tokensOf(request.kind))
+    for (int32_t& i : shortlist) i = tokens[i];
   request.sampler->propose(*kernels_, work.logits.data(), shortlist.data(), int(shortlist.size()), request.place(),
                            request.count, request.forRejection, purposeOf(request.kind), out, s.sampler);
 }
@@ -429,16 +430,16 @@ void Heads::draftLogits(const OutputRows& rows, ProposalKind kind, int row, int 
   ProposalInput request;
   request.kind = kind, request.row = row, request.of = of;
   rows_ = rows;
-  int output = rows_.find(row), n = draftLength(kind), hiddenPanels = (layer.hidden + PANEL - 1) / PANEL;
+  int output = rows_.find(row), n = draftLength(kind), hiddenPanels = (program_.hidden + PANEL - 1) / PANEL;
   check(request, output);
-  Matrix draft = draftOutput();
+  const Matrix& draft = draft_.matrix;
   const float* own = rows_.logits + size_t(output) * rows_.logitsStride;
   std::vector<float> logits;
   if (kind == ProposalKind::Head) {
     firstNew_ = int(known_.size());
     int known = know(output, of);
     if (known == firstNew_) {
-      extraHidden_.resize(1, layer.hidden), extraAfter_.resize(1, layer.hidden);
+      extraHidden_.resize(1, program_.hidden), extraAfter_.resize(1, program_.hidden);
       knownLogits_.resize(std::max(knownLogits_.size(), known_.size() * knownStride_));
       gather(known), extraProduct(known, 1, 0, hiddenPanels), activateExtra(known);
       product(draft, extraAfter_, 0, 1, knownLogits_.data() + size_t(known) * knownStride_, knownStride_, 0,
@@ -446,18 +447,19 @@ void Heads::draftLogits(const OutputRows& rows, ProposalKind kind, int row, int 
     }
     own = knownLogits(known);
   } else if (kind == ProposalKind::Mask && hasSampler()) {
-    joined_.resize(1, 2 * layer.hidden), inner_.resize(1, layer.hidden), after_.resize(1, layer.hidden);
+    joined_.resize(1, 2 * program_.hidden), inner_.resize(1, program_.hidden), after_.resize(1, program_.hidden);
     join(0, output, of, scratch_[0]);
-    product(first, joined_, 0, 1, inner_.floats.data(), inner_.stride, 0, hiddenPanels);
+    product(sampler_.first, joined_, 0, 1, inner_.floats.data(), inner_.stride, 0, hiddenPanels);
     activateSampler(0);
-    product(second, inner_, 0, 1, after_.floats.data(), after_.stride, 0, hiddenPanels);
+    product(sampler_.second, inner_, 0, 1, after_.floats.data(), after_.stride, 0, hiddenPanels);
     endSampler(0, output);
     logits.resize(size_t(draft.panels()) * PANEL);
     product(draft, after_, 0, 1, logits.data(), logits.size(), 0, draft.panels());
     own = logits.data();
   }
-  for (int i = 0; i < n; i++)
-    out[kind == ProposalKind::Token && !layer.order->empty() ? (*layer.order)[size_t(i)] : i] = own[i];
+  // By token, but for a draft vocabulary, which has an order of its own.
+  const int32_t* tokens = n == program_.vocab ? tokensOf(kind) : nullptr;
+  for (int i = 0; i < n; i++) out[tokens ? tokens[i] : i] = own[i];
 }
 
 }  // namespace idlm

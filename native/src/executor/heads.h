@@ -7,23 +7,10 @@
 
 #include "executor/pool.h"
 #include "kernels/table.h"
+#include "program/lowered.h"
 #include "sampling/requests.h"
 
 namespace idlm {
-
-// The matrices that heads share with the model, and the order of the output's rows.
-struct OutputLayer {
-  Matrix embedding, output;
-  bool embeddingIsOutput = false;  // the same matrix
-  int hidden = 0, vocab = 0;
-  int draftSize = 0;                              // tokens of the draft vocabulary, which come first; 0: all are
-  const std::vector<int32_t>* order = nullptr;    // token of each output row; empty: the identity
-  const std::vector<int32_t>* inverse = nullptr;  // output row of each token; empty: the identity
-  float epsilon = 0;                              // of the final norm
-
-  int rowOf(int token) const { return inverse->empty() ? token : (*inverse)[size_t(token)]; }
-  int proposable() const { return draftSize > 0 ? draftSize : vocab; }
-};
 
 // Hidden states and logits of the last forward, by output; token rows come first.
 struct OutputRows {
@@ -42,16 +29,7 @@ struct OutputRows {
 
 class Heads {
  public:
-  struct Extra {
-    Matrix weight;
-    std::vector<float> bias;
-  };
-  // Set when the model is loaded. `first` without data: no sampler head.
-  Matrix first, second;
-  std::vector<Extra> extra;
-  OutputLayer layer;
-
-  void prepare(const KernelTable* kernels, int threads);
+  Heads(const LoweredProgram& program, const KernelTable* kernels, int threads);
   // A forward begins: what is known of rows is not true any more.
   void forget() { known_.clear(); }
 
@@ -64,7 +42,8 @@ class Heads {
 
   // The logits that a request chooses by, [draft vocabulary] in its order or [vocab] by token; on the calling thread.
   void draftLogits(const OutputRows& rows, ProposalKind kind, int row, int of, float* out);
-  int draftLength(ProposalKind kind) const { return kind == ProposalKind::Token ? layer.vocab : layer.proposable(); }
+  int draftLength(ProposalKind kind) const { return kind == ProposalKind::Token ? program_.vocab : draft_.size; }
+  int nExtra() const { return int(extra_.size()); }
 
  private:
   // One request's way to its answer.
@@ -119,14 +98,19 @@ class Heads {
   void extraProduct(int firstKnown, int n, int begin, int end);
   void check(const ProposalInput& request, int output) const;
   void makeShortlist(const ProposalInput& request, Work& work, Scratch& s);
-  void noisyShortlist(int n, NoiseKey key, int count, Work& work, Scratch& s) const;
+  void noisyShortlist(int n, const int32_t* tokens, NoiseKey key, int count, Work& work, Scratch& s) const;
   void planPanels();
   void panelProduct(int index);
   void answer(const ProposalInput& request, Work& work, Scratch& s, Proposed& out);
-  Matrix draftOutput() const;
-  bool hasSampler() const { return first.data != nullptr; }
+  bool hasSampler() const { return sampler_.first.data != nullptr; }
+  // Tokens of the logits that a request chooses by; null: logit i is token i's.
+  const int32_t* tokensOf(ProposalKind kind) const;
 
-  const KernelTable* kernels_ = nullptr;
+  const LoweredProgram& program_;
+  const DraftOutput& draft_;
+  const SamplerHead& sampler_;
+  const std::vector<ExtraHead>& extra_;
+  const KernelTable* kernels_;
   OutputRows rows_;
   std::vector<ProposalInput> requests_;
   std::vector<Proposed>* out_ = nullptr;

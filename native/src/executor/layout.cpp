@@ -37,7 +37,7 @@ void ForestLayout::assign(std::vector<int32_t>&& data, const Limits& limits) {
     return begin;
   };
   rows_ = reinterpret_cast<const Row*>(take(n * ROW));
-  take(n);  // the order is JavaScript's business
+  order_ = take(n);
   outputs_ = take(outputs);
   outputOf_ = take(n);
   sequences_ = reinterpret_cast<const Sequence*>(take(sequences * SEQUENCE));
@@ -83,6 +83,12 @@ void ForestLayout::assign(std::vector<int32_t>&& data, const Limits& limits) {
   }
   nRows_ = int(n), nTokens_ = int(tokens), nOutputs_ = int(outputs), nTokenOutputs_ = int(tokenOutputs);
   nSequences_ = int(sequences);
+}
+
+int ForestLayout::rowOf(int forestRow) const {
+  for (int r = 0; r < nRows_; r++)
+    if (order_[r] == forestRow) return r;
+  return -1;
 }
 
 }  // namespace idlm

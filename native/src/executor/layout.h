@@ -27,6 +27,8 @@ class ForestLayout {
   int nTokens() const { return nTokens_; }
   int nOutputs() const { return nOutputs_; }
   int nTokenOutputs() const { return nTokenOutputs_; }
+  // Of a row of the forest; -1: there is none.
+  int rowOf(int forestRow) const;
   int nSequences() const { return nSequences_; }
   const Row& row(int r) const { return rows_[r]; }
   bool isMask(int r) const { return r >= nTokens_; }
@@ -44,7 +46,7 @@ class ForestLayout {
   std::vector<int32_t> data_;
   int nRows_ = 0, nTokens_ = 0, nOutputs_ = 0, nTokenOutputs_ = 0, nSequences_ = 0, nSlots_ = 0;
   const Row* rows_ = nullptr;
-  const int32_t *outputs_ = nullptr, *outputOf_ = nullptr, *pages_ = nullptr, *tails_ = nullptr;
+  const int32_t *order_ = nullptr, *outputs_ = nullptr, *outputOf_ = nullptr, *pages_ = nullptr, *tails_ = nullptr;
   const Sequence* sequences_ = nullptr;
 };
 

@@ -29,7 +29,14 @@ struct Tile {
   const float* q;
   float* scores;  // [NQ][scoreStride]
   float* sums;    // [NQ][dPad]
+  int first;      // position that the rows see nothing before: a block's first
 };
+
+// The first position that a row sees.
+inline int firstSeen(const AttentionArgs& a, const AttentionRow& row) {
+  int n = row.length + row.nTail;
+  return a.window > 0 && a.window < n ? n - a.window : 0;
+}
 
 // Scores of NQ queries for NB blocks from slot block `block` on.
 template <int NQ, int NB, bool HALF>
@@ -116,17 +123,18 @@ static void mixRest(const Tile& t, int query, const AttentionRow& row, int begin
   }
 }
 
-// Computes the weights of one query's ancestors from the scores of all slots, in place and not normalised; returns 1 /
-// sum.
-static float weigh(float* s, const AttentionRow& row) {
+// Computes the weights of one query's ancestors from `first` on from the scores of all slots, in place and not
+// normalised; returns 1 / sum. Ancestors before `seen` have weight 0, which changes no sum.
+static float weigh(float* s, const AttentionRow& row, int first, int seen) {
   int n = row.length + row.nTail, padded = (n + LANES - 1) / LANES * LANES;
   // Compacts slots to ancestors: tail[j] >= length + j.
   for (int j = 0; j < row.nTail; j++) s[row.length + j] = s[row.tail[j]];
+  for (int j = first; j < seen; j++) s[j] = -__builtin_inff();
   for (int j = n; j < padded; j++) s[j] = -__builtin_inff();
   F largest = fset(-__builtin_inff());
-  for (int j = 0; j < padded; j += LANES) largest = fmax(fload(s + j), largest);
+  for (int j = first; j < padded; j += LANES) largest = fmax(fload(s + j), largest);
   F top = fset(maxLanes(largest)), sum = fset(0);
-  for (int j = 0; j < padded; j += LANES) {
+  for (int j = first; j < padded; j += LANES) {
     F e = vexp(fload(s + j) - top);
     fstore(s + j, e);
     sum = sum + e;
@@ -137,33 +145,37 @@ static float weigh(float* s, const AttentionRow& row) {
 // Heads [head, head + NQ / nRows) of rows [row, row + nRows): nRows divides NQ.
 template <int NQ, bool HALF>
 static void attendTile(const AttentionArgs& a, int row, int nRows, int head) {
-  int nHeads = NQ / nRows, slots = 0, common = INT32_MAX;
+  int nHeads = NQ / nRows, slots = 0, common = INT32_MAX, seen = INT32_MAX;
   float* q = a.scratch;
-  Tile t{a, q, q + ATTENTION_QUERIES * size_t(a.dPad) * 2, q + ATTENTION_QUERIES * size_t(a.dPad)};
   const AttentionRow* rows = a.rows + row;
   for (int r = 0; r < nRows; r++) {
     const AttentionRow& own = rows[r];
     int end = own.nTail ? own.tail[own.nTail - 1] + 1 : own.length;
     slots = end > slots ? end : slots;
     common = own.length < common ? own.length : common;
+    seen = firstSeen(a, own) < seen ? firstSeen(a, own) : seen;
     for (int h = 0; h < nHeads; h++)
       for (int d = 0; d < a.headDim; d++)
         q[d * NQ + r * nHeads + h] = own.q[size_t(head + h) * size_t(a.dPad) + size_t(d)];
   }
-  int blocks = (slots + PAGE - 1) / PAGE, block = 0;
+  Tile t{a, q, q + ATTENTION_QUERIES * size_t(a.dPad) * 2, q + ATTENTION_QUERIES * size_t(a.dPad), seen / PAGE * PAGE};
+  int blocks = (slots + PAGE - 1) / PAGE, block = t.first / PAGE;
   constexpr int NB = blocksOf(NQ), ND = NB;
   for (; block + NB <= blocks; block += NB) scoreBlocks<NQ, NB, HALF>(t, block, blocks);
   for (; block < blocks; block++) scoreBlocks<NQ, 1, HALF>(t, block, blocks);
   float inverse[NQ];
-  for (int i = 0; i < NQ; i++) inverse[i] = weigh(t.scores + size_t(i) * a.scoreStride, rows[i / nHeads]);
+  for (int i = 0; i < NQ; i++) {
+    const AttentionRow& own = rows[i / nHeads];
+    inverse[i] = weigh(t.scores + size_t(i) * a.scoreStride, own, t.first, firstSeen(a, own));
+  }
   for (int i = 0; i < NQ * a.dPad; i += LANES) fstore(t.sums + i, fset(0));
-  for (int begin = 0; begin < common; begin += MIXED_PAGES * PAGE) {
+  for (int begin = t.first; begin < common; begin += MIXED_PAGES * PAGE) {
     int end = common - begin < MIXED_PAGES * PAGE ? common : begin + MIXED_PAGES * PAGE, d = 0;
     for (; d + ND * LANES <= a.dPad; d += ND * LANES) mixValues<NQ, ND, HALF>(t, 0, begin, end, d);
     for (; d < a.dPad; d += LANES) mixValues<NQ, 1, HALF>(t, 0, begin, end, d);
   }
   for (int i = 0; i < NQ; i++) {
-    mixRest<HALF>(t, i, rows[i / nHeads], common);
+    mixRest<HALF>(t, i, rows[i / nHeads], common > t.first ? common : t.first);
     float* out = rows[i / nHeads].out + size_t(head + i % nHeads) * size_t(a.headDim);
     const float* sums = t.sums + size_t(i) * size_t(a.dPad);
     for (int d = 0; d < a.headDim; d++) out[d] = sums[d] * inverse[i];

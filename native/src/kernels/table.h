@@ -84,6 +84,7 @@ struct AttentionArgs {
   size_t pageBytes = 0, vOffset = 0;     // a page: [kvHead][K: dPad x 16, V: 16 x dPad]
   const int32_t* pages = nullptr;        // block table of the sequence
   int group = 1, headDim = 0, dPad = 0;  // query heads per KV head
+  int window = 0;                        // a row sees the last so many of its ancestors and itself; 0: all
   float scale = 0;
   bool half = true;
   float* scratch = nullptr;  // attentionScratch(dPad, scoreStride) floats

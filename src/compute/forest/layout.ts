@@ -87,6 +87,11 @@ export class ForestLayout {
     return this.data[this.#order + row] as number;
   }
 
+  /** Layout row of a forest row; −1: there is none. */
+  rowOf(forestRow: number): number {
+    return this.data.subarray(this.#order, this.#order + this.nRows).indexOf(forestRow);
+  }
+
   /** Layout rows whose hidden states and logits are computed, token rows first. */
   get outputs(): Int32Array {
     return this.data.subarray(this.#outputs, this.#outputOf);

@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { IdlmError, key, phrase } from "../../errors.ts";
 import type { Trial } from "../sampling/draw.ts";
 import type { SamplerSettings } from "../sampling/settings.ts";
+import type { Program } from "../program/program.ts";
 import { checkConstants } from "./constants.ts";
-import type { NativeProgram } from "./native-program.ts";
 
 /** The native addon as JavaScript sees it (native/src/addon). Every method throws an Error with a plain message. */
 export interface NativeBinding {
@@ -26,7 +26,7 @@ export interface NativeBinding {
 
 export interface NativeBackendHandle {
   /** Packs the weights on the pool's threads, off the event loop. */
-  load(program: NativeProgram): Promise<NativeModel>;
+  load(program: Program, shareWith: NativeModel | undefined, keepsValues: boolean): Promise<NativeModel>;
   /** Read bandwidth in GB/s: all threads read `bytes` of memory, the best of `rounds`. */
   bandwidth(bytes: number, rounds: number): Promise<number>;
 }
@@ -67,6 +67,7 @@ export interface NativeLogprobs {
 
 export interface NativeModel {
   readonly weightBytes: number;
+  readonly sharedWeightBytes: number;
   createCache(nPages: number): NativeCache;
   /** Runs a layout (ForestLayout.data) with requests (requests.ts) on a worker thread. */
   forward(
@@ -79,6 +80,10 @@ export interface NativeModel {
   ): Promise<NativeResults>;
   hidden(row: number): Float32Array;
   logits(row: number): Float32Array;
+  /** A value that is kept; see RowResults.value. */
+  value(id: string, row: number): Float32Array;
+  /** Packs new values of trainable parameters on the pool's threads, off the event loop; all of them, or none. */
+  replaceParameters(ids: readonly string[], values: readonly Float32Array[]): Promise<void>;
   /** `kind`: as in requests.ts; `of`: the token before the predicted one, or the head. */
   draftLogits(kind: number, row: number, of: number): Float32Array;
   /** Answers requests on a worker thread, with all threads of the pool. */

@@ -2,13 +2,12 @@ import { availableParallelism } from "node:os";
 import { IdlmError, key, phrase } from "../../errors.ts";
 import { setFileMapper } from "../../formats/files/map-file.ts";
 import type { TensorType } from "../../formats/tensor/tensor.ts";
-import { type Backend, type BackendInfo, MAX_THREADS, NUMERICS } from "../backend.ts";
+import { type Backend, type BackendInfo, MAX_THREADS, NUMERICS, type ProgramLoadOptions } from "../backend.ts";
 import type { Program } from "../program/program.ts";
 import { validateProgram } from "../program/validate-program.ts";
 import { ReferenceGatedModel } from "../reference/gated-model.ts";
 import { type NativeBackendHandle, type NativeModel, nativeBinding } from "./binding.ts";
 import { NativeLoadedModel } from "./loaded-model.ts";
-import { nativeProgram } from "./native-program.ts";
 
 export type InstructionSet = "avx512vnni" | "avx2" | "scalar";
 
@@ -56,9 +55,9 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
   const info: BackendInfo = { name: "native", instructionSet, threads, numerics: NUMERICS };
   return {
     info,
-    load: async (program: Program) => {
+    load: async (program: Program, options: ProgramLoadOptions = {}) => {
       checkTypes(program);
-      return new NativeLoadedModel(program, await packed(handle, program));
+      return new NativeLoadedModel(program, await packed(handle, program, options));
     },
     // Until the addon has gradients.
     loadGated: async (program: Program) => new ReferenceGatedModel(program),
@@ -83,10 +82,17 @@ function checkTypes(program: Program): void {
   }
 }
 
-async function packed(handle: NativeBackendHandle, program: Program): Promise<NativeModel> {
+async function packed(
+  handle: NativeBackendHandle,
+  program: Program,
+  { shareWith, keepValues = false }: ProgramLoadOptions,
+): Promise<NativeModel> {
+  if (shareWith !== undefined && !(shareWith instanceof NativeLoadedModel)) {
+    throw new TypeError("the model to share with is another backend's");
+  }
   try {
-    validateProgram(program);
-    return await handle.load(nativeProgram(program));
+    validateProgram(program, shareWith?.program);
+    return await handle.load(program, shareWith?.handle, keepValues);
   } catch (error) {
     if (error instanceof IdlmError) throw error;
     const reason = error instanceof Error ? error.message : String(error);

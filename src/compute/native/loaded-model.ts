@@ -2,6 +2,7 @@ import type { Forest } from "../forest/forest.ts";
 import { layOutForest } from "../forest/layout.ts";
 import type { ForwardResult, KvCache, LoadedModel, SamplingRequests } from "../loaded-model.ts";
 import type { Program } from "../program/program.ts";
+import { checkReplacements } from "../program/validate-program.ts";
 import type { Drawn } from "../sampling/draw.ts";
 import { drawFailure } from "../sampling/draw-failure.ts";
 import type { Proposed, ProposalRequest, ProposalSource } from "../sampling/proposal.ts";
@@ -41,6 +42,7 @@ const noSampling: SamplingRequests = { draws: [] };
 export class NativeLoadedModel implements LoadedModel {
   readonly program: Program;
   readonly weightBytes: number;
+  readonly sharedWeightBytes: number;
   readonly #handle: NativeModel;
   #nForwards = 0;
 
@@ -48,6 +50,12 @@ export class NativeLoadedModel implements LoadedModel {
     this.program = program;
     this.#handle = handle;
     this.weightBytes = handle.weightBytes;
+    this.sharedWeightBytes = handle.sharedWeightBytes;
+  }
+
+  /** For a model that shares its weights. */
+  get handle(): NativeModel {
+    return this.#handle;
   }
 
   createCache(nPages: number): KvCache {
@@ -70,6 +78,12 @@ export class NativeLoadedModel implements LoadedModel {
 
   moveKv(cache: KvCache, pages: Int32Array | readonly number[], from: readonly number[], to: readonly number[]): void {
     this.#handle.moveKv(cache, pages, from, to);
+  }
+
+  async replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void> {
+    checkReplacements(this.program, values);
+    this.#nForwards++;
+    await this.#handle.replaceParameters([...values.keys()], [...values.values()]);
   }
 
   timings(): Readonly<Record<string, number>> {
@@ -109,6 +123,10 @@ class NativeResult implements ForwardResult {
 
   draftLogits(source: ProposalSource): Float32Array {
     return this.#valid.draftLogits(...sourceNumbers(source));
+  }
+
+  value(id: string, row: number): Float32Array {
+    return this.#valid.value(id, row);
   }
 
   async propose(requests: readonly ProposalRequest[]): Promise<readonly Proposed[]> {

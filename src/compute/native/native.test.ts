@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { describeBackend, fixtures, loadFixture } from "../../../test/support/backend-contract.ts";
 import { nativeTestBinding } from "../../../test/support/native-test-binding.ts";
 import { describeSampling } from "../../../test/support/sampling-contract.ts";
+import { describeProgram } from "../../../test/support/program-contract.ts";
 import { openSafetensors } from "../../formats/safetensors/safetensors.ts";
 import { toFloat32 } from "../../formats/tensor/dequantise.ts";
 import type { Program } from "../program/program.ts";
@@ -11,6 +12,7 @@ import { createNativeBackend, supportedInstructionSets } from "./index.ts";
 for (const instructionSet of supportedInstructionSets()) {
   describeBackend(`native ${instructionSet}`, () => createNativeBackend({ threads: 2, instructionSet }));
   describeSampling(`native ${instructionSet}`, () => createNativeBackend({ threads: 3, instructionSet }));
+  describeProgram(`native ${instructionSet}`, () => createNativeBackend({ threads: 2, instructionSet }));
 }
 
 it("refuses types that it has no kernels for, by name", async () => {

@@ -6,12 +6,22 @@ type Fields<T> = Readonly<Record<string, T | undefined>>;
 
 /**
  * Checks that a program is complete and fits together: every value is written once and before it is read, on rows that
- * have it; every parameter is in the table, with the bytes that its shape asks for; every shape fits.
+ * have it; every parameter is in the table, with the bytes that its shape asks for, or as in the program `shareWith`
+ * whose base's parameters it shares; every shape fits.
  * @throws Error naming the operation and what is wrong with it.
  */
-export function validateProgram(program: Program): void {
+export function validateProgram(program: Program, shareWith?: Program): void {
   const { parameters, forward, values, results, heads, mask, sizes } = program;
-  for (const [id, { rows, cols, type, bytes }] of Object.entries(parameters)) {
+  for (const [id, parameter] of Object.entries(parameters)) {
+    const { rows, cols, type, origin } = parameter;
+    if (shareWith !== undefined && origin === "base") {
+      const shared = shareWith.parameters[id];
+      if (shared?.rows !== rows || shared.cols !== cols || shared.type !== type || shared.origin !== origin) {
+        throw new Error(`parameter ${id} is not the one of the model that the weights are shared with`);
+      }
+      continue;
+    }
+    const { bytes } = parameter;
     const expected = byteLength(type, cols);
     if (expected === undefined) throw new Error(`parameter ${id}: rows of ${cols} are no whole blocks of ${type}`);
     if (bytes.byteLength !== rows * expected) {
@@ -125,5 +135,20 @@ export function resultWidth(
   } catch (error) {
     if (!(error instanceof ShapeError)) throw error;
     throw new Error(`operation ${kind} of ${out}: shapes do not fit: ${error.message}`);
+  }
+}
+
+/**
+ * Checks values that are to replace parameters.
+ * @throws Error naming the parameter that is not trainable, is of another size, or has values that are not finite.
+ */
+export function checkReplacements({ parameters }: Program, values: ReadonlyMap<string, Float32Array>): void {
+  for (const [id, floats] of values) {
+    const parameter = parameters[id];
+    if (parameter?.isTrainable !== true) throw new Error(`parameter ${id} is not trainable`);
+    const expected = parameter.rows * parameter.cols;
+    if (floats.length !== expected) throw new Error(`parameter ${id}: ${floats.length} values, expected ${expected}`);
+    const index = floats.findIndex((value) => !Number.isFinite(value));
+    if (index >= 0) throw new Error(`parameter ${id}: value ${index} is ${floats[index]}, expected a finite number`);
   }
 }

@@ -4,8 +4,8 @@ import { crossEntropy } from "../gradients/row-losses.ts";
 import { checkFullBatch, checkFullProgram, fullForest, type TargetRow } from "../gradients/training-forests.ts";
 import type { Program } from "../program/program.ts";
 import { validateProgram } from "../program/validate-program.ts";
-import { differentiate, ParameterGradients, replaceIn, runForest } from "./gradient-runs.ts";
-import { type Parameters, readParameters } from "./runs.ts";
+import { differentiate, ParameterGradients, runForest } from "./gradient-runs.ts";
+import { type Parameters, readParameters, replaceIn } from "./runs.ts";
 
 /** Full training by the reference backend. */
 export class ReferenceFullModel implements FullModel {

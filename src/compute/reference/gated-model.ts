@@ -4,9 +4,9 @@ import { logSoftmax, type LossOfMaskRow, lossOfMaskRow } from "../gradients/row-
 import { checkGatedBatch, gatedForest } from "../gradients/training-forests.ts";
 import { draftVocabularyOf, HEAD_INPUT, type Program } from "../program/program.ts";
 import { validateProgram } from "../program/validate-program.ts";
-import { differentiate, ParameterGradients, replaceIn, runForest, type TrainingRun } from "./gradient-runs.ts";
+import { differentiate, ParameterGradients, runForest, type TrainingRun } from "./gradient-runs.ts";
 import { type Floats, type Run, runList } from "./operations.ts";
-import { headRun, type Parameters, readParameters } from "./runs.ts";
+import { headRun, type Parameters, readParameters, replaceIn } from "./runs.ts";
 
 /** A MASK row's results. */
 interface MaskRow {

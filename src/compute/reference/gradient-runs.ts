@@ -4,7 +4,7 @@ import { layOutForest } from "../forest/layout.ts";
 import type { Operation } from "../program/operations.ts";
 import type { Program } from "../program/program.ts";
 import { type GradientRun, runBackward } from "./gradients.ts";
-import { type Floats, type Run, runList } from "./operations.ts";
+import { type Run, runList } from "./operations.ts";
 import { ReferenceCache } from "./reference-cache.ts";
 import { forestRun, type Parameters } from "./runs.ts";
 
@@ -86,13 +86,4 @@ export function differentiate(
     rowAt: options.rowAt ?? (() => undefined),
   });
   return values.get(options.input ?? "") ?? new Map();
-}
-
-/** Replaces values of parameters. @throws Error where one is not known or of another size. */
-export function replaceIn({ matrices }: Parameters, values: ReadonlyMap<string, Floats>): void {
-  for (const [id, floats] of values) {
-    const old = matrices.get(id);
-    if (old === undefined || old.values.length !== floats.length) throw new Error(`parameter ${id} does not fit`);
-    matrices.set(id, { ...old, values: floats.slice() });
-  }
 }

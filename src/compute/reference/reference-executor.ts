@@ -2,23 +2,31 @@ import { type Forest, PAGE_SIZE } from "../forest/forest.ts";
 import { type ForestLayout, layOutForest } from "../forest/layout.ts";
 import type { Executor, KvCache, RowResults } from "../loaded-model.ts";
 import type { Program } from "../program/program.ts";
-import { validateProgram } from "../program/validate-program.ts";
+import { checkReplacements, validateProgram } from "../program/validate-program.ts";
 import { type Floats, type Run, runList } from "./operations.ts";
-import { forestRun, type Parameters, readParameters, runHead } from "./runs.ts";
+import { forestRun, type Parameters, readParameters, replaceIn, runHead } from "./runs.ts";
 import { ReferenceCache } from "./reference-cache.ts";
 
 /** A program with its parameters as float32. */
 export class ReferenceExecutor implements Executor {
   readonly program: Program;
   readonly weightBytes: number;
+  readonly sharedWeightBytes: number;
   readonly #parameters: Parameters;
   #isRunning = false;
 
-  constructor(program: Program) {
-    validateProgram(program);
+  /** The base's parameters are those of `shareWith`, where it is given. */
+  constructor(program: Program, shareWith?: ReferenceExecutor) {
+    validateProgram(program, shareWith?.program);
     this.program = program;
-    this.#parameters = readParameters(program);
-    this.weightBytes = [...this.#parameters.matrices.values()].reduce((sum, { values }) => sum + values.byteLength, 0);
+    this.#parameters = readParameters(program, shareWith === undefined ? undefined : shareWith.#parameters);
+    const bytes = (isCounted: (id: string) => boolean) =>
+      [...this.#parameters.matrices].reduce(
+        (sum, [id, { values }]) => sum + (isCounted(id) ? values.byteLength : 0),
+        0,
+      );
+    this.weightBytes = bytes(() => true);
+    this.sharedWeightBytes = shareWith === undefined ? 0 : bytes((id) => program.parameters[id]?.origin === "base");
   }
 
   createCache(nPages: number): KvCache {
@@ -29,6 +37,12 @@ export class ReferenceExecutor implements Executor {
     from.forEach((slot, i) => {
       referenceCache(cache).move(slotIn(pages, slot), slotIn(pages, to[i] as number));
     });
+  }
+
+  async replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void> {
+    if (this.#isRunning) throw new Error("a forward of this model is running; wait for it");
+    checkReplacements(this.program, values);
+    replaceIn(this.#parameters, values);
   }
 
   dispose(): void {
@@ -72,6 +86,10 @@ export class ReferenceExecutor implements Executor {
         }
         if (source.kind === "token" || heads.sampler === undefined) return logitsOf(row);
         return runHead(heads.sampler, read(hidden, row), source.previous, this.#parameters);
+      },
+      value: (id, row) => {
+        const isOutput = this.program.values[id]?.rows.startsWith("output") ?? false;
+        return (isOutput ? read(id, row) : run.read(id, layout.rowOf(row))).slice();
       },
     };
   }

@@ -12,11 +12,13 @@ export interface Parameters {
   readonly rope: Rope;
 }
 
-export function readParameters(program: Program): Parameters {
+/** Reads all parameters; the base's are those of `shared`, where it is given. */
+export function readParameters(program: Program, shared?: Parameters): Parameters {
   const matrices = new Map<string, Matrix>();
   const ids = new Map<string, Int32Array>();
   for (const [id, parameter] of Object.entries(program.parameters)) {
     if (parameter.type === "I32") ids.set(id, idsOf(parameter));
+    else if (shared !== undefined && parameter.origin === "base") matrices.set(id, entryOf(shared.matrices, id));
     else matrices.set(id, { rows: parameter.rows, cols: parameter.cols, values: loadedValues(id, parameter) });
   }
   return { matrices, ids, rope: program.rope };
@@ -110,4 +112,13 @@ export function loadedValues(id: string, { rows, cols, type, bytes, rowOrder }: 
     values.set(stored.subarray(from * width, (from + 1) * width), to * width);
   });
   return values;
+}
+
+/** Replaces values of parameters. @throws Error where one is not known or of another size. */
+export function replaceIn({ matrices }: Parameters, values: ReadonlyMap<string, Floats>): void {
+  for (const [id, floats] of values) {
+    const old = matrices.get(id);
+    if (old === undefined || old.values.length !== floats.length) throw new Error(`parameter ${id} does not fit`);
+    matrices.set(id, { ...old, values: floats.slice() });
+  }
 }

@@ -30,6 +30,15 @@ export class SampledModel implements LoadedModel {
     return this.#executor.weightBytes;
   }
 
+  get sharedWeightBytes(): number {
+    return this.#executor.sharedWeightBytes;
+  }
+
+  /** What it samples from. */
+  get executor(): Executor {
+    return this.#executor;
+  }
+
   createCache(nPages: number): KvCache {
     return this.#executor.createCache(nPages);
   }
@@ -40,6 +49,10 @@ export class SampledModel implements LoadedModel {
 
   moveKv(cache: KvCache, pages: Int32Array | readonly number[], from: readonly number[], to: readonly number[]): void {
     this.#executor.moveKv(cache, pages, from, to);
+  }
+
+  async replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void> {
+    await this.#executor.replaceParameters(values);
   }
 
   dispose(): void {
@@ -59,6 +72,7 @@ function sampled(rows: RowResults, draftVocabulary: Int32Array | undefined, draw
     hidden: (row) => rows.hidden(row),
     logits: (row) => rows.logits(row),
     draftLogits: (source) => rows.draftLogits(source),
+    value: (id, row) => rows.value(id, row),
     propose: async (requests) =>
       requests.map((request) => {
         const { source } = request;

@@ -1,0 +1,56 @@
+// Runs the steps of a program: a forest's layout in, hidden states and logits out, and the KV cache.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+
+#include "executor/pool.h"
+#include "executor/run.h"
+
+namespace idlm {
+
+// Milliseconds of a forward by kind of step.
+using Timings = std::map<std::string, double>;
+
+class Executor {
+ public:
+  Executor(const LoweredProgram& program, const KernelTable* kernels, int threads);
+
+  std::shared_ptr<KvCache> createCache(int nPages) const;
+  // Throws std::invalid_argument for numbers that are not those of a layout.
+  void prepare(std::vector<int32_t>&& layout, const KvCache& cache);
+  // A thread's share of all steps; `barrier` is that of all threads. Thread 0 adds its times to `timings`, if there are
+  // any.
+  void run(KvCache& cache, int thread, Barrier& barrier, Timings* timings);
+  // Copies K and V of slots of a sequence.
+  void moveKv(KvCache& cache, const std::vector<int32_t>& pages, const std::vector<int32_t>& from,
+              const std::vector<int32_t>& to) const;
+
+  // Results of the last forward, by forest row; std::invalid_argument for a row without output.
+  void hidden(int row, float* out) const;
+  int logitsLength(int row) const;
+  // By token; of MASK rows in the order of the draft vocabulary.
+  void logits(int row, float* out) const;
+  int outputOf(int row) const;
+  // By output: of token rows in the order of the output matrix, of MASK rows in that of the draft vocabulary.
+  const float* packedLogits(int output) const { return memory_.logits(output); }
+  const float* hiddenStates() const;
+  size_t hiddenStride() const;
+  // A value that is kept (LoweringOptions::keepsValues).
+  int valueWidth(const std::string& id) const;
+  void value(const std::string& id, int row, float* out) const;
+
+  const ForestLayout& layout() const { return rows_.layout(); }
+  Workspace& memory() { return memory_; }
+
+ private:
+  int valueIndex(const std::string& id) const;
+
+  const LoweredProgram& program_;
+  const KernelTable* kernels_;
+  int threads_;
+  ForwardRows rows_;
+  Workspace memory_;
+};
+
+}  // namespace idlm

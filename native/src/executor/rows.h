@@ -1,0 +1,56 @@
+// The rows of a forward as its steps take them: every set of rows is a range, since token rows lie first.
+#pragma once
+#include <vector>
+
+#include "executor/layout.h"
+#include "program/lowered.h"
+
+namespace idlm {
+
+struct Range {
+  int begin = 0, end = 0;
+  int size() const { return end - begin; }
+};
+
+// Rows of a sequence read the same keys and values: which of them attention computes together.
+struct Tiling {
+  struct Tile {
+    int first, n, sequence;
+  };
+  std::vector<int32_t> rows;  // by sequence
+  std::vector<Tile> tiles;
+};
+
+class ForwardRows {
+ public:
+  // Throws std::invalid_argument where the numbers are not those of a layout.
+  void assign(std::vector<int32_t>&& numbers, const LoweredProgram& program, int nCachePages, int threads);
+
+  const ForestLayout& layout() const { return layout_; }
+  const ForestLayout::Row& row(int r) const { return layout_.row(r); }
+  Range range(RowSet rows) const;
+  // Of each row its index among those whose gate is on; NONE: its gate is off.
+  const int32_t* gatedIndex() const { return gatedIndex_.data(); }
+  // Indices of the gated rows of a range.
+  Range gated(Range rows) const {
+    int nTokens = layout_.nTokens();
+    return {rows.begin < nTokens ? 0 : nGatedTokens_, rows.end <= nTokens ? nGatedTokens_ : nGated_};
+  }
+  // Of an attention step.
+  const Tiling& tiling(const Step& step) const;
+
+ private:
+  // By the number of heads.
+  struct Tilings {
+    int heads, kvHeads;
+    Tiling tokens, all;
+  };
+  Tiling tilingOf(int nRows, int heads, int kvHeads, int threads) const;
+
+  ForestLayout layout_;
+  std::vector<int32_t> gatedIndex_;
+  int nGated_ = 0, nGatedTokens_ = 0;
+  std::vector<Tilings> tilings_;
+};
+
+}  // namespace idlm

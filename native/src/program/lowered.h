@@ -1,0 +1,128 @@
+// A program made ready to run: steps over packed weights and buffers that share memory where lifetimes allow. Immutable
+// but for the values of trainable parameters.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/table.h"
+#include "program/source.h"
+#include "program/weights.h"
+
+namespace idlm {
+
+constexpr int MAX_PARTS = 8;  // products of one step
+
+// Floats of a value for every row, and what integer products read of it.
+struct Buffer {
+  int cols = 0, width = 0;     // width: padded to 16 floats
+  size_t offset = 0;           // floats per row of capacity
+  size_t quantisedStride = 0;  // bytes; 0: no integer product reads it
+  size_t quantisedOffset = 0;  // bytes per row of capacity
+};
+
+struct Step;
+struct Run;
+// Runs a thread's share of a step.
+using StepFunction = void (*)(Run& run, const Step& step);
+
+struct LoweredPart {
+  Matrix weight, loraA, loraB;
+  const float* bias = nullptr;
+  int out = NONE;
+  // Of its part of a gated row: bytes into t, floats into what t is quantised from.
+  size_t loraOffset = 0, loraFirst = 0;
+};
+
+// What all threads do between two barriers. Buffers are indices.
+struct Step {
+  const char* name = "";
+  StepFunction run = nullptr;
+  RowSet rows = RowSet::All;
+  int x = NONE, y = NONE, v = NONE, out = NONE;  // attention: q, k, v
+  int gate = NONE, up = NONE;
+  int rotated = NONE;  // queries as attention reads them, [head][dPad]
+  int layer = NONE;
+  int heads = 0, kvHeads = 0, headDim = 0, window = 0;
+  int cols = 0;
+  const float *vector = nullptr, *scale = nullptr;
+  float epsilon = 0;
+  bool rotates = false;                         // RotateStore: false where q and k are rotated already
+  bool canQuantise = false, quantises = false;  // the result is read by an integer product: here it is quantised, too
+  bool integer = false;                         // this product reads quantised rows
+  Epilogue epilogue = Epilogue::Store;
+  std::vector<LoweredPart> parts;
+  size_t tStride = 0, lowRankStride = 0;
+  bool hasLora = false;
+};
+
+// The KV cache of one layer: pages of [kvHead][K: dPad x 16, V: 16 x dPad].
+struct CacheLayer {
+  int kvHeads = 0, headDim = 0, dPad = 0;
+  size_t headBytes = 0, pageBytes = 0;
+  size_t before = 0;  // bytes per page of the layers before
+};
+
+struct HeadCounts {
+  int heads = 0, kvHeads = 0;
+};
+
+// The sampler head: h + second · silu(first · [h; e / rms(e)]), e the embedding of the previous token.
+struct SamplerHead {
+  Matrix first, second;  // without data: there is none
+  float epsilon = 0;
+};
+
+// h + silu(weight · h + bias)
+struct ExtraHead {
+  Matrix weight;
+  const float* bias = nullptr;  // [hidden], padded
+};
+
+struct LoweredProgram {
+  LoweredProgram(const ProgramSource& source, std::shared_ptr<const BaseWeights> shared) : weights(source, shared) {}
+
+  int hidden = 0, vocab = 0;
+  bool halfCache = false;
+  std::vector<double> inverseFrequencies;
+  double attentionFactor = 1;
+  bool hasMask = false;
+  int nDepths = 0, entryLayer = 0;
+
+  Weights weights;
+  Matrix embedding, output;
+  bool embeddingIsOutput = false;  // it is read through the output's order
+  SamplerHead samplerHead;
+  std::vector<ExtraHead> extraHeads;
+
+  std::vector<CacheLayer> layers;
+  std::vector<HeadCounts> headCounts;  // each once
+  size_t cachePageBytes = 0;           // of all layers
+
+  std::vector<Step> steps;
+  std::vector<Buffer> buffers;
+  size_t bufferWidth = 0, quantisedWidth = 0;  // floats and bytes per row of capacity
+  size_t tWidth = 0, lowRankWidth = 0;
+  int hiddenBuffer = NONE;
+  // Values by id, and the buffers that hold them at the end of a forward; NONE: not kept.
+  std::vector<ValueSource> values;
+  std::vector<int> valueBuffers;
+
+  int rowOf(int token) const {
+    const std::vector<int32_t>& inverse = weights.base().inverse;
+    return inverse.empty() ? token : inverse[size_t(token)];
+  }
+};
+
+struct LoweringOptions {
+  std::shared_ptr<const BaseWeights> shared;  // null: all weights are packed here
+  // Keeps every value to the end of a forward, each in memory of its own; no result is fused away but a linear one that
+  // a low-rank term is added to.
+  bool keepsValues = false;
+};
+
+// Packs the weights and lowers the lists. Throws std::invalid_argument naming the operation that does not fit or is not
+// known.
+std::shared_ptr<LoweredProgram> lowerProgram(const ProgramSource& source, const LoweringOptions& options, Pool& pool);
+
+}  // namespace idlm

@@ -1,0 +1,75 @@
+// A program as JavaScript hands it over (src/compute/program/): names of values and parameters are resolved to indices
+// when it is read (addon/program_source.cpp).
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace idlm {
+
+constexpr int NONE = -1;
+
+// Rows of a forward, as in src/compute/program/operations.ts.
+enum class RowSet { Token, Mask, All, Output, OutputToken, OutputMask, Head };
+
+struct ValueSource {
+  std::string id;
+  int width = 0;
+  RowSet rows = RowSet::All;
+};
+
+struct ParameterSource {
+  std::string id, type;
+  int rows = 0, cols = 0;
+  bool isBase = true, isTrainable = false;
+  std::vector<int32_t> order;  // stored row of each row; empty: the identity
+  // As stored; null where it is packed already. Valid until the program is loaded.
+  const uint8_t* bytes = nullptr;
+  size_t size = 0;
+};
+
+// An operation of any kind. Kinds and the meaning of each name are in src/compute/program/operations.ts; what a kind
+// does not have is NONE, or 0.
+struct OperationSource {
+  std::string kind;
+  RowSet rows = RowSet::All;
+  int out = NONE;
+  struct {
+    int x = NONE, y = NONE, q = NONE, k = NONE, v = NONE, gate = NONE, up = NONE, token = NONE, mask = NONE;
+  } inputs;  // values
+  struct {
+    int weight = NONE, bias = NONE, a = NONE, b = NONE, scale = NONE, embedding = NONE, ids = NONE;
+  } parameters;
+  struct {
+    double epsilon = 0, scale = 0;
+    int width = 0, headDim = 0, layer = 0, nHeads = 0, nKvHeads = 0, window = 0;
+  } attributes;
+
+  bool is(const char* name) const { return kind == name; }
+};
+
+struct ListSource {
+  std::vector<ValueSource> values;
+  std::vector<OperationSource> operations;
+};
+
+// A list over the hidden state of a row, which is a value that no operation writes, and a previous id.
+struct HeadSource : ListSource {
+  int hidden = NONE, logits = NONE;
+};
+
+struct ProgramSource {
+  int nLayers = 0, hiddenSize = 0, vocabSize = 0;
+  bool halfCache = false;
+  std::vector<double> inverseFrequencies;
+  double attentionFactor = 1;
+  std::vector<ParameterSource> parameters;
+  ListSource forward;
+  int hidden = NONE, logits = NONE, maskLogits = NONE;  // results
+  bool hasMask = false;
+  int nDepths = 0, entryLayer = 0;
+  std::vector<HeadSource> sampler;  // none or one
+  std::vector<HeadSource> extraHeads;
+};
+
+}  // namespace idlm
