@@ -16,6 +16,8 @@ export const errorCatalogue = {
   // exit 4: two things do not fit together
   "adapter-mismatch": { exit: 4, http: 500, message: "{adapter}: does not fit the model {model}: {reason}." },
   "draft-mismatch": { exit: 4, http: 500, message: "{draft}: cannot draft for the model {model}: {reason}." },
+  "data-mismatch": { exit: 4, http: 500, message: "{data}: does not fit the model {model}: {reason}. {hint}" },
+  "run-mismatch": { exit: 4, http: 500, message: "{path}: holds another training run: {reason}. {hint}" },
   "stride-too-long": {
     exit: 4,
     http: 400,
@@ -46,6 +48,11 @@ export const errorCatalogue = {
     exit: 7,
     http: 500,
     message: "the logits of position {position} are not finite. The model's weights are damaged or overflow.",
+  },
+  diverged: {
+    exit: 7,
+    http: 500,
+    message: "step {step}: {what} is not finite. The training has diverged. {hint}",
   },
   "bytes-differ": {
     exit: 7,

@@ -21,6 +21,7 @@ import { registerRun } from "./commands/run.ts";
 import { registerScore } from "./commands/score.ts";
 import { colorsFor } from "./terminal/style.ts";
 import { registerTokenize } from "./commands/tokenize.ts";
+import { registerTrain } from "./commands/train.ts";
 
 const commands: readonly Register[] = [
   registerRace,
@@ -28,6 +29,7 @@ const commands: readonly Register[] = [
   registerChat,
   registerForward,
   registerGradients,
+  registerTrain,
   registerDoctor,
   registerBatch,
   registerBench,

@@ -4,6 +4,7 @@ import { type Collected, collect } from "../../src/cli/terminal/collect-io.ts";
 import { openGguf } from "../../src/formats/gguf/gguf.ts";
 import { readGgufVocabulary, tokenTypes } from "../../src/formats/gguf/gguf-vocabulary.ts";
 import * as library from "../../src/index.ts";
+import { writeTrainingText } from "./training-text.ts";
 
 export const root = join(import.meta.dirname, "../..");
 
@@ -28,11 +29,13 @@ export function makeStandIns(folder: string): ReadonlyMap<string, string> {
     return [name, join(folder, name)] as const;
   };
   makeModelFolder(join(folder, "folder"));
+  writeTrainingText(join(folder, "written"), { model: tinyModel, vocabSize: 320, rows: 8, heldOut: 2 });
   const fixture = (path: string) => join(root, "test/fixtures", path);
   return new Map([
     ["model.gguf", tinyModel],
     ["smollm2-135m-instruct", tinyModel],
     ["folder", join(folder, "folder")],
+    ["written", join(folder, "written")],
     ["adapter", fixture("idlm/llama-tiny-entry0")],
     ["model.safetensors", fixture("models/llama-tiny/model.safetensors")],
     ["mask.safetensors", fixture("gated/llama-tiny/mask_embedding.safetensors")],

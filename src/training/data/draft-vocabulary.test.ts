@@ -3,8 +3,8 @@ import { chooseDraftVocabulary, countResponseIds, coverage } from "./draft-vocab
 
 describe("the draft vocabulary", () => {
   const rows = [
-    { tokens: Int32Array.of(9, 9, 5, 5, 7), promptLength: 2 },
-    { tokens: Int32Array.of(9, 7, 7, 3), promptLength: 1 },
+    { tokens: Int32Array.of(9, 9, 5, 5, 7), isResponse: Uint8Array.of(0, 0, 1, 1, 1) },
+    { tokens: Int32Array.of(9, 7, 7, 3), isResponse: Uint8Array.of(0, 1, 1, 1) },
   ];
   const counts = countResponseIds(rows, 12);
 

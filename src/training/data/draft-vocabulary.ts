@@ -1,11 +1,15 @@
+import type { TrainingRow } from "./training-data.ts";
+
 /** How often each id occurs in the responses. */
 export function countResponseIds(
-  rows: Iterable<{ readonly tokens: Int32Array; readonly promptLength: number }>,
+  rows: Iterable<Pick<TrainingRow, "tokens" | "isResponse">>,
   vocabSize: number,
 ): Float64Array {
   const counts = new Float64Array(vocabSize);
-  for (const { tokens, promptLength } of rows) {
-    for (const id of tokens.subarray(promptLength)) counts[id] = (counts[id] ?? 0) + 1;
+  for (const { tokens, isResponse } of rows) {
+    tokens.forEach((id, i) => {
+      if (isResponse[i] === 1) counts[id] = (counts[id] ?? 0) + 1;
+    });
   }
   return counts;
 }

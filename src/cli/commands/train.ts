@@ -1,0 +1,212 @@
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import packageJson from "../../../package.json" with { type: "json" };
+import { chooseBackend } from "../../engine/load/open-program.ts";
+import { IdlmError } from "../../errors.ts";
+import type { AdapterStore } from "../../formats/adapter/write-adapter.ts";
+import { openModel } from "../../model/open/open-model.ts";
+import { modelFingerprint } from "../../training/model-fingerprint.ts";
+import { type TrainingLoss, trainingDefaults, trainingLosses } from "../../training/settings.ts";
+import { type TrainResult, train } from "../../training/train.ts";
+import { addCommonOptions, type Cli, examples } from "../cli.ts";
+import { backendOption, threadsOption } from "../options/generation-options.ts";
+import { decimal, integer } from "../options/numbers.ts";
+import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
+import { TrainingProgress } from "../terminal/training-progress.ts";
+import { resolveAdapterWithProgress, resolveWithProgress } from "./pull.ts";
+
+interface TrainOptions {
+  readonly data: string;
+  readonly out: string;
+  readonly objective: "gated";
+  readonly steps?: number;
+  readonly hours?: number;
+  readonly seed: number;
+  readonly masks?: number;
+  readonly entryLayer?: number;
+  readonly rank?: number;
+  readonly alpha?: number;
+  readonly draftVocabulary?: number;
+  readonly loss: TrainingLoss;
+  readonly firstMiss?: boolean;
+  readonly depthWeights: readonly number[];
+  readonly maskCurriculum: number;
+  readonly roundStarts: number;
+  readonly visits: number;
+  readonly learningRate: number;
+  readonly batchRows: number;
+  readonly checkpointEvery: number;
+  readonly keepCheckpoints: number;
+  readonly heldOutRows: number;
+  readonly init?: string;
+  readonly store: AdapterStore;
+  readonly threads?: number;
+  readonly backend?: "native" | "reference";
+  readonly json?: boolean;
+}
+
+const DEFAULT_STEPS = 2000;
+const MAX_STEPS = 10_000_000;
+/** A year. */
+const MAX_HOURS = 8760;
+/** Published models propose up to 7; each further depth is right less often. */
+const MAX_MASKS = 15;
+const MAX_RANK = 1024;
+
+/** `idlm train`: trains an adapter that proposes several tokens per forward. */
+export function registerTrain(program: Command, cli: Cli): void {
+  const d = trainingDefaults;
+  const count = (flags: string, description: string, min: number, max: number) =>
+    new Option(flags, description).argParser(integer({ min, max }));
+  const share = (flags: string, description: string) =>
+    new Option(flags, description).argParser(decimal({ min: 0, max: 1 }));
+  addCommonOptions(program.command("train"))
+    .summary("train an adapter that proposes several tokens per forward")
+    .description(
+      "Trains an adapter for MASK rows on text that the model wrote itself (see idlm write). The model's own weights stay as " +
+        "they are. Run again with the same --out it goes on from the last checkpoint; when it is finished, it exits at once.",
+    )
+    .argument("<model>", "a model as in run")
+    .requiredOption("--data <dir>", "folder that idlm write has written, or is writing")
+    .requiredOption("--out <dir>", "folder of the adapter; checkpoints are in it, too")
+    .addOption(new Option("--objective <name>", "what is trained").choices(["gated"]).default(d.objective))
+    .addOption(count("--steps <n>", `steps to train (default: ${DEFAULT_STEPS})`, 1, MAX_STEPS))
+    .addOption(
+      new Option(
+        "--hours <h>",
+        "hours to train, in place of steps; the checkpoint with the best prediction is the result",
+      )
+        .argParser(decimal({ min: 0, max: MAX_HOURS, above: true }))
+        .conflicts("steps"),
+    )
+    .addOption(count("--seed <n>", "seed of all random choices", 0, Number.MAX_SAFE_INTEGER).default(d.seed))
+    .addOption(count("--masks <m>", `depths of MASK rows (default: ${d.masks})`, 1, MAX_MASKS))
+    .addOption(
+      count("--entry-layer <e>", "layer at which MASK rows enter (default: after two thirds of the layers)", 0, 10_000),
+    )
+    .addOption(count("--rank <r>", `rank of the LoRA (default: ${d.rank})`, 1, MAX_RANK))
+    .addOption(
+      new Option("--alpha <a>", `scale of the LoRA: alpha / rank (default: ${d.alpha})`).argParser(
+        decimal({ min: 0, max: 1e6, above: true }),
+      ),
+    )
+    .addOption(
+      count("--draft-vocabulary <n>", `ids that can be proposed (default: ${d.draftVocabulary})`, 1, 10_000_000),
+    )
+    .addOption(new Option("--loss <name>", "annealed: from kl to log_overlap").choices(trainingLosses).default(d.loss))
+    .option("--first-miss", "a MASK counts only where the MASKs before it propose the likeliest token")
+    .addOption(
+      new Option("--depth-weights <w,...>", "weights of the loss by depth; the last one holds for all deeper ones")
+        .argParser(weights)
+        .default(d.depthWeights, "1"),
+    )
+    .addOption(
+      share("--mask-curriculum <share>", "share of the run in which runs grow from 1 MASK to all").default(
+        d.maskCurriculum,
+      ),
+    )
+    .addOption(share("--round-starts <share>", "share of anchors where rounds begin").default(d.roundStarts))
+    .addOption(count("--visits <n>", "steps that use a sequence before the next one", 1, 1000).default(d.visits))
+    .addOption(
+      new Option("--learning-rate <x>", "peak; 3 % of the run rise to it, then it falls along a cosine")
+        .argParser(decimal({ min: 0, max: 1, above: true }))
+        .default(d.learningRate),
+    )
+    .addOption(count("--batch-rows <n>", "MASK rows of a step, about", 4, 65_536).default(d.batchRows))
+    .addOption(count("--checkpoint-every <steps>", "steps between checkpoints", 1, MAX_STEPS).default(200))
+    .addOption(count("--keep-checkpoints <n>", "checkpoints that are kept", 1, 1000).default(3))
+    .addOption(count("--held-out-rows <n>", "held-out rows to evaluate at a checkpoint; 0: none", 0, 1e6).default(24))
+    .option("--init <dir>", "adapter folder or ORG/REPO to start from, with its shape")
+    .addOption(
+      new Option("--store <type>", "bf16: as peft reads it; int8: half the size")
+        .choices(["bf16", "int8"])
+        .default(d.store),
+    )
+    .addOption(threadsOption())
+    .addOption(backendOption())
+    .option("--json", "print a JSON line for every tenth step, every evaluation and every checkpoint")
+    .addHelpText(
+      "after",
+      examples(
+        "idlm train smollm2-135m-instruct --data text --out adapter --hours 8",
+        "idlm train model.gguf --data text --out adapter --steps 5000 --entry-layer 20 --seed 7",
+        "idlm train model.gguf --data text --out longer --init adapter --steps 1000 --learning-rate 2e-4",
+      ),
+    )
+    .action(async (name: string, options: TrainOptions) => {
+      cli.status = await withInterrupt(cli.io, (signal) => run(cli, name, options, signal));
+    });
+}
+
+function weights(text: string): readonly number[] {
+  return text.split(",").map((part) => {
+    const value = decimal({ min: 0, max: 1e6 })(part.trim());
+    if (value === 0 && text.split(",").length === 1) throw new InvalidArgumentError("Expected a weight above 0.");
+    return value;
+  });
+}
+
+async function run(cli: Cli, name: string, options: TrainOptions, signal: AbortSignal): Promise<number> {
+  const { io } = cli;
+  const onWarning = (message: string) => void io.notices.write(`warning: ${message}\n`);
+  const backend = chooseBackend({ ...options, onWarning });
+  const location = await resolveWithProgress(io, name, signal);
+  const init = options.init === undefined ? undefined : await resolveAdapterWithProgress(io, options.init, signal);
+  const fingerprint = await modelFingerprint(location, signal);
+  const opened = openModel(location.path, location.kind);
+  const progress = new TrainingProgress(cli, options.json === true);
+  let result: TrainResult;
+  try {
+    result = await train({
+      base: { opened, name, fingerprint, sha256: location.kind === "gguf" ? fingerprint : undefined },
+      ...{ backend, data: options.data, out: options.out, ...(init !== undefined && { init }) },
+      settings: settingsOf(options),
+      heldOutRows: options.heldOutRows,
+      checkpointEvery: options.checkpointEvery,
+      keepCheckpoints: options.keepCheckpoints,
+      program: versions(),
+      ...{ signal, onWarning },
+      onEvent: (event) => progress.show(event),
+    });
+  } finally {
+    progress.end();
+    opened.close();
+  }
+  progress.finish(options.out, result);
+  return result.status === "stopped" ? INTERRUPTED : 0;
+}
+
+function settingsOf(options: TrainOptions) {
+  const { masks, entryLayer, rank, alpha, draftVocabulary, steps = DEFAULT_STEPS, hours } = options;
+  const { objective, seed, loss, firstMiss = false, depthWeights, maskCurriculum, roundStarts, visits } = options;
+  const { learningRate, batchRows, store } = options;
+  if (depthWeights[0] === 0) {
+    throw new IdlmError("usage", { problem: "--depth-weights: depth 1 has weight 0", hint: "Use a weight above 0" });
+  }
+  return {
+    ...(hours === undefined ? { steps } : { hours }),
+    ...{ objective, seed, loss, firstMiss, depthWeights, maskCurriculum, roundStarts, visits },
+    ...{ learningRate, batchRows, store },
+    ...(masks !== undefined && { masks }),
+    ...(entryLayer !== undefined && { entryLayer }),
+    ...(rank !== undefined && { rank }),
+    ...(alpha !== undefined && { alpha }),
+    ...(draftVocabulary !== undefined && { draftVocabulary }),
+  };
+}
+
+/** The package's version, and in a checkout its commit. */
+function versions(): Record<string, string> {
+  const root = join(import.meta.dirname, "../../..");
+  const idlm = packageJson.version;
+  if (!existsSync(join(root, ".git"))) return { idlm };
+  try {
+    const commit = execFileSync("git", ["-C", root, "rev-parse", "HEAD"], { encoding: "utf8", stdio: "pipe" });
+    return { idlm, commit: commit.trim() };
+  } catch {
+    // Git is not installed.
+    return { idlm };
+  }
+}

@@ -1,0 +1,92 @@
+import { type EvaluatedRow, keptDepths } from "./evaluate.ts";
+
+/** Rows of a forward of one sequence. */
+export interface ForwardShape {
+  readonly nTokens: number;
+  readonly nMasks: number;
+}
+
+/** A way to decode: proposals of a round, and where its MASK runs hang off. Length 0: plain decoding. */
+export interface DecodingShape {
+  readonly form: "chain" | "quadratic";
+  readonly length: number;
+}
+
+/** Milliseconds of a forward of one sequence on this machine. */
+export type ForwardMs = (shape: ForwardShape) => number;
+
+export interface PredictedSpeed extends DecodingShape {
+  readonly tokensPerSecond: number;
+  readonly tokensPerForward: number;
+  /** Plain decoding on the same machine. */
+  readonly plainTokensPerSecond: number;
+}
+
+/** A round with proposals, and one after a round whose MASK runs were lost with a rejected proposal. */
+export function roundShapes({ form, length }: DecodingShape): {
+  readonly full: ForwardShape;
+  readonly cold: ForwardShape;
+} {
+  const anchors = form === "quadratic" ? 1 + length : 1;
+  return { full: { nTokens: 1 + length, nMasks: anchors * length }, cold: { nTokens: 1, nMasks: length } };
+}
+
+/** All shapes that runs of `nMasks` allow, plain decoding first. */
+export function decodingShapes(nMasks: number): DecodingShape[] {
+  const shapes: DecodingShape[] = [{ form: "chain", length: 0 }];
+  for (let length = 1; length <= nMasks; length++) {
+    for (const form of ["chain", "quadratic"] as const) shapes.push({ form, length });
+  }
+  return shapes;
+}
+
+/** The shape that decodes the evaluated sequences fastest, by the rounds they would take and the times of their forwards. */
+export function predictSpeed(rows: readonly EvaluatedRow[], forwardMs: ForwardMs): PredictedSpeed {
+  const plainMs = forwardMs({ nTokens: 1, nMasks: 0 });
+  const plainTokensPerSecond = 1000 / plainMs;
+  let best: PredictedSpeed = {
+    ...{ form: "chain", length: 0, tokensPerForward: 1 },
+    ...{ tokensPerSecond: plainTokensPerSecond, plainTokensPerSecond },
+  };
+  for (const shape of decodingShapes(rows[0]?.nMasks ?? 0).slice(1)) {
+    const { tokens, full, cold } = countRounds(rows, shape);
+    const shapes = roundShapes(shape);
+    const ms = full * forwardMs(shapes.full) + (cold === 0 ? 0 : cold * forwardMs(shapes.cold));
+    const tokensPerSecond = (1000 * tokens) / ms;
+    if (tokensPerSecond <= best.tokensPerSecond) continue;
+    best = { ...shape, tokensPerSecond, tokensPerForward: tokens / (full + cold), plainTokensPerSecond };
+  }
+  return best;
+}
+
+/**
+ * Rounds that decoding the sequences takes. Anchor a is the token before the pending one; with k proposals of its run that
+ * stand, the next one is a + k + 1. In the form "chain" MASKs hang off the last proposal only, so after a rejection a
+ * round without proposals follows.
+ */
+export function countRounds(
+  rows: readonly EvaluatedRow[],
+  { form, length }: DecodingShape,
+): { readonly tokens: number; readonly full: number; readonly cold: number } {
+  let [tokens, full, cold] = [0, 0, 0];
+  for (const { anchors, nMasks, textRank } of rows) {
+    let isCold = false;
+    for (let i = 0; i < anchors.length; ) {
+      const kept: number = isCold ? 0 : Math.min(length, keptDepths(textRank, nMasks, i));
+      if (isCold) cold++;
+      else full++;
+      isCold = form === "chain" && !isCold && kept < length;
+      tokens += kept + 1;
+      i = indexAfter(anchors, i, kept + 1);
+    }
+  }
+  return { tokens, full, cold };
+}
+
+/** Index of the first anchor at least `distance` behind the one at `index`; another response of the sequence may follow. */
+function indexAfter(anchors: Int32Array, index: number, distance: number): number {
+  const from = (anchors[index] ?? 0) + distance;
+  let next = index + 1;
+  while (next < anchors.length && (anchors[next] ?? 0) < from) next++;
+  return next;
+}

@@ -1,0 +1,48 @@
+import { readFileSync } from "node:fs";
+import { replaceFile } from "../formats/files/replace-file.ts";
+import type { Evaluation } from "./evaluation/evaluation.ts";
+import type { MeasuredForwards } from "./evaluation/measure-forwards.ts";
+
+/** What happened up to a checkpoint. Clock values are here, and in no checkpoint. */
+export interface LogEntry {
+  readonly step: number;
+  /** MASK rows trained so far. */
+  readonly positions: number;
+  /** Of all sessions of the run so far. */
+  readonly elapsedMs: number;
+  /** Mean since the entry before. */
+  readonly loss: number;
+  /** Times of forwards on the machine where the run began. */
+  readonly forwards: MeasuredForwards;
+  readonly evaluation?: Evaluation;
+}
+
+/** A line for each checkpoint, replaced as a whole, so that no line is ever torn. */
+export class RunLog {
+  readonly #path: string;
+  #entries: LogEntry[] = [];
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  get entries(): readonly LogEntry[] {
+    return this.#entries;
+  }
+
+  /** Reads what an earlier session logged up to a step. A log that cannot be read is begun anew: nothing depends on it. */
+  readUpTo(step: number): void {
+    try {
+      const lines = readFileSync(this.#path, "utf8").trim().split("\n");
+      this.#entries = lines.map((line) => JSON.parse(line) as LogEntry).filter((entry) => entry.step <= step);
+    } catch {
+      this.#entries = [];
+    }
+  }
+
+  /** @throws IdlmError "file-unwritable". */
+  add(entry: LogEntry): void {
+    this.#entries.push(entry);
+    replaceFile(this.#path, [Buffer.from(this.#entries.map((line) => `${JSON.stringify(line)}\n`).join(""))]);
+  }
+}
