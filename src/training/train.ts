@@ -114,20 +114,19 @@ class Session {
     this.#measured = measured;
     this.#trainer = new Trainer(model, run.record.settings, run.rows, trainedValues(run.program));
     this.#log = logOf(request.out);
-    const { checkpoint } = run;
-    if (checkpoint !== undefined) {
-      this.#trainer.restore(checkpoint.step, checkpoint.tensors, (name) => {
-        throw malformed(checkpoint.path, `tensor ${name}`, "the type and size that the settings give", "another");
-      });
-      this.#log.readUpTo(checkpoint.step);
-    }
-    this.#positions = checkpoint?.state.positions ?? 0;
+    if (run.checkpoint !== undefined) this.#log.readUpTo(run.checkpoint.step);
+    this.#positions = run.checkpoint?.state.positions ?? 0;
     this.#earlierMs = this.#log.entries.at(-1)?.elapsedMs ?? 0;
   }
 
   async run(): Promise<TrainResult> {
     const { signal, onEvent, checkpointEvery } = this.#request;
-    const { record, rows, heldOut, coverage } = this.#run;
+    const { record, rows, heldOut, coverage, checkpoint } = this.#run;
+    if (checkpoint !== undefined) {
+      await this.#trainer.restore(checkpoint.step, checkpoint.tensors, (name) => {
+        throw malformed(checkpoint.path, `tensor ${name}`, "the type and size that the settings give", "another");
+      });
+    }
     const parameters = [...this.#trainer.values.values()].reduce((sum, { length }) => sum + length, 0);
     const counts = { rows: rows.length, heldOutRows: heldOut.length, coverage, parameters };
     onEvent({ kind: "start", record, step: this.#trainer.step, ...counts });

@@ -79,7 +79,7 @@ export class Trainer {
     const norm = gradientNorm(result.gradients.values());
     if (!Number.isFinite(norm)) throw diverged(this.#step + 1, "the gradient");
     const learningRate = peak * learningRateFactor(share.before, share.after);
-    this.#update(result.gradients, { learningRate, factor: clippingFactor(norm) });
+    await this.#update(result.gradients, { learningRate, factor: clippingFactor(norm) });
     this.#advance(visits, result, nMasks);
     const report = { loss: result.loss, rows: result.rowLosses.length, gradientNorm: norm, learningRate };
     return { step: this.#step, ...report, survival: survivalOf(result, nMasks) };
@@ -97,10 +97,10 @@ export class Trainer {
     return chosen;
   }
 
-  #update(
+  async #update(
     gradients: GatedStep["gradients"],
     options: { readonly learningRate: number; readonly factor: number },
-  ): void {
+  ): Promise<void> {
     for (const [id, values] of this.values) {
       const gradient = gradients.get(id);
       const moments = this.#moments.get(id);
@@ -108,7 +108,7 @@ export class Trainer {
       adamWStep(values, gradient, moments, this.#step + 1, { ...adamWDefaults, ...options, weightDecay: 0 });
     }
     this.#step++;
-    this.#model.replaceParameters(this.values);
+    await this.#model.replaceParameters(this.values);
   }
 
   /** Moves the walks of round starts on by the step's own acceptance. */
@@ -134,7 +134,11 @@ export class Trainer {
   }
 
   /** Goes on from `tensors()` of a trainer with the same settings. Calls `wrong` with the name of a tensor that does not fit. */
-  restore(step: number, tensors: ReadonlyMap<string, TensorToWrite>, wrong: (name: string) => never): void {
+  async restore(
+    step: number,
+    tensors: ReadonlyMap<string, TensorToWrite>,
+    wrong: (name: string) => never,
+  ): Promise<void> {
     const read = (name: string, into: Float32Array | Int32Array) => {
       const { type, bytes } = tensors.get(name) ?? {};
       if (type !== (into instanceof Float32Array ? "F32" : "I32") || bytes?.length !== into.byteLength) wrong(name);
@@ -150,7 +154,7 @@ export class Trainer {
     }
     this.#starts = starts;
     this.#step = step;
-    this.#model.replaceParameters(this.values);
+    await this.#model.replaceParameters(this.values);
   }
 }
 
