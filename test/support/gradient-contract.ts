@@ -4,9 +4,11 @@ import { describe, expect, it } from "vitest";
 import type { Backend } from "../../src/compute/backend.ts";
 import { adamWDefaults } from "../../src/compute/gradients/adamw.ts";
 import type { FullModel } from "../../src/compute/gradients/full-step.ts";
-import type { GatedBatch, LossSettings, RowLoss } from "../../src/compute/gradients/gated-step.ts";
+import type { GatedBatch, GatedSequence, LossSettings, RowLoss } from "../../src/compute/gradients/gated-step.ts";
 import { type RepeatedSteps, repeatSteps, type TrainedTensor } from "../../src/compute/gradients/repeated-steps.ts";
+import { logSoftmax, lossOfMaskRow } from "../../src/compute/gradients/row-losses.ts";
 import { gatedForest } from "../../src/compute/gradients/training-forests.ts";
+import type { LoadedModel } from "../../src/compute/loaded-model.ts";
 import { draftVocabularyOf, type Program } from "../../src/compute/program/program.ts";
 import { loadedValues } from "../../src/compute/reference/runs.ts";
 import { readAdapter } from "../../src/formats/adapter/adapter.ts";
@@ -15,6 +17,7 @@ import { type CompileOptions, compileProgram } from "../../src/model/compile.ts"
 import { trainedTensorName, trainedTensorShape } from "../../src/model/compile/parameters.ts";
 import { openModel } from "../../src/model/open/open-model.ts";
 import { fixtures, golden, goldenTensors } from "./backend-contract.ts";
+import { quantised } from "./quantised-program.ts";
 
 /** Tolerances of the fixtures' README. */
 const NOISE_FACTOR = 8;
@@ -152,13 +155,13 @@ export function describeGradients(name: string, createBackend: () => Backend): v
             const direction = directionAlong(gradient, seed);
             const along = gradient.reduce((sum, g, i) => sum + g * (direction[i] as number), 0);
             const lossAt = async (t: number) => {
-              model.replaceParameters(new Map([[id, values.map((v, i) => v + t * (direction[i] as number))]]));
+              await model.replaceParameters(new Map([[id, values.map((v, i) => v + t * (direction[i] as number))]]));
               return (await model.step(smallBatch, loss, false)).loss;
             };
             const slopeOver = async (h: number) => ((await lossAt(h)) - (await lossAt(-h))) / (2 * h);
             // Far enough for float32; what the curve's third derivative adds is taken off (Richardson).
             const slope = (4 * (await slopeOver(2e-3)) - (await slopeOver(4e-3))) / 3;
-            model.replaceParameters(new Map([[id, values]]));
+            await model.replaceParameters(new Map([[id, values]]));
             expect(Math.abs(slope - along)).toBeLessThan(0.01 * Math.abs(along) + 3e-4);
           }),
           { numRuns: 25 },
@@ -167,33 +170,31 @@ export function describeGradients(name: string, createBackend: () => Backend): v
       });
     });
 
-    it.each([0, 1] as const)("come with ranks by the logits of a forward: entry layer %d", async (entryLayer) => {
-      await openFixture("models/llama-tiny", withAdapter(entryLayer), async (program) => {
-        const backend = createBackend();
-        const model = await backend.loadGated(program);
-        const { targetRank, textRank } = await model.step(smallBatch, plainLoss("kl", 3), false);
-        model.dispose();
-        const loaded = await backend.load(program);
-        const ids = [...(draftVocabularyOf(program) ?? [])];
-        const expected: { target: number; text: number }[] = [];
-        for (const sequence of smallBatch.sequences) {
-          const { forest, nPages, maskRows } = gatedForest(sequence, smallBatch.nMasks);
-          const cache = loaded.createCache(nPages);
-          const { logits, draftLogits } = await loaded.forward(forest, cache);
-          for (const { row, position } of maskRows) {
-            const own = [...draftLogits({ kind: "mask", row, previous: sequence.tokens[position] as number })];
-            const order = [...own.keys()].sort((a, b) => (own[b] as number) - (own[a] as number) || a - b);
-            const rankOf = (id: number) => (ids.includes(id) ? order.indexOf(ids.indexOf(id)) : ids.length);
-            const clean = [...logits(position)];
-            const text = rankOf(sequence.tokens[position + 1] as number);
-            expected.push({ target: rankOf(clean.indexOf(Math.max(...clean))), text });
-          }
-          cache.dispose();
-        }
-        loaded.dispose();
-        expect([...targetRank]).toEqual(expected.map(({ target }) => target));
-        expect([...textRank]).toEqual(expected.map(({ text }) => text));
-        expect(new Set(textRank).size).toBeGreaterThan(3);
+    describe.each([
+      ["float weights", (program: Program) => program],
+      ["quantised weights", (program: Program) => quantised(program, "Q4_1", "Q8_0")],
+    ])("%s", (_, weightsOf) => {
+      it.each([0, 1] as const)("come with the losses and ranks of a forward: entry layer %d", async (entryLayer) => {
+        await openFixture("models/llama-tiny", withAdapter(entryLayer), async (float) => {
+          const program = weightsOf(float);
+          const backend = createBackend();
+          const model = await backend.loadGated(program);
+          const mixture = { kl: 1, tv: 0.5, log_overlap: 0.25 };
+          const step = await model.step(smallBatch, { mixture, depthWeights: [1, 1, 1], firstMiss: false }, false);
+          model.dispose();
+          const loaded = await backend.load(program);
+          const expected = [];
+          for (const sequence of smallBatch.sequences)
+            expected.push(...(await resultsOfForward(loaded, sequence, mixture)));
+          loaded.dispose();
+          expect([...step.targetRank]).toEqual(expected.map(({ target }) => target));
+          expect([...step.textRank]).toEqual(expected.map(({ text }) => text));
+          expect(new Set(step.textRank).size).toBeGreaterThan(3);
+          expected.forEach(({ loss, overlap }, row) => {
+            expect(Math.abs((step.rowLosses[row] as number) - loss)).toBeLessThan(1e-5 * Math.abs(loss));
+            expect(Math.abs((step.overlap[row] as number) - overlap)).toBeLessThan(1e-5 * overlap);
+          });
+        });
       });
     });
 
@@ -238,6 +239,31 @@ export function describeGradients(name: string, createBackend: () => Backend): v
       });
     });
   });
+}
+
+/** What the logits of an ordinary forward give for the MASK rows of a sequence. */
+async function resultsOfForward(loaded: LoadedModel, sequence: GatedSequence, mixture: LossSettings["mixture"]) {
+  const ids = [...(draftVocabularyOf(loaded.program) ?? [])];
+  const { forest, nPages, maskRows } = gatedForest(sequence, smallBatch.nMasks);
+  const cache = loaded.createCache(nPages);
+  const results = await loaded.forward(forest, cache);
+  const found = maskRows.map(({ row, position }) => {
+    const previous = sequence.tokens[position] as number;
+    const own = results.draftLogits({ kind: "mask", row, previous }).slice();
+    const order = [...own.keys()].sort((a, b) => (own[b] as number) - (own[a] as number) || a - b);
+    const rankOf = (id: number) => (ids.includes(id) ? order.indexOf(ids.indexOf(id)) : ids.length);
+    const clean = results.logits(position);
+    const logP = logSoftmax(clean);
+    const { loss, overlap } = lossOfMaskRow(
+      own,
+      Float64Array.from(ids, (id) => logP[id] as number),
+      mixture,
+    );
+    const target = rankOf(clean.indexOf(Math.max(...clean)));
+    return { loss, overlap, target, text: rankOf(sequence.tokens[position + 1] ?? -1) };
+  });
+  cache.dispose();
+  return found;
 }
 
 /** Half of the way the gradient's own direction, so that the slope is not lost in noise; of length 1. */

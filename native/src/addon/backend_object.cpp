@@ -5,6 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "addon/gated_object.h"
 #include "addon/instance.h"
 #include "addon/model_object.h"
 #include "addon/program_source.h"
@@ -18,7 +19,8 @@ namespace idlm {
 Napi::Function BackendObject::define(Napi::Env env) {
   return DefineClass(
       env, "Backend",
-      {InstanceMethod("load", &BackendObject::load), InstanceMethod("bandwidth", &BackendObject::bandwidth)});
+      {InstanceMethod("load", &BackendObject::load), InstanceMethod("loadGated", &BackendObject::loadGated),
+       InstanceMethod("bandwidth", &BackendObject::bandwidth)});
 }
 
 // (threads, isa)
@@ -33,6 +35,32 @@ BackendObject::BackendObject(const Napi::CallbackInfo& info) : Wrapped(info) {
   });
 }
 
+namespace {
+
+// Mapped weights: they stay mapped while they are read, and their pages are given back as soon as they are packed.
+class MappedWeights {
+ public:
+  MappedWeights(Napi::Env env, const ProgramSource& source) {
+    for (const ParameterSource& p : source.parameters) {
+      if (!p.bytes) continue;
+      if (auto file = Instance::of(env).files->find(p.bytes, p.size)) mapped_.push_back({file, p.bytes, p.size});
+    }
+  }
+  void drop() const {
+    for (const Mapped& m : mapped_) m.file->dropPages(m.bytes, m.size);
+  }
+
+ private:
+  struct Mapped {
+    std::shared_ptr<const FileMapping> file;
+    const uint8_t* bytes;
+    size_t size;
+  };
+  std::vector<Mapped> mapped_;
+};
+
+}  // namespace
+
 // (program, model to share the base's weights with or undefined, whether every value is kept)
 Napi::Value BackendObject::load(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
@@ -46,25 +74,38 @@ Napi::Value BackendObject::load(const Napi::CallbackInfo& info) {
     options.keepsValues = arguments.flag(2, "keepsValues");
     Holds holds;
     auto source = std::make_shared<ProgramSource>(readProgram(Fields(info[0], "program"), options.shared.get(), holds));
-    // Mapped weights: they stay mapped while they are read, and their pages are given back as soon as they are packed.
-    struct Mapped {
-      std::shared_ptr<const FileMapping> file;
-      const uint8_t* bytes;
-      size_t size;
-    };
-    std::vector<Mapped> mapped;
-    for (const ParameterSource& p : source->parameters) {
-      if (!p.bytes) continue;
-      if (auto file = Instance::of(info.Env()).files->find(p.bytes, p.size)) mapped.push_back({file, p.bytes, p.size});
-    }
     return Task<std::shared_ptr<Model>>::start(
         info.Env(), std::move(holds),
-        [source, options, mapped = std::move(mapped), pool = pool_, kernels = kernels_] {
+        [source, options, mapped = MappedWeights(info.Env(), *source), pool = pool_, kernels = kernels_] {
           auto program = lowerProgram(*source, options, *pool);
-          for (const Mapped& m : mapped) m.file->dropPages(m.bytes, m.size);
+          mapped.drop();
           return std::make_shared<Model>(std::move(program), pool, kernels);
         },
         [](Napi::Env env, std::shared_ptr<Model>& model) -> Napi::Value { return ModelObject::make(env, model); });
+  });
+}
+
+// (program, bytes of clean rows that are kept, whether the backward is exact)
+Napi::Value BackendObject::loadGated(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    Arguments arguments(info, "loadGated");
+    double cacheBytes = arguments.number(1, "cacheBytes");
+    constexpr double LARGEST = 1099511627776;  // 2^40
+    if (!(cacheBytes >= 0 && cacheBytes <= LARGEST)) arguments.fail(1, "cacheBytes", "0 to 2^40");
+    GatedTrainer::Options options;
+    options.cacheBytes = size_t(cacheBytes), options.isExact = arguments.flag(2, "isExact");
+    Holds holds;
+    auto source = std::make_shared<ProgramSource>(readProgram(Fields(info[0], "program"), nullptr, holds));
+    return Task<std::shared_ptr<GatedTrainer>>::start(
+        info.Env(), std::move(holds),
+        [source, options, mapped = MappedWeights(info.Env(), *source), pool = pool_, kernels = kernels_] {
+          auto trainer = std::make_shared<GatedTrainer>(*source, pool, kernels, options);
+          mapped.drop();
+          return trainer;
+        },
+        [](Napi::Env env, std::shared_ptr<GatedTrainer>& trainer) -> Napi::Value {
+          return GatedObject::make(env, trainer);
+        });
   });
 }
 

@@ -2,6 +2,7 @@
 // safety depends on is checked again in Model.
 #include "addon/backend_object.h"
 #include "addon/cache_object.h"
+#include "addon/gated_object.h"
 #include "addon/guarded.h"
 #include "addon/instance.h"
 #include "addon/model_object.h"
@@ -37,6 +38,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(instance);
   instance->model = Napi::Persistent(ModelObject::define(env));
   instance->cache = Napi::Persistent(CacheObject::define(env));
+  instance->gated = Napi::Persistent(GatedObject::define(env));
   exports.Set("Backend", BackendObject::define(env));
   exports.Set("Sampler", SamplerObject::define(env));
   exports.Set("constants", constants(env));

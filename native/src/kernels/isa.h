@@ -1,5 +1,6 @@
 // The body of each instruction set's translation unit.
 #include "kernels/attention.h"
+#include "kernels/gradients.h"
 #include "kernels/linear.h"
 #include "kernels/rows.h"
 #include "kernels/sampling.h"
@@ -33,6 +34,14 @@ const KernelTable table = {IDLM_TEXT(IDLM_ISA),
                            noisyFrom,
                            indicesFrom,
                            readAll,
+                           outer,
+                           rmsnormGradient,
+                           swigluGradient,
+                           siluGradient,
+                           attentionGradient,
+                           rankOf,
+                           rowLoss,
+                           adamW,
                            mathTest};
 
 }  // namespace IDLM_ISA

@@ -95,6 +95,56 @@ constexpr size_t attentionScratch(int dPad, int scoreStride) {
   return ATTENTION_QUERIES * (2 * size_t(dPad) + size_t(scoreStride));
 }
 
+// ---- gradients
+
+// out[i][k] += sum over rows of y[row][i] x[row][k]. Strides are in floats; x and out are padded to 16 floats.
+struct OuterArgs {
+  const float* y = nullptr;
+  size_t yStride = 0;
+  int nY = 0;
+  const float* x = nullptr;
+  size_t xStride = 0;
+  int nX = 0, nRows = 0;
+  float* out = nullptr;
+  size_t outStride = 0;
+};
+
+struct AttentionGradientRow {
+  const float* dOut = nullptr;         // [group][dPad], zeros behind headDim
+  float* dq = nullptr;                 // [group][dPad]
+  float *dk = nullptr, *dv = nullptr;  // of this row's K and V, [dPad]: added to
+};
+
+// Gradients of a MASK run's attention at one KV head. Row r's tail are the slots of rows 0 to r; what is cached before
+// is constant.
+struct AttentionGradientArgs {
+  AttentionArgs forward;  // scratch: attentionGradientScratch(dPad, scoreStride) floats
+  const AttentionGradientRow* rows = nullptr;
+  const void* mirror = nullptr;  // as the cache, with K and V exchanged
+};
+
+constexpr size_t attentionGradientScratch(int dPad, int scoreStride) {
+  return ATTENTION_QUERIES * (3 * size_t(dPad) + 2 * size_t(scoreStride));
+}
+
+// Loss of a MASK row (src/compute/gradients/row-losses.ts) and its gradient with respect to the logits, times `weight`.
+struct RowLossArgs {
+  const float *logits = nullptr, *target = nullptr;  // [n], n a multiple of 16
+  int n = 0;
+  float targetLargest = 0, targetSum = 1;  // over the whole vocabulary: p = e^(target - largest) / sum
+  float kl = 0, tv = 0, logOverlap = 0, weight = 1;
+  float *p = nullptr, *q = nullptr;  // scratch, [n]
+  float* gradient = nullptr;         // [n]; null: not computed
+};
+struct RowLossResult {
+  float loss = 0, overlap = 0;
+};
+
+struct AdamWArgs {
+  float learningRate = 0, beta1 = 0, beta2 = 0, epsilon = 0, weightDecay = 0, factor = 1;
+  float firstCorrection = 1, secondCorrection = 1;  // 1 - beta^step
+};
+
 struct KernelTable {
   const char* name;
   void (*linear)(const LinearArgs&, int beginItem, int endItem);
@@ -120,6 +170,15 @@ struct KernelTable {
                    int32_t* indices, float* noisy);
   int (*indicesFrom)(const float* x, int n, float least, int32_t* indices);
   void (*readAll)(const float* x, size_t n, float* sink);
+  void (*outer)(const OuterArgs&);
+  void (*rmsnormGradient)(const float* x, const float* weight, const float* dy, int cols, float epsilon, float* dx,
+                          bool add);
+  void (*swigluGradient)(const float* gate, const float* up, const float* dm, int n, float* dGate, float* dUp);
+  void (*siluGradient)(const float* x, const float* dy, int n, float* dx);
+  void (*attentionGradient)(const AttentionGradientArgs&);
+  int (*rankOf)(const float* x, int n, int at);
+  void (*rowLoss)(const RowLossArgs&, RowLossResult&);
+  void (*adamW)(const AdamWArgs&, float* values, const float* gradient, float* first, float* second, size_t n);
   void (*mathTest)(const float* x, float* y, int n, int which);
 };
 

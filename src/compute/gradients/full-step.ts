@@ -28,7 +28,7 @@ export interface FullStep {
 export interface FullModel {
   /** @throws IdlmError "not-finite" where a logit or the loss is not finite. */
   step(batch: FullBatch, wantsGradients: boolean): Promise<FullStep>;
-  /** Values of parameters, by id; copied before it returns. */
-  replaceParameters(values: ReadonlyMap<string, Float32Array>): void;
+  /** Values of parameters, by id; not to be changed before it resolves. */
+  replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void>;
   dispose(): void;
 }

@@ -52,11 +52,14 @@ export interface GatedStep {
    * where the argmax is not in it. [row]
    */
   readonly targetRank: Int32Array;
-  /** The same of the sequence's own token at a + j + 1. [row] */
+  /** The same of the sequence's own token at a + j + 1; behind its end the size of the draft vocabulary. [row] */
   readonly textRank: Int32Array;
   /** Σ min(p, q), [row] */
   readonly overlap: Float32Array;
-  /** By parameter id, of all trainable parameters; empty where none were asked for. */
+  /**
+   * By parameter id, of all trainable parameters; empty where none were asked for. Valid until the next step, which may
+   * write to the same memory.
+   */
   readonly gradients: ReadonlyMap<string, Float32Array>;
 }
 
@@ -67,7 +70,7 @@ export interface GatedModel {
    * @throws IdlmError "not-finite" where a logit or a loss is not finite.
    */
   step(batch: GatedBatch, loss: LossSettings, wantsGradients: boolean): Promise<GatedStep>;
-  /** Values of trainable parameters, by id; copied before it returns. */
-  replaceParameters(values: ReadonlyMap<string, Float32Array>): void;
+  /** Values of trainable parameters, by id; not to be changed before it resolves. */
+  replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void>;
   dispose(): void;
 }

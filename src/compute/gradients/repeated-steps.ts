@@ -28,7 +28,7 @@ export interface RepeatedSteps {
 export async function repeatSteps(
   model: {
     step(wantsGradients: boolean): Promise<StepResult>;
-    replaceParameters(values: ReadonlyMap<string, Float32Array>): void;
+    replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void>;
   },
   tensors: ReadonlyMap<string, TrainedTensor>,
   { nSteps, weightDecay, ...adamW }: AdamWSettings & { readonly nSteps: number; readonly weightDecay: number },
@@ -50,7 +50,7 @@ export async function repeatSteps(
       const settings = { ...adamW, weightDecay: decay, factor: clippingFactor(norm) };
       adamWStep(values, gradients.get(id) ?? new Float32Array(values.length), own, step, settings);
     }
-    model.replaceParameters(new Map([...tensors].map(([id, { values }]) => [id, values])));
+    await model.replaceParameters(new Map([...tensors].map(([id, { values }]) => [id, values])));
   }
   losses.push((await model.step(false)).loss);
   return { losses, gradientNorms, gradients: first };

@@ -1,7 +1,7 @@
 import { IdlmError } from "../../errors.ts";
 import { floatTypes } from "../../formats/tensor/tensor-type.ts";
 import { type Forest, PAGE_SIZE } from "../forest/forest.ts";
-import type { Program } from "../program/program.ts";
+import type { MaskRows, Program } from "../program/program.ts";
 import type { FullBatch } from "./full-step.ts";
 import type { GatedBatch, GatedSequence } from "./gated-step.ts";
 
@@ -70,8 +70,9 @@ export function fullForest({ tokens, promptLength, block, maskToken }: FullBatch
 }
 
 /** @throws IdlmError "usage" where a batch does not fit the program. */
-export function checkGatedBatch({ sequences, nMasks }: GatedBatch, { mask, sizes }: Program): void {
-  if (mask === undefined) throw fail("gated training needs MASK embeddings");
+export function checkGatedBatch({ sequences, nMasks }: GatedBatch, program: Program): void {
+  const { sizes } = program;
+  const mask = maskRowsOf(program);
   const most = mask.sharedByDepth ? Number.MAX_SAFE_INTEGER : mask.nDepths;
   if (!isCount(nMasks) || nMasks > most) throw fail(`runs of ${nMasks} MASKs, the adapter has ${mask.nDepths} depths`);
   if (!sequences.some(({ anchors }) => anchors.length > 0)) throw fail("there are no anchors");
@@ -80,6 +81,12 @@ export function checkGatedBatch({ sequences, nMasks }: GatedBatch, { mask, sizes
     const wrong = anchors.find((anchor) => anchor < 0 || anchor > tokens.length - 2);
     if (wrong !== undefined) throw fail(`sequence ${i}: anchor ${wrong}, there are tokens 0 to ${tokens.length - 1}`);
   });
+}
+
+/** @throws IdlmError "usage" where a program has no MASK rows. */
+export function maskRowsOf({ mask }: Program): MaskRows {
+  if (mask === undefined) throw fail("gated training needs MASK embeddings");
+  return mask;
 }
 
 /** @throws IdlmError "usage" where a batch does not fit the program. */

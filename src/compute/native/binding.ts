@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { IdlmError, key, phrase } from "../../errors.ts";
+import type { GatedBatch, GatedStep } from "../gradients/gated-step.ts";
 import type { Trial } from "../sampling/draw.ts";
 import type { SamplerSettings } from "../sampling/settings.ts";
 import type { Program } from "../program/program.ts";
@@ -27,6 +28,11 @@ export interface NativeBinding {
 export interface NativeBackendHandle {
   /** Packs the weights on the pool's threads, off the event loop. */
   load(program: Program, shareWith: NativeModel | undefined, keepsValues: boolean): Promise<NativeModel>;
+  /**
+   * Prepares a program for training of its adapter; about `cacheBytes` of clean rows are kept between steps. `isExact`:
+   * as NativeGatedOptions.backward "float".
+   */
+  loadGated(program: Program, cacheBytes: number, isExact: boolean): Promise<NativeGatedTrainer>;
   /** Read bandwidth in GB/s: all threads read `bytes` of memory, the best of `rounds`. */
   bandwidth(bytes: number, rounds: number): Promise<number>;
 }
@@ -100,6 +106,30 @@ export interface NativeModel {
   ): void;
   /** Milliseconds by kind of step of the last forward; the first call switches the measurement on. */
   timings(): Record<string, number>;
+  dispose(): void;
+}
+
+export interface NativeGatedTrainer {
+  /** Ids of the trainable parameters, in the order of their gradients. */
+  readonly trainable: readonly string[];
+  /** Runs a step on the pool's threads, off the event loop; writes the gradients where they are wanted. */
+  step(
+    batch: Pick<GatedBatch, "sequences" | "nMasks"> & {
+      readonly kl: number;
+      readonly tv: number;
+      readonly logOverlap: number;
+      readonly depthWeights: Float32Array;
+      readonly firstMiss: boolean;
+      readonly wantsGradients: boolean;
+    },
+    gradients: readonly Float32Array[],
+  ): Promise<
+    Omit<GatedStep, "gradients"> & {
+      /** Position of the first row whose loss is not finite; −1: all are. */
+      readonly notFinite: number;
+    }
+  >;
+  replaceParameters(ids: readonly string[], values: readonly Float32Array[]): Promise<void>;
   dispose(): void;
 }
 

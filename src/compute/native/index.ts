@@ -4,9 +4,11 @@ import { setFileMapper } from "../../formats/files/map-file.ts";
 import type { TensorType } from "../../formats/tensor/tensor.ts";
 import { type Backend, type BackendInfo, MAX_THREADS, NUMERICS, type ProgramLoadOptions } from "../backend.ts";
 import type { Program } from "../program/program.ts";
+import type { GatedModel } from "../gradients/gated-step.ts";
+import { maskRowsOf } from "../gradients/training-forests.ts";
 import { validateProgram } from "../program/validate-program.ts";
-import { ReferenceGatedModel } from "../reference/gated-model.ts";
-import { type NativeBackendHandle, type NativeModel, nativeBinding } from "./binding.ts";
+import { type NativeBackendHandle, type NativeGatedTrainer, type NativeModel, nativeBinding } from "./binding.ts";
+import { NativeGatedModel } from "./gated-model.ts";
 import { NativeLoadedModel } from "./loaded-model.ts";
 
 export type InstructionSet = "avx512vnni" | "avx2" | "scalar";
@@ -18,8 +20,17 @@ export interface NativeOptions {
   readonly instructionSet?: InstructionSet;
 }
 
+export interface NativeGatedOptions {
+  /**
+   * Products with frozen quantised weights in the backward: "integer" (default) by integer kernels, weights and gradients
+   * with 8 bits; "float" in float32, slowly.
+   */
+  readonly backward?: "integer" | "float";
+}
+
 /** The native backend: C++17 kernels behind Node-API. */
 export interface NativeBackend extends Backend {
+  loadGated(program: Program, options?: NativeGatedOptions): Promise<GatedModel>;
   /** Read bandwidth of this machine's memory with all threads, in GB/s. */
   measureBandwidth(bytes: number, rounds?: number): Promise<number>;
 }
@@ -59,8 +70,11 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
       checkTypes(program);
       return new NativeLoadedModel(program, await packed(handle, program, options));
     },
-    // Until the addon has gradients.
-    loadGated: async (program: Program) => new ReferenceGatedModel(program),
+    loadGated: async (program: Program, { backward = "integer" }: NativeGatedOptions = {}) => {
+      maskRowsOf(program);
+      checkTypes(program);
+      return new NativeGatedModel(program, await loadGated(handle, program, backward === "float"));
+    },
     measureBandwidth: (bytes, rounds = 5) => handle.bandwidth(bytes, rounds),
   };
 }
@@ -90,9 +104,25 @@ async function packed(
   if (shareWith !== undefined && !(shareWith instanceof NativeLoadedModel)) {
     throw new TypeError("the model to share with is another backend's");
   }
-  try {
+  return loading(() => {
     validateProgram(program, shareWith?.program);
-    return await handle.load(program, shareWith?.handle, keepValues);
+    return handle.load(program, shareWith?.handle, keepValues);
+  });
+}
+
+/** Bytes of clean rows that training keeps between steps: the sequences of some thousand tokens. */
+const CLEAN_CACHE_BYTES = 2 * 2 ** 30;
+
+function loadGated(handle: NativeBackendHandle, program: Program, isExact: boolean): Promise<NativeGatedTrainer> {
+  return loading(() => {
+    validateProgram(program);
+    return handle.loadGated(program, CLEAN_CACHE_BYTES, isExact);
+  });
+}
+
+async function loading<T>(load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
   } catch (error) {
     if (error instanceof IdlmError) throw error;
     const reason = error instanceof Error ? error.message : String(error);

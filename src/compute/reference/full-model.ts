@@ -54,7 +54,7 @@ export class ReferenceFullModel implements FullModel {
     };
   }
 
-  replaceParameters(values: ReadonlyMap<string, Float32Array>): void {
+  async replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void> {
     replaceIn(this.#parameters, values);
   }
 

@@ -1,7 +1,7 @@
 import { IdlmError } from "../../errors.ts";
 import type { GatedBatch, GatedModel, GatedStep, LossSettings } from "../gradients/gated-step.ts";
 import { logSoftmax, type LossOfMaskRow, lossOfMaskRow } from "../gradients/row-losses.ts";
-import { checkGatedBatch, gatedForest } from "../gradients/training-forests.ts";
+import { checkGatedBatch, gatedForest, maskRowsOf } from "../gradients/training-forests.ts";
 import { draftVocabularyOf, HEAD_INPUT, type Program } from "../program/program.ts";
 import { validateProgram } from "../program/validate-program.ts";
 import { differentiate, ParameterGradients, runForest, type TrainingRun } from "./gradient-runs.ts";
@@ -34,6 +34,7 @@ export class ReferenceGatedModel implements GatedModel {
 
   constructor(program: Program) {
     validateProgram(program);
+    maskRowsOf(program);
     this.#program = program;
     this.#parameters = readParameters(program);
     const trainable = Object.entries(program.parameters).filter(([, { isTrainable }]) => isTrainable);
@@ -65,7 +66,7 @@ export class ReferenceGatedModel implements GatedModel {
     };
   }
 
-  replaceParameters(values: ReadonlyMap<string, Float32Array>): void {
+  async replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void> {
     replaceIn(this.#parameters, values);
   }
 
@@ -94,7 +95,7 @@ export class ReferenceGatedModel implements GatedModel {
       const result = lossOfMaskRow(logits, own, mixture);
       if (!Number.isFinite(result.loss)) throw new IdlmError("not-finite", { position });
       const best = base.indexOf(base.reduce((a, b) => Math.max(a, b)));
-      const next = sequence.tokens[position + 1] as number;
+      const next = sequence.tokens[position + 1] ?? -1;
       const rankOfId = (id: number) => rankOf(logits, draft?.indexOf(id) ?? id);
       return { row: rowOf(row), headRow, depth, result, targetRank: rankOfId(best), textRank: rankOfId(next) };
     });

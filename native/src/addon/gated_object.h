@@ -1,0 +1,34 @@
+// GatedTrainer: a program prepared for training of its adapter.
+#pragma once
+#include <functional>
+#include <memory>
+
+#include "addon/values.h"
+#include "addon/wrapped.h"
+#include "gradients/gated_trainer.h"
+
+namespace idlm {
+
+class GatedObject : public Wrapped<GatedObject> {
+ public:
+  static constexpr napi_type_tag TAG = {0x5fd0c7a1e83b4926, 0xb61f90d47c2e8a53};
+  static Napi::Function define(Napi::Env env);
+  static Napi::Object make(Napi::Env env, std::shared_ptr<GatedTrainer> trainer);
+  explicit GatedObject(const Napi::CallbackInfo& info) : Wrapped(info) {}
+
+ private:
+  // The trainer, between steps.
+  GatedTrainer& ready() const;
+  template <class Result>
+  Napi::Value start(Napi::Env env, std::function<Result(GatedTrainer&)> work,
+                    std::function<Napi::Value(Napi::Env, Result&)> finish, Holds holds);
+  Napi::Value step(const Napi::CallbackInfo& info);
+  Napi::Value replaceParameters(const Napi::CallbackInfo& info);
+  Napi::Value trainable(const Napi::CallbackInfo& info);
+  void dispose(const Napi::CallbackInfo&) { trainer_.reset(); }
+
+  std::shared_ptr<GatedTrainer> trainer_;
+  bool running_ = false;
+};
+
+}  // namespace idlm

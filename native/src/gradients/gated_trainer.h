@@ -1,0 +1,71 @@
+// A step of gated training (src/compute/gradients/gated-step.ts): clean rows once per sequence, then MASK rows in
+// blocks of whole runs, each taken forward and backward by one thread. Gradients of parameters are added up in the
+// order of rows, so that the bits depend on neither threads nor blocks.
+#pragma once
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "gradients/block.h"
+
+namespace idlm {
+
+struct GatedSequenceInput {
+  int64_t key = 0;
+  std::vector<int32_t> tokens, anchors;
+};
+
+struct GatedBatchInput {
+  std::vector<GatedSequenceInput> sequences;
+  int nMasks = 0;
+  float kl = 0, tv = 0, logOverlap = 0;
+  std::vector<float> depthWeights;
+  bool firstMiss = false, wantsGradients = false;
+};
+
+// By MASK row: sequences in order, their anchors, depths.
+struct GatedStepResult {
+  double loss = 0;
+  std::vector<float> rowLosses, overlap;
+  std::vector<int32_t> targetRank, textRank;
+  int notFinite = -1;  // position of the first row whose loss is not finite
+};
+
+class GatedTrainer {
+ public:
+  struct Options {
+    size_t cacheBytes = 0;  // of clean rows that are kept
+    bool isExact = false;   // the backward's products with frozen weights are in float32, whatever their type
+  };
+  GatedTrainer(const ProgramSource& source, std::shared_ptr<Pool> pool, const KernelTable* kernels,
+               const Options& options);
+  ~GatedTrainer();
+  // `gradients`: memory of each trainable parameter, [rows * cols], by its place among `trainable`; written if wanted.
+  GatedStepResult step(const GatedBatchInput& batch, const std::vector<float*>& gradients);
+  void replace(const std::vector<Replacement>& replacements) { program_.replace(replacements, *pool_); }
+  // Trainable parameters, by index.
+  const std::vector<int>& trainable() const { return trainable_; }
+  const ParameterSource& parameter(int i) const { return program_.parameters[size_t(i)]; }
+
+ private:
+  struct Run;
+  struct Rows;
+  struct Thread;
+  void check(const GatedBatchInput& batch) const;
+  void computeClean(const GatedBatchInput& batch);
+  void computeTargets(const Rows& rows);
+  void computeBlocks(const GatedBatchInput& batch, const Rows& rows, GatedStepResult& result);
+  void lossOf(Block& block, const GatedBatchInput& batch, int firstRow, Thread& thread, GatedStepResult& result);
+  // Of a token in the draft vocabulary; -1: it is not in there.
+  int draftIndex(int token) const;
+  void finish(const std::vector<float*>& gradients, double total);
+
+  std::shared_ptr<Pool> pool_;
+  TrainingProgram program_;
+  CleanRows clean_;
+  std::vector<int> trainable_;
+  GradientBuffers gradients_;
+  std::vector<std::unique_ptr<Thread>> threads_;
+};
+
+}  // namespace idlm

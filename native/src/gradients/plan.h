@@ -1,0 +1,67 @@
+// A program's lists prepared for training: operations over values that lie in the memory of a block of rows, in the
+// order of the forward; the backward runs them in reverse. Linear operations of one input are one node, with their LoRA
+// terms, as the engine adds them.
+#pragma once
+#include <vector>
+
+#include "program/source.h"
+
+namespace idlm {
+
+// Where a value (or its gradient) lies in a block of n rows: float `column` of row r is at
+// memory[offset * n + r * stride + column].
+struct Place {
+  size_t offset = 0;
+  int stride = 0, column = 0;
+  bool exists() const { return stride > 0; }
+};
+
+enum class NodeKind { Embed, MaskEmbed, Enter, Norm, Linear, Rope, Attention, Swiglu, Silu, Add, Concat, Logits };
+
+struct Part {
+  int weight = NONE, bias = NONE;  // parameters
+  int a = NONE, b = NONE;          // LoRA; NONE: there is none, or it does not act on these rows
+  float scale = 1;
+  int width = 0, out = NONE;
+  int rank = 0;
+  int inner = 0;  // column of its low-rank product among those of the node
+  int slope = 0;  // column of its result's gradient among those of the node
+  bool trainsWeight = false;
+};
+
+struct Node {
+  NodeKind kind = NodeKind::Add;
+  int out = NONE;
+  int x = NONE, y = NONE, q = NONE, k = NONE, v = NONE;  // values; gate is x and up is y
+  int parameter = NONE, scale = NONE;
+  double epsilon = 0;
+  int width = 0, headDim = 0, layer = 0, nHeads = 0, nKvHeads = 0, window = 0;
+  std::vector<Part> parts;
+  int innerWidth = 0, slopeWidth = 0;  // of a linear node
+  Place inner;                         // low-rank products of the forward, kept
+  Place slopes;                        // gradients of all parts' results
+  bool hasBackward = false;
+  bool xGets = false, yGets = false, kGets = false, vGets = false;  // which inputs a gradient flows to (x: q, too)
+  bool xAdds = false, yAdds = false, kAdds = false, vAdds = false;  // and is added to what is there already
+};
+
+struct Plan {
+  std::vector<Node> nodes;
+  std::vector<Place> values, gradients;
+  std::vector<int> widths;
+  size_t floatsPerRow = 0;
+  int hidden = NONE;  // after the final norm
+  int logits = NONE;  // of MASK rows, after the sampler head
+  int entry = NONE;   // what MASK rows start from: a value of token rows; NONE: nothing
+};
+
+enum class PlanKind {
+  Clean,    // token rows up to the final hidden state; values share memory
+  Loss,     // MASK rows up to the logits; values share memory
+  Gradient  // the same with every value kept that a gradient needs, and the gradients
+};
+
+// Throws std::invalid_argument for a program that cannot be trained natively.
+Plan makePlan(const ProgramSource& program, PlanKind kind);
+
+}  // namespace idlm

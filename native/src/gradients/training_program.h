@@ -1,0 +1,31 @@
+// All that steps of training read and do not change: plans, packed weights, kernels.
+#pragma once
+#include <memory>
+
+#include "gradients/attention_memory.h"
+#include "gradients/plan.h"
+#include "gradients/transposed.h"
+#include "program/weights.h"
+
+namespace idlm {
+
+struct TrainingProgram {
+  TrainingProgram(const ProgramSource& source, bool isExact, Pool& pool, const KernelTable* kernels);
+
+  const KernelTable& kernels;
+  Plan clean, loss, gradient;
+  Weights weights;
+  AttentionShape attention;
+  int nLayers = 0, entryLayer = 0, hidden = 0, vocab = 0, nDepths = 0, draftSize = 0;
+  int embeddings = NONE;  // parameter of the MASK embeddings
+  std::vector<double> inverseFrequencies;
+  double attentionFactor = 1;
+  std::vector<ParameterSource> parameters;  // without bytes
+  std::unique_ptr<TransposedWeights> transposed;
+
+  int paddedDraft() const { return (draftSize + PANEL - 1) / PANEL * PANEL; }
+  // Replaces trainable parameters; no step may run.
+  void replace(const std::vector<Replacement>& replacements, Pool& pool);
+};
+
+}  // namespace idlm

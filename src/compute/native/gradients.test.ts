@@ -1,0 +1,92 @@
+import { describe, expect, it } from "vitest";
+import {
+  describeGradients,
+  openFixture,
+  plainLoss,
+  smallBatch,
+  withAdapter,
+} from "../../../test/support/gradient-contract.ts";
+import { quantised } from "../../../test/support/quantised-program.ts";
+import type { GatedStep } from "../gradients/gated-step.ts";
+import { createNativeBackend, supportedInstructionSets } from "./index.ts";
+
+for (const instructionSet of supportedInstructionSets()) {
+  describeGradients(`native (${instructionSet})`, () => createNativeBackend({ instructionSet }));
+}
+
+/** Some hundred MASK rows, in several blocks. */
+const largeBatch = {
+  nMasks: 3,
+  sequences: [0, 1, 2].map((key) => ({
+    key,
+    tokens: Int32Array.from({ length: 90 + 30 * key }, (_, i) => (i * 37 + 11 * key * i + key) % 310),
+    anchors: Int32Array.from({ length: 40 }, (_, i) => 2 * i + 3 * key),
+  })),
+};
+
+function bitsOf({ gradients, ...step }: GatedStep) {
+  const bits = (floats: Float32Array) =>
+    Buffer.from(floats.buffer, floats.byteOffset, floats.byteLength).toString("hex");
+  const { loss, rowLosses, overlap, targetRank, textRank } = step;
+  return {
+    ...{ loss, targetRank: [...targetRank], textRank: [...textRank] },
+    ...{ rowLosses: bits(rowLosses), overlap: bits(overlap) },
+    gradients: Object.fromEntries([...gradients].map(([id, gradient]) => [id, bits(gradient)])),
+  };
+}
+
+describe("a native training step", () => {
+  it.each([0, 1] as const)(
+    "has the same bits on any instruction set and number of threads: entry layer %d",
+    async (entry) => {
+      await openFixture("models/llama-tiny", withAdapter(entry), async (float) => {
+        const program = quantised(float, "Q4_1", "Q8_0");
+        const loss = { mixture: { kl: 0.5, log_overlap: 1 }, depthWeights: [1, 0.7, 0.4], firstMiss: true };
+        let expected: ReturnType<typeof bitsOf> | undefined;
+        for (const instructionSet of supportedInstructionSets()) {
+          for (const threads of [1, 2, 5]) {
+            const model = await createNativeBackend({ instructionSet, threads }).loadGated(program);
+            const first = bitsOf(await model.step(largeBatch, loss, true));
+            expected ??= first;
+            expect(first).toEqual(expected);
+            // With the clean rows that it has kept, and after a step on others.
+            await model.step(smallBatch, loss, true);
+            expect(bitsOf(await model.step(largeBatch, loss, true))).toEqual(expected);
+            // Without gradients, values share memory.
+            const { gradients, ...alone } = bitsOf(await model.step(largeBatch, loss, false));
+            expect({ ...alone, gradients: expected.gradients }).toEqual(expected);
+            expect(gradients).toEqual({});
+            model.dispose();
+          }
+        }
+      });
+    },
+  );
+
+  it.each([0, 1] as const)(
+    "has nearly the direction of float gradients where weights are quantised: entry layer %d",
+    async (entry) => {
+      await openFixture("models/llama-tiny", withAdapter(entry), async (float) => {
+        const program = quantised(float, "Q4_1", "Q8_0");
+        const gradientsBy = async (backward: "integer" | "float") => {
+          const model = await createNativeBackend().loadGated(program, { backward });
+          const { gradients } = await model.step(largeBatch, plainLoss("log_overlap", 3), true);
+          model.dispose();
+          return gradients;
+        };
+        const integer = await gradientsBy("integer");
+        const exact = await gradientsBy("float");
+        let [product, a, b] = [0, 0, 0];
+        for (const [id, gradient] of integer) {
+          const other = exact.get(id) as Float32Array;
+          gradient.forEach((g, i) => {
+            product += g * (other[i] as number);
+            a += g * g;
+            b += (other[i] as number) ** 2;
+          });
+        }
+        expect(product / Math.sqrt(a * b)).toBeGreaterThan(0.999);
+      });
+    },
+  );
+});
