@@ -60,6 +60,7 @@
         "native/src/executor/operations.cpp",
         "native/src/executor/pool.cpp",
         "native/src/executor/rows.cpp",
+        "native/src/executor/shortlists.cpp",
         "native/src/executor/steps.cpp",
         "native/src/executor/workspace.cpp",
         "native/src/gradients/block_backward.cpp",

@@ -56,7 +56,7 @@ function withDraft(adapter: Adapter, draftVocabulary: Int32Array<ArrayBuffer>): 
   return { ...adapter, idlm: adapter.idlm && { ...adapter.idlm, draftVocabulary } };
 }
 
-/** What every backend has to do with programs as such. Each implementation's test calls this. */
+/** The contract of programs: windows, parameters, lists in any order, kept values. Each backend's test calls this. */
 export function describeProgram(name: string, create: () => Backend): void {
   describe(`${name}: programs`, () => {
     let backend: Backend;
@@ -170,6 +170,25 @@ export function describeProgram(name: string, create: () => Backend): void {
           await expect(model.replaceParameters(some)).rejects.toThrow(message);
         }
         expect(await outputs(model)).toEqual(before);
+      });
+
+      it("are not replaced while a forward runs", async () => {
+        const program = compiled("llama-tiny", adapterOf("llama-tiny-entry0"));
+        const model = await load(program);
+        const before = await outputs(model);
+        const running = outputs(model);
+        await expect(model.replaceParameters(retrained(program).values)).rejects.toThrow(/a forward .* is running/);
+        expect(await running).toEqual(before);
+      });
+
+      it("that are replaced stay as they are in a model over the same base", async () => {
+        const program = compiled("llama-tiny", adapterOf("llama-tiny-entry0"));
+        const one = await load(program);
+        const two = await load(program, { shareWith: one });
+        const before = await outputs(one);
+        await two.replaceParameters(retrained(program).values);
+        expect(await outputs(one)).toEqual(before);
+        expect(await outputs(two)).not.toEqual(before);
       });
 
       const entry0 = adapterOf("llama-tiny-entry0");

@@ -91,7 +91,7 @@ struct LoweredProgram {
 
   Weights weights;
   Matrix embedding, output;
-  bool embeddingIsOutput = false;  // it is read through the output's order
+  bool embeddingIsOutput = false;  // one matrix, whose rows are in the output's order
   SamplerHead samplerHead;
   std::vector<ExtraHead> extraHeads;
 

@@ -25,7 +25,7 @@ struct PackedParameter {
   std::vector<int32_t> ids;
 };
 
-// Memory that is planned before it is there.
+// Memory for packed matrices: offsets are planned first, then all of it is allocated at once.
 class PackedMemory {
  public:
   // Reserves the panels of a matrix whose `data` is set by `allocate`; the matrix must stay where it is.

@@ -9,7 +9,7 @@ import type { Sampler } from "./sampler.ts";
 import type { SamplerSettings } from "./settings.ts";
 import { validateDraws } from "./validate-draws.ts";
 
-/** Likeliest tokens of a source that its head re-ranks; SHORTLIST in native/src/executor/heads.cpp. */
+/** Likeliest tokens of a source that its head re-ranks; SHORTLIST in native/src/executor/shortlists.cpp. */
 const SHORTLIST = 64;
 
 /** An executor with the sampling of this folder, in plain TypeScript: what native code does in its own way. */
