@@ -1,0 +1,110 @@
+import { createHash } from "node:crypto";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { bundleCli, startCli } from "../../../test/support/cli-process.ts";
+import { writeTrainingText } from "../../../test/support/training-text.ts";
+import { collect } from "../terminal/collect-io.ts";
+
+const root = mkdtempSync(join(tmpdir(), "idlm-train-cli-"));
+const model = join(import.meta.dirname, "../../../test/fixtures/gguf/tiny64-Q8_0.gguf");
+const data = join(root, "data");
+let main = "";
+beforeAll(async () => {
+  writeTrainingText(data, { model, vocabSize: 320, rows: 12, heldOut: 2 });
+  main = await bundleCli();
+});
+afterAll(() => {
+  rmSync(root, { recursive: true });
+  rmSync(dirname(main), { recursive: true });
+});
+
+const argumentsFor = (out: string, ...more: string[]) => [
+  ...["train", model, "--data", data, "--out", out, "--rank", "2", "--draft-vocabulary", "50", "--batch-rows", "12"],
+  ...["--checkpoint-every", "2", "--held-out-rows", "2", ...more],
+];
+
+/** Hashes of all safetensors files below a folder. */
+function hashes(folder: string): Record<string, string> {
+  const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".safetensors"),
+  );
+  const hash = (name: string) =>
+    createHash("sha256")
+      .update(readFileSync(join(folder, name)))
+      .digest("hex");
+  return Object.fromEntries(names.sort().map((name) => [name, hash(name)]));
+}
+
+describe("idlm train", () => {
+  it("prints an evaluation, and with --json a line per event", async () => {
+    const out = join(root, "one");
+    const plain = await collect(argumentsFor(out, "--steps", "2"));
+    expect(plain).toMatchObject({ status: 0 });
+    expect(plain.stdout).toMatch(/held-out text +anchors[\s\S]*\nall [\s\S]*predicted: .* tokens\/s/);
+    const { stdout } = await collect(argumentsFor(join(root, "two"), "--steps", "10", "--json"));
+    const events = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { readonly kind: string; readonly step: number });
+    expect(events[0]).toMatchObject({ kind: "start", step: 0 });
+    expect(events.filter(({ kind }) => kind === "step").map(({ step }) => step)).toEqual([10]);
+    expect(events.filter(({ kind }) => kind === "evaluation")).toHaveLength(5);
+    expect(events.at(-1)).toMatchObject({ kind: "end", status: "finished", step: 10 });
+    const again = await collect(argumentsFor(out, "--steps", "2"));
+    expect(again).toMatchObject({ status: 0, stdout: "" });
+    expect(again.stderr).toContain("finished already");
+  });
+
+  it("gives the same bytes with any number of threads, and when it is killed at any moment", async () => {
+    const whole = join(root, "whole");
+    expect(await collect(argumentsFor(whole, "--steps", "10", "--threads", "1"))).toMatchObject({ status: 0 });
+    const killed = join(root, "killed");
+    let kills = 0;
+    for (let i = 0; i < 60; i++) {
+      const { child, ended } = startCli(
+        main,
+        argumentsFor(killed, "--steps", "10", "--threads", String(1 + (i % 3))),
+        {},
+      );
+      // Begun anew after an ever longer time, so that kills fall into every part of a run.
+      const timer = sleep(400 + 150 * i).then(() => child.kill("SIGKILL"));
+      const { signal, status, stderr } = await ended;
+      await timer;
+      if (signal === "SIGKILL") kills++;
+      else {
+        expect({ status, stderr }).toMatchObject({ status: 0 });
+        break;
+      }
+    }
+    expect(kills).toBeGreaterThan(1);
+    expect(existsSync(join(killed, "idlm_config.json"))).toBe(true);
+    expect(hashes(killed)).toEqual(hashes(whole));
+  });
+
+  it("writes a checkpoint at Ctrl-C and says how to go on", async () => {
+    const out = join(root, "stopped");
+    const { child, ended } = startCli(main, argumentsFor(out, "--steps", "100000", "--verbose"), {});
+    while (!existsSync(join(out, "checkpoints/step-000000002.safetensors"))) await sleep(50);
+    child.kill("SIGINT");
+    const { status, stderr } = await ended;
+    expect(status).toBe(130);
+    expect(stderr).toMatch(/Stopped after step \d+\. Run the same command again to go on\./);
+  });
+
+  it.each([
+    [["--steps", "0"], /--steps/],
+    [["--rank", "0"], /--rank/],
+    [["--masks", "99"], /--masks/],
+    [["--entry-layer", "2", "--steps", "1"], /entry layer 2: the model has 2 layers/],
+    [["--depth-weights", "0,1", "--steps", "1"], /depth 1 has weight 0/],
+    [["--hours", "1", "--steps", "1"], /cannot be used with/],
+    [["--objective", "full"], /gated/],
+  ])("refuses %j before anything is trained", async (options, message) => {
+    const { status, stderr } = await collect(argumentsFor(join(root, "bad"), ...options));
+    expect(status).toBe(2);
+    expect(stderr).toMatch(message);
+  });
+});
