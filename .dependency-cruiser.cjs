@@ -16,7 +16,7 @@ module.exports = {
     layer("model", ["compute", "formats", "tokenizer", "hub"]),
     layer("decoding", ["model", "compute", "formats", "tokenizer"]),
     layer("engine", ["decoding", "model", "compute", "formats", "tokenizer", "hub"]),
-    layer("openai", ["engine", "formats"]),
+    layer("openai", ["engine", "compute", "formats"]),
     layer("batch", ["openai", "engine", "formats"]),
     layer("training", ["engine", "decoding", "model", "compute", "formats", "tokenizer", "hub"]),
     {

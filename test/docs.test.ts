@@ -2,7 +2,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { samplingSettingNames } from "../src/compute/sampling/settings.ts";
 import { commonOptions } from "../src/cli/cli.ts";
+import { optionFlag } from "../src/cli/options/flag-names.ts";
 import { collect } from "../src/cli/terminal/collect-io.ts";
 import {
   fencesOf,
@@ -119,6 +121,9 @@ describe("documentation", () => {
       const { stdout } = await collect([command, "--help"]);
       const offered = [...stdout.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map((match) => match[1]);
       const described = [...section.matchAll(/^\| `(--[\w-]+)/gm)].map((match) => match[1]);
+      if (section.includes("It also has the [sampling options](#sampling-options)")) {
+        described.push(...samplingSettingNames.map(optionFlag));
+      }
       expect(described.toSorted(), command).toEqual(
         offered.filter((name) => !commonOptions.includes(name ?? "")).toSorted(),
       );

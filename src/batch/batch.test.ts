@@ -115,7 +115,7 @@ describe("runBatch", () => {
       b: expect.stringMatching(/^max_completion_tokens: expected/),
       c: expect.stringMatching(/^logit_bias: "a" is no token/),
       d: expect.stringMatching(/^top_p: expected/),
-      e: expect.stringMatching(/Give it as prediction, or/),
+      e: expect.stringMatching(/Give prediction, or/),
       f: expect.stringMatching(/Load the model with one, or/),
       g: expect.stringMatching(/^stride: expected/),
       h: expect.stringMatching(/^top_logprobs: expected a whole number from 0 to 20/),

@@ -1,5 +1,6 @@
 import type { BackendInfo } from "../compute/backend.ts";
 import type { RoundCount } from "../decoding/round/decoder.ts";
+import type { SamplingRequest } from "../compute/sampling/settings.ts";
 import type { Shape } from "../decoding/planners/shapes.ts";
 import type { ProposerKind } from "../decoding/proposers/registry.ts";
 
@@ -61,10 +62,10 @@ export type RoundForm = "plain" | Shape;
 export type Verify = "exact" | "rejection" | "relaxed";
 
 /**
- * What to write. Exactly one of `prompt`, `messages` and `ids`. Sampling settings act in the order in which they stand
- * here; their defaults switch them off, so that the likeliest token is written (temperature 0).
+ * What to write. Exactly one of `prompt`, `messages` and `ids`. Sampling settings are off by default: the most likely
+ * token is generated (temperature 0).
  */
-export interface GenerateRequest {
+export interface GenerateRequest extends SamplingRequest {
   /** Raw text, without a chat template. Special tokens in it count as such. */
   readonly prompt?: string | undefined;
   /** A conversation, put through the model's chat template. Special tokens written in it are plain text. */
@@ -92,22 +93,8 @@ export interface GenerateRequest {
   /** 0 … 2^53 − 1; default 0. */
   readonly seed?: number | undefined;
 
-  /** Above 0; 1: off. Over prompt and output. */
-  readonly repetitionPenalty?: number | undefined;
-  /** 0: off. Subtracted once from the logit of each token of the output. */
-  readonly presencePenalty?: number | undefined;
-  /** 0: off. Subtracted per occurrence in the output. */
-  readonly frequencyPenalty?: number | undefined;
-  /** Added to logits, by token id. */
+  /** Added to logits, by token id, before the temperature is applied. */
   readonly logitBias?: Readonly<Record<number, number>> | ReadonlyMap<number, number> | undefined;
-  /** 0: the likeliest token, the lowest id on a tie. */
-  readonly temperature?: number | undefined;
-  /** 0: off. */
-  readonly topK?: number | undefined;
-  /** Above 0; 1: off. */
-  readonly topP?: number | undefined;
-  /** 0: off. */
-  readonly minP?: number | undefined;
 
   /** The text ends before the first of these; at most 16. */
   readonly stop?: readonly string[] | undefined;

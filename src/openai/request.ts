@@ -1,3 +1,4 @@
+import { mapSettings } from "../compute/sampling/settings.ts";
 import type { ChatMessage, GenerateRequest } from "../engine/types.ts";
 import type { KeyNames } from "../errors.ts";
 import { Body, wrong } from "./body.ts";
@@ -12,19 +13,14 @@ export const endpoints: Readonly<Record<string, Endpoint>> = {
 
 /** What the API calls the engine's keys; where both have one name it is not here. What a model is loaded with has none. */
 const names: KeyNames = {
-  maxTokens: "max_tokens",
-  topP: "top_p",
-  topK: "top_k",
-  minP: "min_p",
-  repetitionPenalty: "repetition_penalty",
-  presencePenalty: "presence_penalty",
-  frequencyPenalty: "frequency_penalty",
-  logitBias: "logit_bias",
-  predict: "prediction",
-  ids: "prompt",
-  adapter: "one",
-  draftModel: "one",
+  ...mapSettings(snakeCase),
+  ...{ maxTokens: "max_tokens", logitBias: "logit_bias", predict: "prediction", ids: "prompt" },
+  ...{ adapter: "one", draftModel: "one" },
 };
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
 
 /** A body of the OpenAI API as the engine understands it. */
 export interface OpenAiRequest {
@@ -45,8 +41,8 @@ const DEFAULT_COMPLETION_TOKENS = 16;
 const MAX_PROMPTS = 128;
 
 /**
- * Reads the body of a request to /v1/chat/completions or /v1/completions. Beside the API's own keys it takes `top_k`,
- * `min_p` and `repetition_penalty`, as other servers do, and `propose`, `stride`, `shape`, `verify`, `tau`, `priority`. The
+ * Reads the body of a request to /v1/chat/completions or /v1/completions. Beside the API's own keys it takes the
+ * other sampling settings in snake case, as other servers do, and `propose`, `stride`, `shape`, `verify`, `tau`, `priority`. The
  * temperature is 1 where none is given, as the API has it, and the seed 0: the same body gets the same text.
  * @throws IdlmError "usage" naming the key. The engine checks ranges when the request is generated.
  */
@@ -69,15 +65,11 @@ function chatNames(body: Body): KeyNames {
 function commonSettings(body: Body): GenerateRequest {
   const text = (key: string) => body.string(key) as never;
   const stop = body.take("stop");
+  const sampling = mapSettings((name) => body.number(snakeCase(name)));
   return {
     n: body.number("n"),
-    temperature: body.number("temperature") ?? 1,
-    topP: body.number("top_p"),
-    topK: body.number("top_k"),
-    minP: body.number("min_p"),
-    repetitionPenalty: body.number("repetition_penalty"),
-    presencePenalty: body.number("presence_penalty"),
-    frequencyPenalty: body.number("frequency_penalty"),
+    ...sampling,
+    temperature: sampling.temperature ?? 1,
     logitBias: body.take("logit_bias") as GenerateRequest["logitBias"],
     seed: body.number("seed"),
     // Its strings are checked with the request.

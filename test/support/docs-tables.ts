@@ -1,4 +1,5 @@
 import { optionFlag } from "../../src/cli/options/flag-names.ts";
+import { samplingSettingNames, samplingSettings } from "../../src/compute/sampling/settings.ts";
 import { shapeNames, shapes } from "../../src/decoding/planners/shapes.ts";
 import { proposerKinds, proposers, requirementOf } from "../../src/decoding/proposers/registry.ts";
 import { errorCatalogue } from "../../src/errors.ts";
@@ -25,6 +26,14 @@ function shapesTable(): string {
   return table(["`--shape`", "rows of a round", "default stride"], rows);
 }
 
+function samplingTable(): string {
+  const rows = samplingSettingNames.map((name) => {
+    const { symbol, help, neutral } = samplingSettings[name];
+    return [`\`${optionFlag(name)} <${symbol}>\``, `\`${name}\``, help, neutral];
+  });
+  return table(["option", "library", "meaning", "default"], rows);
+}
+
 function errorsTable(): string {
   const rows = Object.entries(errorCatalogue).map(([code, { exit, http, message }]) => [
     `\`${code}\``,
@@ -39,6 +48,7 @@ function errorsTable(): string {
 export const docsTables: Readonly<Record<string, () => string>> = {
   proposers: proposersTable,
   shapes: shapesTable,
+  sampling: samplingTable,
   errors: errorsTable,
 };
 

@@ -1,5 +1,7 @@
 #include "addon/sampler_object.h"
 
+#include <set>
+
 #include "addon/guarded.h"
 #include "addon/values.h"
 
@@ -7,15 +9,27 @@ namespace idlm {
 
 namespace {
 
+void read(const Fields& o, const char* name, float& value) { value = float(o.number(name)); }
+void read(const Fields& o, const char* name, int& value) { value = o.integer(name); }
+
+// A setting that JavaScript has and this code has not would be ignored.
+void refuseUnknown(const Fields& o) {
+  static const std::set<std::string> known = {
+#define IDLM_SETTING(type, name, neutral) #name,
+      IDLM_SAMPLING_SETTINGS(IDLM_SETTING)
+#undef IDLM_SETTING
+          "choice",
+      "logprobs", "seed", "biasTokens", "biasValues"};
+  for (const std::string& key : o.keys())
+    if (known.count(key) == 0) o.fail(key.c_str(), "a setting of native/src/sampling/sampler.h", o.get(key.c_str()));
+}
+
 SamplerSettings readSettings(const Fields& o) {
+  refuseUnknown(o);
   SamplerSettings s;
-  s.repetitionPenalty = float(o.number("repetitionPenalty"));
-  s.presencePenalty = float(o.number("presencePenalty"));
-  s.frequencyPenalty = float(o.number("frequencyPenalty"));
-  s.temperature = float(o.number("temperature"));
-  s.topP = float(o.number("topP"));
-  s.minP = float(o.number("minP"));
-  s.topK = o.integer("topK");
+#define IDLM_SETTING(type, name, neutral) read(o, #name, s.name);
+  IDLM_SAMPLING_SETTINGS(IDLM_SETTING)
+#undef IDLM_SETTING
   s.choice = o.integer("choice");
   s.logprobs = o.integer("logprobs");
   s.seed = uint64_t(o.safeInteger("seed"));

@@ -15,9 +15,21 @@ namespace idlm {
 // What noise is for: each use has its own, and so has each kind of proposer (MASK rows, drafting models, extra heads).
 enum class Purpose : uint32_t { Draw = 0, Acceptance = 1, Residual = 2, Proposal = 3, Draft = 4, ExtraHead = 5 };
 
+// The numbers among the settings (type, name, neutral value): samplingSettings of src/compute/sampling/settings.ts.
+#define IDLM_SAMPLING_SETTINGS(X) \
+  X(float, repetitionPenalty, 1)  \
+  X(float, presencePenalty, 0)    \
+  X(float, frequencyPenalty, 0)   \
+  X(float, temperature, 0)        \
+  X(int, topK, 0)                 \
+  X(float, topP, 1)               \
+  X(float, minP, 0)
+
 struct SamplerSettings {
-  float repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0, temperature = 0, topP = 1, minP = 0;
-  int topK = 0, choice = 0, logprobs = -1;
+#define IDLM_SETTING(type, name, neutral) type name = neutral;
+  IDLM_SAMPLING_SETTINGS(IDLM_SETTING)
+#undef IDLM_SETTING
+  int choice = 0, logprobs = -1;
   uint64_t seed = 0;
   std::vector<int32_t> biasTokens;
   std::vector<float> biasValues;

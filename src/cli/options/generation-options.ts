@@ -1,8 +1,16 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { MAX_THREADS } from "../../compute/backend.ts";
 import type { GenerateRequest, Propose, Verify } from "../../index.ts";
+import {
+  type SamplingRequest,
+  type SamplingSetting,
+  type SamplingSettingName,
+  samplingSettingNames,
+  samplingSettings,
+} from "../../compute/sampling/settings.ts";
 import { shapeNames } from "../../decoding/planners/shapes.ts";
 import { proposeValues } from "../../engine/request/round-options.ts";
+import { optionFlag } from "./flag-names.ts";
 import { decimal, integer } from "./numbers.ts";
 
 /** Options of commands that load a model. */
@@ -15,7 +23,7 @@ export interface LoadOptions {
 }
 
 /** Options of commands that write text. Absent: the library's default. */
-export interface TextOptions {
+export interface TextOptions extends SamplingRequest {
   readonly propose: Propose;
   readonly shape?: NonNullable<GenerateRequest["shape"]>;
   readonly stride?: number;
@@ -23,13 +31,6 @@ export interface TextOptions {
   readonly tau?: number;
   readonly maxTokens?: number;
   readonly seed: number;
-  readonly temperature: number;
-  readonly topK?: number;
-  readonly topP?: number;
-  readonly minP?: number;
-  readonly repetitionPenalty?: number;
-  readonly presencePenalty?: number;
-  readonly frequencyPenalty?: number;
   readonly logitBias?: string;
   readonly stop?: readonly string[];
 }
@@ -79,8 +80,14 @@ export function addLoadOptions(command: Command): Command {
     .addOption(backendOption());
 }
 
+function samplingOption(name: SamplingSettingName): Option {
+  const { neutral, min, max, isOpen, isCount, symbol, help }: SamplingSetting = samplingSettings[name];
+  const parse = isCount ? integer({ min }) : decimal({ min, max, above: isOpen ?? false });
+  return new Option(`${optionFlag(name)} <${symbol}>`, help).default(neutral).argParser(parse);
+}
+
 export function addTextOptions(command: Command): Command {
-  return command
+  command
     .addOption(
       new Option("--propose <how>", "where proposals come from; auto: from wherever there are any")
         .choices(proposeValues)
@@ -107,36 +114,9 @@ export function addTextOptions(command: Command): Command {
       new Option("--seed <n>", "seed of the draws, 0 to 2^53 - 1")
         .default(0)
         .argParser(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })),
-    )
-    .addOption(
-      new Option("--temperature <t>", "0: always the likeliest token").default(0).argParser(decimal({ min: 0 })),
-    )
-    .addOption(
-      new Option("--top-k <n>", "draw from the n likeliest tokens; 0: from all").argParser(integer({ min: 0 })),
-    )
-    .addOption(
-      new Option("--top-p <p>", "draw from the fewest tokens whose probabilities reach p; 1: from all").argParser(
-        decimal({ min: 0, max: 1, above: true }),
-      ),
-    )
-    .addOption(
-      new Option("--min-p <p>", "leave out tokens below p times the largest probability; 0: none").argParser(
-        decimal({ min: 0, max: 1 }),
-      ),
-    )
-    .addOption(
-      new Option("--repetition-penalty <x>", "divide the logits of tokens seen in prompt or answer; 1: off").argParser(
-        decimal({ min: 0, above: true }),
-      ),
-    )
-    .addOption(
-      new Option("--presence-penalty <x>", "subtract from tokens of the answer, once; 0: off").argParser(decimal()),
-    )
-    .addOption(
-      new Option("--frequency-penalty <x>", "subtract from tokens of the answer, per occurrence; 0: off").argParser(
-        decimal(),
-      ),
-    )
+    );
+  for (const name of samplingSettingNames) command.addOption(samplingOption(name));
+  return command
     .addOption(new Option("--logit-bias <file>", 'JSON file with what to add to logits, by token id: {"42": -1.5}'))
     .addOption(
       new Option("--stop <string>", "end before this string; may be given several times").argParser(collectStop),

@@ -1,3 +1,4 @@
+import { mapSettings } from "../../compute/sampling/settings.ts";
 import { type GenerateRequest, load, type Model } from "../../index.ts";
 import type { LoadOptions, TextOptions } from "./generation-options.ts";
 import type { CliIo } from "../terminal/io.ts";
@@ -58,12 +59,10 @@ function loadedLine({ info }: Model): string {
 
 /** A command's options as a request; the files that they name are read. */
 export function textRequest(options: TextOptions): GenerateRequest {
-  const { propose, shape, stride, verify, tau, maxTokens, seed, temperature, topK, topP, minP, stop, logitBias } =
-    options;
-  const { repetitionPenalty, presencePenalty, frequencyPenalty } = options;
+  const { propose, shape, stride, verify, tau, maxTokens, seed, stop, logitBias } = options;
   return {
-    ...{ propose, shape, stride, verify, tau, maxTokens, seed, temperature, topK, topP, minP, stop },
-    ...{ repetitionPenalty, presencePenalty, frequencyPenalty },
+    ...{ propose, shape, stride, verify, tau, maxTokens, seed, stop },
+    ...mapSettings((name) => options[name]),
     logitBias: logitBias === undefined ? undefined : readLogitBias(logitBias),
   };
 }

@@ -13,7 +13,10 @@ import { checkConstants } from "./constants.ts";
 export interface NativeBinding {
   readonly Backend: new (threads: number, isa: string) => NativeBackendHandle;
   readonly Sampler: new (
-    settings: SamplerSettings & { readonly biasTokens: Int32Array; readonly biasValues: Float32Array },
+    settings: Omit<SamplerSettings, "logitBias"> & {
+      readonly biasTokens: Int32Array;
+      readonly biasValues: Float32Array;
+    },
   ) => NativeSampler;
   /** Instruction sets that were built and that this CPU runs, best first. */
   isas(): string[];

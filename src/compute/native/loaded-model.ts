@@ -20,9 +20,10 @@ class NativeLoadedSampler implements Sampler {
 
   constructor(settings: SamplerSettings) {
     this.settings = settings;
-    const biasTokens = Int32Array.from(settings.logitBias.keys());
-    const biasValues = Float32Array.from(settings.logitBias.values());
-    this.handle = new (nativeBinding().Sampler)({ ...settings, biasTokens, biasValues });
+    const { logitBias, ...numbers } = settings;
+    const biasTokens = Int32Array.from(logitBias.keys());
+    const biasValues = Float32Array.from(logitBias.values());
+    this.handle = new (nativeBinding().Sampler)({ ...numbers, biasTokens, biasValues });
   }
 
   prompt(tokens: Int32Array): void {

@@ -7,6 +7,8 @@ import { describeProgram } from "../../../test/support/program-contract.ts";
 import { openSafetensors } from "../../formats/safetensors/safetensors.ts";
 import { toFloat32 } from "../../formats/tensor/dequantise.ts";
 import type { Program } from "../program/program.ts";
+import { neutralSettings } from "../sampling/settings.ts";
+import { nativeBinding } from "./binding.ts";
 import { createNativeBackend, supportedInstructionSets } from "./index.ts";
 
 for (const instructionSet of supportedInstructionSets()) {
@@ -49,4 +51,12 @@ describe("panels hold the weights that the file holds", () => {
 it("refuses threads and instruction sets that are not there", () => {
   expect(() => createNativeBackend({ threads: 0 })).toThrow(/threads/);
   expect(() => createNativeBackend({ instructionSet: "sse" as never })).toThrow(/sse/);
+});
+
+it("refuses a sampling setting that it does not have", () => {
+  const { logitBias: _, ...numbers } = neutralSettings;
+  const settings = { ...numbers, biasTokens: new Int32Array(), biasValues: new Float32Array() };
+  expect(new (nativeBinding().Sampler)(settings)).toBeDefined();
+  const unknown = { ...settings, typicalP: 0.5 };
+  expect(() => new (nativeBinding().Sampler)(unknown)).toThrow(/settings\.typicalP/);
 });

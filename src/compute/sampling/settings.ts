@@ -1,24 +1,91 @@
-/** Settings of a sampler, in the order in which they act. Neutral values switch a step off. */
-export interface SamplerSettings {
+/** One number among the settings of a sampler. */
+export interface SamplingSetting {
+  /** Switches the setting off; the default. */
+  readonly neutral: number;
+  /** Range of the values. */
+  readonly min: number;
+  readonly max: number;
+  /** Whether `min` itself is not allowed. */
+  readonly isOpen?: boolean;
+  /** Whether it is a number of tokens: a whole number, at most the vocabulary size in effect. */
+  readonly isCount?: boolean;
+  /** Smallest value other than `neutral`, if the range has a gap. */
+  readonly least?: number;
+  /** Stands for the value in help and documentation. */
+  readonly symbol: string;
+  /** Its line in help and documentation. */
+  readonly help: string;
+}
+
+/**
+ * The settings that are numbers, in the order in which they are applied; `logitBias` comes before the temperature.
+ * The keys are those of requests. Command-line options are the same in kebab case, keys of the OpenAI API in snake case;
+ * types, validation, help and documentation are derived from this table.
+ */
+export const samplingSettings = {
   /** 1: off. Divides positive and multiplies negative logits of tokens in prompt or output. */
-  readonly repetitionPenalty: number;
-  /** 0: off. Subtracted once from each token of the output. */
-  readonly presencePenalty: number;
+  repetitionPenalty: {
+    ...{ neutral: 1, min: 0, max: 1000, isOpen: true, symbol: "x" },
+    help: "divide the logits of tokens that occur in prompt or output; 1: off",
+  },
+  /** 0: off. Subtracted once from the logit of each token of the output. */
+  presencePenalty: {
+    ...{ neutral: 0, min: -1000, max: 1000, symbol: "x" },
+    help: "subtract from the logits of tokens that occur in the output; 0: off",
+  },
   /** 0: off. Subtracted per occurrence in the output. */
-  readonly frequencyPenalty: number;
+  frequencyPenalty: {
+    ...{ neutral: 0, min: -1000, max: 1000, symbol: "x" },
+    help: "subtract from the logits of tokens in the output, for each occurrence; 0: off",
+  },
+  /** 0: greedy, the lowest id wins a tie. */
+  temperature: {
+    // Below `least`, logits divided by the temperature overflow float32.
+    ...{ neutral: 0, min: 0, max: 1000, least: 1e-6, symbol: "t" },
+    help: "0: always the most likely token",
+  },
+  /** 0: off. Ties at the edge are kept by lowest id. */
+  topK: {
+    ...{ neutral: 0, min: 0, max: Number.MAX_SAFE_INTEGER, isCount: true, symbol: "n" },
+    help: "sample from the n most likely tokens; 0: from all",
+  },
+  /** 1: off. The smallest set, by descending probability then ascending id, whose sum reaches topP. */
+  topP: {
+    ...{ neutral: 1, min: 0, max: 1, isOpen: true, symbol: "p" },
+    help: "sample from the fewest tokens whose probabilities sum to p; 1: from all",
+  },
+  /** 0: off. Keeps tokens of at least minP × the largest probability. */
+  minP: {
+    ...{ neutral: 0, min: 0, max: 1, symbol: "p" },
+    help: "exclude tokens below p times the largest probability; 0: none",
+  },
+} satisfies Readonly<Record<string, SamplingSetting>>;
+
+export type SamplingSettingName = keyof typeof samplingSettings;
+
+/** In the order in which they are applied. */
+export const samplingSettingNames = Object.keys(samplingSettings) as SamplingSettingName[];
+
+/** A value for each setting. */
+export function mapSettings<T>(
+  valueAt: (name: SamplingSettingName, setting: SamplingSetting) => T,
+): Record<SamplingSettingName, T> {
+  const entries = samplingSettingNames.map((name) => [name, valueAt(name, samplingSettings[name])]);
+  return Object.fromEntries(entries) as Record<SamplingSettingName, T>;
+}
+
+type SamplingNumbers = { readonly [Name in keyof typeof samplingSettings]: number };
+
+/** The settings of a request: absent ones are neutral. */
+export type SamplingRequest = { readonly [Name in keyof typeof samplingSettings]?: number | undefined };
+
+/** Settings of a sampler. Neutral values switch a step off. */
+export interface SamplerSettings extends SamplingNumbers {
   /** Added to logits, by token id. */
   readonly logitBias: ReadonlyMap<number, number>;
-  /** 0: greedy, the lowest id wins a tie. */
-  readonly temperature: number;
-  /** 0: off. Ties at the edge are kept by lowest id. */
-  readonly topK: number;
-  /** 1: off. The smallest set, by descending probability then ascending id, whose sum reaches topP. */
-  readonly topP: number;
-  /** 0: off. Keeps tokens of at least minP × the largest probability. */
-  readonly minP: number;
   /** 0 … 2^53 − 1 */
   readonly seed: number;
-  /** Which of several answers to the same request (n > 1). */
+  /** Which of several completions of the same request (n > 1). */
   readonly choice: number;
   /** How many of the best log-probabilities a draw reports beside the drawn token's; -1: none at all. */
   readonly logprobs: number;
@@ -26,18 +93,12 @@ export interface SamplerSettings {
 
 /** Greedy, with every step switched off. */
 export const neutralSettings: SamplerSettings = {
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
+  ...mapSettings((_, { neutral }) => neutral),
   logitBias: new Map(),
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
   seed: 0,
   choice: 0,
   logprobs: -1,
 };
 
-/** Most log-probabilities that a draw reports (checked against native/src/constants.h). */
+/** Most log-probabilities that a draw reports (MAX_LOGPROBS of native/src/sampling/sampler.h). */
 export const MAX_LOGPROBS = 64;

@@ -1,5 +1,9 @@
-import type { SamplerSettings } from "../../compute/sampling/settings.ts";
-import { MAX_LOGPROBS } from "../../compute/sampling/settings.ts";
+import {
+  mapSettings,
+  MAX_LOGPROBS,
+  type SamplerSettings,
+  type SamplingSetting,
+} from "../../compute/sampling/settings.ts";
 import { IdlmError } from "../../errors.ts";
 import { MAX_CHOICES } from "../limits.ts";
 import { numberIn, shown, usage, wholeIn, wrongKey } from "./request-values.ts";
@@ -14,8 +18,6 @@ const MAX_MESSAGES = 10_000;
 const MAX_PRIORITY = 100;
 /** UTF-16 units: a key or an address, not a text. */
 const MAX_SHARE_LENGTH = 256;
-/** Below it, logits divided by it leave float32. */
-const MIN_TEMPERATURE = 1e-6;
 
 /** What a request is checked against. */
 export interface RequestLimits extends ProposalLimits {
@@ -61,14 +63,8 @@ const keys: Readonly<Record<keyof GenerateRequest, true>> = {
   n: true,
   maxTokens: true,
   seed: true,
-  repetitionPenalty: true,
-  presencePenalty: true,
-  frequencyPenalty: true,
   logitBias: true,
-  temperature: true,
-  topK: true,
-  topP: true,
-  minP: true,
+  ...mapSettings(() => true as const),
   stop: true,
   logprobs: true,
   priority: true,
@@ -157,25 +153,23 @@ function checkSettings(
   whole: (name: keyof GenerateRequest, min: number, max: number) => number | undefined,
   vocabSize: number,
 ): SamplerSettings {
-  const number = (name: keyof GenerateRequest, fallback: number, min: number, max: number, isOpen = false) =>
-    numberIn(name, request[name], min, max, isOpen) ?? fallback;
-  const temperature = number("temperature", 0, 0, 1000);
-  if (temperature > 0 && temperature < MIN_TEMPERATURE) {
-    throw wrongKey("temperature", `expected 0 or a number from ${MIN_TEMPERATURE}, found ${temperature}`);
-  }
   return {
-    repetitionPenalty: number("repetitionPenalty", 1, 0, 1000, true),
-    presencePenalty: number("presencePenalty", 0, -1000, 1000),
-    frequencyPenalty: number("frequencyPenalty", 0, -1000, 1000),
+    ...mapSettings((name, setting) => checkSetting(name, setting, request[name], vocabSize)),
     logitBias: checkBias(request.logitBias, vocabSize),
-    temperature,
-    topK: whole("topK", 0, Number.MAX_SAFE_INTEGER) === undefined ? 0 : Math.min(request.topK ?? 0, vocabSize),
-    topP: number("topP", 1, 0, 1, true),
-    minP: number("minP", 0, 0, 1),
     seed: whole("seed", 0, Number.MAX_SAFE_INTEGER) ?? 0,
     choice: 0,
     logprobs: whole("logprobs", 0, MAX_LOGPROBS) ?? -1,
   };
+}
+
+function checkSetting(name: string, setting: SamplingSetting, value: unknown, vocabSize: number): number {
+  const { neutral, min, max, isOpen, isCount, least } = setting;
+  const given = isCount ? wholeIn(name, value, min, max) : numberIn(name, value, min, max, isOpen);
+  if (given === undefined) return neutral;
+  if (least !== undefined && given !== neutral && given < least) {
+    throw wrongKey(name, `expected ${neutral} or a number from ${least}, found ${given}`);
+  }
+  return isCount ? Math.min(given, vocabSize) : given;
 }
 
 function checkBias(bias: GenerateRequest["logitBias"], vocabSize: number): ReadonlyMap<number, number> {
