@@ -1,28 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
-import { build } from "tsdown";
+import { bundle } from "./bundle.ts";
 
-/**
- * Bundles the current command line and returns its path; for tests that need a separate process, to kill it.
- * It is created below node_modules, so that its imports resolve. The caller removes its folder.
- */
+/** Bundles the current command line and returns its path. The caller removes its folder. */
 export async function bundleCli(): Promise<string> {
-  const root = join(import.meta.dirname, "../..");
-  mkdirSync(join(root, "node_modules", ".cache"), { recursive: true });
-  const outDir = mkdtempSync(join(root, "node_modules", ".cache", "idlm-cli-"));
-  const entry = join(root, "src/cli/main.ts");
-  await build({
-    config: false,
-    cwd: root,
-    entry,
-    outDir,
-    format: "esm",
-    platform: "node",
-    dts: false,
-    logLevel: "silent",
-  });
-  return join(outDir, "main.mjs");
+  return join(await bundle("src/cli/main.ts"), "main.mjs");
 }
 
 export interface CliProcess {
