@@ -42,7 +42,6 @@ const foreign: Readonly<Record<string, readonly string[]>> = {
   "src/hub/pip/pip.ts": [
     ...["--no-deps", "--only-binary", "--dest", "--no-input", "--disable-pip-version-check", "--progress-bar"],
   ],
-  "src/tokenizer/template-renderer.ts": ["--max-old-space-size"],
   "src/bench/conditions.ts": ["--short"],
 };
 

@@ -1,5 +1,5 @@
 import { IdlmError } from "../errors.ts";
-import { MAX_RENDER_MS, renderTemplate } from "./template-renderer.ts";
+import { JinjaTemplate } from "./jinja/index.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** A message, as passed to the template. */
@@ -24,36 +24,36 @@ export interface RenderOptions {
 
 const MAX_TEMPLATE_LENGTH = 1 << 20;
 
-/** A model's chat template (Jinja, rendered by `@huggingface/jinja` in a separate process). */
+/** A model's chat template: Jinja2, as transformers renders it. */
 export class ChatTemplate {
-  readonly #source: string;
+  readonly source: string;
+  readonly #template: JinjaTemplate;
   readonly #path: string;
-  readonly #maxRenderMs: number;
+  readonly #maxSteps: number | undefined;
 
-  /** `maxRenderMs`: rendering is stopped after this time. */
-  constructor(source: string, path: string, maxRenderMs = MAX_RENDER_MS) {
-    this.#source = source;
+  /** `maxSteps`: rendering is stopped after this many steps. */
+  constructor(source: string, path: string, maxSteps?: number) {
+    this.source = source;
+    this.#template = new JinjaTemplate(source);
     this.#path = path;
-    this.#maxRenderMs = maxRenderMs;
+    this.#maxSteps = maxSteps;
   }
 
   /**
    * Renders a conversation. @throws IdlmError "file-malformed" if the source is not a Jinja template, "usage" if the
-   * template raises an exception, fails or hangs.
+   * template raises an exception, fails or does not end.
    */
   async render(options: RenderOptions): Promise<string> {
     const { addGenerationPrompt = true, continueFinalMessage = false, now = new Date() } = options;
-    const problem = (text: string) =>
-      new IdlmError("usage", { problem: `${this.#path}: chat template: ${text}`, hint: "Check the messages" });
-    if (options.messages.length === 0) throw problem("there are no messages");
-    const messages = options.messages.map(joinTextParts);
+    if (options.messages.length === 0) throw this.#problem("there are no messages");
+    const messages = options.messages.map(prepare);
     const last = messages.at(-1);
     const tag = "\u{F1F1A}CONTINUE\u{F1F1A}";
     if (continueFinalMessage && last !== undefined) {
       if (addGenerationPrompt && options.addGenerationPrompt === true) {
-        throw problem("cannot both continue the final message and add a generation prompt");
+        throw this.#problem("cannot both continue the final message and add a generation prompt");
       }
-      if (typeof last.content !== "string") throw problem("the message to continue has no text");
+      if (typeof last.content !== "string") throw this.#problem("the message to continue has no text");
       messages[messages.length - 1] = { ...last, content: `${last.content}${tag}` };
     }
     const variables = {
@@ -62,25 +62,26 @@ export class ChatTemplate {
       add_generation_prompt: continueFinalMessage ? false : addGenerationPrompt,
       ...options.kwargs,
     };
-    const run = async (turns: readonly TemplateMessage[]): Promise<string> => {
-      if (this.#source.length > MAX_TEMPLATE_LENGTH) throw this.#malformed(`${this.#source.length} characters`);
-      const { text, malformed, raised, failed } = await renderTemplate({
-        source: this.#source,
-        variables: { ...variables, messages: turns },
-        nowMs: now.getTime(),
-        maxRenderMs: this.#maxRenderMs,
-      });
-      if (malformed !== undefined) throw this.#malformed(malformed);
-      if (text === undefined) throw problem(raised ?? `failed: ${failed}`);
-      return text;
-    };
+    const run = (turns: readonly TemplateMessage[]) => this.#run({ messages: turns, ...variables }, now);
     const text = await run(messages);
     if (!continueFinalMessage) return text;
     const at = text.lastIndexOf(tag);
-    if (at < 0) throw problem("it does not render the message to continue");
+    if (at < 0) throw this.#problem("it does not render the message to continue");
     // A template that trims content would have trimmed the white space before the tag.
     const kept = text.slice(0, at);
-    return (await run(options.messages.map(joinTextParts))).startsWith(kept) ? kept : kept.trimEnd();
+    return (await run(options.messages.map(prepare))).startsWith(kept) ? kept : kept.trimEnd();
+  }
+
+  async #run(variables: Readonly<Record<string, unknown>>, now: Date): Promise<string> {
+    if (this.source.length > MAX_TEMPLATE_LENGTH) throw this.#malformed(`${this.source.length} characters`);
+    const result = await this.#template.render({ variables, now, maxSteps: this.#maxSteps });
+    if ("text" in result) return result.text;
+    if ("malformed" in result) throw this.#malformed(result.malformed);
+    throw this.#problem("raised" in result ? result.raised : `failed: ${result.failed}`);
+  }
+
+  #problem(text: string): IdlmError {
+    return new IdlmError("usage", { problem: `${this.#path}: chat template: ${text}`, hint: "Check the messages" });
   }
 
   #malformed(found: string): IdlmError {
@@ -91,42 +92,98 @@ export class ChatTemplate {
 
 /**
  * Token ids of a conversation. Special tokens from the template become special tokens, but the same strings in messages
- * are plain text.
+ * are plain text, unless the template itself looks for them there (as some do for `</think>`).
  */
 export async function encodeChat(
   tokenizer: Tokenizer,
   template: ChatTemplate,
-  options: RenderOptions,
+  request: RenderOptions,
 ): Promise<number[]> {
-  const specials = tokenizer.specialTokens;
-  const json = JSON.stringify(options.messages);
-  const found = specials.filter((token) => json.includes(JSON.stringify(token).slice(1, -1)));
-  if (found.length === 0) return tokenizer.encode(await template.render(options), { special: true });
-  // A private-use character inside each such string keeps it from being recognised; it is removed before encoding.
-  let guard = 0xf0000;
-  while (json.includes(String.fromCodePoint(guard))) guard++;
-  const mark = String.fromCodePoint(guard);
-  const protect = (value: unknown): unknown => {
-    if (typeof value === "string") {
-      return found.reduce(
-        (text, token) => text.replaceAll(token, `${token.slice(0, 1)}${mark}${token.slice(1)}`),
-        value,
-      );
-    }
-    if (Array.isArray(value)) return value.map(protect);
-    if (typeof value !== "object" || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, protect(inner)]));
+  const options = { ...request, now: request.now ?? new Date() };
+  const { messages, tools } = options;
+  const json = JSON.stringify({ messages, tools });
+  const isIn = (token: string) => json.includes(JSON.stringify(token).slice(1, -1));
+  const found = tokenizer.specialTokens.filter(isIn);
+  const text = await template.render(options);
+  if (found.length === 0) return tokenizer.encode(text, { special: true });
+
+  const standIns = standInsFor(found, json + template.source);
+  const original = (rendered: string) =>
+    standIns.reduce((all, { mark, first }) => all.replaceAll(mark, first), rendered);
+  const renderWith = async (tokens: readonly string[]): Promise<string> => {
+    const protect = (value: unknown) => protectTokens(value, tokens, standIns);
+    const guarded = {
+      messages: messages.map((message) => protect(message) as TemplateMessage),
+      tools: tools?.map(protect),
+    };
+    return template.render({ ...options, ...guarded });
   };
-  const messages = options.messages.map((message) => protect(message) as TemplateMessage);
+  const isSame = async (tokens: readonly string[]) => original(await renderWith(tokens).catch(() => "")) === text;
+  let rendered = await renderWith(found).catch(() => "");
+  if (original(rendered) !== text) {
+    const unseen: string[] = [];
+    for (const token of found) if (await isSame([token])) unseen.push(token);
+    rendered = await renderWith(unseen).catch(() => "");
+    if (original(rendered) !== text) rendered = text;
+  }
   const ids: number[] = [];
-  for (const segment of tokenizer.segments(await template.render({ ...options, messages }), true)) {
+  for (const segment of tokenizer.segments(rendered, true)) {
     if (typeof segment === "number") ids.push(segment);
-    else ids.push(...tokenizer.encode(segment.replaceAll(mark, "")));
+    else ids.push(...tokenizer.encode(original(segment)));
   }
   return ids;
 }
 
-/** Joins content that consists of text parts to one string, which is what most templates expect. */
+/** A character that stands for the first one of a token in a message, which keeps the token from being recognised. */
+interface StandIn {
+  readonly mark: string;
+  readonly first: string;
+}
+
+/** Printable characters of one UTF-16 unit (Braille, then private use), of which a conversation lacks some. */
+const standInRanges: readonly (readonly [number, number])[] = [
+  [0x2801, 0x28ff],
+  [0xe000, 0xf8ff],
+];
+
+/** One stand-in for each first character, so that lengths and positions stay what they are. */
+function standInsFor(tokens: readonly string[], taken: string): readonly StandIn[] {
+  const firsts = new Set(tokens.map((token) => Array.from(token)[0] ?? ""));
+  const free: string[] = [];
+  for (const [from, to] of standInRanges) {
+    for (let code = from; code <= to && free.length < firsts.size; code++) {
+      const mark = String.fromCharCode(code);
+      if (!taken.includes(mark)) free.push(mark);
+    }
+  }
+  return [...firsts].flatMap((first, i) => {
+    const mark = free[i];
+    return mark === undefined ? [] : [{ mark, first }];
+  });
+}
+
+function protectTokens(value: unknown, tokens: readonly string[], standIns: readonly StandIn[]): unknown {
+  if (typeof value === "string") {
+    return tokens.reduce((text, token) => {
+      const standIn = standIns.find(({ first }) => token.startsWith(first));
+      return standIn === undefined ? text : text.replaceAll(token, standIn.mark + token.slice(standIn.first.length));
+    }, value);
+  }
+  if (Array.isArray(value)) return value.map((item) => protectTokens(item, tokens, standIns));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, protectTokens(inner, tokens, standIns)]));
+}
+
+/** A message as transformers passes it, with text parts joined, which is what most templates expect. */
+function prepare(message: TemplateMessage): TemplateMessage {
+  const reasoning = ["reasoning_content", "thinking", "reasoning"]
+    .map((key) => message[key])
+    .find((text) => text != null);
+  const joined = joinTextParts(message);
+  return reasoning === undefined ? joined : { ...joined, reasoning_content: reasoning, thinking: reasoning };
+}
+
+/** Joins content that consists of text parts to one string. */
 function joinTextParts(message: TemplateMessage): TemplateMessage {
   const { content } = message;
   if (!Array.isArray(content) || content.length === 0) return message;

@@ -299,8 +299,8 @@ suite(`chat templates render as transformers does${label}`, () => {
       const right = [c.expected, c.expected_if_flattened, c.also_right].filter((text) => text !== undefined);
       // Text parts are joined, whatever the template would do with an array.
       if (caseName === "content-array-two-texts") return expect(await render()).toMatch(/(?<!')Hello parts(?!')/);
-      // JavaScript has no 1.0, and writes 1e-07 as 1e-7 in JSON.
-      if (caseName === "tool-arguments-floats") right[0] = right[0].replace(": 1.0,", ": 1,").replace("1e-07", "1e-7");
+      // JSON.parse reads 1.0 as 1.
+      if (caseName === "tool-arguments-floats") right[0] = right[0].replace(": 1.0,", ": 1,");
       if (right.length > 0) return expect(right).toContain(await render());
       await expect(render()).rejects.toThrow(c.error.raised_by_template ? c.error.message : /chat template: failed/);
     });

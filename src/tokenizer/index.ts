@@ -1,4 +1,5 @@
 export { ChatTemplate, encodeChat } from "./chat-template.ts";
 export { checkGgufTokenizer, tokenizerFromGguf } from "./gguf-tokenizer.ts";
 export { tokenizerFromFolder } from "./huggingface-tokenizer.ts";
+export { type SpecialVariables, variablesOfFolder, variablesOfGguf } from "./special-variables.ts";
 export { checkTokenizerJson, Tokenizer } from "./tokenizer.ts";

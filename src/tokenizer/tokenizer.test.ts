@@ -137,6 +137,36 @@ describe("ChatTemplate", () => {
     expect(order).toEqual([0, 1, 2, 3]);
   });
 
+  it("sees special tokens in messages as they are, and encodes them as plain text", async () => {
+    const tokenizer = tiny();
+    const [token = ""] = tokenizer.specialTokens.filter((text) => text.length > 4);
+    const content = `a${token}b`;
+    const messages = [{ role: "user", content }];
+    const source =
+      "{{ messages[0].content|length }} {{ messages[0].content[1:4] }} {{ messages[0].content }} {{ messages[0] }}";
+    const ids = await encodeChat(tokenizer, new ChatTemplate(source, "t"), { messages });
+    expect(tokenizer.decode(ids)).toBe(
+      `${content.length} ${token.slice(0, 3)} ${content} {'role': 'user', 'content': '${content}'}`,
+    );
+    expect(ids.filter((id) => tokenizer.isSpecial(id))).toEqual([]);
+  });
+
+  it("splits messages at a special token that it looks for itself", async () => {
+    const tokenizer = tiny();
+    const [token = "", other = ""] = tokenizer.specialTokens.filter((text) => text.length > 4);
+    const messages = [{ role: "assistant", content: `thought${token}answer${other}` }];
+    const source = `{{ messages[0].content.split('${token}')[-1] }}${token}`;
+    const ids = await encodeChat(tokenizer, new ChatTemplate(source, "t"), { messages });
+    expect(tokenizer.decode(ids)).toBe(`answer${other}${token}`);
+    expect(ids.filter((id) => tokenizer.isSpecial(id))).toEqual([tokenizer.idOf(token)]);
+  });
+
+  it("passes reasoning under both of its names", async () => {
+    const source = "{{ messages[0].reasoning_content }}|{{ messages[0].thinking }}";
+    const turns = [{ role: "assistant", content: "", reasoning: "why" }];
+    expect(await rendered(source, { messages: turns })).toBe("why|why");
+  });
+
   it("joins text parts", async () => {
     const content = ["a", "b"].map((text) => ({ type: "text", text }));
     expect(await rendered("{{ messages[0]['content'] }}", { messages: [{ role: "user", content }] })).toBe("ab");

@@ -3,9 +3,12 @@ import type { OpenedModel } from "../../model/open/open-model.ts";
 import {
   ChatTemplate,
   encodeChat,
+  type SpecialVariables,
   type Tokenizer,
   tokenizerFromFolder,
   tokenizerFromGguf,
+  variablesOfFolder,
+  variablesOfGguf,
 } from "../../tokenizer/index.ts";
 import type { ChatMessage, TextTokenizer } from "../types.ts";
 
@@ -23,26 +26,34 @@ export function textOf(model: OpenedModel): ModelText {
     const tokenizer = tokenizerFromGguf(metadata, path);
     const end = metadata.get("tokenizer.ggml.eos_token_id");
     if (tokenizer === undefined) return { tokenizer, endTokens: new Set(typeof end === "number" ? [end] : []) };
-    return wrapped(tokenizer, typeof template === "string" ? template : undefined, path);
+    const variables = model.vocabulary === undefined ? {} : variablesOfGguf(model.vocabulary);
+    return wrapped(tokenizer, typeof template === "string" ? template : undefined, variables, path);
   }
   if (model.text === undefined) return { tokenizer: undefined, endTokens: new Set() };
   const tokenizer = tokenizerFromFolder(path, model.text);
   return tokenizer === undefined
     ? { tokenizer, endTokens: new Set(model.text.endIds) }
-    : wrapped(tokenizer, model.text.chatTemplate, path);
+    : wrapped(tokenizer, model.text.chatTemplate, variablesOfFolder(model.text), path);
 }
 
-function wrapped(tokenizer: Tokenizer, template: string | undefined, path: string): ModelText {
-  return { tokenizer: new ModelTokenizer(tokenizer, template, path), endTokens: new Set(tokenizer.eosIds) };
+function wrapped(
+  tokenizer: Tokenizer,
+  template: string | undefined,
+  variables: SpecialVariables,
+  path: string,
+): ModelText {
+  return { tokenizer: new ModelTokenizer(tokenizer, template, variables, path), endTokens: new Set(tokenizer.eosIds) };
 }
 
 class ModelTokenizer implements TextTokenizer {
   readonly #tokenizer: Tokenizer;
   readonly #template: ChatTemplate | undefined;
+  readonly #variables: SpecialVariables;
   readonly #path: string;
 
-  constructor(tokenizer: Tokenizer, template: string | undefined, path: string) {
+  constructor(tokenizer: Tokenizer, template: string | undefined, variables: SpecialVariables, path: string) {
     this.#tokenizer = tokenizer;
+    this.#variables = variables;
     this.#template = template === undefined ? undefined : new ChatTemplate(template, path);
     this.#path = path;
   }
@@ -64,15 +75,9 @@ class ModelTokenizer implements TextTokenizer {
         hint: phrase`Give it raw text (${key("prompt")}).`,
       });
     }
-    const { bosId, eosIds } = this.#tokenizer;
-    const [eosId] = eosIds;
-    const kwargs = {
-      bos_token: bosId === undefined ? "" : this.decode([bosId]),
-      eos_token: eosId === undefined ? "" : this.decode([eosId]),
-    };
     return encodeChat(this.#tokenizer, this.#template, {
       messages: messages.map((message) => ({ ...message })),
-      kwargs,
+      kwargs: this.#variables,
     });
   }
 

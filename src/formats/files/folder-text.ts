@@ -12,6 +12,8 @@ export interface FolderText {
   readonly tokenizerJson: TokenizerJson | undefined;
   /** `tokenizer_config.json`; empty if the folder has none. */
   readonly tokenizerConfig: JsonObject;
+  /** `special_tokens_map.json`; empty if the folder has none. */
+  readonly specialTokensMap: JsonObject;
   /** End-of-sequence tokens, from `generation_config.json` and `config.json`. */
   readonly endIds: readonly number[];
   readonly chatTemplate: string | undefined;
@@ -21,8 +23,8 @@ export interface FolderText {
 const MAX_TEMPLATE_BYTES = 4 * 2 ** 20;
 
 /**
- * Reads those of tokenizer.json, tokenizer_config.json, generation_config.json and chat_template.jinja that the folder
- * has, and the end-of-sequence tokens of config.json. `vocabSize`: rows of the model's embedding.
+ * Reads those of tokenizer.json, tokenizer_config.json, special_tokens_map.json, generation_config.json and
+ * chat_template.jinja that the folder has, and the end-of-sequence tokens of config.json. `vocabSize`: rows of the model's embedding.
  * @throws IdlmError "file-unreadable" (also for a link that points outside of the folder), "file-malformed".
  */
 export function readFolderText(folder: string, vocabSize?: number): FolderText {
@@ -33,11 +35,13 @@ export function readFolderText(folder: string, vocabSize?: number): FolderText {
   const tokenizerPath = optional("tokenizer.json");
   const configPath = optional("tokenizer_config.json");
   const tokenizerConfig = configPath === undefined ? {} : readJsonObject(configPath);
+  const mapPath = optional("special_tokens_map.json");
   const templatePath = optional("chat_template.jinja");
   const endPaths = [optional("generation_config.json"), optional("config.json")].filter((path) => path !== undefined);
   return {
     tokenizerJson: tokenizerPath === undefined ? undefined : readTokenizerJson(tokenizerPath, vocabSize),
     tokenizerConfig,
+    specialTokensMap: mapPath === undefined ? {} : readJsonObject(mapPath),
     endIds: [...new Set(endPaths.flatMap((path) => readEndIds(path, vocabSize)))],
     // As in transformers, the separate file takes precedence.
     chatTemplate:
