@@ -266,7 +266,7 @@ describe("generate", () => {
 
   it("fails every text where scheduling itself fails, and goes on", async () => {
     const { engine } = fakeEngine({ maxSequences: 2 });
-    vi.spyOn(Scheduler.prototype, "next").mockImplementationOnce(() => {
+    vi.spyOn(Scheduler.prototype, "schedule").mockImplementationOnce(() => {
       throw new Error("broken");
     });
     const texts = [1, 2, 3].map((id) => engine.generate({ ids: [id], maxTokens: 3 }).result);

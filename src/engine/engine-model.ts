@@ -9,9 +9,9 @@ import type { DecodingParts } from "./scheduling/create-decoder.ts";
 import { GenerationStream } from "./output/generation.ts";
 import { KvSequence } from "./kv/kv-sequence.ts";
 import { PagePool } from "./kv/page-pool.ts";
-import { Queue } from "./scheduling/queue.ts";
+import { Mutex } from "./scheduling/mutex.ts";
 import {
-  type AskedRequest,
+  type CheckedOptions,
   type CheckedRequest,
   checkRequest,
   type RequestLimits,
@@ -33,12 +33,12 @@ import type {
   Session,
   TextTokenizer,
 } from "./types.ts";
-import { Writing } from "./scheduling/writing.ts";
+import { Sequence } from "./scheduling/sequence.ts";
 
-/** What an engine model is made of. */
+/** Dependencies of an EngineModel. */
 export interface EngineParts {
   readonly model: LoadedModel;
-  /** A second model that drafts; owned, too. */
+  /** Draft model; owned, like `model`. */
   readonly draft?: DraftModel | undefined;
   readonly backend: BackendInfo;
   readonly info: ModelInfo;
@@ -47,27 +47,26 @@ export interface EngineParts {
   readonly limits: EngineLimits;
 }
 
-/** How much an engine takes on. */
 export interface EngineLimits {
   /** Pages of the KV cache: at least a context and the rows of a round. */
   readonly nPages: number;
-  /** Texts that are written at once. */
+  /** Most concurrent sequences. */
   readonly maxSequences: number;
-  /** Requests that wait beside them, whether they have begun or not. */
+  /** Most waiting sequences beside them. */
   readonly maxQueue: number;
 }
 
-/** A loaded model with its KV cache. Takes ownership of the parts. */
+/** A loaded model with its KV cache and scheduler. Takes ownership of its parts. */
 export class EngineModel implements Model {
   readonly info: ModelInfo;
   readonly tokenizer: TextTokenizer | undefined;
   readonly #parts: EngineParts & DecodingParts;
-  readonly #queue = new Queue();
+  readonly #mutex = new Mutex();
   readonly #closing = new AbortController();
-  /** Made when first needed. */
+  /** Created on first use. */
   #engine: { readonly pool: PagePool; readonly scheduler: Scheduler; readonly loop: BatchLoop } | undefined;
   #disposed: Promise<void> | undefined;
-  /** Answers to requests whose template is being rendered. */
+  /** Sequences whose chat template is being rendered. */
   #nPreparing = 0;
 
   constructor(parts: EngineParts) {
@@ -79,27 +78,27 @@ export class EngineModel implements Model {
   }
 
   tokenize(text: string, options: { readonly special?: boolean } = {}): number[] {
-    return this.#needTokenizer().encode(text, options);
+    return this.#requireTokenizer().encode(text, options);
   }
 
   detokenize(ids: readonly number[]): string {
-    return this.#needTokenizer().decode(ids);
+    return this.#requireTokenizer().decode(ids);
   }
 
   generate(request: GenerateRequest): Generation {
-    return this.#start(request, () => {});
+    return this.#submit(request, () => {});
   }
 
   session(): Session {
     const { pool } = this.#open();
-    let last: Writing | undefined;
+    let last: Sequence | undefined;
     let running: Promise<unknown> = Promise.resolve();
     let isDisposed = false;
     return {
       generate: (request) => {
         if (isDisposed) throw new TypeError("the session is disposed of");
-        const generation = this.#start(request, (writing) => {
-          last = writing;
+        const generation = this.#submit(request, (sequence) => {
+          last = sequence;
         });
         running = Promise.allSettled([running, generation.result]);
         return generation;
@@ -119,7 +118,7 @@ export class EngineModel implements Model {
     this.#assertOpen();
     const { model, tokenizer, info } = this.#parts;
     const run = <T>(forward: () => Promise<T>) =>
-      this.#queue.run(() => {
+      this.#mutex.runExclusive(() => {
         this.#assertOpen();
         return forward();
       });
@@ -128,7 +127,7 @@ export class EngineModel implements Model {
 
   forward(forest: ForestInput, options: ForwardOptions = {}): Promise<ForwardOutput> {
     this.#assertOpen();
-    return this.#queue.run(async () => {
+    return this.#mutex.runExclusive(async () => {
       options.signal?.throwIfAborted();
       this.#assertOpen();
       return runForest(this.#parts.model, forest);
@@ -143,69 +142,69 @@ export class EngineModel implements Model {
   async #close(): Promise<void> {
     this.#closing.abort();
     await this.#engine?.loop.idle();
-    await this.#queue.idle();
+    await this.#mutex.idle();
     this.#engine?.pool.dispose();
     this.#engine = undefined;
     await this.#parts.draft?.dispose();
     this.#parts.model.dispose();
   }
 
-  /** `onBegun` gets the writing of the first answer. */
-  #start(request: GenerateRequest, onBegun: (writing: Writing) => void): Generation {
+  /** `onEnqueue` is called with the sequence of the first choice. */
+  #submit(request: GenerateRequest, onEnqueue: (sequence: Sequence) => void): Generation {
     const { scheduler } = this.#open();
     const limits = this.#limits();
-    const asked = checkRequest(request, limits);
-    const { n, signal } = asked;
+    const options = checkRequest(request, limits);
+    const { n, signal } = options;
     const { maxSequences, maxQueue } = this.#parts.limits;
-    if (scheduler.nCounted + this.#nPreparing + n > maxSequences + maxQueue) {
+    if (scheduler.occupancy + this.#nPreparing + n > maxSequences + maxQueue) {
       throw new IdlmError("queue-full", { most: maxQueue });
     }
-    const checked = withPrompt(asked, request, limits);
+    const checked = withPrompt(options, request, limits);
     const stream = new GenerationStream([this.#closing.signal, ...(signal === undefined ? [] : [signal])]);
-    if (checked instanceof Promise) void this.#beginWhenKnown(asked, checked, stream, onBegun);
-    else onBegun(this.#begin(checked, stream));
+    if (checked instanceof Promise) void this.#enqueueWhenRendered(options, checked, stream, onEnqueue);
+    else onEnqueue(this.#enqueue(checked, stream));
     return stream;
   }
 
-  /** Others may come and go while the request's template is rendered; it has its places in the queue. */
-  async #beginWhenKnown(
-    asked: AskedRequest,
+  /** While the template is rendered the request counts towards the limit of the queue. */
+  async #enqueueWhenRendered(
+    options: CheckedOptions,
     checked: Promise<CheckedRequest>,
     stream: GenerationStream,
-    onBegun: (writing: Writing) => void,
+    onEnqueue: (sequence: Sequence) => void,
   ): Promise<void> {
     const { pool } = this.#open();
-    // Nobody waits for a template that nobody wants.
+    // Ends the stream at once; the template's result is ignored.
     const cancel = () => {
-      for (const writing of this.#writings({ ...asked, ids: [] }, stream, pool)) writing.end("cancelled");
+      for (const sequence of this.#createSequences({ ...options, ids: [] }, stream, pool)) sequence.end("cancelled");
     };
     if (stream.signal.aborted) cancel();
     stream.signal.addEventListener("abort", cancel, { once: true });
-    this.#nPreparing += asked.n;
+    this.#nPreparing += options.n;
     try {
       const known = await checked;
       stream.signal.removeEventListener("abort", cancel);
-      if (!stream.isEnded) onBegun(this.#begin(known, stream));
+      if (!stream.isEnded) onEnqueue(this.#enqueue(known, stream));
     } catch (error) {
       stream.fail(error);
     } finally {
-      this.#nPreparing -= asked.n;
+      this.#nPreparing -= options.n;
     }
   }
 
-  #begin(checked: CheckedRequest, stream: GenerationStream): Writing {
+  #enqueue(checked: CheckedRequest, stream: GenerationStream): Sequence {
     const { pool, loop } = this.#open();
-    const writings = this.#writings(checked, stream, pool);
-    for (const writing of writings) loop.add(writing);
-    return writings[0] as Writing;
+    const sequences = this.#createSequences(checked, stream, pool);
+    for (const sequence of sequences) loop.add(sequence);
+    return sequences[0] as Sequence;
   }
 
-  /** One for each answer. */
-  #writings(checked: CheckedRequest, stream: GenerationStream, pool: PagePool): Writing[] {
+  /** One for each choice. */
+  #createSequences(checked: CheckedRequest, stream: GenerationStream, pool: PagePool): Sequence[] {
     const { n, settings } = checked;
     const streams = n === 1 ? [stream] : choiceStreams(stream, n);
     return streams.map((own, choice) => {
-      return new Writing(this.#parts, { ...checked, settings: { ...settings, choice } }, new KvSequence(pool), own);
+      return new Sequence(this.#parts, { ...checked, settings: { ...settings, choice } }, new KvSequence(pool), own);
     });
   }
 
@@ -227,7 +226,7 @@ export class EngineModel implements Model {
       this.#engine = {
         pool,
         scheduler,
-        loop: new BatchLoop({ model, controller, pool, scheduler, queue: this.#queue }),
+        loop: new BatchLoop({ model, controller, pool, scheduler, mutex: this.#mutex }),
       };
     }
     return this.#engine;
@@ -237,7 +236,7 @@ export class EngineModel implements Model {
     if (this.#closing.signal.aborted) throw new TypeError("the model is disposed of");
   }
 
-  #needTokenizer(): TextTokenizer {
+  #requireTokenizer(): TextTokenizer {
     if (this.tokenizer !== undefined) return this.tokenizer;
     throw new IdlmError("usage", { problem: `${this.info.path} has no tokenizer`, hint: "Use token ids." });
   }

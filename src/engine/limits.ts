@@ -1,29 +1,30 @@
-/** Rows of one forward: enough to read each weight seldom, little enough to cancel soon. */
+/** Most rows of a forward: enough to amortise reading the weights, few enough to cancel quickly. */
 export const MAX_FORWARD_ROWS = 512;
 
-/** Prompt tokens in a forward that decodes others, too: what it adds to their time between tokens. */
-export const CHUNK_BESIDE_DECODING = 64;
+/**
+ * Prompt tokens in a forward that also decodes other sequences: limits what prefill adds to their inter-token latency.
+ */
+export const PREFILL_CHUNK_WHILE_DECODING = 64;
 
-/** Rows of rounds in one forward: each has logits, a vocabulary of numbers. */
-export const MAX_ROUND_ROWS_TOGETHER = 256;
+/** Most rows of rounds in a forward. Each needs logits of the whole vocabulary. */
+export const MAX_BATCH_ROUND_ROWS = 256;
 
 /**
- * Rows of one sequence's round, its pending token included, and slots behind a context for those that are not kept: a
- * quadratic round of stride 8 has 64.
+ * Most rows of a sequence's round, pending token included, and KV slots beyond the context for rows that are not kept.
+ * A quadratic round of stride 8 has 64.
  */
 export const MAX_ROUND_ROWS = 64;
 
-/** Sequences that run at once where nobody says otherwise; beyond it a CPU has no row left that is cheap. */
+/** Default concurrent sequences: beyond about 16 rows a CPU is compute-bound. */
 export const DEFAULT_SEQUENCES = 16;
 
-/** As many as may be asked for. */
 export const MAX_SEQUENCES = 256;
 
-/** Requests that wait where nobody says otherwise. */
+/** Default limit of waiting requests. */
 export const DEFAULT_QUEUE = 1024;
 
-/** Answers to one request: as many as the OpenAI API allows. */
+/** Most completions per request, as in the OpenAI API. */
 export const MAX_CHOICES = 128;
 
-/** How far relaxed verification goes where nobody says. */
+/** Default tau of relaxed verification. */
 export const DEFAULT_TAU = 0.5;

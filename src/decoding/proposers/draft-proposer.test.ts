@@ -25,7 +25,7 @@ function proposerOf(
 
 /** Reads in pieces as long as it is behind, and drafts. */
 async function readAndPrepare(proposer: DraftProposer, depth: number, pieceTokens = 100): Promise<void> {
-  while (proposer.isBehind) await proposer.read({ tokens: pieceTokens }, undefined);
+  while (proposer.needsPrefill) await proposer.prefill({ tokens: pieceTokens }, undefined);
   await proposer.prepare(depth, 1, undefined);
 }
 
@@ -181,7 +181,7 @@ describe("DraftProposer", () => {
           const nBefore = model.rowCounts.reduce((sum, n) => sum + n, 0);
           const work = chosen.map((i) => {
             const proposer = proposers[i] as DraftProposer;
-            return proposer.isBehind ? proposer.read(room, undefined) : proposer.prepare(3, 1, undefined);
+            return proposer.needsPrefill ? proposer.prefill(room, undefined) : proposer.prepare(3, 1, undefined);
           });
           await Promise.all(work);
           // What was read, and what each reads in passing and drafts.
@@ -239,7 +239,7 @@ describe("DraftProposer", () => {
           model.onForward = look;
           const reading = turn.map(async ({ text: i }, j) => {
             for (let n = texts[i]?.nPieces ?? 0; n > 0; n--) {
-              await proposers[i]?.read({ tokens: 20 }, aborts[j]?.abort.signal);
+              await proposers[i]?.prefill({ tokens: 20 }, aborts[j]?.abort.signal);
             }
           });
           await Promise.all(reading);
@@ -271,18 +271,18 @@ describe("DraftProposer", () => {
     const [long, longer] = [150, 500].map((length) => Array.from({ length }, (_, i) => i % 7)) as [number[], number[]];
     one.observe(long);
     other.observe(longer);
-    expect([one.isBehind, other.isBehind]).toEqual([true, true]);
+    expect([one.needsPrefill, other.needsPrefill]).toEqual([true, true]);
     await one.prepare(3, 1, undefined);
     expect(chainOf(one, 3)).toEqual([]);
     const room = { tokens: 200 };
-    await Promise.all([one.read(room, undefined), other.read(room, undefined)]);
+    await Promise.all([one.prefill(room, undefined), other.prefill(room, undefined)]);
     expect(room.tokens).toBe(0);
-    expect([one.isBehind, other.isBehind]).toEqual([false, true]);
+    expect([one.needsPrefill, other.needsPrefill]).toEqual([false, true]);
     // All but the token to draft behind, and what is left of the room.
     expect(model.rowCounts).toEqual([149 + 51]);
     await one.prepare(3, 1, undefined);
     expect(chainOf(one, 3)).toEqual(await continued(long, [], 3));
-    await other.read(room, undefined);
+    await other.prefill(room, undefined);
     expect(model.rowCounts).toEqual([200, 1, 1, 1]);
   });
 
@@ -291,10 +291,10 @@ describe("DraftProposer", () => {
     const [one, other] = [proposerOf(draft, [], "rejection"), proposerOf(draft, [], "rejection")];
     const text = Array.from({ length: 150 }, (_, i) => i % 7);
     for (const proposer of [one, other]) proposer.observe(text);
-    await one.read({ tokens: 70 }, undefined);
+    await one.prefill({ tokens: 70 }, undefined);
     // It takes the pages of the first one, which rests.
-    await other.read({ tokens: 120 }, undefined);
-    expect([one.isBehind, other.isBehind]).toEqual([false, false]);
+    await other.prefill({ tokens: 120 }, undefined);
+    expect([one.needsPrefill, other.needsPrefill]).toEqual([false, false]);
     await other.prepare(3, 1, undefined);
     await one.prepare(3, 1, undefined);
     for (const proposer of [one, other]) expect(chainOf(proposer, 3)).toEqual(await continued(text, [], 3));
@@ -302,7 +302,7 @@ describe("DraftProposer", () => {
     one.observe([1]);
     await other.prepare(3, 1, undefined);
     // The pages of the last draft are another matter.
-    expect(one.isBehind).toBe(true);
+    expect(one.needsPrefill).toBe(true);
   });
 
   it("lets those behind one that gives up go on", async () => {

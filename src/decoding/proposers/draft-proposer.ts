@@ -2,10 +2,10 @@ import type { Proposed, ProposeFor } from "../../compute/sampling/proposal.ts";
 import type { Sampler } from "../../compute/sampling/sampler.ts";
 import type { SamplerSettings } from "../../compute/sampling/settings.ts";
 import { type DraftModel, DraftSequence } from "./draft-model.ts";
-import { noCandidates, type Proposer, type ReadBudget } from "./proposer.ts";
+import { noCandidates, type Proposer, type PrefillBudget } from "./proposer.ts";
 
 /** Tokens that a draft reads before it begins: those of a few rounds, or of a short prompt. */
-const READ_IN_PASSING = 64;
+const MAX_UNPREFILLED = 64;
 /** Rows of one step where there is no other way than to read everything at once: others' steps run between the pieces. */
 const CHUNK_ROWS = 256;
 
@@ -32,11 +32,11 @@ export class DraftProposer implements Proposer {
   readonly #tokens: number[] = [];
   #hasPrompt = false;
   /** Tokens of the text that the cache is known to begin with. */
-  #nChecked = 0;
+  #nMatching = 0;
   /** Tokens that were cached when it read ahead, since the last draft. Pages that are taken away meanwhile are not read again. */
-  #nReadAhead = 0;
+  #nPrefilled = 0;
   /** What uses the sequence's pages. */
-  #working: Promise<void> | undefined;
+  #running: Promise<void> | undefined;
   /** What the draft proposes at each depth; the first of each is the chain. */
   #chain: Proposed[] = [];
 
@@ -54,25 +54,25 @@ export class DraftProposer implements Proposer {
     for (const token of tokens) this.#tokens.push(token);
   }
 
-  get isBehind(): boolean {
+  get needsPrefill(): boolean {
     const nCached = this.#sequence.tokens.length;
-    if (this.#tokens.length >= this.#draft.contextLength || nCached < this.#nReadAhead) return false;
-    return this.#tokens.length - nCached > READ_IN_PASSING;
+    if (this.#tokens.length >= this.#draft.contextLength || nCached < this.#nPrefilled) return false;
+    return this.#tokens.length - nCached > MAX_UNPREFILLED;
   }
 
-  read(budget: ReadBudget, signal: AbortSignal | undefined): Promise<void> {
-    this.#working = this.#read(budget, signal);
-    return this.#working;
+  prefill(budget: PrefillBudget, signal: AbortSignal | undefined): Promise<void> {
+    this.#running = this.#prefill(budget, signal);
+    return this.#running;
   }
 
   async prepare(depth: number, width: number, signal: AbortSignal | undefined): Promise<number> {
-    this.#working = this.#prepare(depth, width, signal);
-    await this.#working;
+    this.#running = this.#prepare(depth, width, signal);
+    await this.#running;
     return this.#chain.length;
   }
 
-  async #read(budget: ReadBudget, signal: AbortSignal | undefined): Promise<void> {
-    this.#forgetOthers();
+  async #prefill(budget: PrefillBudget, signal: AbortSignal | undefined): Promise<void> {
+    this.#dropMismatch();
     const cached = this.#sequence.tokens;
     // The last token is the one to draft behind.
     const to = Math.min(cached.length + budget.tokens, this.#tokens.length - 1);
@@ -80,7 +80,7 @@ export class DraftProposer implements Proposer {
     if (pending.length === 0) return;
     budget.tokens -= pending.length;
     if (!(await this.#draft.admit(this.#sequence, to, { waits: false, signal }))) {
-      this.#nReadAhead = Number.POSITIVE_INFINITY;
+      this.#nPrefilled = Number.POSITIVE_INFINITY;
       return;
     }
     try {
@@ -88,8 +88,8 @@ export class DraftProposer implements Proposer {
     } finally {
       this.#draft.release(this.#sequence);
     }
-    this.#nReadAhead = to;
-    this.#nChecked = to;
+    this.#nPrefilled = to;
+    this.#nMatching = to;
   }
 
   async #prepare(depth: number, width: number, signal: AbortSignal | undefined): Promise<void> {
@@ -97,11 +97,11 @@ export class DraftProposer implements Proposer {
     this.#chain = [];
     const most = Math.min(depth, contextLength - this.#tokens.length);
     if (most < 1) return;
-    this.#forgetOthers();
-    this.#nReadAhead = 0;
+    this.#dropMismatch();
+    this.#nPrefilled = 0;
     // Where the text depends on what is proposed, that must not depend on others' drafts.
     const waits = this.#options.proposeFor === "rejection";
-    if (!waits && this.#tokens.length - this.#sequence.tokens.length > READ_IN_PASSING) return;
+    if (!waits && this.#tokens.length - this.#sequence.tokens.length > MAX_UNPREFILLED) return;
     const nTokens = this.#tokens.length + most - 1;
     if (!(await this.#draft.admit(this.#sequence, nTokens, { waits, signal }))) return;
     try {
@@ -118,7 +118,7 @@ export class DraftProposer implements Proposer {
       const pending = this.#tokens.slice(cached.length, cached.length + CHUNK_ROWS);
       await this.#draft.step({ ...this.#common, pending, unverified: [], count: 0 });
     }
-    this.#nChecked = this.#tokens.length;
+    this.#nMatching = this.#tokens.length;
     const path: number[] = [];
     let pending: readonly number[] = this.#tokens.slice(cached.length);
     while (!signal?.aborted) {
@@ -142,7 +142,7 @@ export class DraftProposer implements Proposer {
 
   async dispose(): Promise<void> {
     // Rows that run are written to the sequence's pages.
-    await Promise.allSettled([this.#working]);
+    await Promise.allSettled([this.#running]);
     this.#draft.truncate(this.#sequence, 0);
     this.#sampler.dispose();
   }
@@ -153,10 +153,10 @@ export class DraftProposer implements Proposer {
   }
 
   /** Keeps of what is cached what the text begins with, but its last token. */
-  #forgetOthers(): void {
+  #dropMismatch(): void {
     const cached = this.#sequence.tokens;
     const most = Math.min(cached.length, this.#tokens.length - 1);
-    let shared = Math.min(this.#nChecked, most);
+    let shared = Math.min(this.#nMatching, most);
     while (shared < most && cached[shared] === this.#tokens[shared]) shared++;
     this.#draft.truncate(this.#sequence, shared);
   }

@@ -2,7 +2,7 @@ import type { Lookahead } from "../../compute/loaded-model.ts";
 import type { Proposed, ProposalRequest } from "../../compute/sampling/proposal.ts";
 
 /** Tokens that proposers may still read in a step, those of all its sequences together. */
-export interface ReadBudget {
+export interface PrefillBudget {
   tokens: number;
 }
 
@@ -15,9 +15,9 @@ export interface Proposer {
   /** Tokens that became final, in order; the prompt first. */
   observe(tokens: readonly number[]): void;
   /** Whether it has to `read` on, in every step, before `prepare` can run without delaying other sequences. */
-  readonly isBehind?: boolean;
+  readonly needsPrefill?: boolean;
   /** Reads what it has not read of the sequence, as far as the budget goes. */
-  read?(budget: ReadBudget, signal: AbortSignal | undefined): Promise<void>;
+  prefill?(budget: PrefillBudget, signal: AbortSignal | undefined): Promise<void>;
   /**
    * Work ahead of the next round, for proposals up to `depth` tokens deep and `width` alternatives each. Resolves to the
    * number of tokens that it drafted.

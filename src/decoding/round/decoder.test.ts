@@ -60,8 +60,8 @@ type Kv = ReturnType<typeof kvOf>;
 async function drive(model: FakeModel, kv: Kv, decoder: Decoder, { chunkRows = 16, signal, preemptAfter }: Setup) {
   const tokens: number[] = [];
   const read = async () => {
-    do await decoder.read({ tokens: 20 + chunkRows });
-    while (decoder.isWaiting);
+    do await decoder.prefillDraft({ tokens: 20 + chunkRows });
+    while (decoder.isWaitingForDraft);
   };
   await read();
   await chooseRounds([decoder]);

@@ -4,7 +4,7 @@ import type { ProposeFor } from "../../compute/sampling/proposal.ts";
 import type { Sampler } from "../../compute/sampling/sampler.ts";
 import { Acceptance } from "../controller/acceptance.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "../planners/planner.ts";
-import type { AnchorRun, Proposer, ReadBudget } from "../proposers/proposer.ts";
+import type { AnchorRun, Proposer, PrefillBudget } from "../proposers/proposer.ts";
 import type { Proposing } from "./proposing.ts";
 import { RequestHistory } from "./request-history.ts";
 import {
@@ -98,23 +98,23 @@ export class Decoder {
   }
 
   /** Whether proposers have to `read` before they can propose. */
-  get isReading(): boolean {
-    return this.#readers.length > 0;
+  get needsDraftPrefill(): boolean {
+    return this.#toPrefill.length > 0;
   }
 
   /** Whether the next round cannot be chosen or run yet, since the output depends on proposers that are reading. */
-  get isWaiting(): boolean {
-    return !this.#isExact && this.isReading;
+  get isWaitingForDraft(): boolean {
+    return !this.#isExact && this.needsDraftPrefill;
   }
 
   /** Whether nothing may be drawn yet. */
   get isBlocked(): boolean {
-    return !this.#isChosen || this.isWaiting;
+    return !this.#isChosen || this.isWaitingForDraft;
   }
 
   /** Lets proposers that are behind read on, as far as the budget goes; once in each step. */
-  async read(budget: ReadBudget, signal?: AbortSignal): Promise<void> {
-    for (const proposer of this.#readers) await proposer.read?.(budget, signal);
+  async prefillDraft(budget: PrefillBudget, signal?: AbortSignal): Promise<void> {
+    for (const proposer of this.#toPrefill) await proposer.prefill?.(budget, signal);
   }
 
   /** Lets proposers work ahead of the next round. Before each `choose`. */
@@ -126,7 +126,7 @@ export class Decoder {
       if (proposer.prepare !== undefined) {
         const ahead = this.#postponed.get(proposer) ?? planner.lookAhead(proposer, context);
         // The sequence does not wait for it, and it is asked for nothing else meanwhile.
-        const isLeftOut = this.#isExact && ahead.depth > 0 && proposer.isBehind === true;
+        const isLeftOut = this.#isExact && ahead.depth > 0 && proposer.needsPrefill === true;
         if (isLeftOut) this.#postponed.set(proposer, ahead);
         else this.#postponed.delete(proposer);
         const depth = Math.min(ahead.depth, context.remaining - 1);
@@ -250,10 +250,10 @@ export class Decoder {
   }
 
   /** Proposers that are behind and will be asked. Where the output depends on proposals they are asked in any case. */
-  get #readers(): Proposer[] {
+  get #toPrefill(): Proposer[] {
     const { proposers, planner } = this.#options;
     return proposers.filter((proposer) => {
-      if (proposer.isBehind !== true) return false;
+      if (proposer.needsPrefill !== true) return false;
       const postponed = this.#postponed.get(proposer);
       const ahead = this.#isExact ? postponed : (postponed ?? planner.lookAhead(proposer, this.#context));
       return ahead !== undefined && ahead.depth > 0;

@@ -1,18 +1,18 @@
 import { PAGE_SIZE } from "../../compute/forest/forest.ts";
 import type { KvCache } from "../../compute/loaded-model.ts";
 import type { SequenceKv } from "../../decoding/round/decoder.ts";
-import { type Block, type BlockParent, keyOf, type PagePlace, type PagePool, pagesFor } from "./page-pool.ts";
+import { type Block, type BlockParent, keyOf, type BlockKey, type PagePool, pagesFor } from "./page-pool.ts";
 
 /**
- * One sequence's part of the KV cache: full pages, which are blocks of the prefix cache and may be others' too, then pages
- * of its own. It writes behind its verified tokens, that is, to its own pages only.
+ * The KV pages of one sequence: blocks of the prefix cache, which other sequences may share, then pages of its own.
+ * Rows are written after the verified tokens, so to its own pages only.
  */
 export class KvSequence implements SequenceKv {
   readonly #pool: PagePool;
-  /** Where its text begins. */
+  /** Root of the prefix tree it uses. */
   readonly root: BlockParent;
   readonly #blocks: Block[] = [];
-  /** Verified tokens behind the blocks, fewer than a page. */
+  /** Verified tokens after the last block, fewer than a page. */
   readonly #tail: number[] = [];
   #pages = new Int32Array(16);
   #nPages = 0;
@@ -39,34 +39,36 @@ export class KvSequence implements SequenceKv {
   }
 
   /**
-   * Goes on with what is cached of a text whose first `length` tokens this is; all but its last token at most, whose row
-   * has to run for its logits. Returns the number of tokens found.
+   * Extends the sequence by cached pages of `tokens`, whose first `length` tokens it has. The last token is never
+   * included: its logits are needed. Returns the number of tokens found.
    */
   extend(tokens: readonly number[]): number {
     const before = this.length;
-    for (let next = this.nextPage(tokens); next !== undefined; next = this.nextPage(tokens)) {
+    for (let next = this.nextKey(tokens); next !== undefined; next = this.nextKey(tokens)) {
       const block = next.parent.children.get(next.key);
       if (block === undefined) break;
-      this.#pool.hold(block);
+      this.#pool.retain(block);
       this.#append(block);
     }
-    if (this.#tail.length === 0) this.#takeTail(tokens);
+    if (this.#tail.length === 0) this.#appendPartial(tokens);
     return this.length - before;
   }
 
-  /** The page that `extend` looks for next. */
-  nextPage(tokens: readonly number[]): PagePlace | undefined {
+  /** Key of the block that `extend` looks up next; undefined: no full page follows. */
+  nextKey(tokens: readonly number[]): BlockKey | undefined {
     const { length } = this;
     if (this.#tail.length > 0 || length + PAGE_SIZE >= tokens.length) return undefined;
     return { parent: this.#last, key: keyOf(tokens, length) };
   }
 
-  /** Takes pages for `nRows` rows behind the verified tokens. False: too few are there; it keeps what it got. */
+  /**
+   * Allocates pages for `nRows` rows after the verified tokens. False: there are too few pages; it keeps those it got.
+   */
   reserve(nRows: number): boolean {
     const needed = pagesFor(this.length + nRows);
-    this.#makeRoom(needed);
+    this.#grow(needed);
     while (this.#nPages < needed) {
-      const page = this.#pool.take();
+      const page = this.#pool.allocate();
       if (page === undefined) return false;
       this.#pages[this.#nPages++] = page;
     }
@@ -79,15 +81,15 @@ export class KvSequence implements SequenceKv {
     }
   }
 
-  /** Lets go of all pages; what is verified rests in the cache. */
+  /** Releases all pages. Those of verified tokens stay in the prefix cache. */
   release(): void {
-    let nKept = this.#blocks.length;
+    let nUsed = this.#blocks.length;
     if (this.#tail.length > 0) {
-      this.#pool.restTail({ page: this.#pages[nKept++] as number, parent: this.#last, tokens: [...this.#tail] });
+      this.#pool.cachePartial({ page: this.#pages[nUsed++] as number, parent: this.#last, tokens: [...this.#tail] });
     }
-    for (let i = nKept; i < this.#nPages; i++) this.#pool.giveBack(this.#pages[i] as number);
-    // Tail and children before parents, see PagePool.
-    for (let block = this.#blocks.pop(); block !== undefined; block = this.#blocks.pop()) this.#pool.letGo(block);
+    for (let i = nUsed; i < this.#nPages; i++) this.#pool.free(this.#pages[i] as number);
+    // The partial page before the blocks, and children before parents, see PagePool.
+    for (let block = this.#blocks.pop(); block !== undefined; block = this.#blocks.pop()) this.#pool.release(block);
     this.#tail.length = 0;
     this.#nPages = 0;
   }
@@ -96,40 +98,42 @@ export class KvSequence implements SequenceKv {
     return this.#blocks.at(-1) ?? this.root;
   }
 
-  /** The first page of its own is full: it becomes a block, unless there is one of the same text. */
+  /**
+   * Turns the first own page, now full, into a block, or replaces it by the block with the same tokens if there is one.
+   */
   #publish(): void {
-    const place = { parent: this.#last, key: keyOf(this.#tail, 0) };
-    const known = place.parent.children.get(place.key);
+    const blockKey = { parent: this.#last, key: keyOf(this.#tail, 0) };
+    const known = blockKey.parent.children.get(blockKey.key);
     this.#tail.length = 0;
     if (known !== undefined) {
-      this.#pool.hold(known);
+      this.#pool.retain(known);
       this.#append(known);
     } else {
       const page = this.#pages[this.#blocks.length] as number;
-      this.#blocks.push(this.#pool.publish(place, page));
+      this.#blocks.push(this.#pool.publish(blockKey, page));
     }
   }
 
-  /** A block that it holds comes next. */
+  /** Appends a referenced block. */
   #append(block: Block): void {
     this.#place(this.#blocks.push(block) - 1, block.page);
   }
 
-  #takeTail(tokens: readonly number[]): void {
-    const found = this.#pool.takeTail(this.#last, tokens, this.length);
+  #appendPartial(tokens: readonly number[]): void {
+    const found = this.#pool.takePartial(this.#last, tokens, this.length);
     if (found === undefined) return;
-    this.#tail.push(...found.tail.tokens.slice(0, found.nShared));
-    this.#place(this.#blocks.length, found.tail.page);
+    this.#tail.push(...found.partial.tokens.slice(0, found.nShared));
+    this.#place(this.#blocks.length, found.partial.page);
   }
 
-  /** Puts a page in its place; one of its own that was there is given back. */
+  /** Sets the page at an index, and frees an own page that was there. */
   #place(at: number, page: number): void {
-    if (at < this.#nPages) this.#pool.giveBack(this.#pages[at] as number);
-    else this.#makeRoom(++this.#nPages);
+    if (at < this.#nPages) this.#pool.free(this.#pages[at] as number);
+    else this.#grow(++this.#nPages);
     this.#pages[at] = page;
   }
 
-  #makeRoom(nPages: number): void {
+  #grow(nPages: number): void {
     if (nPages <= this.#pages.length) return;
     const larger = new Int32Array(2 * nPages);
     larger.set(this.#pages);

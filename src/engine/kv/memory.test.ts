@@ -14,7 +14,7 @@ describe("fittingContext", () => {
     expect(kvBytesPerPosition(program)).toBe(2 * 2 * 2 * 16 * 4);
   });
 
-  it("takes the model's context where memory allows, and less where it does not", () => {
+  it("uses the context of the model, or less if memory does not suffice", () => {
     const fixed = programBytes(program, "native");
     expect(fittingContext(program, "native", undefined, 4096, 1e12)).toBe(4096);
     const most = fittingContext(program, "native", undefined, 4096, fixed + 1000 * kvBytesPerPosition(program));

@@ -1,89 +1,94 @@
 import { PAGE_SIZE } from "../../compute/forest/forest.ts";
 import type { KvCache, LoadedModel } from "../../compute/loaded-model.ts";
 
-/**
- * Tails that rest behind one block: of many texts with the same beginning a few of the newest, so that a look at all of
- * them costs little.
- */
-const MAX_TAILS = 4;
+/** Most cached partial pages of one parent; the newest are kept. Few, since a lookup compares all of them. */
+const MAX_PARTIAL_PAGES = 4;
 
-/** What a block may follow: another block, or nothing, at the beginning of a text. */
+/** A node of the prefix tree: a block, or the root. */
 export interface BlockParent {
-  /** By the following page's tokens, see `keyOf`. */
+  /** By the tokens of the child's page, see `keyOf`. */
   readonly children: Map<string, Block>;
-  readonly tails: Set<Tail>;
+  readonly partialPages: Set<PartialPage>;
 }
 
-/** Where a page's text stands. */
-export interface PagePlace {
+/** Identifies a block: its parent and the tokens of its page. */
+export interface BlockKey {
   readonly parent: BlockParent;
   readonly key: string;
 }
 
-/** A full page of verified tokens behind its parent's. Nobody writes to it any more, so whoever has the same text may read it. */
-export interface Block extends BlockParent, PagePlace {
+/** A full page of verified tokens: read-only, and shared by all sequences with the same prefix. */
+export interface Block extends BlockParent, BlockKey {
   readonly page: number;
-  /** Sequences that hold it. Whoever holds a block holds its parents. */
-  nHolders: number;
+  /** Sequences that reference it. A sequence that references a block also references its ancestors. */
+  refCount: number;
 }
 
-/** The end of a text that rests: a page that is not full. Whoever goes on with it takes it away and may write to it. */
-export interface Tail {
+/** A cached page that is not full. A sequence that continues it removes it from the cache and writes to it. */
+export interface PartialPage {
   readonly page: number;
   readonly parent: BlockParent;
   readonly tokens: readonly number[];
 }
 
 /**
- * The pages of a model's KV cache: free ones, those of running sequences, and the prefix cache. Full pages are blocks of a
- * tree in which a block's place is its whole text, so that what is found there is exactly the text that was looked for;
- * there are no hashes that could collide. Blocks that nobody holds stay until their pages are needed, the ones that
- * rested longest first, and children before their parents.
+ * Allocates the pages of a model's KV cache. A page is free, owned by a running sequence, or part of the prefix cache.
+ * Full pages are blocks of a tree whose paths are whole prefixes: a lookup compares tokens, not hashes that could
+ * collide. Unreferenced blocks stay cached until their pages are needed. The least recently used one is evicted first,
+ * and children before their parents.
  */
 export class PagePool {
   readonly cache: KvCache;
   readonly #free: number[];
   /**
-   * What nobody holds, oldest first. Sequences let go of their tail and of their blocks from the last to the first, and
-   * whoever holds a block holds its parents: so a block always stands behind its children, and the first one has none.
+   * Unreferenced blocks and partial pages, in order of eviction. A sequence releases its partial page first, then its
+   * blocks from the last to the first, and the ancestors of a referenced block are referenced, too. So children precede
+   * their parents, and the first entry is always a leaf.
    */
-  readonly #resting = new Set<Block | Tail>();
+  readonly #evictable = new Set<Block | PartialPage>();
   readonly #roots = new Map<string, BlockParent>();
 
   constructor(model: LoadedModel, nPages: number) {
     this.cache = model.createCache(nPages);
-    // The last one is taken first: low pages are used again before high ones become memory.
+    // A stack with page 0 on top: low pages are reused before high ones become resident.
     this.#free = Array.from({ length: nPages }, (_, i) => nPages - 1 - i);
   }
 
-  /** Pages that nobody holds. */
+  /** Pages that can be allocated: free and evictable ones. */
   get nAvailable(): number {
-    return this.#free.length + this.#resting.size;
+    return this.#free.length + this.#evictable.size;
   }
 
-  /** Every page that is free or cached, for tests: what is missing is a running sequence's own. */
-  contents(): { readonly free: readonly number[]; readonly blocks: readonly Block[]; readonly tails: readonly Tail[] } {
+  /** All free and cached pages, for tests; the others are owned by running sequences. */
+  contents(): {
+    readonly free: readonly number[];
+    readonly blocks: readonly Block[];
+    readonly partialPages: readonly PartialPage[];
+  } {
     const blocks: Block[] = [];
-    const tails: Tail[] = [];
+    const partialPages: PartialPage[] = [];
     const parents: BlockParent[] = [...this.#roots.values()];
     for (let parent = parents.pop(); parent !== undefined; parent = parents.pop()) {
-      tails.push(...parent.tails);
+      partialPages.push(...parent.partialPages);
       blocks.push(...parent.children.values());
       parents.push(...parent.children.values());
     }
-    return { free: [...this.#free], blocks, tails };
+    return { free: [...this.#free], blocks, partialPages };
   }
 
-  /** Where texts begin. `adapter` names what changes K and V of token rows: texts under different ones share nothing. */
+  /**
+   * Root of the prefix tree of an adapter that changes K and V of token rows. Sequences with different adapters share
+   * nothing.
+   */
   root(adapter: string): BlockParent {
     const known = this.#roots.get(adapter);
     if (known !== undefined) return known;
-    const root = { children: new Map(), tails: new Set<Tail>() };
+    const root = { children: new Map(), partialPages: new Set<PartialPage>() };
     this.#roots.set(adapter, root);
     return root;
   }
 
-  /** How far a text is cached: its blocks, and the tokens of blocks and tail. */
+  /** Longest cached prefix of the tokens: its blocks, and its tokens, those in a partial page included. */
   find(root: BlockParent, tokens: readonly number[]) {
     let nBlocks = 0;
     let parent = root;
@@ -91,84 +96,87 @@ export class PagePool {
       parent = block;
       nBlocks++;
     }
-    const nTokens = nBlocks * PAGE_SIZE + (this.#bestTail(parent, tokens, nBlocks * PAGE_SIZE)?.nShared ?? 0);
+    const nTokens = nBlocks * PAGE_SIZE + (this.#bestPartial(parent, tokens, nBlocks * PAGE_SIZE)?.nShared ?? 0);
     return { nBlocks, nTokens };
   }
 
-  /** Takes away the resting tail that shares most with the text behind `start`; its K and V behind `nShared` mean nothing. */
-  takeTail(parent: BlockParent, tokens: readonly number[], start: number) {
-    const best = this.#bestTail(parent, tokens, start);
-    if (best !== undefined) this.#remove(best.tail);
+  /**
+   * Removes the cached partial page that shares most tokens with `tokens` from `start` on. Only its first `nShared`
+   * slots are valid.
+   */
+  takePartial(parent: BlockParent, tokens: readonly number[], start: number) {
+    const best = this.#bestPartial(parent, tokens, start);
+    if (best !== undefined) this.#evict(best.partial);
     return best;
   }
 
-  /** The end of a text rests. */
-  restTail(tail: Tail): void {
-    const { tails } = tail.parent;
-    const [oldest] = tails;
-    if (oldest !== undefined && tails.size === MAX_TAILS) {
-      this.#remove(oldest);
-      this.giveBack(oldest.page);
+  /** Caches the last, partial page of a released sequence. */
+  cachePartial(partial: PartialPage): void {
+    const { partialPages } = partial.parent;
+    const [oldest] = partialPages;
+    if (oldest !== undefined && partialPages.size === MAX_PARTIAL_PAGES) {
+      this.#evict(oldest);
+      this.free(oldest.page);
     }
-    tails.add(tail);
-    this.#resting.add(tail);
+    partialPages.add(partial);
+    this.#evictable.add(partial);
   }
 
-  /** A page to write to; undefined where all are held. */
-  take(): number | undefined {
+  /** A page to write to, evicting one if none is free; undefined if all are in use. */
+  allocate(): number | undefined {
     const page = this.#free.pop();
     if (page !== undefined) return page;
-    const [oldest] = this.#resting;
+    const [oldest] = this.#evictable;
     if (oldest === undefined) return undefined;
-    this.#remove(oldest);
+    this.#evict(oldest);
     return oldest.page;
   }
 
-  /** A page that is no block. */
-  giveBack(page: number): void {
+  /** Frees a page that is not a block. */
+  free(page: number): void {
     this.#free.push(page);
   }
 
-  /** Makes a full page a block that the caller holds. There must be none of its text yet. */
-  publish({ parent, key }: PagePlace, page: number): Block {
-    const block: Block = { page, parent, key, children: new Map(), tails: new Set(), nHolders: 1 };
+  /** Adds a full page to the prefix cache, referenced by the caller. There must be no block with this key yet. */
+  publish({ parent, key }: BlockKey, page: number): Block {
+    const block: Block = { page, parent, key, children: new Map(), partialPages: new Set(), refCount: 1 };
     parent.children.set(key, block);
     return block;
   }
 
-  hold(block: Block): void {
-    if (block.nHolders++ === 0) this.#resting.delete(block);
+  retain(block: Block): void {
+    if (block.refCount++ === 0) this.#evictable.delete(block);
   }
 
-  letGo(block: Block): void {
-    if (--block.nHolders === 0) this.#resting.add(block);
+  release(block: Block): void {
+    if (--block.refCount === 0) this.#evictable.add(block);
   }
 
   dispose(): void {
     this.cache.dispose();
   }
 
-  /** What rests is found no more. */
-  #remove(resting: Block | Tail): void {
-    this.#resting.delete(resting);
-    if ("key" in resting) resting.parent.children.delete(resting.key);
-    else resting.parent.tails.delete(resting);
+  /** Removes an evictable entry from the prefix cache. */
+  #evict(entry: Block | PartialPage): void {
+    this.#evictable.delete(entry);
+    if ("key" in entry) entry.parent.children.delete(entry.key);
+    else entry.parent.partialPages.delete(entry);
   }
 
-  #bestTail({ tails }: BlockParent, tokens: readonly number[], start: number) {
-    let best: { readonly tail: Tail; readonly nShared: number } | undefined;
-    for (const tail of tails) {
-      // A text's last token has to run for its logits.
-      const most = Math.min(tail.tokens.length, tokens.length - 1 - start);
+  #bestPartial({ partialPages }: BlockParent, tokens: readonly number[], start: number) {
+    let best: { readonly partial: PartialPage; readonly nShared: number } | undefined;
+    for (const partial of partialPages) {
+      // The last token is always computed: its logits are needed.
+      const nComparable = Math.min(partial.tokens.length, tokens.length - 1 - start);
       let nShared = 0;
-      while (nShared < most && tail.tokens[nShared] === tokens[start + nShared]) nShared++;
-      if (nShared > (best?.nShared ?? 0)) best = { tail, nShared };
+      while (nShared < nComparable && partial.tokens[nShared] === tokens[start + nShared]) nShared++;
+      if (nShared > (best?.nShared ?? 0)) best = { partial, nShared };
     }
     return best;
   }
 }
 
-/** The blocks that a text begins with, from the first, as far as they are cached. The text's last token is in none. */
+/** Cached blocks of a prefix of the tokens, from the first. The last token is in none: its logits are needed. */
 export function* cachedBlocks(root: BlockParent, tokens: readonly number[]): Generator<Block> {
   let parent = root;
   for (let start = 0; start + PAGE_SIZE < tokens.length; start += PAGE_SIZE) {
@@ -179,7 +187,7 @@ export function* cachedBlocks(root: BlockParent, tokens: readonly number[]): Gen
   }
 }
 
-/** The tokens of a page as a string: two UTF-16 units each, exact. */
+/** The tokens of a page as a string of two UTF-16 units each: different tokens have different keys. */
 export function keyOf(tokens: readonly number[], start: number): string {
   const units: number[] = [];
   for (let i = start; i < start + PAGE_SIZE; i++) {

@@ -2,37 +2,37 @@ import { setMaxListeners } from "node:events";
 import type { Generation, GenerationPart, GenerationResult } from "../types.ts";
 
 /**
- * Parts that a reader has not taken when its sequence is paused, and again at half of them when it goes on: enough that a
- * reader over a network never makes the engine wait, few enough that one that stopped reading costs no work.
+ * Unread parts at which a sequence is paused; it continues at half of them. Enough that network latency does not stall
+ * the engine, few enough that a stalled reader costs little.
  */
 const MOST_UNREAD = 64;
 
-/** Where a text that is written goes. It ends once. */
-export interface WritingStream {
-  /** Nobody wants more. */
+/** Output of a sequence. It ends once. */
+export interface SequenceStream {
+  /** Aborted when the generation is cancelled. */
   readonly signal: AbortSignal;
-  /** Its reader has begun and does not keep up: more would only lie about. A result that is only awaited has no reader. */
-  readonly isBehind: boolean;
+  /** The reader lags: the sequence pauses until `onDrain`. If only the result is awaited there is no reader to lag. */
+  readonly needsDrain: boolean;
   readonly isEnded: boolean;
-  /** Called when a reader that was behind has caught up. */
-  set onCaughtUp(listener: () => void);
+  /** Called when a lagging reader has caught up. */
+  set onDrain(listener: () => void);
   emit(part: GenerationPart): void;
   end(result: GenerationResult): void;
   fail(error: unknown): void;
 }
 
-/** A generation's stream of parts, between the engine that writes and whoever reads. */
-export class GenerationStream implements Generation, WritingStream {
+/** The parts of a generation, between the engine and the reader. */
+export class GenerationStream implements Generation, SequenceStream {
   readonly result: Promise<GenerationResult>;
   readonly signal: AbortSignal;
-  onCaughtUp: () => void = () => {};
+  onDrain: () => void = () => {};
   readonly #controller = new AbortController();
   readonly #sources: readonly AbortSignal[];
   readonly #mostUnread: number;
   #parts: GenerationPart[] = [];
   #nTaken = 0;
   #isRead = false;
-  #isBehind = false;
+  #needsDrain = false;
   #isEnded = false;
   #wake = () => {};
   #resolve: (result: GenerationResult) => void = () => {};
@@ -42,7 +42,7 @@ export class GenerationStream implements Generation, WritingStream {
     this.#mostUnread = mostUnread;
     this.signal = this.#controller.signal;
     this.#sources = signals;
-    // One signal may end any number of generations, and this one's any number of answers.
+    // One signal may end many generations, and one generation has many choices.
     setMaxListeners(0, this.signal, ...signals);
     if (signals.some((signal) => signal.aborted)) this.cancel();
     for (const signal of signals) signal.addEventListener("abort", this.cancel, { once: true });
@@ -50,29 +50,29 @@ export class GenerationStream implements Generation, WritingStream {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Whoever reads only the parts gets the error from there.
+    // A reader of the parts gets the error there.
     this.result.catch(() => {});
   }
 
-  get isBehind(): boolean {
-    return this.#isBehind;
+  get needsDrain(): boolean {
+    return this.#needsDrain;
   }
 
   get isEnded(): boolean {
     return this.#isEnded;
   }
 
-  /** Bound, as a listener of signals. */
+  /** An arrow function, since it is a listener of signals. */
   readonly cancel = (): void => this.#controller.abort();
 
   emit(part: GenerationPart): void {
     this.#parts.push(part);
-    this.#isBehind ||= this.#isRead && this.#nUnread >= this.#mostUnread;
+    this.#needsDrain ||= this.#isRead && this.#nUnread >= this.#mostUnread;
     this.#wake();
   }
 
   end(result: GenerationResult): void {
-    // The first end counts, as of a promise.
+    // Later calls have no effect, as with promises.
     this.#resolve(result);
     this.#close();
   }
@@ -106,7 +106,7 @@ export class GenerationStream implements Generation, WritingStream {
     return this.#parts.length - this.#nTaken;
   }
 
-  /** The next part. Taken ones are cut off by the half, so that a part costs constant time. */
+  /** The next part. Removes read parts when they are half of the array: amortised constant time. */
   #take(): GenerationPart | undefined {
     const part = this.#parts[this.#nTaken];
     if (part === undefined) return undefined;
@@ -115,16 +115,16 @@ export class GenerationStream implements Generation, WritingStream {
       this.#parts = this.#parts.slice(this.#nTaken);
       this.#nTaken = 0;
     }
-    if (this.#isBehind && 2 * this.#nUnread <= this.#mostUnread) {
-      this.#isBehind = false;
-      this.onCaughtUp();
+    if (this.#needsDrain && 2 * this.#nUnread <= this.#mostUnread) {
+      this.#needsDrain = false;
+      this.onDrain();
     }
     return part;
   }
 
   #close(): void {
     this.#isEnded = true;
-    this.#isBehind = false;
+    this.#needsDrain = false;
     for (const signal of this.#sources) signal.removeEventListener("abort", this.cancel);
     this.#wake();
   }

@@ -9,7 +9,7 @@ const stops = fc.array(
 );
 
 describe("StopStrings", () => {
-  it("gives the text before the first stop string, however it is cut", () => {
+  it("gives the text before the first stop string, however the text is split", () => {
     fc.assert(
       fc.property(fc.array(text, { maxLength: 12 }), stops, (parts, stops) => {
         const stream = new StopStrings(stops);
@@ -19,12 +19,12 @@ describe("StopStrings", () => {
           const isBefore = !stream.isStopped;
           given += stream.push(part);
           if (isBefore) seen += part;
-          // What was given stays right whatever comes.
+          // Text given out is never taken back.
           expect(seen.startsWith(given)).toBe(true);
           const found = stops.map((stop) => seen.indexOf(stop)).filter((at) => at >= 0);
           expect(stream.isStopped).toBe(found.length > 0);
           if (found.length > 0) expect(given).toBe(seen.slice(0, Math.min(...found)));
-          // And no more is held back than may become a stop string.
+          // Only a possible start of a stop string is held back.
           else {
             const held = seen.slice(given.length);
             expect(held === "" || stops.some((stop) => stop.length > held.length && stop.startsWith(held))).toBe(true);

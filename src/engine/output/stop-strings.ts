@@ -1,4 +1,4 @@
-/** Cuts a stream of text before the first stop string. Text that may become one is held back until that is decided. */
+/** Cuts streamed text before the first stop string. Holds back text that may be the start of one. */
 export class StopStrings {
   readonly #stops: readonly string[];
   #held = "";
@@ -12,7 +12,7 @@ export class StopStrings {
     return this.#isStopped;
   }
 
-  /** Text that is sure to be before any stop string. */
+  /** Text that is certainly before any stop string. */
   push(text: string): string {
     if (this.#isStopped) return "";
     this.#held += text;
@@ -28,7 +28,7 @@ export class StopStrings {
     return this.#take(this.#held.length - this.#heldLength());
   }
 
-  /** What was held back: no stop string comes any more. */
+  /** The text held back: no more will come. */
   end(): string {
     return this.#isStopped ? "" : this.#take(this.#held.length);
   }
@@ -39,7 +39,7 @@ export class StopStrings {
     return text;
   }
 
-  /** Length of the longest end of the text with which a stop string begins. */
+  /** Length of the longest suffix that is a prefix of a stop string. */
   #heldLength(): number {
     let longest = 0;
     for (const stop of this.#stops) {

@@ -1,11 +1,11 @@
-import type { GenerationStream, WritingStream } from "../output/generation.ts";
+import type { GenerationStream, SequenceStream } from "../output/generation.ts";
 import type { Choice, GenerationPart, GenerationResult } from "../types.ts";
 
 /**
- * Streams of the answers to one request, which go into one stream: parts with their answer's index, and at the end the
- * first answer's result with all of them. Where one fails, the whole request does.
+ * Streams of the completions of one request, merged into one: each part has the index of its completion, and the result
+ * is that of the first completion with all of them as `choices`. If one fails, the request fails.
  */
-export function choiceStreams(group: GenerationStream, n: number): WritingStream[] {
+export function choiceStreams(group: GenerationStream, n: number): SequenceStream[] {
   const results: GenerationResult[] = [];
   let nOpen = n;
   return Array.from({ length: n }, (_, index) => {
@@ -17,7 +17,7 @@ export function choiceStreams(group: GenerationStream, n: number): WritingStream
   });
 }
 
-class ChoiceStream implements WritingStream {
+class ChoiceStream implements SequenceStream {
   isEnded = false;
   readonly #group: GenerationStream;
   readonly #index: number;
@@ -33,12 +33,12 @@ class ChoiceStream implements WritingStream {
     return this.#group.signal;
   }
 
-  get isBehind(): boolean {
-    return !this.isEnded && this.#group.isBehind;
+  get needsDrain(): boolean {
+    return !this.isEnded && this.#group.needsDrain;
   }
 
-  set onCaughtUp(listener: () => void) {
-    this.#group.onCaughtUp = listener;
+  set onDrain(listener: () => void) {
+    this.#group.onDrain = listener;
   }
 
   emit(part: GenerationPart): void {
@@ -59,6 +59,6 @@ class ChoiceStream implements WritingStream {
 
 function choiceOf(result: GenerationResult, index: number): Choice {
   const { text, tokens, sha256, finishReason, forwards, tokensPerForward, logprobs } = result;
-  const written = { index, text, tokens, sha256, finishReason, forwards, tokensPerForward };
-  return logprobs === undefined ? written : { ...written, logprobs };
+  const completion = { index, text, tokens, sha256, finishReason, forwards, tokensPerForward };
+  return logprobs === undefined ? completion : { ...completion, logprobs };
 }

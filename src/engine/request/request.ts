@@ -28,7 +28,7 @@ export interface RequestLimits extends ProposalLimits {
 }
 
 /** A checked request with every default filled in, but for what its prompt decides. */
-export interface AskedRequest {
+export interface CheckedOptions {
   readonly rounds: RoundOptions;
   /** Answers to write; each has a `settings.choice` of its own. */
   readonly n: number;
@@ -46,7 +46,7 @@ export interface AskedRequest {
 }
 
 /** One whose prompt is known, and fits. */
-export interface CheckedRequest extends AskedRequest {
+export interface CheckedRequest extends CheckedOptions {
   readonly ids: readonly number[];
 }
 
@@ -77,7 +77,7 @@ const keys: Readonly<Record<keyof GenerateRequest, true>> = {
  * Checks a request and fills in its defaults; `withPrompt` is for what its prompt decides.
  * @throws IdlmError "usage" (unknown keys, ranges), "stride-too-long".
  */
-export function checkRequest(request: GenerateRequest, limits: RequestLimits): AskedRequest {
+export function checkRequest(request: GenerateRequest, limits: RequestLimits): CheckedOptions {
   const given: unknown = request;
   if (typeof given !== "object" || given === null) throw usage("the request is no object");
   for (const key of Object.keys(request)) {
@@ -118,7 +118,7 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): A
  * be rendered first. @throws IdlmError "usage" (no prompt, or a wrong one), "context-too-long".
  */
 export function withPrompt(
-  asked: AskedRequest,
+  asked: CheckedOptions,
   request: GenerateRequest,
   limits: RequestLimits,
 ): CheckedRequest | Promise<CheckedRequest> {
@@ -126,7 +126,7 @@ export function withPrompt(
   return ids instanceof Promise ? ids.then((known) => fitted(asked, known)) : fitted(asked, ids);
 }
 
-function fitted(asked: AskedRequest, ids: readonly number[]): CheckedRequest {
+function fitted(asked: CheckedOptions, ids: readonly number[]): CheckedRequest {
   const { context, maxTokens } = asked;
   if (ids.length >= context) {
     const hint = "Shorten the prompt or raise the context; at least one position is for the answer.";

@@ -3,37 +3,37 @@ import type { Controller } from "../../decoding/controller/controller.ts";
 import type { StepObservation } from "../../decoding/controller/cost-model.ts";
 import { proposeTogether } from "../../decoding/round/proposing.ts";
 import { extraRows, layOut, type RoundPlan, type RoundRows } from "../../decoding/round/round.ts";
-import { CHUNK_BESIDE_DECODING, MAX_FORWARD_ROWS } from "../limits.ts";
+import { PREFILL_CHUNK_WHILE_DECODING, MAX_FORWARD_ROWS } from "../limits.ts";
 import type { PagePool } from "../kv/page-pool.ts";
-import type { Queue } from "./queue.ts";
-import type { Scheduler, Turn } from "./scheduler.ts";
-import type { Writing } from "./writing.ts";
+import type { Mutex } from "./mutex.ts";
+import type { Scheduler, ScheduledSequence } from "./scheduler.ts";
+import type { Sequence } from "./sequence.ts";
 
-/** What a loop runs on. */
+/** Dependencies of a BatchLoop. */
 export interface BatchLoopParts {
   readonly model: LoadedModel;
-  /** Learns what steps cost. */
+  /** Learns the time of steps. */
   readonly controller: Controller;
   readonly pool: PagePool;
   readonly scheduler: Scheduler;
-  /** Whoever computes forwards of the model waits in it. */
-  readonly queue: Queue;
+  /** Guards the model's forwards. */
+  readonly mutex: Mutex;
 }
 
-/** Runs forwards, each of all texts that the scheduler chose for it, as long as there are any. */
+/** Runs forwards, each for all sequences of the scheduler's batch, while there is work. */
 export class BatchLoop {
   readonly #parts: BatchLoopParts;
-  /** Texts whose rows are in the forward that runs, or that begin: they are let go of afterwards. */
-  #busy: ReadonlySet<Writing> = new Set();
+  /** Sequences of the running forward, or that are starting. If they end meanwhile they are released afterwards. */
+  #inFlight: ReadonlySet<Sequence> = new Set();
   #running: Promise<void> | undefined;
-  #isWoken = false;
-  /** Texts that began and have not chosen their first round. */
-  readonly #undecided = new Set<Writing>();
-  /** Texts that had their turn in the last step. */
-  #ran: readonly Writing[] = [];
-  /** Whether the last forward wrote tokens. */
+  #hasWork = false;
+  /** Started sequences whose first round is not chosen yet. */
+  readonly #awaitingFirstRound = new Set<Sequence>();
+  /** Sequences that were scheduled in the last step. */
+  #lastBatch: readonly Sequence[] = [];
+  /** Whether the last forward drew tokens. */
   #hasDrawn = false;
-  /** What choosing first rounds took, as far as no step was observed since. */
+  /** Time of choosing first rounds since the last observed step. */
   #choosingMs = 0;
   #released: Promise<unknown> = Promise.resolve();
 
@@ -41,183 +41,185 @@ export class BatchLoop {
     this.#parts = parts;
   }
 
-  add(writing: Writing): void {
-    const { stream } = writing;
-    this.#parts.scheduler.add(writing);
-    stream.onCaughtUp = () => this.wake();
-    // Its place is free from then on; its pages are when no forward writes to them any more.
-    writing.onEnd = () => this.#parts.scheduler.remove(writing);
+  add(sequence: Sequence): void {
+    const { stream } = sequence;
+    this.#parts.scheduler.add(sequence);
+    stream.onDrain = () => this.wake();
+    // Its slot is free now; its pages are freed when no running forward writes to them.
+    sequence.onEnd = () => this.#parts.scheduler.remove(sequence);
     const cancel = () => {
-      writing.end("cancelled");
-      if (!this.#busy.has(writing)) this.#letGo(writing);
+      sequence.end("cancelled");
+      if (!this.#inFlight.has(sequence)) this.#release(sequence);
     };
     if (stream.signal.aborted) cancel();
     else stream.signal.addEventListener("abort", cancel, { once: true });
     this.wake();
   }
 
-  /** There may be something to do. */
+  /** Starts the loop if it is idle. */
   wake(): void {
-    this.#isWoken = true;
+    this.#hasWork = true;
     this.#running ??= this.#run()
       .catch((error: unknown) => this.#failAll(error))
       .finally(() => {
         this.#running = undefined;
-        if (this.#isWoken) this.wake();
+        if (this.#hasWork) this.wake();
       });
   }
 
-  /** Resolves when nothing runs and what ended is freed. */
+  /** Resolves when nothing runs and the resources of ended sequences are freed. */
   async idle(): Promise<void> {
     while (this.#running !== undefined) await this.#running;
     await this.#released;
   }
 
   async #run(): Promise<void> {
-    while (this.#isWoken) {
-      // Not in the caller's turn: requests of one turn run together.
-      await nextTurn();
-      this.#isWoken = false;
-      const hasRun = await this.#parts.queue.run(() => this.#step());
-      this.#isWoken ||= hasRun;
+    while (this.#hasWork) {
+      // Batches all requests of one turn of the event loop.
+      await yieldToEventLoop();
+      this.#hasWork = false;
+      const hasRun = await this.#parts.mutex.runExclusive(() => this.#step());
+      this.#hasWork ||= hasRun;
     }
   }
 
-  /** One forward; false: there is nothing that can run. */
+  /** One forward. False: no sequence can run. */
   async #step(): Promise<boolean> {
     const { scheduler } = this.#parts;
-    const begun = scheduler.admit();
-    for (const writing of begun) this.#undecided.add(writing);
-    await this.#together(begun, async (writing) => writing.begin());
-    const hasRead = await this.#read();
-    await this.#choose();
+    const started = scheduler.admit();
+    for (const sequence of started) this.#awaitingFirstRound.add(sequence);
+    await this.#concurrently(started, async (sequence) => sequence.start());
+    const hasPrefilled = await this.#prefillDrafts();
+    await this.#chooseFirstRounds();
 
-    const given = scheduler.next();
-    this.#ran = given.map(({ writing }) => writing);
-    const turns = given.flatMap((turn) => {
-      const maxPending = turn.writing.feedable(turn.maxPending);
-      return maxPending > 0 ? [{ ...turn, maxPending }] : [];
+    const batch = scheduler.schedule();
+    this.#lastBatch = batch.map(({ sequence }) => sequence);
+    const scheduled = batch.flatMap((entry) => {
+      const maxPending = entry.sequence.schedulableTokens(entry.maxPending);
+      return maxPending > 0 ? [{ ...entry, maxPending }] : [];
     });
     this.#hasDrawn = false;
-    if (turns.length === 0) return hasRead || given.length > 0;
-    const writings = turns.map(({ writing }) => writing);
-    await this.#holding(writings, async () => {
+    if (scheduled.length === 0) return hasPrefilled || batch.length > 0;
+    const sequences = scheduled.map(({ sequence }) => sequence);
+    await this.#whileInFlight(sequences, async () => {
       try {
-        await this.#advance(turns);
+        await this.#runForward(scheduled);
       } catch (error) {
-        // Of all together: choosing their rounds, or the forward.
-        for (const writing of writings) writing.fail(error);
+        // Choosing their rounds or the forward failed, for all of them.
+        for (const sequence of sequences) sequence.fail(error);
       }
     });
     return true;
   }
 
-  /** A forward of these texts, and what comes of it. */
-  async #advance(turns: readonly Turn[]): Promise<void> {
+  /** Runs a forward of these sequences, applies the results and chooses the next rounds. */
+  async #runForward(scheduled: readonly ScheduledSequence[]): Promise<void> {
     const { model, controller, pool, scheduler } = this.#parts;
     const startMs = performance.now();
-    const writings = turns.map(({ writing }) => writing);
-    const plans = turns.map(({ writing, maxPending }) => writing.plan(maxPending));
-    // As they are before the results, which append to them.
+    const sequences = scheduled.map(({ sequence }) => sequence);
+    const plans = scheduled.map(({ sequence, maxPending }) => sequence.plan(maxPending));
+    // Before the results are applied, which appends to the plans' sequences.
     const work = workOf(plans);
     this.#hasDrawn = work.sequences > 0;
     const { forest, sampling, rows } = layOut(plans);
     const result = await model.forward(forest, pool.cache, sampling);
-    const before = turns.map(({ writing }) => writing.tokens.length);
-    for (const [i, { writing }] of turns.entries()) {
-      this.#attempt(writing, () => writing.applyResults(plans[i] as RoundPlan, result, rows[i] as RoundRows));
+    const before = scheduled.map(({ sequence }) => sequence.tokens.length);
+    for (const [i, { sequence }] of scheduled.entries()) {
+      this.#attempt(sequence, () => sequence.applyResults(plans[i] as RoundPlan, result, rows[i] as RoundRows));
     }
-    await this.#chooseRounds(writings.filter((_, i) => plans[i]?.sampler !== undefined));
-    const written = turns.map(({ writing }, i) => writing.tokens.length - (before[i] as number));
-    for (const [i, turn] of turns.entries()) scheduler.served(turn, written[i] as number);
-    const nTokens = written.reduce((sum, n) => sum + n, 0);
-    const draftedTokens = turns.reduce((sum, { writing }) => sum + writing.takeDrafted(), 0);
+    await this.#chooseRounds(sequences.filter((_, i) => plans[i]?.sampler !== undefined));
+    const drawn = scheduled.map(({ sequence }, i) => sequence.tokens.length - (before[i] as number));
+    for (const [i, entry] of scheduled.entries()) scheduler.recordServed(entry, drawn[i] as number);
+    const nTokens = drawn.reduce((sum, n) => sum + n, 0);
+    const draftedTokens = scheduled.reduce((sum, { sequence }) => sum + sequence.takeDrafted(), 0);
     const ms = performance.now() - startMs + this.#choosingMs;
     this.#choosingMs = 0;
     controller.observeStep({ ...work, draftedTokens, tokens: nTokens, ms });
   }
 
   /**
-   * Draft models read what they are behind with, in pieces beside which others' texts go on as beside those of a prompt. Not a
-   * part of the step for the controller: like reading a prompt it is no price of a round. False: there was nothing to read.
+   * Prefills draft models, in chunks as small as those of prompts while other sequences decode. Not part of the step
+   * that the controller observes: prefill is not a cost of a round. False: there was nothing to prefill.
    */
-  async #read(): Promise<boolean> {
-    const readers = [...new Set([...this.#undecided, ...this.#ran])].filter(({ isReading }) => isReading);
-    const budget = { tokens: this.#hasDrawn ? CHUNK_BESIDE_DECODING : MAX_FORWARD_ROWS };
-    await this.#together(readers, (writing) => writing.read(budget));
-    return readers.length > 0;
+  async #prefillDrafts(): Promise<boolean> {
+    const prefilling = [...new Set([...this.#awaitingFirstRound, ...this.#lastBatch])].filter(
+      ({ needsDraftPrefill }) => needsDraftPrefill,
+    );
+    const budget = { tokens: this.#hasDrawn ? PREFILL_CHUNK_WHILE_DECODING : MAX_FORWARD_ROWS };
+    await this.#concurrently(prefilling, (sequence) => sequence.prefillDraft(budget));
+    return prefilling.length > 0;
   }
 
-  /** First rounds. */
-  async #choose(): Promise<void> {
+  /** Chooses the first rounds of started sequences. */
+  async #chooseFirstRounds(): Promise<void> {
     const startMs = performance.now();
-    const choosing = [...this.#undecided].filter(({ mayChoose }) => mayChoose);
-    for (const writing of choosing) this.#undecided.delete(writing);
-    await this.#holding(choosing, () => this.#chooseRounds(choosing));
+    const choosing = [...this.#awaitingFirstRound].filter(({ canChooseRound }) => canChooseRound);
+    for (const sequence of choosing) this.#awaitingFirstRound.delete(sequence);
+    await this.#whileInFlight(choosing, () => this.#chooseRounds(choosing));
     this.#choosingMs += performance.now() - startMs;
   }
 
-  /** Their next rounds, with one call of the model per level of their trees. */
-  async #chooseRounds(writings: readonly Writing[]): Promise<void> {
-    if (writings.length === 0) return;
-    // Together: a draft model drafts for all of them in one forward.
-    await Promise.all(writings.map((writing) => this.#attemptAsync(writing, () => writing.prepare())));
+  /** Chooses the next rounds of these sequences, with one model call per level of their trees. */
+  async #chooseRounds(sequences: readonly Sequence[]): Promise<void> {
+    if (sequences.length === 0) return;
+    // All at once: a draft model drafts for them in shared forwards.
+    await Promise.all(sequences.map((sequence) => this.#attemptAsync(sequence, () => sequence.prepare())));
     const startMs = performance.now();
-    await proposeTogether(writings.flatMap((writing) => (writing.stream.isEnded ? [] : [writing.choose()])));
+    await proposeTogether(sequences.flatMap((sequence) => (sequence.stream.isEnded ? [] : [sequence.chooseRound()])));
     this.#parts.controller.observeProposing(performance.now() - startMs);
   }
 
-  /** Together, so that a draft model's steps for them can share forwards. */
-  #together(writings: readonly Writing[], work: (writing: Writing) => Promise<void>): Promise<void> {
-    return this.#holding(writings, async () => {
-      await Promise.all(writings.map((writing) => this.#attemptAsync(writing, () => work(writing))));
+  /** Runs `work` for these sequences concurrently, so that draft models can share forwards. */
+  #concurrently(sequences: readonly Sequence[], work: (sequence: Sequence) => Promise<void>): Promise<void> {
+    return this.#whileInFlight(sequences, async () => {
+      await Promise.all(sequences.map((sequence) => this.#attemptAsync(sequence, () => work(sequence))));
     });
   }
 
-  /** What ends meanwhile is let go of afterwards. */
-  async #holding(writings: readonly Writing[], work: () => Promise<void>): Promise<void> {
-    this.#busy = new Set(writings);
+  /** Runs `work`, then releases the sequences that ended meanwhile. */
+  async #whileInFlight(sequences: readonly Sequence[], work: () => Promise<void>): Promise<void> {
+    this.#inFlight = new Set(sequences);
     await work();
-    this.#busy = new Set();
-    for (const writing of writings) if (writing.stream.isEnded) this.#letGo(writing);
+    this.#inFlight = new Set();
+    for (const sequence of sequences) if (sequence.stream.isEnded) this.#release(sequence);
   }
 
-  /** An error of one sequence ends that one only. */
-  #attempt(writing: Writing, work: () => void): void {
-    if (writing.stream.isEnded) return;
+  /** An error of one sequence ends only that sequence. */
+  #attempt(sequence: Sequence, work: () => void): void {
+    if (sequence.stream.isEnded) return;
     try {
       work();
     } catch (error) {
-      writing.fail(error);
+      sequence.fail(error);
     }
   }
 
-  async #attemptAsync(writing: Writing, work: () => Promise<void>): Promise<void> {
-    if (writing.stream.isEnded) return;
+  async #attemptAsync(sequence: Sequence, work: () => Promise<void>): Promise<void> {
+    if (sequence.stream.isEnded) return;
     try {
       await work();
     } catch (error) {
-      writing.fail(error);
+      sequence.fail(error);
     }
   }
 
-  /** What goes wrong with no one text in particular ends all of them: nobody would hear of it otherwise. */
+  /** An error outside of any one sequence ends all of them, so that every caller learns of it. */
   #failAll(error: unknown): void {
-    this.#busy = new Set();
-    for (const writing of this.#parts.scheduler.writings) {
-      writing.fail(error);
-      this.#letGo(writing);
+    this.#inFlight = new Set();
+    for (const sequence of this.#parts.scheduler.sequences) {
+      sequence.fail(error);
+      this.#release(sequence);
     }
   }
 
-  #letGo(writing: Writing): void {
-    this.#undecided.delete(writing);
-    this.#released = Promise.all([this.#released, writing.dispose()]);
+  #release(sequence: Sequence): void {
+    this.#awaitingFirstRound.delete(sequence);
+    this.#released = Promise.all([this.#released, sequence.dispose()]);
     this.wake();
   }
 }
 
-/** What a forward was made of, for the controller. */
+/** Work of a forward, for the controller. */
 function workOf(plans: readonly RoundPlan[]): Omit<StepObservation, "draftedTokens" | "tokens" | "ms"> {
   const work = { tokenRows: 0, drawnRows: 0, maskRows: 0, contextRows: 0, sequences: 0 };
   for (const { sequence, pending, proposals, maskRuns, sampler } of plans) {
@@ -233,8 +235,8 @@ function workOf(plans: readonly RoundPlan[]): Omit<StepObservation, "draftedToke
   return work;
 }
 
-/** After everything that the event loop has to do now: signals, timers and readers come first. */
-function nextTurn(): Promise<void> {
+/** Lets pending signals, timers and readers run first. */
+function yieldToEventLoop(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });

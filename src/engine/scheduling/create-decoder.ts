@@ -7,17 +7,15 @@ import { proposers } from "../../decoding/proposers/registry.ts";
 import { MAX_ROUND_ROWS } from "../limits.ts";
 import type { CheckedRequest } from "../request/request.ts";
 
-/** What the texts of a model are decoded with. */
+/** What all decoders of a model share. */
 export interface DecodingParts {
   readonly model: LoadedModel;
-  /** A second model that drafts. */
   readonly draft: DraftModel | undefined;
-  /** Knows what steps of the model cost and what its proposals are worth. */
+  /** Learns the time of steps and the acceptance of proposals. */
   readonly controller: Controller;
   readonly endTokens: ReadonlySet<number>;
 }
 
-/** The decoder of a request. */
 export function createDecoder(
   parts: DecodingParts,
   request: CheckedRequest,

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { fakeEngine } from "../../../test/support/fake-engine.ts";
 import type { FakeModel } from "../../../test/support/fake-model.ts";
-import { CHUNK_BESIDE_DECODING, MAX_FORWARD_ROWS } from "../limits.ts";
+import { PREFILL_CHUNK_WHILE_DECODING, MAX_FORWARD_ROWS } from "../limits.ts";
 import { STEPS_PER_PRIORITY } from "./scheduler.ts";
 
 const plain = { stride: 1, propose: "none" } as const;
 
 describe("the scheduler", () => {
-  it("gives places by priority, then to the share that was served least, then by arrival", async () => {
+  it("orders requests by priority, then by tokens served to their share, then by arrival", async () => {
     const { engine } = fakeEngine({ maxSequences: 1 });
     const order: string[] = [];
     const start = (name: string, request: object) =>
@@ -22,7 +22,7 @@ describe("the scheduler", () => {
     expect(order).toEqual(["high", "b1", "a1", "a2", "low"]);
   });
 
-  it("bills the last round of a text, too", async () => {
+  it("charges the last round of a sequence, too", async () => {
     const { engine } = fakeEngine({ maxSequences: 1 });
     const order: string[] = [];
     const start = (name: string, share: string, maxTokens: number) =>
@@ -32,7 +32,7 @@ describe("the scheduler", () => {
     expect(order).toEqual(["a1", "b1", "a2", "b2", "a3"]);
   });
 
-  it("lets a share begin beside those that compete, whatever a lower priority waits for", async () => {
+  it("lets a new share start at the floor of those that compete, not of a lower priority that waits", async () => {
     const { engine, model } = fakeEngine({ maxSequences: 1 });
     const order: string[] = [];
     const start = (name: string, request: object) =>
@@ -48,7 +48,7 @@ describe("the scheduler", () => {
     expect(order).toEqual(["a1", "new1", "a2", "new2", "low"]);
   });
 
-  it("gives a share that waited what it lacks, though others end meanwhile", async () => {
+  it("keeps the credit of a share that waits, though others end meanwhile", async () => {
     const { engine } = fakeEngine({ maxSequences: 1 });
     const order: string[] = [];
     const start = (share: string, maxTokens: number) =>
@@ -57,7 +57,7 @@ describe("the scheduler", () => {
     expect(order).toEqual(["a", "b", "b", "b", "a"]);
   });
 
-  it("takes a place for a higher priority, and the text that lost it is the same", async () => {
+  it("preempts for a higher priority, without a change of the preempted output", async () => {
     const { engine, model } = fakeEngine({ maxSequences: 1 });
     const request = { ids: [1, 2, 3], maxTokens: 30, ...plain };
     const alone = await fakeEngine().engine.generate(request).result;
@@ -74,23 +74,23 @@ describe("the scheduler", () => {
     await urgent;
     expect(order).toEqual(["urgent", "first"]);
     expect(result.tokens).toEqual(alone.tokens);
-    // What was computed waits in the cache: only the last token runs again.
+    // Its prompt and output are still cached: only the last token is computed again.
     expect(model.rowCounts.filter((n) => n > 1).length).toBe(1);
   });
 
-  it("begins no more texts than its pages hold", async () => {
+  it("starts no more sequences than its pages suffice for", async () => {
     const { engine, model } = fakeEngine({ context: 1000, nPages: 130 });
     const prompt = (length: number, step: number) => Array.from({ length }, (_, i) => ((i + step) * i * step) % 11);
-    const begun: number[] = [];
-    model.onForward = () => begun.push(model.samplers.length);
-    const texts = Array.from({ length: 8 }, (_, i) => ({ ids: prompt(900, i + 1), maxTokens: 10, ...plain }));
-    await Promise.all(texts.map((request) => engine.generate(request).result));
-    // A prompt takes two forwards, in which the pages that it will need are not there for others.
-    expect(begun.slice(0, 3)).toEqual([2, 2, 2]);
+    const started: number[] = [];
+    model.onForward = () => started.push(model.samplers.length);
+    const requests = Array.from({ length: 8 }, (_, i) => ({ ids: prompt(900, i + 1), maxTokens: 10, ...plain }));
+    await Promise.all(requests.map((request) => engine.generate(request).result));
+    // A prompt takes two forwards. In between, the pages that it still needs are not given to others.
+    expect(started.slice(0, 3)).toEqual([2, 2, 2]);
     expect(model.rowCounts.reduce((sum, n) => sum + n)).toBe(8 * (900 + 9));
   });
 
-  it("takes no place where those that may be taken do not suffice", async () => {
+  it("preempts nothing if that would not suffice", async () => {
     const { engine, model } = fakeEngine({ context: 560, nPages: 40 });
     const prompt = (length: number, step: number) => Array.from({ length }, (_, i) => (i * i * step) % 11);
     const equal = { ids: prompt(300, 1), maxTokens: 120, priority: 1, ...plain };
@@ -99,7 +99,7 @@ describe("the scheduler", () => {
     const order: string[] = [];
     model.onForward = () => {
       if (model.rowCounts.length !== 20) return;
-      // Whatever the lower one has, the equal one keeps too many pages.
+      // Even without the lower one, the equal one uses too many pages.
       const request = { ids: prompt(400, 3), maxTokens: 1, priority: 1, ...plain };
       higher = engine.generate(request).result.then(() => order.push("higher"));
     };
@@ -107,11 +107,11 @@ describe("the scheduler", () => {
     await Promise.all([start("equal", equal), start("lower", lower)]);
     await higher;
     expect(order).toEqual(["lower", "equal", "higher"]);
-    // Each prompt is read once.
+    // Each prompt is computed once.
     expect(model.rowCounts.reduce((sum, n) => sum + n)).toBe(300 + 119 + 20 + 99 + 400);
   });
 
-  it("counts pages that only those share that lose their places", async () => {
+  it("counts pages that only preempted sequences share", async () => {
     const { engine, model } = fakeEngine({ context: 200, nPages: 20 });
     const ids = Array.from({ length: 100 }, (_, i) => (i * i) % 11);
     const low = [8, 9].map((last) => engine.generate({ ids: [...ids, last], maxTokens: 60, ...plain }).result);
@@ -127,7 +127,7 @@ describe("the scheduler", () => {
     expect(order).toEqual(["high", "low", "low"]);
   });
 
-  it("lets nobody starve beside an endless stream of higher priorities", async () => {
+  it("starves no request beside an endless stream of higher priorities", async () => {
     const { engine, model } = fakeEngine({ maxSequences: 2 });
     let isDone = false;
     let endedAt = 0;
@@ -144,11 +144,11 @@ describe("the scheduler", () => {
     expect(endedAt).toBeLessThan(3 * STEPS_PER_PRIORITY + 100);
   });
 
-  it("lets no prompt starve that has a place beside an endless stream of prompts of higher priorities", async () => {
+  it("starves no running prompt beside an endless stream of prompts of higher priorities", async () => {
     const { engine, model } = fakeEngine({ context: 700 });
     let isDone = false;
     let nPrompts = 0;
-    // All are different from the beginning, and as long as a forward.
+    // They differ from the first token on, and each fills a forward.
     const prompt = () => {
       const n = nPrompts++;
       return Array.from({ length: MAX_FORWARD_ROWS }, (_, i) => (i < 4 ? Math.floor(n / 11 ** i) % 11 : (i * i) % 11));
@@ -166,22 +166,22 @@ describe("the scheduler", () => {
     expect(model.rowCounts.length).toBeLessThan(STEPS_PER_PRIORITY + 10);
   });
 
-  it("reads prompts in large pieces alone, and in small ones beside others that write", async () => {
+  it("prefills in large chunks alone, and in small ones while others decode", async () => {
     const { engine, model } = fakeEngine({ context: 2000 });
     const ids = Array.from({ length: 1100 }, (_, i) => (i * i) % 11);
     await engine.generate({ ids, maxTokens: 1, ...plain }).result;
     expect(model.rowCounts).toEqual([MAX_FORWARD_ROWS, MAX_FORWARD_ROWS, 1100 - 2 * MAX_FORWARD_ROWS]);
     const before = model.rowCounts.length;
-    const writing = engine.generate({ ids: [3], maxTokens: 40, ...plain });
-    for await (const _ of writing) {
+    const generation = engine.generate({ ids: [3], maxTokens: 40, ...plain });
+    for await (const _ of generation) {
       if (model.rowCounts.length > before + 2) break;
       void engine.generate({ ids: [...ids].reverse(), maxTokens: 1, ...plain });
     }
-    expect(Math.max(...model.rowCounts.slice(before))).toBeLessThanOrEqual(CHUNK_BESIDE_DECODING + 2);
+    expect(Math.max(...model.rowCounts.slice(before))).toBeLessThanOrEqual(PREFILL_CHUNK_WHILE_DECODING + 2);
     await engine.dispose();
   });
 
-  it("pauses a text whose reader stopped, and goes on where it was", async () => {
+  it("pauses a sequence whose reader stopped, and continues it later", async () => {
     const { engine, model } = fakeEngine({ context: 300 });
     const request = { ids: [1, 2, 3], maxTokens: 200, ...plain };
     const generation = engine.generate(request);
@@ -189,7 +189,7 @@ describe("the scheduler", () => {
     const tokens: number[] = [];
     const next = async () => tokens.push(...((await reader.next()).value?.tokens ?? []));
     await next();
-    // Others go on meanwhile.
+    // Other requests continue meanwhile.
     await engine.generate({ ids: [7], maxTokens: 250, ...plain }).result;
     const nForwards = model.rowCounts.length;
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -200,7 +200,7 @@ describe("the scheduler", () => {
   });
 
   it.each([0, 1])(
-    "lets others in beside readers that stopped, and bounds them, with a queue of %i",
+    "accepts requests beside a bounded number of stalled readers, with a queue of %i",
     async (maxQueue) => {
       const { engine, model } = fakeEngine({ context: 300, maxSequences: 2, maxQueue });
       const request = (token: number) => ({ ids: [token], maxTokens: 200, ...plain });
@@ -211,16 +211,16 @@ describe("the scheduler", () => {
         return { reader, tokens };
       };
       const stalled: Awaited<ReturnType<typeof stall>>[] = [];
-      // Those with places, as many again that gave theirs, and the queue.
+      // Running, preempted (as many again), and queued.
       const most = 2 * 2 + maxQueue;
       while (stalled.length < most) stalled.push(await stall(stalled.length));
       const refused = expect.objectContaining({ code: "queue-full" });
       expect(() => engine.generate(request(9))).toThrow(refused);
       expect(model.samplers.filter(({ isDisposed }) => !isDisposed).length).toBe(most);
-      // One leaves: the next comes, and its text is done.
+      // One leaves: a new request is accepted and completes.
       await stalled.pop()?.reader.return?.(undefined);
       expect((await engine.generate(request(9)).result).tokens.length).toBe(200);
-      // All go on where they were.
+      // All continue where they stopped.
       for (const [token, { reader, tokens }] of stalled.entries()) {
         for (let part = await reader.next(); part.done !== true; part = await reader.next()) {
           tokens.push(...part.value.tokens);
@@ -230,7 +230,7 @@ describe("the scheduler", () => {
     },
   );
 
-  it("ends one text whose draw fails, and no other", async () => {
+  it("fails only the sequence whose draw fails", async () => {
     const { engine, model } = fakeEngine();
     const forward = model.forward.bind(model);
     const broken = new Error("no token is allowed");
@@ -251,11 +251,11 @@ describe("the scheduler", () => {
   });
 });
 
-/** Until no forward follows another. */
+/** Resolves when no further forward follows. */
 async function idle(model: FakeModel): Promise<void> {
   let nForwards = -1;
   while (nForwards < model.rowCounts.length) {
     nForwards = model.rowCounts.length;
-    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+    for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
   }
 }

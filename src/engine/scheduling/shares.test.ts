@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Shares } from "./shares.ts";
 
-describe("shares", () => {
-  it("begin where the least of those that are served stands", () => {
+describe("Shares", () => {
+  it("starts a new share at the least served one that competes", () => {
     const shares = new Shares();
     shares.serve("a", 100);
     shares.serve("b", 60);
@@ -12,7 +12,7 @@ describe("shares", () => {
     expect([shares.served("a"), shares.served("b"), shares.served("new")]).toEqual([100, 70, 60]);
   });
 
-  it("are not held back by one that is there but is not served", () => {
+  it("ignores a share that does not compete", () => {
     const shares = new Shares();
     shares.serve("paused", 10);
     shares.serve("a", 100);
@@ -22,7 +22,7 @@ describe("shares", () => {
     expect([shares.served("new"), shares.served("paused")]).toEqual([1000, 1000]);
   });
 
-  it("never lose what others owe them because somebody comes who got less", () => {
+  it("keeps the credit of a share when a less served one arrives", () => {
     const shares = new Shares();
     shares.serve("a", 100);
     shares.compete(["a"]);
@@ -35,7 +35,7 @@ describe("shares", () => {
     expect(shares.served("new")).toBe(150);
   });
 
-  it("are remembered while they got more than the others, whether they are there or not, and no longer", () => {
+  it("remembers shares above the floor only", () => {
     const shares = new Shares();
     shares.serve("regular", 1);
     for (let i = 0; i < 1000; i++) {

@@ -1,14 +1,14 @@
 /**
- * What shares were served, in tokens: fair sharing gives to whoever got least. Nobody counts as served less than the floor,
- * the least of those that competed last, which never goes back: so an absence earns nothing, and a share that does not
- * compete holds nobody back (start-time fair queueing, Goyal et al. 1996).
+ * Tokens served to each share of a model, for fair sharing: the least served comes first. No share counts as served
+ * less than the floor, which is the least of those that competed last and never decreases. So an absent share earns no
+ * credit, and one that does not compete delays none (start-time fair queueing, Goyal et al. 1996).
  */
 export class Shares {
-  /** Of those above the floor. */
+  /** Only of shares above the floor. */
   readonly #served = new Map<string, number>();
   #floor = 0;
 
-  /** Shares that are remembered, for tests. */
+  /** Shares above the floor, for tests. */
   get size(): number {
     return this.#served.size;
   }
@@ -21,7 +21,7 @@ export class Shares {
     if (nTokens > 0) this.#served.set(share, this.served(share) + nTokens);
   }
 
-  /** These compete now, one at least. */
+  /** Raises the floor to the least of these shares, which have sequences that can run. At least one. */
   compete(shares: Iterable<string>): void {
     let least = Number.POSITIVE_INFINITY;
     for (const share of shares) least = Math.min(least, this.served(share));
@@ -32,7 +32,7 @@ export class Shares {
     }
   }
 
-  /** Nobody is there to whom anything is owed. */
+  /** Forgets all shares, when no sequence is left. */
   clear(): void {
     this.#served.clear();
     this.#floor = 0;

@@ -10,11 +10,11 @@ import { GenerationStream } from "../output/generation.ts";
 import { KvSequence } from "../kv/kv-sequence.ts";
 import { MAX_ROUND_ROWS } from "../limits.ts";
 import { PagePool, pagesFor } from "../kv/page-pool.ts";
-import { Queue } from "./queue.ts";
+import { Mutex } from "./mutex.ts";
 import { type CheckedRequest, checkRequest, type RequestLimits, withPrompt } from "../request/request.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { GenerateRequest, GenerationResult } from "../types.ts";
-import { Writing } from "./writing.ts";
+import { Sequence } from "./sequence.ts";
 
 const CONTEXT = 160;
 const MAX_QUEUE = 4;
@@ -24,7 +24,7 @@ const bareLimits = {
 };
 const backend = { name: "reference", instructionSet: "typescript", threads: 1, numerics: 1 } as const;
 
-/** A model that notices a write to a page that is part of the prefix cache. */
+/** A model that detects writes to pages of the prefix cache. */
 class GuardedModel extends FakeModel {
   pool: PagePool | undefined;
 
@@ -45,23 +45,22 @@ class GuardedModel extends FakeModel {
 }
 
 interface Arrival {
-  /** Step at which it comes. */
   readonly step: number;
   readonly request: GenerateRequest;
-  /** Steps after which it is cancelled; undefined: never. */
+  /** Steps until it is cancelled; undefined: never. */
   readonly patience: number | undefined;
-  /** Reads a part in so many steps; 0: only the result is awaited. */
+  /** Steps between two reads; 0: only the result is awaited. */
   readonly readEvery: number;
 }
 
 interface Seen {
   readonly arrival: Arrival;
-  readonly writing: Writing;
+  readonly sequence: Sequence;
   readonly stream: GenerationStream;
   result?: GenerationResult;
   read: string;
   isRead: boolean;
-  /** Step at which it ended. */
+  /** Step in which it ended. */
   ended?: number;
 }
 
@@ -93,14 +92,14 @@ const arrivals = fc.array(
   { minLength: 60, maxLength: 120 },
 );
 
-/** Drives an engine's parts step by step. */
+/** Runs the parts of an engine step by step. */
 async function simulate(plan: readonly Arrival[], seed: number, nPages: number, maxSequences: number) {
   const model = new GuardedModel({ seed, hitRate: 0.6 });
   const pool = new PagePool(model, nPages);
   model.pool = pool;
   const scheduler = new Scheduler(pool, { maxSequences });
   const controller = new Controller({ maskShare: 1 });
-  const loop = new BatchLoop({ controller, model, pool, scheduler, queue: new Queue() });
+  const loop = new BatchLoop({ controller, model, pool, scheduler, mutex: new Mutex() });
   const parts = { model, draft: undefined, controller, backend, tokenizer: fakeTokenizer, endTokens: new Set([5]) };
   const limits = { ...bareLimits, mask: model.program.mask };
   const coming = [...plan].sort((a, b) => a.step - b.step);
@@ -109,17 +108,17 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
   let step = 0;
   let nPaused = 0;
   let nRefused = 0;
-  let mostHeld = 0;
+  let mostUnfinished = 0;
 
   const start = (arrival: Arrival) => {
-    if (scheduler.nCounted >= maxSequences + MAX_QUEUE) {
+    if (scheduler.occupancy >= maxSequences + MAX_QUEUE) {
       nRefused++;
       return;
     }
     const abort = new AbortController();
     const stream = new GenerationStream([abort.signal], 4);
-    const writing = new Writing(parts, checked(arrival.request, limits), new KvSequence(pool), stream);
-    const seen: Seen = { arrival, writing, stream, read: "", isRead: arrival.readEvery === 0 };
+    const sequence = new Sequence(parts, checked(arrival.request, limits), new KvSequence(pool), stream);
+    const seen: Seen = { arrival, sequence, stream, read: "", isRead: arrival.readEvery === 0 };
     all.push(seen);
     void stream.result.then((result) => {
       seen.result = result;
@@ -130,7 +129,7 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
       const at = step + arrival.patience;
       onTick.add(() => step >= at && abort.abort());
     }
-    loop.add(writing);
+    loop.add(sequence);
   };
   const read = async (seen: Seen) => {
     for await (const { text } of seen.stream) {
@@ -144,26 +143,26 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
     step++;
     while (coming[0] !== undefined && coming[0].step <= step) start(coming.shift() as Arrival);
     for (const look of onTick) look();
-    for (const { writing } of all) nPaused += writing.stream.isBehind ? 1 : 0;
-    mostHeld = Math.max(mostHeld, all.filter(({ stream }) => !stream.isEnded).length);
+    for (const { sequence } of all) nPaused += sequence.stream.needsDrain ? 1 : 0;
+    mostUnfinished = Math.max(mostUnfinished, all.filter(({ stream }) => !stream.isEnded).length);
   };
   model.onForward = tick;
   while (coming.length > 0 || all.some(({ result, isRead }) => result === undefined || !isRead)) {
-    // Nothing runs: time passes by itself.
+    // Nothing runs: advance the time.
     await loop.idle();
     tick();
     await new Promise((resolve) => setImmediate(resolve));
   }
   await loop.idle();
-  return { model, pool, scheduler, all, nPaused, nRefused, mostHeld, steps: step };
+  return { model, pool, scheduler, all, nPaused, nRefused, mostUnfinished, steps: step };
 }
 
-/** Of a request without messages. */
+/** A request without messages. */
 function checked(request: GenerateRequest, limits: RequestLimits): CheckedRequest {
   return withPrompt(checkRequest(request, limits), request, limits) as CheckedRequest;
 }
 
-/** One token a forward, nothing else in the cache. */
+/** One token per forward, from an empty cache. */
 async function plainTokens(model: FakeModel, request: GenerateRequest, endToken: number) {
   const { settings, ids, maxTokens } = checked(request, bareLimits);
   const cache = model.createCache(pagesFor(CONTEXT));
@@ -198,7 +197,7 @@ async function plainTokens(model: FakeModel, request: GenerateRequest, endToken:
 
 const onePool = pagesFor(CONTEXT + MAX_ROUND_ROWS);
 
-it("writes plain decoding's texts whatever comes, leaves and waits, and loses no page", async () => {
+it("generates the tokens of plain decoding under any arrivals, cancellations and pauses, and leaks no page", async () => {
   const totals = { preempted: 0, cancelled: 0, cached: 0, paused: 0, refused: 0, texts: 0 };
   await fc.assert(
     fc.asyncProperty(
@@ -220,28 +219,28 @@ it("writes plain decoding's texts whatever comes, leaves and waits, and loses no
           if (arrival.readEvery > 0) expect(read).toBe(result.text);
           totals.cached += result.cachedTokens;
           totals.cancelled += result.finishReason === "cancelled" ? 1 : 0;
-          // A forward for each token, two for the prompt, and what the slowest reader takes.
+          // One forward per token, two for the prompt, and the steps of the slowest reader.
           work += 2 + tokens.length * Math.max(1, arrival.readEvery);
         }
         totals.preempted += scheduler.nPreempted;
         totals.paused += ran.nPaused;
         totals.refused += ran.nRefused;
         totals.texts += all.length;
-        expect(ran.mostHeld).toBeLessThanOrEqual(2 * maxSequences + MAX_QUEUE);
-        // Even where nothing ever ran beside anything else, all had their turn.
+        expect(ran.mostUnfinished).toBeLessThanOrEqual(2 * maxSequences + MAX_QUEUE);
+        // Even if the requests ran one after the other, all would be done by now.
         expect(steps).toBeLessThan(210 + 2 * work);
-        const { free, blocks, tails } = pool.contents();
-        const pages = [...free, ...blocks.map(({ page }) => page), ...tails.map(({ page }) => page)];
+        const { free, blocks, partialPages } = pool.contents();
+        const pages = [...free, ...blocks.map(({ page }) => page), ...partialPages.map(({ page }) => page)];
         expect([...pages].sort((a, b) => a - b)).toEqual(Array.from({ length: nPages }, (_, i) => i));
-        expect(blocks.filter(({ nHolders }) => nHolders !== 0)).toEqual([]);
+        expect(blocks.filter(({ refCount }) => refCount !== 0)).toEqual([]);
         expect(pool.nAvailable).toBe(nPages);
-        expect(scheduler.nCounted).toBe(0);
+        expect(scheduler.occupancy).toBe(0);
         expect(model.samplers.filter(({ isDisposed }) => !isDisposed)).toEqual([]);
       },
     ),
     { numRuns: Number(process.env.IDLM_SIMULATIONS ?? 20) },
   );
-  // The simulation has to reach what it is about.
+  // Each case has to occur often enough.
   const { texts, ...others } = totals;
   expect(Math.min(...Object.values(others))).toBeGreaterThan(100);
   expect(texts).toBeGreaterThan(1000);

@@ -1,40 +1,38 @@
 import { StopStrings } from "./stop-strings.ts";
 import type { TextStream, TextTokenizer } from "../types.ts";
 
-/** Turns tokens into text as they come, up to the first stop string. */
-export class TextWriter {
+/** Decodes tokens one by one, up to the first stop string. */
+export class IncrementalDetokenizer {
   readonly #stream: TextStream | undefined;
   readonly #stops: StopStrings;
   #text = "";
-  #isNew = 0;
+  #nTaken = 0;
 
   constructor(tokenizer: TextTokenizer | undefined, stops: readonly string[]) {
     this.#stream = tokenizer?.stream();
     this.#stops = new StopStrings(stops);
   }
 
-  /** All text so far. */
   get text(): string {
     return this.#text;
   }
 
-  /** True: the text ends here. */
+  /** True: a stop string is complete. */
   push(token: number): boolean {
     if (this.#stream !== undefined) this.#text += this.#stops.push(this.#stream.push(token));
     return this.#stops.isStopped;
   }
 
-  /** What was held back. */
+  /** Appends the text held back. */
   end(): void {
     if (this.#stops.isStopped || this.#stream === undefined) return;
     this.#text += this.#stops.push(this.#stream.end());
     this.#text += this.#stops.end();
   }
 
-  /** Text since the last call. */
   takeNew(): string {
-    const text = this.#text.slice(this.#isNew);
-    this.#isNew = this.#text.length;
+    const text = this.#text.slice(this.#nTaken);
+    this.#nTaken = this.#text.length;
     return text;
   }
 }

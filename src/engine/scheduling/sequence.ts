@@ -3,131 +3,131 @@ import type { BackendInfo } from "../../compute/backend.ts";
 import type { ForwardResult } from "../../compute/loaded-model.ts";
 import type { Drawn } from "../../compute/sampling/draw.ts";
 import type { Decoder, FinishReason } from "../../decoding/round/decoder.ts";
-import type { ReadBudget } from "../../decoding/proposers/proposer.ts";
+import type { PrefillBudget } from "../../decoding/proposers/proposer.ts";
 import type { ProposingTask } from "../../decoding/round/proposing.ts";
 import { extraRows, type RoundPlan, type RoundRows } from "../../decoding/round/round.ts";
 import { createDecoder, type DecodingParts } from "./create-decoder.ts";
-import type { WritingStream } from "../output/generation.ts";
+import type { SequenceStream } from "../output/generation.ts";
 import type { KvSequence } from "../kv/kv-sequence.ts";
 import type { CheckedRequest } from "../request/request.ts";
-import { TextWriter } from "../output/text-writer.ts";
+import { IncrementalDetokenizer } from "../output/incremental-detokenizer.ts";
 import type { GenerationResult, TextTokenizer, TokenLogprobs } from "../types.ts";
 
-/** What texts are written with. */
-export interface WritingParts extends DecodingParts {
+/** What all sequences of a model share. */
+export interface SequenceParts extends DecodingParts {
   readonly backend: BackendInfo;
   readonly tokenizer: TextTokenizer | undefined;
 }
 
-/** One text that is being written: its decoder, its pages, what came of it so far and its stream. */
-export class Writing {
+/** One completion: its request, decoder, KV pages, output so far and stream. */
+export class Sequence {
   readonly request: CheckedRequest;
   readonly kv: KvSequence;
-  readonly stream: WritingStream;
-  /** Called when it ends, before anybody hears of it. */
+  readonly stream: SequenceStream;
+  /** Called when it ends, before its stream does. */
   onEnd: () => void = () => {};
-  readonly #parts: WritingParts;
-  readonly #writer: TextWriter;
+  readonly #parts: SequenceParts;
+  readonly #detokenizer: IncrementalDetokenizer;
   readonly #tokens: number[] = [];
   readonly #logprobs: TokenLogprobs[] = [];
-  /** From when it runs first until it is disposed of. */
+  /** From start() to dispose(). */
   #decoder: Decoder | undefined;
-  /** Verified tokens where there is no decoder. */
+  /** Verified tokens without a decoder. */
   #verified: readonly number[];
   #startMs: number | undefined;
   #firstTokenMs: number | undefined;
-  /** What was there when its first rows ran. */
+  /** Cached tokens when its first rows ran. */
   #cachedTokens: number | undefined;
 
-  constructor(parts: WritingParts, request: CheckedRequest, kv: KvSequence, stream: WritingStream) {
+  constructor(parts: SequenceParts, request: CheckedRequest, kv: KvSequence, stream: SequenceStream) {
     this.#parts = parts;
     this.request = request;
     this.#verified = request.ids;
     this.kv = kv;
     this.stream = stream;
-    this.#writer = new TextWriter(parts.tokenizer, request.stop);
+    this.#detokenizer = new IncrementalDetokenizer(parts.tokenizer, request.stop);
   }
 
-  /** Verified tokens: the prompt and the text so far. */
+  /** Verified tokens: prompt and output. */
   get tokens(): readonly number[] {
     return this.#decoder?.tokens ?? this.#verified;
   }
 
-  /** Verified tokens whose K and V are not there. */
+  /** Verified tokens that are not in the KV cache. */
   get nPending(): number {
     return this.tokens.length - this.kv.length;
   }
 
-  /** Rows of its next round beside its verified tokens. */
+  /** Rows of its next round without its pending tokens. */
   get nScratchRows(): number {
     return this.#decoder?.nScratchRows ?? 0;
   }
 
-  /** Before everything else. */
-  begin(): void {
+  /** Must be called before all methods below. */
+  start(): void {
     this.#startMs = performance.now();
     this.#decoder = createDecoder(this.#parts, this.request, (drawn) => this.#push(drawn));
   }
 
-  /** Whether those that propose for it are behind, and wanted. */
-  get isReading(): boolean {
-    return !this.stream.isEnded && this.#begun.isReading;
+  /** Whether its draft model has tokens to prefill and its proposals are used. */
+  get needsDraftPrefill(): boolean {
+    return !this.stream.isEnded && this.#startedDecoder.needsDraftPrefill;
   }
 
-  /** They read on, once in every step. */
-  read(budget: ReadBudget): Promise<void> {
-    return this.#begun.read(budget, this.stream.signal);
+  /** Prefills its draft model, once per step. */
+  prefillDraft(budget: PrefillBudget): Promise<void> {
+    return this.#startedDecoder.prefillDraft(budget, this.stream.signal);
   }
 
   /** Whether its first round can be chosen. */
-  get mayChoose(): boolean {
-    return !this.#begun.isWaiting;
+  get canChooseRound(): boolean {
+    return !this.#startedDecoder.isWaitingForDraft;
   }
 
-  /** Lets its proposers work ahead of the next round. */
+  /** Lets its proposers prepare the next round. */
   prepare(): Promise<void> {
-    return this.#begun.prepare(this.stream.signal);
+    return this.#startedDecoder.prepare(this.stream.signal);
   }
 
   /** Chooses its next round, after `prepare`. */
-  choose(): ProposingTask {
-    const decoder = this.#begun;
+  chooseRound(): ProposingTask {
+    const decoder = this.#startedDecoder;
     return { proposing: decoder.choose(), result: decoder.latestResult, fail: (error) => this.fail(error) };
   }
 
-  /** Of at most so many verified tokens those that it can feed: the last one draws. */
-  feedable(maxPending: number): number {
-    return this.#begun.isBlocked ? Math.min(maxPending, this.nPending - 1) : maxPending;
+  /** How many of at most `maxPending` pending tokens can run now. Without a chosen round the last one cannot. */
+  schedulableTokens(maxPending: number): number {
+    return this.#startedDecoder.isBlocked ? Math.min(maxPending, this.nPending - 1) : maxPending;
   }
 
   plan(maxPending: number): RoundPlan {
     this.#cachedTokens ??= this.kv.length;
-    return this.#begun.plan(this.kv, maxPending);
+    return this.#startedDecoder.plan(this.kv, maxPending);
   }
 
-  /** Applies its results of a forward: streams the new tokens, and ends where the output does. */
+  /** Applies the results of a forward: streams new tokens and ends if the output does. */
   applyResults(plan: RoundPlan, result: ForwardResult, rows: RoundRows): void {
-    const decoder = this.#begun;
-    const written = decoder.applyResults(this.#parts.model, this.kv, plan, result, rows);
-    if (written.length > 0) {
-      const tokens = written.map(({ token }) => token);
-      this.stream.emit({ text: this.#writer.takeNew(), tokens, round: extraRows(plan) });
+    const decoder = this.#startedDecoder;
+    const drawn = decoder.applyResults(this.#parts.model, this.kv, plan, result, rows);
+    if (drawn.length > 0) {
+      const tokens = drawn.map(({ token }) => token);
+      this.stream.emit({ text: this.#detokenizer.takeNew(), tokens, round: extraRows(plan) });
     }
     const { finishReason } = decoder;
     if (finishReason !== undefined) this.end(finishReason);
   }
 
-  /** Tokens that were drafted for it since this was asked. */
+  /** Tokens drafted since the last call. */
   takeDrafted(): number {
     return this.#decoder?.takeDrafted() ?? 0;
   }
 
-  /** Ends the stream with what is written so far. */
+  /** Ends the stream with the output so far. */
   end(finishReason: FinishReason | "cancelled"): void {
     if (this.stream.isEnded) return;
     this.onEnd();
-    this.#writer.end();
-    const rest = this.#writer.takeNew();
+    this.#detokenizer.end();
+    const rest = this.#detokenizer.takeNew();
     if (rest !== "") this.stream.emit({ text: rest, tokens: [] });
     this.stream.end(this.#result(finishReason));
   }
@@ -139,17 +139,17 @@ export class Writing {
     this.stream.fail(error);
   }
 
-  /** Frees what it holds; not while a forward of it runs. */
+  /** Frees its resources. Not while a forward with its rows runs. */
   async dispose(): Promise<void> {
     const decoder = this.#decoder;
     this.#verified = this.tokens;
-    // A session keeps the text only.
+    // A session keeps only the tokens.
     this.#decoder = undefined;
     this.kv.release();
     await decoder?.dispose();
   }
 
-  get #begun(): Decoder {
+  get #startedDecoder(): Decoder {
     if (this.#decoder === undefined) throw new Error("a text that has not begun");
     return this.#decoder;
   }
@@ -158,14 +158,14 @@ export class Writing {
     this.#firstTokenMs ??= performance.now();
     this.#tokens.push(token);
     if (logprob !== undefined) this.#logprobs.push({ token, logprob, top });
-    return this.#writer.push(token);
+    return this.#detokenizer.push(token);
   }
 
   #result(finishReason: GenerationResult["finishReason"]): GenerationResult {
     const { ids, rounds, settings } = this.request;
     const { verification } = rounds;
     const { backend } = this.#parts;
-    const { text } = this.#writer;
+    const { text } = this.#detokenizer;
     const endMs = performance.now();
     const firstTokenMs = this.#firstTokenMs ?? endMs;
     const decoder = this.#decoder;
