@@ -38,7 +38,7 @@ const ways = fc.record({
 });
 
 describe("generate", () => {
-  it("gives the text of plain decoding, whatever the way, and streams it whole", async () => {
+  it("generates the text of plain decoding with any proposer and shape, and streams all of it", async () => {
     await fc.assert(
       fc.asyncProperty(requests, ways, fc.nat(50), fc.constantFrom([], [5]), async (request, way, seed, endTokens) => {
         const { engine } = fakeEngine({ seed, endTokens, context: 70, hitRate: 0.7 });
@@ -50,7 +50,7 @@ describe("generate", () => {
         expect(fast.result.forwards).toBeLessThanOrEqual(plain.result.forwards);
         expect(plain.result.tokensPerForward).toBe(1);
         const { text, tokens, sha256, finishReason } = fast.result;
-        // Parts are the whole, and no part shows a stop string's beginning that became one.
+        // The parts make up the text, and none contains the start of a stop string that was completed later.
         expect(fast.texts.join("")).toBe(text);
         expect(fast.tokens).toEqual(tokens);
         expect(sha256).toBe(createHash("sha256").update(text).digest("hex"));
@@ -69,7 +69,7 @@ describe("generate", () => {
     );
   });
 
-  it("ends at an end token inside an accepted run, and leaves it out", async () => {
+  it("ends at an accepted end token, which is not part of the output", async () => {
     const { engine: free } = fakeEngine({ hitRate: 1 });
     const request = { ids: [1, 2], maxTokens: 60, stride: 8 } as const;
     const unbounded = await write(free, request);
@@ -82,7 +82,7 @@ describe("generate", () => {
     expect(result.forwards).toBe(1 + Math.ceil(at / 8));
   });
 
-  it("fills the context to its last position and no further", async () => {
+  it("generates up to the last position of the context", async () => {
     const { engine } = fakeEngine({ context: 33, hitRate: 0.8 });
     const { tokens, finishReason } = await write(engine, { ids: [1, 2, 3], stride: 8, shape: "quadratic" });
     expect(tokens.length).toBe(30);
@@ -90,14 +90,14 @@ describe("generate", () => {
     expect((await write(engine, { ids: [1, 2, 3], context: 10 })).tokens).toEqual(tokens.slice(0, 7));
   });
 
-  it("proposes by lookup where there is no adapter", async () => {
+  it("proposes by lookup without an adapter", async () => {
     const { engine } = fakeEngine({ nDepths: 0, nExtraHeads: 0 });
     const result = await write(engine, { ids: [1, 2, 3], maxTokens: 5 });
     expect(result.propose).toBe("lookup");
     expect(() => engine.generate({ ids: [1], propose: "mask" })).toThrow(/needs an adapter/);
   });
 
-  it("runs generations together, read or not", async () => {
+  it("runs generations together, whether they are iterated or not", async () => {
     const { engine, model } = fakeEngine();
     const requests = Array.from({ length: 5 }, (_, i) => ({ ids: [i, 1, 2], maxTokens: 20, stride: 1 }));
     const together = await Promise.all(requests.map((request) => engine.generate(request).result));
@@ -107,7 +107,7 @@ describe("generate", () => {
     }
   });
 
-  it("gives pages and samplers back, after errors and cancellations too", async () => {
+  it("frees pages and samplers, after errors and cancellations, too", async () => {
     const { engine, model } = fakeEngine({ context: 40 });
     const stop = new AbortController();
     model.onForward = () => {
@@ -116,17 +116,17 @@ describe("generate", () => {
     };
     const cancelled = await write(engine, { ids: [1], stride: 1, signal: stop.signal });
     expect(cancelled.finishReason).toBe("cancelled");
-    // At once: nobody waits for the third forward.
+    // Not only after the third forward.
     expect(cancelled.tokens.length).toBe(2);
     await expect(write(engine, { ids: [1], stride: 1 })).rejects.toThrow("broken");
     model.onForward = undefined;
     for (const sampler of model.samplers) expect(sampler.isDisposed).toBe(true);
-    // The pool holds one context: it could not be filled twice had pages leaked.
+    // The pool has one context: leaked pages would be missed.
     for (let i = 0; i < 3; i++) expect((await write(engine, { ids: [1], propose: "none" })).tokens.length).toBe(39);
     expect(model.caches.length).toBe(1);
   });
 
-  it("writes several answers, each with noise of its own and the prompt computed once", async () => {
+  it("generates several completions, each with its own noise, and computes the prompt once", async () => {
     const { engine, model } = fakeEngine();
     const ids = Array.from({ length: 40 }, (_, i) => (i * 7) % 11);
     const request = { ids, maxTokens: 12, temperature: 1, seed: 4, stride: 1, n: 3, logprobs: 1 } as const;
@@ -145,7 +145,7 @@ describe("generate", () => {
     expect(model.samplers.map(({ settings }) => settings.choice)).toEqual([0, 1, 2]);
   });
 
-  it("refuses more than may wait", async () => {
+  it("refuses requests when the queue is full", async () => {
     const { engine } = fakeEngine({ maxSequences: 2, maxQueue: 1 });
     const running = [1, 2, 3].map((token) => engine.generate({ ids: [token], maxTokens: 5 }).result);
     expect(() => engine.generate({ ids: [4] })).toThrow(expect.objectContaining({ code: "queue-full" }));
@@ -154,7 +154,7 @@ describe("generate", () => {
     expect((await write(engine, { ids: [4], n: 3, maxTokens: 2 })).choices?.length).toBe(3);
   });
 
-  it("keeps the place of a request whose template is rendered, and fails it with what the template says", async () => {
+  it("counts a request whose template is being rendered as queued, and fails it with the template's error", async () => {
     const { engine } = fakeEngine({ maxSequences: 1, maxQueue: 0, context: 32 });
     const messages = [{ role: "user", content: "aba" }] as const;
     const session = engine.session();
@@ -169,7 +169,7 @@ describe("generate", () => {
     const cancelled = engine.generate({ messages, signal: ended.signal });
     ended.abort();
     expect((await cancelled.result).finishReason).toBe("cancelled");
-    // Its template is still being rendered, and takes the place.
+    // Its template is still being rendered, and counts as queued.
     expect(() => engine.generate({ ids: [4] })).toThrow(expect.objectContaining({ code: "queue-full" }));
     await new Promise((resolve) => setImmediate(resolve));
     const late = engine.generate({ messages });
@@ -177,7 +177,7 @@ describe("generate", () => {
     expect((await late.result).finishReason).toBe("cancelled");
   });
 
-  it("is cancelled at once while its template is rendered", async () => {
+  it("cancels a request at once while its template is rendered", async () => {
     const model = new FakeModel();
     let render = (_: number[]): void => {};
     const rendering = new Promise<number[]>((resolve) => {
@@ -197,7 +197,7 @@ describe("generate", () => {
     expect(model.rowCounts).toEqual([]);
   });
 
-  it("streams what was drawn before a draw that fails, as plain decoding does", async () => {
+  it("streams the tokens before a draw that fails, as plain decoding does", async () => {
     const stream = async (way: GenerateRequest) => {
       const { engine, model } = fakeEngine({ hitRate: 1 });
       const forward = model.forward.bind(model);
@@ -223,7 +223,7 @@ describe("generate", () => {
     }
   });
 
-  it("has told the tokens of a text that is cancelled while its next draft is made", async () => {
+  it("emits the drawn tokens before the next draft is made", async () => {
     const target = new FakeModel({ seed: 1, nDepths: 0 });
     const drafting = new FakeModel({ seed: 2, nDepths: 0 });
     const engine = engineOver(target, { draft: new DraftModel(drafting, 200, 400) });
@@ -238,7 +238,7 @@ describe("generate", () => {
     expect(texts.join("")).toBe(result.text);
   });
 
-  it("begins a text alike however long it is to be, where it depends on its rounds", async () => {
+  it("generates the same tokens for any maxTokens, with rejection verification", async () => {
     const write = async (request: GenerateRequest) => {
       const engine = engineOver(new TableModel({ vocabSize: 6, seed: 3 }), { context: 100 });
       return (await engine.generate(request).result).tokens;
@@ -253,7 +253,7 @@ describe("generate", () => {
     }
   });
 
-  it("warns of no leak of listeners where many answers are wanted", async () => {
+  it("causes no warning of leaked listeners with many completions", async () => {
     const warnings: Error[] = [];
     const listen = (warning: Error) => warnings.push(warning);
     process.on("warning", listen);
@@ -264,7 +264,7 @@ describe("generate", () => {
     expect(warnings).toEqual([]);
   });
 
-  it("fails every text where scheduling itself fails, and goes on", async () => {
+  it("fails all sequences if scheduling fails, and continues with new ones", async () => {
     const { engine } = fakeEngine({ maxSequences: 2 });
     vi.spyOn(Scheduler.prototype, "schedule").mockImplementationOnce(() => {
       throw new Error("broken");
@@ -282,7 +282,7 @@ describe("generate", () => {
     expect((await generation.result).finishReason).toBe("cancelled");
   });
 
-  it("cancels what runs when the model is disposed of", async () => {
+  it("cancels generations when the model is disposed of", async () => {
     const { engine, model } = fakeEngine();
     const generation = engine.generate({ ids: [1, 2] });
     await engine.dispose();
@@ -293,13 +293,13 @@ describe("generate", () => {
 });
 
 describe("session", () => {
-  it("computes only what is new, and gives the same text", async () => {
+  it("computes only new tokens, and generates the same text", async () => {
     const { engine, model } = fakeEngine();
     const session = engine.session();
     expect(session.cachedTokens).toBe(0);
     const first = await session.generate({ ids: [1, 2, 3, 4], maxTokens: 20 }).result;
     expect(first.cachedTokens).toBe(0);
-    // The last token of the first answer was never fed.
+    // The last token of the first completion was never computed.
     expect(session.cachedTokens).toBe(23);
     const next = [1, 2, 3, 4, ...first.tokens, 7, 8];
     const before = model.rowCounts.length;
@@ -307,7 +307,7 @@ describe("session", () => {
     expect(second.cachedTokens).toBe(next.length - 3);
     expect(model.rowCounts[before]).toBe(3);
     expect(second.text).toBe((await write(fakeEngine().engine, { ids: next, maxTokens: 10 })).text);
-    // A page that is full by now is reused as a whole only; then the very same prompt again.
+    // A page that is full now is reused as a whole only; then the same prompt again.
     const third = await session.generate({ ids: [...next.slice(0, 18), 9], maxTokens: 4 }).result;
     expect(third.cachedTokens).toBe(16);
     const fourth = await engine.generate({ ids: [...next.slice(0, 18), 9], maxTokens: 4 }).result;
@@ -317,7 +317,7 @@ describe("session", () => {
     expect(() => session.generate({ ids: [1] })).toThrow(/disposed/);
   });
 
-  it("waits, when it is disposed of, for what it writes", async () => {
+  it("waits for its generations when it is disposed of", async () => {
     const { engine } = fakeEngine();
     const session = engine.session();
     let hasEnded = false;
@@ -330,7 +330,7 @@ describe("session", () => {
     expect(session.cachedTokens).toBe(0);
   });
 
-  it("gives way to others when pages run out, and is computed again", async () => {
+  it("is evicted when pages run out, and computed again", async () => {
     const { engine } = fakeEngine({ context: 100, nPages: 11 });
     const sessions = [engine.session(), engine.session(), engine.session()];
     const texts = new Map<number, string>();

@@ -5,8 +5,8 @@ import { IdlmError } from "../errors.ts";
 import type { ForestInput, ForwardOutput } from "./types.ts";
 
 /**
- * Runs one forest, each of whose roots starts a sequence, on a cache of its own, and copies hidden states and logits.
- * @throws IdlmError "usage" where the forest is wrong.
+ * Runs a forest on a temporary KV cache and copies hidden states and logits. @throws IdlmError "usage" if the forest is
+ * invalid.
  */
 export async function runForest(model: LoadedModel, input: ForestInput): Promise<ForwardOutput> {
   const { forest, nPages } = forestOf(input);

@@ -24,7 +24,7 @@ async function withModel<T>(path: string, work: (model: Model) => Promise<T>, ba
   }
 }
 
-/** ln of the softmax, in double, of one row of logits. */
+/** Log-softmax of a row of logits, in double. */
 function logSoftmax(logits: Float32Array): Float64Array {
   const largest = logits.reduce((a, b) => Math.max(a, b));
   const sum = logits.reduce((total, logit) => total + Math.exp(logit - largest), 0);
@@ -32,7 +32,7 @@ function logSoftmax(logits: Float32Array): Float64Array {
 }
 
 describe("windows", () => {
-  it("score every token once, with half a window before it but at the text's beginning", () => {
+  it("score every token once, with at least half a window of context except at the start", () => {
     fc.assert(
       fc.property(fc.nat(300), fc.integer({ min: 2, max: 50 }), fc.constantFrom(0, 1), (length, size, firstScored) => {
         const windows = windowsOf(length, size, firstScored);
@@ -65,7 +65,7 @@ describe("score", () => {
       );
       expect(tokens.map(({ token }) => token)).toEqual(ids);
       expect(tokens[0]?.logprob).toBeUndefined();
-      // 8 × noise for a logit, as the fixtures' README derives; the sum under the logarithm moves by no more than that.
+      // 8 × the noise of a logit, as derived in the fixtures' README; the logarithm of the sum moves by no more.
       const tolerance = 2 * 8 * noise.logits;
       let sum = 0;
       for (let i = 1; i < ids.length; i++) {
@@ -93,7 +93,7 @@ describe("score", () => {
     }
   });
 
-  it("of a long text is that of its windows, each by itself", async () => {
+  it("of a long text is that of its separate windows", async () => {
     await withModel(quantised, async (model) => {
       const ids = Array.from({ length: 333 }, (_, i) => 4 + ((i * i * 31) % 300));
       const { tokens, nWindows, nScored } = await model.score({ ids, context: 100 });
@@ -106,7 +106,7 @@ describe("score", () => {
     });
   });
 
-  it("puts what the model's texts begin with before each window", async () => {
+  it("puts the BOS token before each window", async () => {
     const path = join(folder, "bos.gguf");
     const file = openGguf(quantised);
     const tensors = [...file.tensors.values()].map(({ name, shape, type, bytes }) => ({
@@ -134,7 +134,7 @@ describe("score", () => {
     });
   });
 
-  it("refuses what cannot be scored, and stops when it is told to", async () => {
+  it("rejects invalid requests, and stops when it is aborted", async () => {
     await withModel(quantised, async (model) => {
       const usage = { code: "usage" };
       for (const request of [{}, { text: "a", ids: [1] }, { ids: [5] }, { text: "" }, { ids: [5, 320] }]) {
@@ -162,7 +162,7 @@ describe("score", () => {
     await disposed;
   });
 
-  it("of weights that are no numbers is an error", async () => {
+  it("fails if logits are not finite", async () => {
     await withModel(join(fixtures, "hostile/gguf-nan-weight.gguf"), async (model) => {
       const ids = Array.from({ length: 20 }, (_, i) => 10 + i);
       await expect(model.score({ ids })).rejects.toMatchObject({ code: "not-finite" });

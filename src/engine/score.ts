@@ -16,28 +16,28 @@ const keys: Readonly<Record<keyof ScoreRequest, true>> = {
   signal: true,
 };
 
-/** What a score is computed with. */
+/** Dependencies of `score`. */
 export interface ScoreContext {
   readonly model: LoadedModel;
   readonly tokenizer: TextTokenizer | undefined;
-  /** Positions that room was made for. */
+  /** Context length (positions). */
   readonly contextLength: number;
-  /** Runs a forward when the model is free. */
+  /** Runs a forward when no other one of the model is running. */
   readonly run: <T>(forward: () => Promise<T>) => Promise<T>;
 }
 
-/** A piece of the text that is read in one context. */
+/** Tokens that are scored in one context. */
 interface Window {
-  /** Its tokens are [from, to) of the text. */
+  /** Tokens [from, to) of the text. */
   readonly from: number;
   readonly to: number;
-  /** The first that is scored here; those before it are context. */
+  /** First scored token; those before it are context only. */
   readonly scoredFrom: number;
 }
 
 /**
- * Cuts `length` tokens into windows of at most `size`. Each begins half a window before the end of the one before it, so
- * that every token but the text's first ones is scored with at least half a window before it, and each is scored once.
+ * Splits `length` tokens into windows of at most `size` that overlap by half: each token is scored once, and all but
+ * the first ones with at least half a window of context.
  */
 export function windowsOf(length: number, size: number, firstScored: number): Window[] {
   const windows: Window[] = [];
@@ -51,17 +51,16 @@ export function windowsOf(length: number, size: number, firstScored: number): Wi
 }
 
 /**
- * How likely a model finds a text, token by token: log-probabilities of the model's own distribution, bit for bit those
- * that a generation reports. Where the model's texts begin with a token of their own, it stands before each window.
- * @throws IdlmError "usage", "not-finite"; the signal's reason.
+ * Log-probability of each token of a text: the same bits as a generation's. With a tokenizer that has a BOS token each
+ * window starts with it. @throws IdlmError "usage", "not-finite"; the signal's reason.
  */
 export async function score(context: ScoreContext, request: ScoreRequest): Promise<ScoredText> {
   const { model, contextLength } = context;
   const { ids, prefix, size } = checkScore(request, context);
-  // Without a token before it, nothing predicts the first.
+  // Nothing predicts a first token without a BOS token.
   const firstScored = prefix.length === 0 ? 1 : 0;
   const windows = windowsOf(ids.length, size - prefix.length, firstScored);
-  if (windows.length === 0) throw usage(`${ids.length} tokens have nothing to score`, "Give it a longer text.");
+  if (windows.length === 0) throw usage(`${ids.length} tokens are too few to score`, "Give a longer text.");
   const logprobs: (number | undefined)[] = ids.map(() => undefined);
   const scorer = new Scorer(model, Math.min(contextLength, size));
   try {
@@ -69,7 +68,7 @@ export async function score(context: ScoreContext, request: ScoreRequest): Promi
       const tokens = [...prefix, ...ids.slice(from, to)];
       const first = scoredFrom - from + prefix.length;
       let at = 0;
-      // The last token is predicted, not read.
+      // The last token is only predicted.
       while (at < tokens.length - 1) {
         request.signal?.throwIfAborted();
         const isScored = at + 1 >= first;
@@ -77,7 +76,7 @@ export async function score(context: ScoreContext, request: ScoreRequest): Promi
           ? Math.min(tokens.length - 1, at + MAX_ROUND_ROWS)
           : Math.min(first - 1, tokens.length - 1, at + MAX_FORWARD_ROWS);
         const start = at;
-        const found = await context.run(() => scorer.read(tokens, start, end, isScored));
+        const found = await context.run(() => scorer.run(tokens, start, end, isScored));
         for (const [i, logprob] of found.entries()) logprobs[from - prefix.length + start + 1 + i] = logprob;
         at = end;
         request.onProgress?.({
@@ -101,10 +100,10 @@ export async function score(context: ScoreContext, request: ScoreRequest): Promi
   };
 }
 
-/** e^700 is as far as a double goes; no model is that surprised. */
+/** Largest exponent in double range, about e^709; a perplexity beyond it is meaningless. */
 const MAX_EXPONENT = 700;
 
-/** A KV cache for one window at a time, and what draws from it. */
+/** KV cache and sampler, used for one window at a time. */
 class Scorer {
   readonly #model: LoadedModel;
   readonly #cache: KvCache;
@@ -118,8 +117,8 @@ class Scorer {
     this.#sampler = model.createSampler({ ...neutralSettings, logprobs: 0 });
   }
 
-  /** Reads tokens [start, end) at their positions; if wanted gives the log-probability of the token after each. */
-  async read(tokens: readonly number[], start: number, end: number, isScored: boolean): Promise<number[]> {
+  /** Runs tokens [start, end). If `isScored`, returns the log-probability of the token after each. */
+  async run(tokens: readonly number[], start: number, end: number, isScored: boolean): Promise<number[]> {
     const nRows = end - start;
     const draws = isScored ? Array.from({ length: nRows }, (_, row) => this.#draw(row, start, tokens)) : [];
     const rows = [...Array(nRows).keys()];
@@ -143,7 +142,7 @@ class Scorer {
     });
   }
 
-  /** A draw that can only come out as the token that follows: its log-probability is the one looked for. */
+  /** A draw whose only allowed token is the next one, for its log-probability. */
   #draw(row: number, start: number, tokens: readonly number[]): Draw {
     const token = tokens[start + row + 1] as number;
     const allowed = new Uint32Array((token >>> 5) + 1);
@@ -157,12 +156,13 @@ class Scorer {
   }
 }
 
-/** Most tokens of one text: as many as the largest text that the command line reads has bytes. */
+/** Most tokens of a text: the command line reads at most as many bytes. */
 const MAX_TOKENS = 1 << 24;
 
 function checkScore(request: ScoreRequest, { tokenizer, contextLength, model }: ScoreContext) {
   const unknown = Object.keys(request).find((key) => !Object.hasOwn(keys, key));
-  if (unknown !== undefined) throw usage(`score: unknown key ${unknown}`, `Known are ${Object.keys(keys).join(", ")}.`);
+  if (unknown !== undefined)
+    throw usage(`score: unknown key ${unknown}`, `Valid keys: ${Object.keys(keys).join(", ")}.`);
   const { text, ids: given, context: size = contextLength } = request;
   if ((text === undefined) === (given === undefined)) throw usage("score: expected one of text and ids", "");
   let ids: readonly number[] = given ?? [];

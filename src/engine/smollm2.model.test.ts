@@ -25,7 +25,7 @@ describe.skipIf(path === undefined)("SmolLM2 with its adapter", () => {
     for (const { messages, ids } of prompts) expect(await model.tokenizer?.encodeChat(messages)).toEqual(ids);
   });
 
-  it("writes plain decoding's bytes and logprobs whatever the way", async () => {
+  it("generates plain decoding's bytes and logprobs with any proposer", async () => {
     const request = fc.record({
       messages: fc.constantFrom(...prompts.map((prompt) => prompt.messages)),
       maxTokens: fc.integer({ min: 1, max: 60 }),

@@ -7,7 +7,7 @@ export class Body {
 
   /** @throws IdlmError "usage" where it is no object. */
   constructor(value: unknown) {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong("the body is no object");
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong("the body must be an object");
     this.#values = value as Readonly<Record<string, unknown>>;
   }
 
@@ -51,7 +51,7 @@ export class Body {
   end(): void {
     const unknown = Object.keys(this.#values).find((key) => !this.#read.has(key));
     if (unknown !== undefined) {
-      throw wrong(`unknown key ${unknown}`, `Known are ${[...this.#read].sort().join(", ")}.`);
+      throw wrong(`unknown key ${unknown}`, `Valid keys: ${[...this.#read].sort().join(", ")}.`);
     }
   }
 }

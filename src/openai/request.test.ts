@@ -55,8 +55,8 @@ describe("readOpenAiRequest", () => {
   });
 
   it.each([
-    ["chat", { messages, foo: 1 }, /unknown key foo. Known are .*frequency_penalty/],
-    ["chat", [], /the body is no object/],
+    ["chat", { messages, foo: 1 }, /unknown key foo. Valid keys: .*frequency_penalty/],
+    ["chat", [], /the body must be an object/],
     ["chat", {}, /messages: expected an array/],
     ["chat", { messages: [{ role: "user" }] }, /messages\[0\].content: expected a text/],
     ["chat", { messages: [{ role: "user", content: [{ type: "image_url" }] }] }, /parts of type text/],

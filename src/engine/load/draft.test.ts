@@ -10,7 +10,7 @@ import type { GenerateRequest } from "../types.ts";
 const VOCABULARY = 6;
 const CONTEXT = 60;
 
-/** An engine whose draft model has pages for one context, or for many. */
+/** An engine whose draft model has `nDraftPages` pages. */
 function engineWith(nDraftPages: number) {
   const drafting = new TableModel({ vocabSize: VOCABULARY, seed: 8 });
   const draft = new DraftModel(drafting, 1000, nDraftPages);
@@ -28,14 +28,14 @@ const requests = fc.array(
       shape: fc.constantFrom("chain" as const, "tree" as const),
       verify: fc.constantFrom("rejection" as const, "rejection" as const, "relaxed" as const, "exact" as const),
     }),
-    /** Parts after which its reader has enough; undefined: never. */
+    /** Parts after which its reader stops; undefined: never. */
     patience: fc.option(fc.nat(4), { nil: undefined, freq: 3 }),
   }),
   { minLength: 2, maxLength: 8 },
 );
 
 describe("texts that a draft model drafts for", () => {
-  it("depend on no other text, however few pages there are, and end or are cancelled", async () => {
+  it("do not depend on other sequences, however few pages there are, and end or are cancelled", async () => {
     await fc.assert(
       fc.asyncProperty(requests, async (arrivals) => {
         const engine = engineWith(Math.ceil(CONTEXT / 16));
@@ -63,7 +63,7 @@ describe("texts that a draft model drafts for", () => {
             if (way.verify !== "exact") expect(result.rounds).toEqual(alone.rounds);
           }
         }
-        // Nothing is left that waits, and no page is lost.
+        // Nothing waits any more, and no page is leaked.
         const last = {
           ids: new Array<number>(CONTEXT - 4).fill(1),
           temperature: 1,
@@ -92,7 +92,7 @@ describe("a text with a long prompt that a draft model drafts for", () => {
       shape: fc.constantFrom("chain" as const, "tree" as const),
       verify: fc.constantFrom("rejection" as const, "rejection" as const, "exact" as const),
       priority: fc.constantFrom(0, 0, 3),
-      /** Turns of the event loop before it comes, and after which it is cancelled. */
+      /** Turns of the event loop before the request, and before it is cancelled. */
       after: fc.nat(20),
       patience: fc.option(fc.nat(20), { nil: undefined, freq: 4 }),
     }),
@@ -109,13 +109,13 @@ describe("a text with a long prompt that a draft model drafts for", () => {
     for (let i = 0; i < n; i++) await new Promise((resolve) => setImmediate(resolve));
   };
 
-  it("is the same beside others, in whatever pieces it is read, however few pages there are", async () => {
+  it("is the same beside others, in chunks of any size, however few pages there are", async () => {
     const rooms = fc.constantFrom([26, 30], [60, 40], [200, undefined] as const);
     await fc.assert(
       fc.asyncProperty(longRequests, rooms, fc.boolean(), async (arrivals, [nDraftPages, nPages], isDecoding) => {
         const engine = longEngine(nDraftPages as number, nPages);
         const roomy = longEngine(1000);
-        // Beside one that decodes prompts are read in small pieces.
+        // Beside a decoding sequence, prompts are prefilled in small chunks.
         const plain = { ids: [1], temperature: 1, propose: "none" } as const;
         const beside = engine.generate({ ...plain, maxTokens: isDecoding ? 60 : 1 }).result;
         const written = arrivals.map(async ({ nIds, after, patience, ...how }) => {
@@ -138,7 +138,7 @@ describe("a text with a long prompt that a draft model drafts for", () => {
           }
         }
         expect((await beside).finishReason).toBe("length");
-        // No page is lost.
+        // No page is leaked.
         const how = { temperature: 1, stride: 4, propose: "draft", verify: "rejection" } as const;
         const last = { ...how, ids: new Array<number>(LONG - 8).fill(1) };
         const [again, alone] = await Promise.all([engine, roomy].map((one) => one.generate(last).result));
@@ -150,46 +150,49 @@ describe("a text with a long prompt that a draft model drafts for", () => {
     );
   });
 
-  it.each(["exact", "rejection"] as const)("lets others go on while the draft model reads it (%s)", async (verify) => {
-    const target = new FakeModel({ seed: 1, nDepths: 0 });
-    const drafting = new FakeModel({ seed: 2, nDepths: 0, hitRate: 1 });
-    const draft = new DraftModel(drafting, 3000, 1000);
-    const engine = engineOver(target, { context: 3000, draft });
-    const long = () => {
-      const ids = Array.from({ length: 1000 }, (_, i) => (i * i) % 11);
-      return engine.generate({ ids, maxTokens: 12, propose: "draft", stride: 4, verify }).result;
-    };
-    const drafted: ReturnType<typeof long>[] = [];
-    /** Draft rows before each forward. */
-    const before: number[] = [];
-    let nRows = 0;
-    target.onForward = () => {
-      before.push(nRows);
-      nRows = 0;
-      // The second one finds the prompt of the first one in the cache: the draft model reads it all the same.
-      if (before.length === 10 || before.length === 60) drafted.push(long());
-    };
-    drafting.onForward = () => {
-      nRows += drafting.rowCounts.at(-1) as number;
-    };
-    await engine.generate({ ids: [1, 2, 3], maxTokens: 150, propose: "none" }).result;
-    const [first, second] = await Promise.all(drafted);
-    expect(second?.cachedTokens).toBeGreaterThan(900);
-    expect(second?.tokens).toEqual(first?.tokens);
-    // A piece of the prompt, and a draft.
-    expect(Math.max(...before)).toBeLessThanOrEqual(64 + 64 + 3);
-    // In exact mode the second one does not wait for the draft model.
-    expect(before.reduce((sum, n) => sum + n, 0)).toBeGreaterThan(verify === "exact" ? 1000 : 2000);
-    expect(first?.proposedByDepth.length).toBe(3);
-    expect(second?.proposedByDepth.length).toBe(verify === "exact" ? 0 : 3);
-    await engine.dispose();
-  });
+  it.each(["exact", "rejection"] as const)(
+    "does not delay others while the draft model prefills (%s)",
+    async (verify) => {
+      const target = new FakeModel({ seed: 1, nDepths: 0 });
+      const drafting = new FakeModel({ seed: 2, nDepths: 0, hitRate: 1 });
+      const draft = new DraftModel(drafting, 3000, 1000);
+      const engine = engineOver(target, { context: 3000, draft });
+      const long = () => {
+        const ids = Array.from({ length: 1000 }, (_, i) => (i * i) % 11);
+        return engine.generate({ ids, maxTokens: 12, propose: "draft", stride: 4, verify }).result;
+      };
+      const drafted: ReturnType<typeof long>[] = [];
+      /** Draft rows before each forward. */
+      const before: number[] = [];
+      let nRows = 0;
+      target.onForward = () => {
+        before.push(nRows);
+        nRows = 0;
+        // The second prompt is in the prefix cache, but the draft model still has to prefill it.
+        if (before.length === 10 || before.length === 60) drafted.push(long());
+      };
+      drafting.onForward = () => {
+        nRows += drafting.rowCounts.at(-1) as number;
+      };
+      await engine.generate({ ids: [1, 2, 3], maxTokens: 150, propose: "none" }).result;
+      const [first, second] = await Promise.all(drafted);
+      expect(second?.cachedTokens).toBeGreaterThan(900);
+      expect(second?.tokens).toEqual(first?.tokens);
+      // A chunk of the prompt, and a draft.
+      expect(Math.max(...before)).toBeLessThanOrEqual(64 + 64 + 3);
+      // In exact mode the second one does not wait for the draft model.
+      expect(before.reduce((sum, n) => sum + n, 0)).toBeGreaterThan(verify === "exact" ? 1000 : 2000);
+      expect(first?.proposedByDepth.length).toBe(3);
+      expect(second?.proposedByDepth.length).toBe(verify === "exact" ? 0 : 3);
+      await engine.dispose();
+    },
+  );
 });
 
 describe("the controller of texts that a draft model drafts for", () => {
   afterEach(() => void vi.restoreAllMocks());
 
-  it.each(["auto", "chain"] as const)("sees the drafted tokens and the time that they took (%s)", async (shape) => {
+  it.each(["auto", "chain"] as const)("observes the drafted tokens and their time (%s)", async (shape) => {
     const observe = vi.spyOn(Controller.prototype, "observeStep");
     const drafting = new FakeModel({ seed: 2, nDepths: 0, hitRate: 1 });
     const engine = engineOver(new FakeModel({ seed: 2, nDepths: 0 }), { draft: new DraftModel(drafting, 1000, 100) });
@@ -200,7 +203,7 @@ describe("the controller of texts that a draft model drafts for", () => {
     await engine.generate({ ids: [1, 2, 3], maxTokens: 40, propose: "draft", shape }).result;
     const steps = observe.mock.calls.map(([step]) => step);
     const drafted = steps.reduce((sum, { draftedTokens }) => sum + draftedTokens, 0);
-    // Each drafted token is a forward of a text that is alone.
+    // A sequence that runs alone needs one forward per drafted token.
     expect(drafted).toBe(drafting.rowCounts.length);
     expect(drafted).toBeGreaterThan(10);
     for (const { ms, draftedTokens } of steps) expect(ms).toBeGreaterThanOrEqual(draftedTokens * tookMs);

@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { expect, it, vi } from "vitest";
 import { load } from "./load.ts";
 
-// A module of its own: the addon is loaded once per process.
-it("falls back to the reference with a warning where the addon was not built", async () => {
+// In its own file: the addon is loaded once per process.
+it("falls back to the reference with a warning if the addon was not built", async () => {
   vi.stubEnv("IDLM_NATIVE_ADDON", join(import.meta.dirname, "no-such-addon.node"));
   const llama = join(import.meta.dirname, "../../../test/fixtures/models/llama-tiny");
   const warnings: string[] = [];

@@ -7,8 +7,8 @@ import { type OpenedModel, openModel } from "../../model/open/open-model.ts";
 import { checkSameVocabulary } from "../../model/open/same-vocabulary.ts";
 
 /**
- * Loads a model that drafts for another one, with room for `nPositions` of all texts together.
- * @throws IdlmError "draft-mismatch" where the vocabularies differ; else as of `openModel`.
+ * Loads a draft model with a KV cache of `nPositions` for all sequences. @throws IdlmError "draft-mismatch" if the
+ * vocabularies differ; else as `openModel`.
  */
 export async function loadDraft(
   { path, kind }: ModelLocation,

@@ -16,7 +16,7 @@ describe.each(["reference", "native"] as const)("a tiny model on the %s backend"
   let plain: Model;
   let adapted: Model[];
   beforeAll(async () => {
-    // One thread: threads of several test files that wait for each other would be slow.
+    // One thread: threads of parallel test files would wait for each other.
     plain = await load(llama, { backend, threads: 1 });
     adapted = await Promise.all(
       [0, 1].map((e) => load(llama, { backend, threads: 1, adapter: join(fixtures, `idlm/llama-tiny-entry${e}`) })),
@@ -34,7 +34,7 @@ describe.each(["reference", "native"] as const)("a tiny model on the %s backend"
     return result;
   };
 
-  it("continues the prompt as PyTorch does, greedily", async () => {
+  it("continues the prompt greedily as PyTorch does", async () => {
     const { tokens, forwards, tokensPerForward, finishReason } = await write(plain, {
       ids: golden.input_ids,
       maxTokens: golden.greedy.length,
@@ -46,7 +46,7 @@ describe.each(["reference", "native"] as const)("a tiny model on the %s backend"
     expect(finishReason).toBe("length");
   });
 
-  it("writes the same tokens with an adapter's MASK rows and with lookup, at any stride and temperature", async () => {
+  it("generates the same tokens with MASK rows and with lookup, at any stride and temperature", async () => {
     const requests = fc.record({
       ids: fc.array(fc.integer({ min: 3, max: 300 }), { minLength: 1, maxLength: 20 }),
       maxTokens: fc.integer({ min: 1, max: 24 }),
@@ -67,7 +67,7 @@ describe.each(["reference", "native"] as const)("a tiny model on the %s backend"
         const expected = await write(plain, { ...request, propose: "none" });
         const found = await write(adapted[entry] as Model, { ...request, ...way });
         expect(found.tokens).toEqual(expected.tokens);
-        // The reference is outside the same-bits promise, so only the native backend's bits are compared.
+        // The promise of same bits covers the native backend only.
         if (backend === "native") expect(found.logprobs).toEqual(expected.logprobs);
         expect(found.forwards).toBeLessThanOrEqual(expected.forwards);
       }),
@@ -79,7 +79,7 @@ describe.each(["reference", "native"] as const)("a tiny model on the %s backend"
 describe("load", () => {
   const gguf = join(fixtures, "gguf/tiny64-Q8_0.gguf");
 
-  it("writes text for prompts and conversations of a GGUF with a tokenizer", async () => {
+  it("generates text for prompts and conversations, from a GGUF with a tokenizer", async () => {
     const model = await load(gguf, { context: 64 });
     expect(model.info).toMatchObject({ architecture: "llama", contextLength: 64, vocabSize: 320 });
     const request = { maxTokens: 20, temperature: 1, seed: 4 };
@@ -95,7 +95,7 @@ describe("load", () => {
     await model.dispose();
   });
 
-  it("keeps a session's cache between turns with the same text", async () => {
+  it("keeps a session's cache between turns, with the same output", async () => {
     const model = await load(gguf);
     const session = model.session();
     const turns: { role: "user" | "assistant"; content: string }[] = [];
@@ -134,7 +134,7 @@ describe("load", () => {
   it.each([
     [{ contxt: 1 }, "unknown option contxt"],
     [{ context: 1 }, "context: expected a whole number from 2"],
-    [{ context: 1e6 }, "the model was made for 256 positions"],
+    [{ context: 1e6 }, "above the model's 256 positions"],
     [{ backend: "gpu" }, "backend: expected native or reference"],
     [{ adapter: "no/such/folder" }, "no/such/folder"],
     [{ adapter: join(fixtures, "peft/qwen3-tiny-lora") }, "does not fit the model"],
@@ -142,7 +142,7 @@ describe("load", () => {
     await expect(load(llama, options as object)).rejects.toThrow(message);
   });
 
-  it("names a model that is not there, and stops when it is aborted", async () => {
+  it("reports a missing model, and stops when it is aborted", async () => {
     await expect(load("no-such-model")).rejects.toThrow(/no such file or folder/);
     await expect(load(llama, { signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough");
   });

@@ -64,7 +64,7 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
   try {
     const { config } = opened;
     if (options.context !== undefined && options.context > config.contextLength) {
-      const problem = `${options.context}, the model was made for ${config.contextLength} positions`;
+      const problem = `${options.context} is above the model's ${config.contextLength} positions`;
       throw wrongKey("context", problem, `Use ${config.contextLength} or less.`);
     }
     const contextLength = fittingContext(program, backend.info.name, options.context, config.contextLength);
@@ -90,7 +90,7 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
   }
 }
 
-/** The draft model, with room for as many positions as the model has: at least a context. */
+/** Loads the draft model, with as many KV positions as the model's cache, at least one context. */
 async function draftOf(
   location: ModelLocation | undefined,
   opened: OpenedModel,
@@ -107,7 +107,7 @@ function limitsOf(
   { maxSequences = DEFAULT_SEQUENCES, maxQueue = DEFAULT_QUEUE, cachePositions }: LoadOptions,
 ): EngineLimits {
   if (cachePositions !== undefined && cachePositions < context) {
-    const problem = `${cachePositions} are fewer than the context of ${context}`;
+    const problem = `${cachePositions} is below the context of ${context}`;
     throw wrongKey("cachePositions", problem, phrase`Raise it or lower ${key("context")}.`);
   }
   const nPages = fittingPages(program, backend.info.name, context, maxSequences, cachePositions);
@@ -141,10 +141,10 @@ function infoOf(
 
 function checkOptions(model: string, options: LoadOptions): void {
   if (typeof model !== "string" || model === "")
-    throw usage("no model was named", "Name a catalogue model, a GGUF file or a folder.");
+    throw usage("no model was given", "Give a catalogue name, a GGUF file or a folder.");
   const unknown = Object.keys(options).find((key) => !Object.hasOwn(keys, key));
   if (unknown !== undefined)
-    throw usage(`load: unknown option ${unknown}`, `Known are ${Object.keys(keys).join(", ")}.`);
+    throw usage(`load: unknown option ${unknown}`, `Valid options: ${Object.keys(keys).join(", ")}.`);
   const { context, backend, draftModel } = options;
   if (draftModel !== undefined && (typeof draftModel !== "string" || draftModel === "")) {
     throw wrongKey(

@@ -9,7 +9,7 @@ import { type CompileOptions, compileProgram } from "../../model/compile.ts";
 import { type OpenedModel, openModel } from "../../model/open/open-model.ts";
 import type { LoadOptions } from "../types.ts";
 
-/** The backend that was asked for; else native, and where it was not built the reference, with a warning. */
+/** The requested backend, or native, or the reference with a warning if native was not built. */
 export function chooseBackend({
   backend,
   threads,
@@ -29,8 +29,8 @@ export function chooseBackend({
 }
 
 /**
- * Opens a model and compiles it, with what MASK rows are made of. The program's weights are those of the opened files:
- * close them when a backend has loaded it. Errors: as of `openModel` and `compileProgram`; the signal's reason.
+ * Opens a model and compiles it with its adapter. The weights are in the opened files: close them after a backend has
+ * loaded the program. Throws the errors of `openModel` and `compileProgram`, and the signal's reason.
  */
 export async function openProgram(
   location: ModelLocation,
@@ -50,7 +50,7 @@ export async function openProgram(
   }
 }
 
-/** The fingerprint that adapters carry: of the model's one file. A folder has none. */
+/** Fingerprint of the base model in an adapter: the hash of a single model file. A folder has none. */
 async function sha256Of(
   { sha256, kind, path }: ModelLocation,
   signal: AbortSignal | undefined,

@@ -12,13 +12,13 @@ import {
 } from "../../tokenizer/index.ts";
 import type { ChatMessage, TextTokenizer } from "../types.ts";
 
-/** A model's tokenizer, where it has one, and the ids that end its text. */
+/** The tokenizer of a model, if any, and its end tokens. */
 export interface ModelText {
   readonly tokenizer: TextTokenizer | undefined;
   readonly endTokens: ReadonlySet<number>;
 }
 
-/** Reads what a model says of its text. @throws IdlmError "file-malformed", "unsupported". */
+/** Reads the tokenizer and the end tokens of a model. @throws IdlmError "file-malformed", "unsupported". */
 export function textOf(model: OpenedModel): ModelText {
   const { path, metadata } = model;
   if (metadata !== undefined) {

@@ -6,12 +6,12 @@ export function usage(problem: string | Phrase, hint: string | Phrase = HINT): I
   return new IdlmError("usage", { problem, hint });
 }
 
-/** The error for a wrong value of a key. */
+/** Error for an invalid value of a key. */
 export function wrongKey(name: string, problem: string | Phrase, hint: string | Phrase = HINT): IdlmError {
   return new IdlmError("usage", { problem: phrase`${key(name)}: ${problem}`, hint });
 }
 
-/** A value as a message can show it, whatever its length. */
+/** A value, shortened for a message. */
 export function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
   return typeof value === "number" || typeof value === "boolean" || value === null

@@ -25,7 +25,7 @@ const codeOf = (request: unknown, more: Partial<RequestLimits> = {}) => {
 };
 
 describe("checkRequest", () => {
-  it("names keys as somebody else does", () => {
+  it("uses the names of the caller for keys", () => {
     const messageOf = (request: GenerateRequest) => {
       try {
         checkRequest(request, limits);
@@ -40,7 +40,7 @@ describe("checkRequest", () => {
     expect(messageOf({ topP: 2 })).toMatch(/^topP: /);
   });
 
-  it("fills in defaults that switch everything off", () => {
+  it("fills in defaults without any sampling setting", () => {
     const checked = checkRequest({ ids: [1, 2] }, limits);
     expect(withPrompt(checked, { ids: [1, 2] }, limits)).toMatchObject({
       n: 1,
@@ -66,10 +66,10 @@ describe("checkRequest", () => {
   it.each([
     [{}, "exactly one of prompt, messages and ids"],
     [{ prompt: "a", ids: [1] }, "exactly one of"],
-    [{ prompt: "" }, "prompt: expected a text that is not empty"],
+    [{ prompt: "" }, "prompt: expected a string that is not empty"],
     [{ ids: [] }, "ids: expected at least one"],
-    [{ ids: [11] }, "11 is no token"],
-    [{ ids: [1.5] }, "1.5 is no token"],
+    [{ ids: [11] }, "11 is not a token id"],
+    [{ ids: [1.5] }, "1.5 is not a token id"],
     [{ messages: [] }, "1 to 10000 messages"],
     [{ messages: [{ role: "robot", content: "a" }] }, "messages[0].role"],
     [{ messages: [{ role: "user", content: 1 }] }, "messages[0].content"],
@@ -89,7 +89,7 @@ describe("checkRequest", () => {
     [{ ids: [1], tau: 1.1, verify: "relaxed" }, "tau"],
     [{ ids: [1], n: 0 }, "n: expected a whole number from 1 to 128"],
     [{ ids: [1], n: 129 }, "n: expected"],
-    [{ ids: [1], predict: 5 }, "predict: expected a text"],
+    [{ ids: [1], predict: 5 }, "predict: expected a string"],
     [{ ids: [1], propose: "predicted" }, "needs a predicted output"],
     [{ ids: [1], propose: "draft" }, "needs a draft model"],
     [{ ids: [1], propose: "medusa" }, "needs an adapter with Medusa heads"],
@@ -104,23 +104,23 @@ describe("checkRequest", () => {
     [{ ids: [1], repetitionPenalty: 0 }, "repetitionPenalty"],
     [{ ids: [1], presencePenalty: Number.POSITIVE_INFINITY }, "presencePenalty"],
     [{ ids: [1], logprobs: 65 }, "logprobs"],
-    [{ ids: [1], logitBias: { 11: 1 } }, "logitBias: 11 is no token"],
-    [{ ids: [1], logitBias: { x: 1 } }, 'logitBias: "x" is no token of the vocabulary of 11'],
-    [{ ids: [1], logitBias: { "": 1 } }, 'logitBias: "" is no token'],
+    [{ ids: [1], logitBias: { 11: 1 } }, "logitBias: 11 is not a token id"],
+    [{ ids: [1], logitBias: { x: 1 } }, 'logitBias: "x" is not a token id below 11'],
+    [{ ids: [1], logitBias: { "": 1 } }, 'logitBias: "" is not a token id'],
     [{ ids: [1], logitBias: { 1: Number.NaN } }, "logitBias"],
     [{ ids: [1], stop: "a" }, "stop"],
     [{ ids: [1], stop: [""] }, "stop"],
     [{ ids: [1], stop: new Array(17).fill("a") }, "at most 16"],
-    [{ ids: [1], context: 33 }, "context: 33, the model was loaded with 32"],
+    [{ ids: [1], context: 33 }, "context: 33 is above the 32 that the model was loaded with"],
     [{ ids: [1], signal: 1 }, "signal"],
-    [null, "no object"],
+    [null, "must be an object"],
   ])("refuses %j", (request, message) => {
     const found = codeOf(request);
     expect(found).toContain("usage: ");
     expect(found).toContain(message);
   });
 
-  it("says what does not fit", () => {
+  it("reports values that do not fit the model", () => {
     expect(codeOf({ ids: new Array(32).fill(1) })).toMatch(
       /^context-too-long: 32 tokens do not fit into the context of 32/,
     );
@@ -128,13 +128,13 @@ describe("checkRequest", () => {
     expect(codeOf({ ids: [1, 1], context: 2 })).toMatch(/^context-too-long/);
     const long = codeOf({ ids: [1], stride: 5 });
     expect(long).toBe(
-      "stride-too-long: stride 5 needs 4 MASK depths, the adapter some/adapter has 3. Use stride 4 or less, or propose lookup (or whatever else has no MASK rows): up to 8.",
+      "stride-too-long: stride 5 needs 4 MASK depths, the adapter some/adapter has 3. Use stride 4 or less, or propose lookup (or another proposer without MASK rows): up to 8.",
     );
     expect(codeOf({ ids: [1], stride: 5, propose: "lookup" })).toBe("fine");
     expect(codeOf({ ids: [1], stride: 8 }, { mask: { ...mask, sharedByDepth: true } })).toBe("fine");
   });
 
-  it("waits for the template of messages, and says what does not fit then", async () => {
+  it("renders messages asynchronously, and reports a prompt that is too long", async () => {
     const of = (content: string) => {
       const request: GenerateRequest = { messages: [{ role: "user", content }] };
       return withPrompt(checkRequest(request, limits), request, limits);
@@ -143,7 +143,7 @@ describe("checkRequest", () => {
     await expect(of("a".repeat(31))).rejects.toThrow("32 tokens do not fit into the context of 32");
   });
 
-  it("needs an adapter for MASK rows and a tokenizer for text", () => {
+  it("requires an adapter for MASK rows and a tokenizer for text", () => {
     expect(codeOf({ ids: [1], propose: "mask" }, { mask: undefined })).toMatch(
       /^usage: propose: mask needs an adapter/,
     );
@@ -151,7 +151,7 @@ describe("checkRequest", () => {
     expect(codeOf({ ids: [1], stop: ["a"] }, { tokenizer: undefined })).toMatch(/^usage: stop/);
   });
 
-  it("takes biases as an object or a map", () => {
+  it("accepts biases as an object or a map", () => {
     const map = new Map([[3, -1.5]]);
     expect(checkRequest({ ids: [1], logitBias: { 3: -1.5 } }, limits).settings.logitBias).toEqual(map);
     expect(checkRequest({ ids: [1], logitBias: map }, limits).settings.logitBias).toEqual(map);

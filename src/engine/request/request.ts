@@ -11,32 +11,32 @@ import { type ProposalLimits, type RoundOptions, roundOptions } from "./round-op
 import type { ChatMessage, GenerateRequest, TextTokenizer } from "../types.ts";
 
 const MAX_STOP_STRINGS = 16;
-/** UTF-16 units. Each end of the text is compared with each beginning of a stop string. */
+/** UTF-16 units. Every suffix of the text is compared with prefixes of the stop strings, so their length is bounded. */
 const MAX_STOP_LENGTH = 1000;
 const MAX_MESSAGES = 10_000;
-/** Priorities go from minus this to this: it bounds how long one that came last waits. */
+/** Priorities are from -MAX_PRIORITY to MAX_PRIORITY, which bounds the wait of the lowest one. */
 const MAX_PRIORITY = 100;
-/** UTF-16 units: a key or an address, not a text. */
+/** UTF-16 units: enough for an API key or a name. */
 const MAX_SHARE_LENGTH = 256;
 
-/** What a request is checked against. */
+/** Limits that a request is validated against. */
 export interface RequestLimits extends ProposalLimits {
   readonly vocabSize: number;
-  /** Positions that room was made for. */
+  /** Context length (positions). */
   readonly context: number;
   readonly tokenizer: TextTokenizer | undefined;
 }
 
-/** A checked request with every default filled in, but for what its prompt decides. */
+/** A valid request with all defaults filled in, except what depends on its prompt. */
 export interface CheckedOptions {
   readonly rounds: RoundOptions;
-  /** Answers to write; each has a `settings.choice` of its own. */
+  /** Number of completions; each has its own `settings.choice`. */
   readonly n: number;
-  /** Token ids of the predicted output; empty without one. */
+  /** Token ids of the predicted output; empty: none. */
   readonly predicted: readonly number[];
   /** At least 1. */
   readonly maxTokens: number;
-  /** Positions for prompt and answer. */
+  /** Context length (positions). */
   readonly context: number;
   readonly stop: readonly string[];
   readonly settings: SamplerSettings;
@@ -45,7 +45,7 @@ export interface CheckedOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-/** One whose prompt is known, and fits. */
+/** A valid request whose prompt is tokenized and fits into the context. */
 export interface CheckedRequest extends CheckedOptions {
   readonly ids: readonly number[];
 }
@@ -74,15 +74,14 @@ const keys: Readonly<Record<keyof GenerateRequest, true>> = {
 };
 
 /**
- * Checks a request and fills in its defaults; `withPrompt` is for what its prompt decides.
- * @throws IdlmError "usage" (unknown keys, ranges), "stride-too-long".
+ * Validates a request and fills in its defaults; `withPrompt` does the rest. @throws IdlmError "usage" (unknown keys,
+ * ranges), "stride-too-long".
  */
 export function checkRequest(request: GenerateRequest, limits: RequestLimits): CheckedOptions {
   const given: unknown = request;
-  if (typeof given !== "object" || given === null) throw usage("the request is no object");
+  if (typeof given !== "object" || given === null) throw usage("the request must be an object");
   for (const key of Object.keys(request)) {
-    if (!Object.hasOwn(keys, key))
-      throw usage(`the request has the unknown key ${key}`, `Known are ${Object.keys(keys).join(", ")}.`);
+    if (!Object.hasOwn(keys, key)) throw usage(`unknown key ${key}`, `Valid keys: ${Object.keys(keys).join(", ")}.`);
   }
   const whole = (name: keyof GenerateRequest, min: number, max: number) => wholeIn(name, request[name], min, max);
   const rounds = roundOptions(request, limits);
@@ -90,8 +89,8 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
   if (context > limits.context) {
     throw wrongKey(
       "context",
-      `${context}, the model was loaded with ${limits.context}`,
-      "Load it with a larger context.",
+      `${context} is above the ${limits.context} that the model was loaded with`,
+      "Load it with a larger context, or lower this one.",
     );
   }
   const { signal } = request;
@@ -114,8 +113,8 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
 }
 
 /**
- * The request with its prompt's tokens, and as long an answer as fits behind them; a promise where a chat template has to
- * be rendered first. @throws IdlmError "usage" (no prompt, or a wrong one), "context-too-long".
+ * Tokenizes the prompt and limits the completion to the context. A promise if a chat template has to be rendered.
+ * @throws IdlmError "usage" (no prompt, or an invalid one), "context-too-long".
  */
 export function withPrompt(
   asked: CheckedOptions,
@@ -129,7 +128,7 @@ export function withPrompt(
 function fitted(asked: CheckedOptions, ids: readonly number[]): CheckedRequest {
   const { context, maxTokens } = asked;
   if (ids.length >= context) {
-    const hint = "Shorten the prompt or raise the context; at least one position is for the answer.";
+    const hint = "Shorten the prompt or raise the context; the completion needs at least one position.";
     throw new IdlmError("context-too-long", { nTokens: ids.length, context, hint });
   }
   return { ...asked, ids, maxTokens: Math.min(maxTokens, context - ids.length) };
@@ -137,8 +136,8 @@ function fitted(asked: CheckedOptions, ids: readonly number[]): CheckedRequest {
 
 function predictedIds(predict: unknown, tokenizer: TextTokenizer | undefined): readonly number[] {
   if (predict === undefined) return [];
-  if (typeof predict !== "string") throw wrongKey("predict", `expected a text, found ${shown(predict)}`);
-  if (tokenizer === undefined) throw wrongKey("predict", "the model has no tokenizer", "Without one there is no text.");
+  if (typeof predict !== "string") throw wrongKey("predict", `expected a string, found ${shown(predict)}`);
+  if (tokenizer === undefined) throw wrongKey("predict", "the model has no tokenizer", "Predicted outputs need one.");
   return tokenizer.encode(predict);
 }
 
@@ -179,8 +178,7 @@ function checkBias(bias: GenerateRequest["logitBias"], vocabSize: number): Reado
   const entries: [unknown, unknown][] =
     bias instanceof Map ? [...bias] : Object.entries(bias).map(([id, value]) => [idOf(id), value]);
   for (const [id, value] of entries) {
-    if (!isToken(id, vocabSize))
-      throw wrongKey("logitBias", `${shown(id)} is no token of the vocabulary of ${vocabSize}`);
+    if (!isToken(id, vocabSize)) throw wrongKey("logitBias", `${shown(id)} is not a token id below ${vocabSize}`);
     if (typeof value !== "number" || !(Math.abs(value) <= 1e30)) {
       throw wrongKey("logitBias", `expected a number for token ${String(id)}, found ${shown(value)}`);
     }
@@ -188,7 +186,7 @@ function checkBias(bias: GenerateRequest["logitBias"], vocabSize: number): Reado
   return new Map(entries as [number, number][]);
 }
 
-/** A key of an object as an id; what is none stays as it is. */
+/** The key of an object as a token id; unchanged if it is not a number. */
 function idOf(name: string): number | string {
   const id = Number(name);
   return String(id) === name ? id : name;
@@ -204,7 +202,7 @@ function checkStop(stop: GenerateRequest["stop"], tokenizer: TextTokenizer | und
     }
   }
   if (stop.length > 0 && tokenizer === undefined)
-    throw wrongKey("stop", "the model has no tokenizer", "Without one there is no text to look at.");
+    throw wrongKey("stop", "the model has no tokenizer", "Stop strings need one.");
   return [...stop];
 }
 
@@ -219,14 +217,14 @@ function promptIds(
   if (ids !== undefined) {
     if (!Array.isArray(ids) || ids.length === 0) throw wrongKey("ids", "expected at least one token id");
     const wrong = (ids as unknown[]).find((id) => !isToken(id, vocabSize));
-    if (wrong !== undefined) throw wrongKey("ids", `${shown(wrong)} is no token of the vocabulary of ${vocabSize}`);
+    if (wrong !== undefined) throw wrongKey("ids", `${shown(wrong)} is not a token id below ${vocabSize}`);
     return [...ids];
   }
-  if (tokenizer === undefined) throw usage("the model has no tokenizer", "Prompt it with token ids.");
+  if (tokenizer === undefined) throw usage("the model has no tokenizer", "Give the prompt as token ids.");
   if (prompt !== undefined) {
-    if (typeof prompt !== "string" || prompt === "") throw wrongKey("prompt", "expected a text that is not empty");
+    if (typeof prompt !== "string" || prompt === "") throw wrongKey("prompt", "expected a string that is not empty");
     const encoded = tokenizer.encodePrompt(prompt);
-    if (encoded.length === 0) throw wrongKey("prompt", "it has no tokens");
+    if (encoded.length === 0) throw wrongKey("prompt", "it encodes to no tokens");
     return encoded;
   }
   return tokenizer.encodeChat(checkMessages(messages));
@@ -240,8 +238,7 @@ function checkMessages(messages: unknown): readonly ChatMessage[] {
     if (typeof message !== "object" || message === null)
       throw usage(`messages[${i}]: expected an object with role and content`);
     const unknown = Object.keys(message).find((key) => key !== "role" && key !== "content");
-    if (unknown !== undefined)
-      throw usage(`messages[${i}] has the unknown key ${unknown}`, "Known are role and content.");
+    if (unknown !== undefined) throw usage(`messages[${i}]: unknown key ${unknown}`, "Valid keys: role, content.");
     const { role, content } = message as { role?: unknown; content?: unknown };
     if (!["system", "user", "assistant", "tool"].includes(role as string)) {
       throw usage(`messages[${i}].role: expected system, user, assistant or tool, found ${shown(role)}`);

@@ -8,7 +8,7 @@ const bare: ProposalLimits = { ...withAdapter, mask: undefined, adapterPath: und
 
 describe("roundOptions", () => {
   it.each<[GenerateRequest, ProposalLimits, object]>([
-    // Nothing asked for: the form changes while it runs, and proposals come from wherever there are any.
+    // Defaults: the planner chooses each round, with all available proposers.
     [{}, withAdapter, { propose: "auto", sources: ["mask", "lookup"], shape: "auto", stride: 8, maxRun: 3 }],
     [{}, bare, { propose: "lookup", sources: ["lookup"], shape: "auto", stride: 8, maxRun: 0 }],
     [{ predict: "a" }, bare, { sources: ["predicted", "lookup"] }],
@@ -17,7 +17,7 @@ describe("roundOptions", () => {
       { ...withAdapter, hasDraft: true, nExtraHeads: 4 },
       { sources: ["mask", "medusa", "draft", "lookup"], maxRun: 3 },
     ],
-    // A stride is the paper's chain.
+    // A stride selects the chain of the paper.
     [{ stride: 3 }, withAdapter, { shape: "chain", stride: 3, maxRun: 2 }],
     [{ stride: 3, shape: "quadratic" }, withAdapter, { shape: "quadratic", stride: 3, maxRun: 2 }],
     [{ stride: 3, shape: "auto" }, withAdapter, { shape: "auto", stride: 3, maxRun: 2 }],
@@ -27,10 +27,10 @@ describe("roundOptions", () => {
       withAdapter,
       { sources: ["mask"], shape: "quadratic", stride: 2, maxRun: 1 },
     ],
-    // Plain decoding, whatever was said of its form.
+    // Plain decoding ignores shape and stride.
     [{ propose: "none" }, withAdapter, { propose: "none", sources: [], shape: "plain", stride: 1, maxRun: 0 }],
     [{ stride: 1, shape: "tree" }, withAdapter, { propose: "none", shape: "plain", stride: 1 }],
-    // The text of these depends on the form, so it is fixed.
+    // The output depends on the shape, so it is fixed.
     [{ verify: "rejection" }, withAdapter, { shape: "quadratic", stride: 2, verification: { mode: "rejection" } }],
     [{ verify: "relaxed" }, bare, { shape: "chain", stride: 4, verification: { mode: "relaxed", tau: 0.5 } }],
     [{ verify: "relaxed", tau: 0.3, shape: "auto" }, bare, { shape: "chain", verification: { tau: 0.3 } }],

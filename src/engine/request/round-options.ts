@@ -14,21 +14,20 @@ import { DEFAULT_TAU } from "../limits.ts";
 import type { GenerateRequest, Propose, RoundForm } from "../types.ts";
 import { numberIn, oneOf, wholeIn, wrongKey } from "./request-values.ts";
 
-/** What of a loaded model decides where proposals can come from. */
+/** Properties of a loaded model that limit its proposals. */
 export interface ProposalLimits extends Omit<ProposerResources, "hasPrediction"> {
   readonly adapterPath: string | undefined;
 }
 
-/** The values of `propose`. */
 export const proposeValues: readonly Propose[] = ["none", ...proposerKinds, "auto"];
 
-/** A request's rounds, with every default filled in. */
+/** Round options of a request with all defaults filled in. */
 export interface RoundOptions {
   readonly propose: Propose;
   /** In order of preference; empty: plain decoding. */
   readonly sources: readonly ProposerKind[];
   readonly shape: RoundForm;
-  /** Tokens that a forward yields at best. */
+  /** Most tokens per forward. */
   readonly stride: number;
   /** Most MASK rows in a run. */
   readonly maxRun: number;
@@ -36,33 +35,33 @@ export interface RoundOptions {
 }
 
 /**
- * Fills in how a request is decoded. In exact mode the rounds change while it runs (shape auto) unless a shape or a stride
- * is asked for. In the other modes the text depends on the rounds: there auto means a shape that is fixed for the request.
- * @throws IdlmError "usage", "stride-too-long".
+ * Fills in how a request is decoded. In exact mode the planner chooses each round (shape auto) unless a shape or a
+ * stride is requestedTau. In the other modes the output depends on the rounds, so auto is a shape that is fixed for the
+ * request. @throws IdlmError "usage", "stride-too-long".
  */
 export function roundOptions(request: GenerateRequest, limits: ProposalLimits): RoundOptions {
   const verification = verificationOf(request);
   const propose = oneOf("propose", request.propose ?? "auto", proposeValues);
   const sources = sourcesOf(propose, request, limits);
-  const wanted = wholeIn("stride", request.stride, 1, MAX_STRIDE);
-  const asked = request.shape === undefined ? undefined : oneOf("shape", request.shape, shapeNames);
-  if (sources.length === 0 || wanted === 1) {
+  const requested = wholeIn("stride", request.stride, 1, MAX_STRIDE);
+  const requestedShape = request.shape === undefined ? undefined : oneOf("shape", request.shape, shapeNames);
+  if (sources.length === 0 || requested === 1) {
     return { propose: "none", sources: [], shape: "plain", stride: 1, maxRun: 0, verification };
   }
   const usesMasks = sources.includes("mask");
   const most = usesMasks ? maskStride(limits.mask) : MAX_STRIDE;
   const onlyMasks = usesMasks && sources.length === 1;
-  if (wanted !== undefined && usesMasks && wanted > most) {
+  if (requested !== undefined && usesMasks && requested > most) {
     const { adapterPath = "in use", mask } = limits;
-    const hint = phrase`Use ${key("stride")} ${most} or less, or ${key("propose")} lookup (or whatever else has no MASK rows): up to ${MAX_STRIDE}.`;
+    const hint = phrase`Use ${key("stride")} ${most} or less, or ${key("propose")} lookup (or another proposer without MASK rows): up to ${MAX_STRIDE}.`;
     throw new IdlmError("stride-too-long", {
-      ...{ stride: wanted, needed: wanted - 1, adapter: adapterPath, depths: mask?.nDepths ?? 0, hint },
+      ...{ stride: requested, needed: requested - 1, adapter: adapterPath, depths: mask?.nDepths ?? 0, hint },
     });
   }
-  const byDefault = wanted === undefined ? "auto" : "chain";
-  const shape = permittedShape(asked ?? byDefault, verification.mode === "exact", usesMasks);
+  const defaultShape = requested === undefined ? "auto" : "chain";
+  const shape = permittedShape(requestedShape ?? defaultShape, verification.mode === "exact", usesMasks);
   const { defaultStride } = shapes[shape];
-  const stride = wanted ?? (onlyMasks ? Math.min(most, defaultStride) : defaultStride);
+  const stride = requested ?? (onlyMasks ? Math.min(most, defaultStride) : defaultStride);
   const [only] = sources.length === 1 ? sources : [];
   return {
     propose: only ?? propose,
@@ -74,7 +73,7 @@ export function roundOptions(request: GenerateRequest, limits: ProposalLimits): 
   };
 }
 
-/** A MASK row at a depth of its own needs an embedding of its own. */
+/** An adapter with one embedding per depth limits the stride. */
 function maskStride(mask: MaskRows | undefined): number {
   if (mask === undefined || mask.sharedByDepth) return MAX_STRIDE;
   return Math.min(MAX_STRIDE, mask.nDepths + 1);
@@ -92,10 +91,14 @@ function sourcesOf(propose: Propose, { predict }: GenerateRequest, limits: Propo
 
 function verificationOf({ verify, tau }: GenerateRequest): Verification {
   const mode = oneOf("verify", verify ?? "exact", ["exact", "rejection", "relaxed"] as const);
-  const given = numberIn("tau", tau, 0, 1, true);
-  if (mode === "relaxed") return { mode, tau: given ?? DEFAULT_TAU };
-  if (given !== undefined) {
-    throw wrongKey("tau", `${given} with ${mode} verification`, "Only relaxed verification has a tau: leave it out.");
+  const requestedTau = numberIn("tau", tau, 0, 1, true);
+  if (mode === "relaxed") return { mode, tau: requestedTau ?? DEFAULT_TAU };
+  if (requestedTau !== undefined) {
+    throw wrongKey(
+      "tau",
+      `${requestedTau} with ${mode} verification`,
+      "Only relaxed verification has a tau: leave it out.",
+    );
   }
   return { mode };
 }

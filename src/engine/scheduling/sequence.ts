@@ -150,7 +150,7 @@ export class Sequence {
   }
 
   get #startedDecoder(): Decoder {
-    if (this.#decoder === undefined) throw new Error("a text that has not begun");
+    if (this.#decoder === undefined) throw new Error("the sequence is not started");
     return this.#decoder;
   }
 
