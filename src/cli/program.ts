@@ -6,6 +6,7 @@ import { registerBench } from "./commands/bench.ts";
 import { registerChat } from "./commands/chat.ts";
 import { addCommonOptions, applyCommonOptions, type Cli, examples, type Register } from "./cli.ts";
 import { registerCompletion } from "./commands/completion.ts";
+import { registerConvert } from "./commands/convert.ts";
 import { registerDoctor } from "./commands/doctor.ts";
 import { registerForward } from "./commands/forward.ts";
 import { registerGradients } from "./commands/gradients.ts";
@@ -30,6 +31,7 @@ const commands: readonly Register[] = [
   registerForward,
   registerGradients,
   registerTrain,
+  registerConvert,
   registerDoctor,
   registerBatch,
   registerBench,

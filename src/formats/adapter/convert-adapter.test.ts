@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { readAdapter } from "./adapter.ts";
-import { quantiseAdapter } from "./quantise-adapter.ts";
+import { convertAdapter } from "./convert-adapter.ts";
 
 const root = join(import.meta.dirname, "../../..");
 const folder = mkdtempSync(join(tmpdir(), "idlm-quantise-"));
@@ -20,10 +20,10 @@ function relativeError(values: Float32Array, others: Float32Array): number {
   return Math.sqrt(error / sum);
 }
 
-describe("quantiseAdapter", () => {
-  it("writes a folder that reads as the same adapter, within 8-bit rounding", () => {
+describe("convertAdapter", () => {
+  it("writes a folder that reads as the same adapter, within 8-bit rounding, and converts it back", () => {
     const from = join(root, "test/fixtures/idlm/llama-tiny-entry1");
-    quantiseAdapter(from, folder);
+    convertAdapter(from, folder, "int8");
     const before = readAdapter(from);
     const after = readAdapter(folder);
     expect(after.peft?.config).toEqual(before.peft?.config);
@@ -36,6 +36,14 @@ describe("quantiseAdapter", () => {
     // Uniform rounding errors have an RMS of step / √12. A step is 1/127 of the largest of 32 values, which for normally
     // distributed values is rarely above four times their RMS.
     expect(error).toBeLessThan(4 / 127 / Math.sqrt(12));
+    const back = join(folder, "bf16");
+    convertAdapter(folder, back, "bf16");
+    const w1Back = readAdapter(back).idlm?.samplerHead?.w1 ?? expect.fail();
+    // Half a unit of the last of 8 binary digits.
+    w1Back.forEach((value, i) => {
+      const stored = after.idlm?.samplerHead?.w1[i] ?? 0;
+      expect(Math.abs(value - stored)).toBeLessThanOrEqual(Math.abs(stored) * 2 ** -8);
+    });
   });
 });
 
