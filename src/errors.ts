@@ -114,6 +114,12 @@ export function phrase(
 
 type Parameters = Readonly<Record<string, string | number | Phrase>>;
 
+/** Where a value is in a request: "messages[2].content", a key and what follows it. */
+export function fieldPath(path: string): Phrase {
+  const [name = ""] = /^\w*/.exec(path) ?? [];
+  return phrase`${key(name)}${path.slice(name.length)}`;
+}
+
 /** An error of the catalogue: `code`, `exitStatus` for the command line, `httpStatus` for a server. */
 export class IdlmError extends Error {
   readonly code: ErrorCode;
@@ -134,6 +140,12 @@ export class IdlmError extends Error {
   /** The message with a caller's names of keys. */
   messageWith(names: KeyNames): string {
     return messageOf(this.code, this.#parameters, names);
+  }
+
+  /** The path of the wrong value in the request ("messages[2].content"), if it is known, with a caller's names of keys. */
+  fieldWith(names: KeyNames): string | undefined {
+    const { field } = this.#parameters;
+    return field instanceof Phrase ? field.text(names) : undefined;
   }
 }
 

@@ -5,7 +5,7 @@ import { Worker } from "node:worker_threads";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { checkVocabulary, forestOf, readForestFile } from "../src/cli/options/forest-file.ts";
-import { readLogitBias, readMessages } from "../src/cli/options/messages-file.ts";
+import { readLogitBias, readMessagesFile } from "../src/cli/options/messages-file.ts";
 import type { LoadedModel } from "../src/compute/loaded-model.ts";
 import { createNativeBackend } from "../src/compute/native/index.ts";
 import { textOf } from "../src/engine/load/text-tokenizer.ts";
@@ -335,7 +335,7 @@ describe("changed files are refused, or read and used", () => {
       });
       const open = (at: string, file: string) => {
         if (file === "bias.json") readLogitBias(join(at, file));
-        else readMessages(join(at, file));
+        else readMessagesFile(join(at, file));
       };
       await fuzz(0.05, { folder, files: ["messages.json", "bias.json"], open });
     },

@@ -113,13 +113,13 @@ describe("runBatch", () => {
     expect(messages).toEqual({
       a: expect.stringMatching(/^max_tokens: expected/),
       b: expect.stringMatching(/^max_completion_tokens: expected/),
-      c: expect.stringMatching(/^logit_bias: "a" is no token/),
+      c: expect.stringMatching(/^logit_bias: "a" is not a token id/),
       d: expect.stringMatching(/^top_p: expected/),
       e: expect.stringMatching(/Give prediction, or/),
-      f: expect.stringMatching(/Load the model with one, or/),
+      f: expect.stringMatching(/Load the model with a draft model, or/),
       g: expect.stringMatching(/^stride: expected/),
       h: expect.stringMatching(/^top_logprobs: expected a whole number from 0 to 20/),
-      i: expect.stringMatching(/^prompt: -1 is no token/),
+      i: expect.stringMatching(/^prompt: -1 is not a token id/),
     });
     for (const message of Object.values(messages)) expect(message).not.toContain("--");
   });

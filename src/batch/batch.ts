@@ -1,8 +1,8 @@
 import type { Readable } from "node:stream";
+import { usage, wrongKey } from "../engine/request/request-values.ts";
 import type { GenerationResult, Model } from "../engine/types.ts";
 import type { KeyNames } from "../errors.ts";
 import { answerLine, type BatchOutput, BatchOutputFile, idOf, lineError, MAX_LINE_BYTES } from "./batch-file.ts";
-import { wrong } from "../openai/body.ts";
 import { type FileLine, readLines } from "./json-lines.ts";
 import { endpoints, type OpenAiRequest, readOpenAiRequest } from "../openai/request.ts";
 import { allChoices, openAiError, openAiResponse } from "../openai/response.ts";
@@ -122,11 +122,11 @@ function requestOf({ number, text }: FileLine, seen: Set<string>): BatchRequest 
   if (seen.has(customId)) return bad("custom_id: an earlier line has the same", customId, "duplicate_custom_id");
   seen.add(customId);
   const read = () => {
-    if (method !== "POST") throw wrong("method: expected POST");
+    if (method !== "POST") throw usage("method: expected POST");
     const endpoint = typeof url === "string" && Object.hasOwn(endpoints, url) ? endpoints[url] : undefined;
-    if (endpoint === undefined) throw wrong(`url: expected ${Object.keys(endpoints).join(" or ")}`);
+    if (endpoint === undefined) throw usage(`url: expected ${Object.keys(endpoints).join(" or ")}`);
     const request = readOpenAiRequest(endpoint, body);
-    if (request.stream) throw wrong("stream: a batch has no streams", "Leave it out.");
+    if (request.stream) throw wrongKey("stream", "not supported in a batch", "Leave it out.");
     return request;
   };
   return { customId, read };

@@ -1,17 +1,26 @@
-import { IdlmError } from "../errors.ts";
+import { oneOf, shown, usage, wrongKey } from "../engine/request/request-values.ts";
 
 /** A JSON object of a request, read key by key: a key that nobody read is an error. */
 export class Body {
   readonly #values: Readonly<Record<string, unknown>>;
+  readonly #path: string;
   readonly #read = new Set<string>();
 
-  /** @throws IdlmError "usage" where it is no object. */
-  constructor(value: unknown) {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong("the body must be an object");
+  /** `path`: where it is in the body; "": it is the body. @throws IdlmError "usage" unless it is an object. */
+  constructor(value: unknown, path = "") {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      throw path === "" ? usage("the body must be an object") : wrongKey(path, "expected an object");
+    }
     this.#values = value as Readonly<Record<string, unknown>>;
+    this.#path = path;
   }
 
-  /** null is as good as absent, as the API has it. */
+  /** The path of a key. */
+  at(key: string): string {
+    return this.#path === "" ? key : `${this.#path}.${key}`;
+  }
+
+  /** null is the same as absent, as in the API. */
   take(key: string): unknown {
     this.#read.add(key);
     return this.#values[key] ?? undefined;
@@ -21,19 +30,25 @@ export class Body {
   boolean(key: string): boolean | undefined {
     const value = this.take(key);
     if (value === undefined || typeof value === "boolean") return value;
-    throw wrong(`${key}: expected true or false`);
+    throw wrongKey(this.at(key), `expected true or false, found ${shown(value)}`);
   }
 
   string(key: string): string | undefined {
     const value = this.take(key);
     if (value === undefined || typeof value === "string") return value;
-    throw wrong(`${key}: expected a string`);
+    throw wrongKey(this.at(key), `expected a string, found ${shown(value)}`);
   }
 
   number(key: string): number | undefined {
     const value = this.take(key);
     if (value === undefined || typeof value === "number") return value;
-    throw wrong(`${key}: expected a number`);
+    throw wrongKey(this.at(key), `expected a number, found ${shown(value)}`);
+  }
+
+  /** @throws IdlmError "usage" unless it is absent or one of the choices. */
+  choice<T extends string>(key: string, choices: readonly T[]): T | undefined {
+    const value = this.take(key);
+    return value === undefined ? undefined : oneOf(this.at(key), value, choices);
   }
 
   /** Keys that change nothing here. */
@@ -44,18 +59,14 @@ export class Body {
   /** A key of which only the value that changes nothing is supported. */
   only(key: string, isNeutral: (value: unknown) => boolean, hint: string): void {
     const value = this.take(key);
-    if (value !== undefined && !isNeutral(value)) throw wrong(`${key}: it is not supported`, hint);
+    if (value !== undefined && !isNeutral(value)) throw wrongKey(this.at(key), "not supported", hint);
   }
 
   /** @throws IdlmError "usage" where a key was not read. */
   end(): void {
     const unknown = Object.keys(this.#values).find((key) => !this.#read.has(key));
     if (unknown !== undefined) {
-      throw wrong(`unknown key ${unknown}`, `Valid keys: ${[...this.#read].sort().join(", ")}.`);
+      throw wrongKey(this.at(unknown), "unknown key", `Valid keys: ${[...this.#read].sort().join(", ")}.`);
     }
   }
-}
-
-export function wrong(problem: string, hint = "Correct the request."): IdlmError {
-  return new IdlmError("usage", { problem, hint });
 }

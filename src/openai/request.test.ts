@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { IdlmError } from "../errors.ts";
 import { readOpenAiRequest } from "./request.ts";
 
 const messages = [{ role: "user", content: "hi" }];
@@ -55,25 +56,51 @@ describe("readOpenAiRequest", () => {
   });
 
   it.each([
-    ["chat", { messages, foo: 1 }, /unknown key foo. Valid keys: .*frequency_penalty/],
+    ["chat", { messages, foo: 1 }, /^foo: unknown key. Valid keys: .*frequency_penalty/],
     ["chat", [], /the body must be an object/],
-    ["chat", {}, /messages: expected an array/],
-    ["chat", { messages: [{ role: "user" }] }, /messages\[0\].content: expected a text/],
-    ["chat", { messages: [{ role: "user", content: [{ type: "image_url" }] }] }, /parts of type text/],
-    ["chat", { messages: [{ role: "user", content: "a", name: "b" }] }, /unknown key name/],
+    ["chat", {}, /^messages: expected an array of messages, found nothing/],
+    ["chat", { messages: [{ role: "user" }] }, /^messages\[0\].content: expected a string, found nothing/],
+    [
+      "chat",
+      { messages: [{ role: "user", content: [{ type: "image_url" }] }] },
+      /^messages\[0\].content\[0\].type: expected text, found "image_url"/,
+    ],
+    ["chat", { messages: [{ role: "user", content: "a", name: "b" }] }, /^messages\[0\].name: unknown key/],
     ["chat", { messages, top_logprobs: 2 }, /needs logprobs/],
     ["chat", { messages, logprobs: true, top_logprobs: 21 }, /expected a whole number from 0 to 20, found 21/],
-    ["chat", { messages, tools: [{}] }, /tools: it is not supported/],
-    ["chat", { messages, response_format: { type: "json_object" } }, /response_format: it is not supported/],
+    ["chat", { messages, tools: [{}] }, /^tools: not supported/],
+    ["chat", { messages, response_format: { type: "json_object" } }, /^response_format: not supported/],
     ["chat", { messages, temperature: "1" }, /temperature: expected a number/],
+    ["chat", { messages: [{ role: "robot", content: "a" }] }, /^messages\[0\].role: expected one of system/],
+    ["chat", { messages: [...messages, "a"] }, /^messages\[1\]: expected an object/],
+    ["chat", { messages, propose: "guess" }, /^propose: expected none, .* or auto, found "guess"/],
+    [
+      "chat",
+      { messages, prediction: { type: "content", content: [1] } },
+      /^prediction.content\[0\].type: expected text/,
+    ],
     ["chat", { messages, stream: 1 }, /stream: expected true or false/],
-    ["chat", { messages, stream_options: { other: 1 } }, /unknown key other/],
+    ["chat", { messages, stream_options: { other: 1 } }, /^stream_options.other: unknown key/],
     ["chat", { messages, prediction: { type: "x" } }, /prediction.type/],
-    ["completions", { prompt: "a", echo: true }, /echo: it is not supported/],
-    ["completions", { prompt: "a", best_of: 3 }, /best_of: it is not supported/],
+    ["completions", { prompt: "a", echo: true }, /^echo: not supported/],
+    ["completions", { prompt: "a", best_of: 3 }, /^best_of: not supported/],
     ["completions", { prompt: [] }, /prompt: expected/],
-    ["completions", { prompt: ["a", 1] }, /prompt: expected texts/],
+    ["completions", { prompt: ["a", 1] }, /^prompt\[1\]: expected a text or/],
   ] as const)("refuses %s %j", (endpoint, body, message) => {
     expect(() => readOpenAiRequest(endpoint, body)).toThrow(message);
+  });
+
+  it("says which field is wrong", () => {
+    const fieldOf = (body: object) => {
+      try {
+        readOpenAiRequest("chat", body);
+        return "none";
+      } catch (error) {
+        return error instanceof IdlmError ? error.fieldWith({}) : error;
+      }
+    };
+    expect(fieldOf({ messages: [...messages, { role: "user", content: 5 }] })).toBe("messages[1].content");
+    expect(fieldOf({ messages, stream_options: { include_usage: 1 } })).toBe("stream_options.include_usage");
+    expect(fieldOf([])).toBeUndefined();
   });
 });

@@ -1,7 +1,10 @@
 import { mapSettings } from "../compute/sampling/settings.ts";
+import { readMessages } from "../engine/request/messages.ts";
+import { shown, wrongKey } from "../engine/request/request-values.ts";
+import { proposeValues, shapeValues, verifyValues } from "../engine/request/round-options.ts";
 import type { ChatMessage, GenerateRequest } from "../engine/types.ts";
 import type { KeyNames } from "../errors.ts";
-import { Body, wrong } from "./body.ts";
+import { Body } from "./body.ts";
 
 /** The endpoints that are understood. */
 export type Endpoint = "chat" | "completions";
@@ -11,11 +14,12 @@ export const endpoints: Readonly<Record<string, Endpoint>> = {
   "/v1/completions": "completions",
 };
 
-/** What the API calls the engine's keys; where both have one name it is not here. What a model is loaded with has none. */
+/** What the API calls the engine's keys; where both have one name it is not here. */
 const names: KeyNames = {
   ...mapSettings(snakeCase),
   ...{ maxTokens: "max_tokens", logitBias: "logit_bias", predict: "prediction", ids: "prompt" },
-  ...{ adapter: "one", draftModel: "one" },
+  // A client cannot load a model: these are things that it needs, not keys.
+  ...{ adapter: "an adapter", draftModel: "a draft model" },
 };
 
 function snakeCase(name: string): string {
@@ -63,7 +67,6 @@ function chatNames(body: Body): KeyNames {
 }
 
 function commonSettings(body: Body): GenerateRequest {
-  const text = (key: string) => body.string(key) as never;
   const stop = body.take("stop");
   const sampling = mapSettings((name) => body.number(snakeCase(name)));
   return {
@@ -74,10 +77,10 @@ function commonSettings(body: Body): GenerateRequest {
     seed: body.number("seed"),
     // Its strings are checked with the request.
     stop: typeof stop === "string" ? [stop] : (stop as GenerateRequest["stop"]),
-    propose: text("propose"),
+    propose: body.choice("propose", proposeValues),
     stride: body.number("stride"),
-    shape: text("shape"),
-    verify: text("verify"),
+    shape: body.choice("shape", shapeValues),
+    verify: body.choice("verify", verifyValues),
     tau: body.number("tau"),
     priority: body.number("priority"),
   };
@@ -85,7 +88,7 @@ function commonSettings(body: Body): GenerateRequest {
 
 function readStreamOptions(value: unknown): boolean {
   if (value === undefined) return false;
-  const options = new Body(value);
+  const options = new Body(value, "stream_options");
   const includes = options.boolean("include_usage") ?? false;
   options.ignore("include_obfuscation");
   options.end();
@@ -103,9 +106,9 @@ function chat(body: Body): GenerateRequest {
   body.only("response_format", isText, "Only text is written.");
   const logprobs = body.boolean("logprobs") ?? false;
   const top = body.number("top_logprobs");
-  if (top !== undefined && !logprobs) throw wrong("top_logprobs: it needs logprobs", "Set logprobs to true.");
+  if (top !== undefined && !logprobs) throw wrongKey("top_logprobs", "it needs logprobs", "Set logprobs to true.");
   if (top !== undefined && !(Number.isInteger(top) && top >= 0 && top <= MAX_TOP_LOGPROBS)) {
-    throw wrong(`top_logprobs: expected a whole number from 0 to ${MAX_TOP_LOGPROBS}, found ${top}`);
+    throw wrongKey("top_logprobs", `expected a whole number from 0 to ${MAX_TOP_LOGPROBS}, found ${top}`);
   }
   const [older, newer] = [body.number("max_tokens"), body.number("max_completion_tokens")];
   return {
@@ -118,37 +121,44 @@ function chat(body: Body): GenerateRequest {
 
 function predictionOf(value: unknown): string | undefined {
   if (value === undefined) return undefined;
-  const prediction = new Body(value);
-  if (prediction.take("type") !== "content") throw wrong('prediction.type: expected "content"');
+  const prediction = new Body(value, "prediction");
+  if (prediction.take("type") !== "content") throw wrongKey("prediction.type", 'expected "content"');
   const text = textOf(prediction.take("content"), "prediction.content");
   prediction.end();
   return text;
 }
 
-function messagesOf(value: unknown): ChatMessage[] {
-  if (!Array.isArray(value)) throw wrong("messages: expected an array of messages");
-  return value.map((message: unknown, i): ChatMessage => {
-    const at = `messages[${i}]`;
-    if (typeof message !== "object" || message === null) throw wrong(`${at}: expected an object with role and content`);
-    const body = new Body(message);
-    const role = body.string("role");
-    body.only("tool_calls", (calls) => Array.isArray(calls) && calls.length === 0, "Leave it out.");
-    body.ignore("refusal", "annotations", "tool_call_id");
-    const content = textOf(body.take("content"), `${at}.content`);
-    body.end();
-    // The engine knows the roles; templates know no developer.
-    return { role: (role === "developer" ? "system" : role) as ChatMessage["role"], content };
-  });
+function messagesOf(value: unknown): readonly ChatMessage[] {
+  const messages: unknown = Array.isArray(value) ? value.map(plainMessage) : value;
+  return readMessages(messages, (path, expected, found) =>
+    wrongKey(`messages${path}`, `expected ${expected}, found ${found}`),
+  );
+}
+
+/** A message of the API as the engine has them; what is wrong with it is left for `readMessages`. */
+function plainMessage(message: unknown, i: number): unknown {
+  if (typeof message !== "object" || message === null || Array.isArray(message)) return message;
+  const body = new Body(message, `messages[${i}]`);
+  body.only("tool_calls", (calls) => Array.isArray(calls) && calls.length === 0, "Leave it out.");
+  body.ignore("refusal", "annotations", "tool_call_id");
+  const [role, content] = [body.take("role"), body.take("content")];
+  body.end();
+  return {
+    // Chat templates know no developer.
+    role: role === "developer" ? "system" : role,
+    content: Array.isArray(content) ? textOf(content, body.at("content")) : content,
+  };
 }
 
 /** A text, or parts of type text. */
-function textOf(value: unknown, at: string): string {
+function textOf(value: unknown, path: string): string {
   if (typeof value === "string") return value;
-  if (!Array.isArray(value)) throw wrong(`${at}: expected a text`);
+  if (!Array.isArray(value)) throw wrongKey(path, "expected a string or parts of type text");
   return value
-    .map((part: unknown) => {
-      const { type, text } = (part ?? {}) as { type?: unknown; text?: unknown };
-      if (type !== "text" || typeof text !== "string") throw wrong(`${at}: expected parts of type text`);
+    .map((part: unknown, i) => {
+      const { type, text } = (part ?? {}) as { readonly type?: unknown; readonly text?: unknown };
+      if (type !== "text") throw wrongKey(`${path}[${i}].type`, `expected text, found ${shown(type)}`);
+      if (typeof text !== "string") throw wrongKey(`${path}[${i}].text`, `expected a string, found ${shown(text)}`);
       return text;
     })
     .join("");
@@ -170,12 +180,13 @@ function completions(body: Body, common: GenerateRequest): GenerateRequest[] {
 function promptsOf(value: unknown): Pick<GenerateRequest, "prompt" | "ids">[] {
   if (typeof value === "string") return [{ prompt: value }];
   if (!Array.isArray(value) || value.length === 0)
-    throw wrong("prompt: expected a text, token ids, or several of them");
+    throw wrongKey("prompt", "expected a text, token ids, or several of them");
   if (typeof value[0] === "number") return [{ ids: value as number[] }];
-  if (value.length > MAX_PROMPTS) throw wrong(`prompt: expected at most ${MAX_PROMPTS}, found ${value.length}`);
-  return value.map((one: unknown) => {
+  if (value.length > MAX_PROMPTS)
+    throw wrongKey("prompt", `expected at most ${MAX_PROMPTS} prompts, found ${value.length}`);
+  return value.map((one: unknown, i) => {
     if (typeof one === "string") return { prompt: one };
     if (Array.isArray(one)) return { ids: one as number[] };
-    throw wrong("prompt: expected texts or lists of token ids");
+    throw wrongKey(`prompt[${i}]`, "expected a text or a list of token ids");
   });
 }

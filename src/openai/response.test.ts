@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type ErrorCode, errorCatalogue, IdlmError, key, phrase } from "../errors.ts";
+import { wrongKey } from "../engine/request/request-values.ts";
+import { type ErrorCode, errorCatalogue, IdlmError } from "../errors.ts";
 import { openAiError } from "./response.ts";
 
 const typeOf = (error: unknown) => (openAiError(error, {}).body as { error: { type: string } }).error.type;
@@ -13,11 +14,11 @@ describe("openAiError", () => {
   });
 
   it("names keys as the request does", () => {
-    const error = new IdlmError("usage", { problem: phrase`${key("topP")}: wrong`, hint: "Correct it." });
+    const error = wrongKey("topP", "wrong", "Correct it.");
     expect(openAiError(error, { topP: "top_p" })).toEqual({
       status: 400,
       body: {
-        error: { message: "top_p: wrong. Correct it.", type: "invalid_request_error", param: null, code: "usage" },
+        error: { message: "top_p: wrong. Correct it.", type: "invalid_request_error", param: "top_p", code: "usage" },
       },
     });
   });

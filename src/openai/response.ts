@@ -46,11 +46,15 @@ const SERVER_ERROR = 500;
 
 /** The HTTP status and the body of the response to a request that failed. `names`: the request's names of its keys. */
 export function openAiError(error: unknown, names: KeyNames): { readonly status: number; readonly body: unknown } {
-  const { status, code, message } =
-    error instanceof IdlmError
-      ? { status: error.httpStatus, code: error.code, message: error.messageWith(names) }
-      : { status: SERVER_ERROR, code: "unexpected", message: error instanceof Error ? error.message : String(error) };
-  return { status, body: { error: { message, type: errorType(status), param: null, code } } };
+  if (error instanceof IdlmError) {
+    const [status, param] = [error.httpStatus, error.fieldWith(names) ?? null];
+    return {
+      status,
+      body: { error: { message: error.messageWith(names), type: errorType(status), param, code: error.code } },
+    };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { status: SERVER_ERROR, body: { error: { message, type: "server_error", param: null, code: "unexpected" } } };
 }
 
 /** The API's kind of an error. */

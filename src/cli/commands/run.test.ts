@@ -86,9 +86,9 @@ describe("the command line rejects", () => {
     [
       "an unknown role",
       '[{"role": "robot", "content": "hi"}]',
-      '[0].role: expected system, user, assistant, tool, found "robot"',
+      '[0].role: expected one of system, user, assistant, tool, found "robot"',
     ],
-    ["no role", '[{"content": "hi"}]', "[0].role: expected system, user, assistant, tool, found nothing"],
+    ["no role", '[{"content": "hi"}]', "[0].role: expected one of system, user, assistant, tool, found nothing"],
     ["no text", '[{"role": "user", "content": ["hi"]}]', "[0].content: expected a string, found an array"],
     ["another key", '[{"role": "user", "content": "hi", "nmae": "x"}]', 'found "nmae"'],
     ["deep nesting", "[".repeat(100_000), "nested at most"],

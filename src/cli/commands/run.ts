@@ -8,7 +8,7 @@ import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
 import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } from "../options/generation-options.ts";
 import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
 import { write } from "../terminal/io.ts";
-import { readMessages } from "../options/messages-file.ts";
+import { readMessagesFile } from "../options/messages-file.ts";
 import { notesOf, warningsOf } from "../terminal/notices.ts";
 import { integer } from "../options/numbers.ts";
 import { speedOf } from "../terminal/race-table.ts";
@@ -116,7 +116,7 @@ async function readConversation(cli: Cli, prompt: string | undefined, options: R
     if (prompt !== undefined) throw usage("a prompt and --messages were both given", "Leave out one of them");
     if (options.raw)
       throw usage("--raw and --messages were both given", "Messages always go through the chat template");
-    return { messages: readMessages(options.messages) };
+    return { messages: readMessagesFile(options.messages) };
   }
   if (prompt === undefined)
     throw usage("no prompt was given", "Give a prompt, - for standard input, or --messages FILE");

@@ -8,8 +8,7 @@ import {
   samplingSettingNames,
   samplingSettings,
 } from "../../compute/sampling/settings.ts";
-import { shapeNames } from "../../decoding/planners/shapes.ts";
-import { proposeValues } from "../../engine/request/round-options.ts";
+import { proposeValues, shapeValues, verifyValues } from "../../engine/request/round-options.ts";
 import { optionFlag } from "./flag-names.ts";
 import { decimal, integer } from "./numbers.ts";
 
@@ -64,7 +63,7 @@ export const shapeOption = () =>
   new Option(
     "--shape <form>",
     "form of a round; auto: chosen anew each time by what it measures (default: auto, chain with --stride)",
-  ).choices(shapeNames);
+  ).choices(shapeValues);
 
 export const maxTokensOption = (byDefault = "") =>
   new Option("--max-tokens <n>", `most tokens to write${byDefault}`).argParser(integer({ min: 1 }));
@@ -100,7 +99,7 @@ export function addTextOptions(command: Command): Command {
         "--verify <mode>",
         "exact: the bytes of plain decoding; rejection: its distribution; relaxed: neither, faster",
       )
-        .choices(["exact", "rejection", "relaxed"])
+        .choices(verifyValues)
         .default("exact"),
     )
     .addOption(

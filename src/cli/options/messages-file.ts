@@ -1,33 +1,13 @@
+import { readMessages } from "../../engine/request/messages.ts";
 import { kindOf, readJson, readJsonObject } from "../../formats/files/json.ts";
 import { malformed, quote } from "../../formats/files/malformed.ts";
 import type { ChatMessage } from "../../index.ts";
 import { MAX_TEXT_BYTES } from "./read-text.ts";
 
-/** Roles that chat templates know. */
-const roles = ["system", "user", "assistant", "tool"] as const satisfies readonly ChatMessage["role"][];
-
-/** More turns than any context holds; a bound on what a template is asked to render. */
-const MAX_MESSAGES = 10_000;
-
 /** Reads `--messages`: an array of {role, content}. Errors: those of readJson. */
-export function readMessages(path: string): ChatMessage[] {
+export function readMessagesFile(path: string): readonly ChatMessage[] {
   const json = readJson(path, { maxBytes: MAX_TEXT_BYTES }, "--messages needs a JSON file.");
-  if (!Array.isArray(json)) throw malformed(path, "content", "an array of messages", kindOf(json));
-  if (json.length === 0 || json.length > MAX_MESSAGES) {
-    throw malformed(path, "content", `1 to ${MAX_MESSAGES} messages`, String(json.length));
-  }
-  return json.map((message: unknown, i): ChatMessage => {
-    if (typeof message !== "object" || message === null || Array.isArray(message)) {
-      throw malformed(path, `[${i}]`, "an object with role and content", kindOf(message));
-    }
-    const unknown = Object.keys(message).find((key) => key !== "role" && key !== "content");
-    if (unknown !== undefined) throw malformed(path, `[${i}]`, "the keys role and content", quote(unknown));
-    const { role, content } = message as { role?: unknown; content?: unknown };
-    const known = roles.find((name) => name === role);
-    if (known === undefined) throw malformed(path, `[${i}].role`, roles.join(", "), kindOf(role));
-    if (typeof content !== "string") throw malformed(path, `[${i}].content`, "a string", kindOf(content));
-    return { role: known, content };
-  });
+  return readMessages(json, (at, expected, found) => malformed(path, at === "" ? "content" : at, expected, found));
 }
 
 /** Reads `--logit-bias`: an object from token id to the number that is added to its logit. */

@@ -1,4 +1,4 @@
-import { IdlmError, key, type Phrase, phrase } from "../../errors.ts";
+import { fieldPath, IdlmError, type Phrase, phrase } from "../../errors.ts";
 
 const HINT = "Correct the request.";
 
@@ -6,9 +6,10 @@ export function usage(problem: string | Phrase, hint: string | Phrase = HINT): I
   return new IdlmError("usage", { problem, hint });
 }
 
-/** Error for an invalid value of a key. */
-export function wrongKey(name: string, problem: string | Phrase, hint: string | Phrase = HINT): IdlmError {
-  return new IdlmError("usage", { problem: phrase`${key(name)}: ${problem}`, hint });
+/** The error for a wrong value at a path of the request: "stride", "messages[2].content". */
+export function wrongKey(path: string, problem: string | Phrase, hint: string | Phrase = HINT): IdlmError {
+  const field = fieldPath(path);
+  return new IdlmError("usage", { problem: phrase`${field}: ${problem}`, hint, field });
 }
 
 /** A value, shortened for a message. */

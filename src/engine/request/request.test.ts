@@ -73,7 +73,10 @@ describe("checkRequest", () => {
     [{ messages: [] }, "1 to 10000 messages"],
     [{ messages: [{ role: "robot", content: "a" }] }, "messages[0].role"],
     [{ messages: [{ role: "user", content: 1 }] }, "messages[0].content"],
-    [{ messages: [{ role: "user", content: "a", name: "b" }] }, "unknown key name"],
+    [
+      { messages: [{ role: "user", content: "a", name: "b" }] },
+      'messages[0]: expected only the keys role and content, found "name"',
+    ],
     [{ ids: [1], maxToken: 1 }, "unknown key maxToken"],
     [{ ids: [1], maxTokens: 0 }, "maxTokens: expected a whole number from 1"],
     [{ ids: [1], seed: -1 }, "seed"],

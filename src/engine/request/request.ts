@@ -6,14 +6,14 @@ import {
 } from "../../compute/sampling/settings.ts";
 import { IdlmError } from "../../errors.ts";
 import { MAX_CHOICES } from "../limits.ts";
+import { readMessages } from "./messages.ts";
 import { numberIn, shown, usage, wholeIn, wrongKey } from "./request-values.ts";
 import { type ProposalLimits, type RoundOptions, roundOptions } from "./round-options.ts";
-import type { ChatMessage, GenerateRequest, TextTokenizer } from "../types.ts";
+import type { GenerateRequest, TextTokenizer } from "../types.ts";
 
 const MAX_STOP_STRINGS = 16;
 /** UTF-16 units. Every suffix of the text is compared with prefixes of the stop strings, so their length is bounded. */
 const MAX_STOP_LENGTH = 1000;
-const MAX_MESSAGES = 10_000;
 /** Priorities are from -MAX_PRIORITY to MAX_PRIORITY, which bounds the wait of the lowest one. */
 const MAX_PRIORITY = 100;
 /** UTF-16 units: enough for an API key or a name. */
@@ -196,9 +196,9 @@ function checkStop(stop: GenerateRequest["stop"], tokenizer: TextTokenizer | und
   if (stop === undefined) return [];
   if (!Array.isArray(stop) || stop.length > MAX_STOP_STRINGS)
     throw wrongKey("stop", `expected at most ${MAX_STOP_STRINGS} strings`);
-  for (const text of stop as unknown[]) {
+  for (const [i, text] of (stop as unknown[]).entries()) {
     if (typeof text !== "string" || text.length === 0 || text.length > MAX_STOP_LENGTH) {
-      throw wrongKey("stop", `expected strings of 1 to ${MAX_STOP_LENGTH} characters, found ${shown(text)}`);
+      throw wrongKey(`stop[${i}]`, `expected a string of 1 to ${MAX_STOP_LENGTH} characters, found ${shown(text)}`);
     }
   }
   if (stop.length > 0 && tokenizer === undefined)
@@ -227,25 +227,11 @@ function promptIds(
     if (encoded.length === 0) throw wrongKey("prompt", "it encodes to no tokens");
     return encoded;
   }
-  return tokenizer.encodeChat(checkMessages(messages));
-}
-
-function checkMessages(messages: unknown): readonly ChatMessage[] {
-  if (!Array.isArray(messages) || messages.length === 0 || messages.length > MAX_MESSAGES) {
-    throw wrongKey("messages", `expected 1 to ${MAX_MESSAGES} messages`);
-  }
-  messages.forEach((message: unknown, i) => {
-    if (typeof message !== "object" || message === null)
-      throw usage(`messages[${i}]: expected an object with role and content`);
-    const unknown = Object.keys(message).find((key) => key !== "role" && key !== "content");
-    if (unknown !== undefined) throw usage(`messages[${i}]: unknown key ${unknown}`, "Valid keys: role, content.");
-    const { role, content } = message as { role?: unknown; content?: unknown };
-    if (!["system", "user", "assistant", "tool"].includes(role as string)) {
-      throw usage(`messages[${i}].role: expected system, user, assistant or tool, found ${shown(role)}`);
-    }
-    if (typeof content !== "string") throw usage(`messages[${i}].content: expected a string, found ${shown(content)}`);
-  });
-  return messages as readonly ChatMessage[];
+  return tokenizer.encodeChat(
+    readMessages(messages, (path, expected, found) =>
+      wrongKey(`messages${path}`, `expected ${expected}, found ${found}`),
+    ),
+  );
 }
 
 function isToken(id: unknown, vocabSize: number): boolean {

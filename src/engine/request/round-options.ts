@@ -1,5 +1,5 @@
 import type { MaskRows } from "../../compute/program/program.ts";
-import { MAX_STRIDE, permittedShape, shapeNames, shapes } from "../../decoding/planners/shapes.ts";
+import { MAX_STRIDE, permittedShape, type Shape, shapeNames, shapes } from "../../decoding/planners/shapes.ts";
 import {
   hintFor,
   isAvailable,
@@ -11,7 +11,7 @@ import {
 import type { Verification } from "../../decoding/round/round.ts";
 import { IdlmError, key, phrase } from "../../errors.ts";
 import { DEFAULT_TAU } from "../limits.ts";
-import type { GenerateRequest, Propose, RoundForm } from "../types.ts";
+import type { GenerateRequest, Propose, RoundForm, Verify } from "../types.ts";
 import { numberIn, oneOf, wholeIn, wrongKey } from "./request-values.ts";
 
 /** Properties of a loaded model that limit its proposals. */
@@ -19,6 +19,13 @@ export interface ProposalLimits extends Omit<ProposerResources, "hasPrediction">
   readonly adapterPath: string | undefined;
 }
 
+/** The values of `shape`. */
+export const shapeValues: readonly Shape[] = shapeNames;
+
+/** The values of `verify`. */
+export const verifyValues: readonly Verify[] = ["exact", "rejection", "relaxed"];
+
+/** The values of `propose`. */
 export const proposeValues: readonly Propose[] = ["none", ...proposerKinds, "auto"];
 
 /** Round options of a request with all defaults filled in. */
@@ -36,7 +43,7 @@ export interface RoundOptions {
 
 /**
  * Fills in how a request is decoded. In exact mode the planner chooses each round (shape auto) unless a shape or a
- * stride is requestedTau. In the other modes the output depends on the rounds, so auto is a shape that is fixed for the
+ * stride is requested. In the other modes the output depends on the rounds, so auto is a shape that is fixed for the
  * request. @throws IdlmError "usage", "stride-too-long".
  */
 export function roundOptions(request: GenerateRequest, limits: ProposalLimits): RoundOptions {
@@ -44,7 +51,7 @@ export function roundOptions(request: GenerateRequest, limits: ProposalLimits): 
   const propose = oneOf("propose", request.propose ?? "auto", proposeValues);
   const sources = sourcesOf(propose, request, limits);
   const requested = wholeIn("stride", request.stride, 1, MAX_STRIDE);
-  const requestedShape = request.shape === undefined ? undefined : oneOf("shape", request.shape, shapeNames);
+  const requestedShape = request.shape === undefined ? undefined : oneOf("shape", request.shape, shapeValues);
   if (sources.length === 0 || requested === 1) {
     return { propose: "none", sources: [], shape: "plain", stride: 1, maxRun: 0, verification };
   }
@@ -90,7 +97,7 @@ function sourcesOf(propose: Propose, { predict }: GenerateRequest, limits: Propo
 }
 
 function verificationOf({ verify, tau }: GenerateRequest): Verification {
-  const mode = oneOf("verify", verify ?? "exact", ["exact", "rejection", "relaxed"] as const);
+  const mode = oneOf("verify", verify ?? "exact", verifyValues);
   const requestedTau = numberIn("tau", tau, 0, 1, true);
   if (mode === "relaxed") return { mode, tau: requestedTau ?? DEFAULT_TAU };
   if (requestedTau !== undefined) {
