@@ -1,6 +1,6 @@
-import { adamWDefaults, adamWStep, clippingFactor, gradientNorm, newMoments } from "../compute/gradients/adamw.ts";
+import { adamWDefaults, clippingFactor, newMoments } from "../compute/gradients/adamw.ts";
 import type { AdamWMoments } from "../compute/gradients/adamw.ts";
-import type { GatedModel, GatedStep, LossSettings, RowLoss } from "../compute/gradients/gated-step.ts";
+import type { AdamWTensor, GatedModel, GatedStep, LossSettings, RowLoss } from "../compute/gradients/gated-step.ts";
 import { IdlmError } from "../errors.ts";
 import { tensorOf, type TensorToWrite } from "../formats/safetensors/safetensors-writer.ts";
 import { anchorSpans } from "./batches/anchors.ts";
@@ -76,7 +76,7 @@ export class Trainer {
       return { key: row, tokens, anchors: Int32Array.from(anchors) };
     });
     const result = await this.#model.step({ sequences, nMasks }, lossAt(share.before, nMasks, this.#settings), true);
-    const norm = gradientNorm(result.gradients.values());
+    const norm = result.gradientNorm;
     if (!Number.isFinite(norm)) throw diverged(this.#step + 1, "the gradient");
     const learningRate = peak * learningRateFactor(share.before, share.after);
     await this.#update(result.gradients, { learningRate, factor: clippingFactor(norm) });
@@ -101,14 +101,15 @@ export class Trainer {
     gradients: GatedStep["gradients"],
     options: { readonly learningRate: number; readonly factor: number },
   ): Promise<void> {
+    const tensors = new Map<string, AdamWTensor>();
     for (const [id, values] of this.values) {
       const gradient = gradients.get(id);
       const moments = this.#moments.get(id);
       if (gradient === undefined || moments === undefined) continue;
-      adamWStep(values, gradient, moments, this.#step + 1, { ...adamWDefaults, ...options, weightDecay: 0 });
+      tensors.set(id, { values, gradient, ...moments, weightDecay: 0 });
     }
     this.#step++;
-    await this.#model.replaceParameters(this.values);
+    await this.#model.update(tensors, { ...adamWDefaults, ...options, step: this.#step });
   }
 
   /** Moves the walks of round starts on by the step's own acceptance. */

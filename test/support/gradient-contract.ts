@@ -2,7 +2,13 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Backend } from "../../src/compute/backend.ts";
-import { adamWDefaults } from "../../src/compute/gradients/adamw.ts";
+import {
+  adamWDefaults,
+  adamWStep,
+  clippingFactor,
+  gradientNorm,
+  newMoments,
+} from "../../src/compute/gradients/adamw.ts";
 import type { FullModel } from "../../src/compute/gradients/full-step.ts";
 import type { GatedBatch, GatedSequence, LossSettings, RowLoss } from "../../src/compute/gradients/gated-step.ts";
 import { type RepeatedSteps, repeatSteps, type TrainedTensor } from "../../src/compute/gradients/repeated-steps.ts";
@@ -195,6 +201,44 @@ export function describeGradients(name: string, createBackend: () => Backend): v
             expect(Math.abs((step.overlap[row] as number) - overlap)).toBeLessThan(1e-5 * overlap);
           });
         });
+      });
+    });
+
+    it("are what steps of AdamW go by", async () => {
+      await openFixture("models/llama-tiny", withAdapter(1), async (program) => {
+        const [model, other] = [await createBackend().loadGated(program), await createBackend().loadGated(program)];
+        const settings = { ...adamWDefaults, learningRate: 1e-2 };
+        const started = () =>
+          [...trainedTensors(program, (id) => program.parameters[id]?.isTrainable === true)].map(
+            ([id, { values }]) => [id, { values, ...newMoments(values.length), weightDecay: 0.1 }] as const,
+          );
+        const [own, expected] = [started(), started()];
+        for (let step = 1; step <= 3; step++) {
+          const { gradients, gradientNorm: norm } = await model.step(smallBatch, plainLoss("kl", 3), true);
+          expect(norm).toBeCloseTo(gradientNorm(gradients.values()), 6);
+          const factor = clippingFactor(norm);
+          const tensors = own.map(
+            ([id, tensor]) => [id, { ...tensor, gradient: gradients.get(id) as Float32Array }] as const,
+          );
+          await model.update(new Map(tensors), { ...settings, step, factor });
+          const theirs = await other.step(smallBatch, plainLoss("kl", 3), true);
+          expect(theirs.loss).toBeCloseTo((await other.step(smallBatch, plainLoss("kl", 3), false)).loss, 12);
+          for (const [id, { values, weightDecay, ...moments }] of expected) {
+            adamWStep(values, theirs.gradients.get(id) as Float32Array, moments, step, {
+              ...settings,
+              weightDecay,
+              factor,
+            });
+          }
+          await other.replaceParameters(new Map(expected.map(([id, { values }]) => [id, values])));
+        }
+        for (const [i, [id, { values }]] of own.entries()) {
+          expectWithin(values, expected[i]?.[1].values ?? [], 1e-5, id);
+        }
+        const lossOf = async (by: typeof model) => (await by.step(smallBatch, plainLoss("kl", 3), false)).loss;
+        expect(await lossOf(model)).toBeCloseTo(await lossOf(other), 5);
+        model.dispose();
+        other.dispose();
       });
     });
 

@@ -28,13 +28,16 @@ GatedBatchInput readBatch(const Fields& batch) {
   return input;
 }
 
+// The memory of a typed array, which is written off the event loop.
+float* writable(const View<float>& view) { return const_cast<float*>(view.data); }
+
 }  // namespace
 
 Napi::Function GatedObject::define(Napi::Env env) {
   return DefineClass(
       env, "GatedTrainer",
       {InstanceMethod("step", &GatedObject::step), InstanceMethod("replaceParameters", &GatedObject::replaceParameters),
-       InstanceMethod("dispose", &GatedObject::dispose),
+       InstanceMethod("update", &GatedObject::update), InstanceMethod("dispose", &GatedObject::dispose),
        InstanceAccessor("trainable", &GatedObject::trainable, nullptr)});
 }
 
@@ -87,7 +90,7 @@ Napi::Value GatedObject::step(const Napi::CallbackInfo& info) {
       if (!view || view->size != size_t(p.rows) * size_t(p.cols))
         throw std::invalid_argument("the gradient of " + p.id + " has another size");
       holds.push_back(Napi::Persistent(views.get(i).As<Napi::Object>()));
-      gradients.push_back(const_cast<float*>(view->data));
+      gradients.push_back(writable(*view));
     }
     return start<GatedStepResult>(
         info.Env(),
@@ -95,6 +98,7 @@ Napi::Value GatedObject::step(const Napi::CallbackInfo& info) {
         [](Napi::Env env, GatedStepResult& result) -> Napi::Value {
           auto out = Napi::Object::New(env);
           out.Set("loss", result.loss);
+          out.Set("gradientNorm", result.gradientNorm);
           out.Set("notFinite", result.notFinite);
           out.Set("rowLosses", toArray(env, result.rowLosses.data(), result.rowLosses.size()));
           out.Set("overlap", toArray(env, result.overlap.data(), result.overlap.size()));
@@ -125,6 +129,41 @@ Napi::Value GatedObject::replaceParameters(const Napi::CallbackInfo& info) {
         info.Env(),
         [replacements = std::move(replacements)](GatedTrainer& trainer) {
           trainer.replace(replacements);
+          return true;
+        },
+        [](Napi::Env env, bool&) { return env.Undefined(); }, std::move(holds));
+  });
+}
+
+// (tensors, settings): updates values and running means in place
+Napi::Value GatedObject::update(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    ready();
+    Elements list(info[0], "tensors");
+    Fields settings(info[1], "settings");
+    Holds holds;
+    std::vector<AdamWTensor> tensors;
+    for (uint32_t i = 0; i < list.size(); i++) {
+      Fields fields = list.at(i);
+      AdamWTensor t;
+      t.id = fields.text("id"), t.weightDecay = float(fields.number("weightDecay"));
+      View<float> values = fields.view<float>("values", &holds);
+      t.values = writable(values), t.length = values.size;
+      t.gradient = fields.viewOf<float>("gradient", t.length, &holds).data;
+      t.first = writable(fields.viewOf<float>("first", t.length, &holds));
+      t.second = writable(fields.viewOf<float>("second", t.length, &holds));
+      tensors.push_back(std::move(t));
+    }
+    AdamWArgs args;
+    args.learningRate = float(settings.number("learningRate")), args.factor = float(settings.number("factor"));
+    args.beta1 = float(settings.number("beta1")), args.beta2 = float(settings.number("beta2"));
+    args.epsilon = float(settings.number("epsilon"));
+    args.firstCorrection = float(settings.number("firstCorrection"));
+    args.secondCorrection = float(settings.number("secondCorrection"));
+    return start<bool>(
+        info.Env(),
+        [tensors = std::move(tensors), args](GatedTrainer& trainer) {
+          trainer.update(tensors, args);
           return true;
         },
         [](Napi::Env env, bool&) { return env.Undefined(); }, std::move(holds));

@@ -24,6 +24,7 @@ class GatedObject : public Wrapped<GatedObject> {
                     std::function<Napi::Value(Napi::Env, Result&)> finish, Holds holds);
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value replaceParameters(const Napi::CallbackInfo& info);
+  Napi::Value update(const Napi::CallbackInfo& info);
   Napi::Value trainable(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo&) { trainer_.reset(); }
 

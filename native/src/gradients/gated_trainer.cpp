@@ -119,7 +119,7 @@ GatedStepResult GatedTrainer::step(const GatedBatchInput& batch, const std::vect
     }
   }
   result.loss = sum / total;
-  if (batch.wantsGradients && result.notFinite < 0) finish(gradients, total);
+  if (batch.wantsGradients && result.notFinite < 0) result.gradientNorm = finish(gradients, total);
   return result;
 }
 
@@ -338,16 +338,45 @@ void GatedTrainer::lossOf(Block& block, const GatedBatchInput& batch, int firstR
   }
 }
 
-// Divides by the sum of the rows' weights.
-void GatedTrainer::finish(const std::vector<float*>& gradients, double total) {
+double GatedTrainer::finish(const std::vector<float*>& gradients, double total) {
   const float scale = float(1 / total);
+  std::vector<double> squares(trainable_.size(), 0.0);
   runItems(*pool_, trainable_.size(), nullptr, [&](size_t i, int) {
     const GradientBuffers::Buffer& from = gradients_.of[size_t(trainable_[i])];
-    for (int r = 0; r < from.rows; r++)
-      for (int c = 0; c < from.cols; c++)
-        gradients[i][size_t(r) * size_t(from.cols) + size_t(c)] =
-            from.values[size_t(r) * size_t(from.stride) + size_t(c)] * scale;
+    // Chains side by side, in an order that does not depend on the machine.
+    constexpr int CHAINS = 8;
+    double sums[CHAINS] = {};
+    for (int r = 0; r < from.rows; r++) {
+      const float* row = from.values.data() + size_t(r) * size_t(from.stride);
+      float* out = gradients[i] + size_t(r) * size_t(from.cols);
+      for (int c = 0; c < from.cols; c++) out[c] = row[c] * scale;
+      int c = 0;
+      for (; c + CHAINS <= from.cols; c += CHAINS)
+        for (int j = 0; j < CHAINS; j++) sums[j] += double(out[c + j]) * double(out[c + j]);
+      for (; c < from.cols; c++) sums[0] += double(out[c]) * double(out[c]);
+    }
+    for (double sum : sums) squares[i] += sum;
   });
+  double sum = 0;
+  for (double s : squares) sum += s;
+  return std::sqrt(sum);
+}
+
+void GatedTrainer::update(const std::vector<AdamWTensor>& tensors, const AdamWArgs& args) {
+  std::vector<Replacement> replacements;
+  for (const AdamWTensor& t : tensors) {
+    auto found = std::find_if(trainable_.begin(), trainable_.end(), [&](int i) { return parameter(i).id == t.id; });
+    if (found == trainable_.end() || t.length != size_t(parameter(*found).rows) * size_t(parameter(*found).cols))
+      fail("parameter " + t.id + " is not trainable, or has another size");
+    replacements.push_back({t.id, t.values, t.length});
+  }
+  runItems(*pool_, tensors.size(), nullptr, [&](size_t i, int) {
+    const AdamWTensor& t = tensors[i];
+    AdamWArgs own = args;
+    own.weightDecay = t.weightDecay;
+    program_.kernels.adamW(own, t.values, t.gradient, t.first, t.second, t.length);
+  });
+  replace(replacements);
 }
 
 }  // namespace idlm

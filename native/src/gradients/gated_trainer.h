@@ -23,9 +23,19 @@ struct GatedBatchInput {
   bool firstMiss = false, wantsGradients = false;
 };
 
+// A trainable parameter's values, gradient, and running means of AdamW.
+struct AdamWTensor {
+  std::string id;
+  float *values = nullptr, *first = nullptr, *second = nullptr;
+  const float* gradient = nullptr;
+  size_t length = 0;
+  float weightDecay = 0;
+};
+
 // By MASK row: sequences in order, their anchors, depths.
 struct GatedStepResult {
   double loss = 0;
+  double gradientNorm = 0;  // over all parameters
   std::vector<float> rowLosses, overlap;
   std::vector<int32_t> targetRank, textRank;
   int notFinite = -1;  // position of the first row whose loss is not finite
@@ -43,6 +53,8 @@ class GatedTrainer {
   // `gradients`: memory of each trainable parameter, [rows * cols], by its place among `trainable`; written if wanted.
   GatedStepResult step(const GatedBatchInput& batch, const std::vector<float*>& gradients);
   void replace(const std::vector<Replacement>& replacements) { program_.replace(replacements, *pool_); }
+  // Steps of AdamW in place; the new values become those of the program.
+  void update(const std::vector<AdamWTensor>& tensors, const AdamWArgs& args);
   // Trainable parameters, by index.
   const std::vector<int>& trainable() const { return trainable_; }
   const ParameterSource& parameter(int i) const { return program_.parameters[size_t(i)]; }
@@ -58,7 +70,8 @@ class GatedTrainer {
   void lossOf(Block& block, const GatedBatchInput& batch, int firstRow, Thread& thread, GatedStepResult& result);
   // Of a token in the draft vocabulary; -1: it is not in there.
   int draftIndex(int token) const;
-  void finish(const std::vector<float*>& gradients, double total);
+  // Gradients divided by the sum of the rows' weights; returns their norm.
+  double finish(const std::vector<float*>& gradients, double total);
 
   std::shared_ptr<Pool> pool_;
   TrainingProgram program_;

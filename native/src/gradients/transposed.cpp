@@ -103,12 +103,20 @@ TransposedWeights::TransposedWeights(const Plan& plan, const ProgramSource& sour
 // The lanes of a panel are neighbours in a row of the parameter.
 void TransposedWeights::packTrained(const Trained& t, const float* values) {
   uint8_t* to = memory_.writable(*t.to);
-  for (int k = 0; k < t.rows; k++)
-    for (int i = 0; i < t.cols; i++) {
-      size_t at = size_t(i / PANEL) * t.to->stride + (size_t(t.firstColumn + k) * PANEL + size_t(i % PANEL)) * 4;
-      float v = values[size_t(k) * size_t(t.cols) + size_t(i)] * t.scale;
-      memcpy(to + at, &v, 4);
+  for (int k = 0; k < t.rows; k++) {
+    const float* from = values + size_t(k) * size_t(t.cols);
+    uint8_t* out = to + size_t(t.firstColumn + k) * PANEL * 4;
+    int i = 0;
+    for (; i + PANEL <= t.cols; i += PANEL, out += t.to->stride) {
+      float lanes[PANEL];
+      for (int lane = 0; lane < PANEL; lane++) lanes[lane] = from[i + lane] * t.scale;
+      memcpy(out, lanes, sizeof(lanes));
     }
+    for (int lane = 0; i + lane < t.cols; lane++) {
+      float v = from[i + lane] * t.scale;
+      memcpy(out + lane * 4, &v, 4);
+    }
+  }
 }
 
 void TransposedWeights::replace(const std::vector<Replacement>& replacements, Pool& pool) {

@@ -1,3 +1,5 @@
+import type { AdamWMoments, AdamWSettings } from "./adamw.ts";
+
 /**
  * One step of gated training: the base model is frozen, MASK runs hang off anchors of clean sequences, and the target of
  * MASK j off anchor a is the base's own softmax at clean row a + j, over its whole vocabulary.
@@ -61,6 +63,23 @@ export interface GatedStep {
    * write to the same memory.
    */
   readonly gradients: ReadonlyMap<string, Float32Array>;
+  /** Euclidean norm of all gradients together; 0 where none were asked for. */
+  readonly gradientNorm: number;
+}
+
+/** A trainable parameter with its gradient and the state of AdamW, all of one length. */
+export interface AdamWTensor extends AdamWMoments {
+  readonly values: Float32Array;
+  readonly gradient: Float32Array;
+  readonly weightDecay: number;
+}
+
+/** One of many steps of AdamW. */
+export interface AdamWUpdate extends AdamWSettings {
+  /** From 1. */
+  readonly step: number;
+  /** Multiplies the gradients first. */
+  readonly factor: number;
 }
 
 /** A program ready to be trained. One call at a time. */
@@ -72,5 +91,10 @@ export interface GatedModel {
   step(batch: GatedBatch, loss: LossSettings, wantsGradients: boolean): Promise<GatedStep>;
   /** Values of trainable parameters, by id; not to be changed before it resolves. */
   replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void>;
+  /**
+   * One step of AdamW, in place: updates values and moments by the gradients, and the model goes on with the new values.
+   * Nothing of it may be read or changed before it resolves. In float32 or better; bits do not depend on threads.
+   */
+  update(tensors: ReadonlyMap<string, AdamWTensor>, update: AdamWUpdate): Promise<void>;
   dispose(): void;
 }

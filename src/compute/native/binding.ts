@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { IdlmError, key, phrase } from "../../errors.ts";
-import type { GatedBatch, GatedStep } from "../gradients/gated-step.ts";
+import type { AdamWTensor, AdamWUpdate, GatedBatch, GatedStep } from "../gradients/gated-step.ts";
 import type { Trial } from "../sampling/draw.ts";
 import type { SamplerSettings } from "../sampling/settings.ts";
 import type { Program } from "../program/program.ts";
@@ -133,6 +133,11 @@ export interface NativeGatedTrainer {
     }
   >;
   replaceParameters(ids: readonly string[], values: readonly Float32Array[]): Promise<void>;
+  /** A step of AdamW in place, after which the values are the model's. */
+  update(
+    tensors: readonly (AdamWTensor & { readonly id: string })[],
+    settings: Omit<AdamWUpdate, "step"> & { readonly firstCorrection: number; readonly secondCorrection: number },
+  ): Promise<void>;
   dispose(): void;
 }
 

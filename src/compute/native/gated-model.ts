@@ -1,5 +1,12 @@
 import { IdlmError } from "../../errors.ts";
-import type { GatedBatch, GatedModel, GatedStep, LossSettings } from "../gradients/gated-step.ts";
+import type {
+  AdamWTensor,
+  AdamWUpdate,
+  GatedBatch,
+  GatedModel,
+  GatedStep,
+  LossSettings,
+} from "../gradients/gated-step.ts";
 import { checkGatedBatch } from "../gradients/training-forests.ts";
 import type { Program } from "../program/program.ts";
 import { checkReplacements } from "../program/validate-program.ts";
@@ -40,6 +47,15 @@ export class NativeGatedModel implements GatedModel {
   async replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void> {
     checkReplacements(this.#program, values);
     await this.#handle.replaceParameters([...values.keys()], [...values.values()]);
+  }
+
+  async update(
+    tensors: ReadonlyMap<string, AdamWTensor>,
+    { step, beta1, beta2, ...settings }: AdamWUpdate,
+  ): Promise<void> {
+    const list = [...tensors].map(([id, tensor]) => ({ id, ...tensor }));
+    const corrections = { firstCorrection: 1 - beta1 ** step, secondCorrection: 1 - beta2 ** step };
+    await this.#handle.update(list, { ...settings, beta1, beta2, ...corrections });
   }
 
   dispose(): void {

@@ -1,5 +1,13 @@
 import { IdlmError } from "../../errors.ts";
-import type { GatedBatch, GatedModel, GatedStep, LossSettings } from "../gradients/gated-step.ts";
+import { adamWStep, gradientNorm } from "../gradients/adamw.ts";
+import type {
+  AdamWTensor,
+  AdamWUpdate,
+  GatedBatch,
+  GatedModel,
+  GatedStep,
+  LossSettings,
+} from "../gradients/gated-step.ts";
 import { logSoftmax, type LossOfMaskRow, lossOfMaskRow } from "../gradients/row-losses.ts";
 import { checkGatedBatch, gatedForest, maskRowsOf } from "../gradients/training-forests.ts";
 import { draftVocabularyOf, HEAD_INPUT, type Program } from "../program/program.ts";
@@ -56,14 +64,23 @@ export class ReferenceGatedModel implements GatedModel {
         this.#backward(sequence, own, sums);
       });
     }
+    const gradients = wantsGradients ? sums.finish(this.#trainable) : new Map<string, Float32Array>();
     return {
       loss: weighted.reduce((a, b) => a + b, 0) / total,
       rowLosses: Float32Array.from(rows, ({ result }) => result.loss),
       targetRank: Int32Array.from(rows, ({ targetRank }) => targetRank),
       textRank: Int32Array.from(rows, ({ textRank }) => textRank),
       overlap: Float32Array.from(rows, ({ result }) => result.overlap),
-      gradients: wantsGradients ? sums.finish(this.#trainable) : new Map(),
+      gradients,
+      gradientNorm: gradientNorm(gradients.values()),
     };
+  }
+
+  async update(tensors: ReadonlyMap<string, AdamWTensor>, { step, factor, ...settings }: AdamWUpdate): Promise<void> {
+    for (const { values, gradient, weightDecay, ...moments } of tensors.values()) {
+      adamWStep(values, gradient, moments, step, { ...settings, weightDecay, factor });
+    }
+    await this.replaceParameters(new Map([...tensors].map(([id, { values }]) => [id, values])));
   }
 
   async replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void> {
