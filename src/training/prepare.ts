@@ -3,12 +3,12 @@ import { join } from "node:path";
 import type { Backend } from "../compute/backend.ts";
 import type { Program } from "../compute/program/program.ts";
 import { IdlmError } from "../errors.ts";
-import { readAdapter } from "../formats/adapter/adapter.ts";
+import { type Adapter, readAdapter } from "../formats/adapter/adapter.ts";
 import { malformed } from "../formats/files/malformed.ts";
 import { compileProgram } from "../model/compile.ts";
 import type { OpenedModel } from "../model/open/open-model.ts";
 import type { AdapterShape, BaseOfAdapter } from "./adapter/adapter-shape.ts";
-import { type AskedShape, baseOf, newAdapter, readStart } from "./adapter/start.ts";
+import { type AdapterStart, type AskedShape, baseOf, newAdapter, readStart } from "./adapter/start.ts";
 import { anchorSpans } from "./batches/anchors.ts";
 import { CheckpointFolder, type FoundCheckpoint } from "./checkpoints/checkpoint-folder.ts";
 import { chooseDraftVocabulary, countResponseIds, coverage } from "./data/draft-vocabulary.ts";
@@ -77,7 +77,8 @@ export function prepareRun(request: RunRequest): PreparedRun {
   if (data === undefined) throw otherRun(out, "it has other data");
   const start = init === undefined ? undefined : readStart(init, request.settings);
   const counts = countResponseIds(data.train, vocabSize);
-  const shape = start?.shape ?? newShape(request.settings, counts, nLayers);
+  const shape =
+    start === undefined ? newShape(request.settings, counts, nLayers) : shapeOf(start, request.settings, counts);
   const settings: TrainingSettings = {
     ...trainingDefaults,
     ...request.settings,
@@ -93,8 +94,11 @@ export function prepareRun(request: RunRequest): PreparedRun {
   };
   if (earlier !== undefined) checkSameRun(out, earlier, record);
   const base = baseOf(model.opened, model.name, model.sha256);
-  const adapter = start?.adapter ?? newAdapter(shape, model.opened, base, settings.seed);
-  const program = compileProgram(model.opened, { adapter, ...(model.sha256 && { modelSha256: model.sha256 }) });
+  const adapter = start && withDraftVocabulary(start.adapter, shape.draftVocabulary);
+  const program = compileProgram(model.opened, {
+    adapter: adapter ?? newAdapter(shape, model.opened, base, settings.seed),
+    ...(model.sha256 && { modelSha256: model.sha256 }),
+  });
   return {
     ...{ record, program, shape, base, checkpoints, checkpoint },
     rows: usableRows(data, settings.masks),
@@ -102,6 +106,15 @@ export function prepareRun(request: RunRequest): PreparedRun {
     coverage: coverage(countResponseIds(data.heldOut, vocabSize), shape.draftVocabulary),
     isFinished: finished !== undefined,
   };
+}
+
+/** The start's shape, with a draft vocabulary of the data where a size is asked for. */
+function shapeOf({ shape }: AdapterStart, { draftVocabulary: size }: AskedShape, counts: Float64Array): AdapterShape {
+  return size === undefined ? shape : { ...shape, draftVocabulary: chooseDraftVocabulary(counts, size) };
+}
+
+function withDraftVocabulary(adapter: Adapter, draftVocabulary: Int32Array<ArrayBuffer>): Adapter {
+  return { ...adapter, idlm: adapter.idlm && { ...adapter.idlm, draftVocabulary } };
 }
 
 function newShape(asked: AskedShape, counts: Float64Array, nLayers: number): AdapterShape {

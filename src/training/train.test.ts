@@ -156,11 +156,12 @@ describe("train", () => {
     await run();
     const init = out;
     out = join(root, `out${count++}`);
-    const settings = { steps: 1, learningRate: 1e-9, masks: 2 };
+    const settings = { steps: 1, learningRate: 1e-9, masks: 2, draftVocabulary: 30 };
     await expect(run({ init, settings: { ...settings, masks: 3 } })).rejects.toThrow(/masks: 3, the adapter .* has 2/);
     await run({ init, settings });
     const values = (folder: string) => readAdapter(folder).idlm?.samplerHead?.w1;
     expect(values(out)).toEqual(values(init));
+    expect(readAdapter(out).idlm?.draftVocabulary).toHaveLength(30);
     await expect(run({ init: join(root, "nowhere") })).rejects.toThrow(/no such file/);
   });
 

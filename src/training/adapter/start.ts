@@ -26,7 +26,7 @@ export interface AdapterStart {
 }
 
 /**
- * Reads an adapter to start from. @throws IdlmError "unsupported" where it is not of the kind that is trained; "usage" where
+ * Reads an adapter to start from. The draft vocabulary may differ: no trained tensor depends on it. @throws IdlmError "unsupported" where it is not of the kind that is trained; "usage" where
  * another shape is asked for; those of `readAdapter`.
  */
 export function readStart(folder: string, asked: AskedShape): AdapterStart {
@@ -45,8 +45,8 @@ export function readStart(folder: string, asked: AskedShape): AdapterStart {
   if (useRslora || wrong !== undefined) throw refuse(wrong === undefined ? "rsLoRA" : `the LoRA of ${wrong[0]}`);
   const { maskEmbedding, entryLayer, draftVocabulary, samplerHead } = idlm;
   const shape = { masks: maskEmbedding.nDepths, entryLayer, rank, alpha, draftVocabulary };
-  const own: Required<AskedShape> = { ...shape, draftVocabulary: draftVocabulary.length };
-  for (const name of Object.keys(own) as (keyof AskedShape)[]) {
+  const own = { masks: shape.masks, entryLayer, rank, alpha };
+  for (const name of Object.keys(own) as (keyof typeof own)[]) {
     if (asked[name] === undefined || asked[name] === own[name]) continue;
     throw new IdlmError("usage", {
       problem: phrase`${key(name)}: ${asked[name]}, the adapter ${folder} has ${own[name]}`,
