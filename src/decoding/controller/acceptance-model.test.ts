@@ -14,7 +14,7 @@ function random(seed: number): () => number {
 const trait: Trait = { source: "mask", rank: 0, confidence: 0.5 };
 
 describe("AcceptanceModel", () => {
-  it("finds the acceptance of each kind of candidate, whatever it believed before", () => {
+  it("finds the acceptance of each kind of candidate from any prior", () => {
     const truths: readonly (readonly [Trait, number, number])[] = [
       [trait, 1, 0.9],
       [trait, 2, 0.3],
@@ -36,7 +36,7 @@ describe("AcceptanceModel", () => {
     expect(model.ahead("mask", 0, 1)).toBeGreaterThan(model.ahead("mask", 0, 2));
   });
 
-  it("is less sure of what it has not seen", () => {
+  it("is less certain of candidates without observations", () => {
     const model = new AcceptanceModel();
     const before = model.estimate(trait, 1);
     expect(before.deviation).toBeGreaterThan(0.1);
@@ -52,16 +52,16 @@ describe("AcceptanceModel", () => {
         rank: fc.nat(20),
         confidence: fc.double({ min: 0, max: 1, noNaN: true }),
         depth: fc.integer({ min: 1, max: 40 }),
-        stood: fc.boolean(),
+        accepted: fc.boolean(),
       }),
     );
     fc.assert(
       fc.property(observations, (all) => {
         const own = new SequenceAcceptance(new AcceptanceModel());
-        for (const { depth, stood, ...kind } of all) {
+        for (const { depth, accepted, ...kind } of all) {
           const { mean, deviation } = own.estimate(kind, depth);
           expect(mean >= 0 && mean <= 1 && deviation >= 0 && deviation <= 0.5).toBe(true);
-          own.observe(kind, depth, stood);
+          own.observe(kind, depth, accepted);
         }
       }),
     );
@@ -69,7 +69,7 @@ describe("AcceptanceModel", () => {
 });
 
 describe("SequenceAcceptance", () => {
-  it("learns from a few rounds that a text is unlike the others, and leaves their memory nearly as it is", () => {
+  it("learns within a few rounds that a sequence is unlike others, with little effect on the model's cells", () => {
     const model = new AcceptanceModel();
     const usual = new SequenceAcceptance(model);
     for (let i = 0; i < 400; i++) usual.observe(trait, 1, i % 10 < 7);

@@ -108,7 +108,7 @@ describe("Controller", () => {
   const dear = machines["dear rows"] as (typeof machines)[string];
   const cheap = machines["nearly free rows"] as (typeof machines)[string];
 
-  it("follows a text that changes", () => {
+  it("adapts to a changing text", () => {
     const kinds = ["nothing", "repeating text", "high acceptance", "nothing"];
     const textAt = (written: number) => texts[kinds[Math.floor(written / 400) % 4] ?? ""] as SimulatedText;
     const found = compare({ sequences: 1, nTokens: 1600, seed: 3, textAt, costAt: () => cheap.cost }, 1);
@@ -116,7 +116,7 @@ describe("Controller", () => {
     expect(found.overPlain).toBeGreaterThan(1.2);
   });
 
-  it("follows a machine that changes: other programs take its cores, and give them back", () => {
+  it("adapts to other programs that use the cores for a while", () => {
     const slow: SimulatedCost = (work) => 2 * dear.cost(work);
     const costAt = (written: number) => (Math.floor(written / 400) % 2 === 0 ? cheap.cost : slow);
     const textAt = () => texts["low acceptance"] as SimulatedText;
@@ -125,7 +125,7 @@ describe("Controller", () => {
     expect(found.overPlain).toBeGreaterThan(0.97);
   });
 
-  it("has one form of round for a request where the text depends on it", () => {
+  it("uses a fixed shape if the output depends on it", () => {
     const controller = new Controller({ maskShare: 1 });
     const verification = { mode: "rejection" } as const;
     const planner = controller.planner({ shape: "tree", stride: 4, verification });
@@ -135,7 +135,7 @@ describe("Controller", () => {
 });
 
 describe("CostModel", () => {
-  it("finds prices in noise and among slow steps", () => {
+  it("estimates prices despite noise and outliers", () => {
     const cost = new CostModel(1);
     const random = randomFrom(2);
     const work = (drawnRows: number, maskRows: number, position: number) => {
@@ -155,7 +155,7 @@ describe("CostModel", () => {
     expect(Math.abs(cost.anyMaskMs - 0.5)).toBeLessThan(0.25);
   });
 
-  it("takes no time that is none", () => {
+  it("ignores invalid times", () => {
     const cost = new CostModel(1);
     const work = { drawnRows: 1, maskRows: 0, otherRows: 0, contextRows: 0, draftedTokens: 0 };
     for (const ms of [Number.NaN, 0, -1, Number.POSITIVE_INFINITY]) cost.observe(work, ms);

@@ -20,7 +20,7 @@ function prices(proposals: (n: number) => number, maskRows: (n: number) => numbe
 const counts = (choices: readonly Choice[]) => choices.map(({ nProposals, maskRows }) => [nProposals, maskRows.length]);
 
 describe("chooseTogether", () => {
-  it("takes the rows that are worth most of all sequences, as many as pay", () => {
+  it("chooses the most valuable rows of all sequences, as many as pay", () => {
     const bids = [bid([0.9, 0.5]), bid([0.7]), bid([])];
     expect(
       counts(
@@ -37,7 +37,7 @@ describe("chooseTogether", () => {
     ]);
   });
 
-  it("finds what only all together pay for, and not what none of them does", () => {
+  it("includes what pays only for all sequences together, and nothing that never pays", () => {
     const dearFirst = prices((n) => (n === 0 ? 0 : 1.5 + 0.1 * n));
     expect(counts(chooseTogether([bid([0.9])], dearFirst, 99))).toEqual([[0, 0]]);
     expect(counts(chooseTogether([bid([0.9]), bid([0.9]), bid([0.9])], dearFirst, 99))).toEqual([
@@ -53,7 +53,7 @@ describe("chooseTogether", () => {
     ]);
   });
 
-  it("has the adapter's bytes paid by the MASK rows of all", () => {
+  it("charges the reading of the adapter to all MASK rows together", () => {
     const bytes = prices(
       () => 0,
       (n) => (n === 0 ? 0 : 0.5 + 0.1 * n),
@@ -67,7 +67,7 @@ describe("chooseTogether", () => {
     for (const { masksPrice } of both) expect(masksPrice).toBeCloseTo(0.35);
   });
 
-  it("takes what is given, and what is worth it beside that", () => {
+  it("includes fixed rows, and others that pay beside them", () => {
     const bids = [bid([0.1, 0.1], [0.1], { proposals: 1, maskRows: 3 }), bid([0.3])];
     const costs = prices(
       (n) => 0.2 * n,
@@ -79,7 +79,7 @@ describe("chooseTogether", () => {
     ]);
   });
 
-  it("is the best of all choices of prefixes, within its rows, and shares out the price", () => {
+  it("is optimal among all prefixes, within its rows, and splits the price", () => {
     const share = fc.integer({ min: 0, max: 1000 }).map((n) => n / 1000);
     const reaches = fc.array(share, { maxLength: 4 });
     const steps = fc.array(share, { minLength: 12, maxLength: 12 });

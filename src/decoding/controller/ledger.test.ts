@@ -19,13 +19,13 @@ function shareAsked(price: number, chance: number, isPromising = false): number 
   return nAsked / nRounds;
 }
 
-it("asks always where it pays, or costs next to nothing", () => {
+it("always proposes if it pays, or is nearly free", () => {
   expect(shareAsked(0.05, 0.2)).toBe(1);
   expect(shareAsked(0.3, 0.6)).toBe(1);
   expect(shareAsked(0.009, 0)).toBe(1);
 });
 
-it("loses about a hundredth of the rounds' tokens where it does not, however dear asking is", () => {
+it("loses about a hundredth of the tokens if it does not, at any price", () => {
   for (const price of [0.03, 0.1, 0.3]) {
     for (const isPromising of [false, true]) {
       const lost = shareAsked(price, 0, isPromising) * price;
@@ -35,7 +35,7 @@ it("loses about a hundredth of the rounds' tokens where it does not, however dea
   }
 });
 
-it("asks again at once where somebody is promising, and goes on where that pays", () => {
+it("proposes again at once if a proposer is promising, and continues if that pays", () => {
   const ledger = new Ledger();
   while (ledger.shouldPropose(false)) ledger.add(0, 0, 0.1);
   ledger.skip();

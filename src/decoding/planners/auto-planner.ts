@@ -7,15 +7,15 @@ import type { Proposing } from "../round/proposing.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "./planner.ts";
 import { TreeProposals } from "./tree-proposals.ts";
 
-/** Rounds after which a sequence's acceptance counts 1/e where nothing new is observed. */
+/** Rounds without observations after which a sequence's acceptance counts 1/e. */
 const AGE = 300;
 /** Most proposals, and MASK rows, of a sequence. */
 const MOST_ROWS = 24;
-/** Price of a proposal, in tokens, from which on only promising proposers are asked. */
+/** Price of a proposal, in tokens, above which only promising proposers are called. */
 const EXPENSIVE = 0.5;
-/** The highest acceptance that occurs: proposals that cost more, with their margin, are not asked for. */
+/** Highest acceptance that occurs: dearer proposals, margin included, are not requested. */
 const HIGHEST_ACCEPTANCE = 0.9;
-/** Least reach of a candidate in a trial, whatever it costs. */
+/** Least reach of a candidate in a trial. */
 const LEAST_TRIED = 0.05;
 
 const given: Readonly<Record<Attempt | "none", Bid["given"]>> = {
@@ -24,15 +24,15 @@ const given: Readonly<Record<Attempt | "none", Bid["given"]>> = {
   none: { proposals: 0, maskRows: 0 },
 };
 
-/** Rounds of one sequence as the controller chooses them, together with those of the other sequences. */
+/** Rounds of one sequence, chosen by the controller together with those of the other sequences. */
 export class AutoPlanner implements Planner {
   readonly #rounds: RoundPlanner;
   readonly #acceptance: SequenceAcceptance;
   readonly #tree: TreeProposals;
   readonly #ledger = new Ledger();
-  /** Of the last round, where it was chosen for its gain: the expected number of accepted proposals, and its price. */
+  /** Expected number of accepted proposals and price of the last round, if it was chosen for its gain. */
   #stake: { readonly expected: number; readonly price: number } | undefined;
-  /** Price of its MASK rows, in tokens: they pay in the next round. */
+  /** Price of its MASK rows, in tokens; they pay off in the next round. */
   #invested = 0;
   #hasProposed = false;
 
@@ -47,7 +47,7 @@ export class AutoPlanner implements Planner {
     this.#tree = new TreeProposals({ acceptance, stride, width });
   }
 
-  /** As deep as drafting pays: each drafted token costs a step of the draft model, and a row to verify. */
+  /** The depth to which drafting pays: each drafted token costs a step of the draft model and a row to verify. */
   lookAhead(proposer: Proposer, context: PlanContext): LookAhead {
     if (this.#rounds.isPaused) return { depth: 0, width: 0 };
     const { prices, leastProposal } = this.#rounds;

@@ -2,57 +2,57 @@ import type { Proposer } from "../proposers/proposer.ts";
 import { candidatesAt, type Proposing } from "../round/proposing.ts";
 import { PENDING, type Proposal, proposalDepths } from "../round/round.ts";
 
-/** What a planner decides about. */
+/** State of a sequence before a round. */
 export interface PlanContext {
-  /** In order of preference where a planner has none of its own. */
+  /** In order of preference, for planners without one of their own. */
   readonly proposers: readonly Proposer[];
   /** Tokens that may still be generated; at least 1. */
   readonly remaining: number;
-  /** Rows that the round may have, its pending token included. */
+  /** Most rows of the round, including its pending token. */
   readonly maxRows: number;
   /** Most MASK rows in a run; 0: none at all. */
   readonly maxRun: number;
-  /** Positions before the round's rows, for the price of attention. */
+  /** Position of the pending token, for the cost of attention. */
   readonly position: number;
 }
 
 /**
- * The shape of one sequence's next round. A planner that chooses for all sequences together may do so when the first of
- * their shapes is read.
+ * Rows of a sequence's next round. A planner that chooses for all sequences together may defer the choice until the
+ * first shape is read.
  */
 export interface RoundShape {
   /** Parents before children. */
   readonly proposals: readonly Proposal[];
-  /** Length of the MASK run off each anchor, [PENDING + 1 …, proposals…]; 0: none. */
+  /** Length of the MASK run at each anchor, [PENDING + 1 …, proposals…]; 0: none. */
   readonly maskRuns: readonly number[];
 }
 
-/** How deep a proposer is to look ahead, and with how many alternatives per position. */
+/** Depth and number of alternatives that a proposer prepares. */
 export interface LookAhead {
-  /** 0: not at all, and the round is planned without the proposer. */
+  /** 0: the round is planned without this proposer. */
   readonly depth: number;
   readonly width: number;
 }
 
-/** Chooses rounds. In exact mode its choices change the time only. */
+/** Chooses rounds. With exact verification this affects only the time. */
 export interface Planner {
-  /** What a proposer that computes its candidates ahead (`prepare`) is to do before `plan`. */
+  /** What a proposer with `prepare` should compute before `plan`. */
   lookAhead(proposer: Proposer, context: PlanContext): LookAhead;
-  /** Chooses the next round; yields the requests that its proposers have for the model. */
+  /** Chooses the next round; yields its proposers' requests to the model. */
   plan(context: PlanContext): Proposing<RoundShape>;
-  /** The outcome of a plan: the proposals that stood, from the first, and the drawn tokens that counted (theirs and at most one more). */
+  /** Result of a round: the path of accepted proposals, and the drawn tokens (theirs and at most one more). */
   learn?(shape: RoundShape, path: readonly number[], drawn: readonly number[]): void;
 }
 
-/** A chain of proposals, and where MASK runs go. */
+/** A chain of proposals with MASK runs. */
 export type FixedShape = "chain" | "quadratic";
 
-/** Always the same round, as far as there are proposals for it. */
+/** The same shape in each round, as far as there are proposals. */
 export class FixedPlanner implements Planner {
   readonly #stride: number;
   readonly #shape: FixedShape;
 
-  /** `stride`: tokens that a forward yields at best; 1: plain decoding. */
+  /** `stride`: most tokens of a round; 1: plain decoding. */
   constructor(shape: FixedShape, stride: number) {
     this.#shape = shape;
     this.#stride = stride;
@@ -74,13 +74,13 @@ export class FixedPlanner implements Planner {
   }
 }
 
-/** Each proposer's best token where those before it have none. */
+/** At each depth the best token of the first proposer that has one. */
 function* chainOfBest(proposers: readonly Proposer[], depth: number): Proposing<Proposal[]> {
   const proposals: Proposal[] = [];
   const path: number[] = [];
   while (path.length < depth) {
     const proposal = yield* bestAfter(proposers, path);
-    // An adapter's draft vocabulary may hold no token that is allowed here.
+    // The adapter's draft vocabulary may have no allowed token.
     if (proposal === undefined) break;
     proposals.push(proposal);
     path.push(proposal.token);
@@ -100,10 +100,9 @@ function* bestAfter(proposers: readonly Proposer[], path: readonly number[]): Pr
 }
 
 /**
- * Lengths of the MASK runs, [PENDING, proposals…]. chain: off the last proposal only (arXiv 2604.11035, section 4);
- * quadratic: off every anchor, so that no round starts cold (arXiv 2507.11851). No run is longer than what the rounds
- * after it can use: an anchor at depth d that stands leaves `remaining` - d - 1 tokens to write, one of them the next
- * round's own.
+ * Lengths of the MASK runs, [PENDING, proposals…]. chain: at the last proposal only (arXiv 2604.11035, section 4);
+ * quadratic: at every anchor, so that no round starts cold (arXiv 2507.11851). No run is longer than later rounds can
+ * use: an accepted anchor at depth d leaves `remaining` - d - 1 tokens, and the next round draws one of them itself.
  */
 export function maskRunLengths(
   proposals: readonly Proposal[],
@@ -118,7 +117,7 @@ export function maskRunLengths(
   });
 }
 
-/** Shortens the runs, the last ones first, to `most` rows in all. */
+/** Shortens the runs, the last ones first, to `most` rows in total. */
 function withinRows(runs: readonly number[], most: number): number[] {
   let left = most;
   return runs.map((length) => {

@@ -6,30 +6,30 @@ import { candidatesOf, type Proposing } from "../round/proposing.ts";
 import { PENDING, type Proposal } from "../round/round.ts";
 
 export interface StaticTreeOptions {
-  /** Tokens that a round yields at best. */
+  /** Most tokens of a round. */
   readonly stride: number;
   readonly maxProposals: number;
   readonly maxMaskRows: number;
 }
 
-/** P(the r-th draw at an anchor stands, given that it is reached): what the static tree is best for. */
+/** Assumed acceptance of the r-th draw at an anchor, for which the tree is optimal. */
 const PROFILE: readonly number[] = [0.55, 0.15, 0.07];
 
-/** A place in the tree: the `rank`-th draw after the place `parent`. */
-interface Place {
+/** A node of the tree: the `rank`-th draw at node `parent`. */
+interface TreeNode {
   readonly parent: number;
   readonly rank: number;
   readonly depth: number;
   readonly reach: number;
 }
 
-/** A draw with its place. */
-interface PlacedProposal {
+/** A draw at its node. */
+interface NodeDraw {
   readonly proposal: Proposal;
-  readonly place: Place;
+  readonly place: TreeNode;
 }
 
-/** A place while the tree grows, with what was drawn at it. */
+/** A node while the tree grows, with its draw. */
 interface Branch {
   /** Index, or PENDING. */
   readonly place: number;
@@ -40,19 +40,19 @@ interface Branch {
 }
 
 /**
- * A tree of one shape for the whole request, for rejection and relaxed verification. There a proposal is a draw from q, and
- * verification corrects for q and nothing else. A draw that is kept or dropped, or ranked against its siblings, for what was
- * drawn comes from another distribution than q, and the text would be biased towards what looks sure. So how many draws stand
- * at each place is decided before anything is drawn (as Sequoia does, arXiv 2402.12374, from a fixed profile). That the shape
- * follows no measured time or acceptance also makes the text a function of seed and shape.
+ * A tree of the same shape in all rounds of a request, for rejection and relaxed verification. There a proposal is a
+ * draw from q, and verification corrects for q only. If draws were kept, dropped or ranked by their value they would
+ * not be distributed as q, and the output would be biased towards confident tokens. So the number of draws at each node
+ * is fixed before anything is drawn (as in Sequoia, arXiv 2402.12374, with a fixed profile). Since no measured time or
+ * acceptance is used, the output is a function of seed and shape.
  */
 export class StaticTreePlanner implements Planner {
   readonly #options: StaticTreeOptions;
-  readonly #places: readonly Place[];
+  readonly #places: readonly TreeNode[];
 
   constructor(options: StaticTreeOptions) {
     this.#options = options;
-    this.#places = bestPlaces(options.maxProposals, options.stride - 1);
+    this.#places = bestNodes(options.maxProposals, options.stride - 1);
   }
 
   lookAhead(_proposer: Proposer, { remaining, maxRows }: PlanContext): LookAhead {
@@ -64,8 +64,8 @@ export class StaticTreePlanner implements Planner {
     return { proposals: placed.map(({ proposal }) => proposal), maskRuns: this.#maskRuns(placed, context) };
   }
 
-  /** The draws at the places of the tree, level by level; in the end in depth-first order. */
-  *#draw({ proposers, remaining, maxRows }: PlanContext): Proposing<PlacedProposal[]> {
+  /** Draws at all nodes, level by level; returned in depth-first order. */
+  *#draw({ proposers, remaining, maxRows }: PlanContext): Proposing<NodeDraw[]> {
     const depth = Math.min(this.#options.stride, remaining) - 1;
     const root: Branch = { place: PENDING, path: [], drawn: undefined, children: [] };
     for (let level = [root], below = 1; below <= depth && level.length > 0; below++) {
@@ -73,12 +73,12 @@ export class StaticTreePlanner implements Planner {
       yield* this.#drawChildren(proposers, open);
       level = open.flatMap(({ children }) => children);
     }
-    const placed: PlacedProposal[] = [];
+    const placed: NodeDraw[] = [];
     const visit = ({ children }: Branch, parent: number) => {
       for (const child of children) {
         if (child.drawn === undefined || placed.length >= maxRows - 1) continue;
         const index =
-          placed.push({ proposal: { ...child.drawn, parent }, place: this.#places[child.place] as Place }) - 1;
+          placed.push({ proposal: { ...child.drawn, parent }, place: this.#places[child.place] as TreeNode }) - 1;
         visit(child, index);
       }
     };
@@ -86,7 +86,7 @@ export class StaticTreePlanner implements Planner {
     return placed;
   }
 
-  /** Draws of the first proposer that has any, for all branches of a level. */
+  /** Draws of the first proposer that has any, for all nodes of a level. */
   *#drawChildren(proposers: readonly Proposer[], level: readonly Branch[]): Proposing<void> {
     let open = level;
     for (const proposer of proposers) {
@@ -109,8 +109,8 @@ export class StaticTreePlanner implements Planner {
     return this.#places.filter(({ parent }) => parent === place).length;
   }
 
-  /** By the profile's probability that verification ends at each place. */
-  #maskRuns(placed: readonly PlacedProposal[], context: PlanContext): number[] {
+  /** MASK runs by the assumed probability that verification ends at each node. */
+  #maskRuns(placed: readonly NodeDraw[], context: PlanContext): number[] {
     const { remaining, maxRun, maxRows } = context;
     const { stride, maxMaskRows } = this.#options;
     const longest = Math.min(stride - 1, maxRun);
@@ -122,11 +122,11 @@ export class StaticTreePlanner implements Planner {
   }
 }
 
-/** The places of largest reach under the profile, parents before children. */
-function bestPlaces(nPlaces: number, depth: number): Place[] {
-  const places: Place[] = [];
-  const frontier: Place[] = [];
-  const expand = (parent: number, own: Pick<Place, "depth" | "reach">) => {
+/** The nodes of largest assumed reach, parents before children. */
+function bestNodes(nPlaces: number, depth: number): TreeNode[] {
+  const places: TreeNode[] = [];
+  const frontier: TreeNode[] = [];
+  const expand = (parent: number, own: Pick<TreeNode, "depth" | "reach">) => {
     if (own.depth >= depth) return;
     PROFILE.forEach((share, rank) => {
       frontier.push({ parent, rank, depth: own.depth + 1, reach: own.reach * share });

@@ -12,7 +12,7 @@ import { proposalDepths } from "../round/round.ts";
 import { StaticTreePlanner } from "./static-tree-planner.ts";
 import { TreePlanner } from "./tree-planner.ts";
 
-/** Offers `width` tokens at any path up to `depth`, with confidences that fall by rank. */
+/** Proposes `width` tokens at any path up to `depth`, with confidences that decrease by rank. */
 function proposer(kind: ProposerKind, firstToken: number, depth = 3, confidence = 0.5): Proposer {
   return {
     kind,
@@ -38,7 +38,7 @@ const context = (more: Partial<PlanContext> = {}): PlanContext => ({
 const own = () => new SequenceAcceptance(new AcceptanceModel());
 
 describe("growTree", () => {
-  it("holds the nodes of largest reach: no prefix has a better swap", () => {
+  it("contains the nodes of largest reach", () => {
     const arbitrary = fc.record({
       kinds: fc.uniqueArray(fc.constantFrom("mask" as const, "lookup" as const, "draft" as const), { minLength: 1 }),
       width: fc.integer({ min: 1, max: 4 }),
@@ -60,7 +60,7 @@ describe("growTree", () => {
         const taken = new Set(candidates);
         const least = candidates.at(-1)?.reach ?? 1;
         for (const { candidates: offered } of proposed) {
-          // One anchor's children are different tokens, and cannot stand more often than their anchor.
+          // Siblings differ, and their reach is at most that of their anchor.
           expect(new Set(offered.map(({ token }) => token)).size).toBe(offered.length);
           const anchor = candidates[offered[0]?.parent ?? -1]?.reach ?? 1;
           expect(offered.reduce((sum, { reach }) => sum + reach, 0)).toBeLessThanOrEqual(anchor + 1e-9);
@@ -73,14 +73,14 @@ describe("growTree", () => {
   });
 });
 
-it("bestPrefix takes what pays, over a dear first row if the next ones are nearly free", () => {
+it("bestPrefix includes an expensive first row if the next ones are nearly free", () => {
   expect(bestPrefix([0.5, 0.4, 0.3], (n) => n * 0.35, 9)).toBe(2);
   expect(bestPrefix([0.5, 0.4, 0.3], (n) => n * 0.6, 9)).toBe(0);
   expect(bestPrefix([0.5, 0.4, 0.3], (n) => 0.9 + n * 0.01, 9)).toBe(3);
   expect(bestPrefix([0.5, 0.4, 0.3], () => 0, 2)).toBe(2);
 });
 
-it("MASK rows come by their worth, those of a run in order", () => {
+it("MASK rows are sorted by value, those of a run in order", () => {
   const anchors = [
     { ends: 0.6, longest: 3 },
     { ends: 0.1, longest: 3 },
@@ -91,12 +91,12 @@ it("MASK rows come by their worth, those of a run in order", () => {
   expect(runLengths(rows.slice(0, 4), 3)).toEqual([3, 0, 1]);
   expect(runLengths(rows.slice(0, 5), 3)).toEqual([3, 1, 1]);
   expect(runLengths(rows, 3)).toEqual([3, 3, 1]);
-  // A run's later row is of no more use than those before it.
+  // A later row of a run is worth at most as much as the rows before it.
   expect(maskRowsByValue([{ ends: 1, longest: 2 }], [0.2, 0.5]).map(({ value }) => value)).toEqual([0.2, 0.2]);
 });
 
 describe("TreePlanner", () => {
-  it("keeps within its rows, the stride and what is left to write", () => {
+  it("keeps within its rows, the stride and the remaining tokens", () => {
     const arbitrary = fc.record({
       stride: fc.integer({ min: 2, max: 8 }),
       remaining: fc.integer({ min: 1, max: 12 }),
@@ -129,7 +129,7 @@ describe("TreePlanner", () => {
     );
   });
 
-  it("learns from all that was offered at anchors that stood, taken or not", () => {
+  it("learns from all candidates at accepted anchors, included or not", () => {
     const acceptance = own();
     const planner = new TreePlanner({ acceptance, stride: 3, width: 2, maxProposals: 1, maxMaskRows: 0 });
     const before = acceptance.estimate({ source: "mask", rank: 1, confidence: 0.25 }, 1).mean;
@@ -139,11 +139,11 @@ describe("TreePlanner", () => {
       planner.learn(shape, [], [1]);
     }
     expect(acceptance.estimate({ source: "mask", rank: 1, confidence: 0.25 }, 1).mean).toBeGreaterThan(before + 0.3);
-    // And so takes the second first.
+    // So the second candidate is now preferred.
     expect(resultOf(planner.plan(context())).proposals.map(({ rank }) => rank)).toEqual([1]);
   });
 
-  it("lets a sure proposer's tokens come before another's", () => {
+  it("prefers the tokens of a reliable proposer", () => {
     const planner = new TreePlanner({ acceptance: own(), stride: 4, width: 1, maxProposals: 3, maxMaskRows: 0 });
     const proposers = [proposer("mask", 0, 3, 0.1), proposer("predicted", 5, 3, 0.99)];
     const { proposals } = resultOf(planner.plan(context({ proposers })));
@@ -156,7 +156,7 @@ describe("TreePlanner", () => {
 });
 
 describe("StaticTreePlanner", () => {
-  it("has one form whatever is drawn and however sure it looks", () => {
+  it("has the same shape for any draws and confidences", () => {
     const formOf = (offer: Proposer) => {
       const planner = new StaticTreePlanner({ stride: 4, maxProposals: 6, maxMaskRows: 12 });
       const { proposals, maskRuns } = resultOf(planner.plan(context({ proposers: [offer] })));

@@ -9,12 +9,12 @@ export interface TreePlannerOptions extends TreeProposalsOptions {
   readonly maxMaskRows: number;
 }
 
-/** Candidates below it are not worth looking at. */
+/** Candidates below this reach are not included. */
 const LEAST_REACH = 1e-4;
 
 /**
- * Rounds of trees of so many rows, for exact verification. Proposals: the nodes of largest reach. MASK runs: off the anchors at
- * which verification is likely to end, as long as proposals made from them are likely to stand.
+ * Trees of a fixed number of rows, for exact verification: the proposals of largest reach, and MASK runs at the anchors
+ * where verification is likely to end, as long as proposals from them are likely to be accepted.
  */
 export class TreePlanner implements Planner {
   readonly #options: TreePlannerOptions;

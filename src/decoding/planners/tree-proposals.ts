@@ -8,23 +8,26 @@ import { PENDING } from "../round/round.ts";
 
 export interface TreeProposalsOptions {
   readonly acceptance: SequenceAcceptance;
-  /** Tokens that a round yields at best. */
+  /** Most tokens of a round. */
   readonly stride: number;
   /** Alternatives of a proposer at each anchor. */
   readonly width: number;
 }
 
-/** EMA window of what other proposers propose (rounds). */
+/** EMA window of the other proposers' acceptance (rounds). */
 const OTHERS_WINDOW = 8;
 
 /**
- * What a sequence's next round may be made of, for exact verification: its proposers' tokens with how likely each stands,
- * and the MASK rows with what they are worth in the round after.
+ * Candidates of a sequence's next round, for exact verification: proposed tokens with their estimated acceptance, and
+ * MASK rows with their value in the round after.
  */
 export class TreeProposals {
   readonly #options: TreeProposalsOptions;
   #tree = noCandidateTree;
-  /** For each proposer that works ahead, by depth: how likely the tokens up to it stood without it recently. */
+  /**
+   * For each proposer that works ahead, by depth: recent probability that the tokens up to there were accepted without
+   * it.
+   */
   readonly #others = new Map<string, number[]>();
 
   constructor(options: TreeProposalsOptions) {
@@ -50,17 +53,20 @@ export class TreeProposals {
     return this.#tree.candidates;
   }
 
-  /** A round without proposals: nothing is learned from it. */
+  /** Ends a round without proposals: nothing is learned from it. */
   skip(): void {
     this.#tree = noCandidateTree;
   }
 
-  /** Anchors at which proposers were asked for the round. */
+  /** Anchors of the round at which proposers were called. */
   get nAnchors(): number {
     return this.#tree.nAnchors;
   }
 
-  /** MASK rows off the pending token (anchor 0) and the proposals, the most valuable first; `nextProposal`: what it costs to verify one, in tokens. */
+  /**
+   * MASK rows at the pending token (anchor 0) and the proposals, the most valuable first. `nextProposal`: price of
+   * verifying a proposal, in tokens.
+   */
   maskRows(proposals: readonly Candidate[], nextProposal: number, context: PlanContext): readonly MaskRow[] {
     const { remaining, maxRun, maxRows } = context;
     const longest = Math.min(this.#options.stride - 1, maxRun);
@@ -69,7 +75,9 @@ export class TreeProposals {
     return maskRowsByValue(anchors, this.#worthOfMasks(longest, nextProposal)).slice(0, maxRows - 1 - proposals.length);
   }
 
-  /** The token drawn at each anchor that stood says of all its candidates, in the tree or not, whether they are right. */
+  /**
+   * The token drawn at each accepted anchor tells which of all its candidates was right, included in the tree or not.
+   */
   learn(path: readonly number[], drawn: readonly number[]): void {
     const { acceptance } = this.#options;
     for (const { anchor, candidates } of this.#tree.proposed) {
@@ -80,14 +88,14 @@ export class TreeProposals {
     }
   }
 
-  /** How likely the tokens up to a depth stood by other proposers than `kind` recently. */
+  /** Recent probability that the tokens up to a depth were accepted from proposers other than `kind`. */
   othersAt(depth: number, kind: string): number {
     return this.#others.get(kind)?.[depth - 1] ?? 0;
   }
 
   /**
-   * Tokens that MASK i of a run yields in the next round: its candidates' survival, where no other proposer has the token
-   * anyhow, less the price of verifying them.
+   * Tokens that MASK i of a run yields in the next round: probability that its candidate is accepted and no other
+   * proposer has it, less the price of verifying it.
    */
   #worthOfMasks(longest: number, nextProposal: number): number[] {
     const { acceptance, width } = this.#options;

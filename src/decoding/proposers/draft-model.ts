@@ -4,17 +4,20 @@ import type { Proposed, ProposalRequest, ProposeFor } from "../../compute/sampli
 import type { Sampler } from "../../compute/sampling/sampler.ts";
 import { noCandidates } from "./proposer.ts";
 
-/** Rows in one forward: enough to read each weight seldom when a prompt is caught up with. */
+/** Most rows of a forward: amortises reading the weights during prefill. */
 const MAX_ROWS = 512;
 
-/** A sequence's part of the draft model's KV cache. It may lose its pages while it is not admitted; `tokens` is empty then. */
+/**
+ * A sequence's part of the draft model's KV cache. Its pages may be evicted while it is not admitted; then `tokens` is
+ * empty.
+ */
 export class DraftSequence {
-  /** Tokens whose K and V are cached. */
+  /** Cached tokens. */
   readonly tokens: number[] = [];
   readonly pages: number[] = [];
 }
 
-/** Rows to run behind a sequence's cached tokens, and proposals that are requested of the last one. */
+/** Rows to run after a sequence's cached tokens, and the number of proposals requested from the last one. */
 export interface DraftStep {
   readonly sequence: DraftSequence;
   /** At least one. */
@@ -22,12 +25,12 @@ export interface DraftStep {
   readonly sampler: Sampler;
   /** Tokens before the proposed one that the sampler has not accepted. */
   readonly unverified: readonly number[];
-  /** Most tokens to propose; 0: the rows are cached and nothing is proposed. */
+  /** Most tokens to propose; 0: prefill only. */
   readonly count: number;
   readonly proposeFor: ProposeFor;
 }
 
-/** A draft that needs pages. */
+/** A draft that waits for pages. */
 interface Arrival {
   readonly sequence: DraftSequence;
   readonly nTokens: number;
@@ -40,36 +43,36 @@ interface Waiting extends DraftStep {
 }
 
 /**
- * A second, smaller model with the same vocabulary, which drafts for any number of sequences (Leviathan, Kalman, Matias, "Fast
- * inference from transformers via speculative decoding", arXiv 2211.17192). It owns the model and a KV cache; steps of
- * several sequences that wait at the same time run in one forward. A draft is admitted with all the pages that it may need, so
- * that it can always be finished. Where pages run out, the sequences idle for longest lose theirs and are computed again later.
+ * A smaller model with the same vocabulary, which drafts for any number of sequences (Leviathan, Kalman, Matias, "Fast
+ * inference from transformers via speculative decoding", arXiv 2211.17192). It owns the model and a KV cache;
+ * concurrent steps of several sequences run in one forward. A draft is admitted with all pages that it may need, so it
+ * can always finish. If pages run out, those of the sequences idle for longest are evicted and recomputed later.
  */
 export class DraftModel {
   readonly model: LoadedModel;
-  /** Longest sequence that is drafted for: positions that the model was made for, and that its cache holds of one sequence. */
+  /** Longest sequence it drafts for: limited by the model's context and by its KV cache. */
   readonly contextLength: number;
   readonly #cache: KvCache;
   readonly #free: number[];
-  /** Sequences with pages that are not admitted, the least recently used first. */
+  /** Sequences with pages that are not admitted, least recently used first. */
   readonly #idle = new Set<DraftSequence>();
   /** Drafts that wait for pages, in order of arrival. */
   readonly #queue = new Set<Arrival>();
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
 
-  /** Takes ownership of the model. `nPages`: for all sequences together. */
+  /** Takes ownership of the model. `nPages` are shared by all sequences. */
   constructor(model: LoadedModel, contextLength: number, nPages: number) {
     this.model = model;
     this.contextLength = Math.min(contextLength, nPages * PAGE_SIZE);
     this.#cache = model.createCache(nPages);
-    // The last one is taken first.
+    // A stack with page 0 on top.
     this.#free = Array.from({ length: nPages }, (_, i) => nPages - 1 - i);
   }
 
   /**
-   * Gives a sequence pages for `nTokens` tokens, at most contextLength, until `release`. `waits`: as long as other drafts hold
-   * too many, first come first served. False: it was cancelled, or would have to wait.
+   * Allocates pages for `nTokens` tokens of a sequence, at most contextLength, until `release`. `waits`: wait for other
+   * drafts if there are too few, first come first served. False: it was cancelled, or would have to wait.
    */
   admit(
     sequence: DraftSequence,
@@ -77,13 +80,13 @@ export class DraftModel {
     { waits, signal }: { readonly waits: boolean; readonly signal: AbortSignal | undefined },
   ): Promise<boolean> {
     if (signal?.aborted) return Promise.resolve(false);
-    if (this.#queue.size === 0 && this.#allot(sequence, nTokens)) return Promise.resolve(true);
+    if (this.#queue.size === 0 && this.#tryAdmit(sequence, nTokens)) return Promise.resolve(true);
     if (!waits) return Promise.resolve(false);
     return new Promise((resolve) => {
       const cancel = () => {
         this.#queue.delete(arrival);
         resolve(false);
-        // Those behind it may need less.
+        // Drafts that arrived later may need fewer pages.
         this.#admitWaiting();
       };
       const answer = (isAdmitted: boolean) => {
@@ -96,15 +99,14 @@ export class DraftModel {
     });
   }
 
-  /** The sequence's draft is done: unused pages are free, the others may be taken away. */
+  /** Ends the sequence's draft: unused pages are freed, the others can be evicted. */
   release(sequence: DraftSequence): void {
     this.#idle.add(sequence);
     this.truncate(sequence, sequence.tokens.length);
   }
 
   /**
-   * Runs a step's rows, whose K and V are cached from then on, and proposes. The sequence is admitted, its steps come one
-   * after the other.
+   * Runs a step's rows, which are cached, and proposes. The sequence must be admitted and have no other step running.
    */
   step(step: DraftStep): Promise<Proposed> {
     return new Promise((resolve, reject) => {
@@ -113,7 +115,7 @@ export class DraftModel {
     });
   }
 
-  /** Forgets what is cached behind the first `length` tokens. Not while the sequence is admitted. */
+  /** Drops the cache after the first `length` tokens. Not while the sequence is admitted. */
   truncate(sequence: DraftSequence, length: number): void {
     sequence.tokens.length = Math.min(sequence.tokens.length, length);
     const nPages = Math.ceil(sequence.tokens.length / PAGE_SIZE);
@@ -122,7 +124,7 @@ export class DraftModel {
     this.#admitWaiting();
   }
 
-  /** Waits for what runs. */
+  /** Waits for running steps. */
   async dispose(): Promise<void> {
     await this.#running;
     this.#cache.dispose();
@@ -131,7 +133,7 @@ export class DraftModel {
 
   async #run(): Promise<void> {
     for (;;) {
-      // Sequences that were answered request their next steps first, so that steps of all sequences run together.
+      // Sequences with new answers submit their next steps first, so that these share a forward.
       await new Promise((resolve) => setImmediate(resolve));
       if (this.#waiting.length === 0) {
         this.#running = undefined;
@@ -140,7 +142,7 @@ export class DraftModel {
       const batch = this.#takeBatch();
       try {
         const result = await this.model.forward(forestOf(batch), this.#cache);
-        const asking: Waiting[] = [];
+        const proposing: Waiting[] = [];
         const requests: ProposalRequest[] = [];
         let row = -1;
         for (const step of batch) {
@@ -150,10 +152,10 @@ export class DraftModel {
           if (count === 0) continue;
           const position = sequence.tokens.length;
           requests.push({ source: { kind: "token", row }, sampler, position, unverified, count, proposeFor });
-          asking.push(step);
+          proposing.push(step);
         }
         const proposed = requests.length === 0 ? [] : await result.propose(requests);
-        for (const [i, { resolve }] of asking.entries()) resolve(proposed[i] as Proposed);
+        for (const [i, { resolve }] of proposing.entries()) resolve(proposed[i] as Proposed);
         for (const { count, resolve } of batch) if (count === 0) resolve(noCandidates);
       } catch (error) {
         for (const { reject } of batch) reject(error);
@@ -161,7 +163,7 @@ export class DraftModel {
     }
   }
 
-  /** Steps that run together. */
+  /** Steps of one forward. */
   #takeBatch(): Waiting[] {
     const batch: Waiting[] = [];
     let nRows = 0;
@@ -180,18 +182,18 @@ export class DraftModel {
 
   #admitWaiting(): void {
     for (const arrival of this.#queue) {
-      if (!this.#allot(arrival.sequence, arrival.nTokens)) return;
+      if (!this.#tryAdmit(arrival.sequence, arrival.nTokens)) return;
       this.#queue.delete(arrival);
       arrival.answer(true);
     }
   }
 
-  /** Admits a sequence where there are enough pages, those of idle sequences included. */
-  #allot(sequence: DraftSequence, nTokens: number): boolean {
+  /** Admits a sequence if there are enough pages, evicting idle sequences. */
+  #tryAdmit(sequence: DraftSequence, nTokens: number): boolean {
     const nMissing = Math.ceil(nTokens / PAGE_SIZE) - sequence.pages.length;
     const victims = nMissing <= this.#free.length ? [] : this.#victims(sequence);
-    const nTakeable = victims.reduce((sum, { pages }) => sum + pages.length, this.#free.length);
-    if (nMissing > nTakeable) return false;
+    const nAvailable = victims.reduce((sum, { pages }) => sum + pages.length, this.#free.length);
+    if (nMissing > nAvailable) return false;
     for (const victim of victims) {
       if (this.#free.length >= nMissing) break;
       victim.tokens.length = 0;
@@ -203,7 +205,7 @@ export class DraftModel {
     return true;
   }
 
-  /** Sequences that may lose their pages, in this order: idle ones, then waiting ones, the last of them first. */
+  /** Sequences whose pages can be evicted, in this order: idle ones, then waiting ones, the last to arrive first. */
   #victims(sequence: DraftSequence): DraftSequence[] {
     const waiting = new Set(Array.from(this.#queue, (arrival) => arrival.sequence).reverse());
     const unneeded = [...this.#idle].filter((other) => other !== sequence && !waiting.has(other));
@@ -211,7 +213,7 @@ export class DraftModel {
   }
 }
 
-/** A chain for each step, of which the last row needs output where it is to propose. */
+/** A chain for each step; its last row needs output if it proposes. */
 function forestOf(batch: readonly DraftStep[]): Forest {
   const tokens = batch.flatMap(({ pending }) => pending);
   const own = batch.flatMap(({ pending }, i) => pending.map(() => i));

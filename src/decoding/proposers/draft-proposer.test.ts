@@ -23,13 +23,13 @@ function proposerOf(
   return new DraftProposer(draft, { settings, proposeFor, endTokens: new Set(endTokens) });
 }
 
-/** Reads in pieces as long as it is behind, and drafts. */
-async function readAndPrepare(proposer: DraftProposer, depth: number, pieceTokens = 100): Promise<void> {
+/** Prefills in chunks while needed, then drafts. */
+async function prefillAndPrepare(proposer: DraftProposer, depth: number, pieceTokens = 100): Promise<void> {
   while (proposer.needsPrefill) await proposer.prefill({ tokens: pieceTokens }, undefined);
   await proposer.prepare(depth, 1, undefined);
 }
 
-/** A text that fills a cache can be drafted for: no page is lost. */
+/** Checks that a sequence can use all pages: none was leaked. */
 async function expectAllPagesFree(draft: DraftModel, nPages: number): Promise<void> {
   const last = proposerOf(draft, [], "rejection");
   last.observe(Array.from({ length: nPages * PAGE_SIZE - 3 }, (_, i) => i % 7));
@@ -37,13 +37,13 @@ async function expectAllPagesFree(draft: DraftModel, nPages: number): Promise<vo
   expect(chainOf(last, 3).length).toBe(3);
 }
 
-/** What the draft model writes behind a text by itself, from an empty cache. */
+/** Continuation by the draft model alone, from an empty cache. */
 async function continued(prompt: readonly number[], text: readonly number[], depth: number): Promise<number[]> {
   const { draft } = draftOf();
   const proposer = proposerOf(draft);
   proposer.observe(prompt);
   proposer.observe(text);
-  await readAndPrepare(proposer, depth);
+  await prefillAndPrepare(proposer, depth);
   return chainOf(proposer, depth);
 }
 
@@ -58,7 +58,7 @@ function chainOf(proposer: DraftProposer, depth: number): number[] {
 }
 
 describe("DraftProposer", () => {
-  it("drafts the same whatever it drafted and threw away before", async () => {
+  it("drafts the same after rejected drafts", async () => {
     const round = fc.record({
       text: fc.array(fc.nat(10), { maxLength: 5 }),
       nKept: fc.nat(6),
@@ -75,11 +75,11 @@ describe("DraftProposer", () => {
           proposer.observe(prompt);
           const text: number[] = [];
           for (const { text: other, nKept, depth, pieceTokens } of rounds) {
-            await readAndPrepare(proposer, depth, pieceTokens);
+            await prefillAndPrepare(proposer, depth, pieceTokens);
             const chain = chainOf(proposer, depth);
             expect(chain.length).toBe(depth);
             expect(chain).toEqual(await continued(prompt, text, depth));
-            // Some of the draft stood; then another token came.
+            // Part of the draft was accepted; then another token was drawn.
             const more = [...chain.slice(0, nKept), ...other];
             proposer.observe(more);
             text.push(...more);
@@ -90,14 +90,14 @@ describe("DraftProposer", () => {
     );
   });
 
-  it("runs no row twice where its draft stands", async () => {
+  it("computes no row twice if its draft is accepted", async () => {
     const { draft, model } = draftOf();
     const proposer = proposerOf(draft);
     proposer.observe([1, 2, 3]);
     await proposer.prepare(3, 1, undefined);
     proposer.observe([...chainOf(proposer, 3), 4]);
     await proposer.prepare(3, 1, undefined);
-    // The prompt and two drafts; the third draft with the token behind it, and two more.
+    // The prompt and two drafts; the third draft with the token after it, and two more.
     expect(model.rowCounts).toEqual([3, 1, 1, 2, 1, 1]);
   });
 
@@ -116,7 +116,7 @@ describe("DraftProposer", () => {
     expect(proposer.candidates([], 3).tokens.length).toBe(0);
   });
 
-  it("drafts nothing behind an end token, nor behind its own context", async () => {
+  it("drafts nothing after an end token or beyond its context", async () => {
     const { draft } = draftOf();
     const [first, second] = await continued([1, 2, 3], [], 2);
     const ending = proposerOf(draft, [second as number]);
@@ -146,7 +146,7 @@ describe("DraftProposer", () => {
     expect(model.rowCounts.length).toBe(2);
   });
 
-  it("runs the steps of texts that draft at the same time in one forward", async () => {
+  it("runs concurrent steps of several sequences in one forward", async () => {
     const { draft, model } = draftOf();
     const prompts = [[1], [2, 3], Array.from({ length: 300 }, (_, i) => i % 11), [4, 5, 6]];
     const proposers = prompts.map((prompt) => {
@@ -158,11 +158,11 @@ describe("DraftProposer", () => {
     for (const [i, prompt] of prompts.entries()) {
       expect(chainOf(proposers[i] as DraftProposer, 3)).toEqual(await continued(prompt, [], 3));
     }
-    // The long prompt comes in two pieces.
+    // The long prompt is prefilled in two chunks.
     expect(model.rowCounts.length).toBe(4);
   });
 
-  it("writes right drafts or none where texts fight for a few pages, and gives all pages back", async () => {
+  it("drafts correctly or not at all when sequences compete for pages, and leaks none", async () => {
     const nPages = 12;
     const lengths = fc.array(fc.integer({ min: 1, max: 10 * PAGE_SIZE }), { minLength: 2, maxLength: 5 });
     await fc.assert(
@@ -175,7 +175,7 @@ describe("DraftProposer", () => {
           return proposer;
         });
         for (const turn of turns) {
-          // Some of the texts draft at the same time, or read.
+          // Some sequences draft or prefill at the same time.
           const chosen = proposers.map((_, i) => i).filter((i) => ((turn + 1) >> i) & 1);
           const room = { tokens: 100 };
           const nBefore = model.rowCounts.reduce((sum, n) => sum + n, 0);
@@ -184,7 +184,7 @@ describe("DraftProposer", () => {
             return proposer.needsPrefill ? proposer.prefill(room, undefined) : proposer.prepare(3, 1, undefined);
           });
           await Promise.all(work);
-          // What was read, and what each reads in passing and drafts.
+          // Prefilled tokens, and for each sequence the tokens since and its draft.
           const nRows = model.rowCounts.reduce((sum, n) => sum + n, 0) - nBefore;
           expect(nRows).toBeLessThanOrEqual(100 - room.tokens + chosen.length * (64 + 2));
           expect(room.tokens).toBeGreaterThanOrEqual(0);
@@ -200,17 +200,17 @@ describe("DraftProposer", () => {
     );
   });
 
-  it("writes whole drafts for rejection, whoever else drafts or gives up", async () => {
+  it("completes drafts for rejection beside others that draft or are cancelled", async () => {
     const nPages = 5;
     const text = fc.record({
       length: fc.integer({ min: 1, max: nPages * PAGE_SIZE - 3 }),
       proposeFor: fc.constantFrom("rejection" as const, "rejection" as const, "exact" as const),
-      /** Pieces that it reads before each draft. */
+      /** Chunks that it prefills before each draft. */
       nPieces: fc.nat(2),
     });
     const draftOfOne = fc.record({
       text: fc.nat(5),
-      /** Forwards after which it is cancelled, 0: at once. */
+      /** Forwards until it is cancelled; 0: at once. */
       patience: fc.option(fc.nat(6), { nil: undefined }),
       isDisposed: fc.boolean(),
     });
@@ -245,7 +245,7 @@ describe("DraftProposer", () => {
           await Promise.all(reading);
           const preparing = turn.map(({ text: i }, j) => proposers[i]?.prepare(3, 1, aborts[j]?.abort.signal));
           look();
-          // One that is disposed of while it drafts or waits gives its pages to the others.
+          // A sequence that is disposed of while it drafts or waits frees its pages.
           const ending = turn.map(async ({ text: i, isDisposed }) => {
             if (isDisposed) await proposers[i]?.dispose();
           });
@@ -265,7 +265,7 @@ describe("DraftProposer", () => {
     );
   });
 
-  it("drafts nothing while it is far behind, and reads ahead as far as there is room", async () => {
+  it("drafts nothing while it needs prefill, and prefills within the budget", async () => {
     const { draft, model } = draftOf();
     const [one, other] = [proposerOf(draft), proposerOf(draft)];
     const [long, longer] = [150, 500].map((length) => Array.from({ length }, (_, i) => i % 7)) as [number[], number[]];
@@ -278,7 +278,7 @@ describe("DraftProposer", () => {
     await Promise.all([one.prefill(room, undefined), other.prefill(room, undefined)]);
     expect(room.tokens).toBe(0);
     expect([one.needsPrefill, other.needsPrefill]).toEqual([false, true]);
-    // All but the token to draft behind, and what is left of the room.
+    // All but the last token, and what is left of the budget.
     expect(model.rowCounts).toEqual([149 + 51]);
     await one.prepare(3, 1, undefined);
     expect(chainOf(one, 3)).toEqual(await continued(long, [], 3));
@@ -286,13 +286,13 @@ describe("DraftProposer", () => {
     expect(model.rowCounts).toEqual([200, 1, 1, 1]);
   });
 
-  it("reads nothing ahead that would be taken away again, and drafts all the same where the text depends on it", async () => {
+  it("does not prefill evicted pages again, and drafts all the same if the output depends on it", async () => {
     const { draft, model } = draftOf({ nPages: 10 });
     const [one, other] = [proposerOf(draft, [], "rejection"), proposerOf(draft, [], "rejection")];
     const text = Array.from({ length: 150 }, (_, i) => i % 7);
     for (const proposer of [one, other]) proposer.observe(text);
     await one.prefill({ tokens: 70 }, undefined);
-    // It takes the pages of the first one, which rests.
+    // Evicts the pages of the first one, which is idle.
     await other.prefill({ tokens: 120 }, undefined);
     expect([one.needsPrefill, other.needsPrefill]).toEqual([false, false]);
     await other.prepare(3, 1, undefined);
@@ -301,11 +301,11 @@ describe("DraftProposer", () => {
     expect(model.rowCounts).toEqual([70, 120, 30, 1, 1, 150, 1, 1]);
     one.observe([1]);
     await other.prepare(3, 1, undefined);
-    // The pages of the last draft are another matter.
+    // A lost draft is prefilled again.
     expect(one.needsPrefill).toBe(true);
   });
 
-  it("lets those behind one that gives up go on", async () => {
+  it("admits drafts that wait after a cancelled one", async () => {
     const { draft, model } = draftOf({ nPages: 3 });
     const proposers = [16, 40, 3].map((length) => {
       const proposer = proposerOf(draft, [], "rejection");
@@ -315,7 +315,7 @@ describe("DraftProposer", () => {
     const [first, second, third] = proposers as [DraftProposer, DraftProposer, DraftProposer];
     const abort = new AbortController();
     model.onForward = () => abort.abort();
-    // The first has two pages. The second waits for three, and the third, which wants the one that is left, behind it.
+    // The first has two pages. The second waits for three, and the third, which needs the one left, waits after it.
     await Promise.all([
       first.prepare(3, 1, undefined),
       second.prepare(3, 1, abort.signal),
@@ -325,7 +325,7 @@ describe("DraftProposer", () => {
     expect(proposers.map((proposer) => chainOf(proposer, 3).length)).toEqual([3, 0, 3]);
   });
 
-  it("keeps its pages until what runs is done", async () => {
+  it("keeps its pages until its running step is done", async () => {
     const { draft, model } = draftOf({ nPages: 1 });
     const [one, other] = [proposerOf(draft), proposerOf(draft)];
     one.observe([1, 2, 3]);
@@ -341,7 +341,7 @@ describe("DraftProposer", () => {
     expect(chainOf(other, 3)).toEqual(await continued([4, 5, 6], [], 3));
   });
 
-  it("hands on what goes wrong in a forward, and goes on", async () => {
+  it("passes on errors of a forward, and continues", async () => {
     const { draft, model } = draftOf();
     const proposer = proposerOf(draft);
     proposer.observe([1, 2, 3]);

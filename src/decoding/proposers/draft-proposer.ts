@@ -4,24 +4,24 @@ import type { SamplerSettings } from "../../compute/sampling/settings.ts";
 import { type DraftModel, DraftSequence } from "./draft-model.ts";
 import { noCandidates, type Proposer, type PrefillBudget } from "./proposer.ts";
 
-/** Tokens that a draft reads before it begins: those of a few rounds, or of a short prompt. */
+/** Most tokens that a draft computes itself without prefill: those of a few rounds, or of a short prompt. */
 const MAX_UNPREFILLED = 64;
-/** Rows of one step where there is no other way than to read everything at once: others' steps run between the pieces. */
+/** Rows of one step if everything has to be computed at once, so that other sequences' steps can run in between. */
 const CHUNK_ROWS = 256;
 
 export interface DraftOptions {
-  /** Of the request: a draft is drawn as the text is, in exact mode with the same noise. */
+  /** Sampling settings of the request; in exact mode the draft uses the same noise, too. */
   readonly settings: SamplerSettings;
   readonly proposeFor: ProposeFor;
-  /** Nothing is drafted behind them. */
+  /** Drafts end after them. */
   readonly endTokens: ReadonlySet<number>;
 }
 
 /**
- * Drafts with a second model: before each round it catches up with the text and writes a chain of its own, one forward a
- * token; alternatives come from the same rows. What a draft left in its KV cache stays as far as the text follows it. Far
- * behind, as at a prompt, it reads ahead in pieces. A draft that the text depends on reads all the same at once where pages
- * are too few for that.
+ * Drafts with a second model. Before each round it computes the new tokens and drafts a chain, one forward per token;
+ * alternatives come from the same rows. The part of a draft that was accepted stays in its KV cache. A long prompt is
+ * prefilled in chunks. If the output depends on the drafts (rejection verification) and there are too few pages for
+ * that, the whole prompt is computed at once.
  */
 export class DraftProposer implements Proposer {
   readonly kind = "draft";
@@ -31,13 +31,13 @@ export class DraftProposer implements Proposer {
   readonly #sequence = new DraftSequence();
   readonly #tokens: number[] = [];
   #hasPrompt = false;
-  /** Tokens of the text that the cache is known to begin with. */
+  /** Length of the cached prefix known to match the sequence. */
   #nMatching = 0;
-  /** Tokens that were cached when it read ahead, since the last draft. Pages that are taken away meanwhile are not read again. */
+  /** Tokens that were cached by prefill since the last draft. If they are evicted they are not prefilled again. */
   #nPrefilled = 0;
-  /** What uses the sequence's pages. */
+  /** Work that uses the sequence's pages. */
   #running: Promise<void> | undefined;
-  /** What the draft proposes at each depth; the first of each is the chain. */
+  /** Proposals at each depth; the first of each is the drafted chain. */
   #chain: Proposed[] = [];
 
   constructor(draft: DraftModel, options: DraftOptions) {
@@ -74,7 +74,7 @@ export class DraftProposer implements Proposer {
   async #prefill(budget: PrefillBudget, signal: AbortSignal | undefined): Promise<void> {
     this.#dropMismatch();
     const cached = this.#sequence.tokens;
-    // The last token is the one to draft behind.
+    // The last token is computed by the draft.
     const to = Math.min(cached.length + budget.tokens, this.#tokens.length - 1);
     const pending = this.#tokens.slice(cached.length, to);
     if (pending.length === 0) return;
@@ -99,20 +99,20 @@ export class DraftProposer implements Proposer {
     if (most < 1) return;
     this.#dropMismatch();
     this.#nPrefilled = 0;
-    // Where the text depends on what is proposed, that must not depend on others' drafts.
+    // Without exact verification the output depends on the proposals, so they must not depend on other drafts.
     const waits = this.#options.proposeFor === "rejection";
     if (!waits && this.#tokens.length - this.#sequence.tokens.length > MAX_UNPREFILLED) return;
     const nTokens = this.#tokens.length + most - 1;
     if (!(await this.#draft.admit(this.#sequence, nTokens, { waits, signal }))) return;
     try {
-      await this.#write(most, width, signal);
+      await this.#draftChain(most, width, signal);
     } finally {
       this.#draft.release(this.#sequence);
     }
   }
 
-  /** Caches all of the text, then drafts a chain of at most `most` tokens. */
-  async #write(most: number, width: number, signal: AbortSignal | undefined): Promise<void> {
+  /** Computes all new tokens, then drafts a chain of at most `most` tokens. */
+  async #draftChain(most: number, width: number, signal: AbortSignal | undefined): Promise<void> {
     const cached = this.#sequence.tokens;
     while (!signal?.aborted && this.#tokens.length - cached.length > CHUNK_ROWS) {
       const pending = this.#tokens.slice(cached.length, cached.length + CHUNK_ROWS);
@@ -141,18 +141,18 @@ export class DraftProposer implements Proposer {
   }
 
   async dispose(): Promise<void> {
-    // Rows that run are written to the sequence's pages.
+    // Running rows write to the sequence's pages.
     await Promise.allSettled([this.#running]);
     this.#draft.truncate(this.#sequence, 0);
     this.#sampler.dispose();
   }
 
-  /** Of all its steps. */
+  /** Common to all its steps. */
   get #common() {
     return { sequence: this.#sequence, sampler: this.#sampler, proposeFor: this.#options.proposeFor };
   }
 
-  /** Keeps of what is cached what the text begins with, but its last token. */
+  /** Drops cached tokens that do not match the sequence, and its last token. */
   #dropMismatch(): void {
     const cached = this.#sequence.tokens;
     const most = Math.min(cached.length, this.#tokens.length - 1);

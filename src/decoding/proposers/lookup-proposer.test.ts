@@ -18,7 +18,7 @@ const chain = (proposer: LookupProposer, depth: number): number[] => {
   return path;
 };
 
-/** By looking at every place: what followed each end of text and path somewhere in the text, the longest end first. */
+/** By brute force: the continuations of each suffix of text and path, the longest suffix first. */
 function slowly(text: readonly number[], path: readonly number[]) {
   const all = [...text, ...path];
   const contexts: { token: number; times: number; newest: number }[][] = [];
@@ -42,7 +42,7 @@ function slowly(text: readonly number[], path: readonly number[]) {
 const texts = fc.array(fc.nat(3), { maxLength: 30 });
 
 describe("LookupProposer", () => {
-  it("proposes what followed the longest end, the most frequent first, the newest of equals", () => {
+  it("proposes continuations of the longest suffix, by frequency, the newest first among equals", () => {
     fc.assert(
       fc.property(texts, fc.array(fc.nat(3), { maxLength: 6 }), (text, path) => {
         const [longest = []] = slowly(text, path);
@@ -53,7 +53,7 @@ describe("LookupProposer", () => {
     );
   });
 
-  it("gives alternatives by confidence, and in all no more than certainty", () => {
+  it("sorts alternatives by confidence, with a sum of at most 1", () => {
     fc.assert(
       fc.property(texts, fc.array(fc.nat(3), { maxLength: 6 }), fc.integer({ min: 1, max: 5 }), (text, path, count) => {
         const { tokens, confidences } = proposerOf(text).candidates(path, count);
@@ -69,7 +69,7 @@ describe("LookupProposer", () => {
     );
   });
 
-  it("is surer of what followed more often, and after a longer end", () => {
+  it("has a higher confidence in frequent continuations and longer suffixes", () => {
     const confidence = (text: readonly number[]) => proposerOf(text).candidates([], 1).confidences[0] ?? 0;
     const once = confidence([1, 2, 9, 1, 2]);
     expect(once).toBeCloseTo(0.45, 5);
@@ -78,7 +78,7 @@ describe("LookupProposer", () => {
     expect(confidence([1, 2, 9, 1, 2, 8, 1, 2])).toBeLessThan(once);
   });
 
-  it("is promising where the text's last tokens stood before", () => {
+  it("is promising if the last tokens occurred before", () => {
     const proposer = new LookupProposer();
     expect(proposer.isPromising).toBe(false);
     proposer.observe([1, 2, 3, 4, 5, 6, 1, 2, 3]);
@@ -89,7 +89,7 @@ describe("LookupProposer", () => {
     expect(proposer.isPromising).toBe(false);
   });
 
-  it("asks for more than one occurrence of a single token where nobody says otherwise", () => {
+  it("requires more than one occurrence of a single token by default", () => {
     const proposed = (tokens: readonly number[], depth: number) => {
       const proposer = new LookupProposer();
       proposer.observe(tokens);
@@ -99,20 +99,20 @@ describe("LookupProposer", () => {
     expect(proposed([5, 1, 2, 8, 9, 1, 2], 3)).toEqual([8, 9, 1]);
   });
 
-  it("goes on with a period", () => {
+  it("continues a periodic text", () => {
     expect(chain(proposerOf([7, 8, 7, 8, 7]), 5)).toEqual([8, 7, 8, 7, 8]);
   });
 
-  it("follows an old passage that it began to copy, past all newer ones", () => {
+  it("continues to copy an old passage despite newer ones", () => {
     const passage = Array.from({ length: 200 }, (_, i) => (i % 2 === 0 ? 1 : 100 + i));
-    // The pair (101, 1) comes again and again, with other continuations.
+    // The pair (101, 1) recurs with different continuations.
     const noise = Array.from({ length: 100 }, (_, i) => [101, 1, 500 + i]).flat();
     const proposer = proposerOf([...passage, ...noise, 999]);
     proposer.observe(passage.slice(0, 60));
     expect(chain(proposer, 4)).toEqual(passage.slice(60, 64));
   });
 
-  it("forgets the older half of what is longer than its memory, and goes on", () => {
+  it("drops the older half of a text beyond its limit, and continues", () => {
     const nTokens = 70_000;
     const text = Array.from({ length: nTokens }, (_, i) => i);
     const proposer = proposerOf(text);
@@ -130,7 +130,7 @@ describe("LookupProposer", () => {
     for (let i = 0; i < 100_000; i++) {
       proposer.observe([tokenAt(i)]);
       if (i % 10 === 0) chain(proposer, 7);
-      // What was never there: no context is left.
+      // A token that never occurred: no context is left.
       if (i % 10 === 5) expect(proposer.candidates([77], 4).tokens.length).toBe(0);
     }
     expect(chain(proposer, 3)).toEqual([100_000, 100_001, 100_002].map(tokenAt));

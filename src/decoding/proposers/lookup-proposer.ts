@@ -2,22 +2,22 @@ import type { Proposed } from "../../compute/sampling/proposal.ts";
 import { noCandidates, type Proposer } from "./proposer.ts";
 import { NONE, ROOT, SuffixAutomaton } from "./suffix-automaton.ts";
 
-/** Tokens looked at: beyond them the older half is forgotten. With the automaton's bytes per token, at most 18 MB. */
+/** Longest indexed text (tokens): the older half is dropped when it is exceeded. At most 18 MB. */
 const MAX_TOKENS = 65_536;
-/** Shorter contexts tried where a token of the path follows none: more only where text repeats without end. */
+/** Shorter contexts tried if a token of the path follows none; only highly repetitive text has more. */
 const MAX_JUMPS = 64;
-/** Contexts that alternatives come from, the longest first. */
+/** Contexts that alternatives come from, longest first. */
 const MAX_CONTEXTS = 4;
-/** Tokens of the text's end that stood before, from which on what followed them is likely to follow again. */
+/** Length of a repeated suffix (tokens) from which on its continuation is likely to repeat, too. */
 const PROMISING_CONTEXT = 4;
-/** Continuations of a context that are looked at, the newest first. */
+/** Most continuations of a context that are considered, newest first. */
 const MAX_CONTINUATIONS = 32;
 
 /**
- * How much of an occurrence to take off, by the length of the context (absolute discounting: Ney,
- * Essen, Kneser, "On structuring probabilistic dependences in stochastic language modelling", 1994): a token that followed
- * n of N earlier occurrences follows again with probability (n - discount) / N. Measured by scripts/proposer-calibration.mjs
- * on 353 answers that SmolLM2-135M-Instruct wrote in a chat (76,744 tokens; temperatures 0, 0.7 and 1).
+ * Absolute discount by the length of the context (Ney, Essen, Kneser, "On structuring probabilistic dependences in
+ * stochastic language modelling", 1994): a token that followed n of N earlier occurrences follows again with
+ * probability (n - discount) / N. Measured by scripts/proposer-calibration.mjs on 353 answers of SmolLM2-135M-Instruct
+ * in a chat (76,744 tokens; temperatures 0, 0.7 and 1).
  */
 const discounts: readonly (readonly [longest: number, discount: number])[] = [
   [1, 0.79],
@@ -35,20 +35,20 @@ const discounts: readonly (readonly [longest: number, discount: number])[] = [
 ];
 
 export interface LookupOptions {
-  /** Less likely tokens are not proposed. Default 0.25: what followed a single token once is left out. */
+  /** Less likely tokens are not proposed. Default 0.25, which excludes what followed a single token once. */
   readonly leastConfidence?: number;
 }
 
 /**
- * Prompt lookup: proposes what followed the longest earlier occurrence of the text's end, the most frequent continuation
- * first, the newest of equals, and then what followed shorter ends. A token of the text takes amortised constant time, a
- * call of `candidates` a bounded one. Confidences are measured shares (`discounts`).
+ * Prompt lookup: proposes the continuations of the longest suffix that occurred before, the most frequent one first,
+ * newest first among equals, then those of shorter suffixes. A token of the text takes amortised constant time, a call
+ * of `candidates` bounded time. Confidences are measured (`discounts`).
  */
 export class LookupProposer implements Proposer {
   readonly kind = "lookup";
   readonly #leastConfidence: number;
-  /** Tokens that the automaton does not have yet. */
-  #unread: number[] = [];
+  /** Tokens that are not in the automaton yet. */
+  #pending: number[] = [];
   #tokens: number[] = [];
   #automaton = new SuffixAutomaton();
 
@@ -57,13 +57,13 @@ export class LookupProposer implements Proposer {
   }
 
   get isPromising(): boolean {
-    const automaton = this.#caughtUp();
+    const automaton = this.#indexed();
     if (automaton.last === ROOT) return false;
     return automaton.longest(automaton.link(automaton.last)) >= PROMISING_CONTEXT;
   }
 
   observe(tokens: readonly number[]): void {
-    for (const token of tokens) this.#unread.push(token);
+    for (const token of tokens) this.#pending.push(token);
   }
 
   candidates(path: readonly number[], count: number): Proposed {
@@ -79,20 +79,20 @@ export class LookupProposer implements Proposer {
     };
   }
 
-  /** Reads what it has not read: a text that is not asked for proposals costs no more than its tokens' memory. */
-  #caughtUp(): SuffixAutomaton {
-    for (const token of this.#unread) {
+  /** Indexes new tokens, only on demand: without calls for candidates a text costs no time. */
+  #indexed(): SuffixAutomaton {
+    for (const token of this.#pending) {
       if (this.#tokens.length === MAX_TOKENS) this.#forget();
       this.#tokens.push(token);
       this.#automaton.append(token);
     }
-    this.#unread = [];
+    this.#pending = [];
     return this.#automaton;
   }
 
-  /** The longest end of text and path that stands somewhere in the text, and its length. */
+  /** The longest suffix of text and path that occurs in the text, and its length. */
   #contextAfter(path: readonly number[]): { readonly state: number; readonly length: number } | undefined {
-    const automaton = this.#caughtUp();
+    const automaton = this.#indexed();
     let state = automaton.last;
     let length = automaton.longest(state);
     let jumps = 0;
@@ -111,7 +111,7 @@ export class LookupProposer implements Proposer {
     return { state, length };
   }
 
-  /** What followed a context, then what followed shorter ones and no longer one. */
+  /** Continuations of a context, then those of shorter ones that the longer ones do not have. */
   #continuations(context: number, contextLength: number, count: number): Continuation[] {
     const automaton = this.#automaton;
     const all: Continuation[] = [];

@@ -14,7 +14,7 @@ const best = (proposer: PredictedProposer, path: readonly number[] = []) => prop
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
 
 describe("PredictedProposer", () => {
-  it("proposes the prediction as long as the text follows it, at any depth", () => {
+  it("proposes the prediction while the text follows it, at any depth", () => {
     fc.assert(
       fc.property(fc.array(fc.nat(5), { maxLength: 40 }), fc.nat(40), fc.nat(8), (prediction, nWritten, depth) => {
         const proposer = proposerOf(prediction, prediction.slice(0, nWritten));
@@ -25,7 +25,7 @@ describe("PredictedProposer", () => {
     );
   });
 
-  it("is promising at the beginning and where the text follows it", () => {
+  it("is promising at the start and while the text follows it", () => {
     const proposer = new PredictedProposer([1, 2, 3, 4, 5]);
     proposer.observe([7, 8]);
     expect(proposer.isPromising).toBe(true);
@@ -37,7 +37,7 @@ describe("PredictedProposer", () => {
     expect(proposer.isPromising).toBe(false);
   });
 
-  it("sees a path as it would see the same tokens once they are written", () => {
+  it("proposes the same after a path as after the same output", () => {
     const tokens = fc.array(fc.nat(4), { maxLength: 50 });
     fc.assert(
       fc.property(tokens, tokens, fc.array(fc.nat(4), { maxLength: 8 }), (prediction, written, path) => {
@@ -52,11 +52,11 @@ describe("PredictedProposer", () => {
     );
   });
 
-  it("finds the text again after other tokens were put in, put in place of some, or some were left out", () => {
+  it("realigns after insertions, replacements and deletions", () => {
     const edits = fc.array(fc.record({ kept: fc.integer({ min: 2, max: 9 }), left: fc.nat(8), put: fc.nat(5) }));
     fc.assert(
       fc.property(edits, (script) => {
-        // All tokens of the prediction differ, so where the text is in it is plain.
+        // All tokens of the prediction differ, so positions in it are unambiguous.
         const prediction = range(0, 300);
         const written: number[] = [];
         let at = 0;
@@ -79,13 +79,13 @@ describe("PredictedProposer", () => {
     );
   });
 
-  it("finds the text again wherever it goes on, by two tokens", () => {
+  it("realigns at any position after two matching tokens", () => {
     expect(best(proposerOf(range(0, 300), [0, 1, 2, 900, 200]))).toBe(undefined);
     expect(best(proposerOf(range(0, 300), [0, 1, 2, 900, 200, 201]))).toBe(202);
     expect(best(proposerOf(range(0, 300), [...range(200, 210), 901, 50, 51]))).toBe(52);
   });
 
-  it("goes to the longest match, and to the nearest of equals", () => {
+  it("chooses the longest match, the nearest one among equals", () => {
     //                  0  1  2  3  4  5  6  7  8  9 10 11 12 13
     const prediction = [1, 2, 3, 4, 8, 9, 5, 8, 9, 6, 1, 8, 9, 7];
     expect(best(proposerOf(prediction, [1, 2, 3, 99, 8, 9]))).toBe(5);
@@ -94,7 +94,7 @@ describe("PredictedProposer", () => {
     expect([...alternatives]).toEqual([5, 6, 7]);
   });
 
-  it("does not take the prompt for text", () => {
+  it("ignores the prompt", () => {
     const proposer = new PredictedProposer([1, 2, 3]);
     proposer.observe([1, 2]);
     expect(best(proposer)).toBe(1);
@@ -102,7 +102,7 @@ describe("PredictedProposer", () => {
     expect(best(proposer)).toBe(2);
   });
 
-  it("has nothing to say behind its end, and without a prediction", () => {
+  it("proposes nothing after its end or without a prediction", () => {
     expect(best(proposerOf([1, 2], [1, 2]))).toBe(undefined);
     expect(best(proposerOf([]))).toBe(undefined);
     expect(best(proposerOf([], [1, 2, 3]))).toBe(undefined);

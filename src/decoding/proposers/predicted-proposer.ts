@@ -1,17 +1,17 @@
 import type { Proposed } from "../../compute/sampling/proposal.ts";
 import { noCandidates, type Proposer } from "./proposer.ts";
 
-/** Places of the prediction that are looked at on each side of where the text should be. */
+/** Positions of the prediction that are compared on each side of the expected one. */
 const MAX_PLACES = 16;
-/** Longer matches count alike: the nearest one wins. */
+/** Longer matches count as equal: the nearest one is chosen. */
 const MAX_MATCH = 32;
-/** How far ahead a single token is looked for after a divergence: a few tokens were replaced or left out. */
+/** After a divergence a single token is searched this far ahead: a few tokens were replaced or left out. */
 const MAX_SKIP = 8;
 
 /**
- * Share of proposals that stood, by the number of tokens before them that the text and the prediction had in common.
- * Measured by scripts/proposer-calibration.mjs on 32 answers of SmolLM2-135M-Instruct to requests to rewrite a text or
- * code (2,877 tokens; temperatures 0 and 0.7), the prediction being what was to be rewritten.
+ * Acceptance by the length of the match before a proposal. Measured by scripts/proposer-calibration.mjs on 32 answers
+ * of SmolLM2-135M-Instruct to requests to rewrite a text or code (2,877 tokens; temperatures 0 and 0.7), with the
+ * original as the prediction.
  */
 const confidences: readonly (readonly [longest: number, share: number])[] = [
   [1, 0.39],
@@ -22,34 +22,34 @@ const confidences: readonly (readonly [longest: number, share: number])[] = [
   [16, 0.95],
   [Number.POSITIVE_INFINITY, 0.98],
 ];
-/** The share of these answers that began as predicted. */
+/** Share of these answers that started as predicted. */
 const STARTS_ALIKE = 0.81;
-/** As `confidences`: that the text was where another match of it says. */
+/** As `confidences`, for proposals from another match. */
 const IS_ELSEWHERE = 0.05;
 
-/** Tokens in common from which on the prediction is likely to go on. */
+/** Length of a match from which on proposals are likely to be accepted. */
 const PROMISING_RUN = 2;
 
-/** A place in the prediction. */
+/** A position in the prediction. */
 interface Cursor {
-  /** The token that should come next. */
+  /** Index of the token expected next. */
   readonly at: number;
-  /** Tokens before it that the text has, too, up to MAX_MATCH; 0: the text has just diverged. */
+  /** Length of the match before it, up to MAX_MATCH; 0: the text has just diverged. */
   readonly run: number;
 }
 
 /**
- * Text that the user predicts ("predicted outputs"): the text is followed in it, from its beginning, and what comes next
- * there is proposed. Where the text diverges it is found again by its last tokens: the longest match, the one nearest to
- * the place of divergence. A token costs bounded time; memory is about 100 bytes per token of the prediction.
+ * Predicted output: follows the text in the prediction from its start and proposes the tokens that come next there.
+ * After a divergence it realigns by the last tokens: at the longest match, the nearest one among equals. Bounded time
+ * per token; about 100 bytes of memory per token of the prediction.
  */
 export class PredictedProposer implements Proposer {
   readonly kind = "predicted";
   readonly #prediction: Int32Array;
-  /** By pair of tokens: where they stand, as the place behind them; ascending. */
+  /** By pair of tokens: the positions after its occurrences, ascending. */
   readonly #places = new Map<number, number[]>();
-  /** The end of what was written; the prompt is no part of it. */
-  #written: number[] = [];
+  /** Recent output, without the prompt. */
+  #output: number[] = [];
   #hasPrompt = false;
   #cursor: Cursor = { at: 0, run: 0 };
 
@@ -65,7 +65,7 @@ export class PredictedProposer implements Proposer {
   }
 
   get isPromising(): boolean {
-    return this.#written.length === 0 || this.#cursor.run >= PROMISING_RUN;
+    return this.#output.length === 0 || this.#cursor.run >= PROMISING_RUN;
   }
 
   observe(tokens: readonly number[]): void {
@@ -74,14 +74,14 @@ export class PredictedProposer implements Proposer {
       return;
     }
     for (const token of tokens) {
-      this.#written.push(token);
-      this.#cursor = this.#advance(this.#cursor, this.#written);
+      this.#output.push(token);
+      this.#cursor = this.#advance(this.#cursor, this.#output);
     }
-    if (this.#written.length > 2 * MAX_MATCH) this.#written = this.#written.slice(-MAX_MATCH);
+    if (this.#output.length > 2 * MAX_MATCH) this.#output = this.#output.slice(-MAX_MATCH);
   }
 
   candidates(path: readonly number[], count: number): Proposed {
-    const text = [...this.#written];
+    const text = [...this.#output];
     let cursor = this.#cursor;
     for (const token of path) {
       text.push(token);
@@ -92,7 +92,7 @@ export class PredictedProposer implements Proposer {
       const token = this.#prediction[at];
       if (token !== undefined && !found.has(token)) found.set(token, confidence);
     };
-    // Where the text has diverged the next tokens of the prediction stood in one of 20 cases: not worth a row.
+    // After a divergence the next predicted tokens were accepted in one of 20 cases: not worth a row.
     if (text.length > 0 && cursor.run === 0) return noCandidates;
     add(cursor.at, text.length === 0 ? STARTS_ALIKE : confidenceOf(cursor.run));
     if (count > 1) for (const { at } of this.#matches(text, cursor.at)) add(at, IS_ELSEWHERE);
@@ -104,7 +104,7 @@ export class PredictedProposer implements Proposer {
     };
   }
 
-  /** Where the text, whose last token is new, is in the prediction. */
+  /** Position after the new, last token of the text. */
   #advance(cursor: Cursor, text: readonly number[]): Cursor {
     const token = text.at(-1) as number;
     if (this.#prediction[cursor.at] === token) return { at: cursor.at + 1, run: Math.min(MAX_MATCH, cursor.run + 1) };
@@ -116,7 +116,7 @@ export class PredictedProposer implements Proposer {
     return { at: cursor.at, run: 0 };
   }
 
-  /** Where the text's last two tokens or more stand near a place: the longest match first, the nearest of equals. */
+  /** Matches of at least the last two tokens near a position: the longest first, nearest first among equals. */
   #matches(text: readonly number[], near: number): Cursor[] {
     const places = this.#places.get(pairKey(text.at(-2), text.at(-1))) ?? [];
     const middle = firstNotBelow(places, near);
@@ -140,12 +140,12 @@ function confidenceOf(run: number): number {
   return confidences.find(([longest]) => run <= longest)?.[1] ?? 1;
 }
 
-/** Ids are below 2^22 (a model's largest vocabulary), so a pair is a whole number below 2^53; undefined: no pair. */
+/** Ids are below 2^22, more than any vocabulary, so a pair is an integer below 2^53; undefined: no pair. */
 function pairKey(first: number | undefined, second: number | undefined): number {
   return first === undefined || second === undefined ? -1 : first * 2 ** 24 + second;
 }
 
-/** Index of the first of some ascending numbers that is not below `value`. */
+/** Index of the first of ascending numbers that is at least `value`. */
 function firstNotBelow(numbers: readonly number[], value: number): number {
   let [low, high] = [0, numbers.length];
   while (low < high) {

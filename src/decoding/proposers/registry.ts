@@ -8,7 +8,7 @@ import { LookupProposer } from "./lookup-proposer.ts";
 import { PredictedProposer } from "./predicted-proposer.ts";
 import { MaskProposer, MedusaProposer, type Proposer } from "./proposer.ts";
 
-/** What decides which proposers a request can use. */
+/** Properties of a request and its model that determine the available proposers. */
 export interface ProposerResources {
   readonly mask: MaskRows | undefined;
   /** Extra (Medusa) heads of the adapter. */
@@ -21,7 +21,7 @@ export interface ProposerResources {
 export interface ProposerParts {
   /** Present if `hasDraft`. */
   readonly draft: DraftModel | undefined;
-  /** Token ids of the predicted output; empty without one. */
+  /** Token ids of the predicted output; empty: none. */
   readonly prediction: readonly number[];
   readonly settings: SamplerSettings;
   readonly proposeFor: ProposeFor;

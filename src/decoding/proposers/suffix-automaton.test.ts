@@ -8,7 +8,7 @@ function automatonOf(tokens: readonly number[]): SuffixAutomaton {
   return automaton;
 }
 
-/** The state of a string; NONE where it is no substring. */
+/** The state of a string; NONE: not a substring. */
 function stateOf(automaton: SuffixAutomaton, string: readonly number[]): number {
   let state: number = ROOT;
   for (const token of string) {
@@ -19,7 +19,7 @@ function stateOf(automaton: SuffixAutomaton, string: readonly number[]): number 
   return state;
 }
 
-/** After which numbers of tokens a string ends. */
+/** Numbers of tokens after which a string ends. */
 function endsOf(tokens: readonly number[], string: readonly number[]): number[] {
   const ends: number[] = [];
   for (let end = string.length; end <= tokens.length; end++) {
@@ -28,14 +28,14 @@ function endsOf(tokens: readonly number[], string: readonly number[]): number[] 
   return ends;
 }
 
-// Few tokens, so that they repeat; ids apart, so that the table is spread.
+// Few distinct tokens, so that they repeat, with spread-out ids for the hash table.
 const texts = fc.array(
   fc.nat(2).map((token) => token * 49_151),
   { maxLength: 40 },
 );
 
 describe("SuffixAutomaton", () => {
-  it("knows of every string whether, how often and where last it stands in the text", () => {
+  it("knows whether, how often and where last each string occurs", () => {
     fc.assert(
       fc.property(texts, fc.array(fc.nat(3).map((token) => token * 49_151)), (tokens, other) => {
         const automaton = automatonOf(tokens);
@@ -55,7 +55,7 @@ describe("SuffixAutomaton", () => {
     );
   });
 
-  it("links a state to that of its longest suffix that stands at more places", () => {
+  it("links a state to that of its longest suffix that ends at more positions", () => {
     fc.assert(
       fc.property(texts, (tokens) => {
         const automaton = automatonOf(tokens);

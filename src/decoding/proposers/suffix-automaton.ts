@@ -2,16 +2,18 @@
 export const ROOT = 0;
 export const NONE = -1;
 
-/** States whose counts one token raises: the longest contexts first. Only highly repetitive text has more. */
+/** States updated per token: the longest contexts first. Only highly repetitive text has more. */
 const MAX_COUNTED = 64;
 
 /**
- * Suffix automaton of a growing text (Blumer et al., "The smallest automaton recognizing the subwords of a text", 1985).
- * A state stands for the substrings that end at the same places of the text. n tokens take at most 2n states and 3n edges,
- * and a token takes amortised constant time whatever the vocabulary: what a cloned state copies is new edges, and edges are
- * never taken away. Edges lie in one hash table, and in a list for each state.
+ * Suffix automaton of a growing text (Blumer et al., "The smallest automaton recognizing the subwords of a text",
+ * 1985).
+ * A state stands for the substrings that end at the same positions. n tokens have at most 2n states and 3n edges, and
+ * appending a token takes amortised constant time for any vocabulary size, since edges are never removed. Edges are
+ * stored in one hash table, and linked in a list for each state.
  *
- * Memory: 20 bytes a state and 24 to 32 an edge, so at most 136 bytes a token, twice that where arrays have just grown.
+ * Memory: 20 bytes per state and 24 to 32 per edge, so at most 136 bytes per token, twice that when arrays have just
+ * grown.
  */
 export class SuffixAutomaton {
   /** Tokens appended. */
@@ -21,11 +23,11 @@ export class SuffixAutomaton {
   #nStates = 1;
   /** By state: length of its longest substring. */
   #longest: Int32Array = new Int32Array(64);
-  /** By state: the state of its longest suffix that ends at more places. */
+  /** By state: the state of its longest suffix that ends at more positions. */
   #link: Int32Array = new Int32Array(64).fill(NONE, 0, 1);
-  /** By state: at how many places its substrings end; too few where text repeats beyond MAX_COUNTED contexts. */
+  /** By state: number of positions at which its substrings end; too low if text repeats beyond MAX_COUNTED contexts. */
   #count: Int32Array = new Int32Array(64);
-  /** By state: tokens up to the newest of these places. */
+  /** By state: number of tokens up to its newest position. */
   #newest: Int32Array = new Int32Array(64);
   /** By state: its newest edge. */
   #firstEdge: Int32Array = new Int32Array(64).fill(NONE);
@@ -34,7 +36,7 @@ export class SuffixAutomaton {
   #token: Int32Array = new Int32Array(64);
   #target: Int32Array = new Int32Array(64);
   #nextEdge: Int32Array = new Int32Array(64);
-  /** Open addressing, at most half full: edge + 1; 0: free. */
+  /** Open addressing, at most half full: edge + 1; 0: empty. */
   #slots: Int32Array = new Int32Array(128);
 
   append(token: number): void {
@@ -56,7 +58,10 @@ export class SuffixAutomaton {
     }
   }
 
-  /** The state of `state`'s longest substring and `token`, which `target` holds with longer ones, perhaps. */
+  /**
+   * State of the longest substring of `state` followed by `token`. `target` may contain longer substrings, too; then it
+   * is cloned.
+   */
   #suffixState(state: number, token: number, target: number): number {
     const length = this.longest(state) + 1;
     if (this.longest(target) === length) return target;
@@ -76,7 +81,7 @@ export class SuffixAutomaton {
     return clone;
   }
 
-  /** Where `token` leads from a state; NONE: nowhere. */
+  /** Target of a state's edge; NONE: no such edge. */
   edge(state: number, token: number): number {
     const mask = this.#slots.length - 1;
     for (let slot = hash(state, token) & mask; ; slot = (slot + 1) & mask) {
@@ -85,7 +90,7 @@ export class SuffixAutomaton {
     }
   }
 
-  /** A state's edges: its newest one, and the one before. */
+  /** Newest edge of a state; `nextEdge` has the others. */
   firstEdge(state: number): number {
     return this.#firstEdge[state] as number;
   }
@@ -102,17 +107,17 @@ export class SuffixAutomaton {
     return this.#target[edge] as number;
   }
 
-  /** The state of a state's longest suffix that ends at more places; NONE for the empty string. */
+  /** The state of the longest suffix that ends at more positions; NONE for the empty string. */
   link(state: number): number {
     return this.#link[state] as number;
   }
 
-  /** At how many places a state's substrings end. */
+  /** Number of positions at which a state's substrings end. */
   count(state: number): number {
     return this.#count[state] as number;
   }
 
-  /** Tokens of the text up to the newest of these places. */
+  /** Number of tokens up to the newest position. */
   newest(state: number): number {
     return this.#newest[state] as number;
   }

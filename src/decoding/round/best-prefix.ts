@@ -1,6 +1,6 @@
 /**
- * How many items to take, from the first: the number with the largest sum of values less price. Prices need not be convex: the
- * second of four rows that a kernel computes at once is nearly free after a first one that is not.
+ * Length of the prefix of the items with the largest sum of values less price. Prices need not be convex: of four rows
+ * that a kernel computes together the second one is nearly free, the first one is not.
  */
 export function bestPrefix(values: readonly number[], price: (n: number) => number, most: number): number {
   let best = 0;

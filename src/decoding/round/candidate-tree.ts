@@ -4,15 +4,15 @@ import type { Proposer } from "../proposers/proposer.ts";
 import { candidatesOf, type Proposing } from "./proposing.ts";
 import { PENDING, type Proposal } from "./round.ts";
 
-/** A candidate with how likely verification gets to it and takes it. */
+/** A candidate with its estimated acceptance. */
 export interface Candidate extends Proposal {
   /** From 1. */
   readonly depth: number;
-  /** P(it and all before it stand). */
+  /** P(it and its ancestors are accepted). */
   readonly reach: number;
 }
 
-/** What was proposed at an anchor, whether or not it is in the tree. */
+/** All candidates proposed at an anchor, in the tree or not. */
 export interface AnchorCandidates {
   /** Index of the anchor among the tree's candidates, or PENDING. */
   readonly anchor: number;
@@ -23,7 +23,7 @@ export interface AnchorCandidates {
 export interface CandidateTree {
   readonly candidates: readonly Candidate[];
   readonly proposed: readonly AnchorCandidates[];
-  /** Anchors at which proposers were asked. */
+  /** Anchors at which proposers were called. */
   readonly nAnchors: number;
 }
 
@@ -35,9 +35,12 @@ export interface GrowthLimits {
   /** Most candidates of a proposer at an anchor. */
   readonly width: number;
   readonly nCandidates: number;
-  /** Candidates with less are left out. */
+  /** Candidates below this reach are not included. */
   readonly leastReach: number;
-  /** Cost of asking the proposers at an anchor, in tokens: a sampler head reads a megabyte or two, a few hundredths of a step. */
+  /**
+   * Cost of calling the proposers at an anchor, in tokens: a sampler head reads one or two megabytes, a few hundredths
+   * of a step.
+   */
   readonly anchorCost: number;
 }
 
@@ -47,26 +50,26 @@ interface Node {
   readonly parent: Node | undefined;
   readonly path: readonly number[];
   readonly reach: number;
-  /** Without its parent's index. */
+  /** Without the parent's index. */
   readonly own: Omit<Candidate, "parent"> | undefined;
   children: readonly Node[];
 }
 
 /**
- * The tree of n nodes with the largest expected number of accepted tokens (the sum of the nodes' reach) over the candidates
- * of all proposers: it is made of the n nodes of largest reach, since a child never has more than its parent (EAGLE-2, arXiv
- * 2406.16858, section 4; Sequoia, arXiv 2402.12374, proves it for static trees). It grows level by level, below the nodes that
- * are among the n best so far. It looks at what was drawn or is likely to be drawn, so it is for exact verification only.
+ * Tree of n candidates with the largest expected number of accepted tokens, the sum of their reach. It consists of the
+ * n candidates of largest reach, since a child's reach is at most its parent's (EAGLE-2, arXiv 2406.16858, section 4;
+ * Sequoia, arXiv 2402.12374, proves it for static trees). It grows level by level below the n best candidates so far.
+ * The choice depends on the drawn candidates, so it is for exact verification only.
  */
 export function* growTree(
   proposers: readonly Proposer[],
   acceptance: SequenceAcceptance,
   { depth, width, nCandidates, leastReach, anchorCost }: GrowthLimits,
 ): Proposing<CandidateTree> {
-  /** By descending reach; of equals the one that was there first comes first, so parents before children. */
+  /** By descending reach, earlier ones first among equals: parents precede their children. */
   const best: Node[] = [];
   const expanded: Node[] = [];
-  // The pending token's candidates are compared with what is drawn even where none is taken.
+  // The pending token's candidates are needed for learning even if none is included.
   let level: Node[] = depth > 0 ? [{ parent: undefined, path: [], reach: 1, own: undefined, children: [] }] : [];
   for (let below = 1; level.length > 0; below++) {
     const queries = level.flatMap(({ path }) => proposers.map((proposer) => ({ proposer, path, count: width })));
@@ -78,7 +81,8 @@ export function* growTree(
     }
     expanded.push(...level);
     best.length = Math.min(best.length, nCandidates);
-    // Not where a proposer's best is hardly ever likely enough. A child of the last of the n best would be no longer among them.
+    // Skips nodes below which no proposer is likely enough, and the last of the n best: its children would not be among
+    // them.
     level = best.filter(
       ({ own, reach }, i) =>
         own?.depth === below &&
@@ -134,7 +138,7 @@ function childrenOf(
       const trait = { source, rank, confidence: confidences[rank] ?? 0 };
       return { token, ...trait, mean: acceptance.estimate(trait, depth).mean };
     });
-    // One source's candidates exclude each other: together they have the odds of one of them being right.
+    // Candidates of one source exclude each other: their odds together are those of one of them being right.
     const sum = own.reduce((total, { mean }) => total + mean, 0);
     const capped = Math.min(sum, 0.99);
     for (const { mean, ...one } of own) {
@@ -144,7 +148,7 @@ function childrenOf(
       else if ((found[other]?.odds ?? 0) < odds) found[other] = { ...one, odds };
     }
   }
-  // Different sources compete: where one is nearly sure of a token, another's is hardly right.
+  // Candidates of different sources compete: if one source is nearly sure of a token, other tokens are unlikely.
   const all = 1 + found.reduce((total, { odds }) => total + odds, 0);
   const parent = node.own === undefined ? undefined : node;
   return found.map(({ odds, ...one }) => {

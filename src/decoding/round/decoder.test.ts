@@ -24,16 +24,16 @@ interface Setup extends Partial<Omit<DecoderOptions, "sampler" | "prompt">> {
   readonly fake?: FakeModelOptions;
   readonly stride?: number;
   readonly shape?: FixedShape;
-  /** Most verified tokens in one forward. */
+  /** Most pending tokens in one forward. */
   readonly chunkRows?: number;
-  /** Tokens whose K and V are there before. */
+  /** Tokens that are cached beforehand. */
   readonly nCached?: number;
-  /** After how many forwards the cache is thrown away. */
+  /** Number of forwards after which the cache is dropped. */
   readonly preemptAfter?: number;
   readonly signal?: AbortSignal;
 }
 
-/** Scattered pages, so that slots of neighbours are none. */
+/** Scattered pages, so that neighbouring slots of a sequence are not neighbours in memory. */
 function kvOf(model: FakeModel): SequenceKv & { readonly tokens: number[]; reserve(nSlots: number): void } {
   const nPages = 64;
   const cache = model.createCache(nPages);
@@ -112,7 +112,7 @@ async function write(setup: Setup) {
   return { tokens, logprobs, decoder, kv, model, rows: model.rowCounts.slice(before) };
 }
 
-/** Any tree of any tokens, right ones among them, and runs off any anchors. */
+/** Random trees of random tokens, some of them right, with MASK runs at random anchors. */
 class RandomPlanner implements Planner {
   #state: number;
   readonly #truth: readonly number[];
@@ -139,7 +139,7 @@ class RandomPlanner implements Planner {
       const offered = proposer === undefined ? [] : (yield* candidatesAt(proposer, path, 3)).tokens;
       const own = offered[this.#next(offered.length)];
       const token = own ?? (right !== undefined && this.#next(3) > 0 ? right : this.#next(11));
-      // Two children of the same token would be one.
+      // Siblings must differ.
       if (proposals.some((other) => other.parent === parent && other.token === token)) continue;
       proposals.push({ token, parent, source: "lookup", rank: 0, confidence: 0, from: undefined });
       paths.push([...path, token]);
@@ -153,7 +153,7 @@ class RandomPlanner implements Planner {
   }
 }
 
-/** Drafts with another fake model; with `hitRate` 1 of the same seed it is always right. */
+/** Drafts with another fake model; with `hitRate` 1 and the same seed all drafts are right. */
 function draftProposer(fake: FakeModelOptions | undefined, settings: Partial<SamplerSettings> | undefined): Proposer {
   const draft = new DraftModel(new FakeModel({ ...fake, nDepths: 0 }), 1000, 16);
   return new DraftProposer(draft, {
@@ -163,7 +163,7 @@ function draftProposer(fake: FakeModelOptions | undefined, settings: Partial<Sam
   });
 }
 
-/** Knows what plain decoding writes. */
+/** Proposes the output of plain decoding. */
 function oracle(truth: readonly number[], nPrompt: number): Proposer {
   let at = -nPrompt;
   return {
@@ -181,7 +181,7 @@ function oracle(truth: readonly number[], nPrompt: number): Proposer {
 const setups = fc.record({
   prompt: fc.oneof(
     { weight: 20, arbitrary: fc.array(fc.nat(10), { minLength: 1, maxLength: 40 }) },
-    // A draft model reads it ahead.
+    // Long enough for prefill of the draft model in chunks.
     { weight: 1, arbitrary: fc.array(fc.nat(10), { minLength: 70, maxLength: 150 }) },
   ),
   settings: fc.record({
@@ -226,7 +226,7 @@ function plannerOf(
   if (tree === undefined) return undefined;
   if (tree === "auto") {
     const controller = new Controller({ maskShare: 1 });
-    // Any history of steps.
+    // A random history of steps.
     for (let i = 1; i < treeSeed % 30; i++) {
       const rows = (treeSeed % (i + 3)) + 1;
       const step = { tokenRows: rows, drawnRows: rows, maskRows: i % 4, contextRows: 0, draftedTokens: i % 3 };
@@ -239,7 +239,7 @@ function plannerOf(
 }
 
 describe("Decoder", () => {
-  it("writes plain decoding's tokens whatever the way", async () => {
+  it("generates plain decoding's tokens with any proposers, planner and chunks", async () => {
     await fc.assert(
       fc.asyncProperty(setups, ways, async ({ endToken, stopAt, ...setup }, way) => {
         let seen: number[] = [];
@@ -254,7 +254,7 @@ describe("Decoder", () => {
         const one = {
           mask: () => new MaskProposer(),
           lookup: () => new LookupProposer(),
-          // Nearly right: every seventh token is another one, or is left out.
+          // Nearly right: every seventh token is wrong, or missing.
           predicted: () =>
             new PredictedProposer(
               plain.tokens.flatMap((token, i) =>
@@ -288,7 +288,7 @@ describe("Decoder", () => {
         expect(fast.decoder.nDrawn).toBe(plain.decoder.nDrawn);
         expect(fast.decoder.forwards).toBeLessThanOrEqual(plain.decoder.forwards);
         expect(plain.decoder.forwards).toBe(plain.decoder.nDrawn);
-        // What is left in the cache is the text, and no more than was drawn.
+        // The cache has exactly the verified tokens.
         const whole = [
           ...setup.prompt,
           ...plain.tokens,
@@ -301,7 +301,7 @@ describe("Decoder", () => {
         expect(accepted.every((n, i) => n <= (proposed[i] ?? 0))).toBe(true);
         expect(byDepth.every((share) => share >= 0 && share <= 1)).toBe(true);
         const sum = accepted.reduce((total, n) => total + n, 0);
-        // Every forward gives one token of its own; the rest are accepted proposals.
+        // Every forward yields one token of its own; the others are accepted proposals.
         expect(fast.decoder.nDrawn).toBeGreaterThanOrEqual(sum);
         expect(fast.decoder.nDrawn).toBeLessThanOrEqual(fast.decoder.forwards + sum);
       }),
@@ -309,21 +309,24 @@ describe("Decoder", () => {
     );
   });
 
-  it.each([2, 3, 4, 8])("needs one forward and then one per %i tokens where every proposal stands", async (stride) => {
-    const maxTokens = 41;
-    const { decoder, tokens } = await write({
-      prompt: [1, 2, 3],
-      proposers: [new MaskProposer()],
-      stride,
-      maxTokens,
-      fake: { hitRate: 1 },
-    });
-    expect(tokens.length).toBe(maxTokens);
-    expect(decoder.forwards).toBe(1 + Math.ceil((maxTokens - 1) / stride));
-    expect(decoder.acceptance.byDepth).toEqual(new Array(stride - 1).fill(1));
-  });
+  it.each([2, 3, 4, 8])(
+    "needs one forward and then one per %i tokens if every proposal is accepted",
+    async (stride) => {
+      const maxTokens = 41;
+      const { decoder, tokens } = await write({
+        prompt: [1, 2, 3],
+        proposers: [new MaskProposer()],
+        stride,
+        maxTokens,
+        fake: { hitRate: 1 },
+      });
+      expect(tokens.length).toBe(maxTokens);
+      expect(decoder.forwards).toBe(1 + Math.ceil((maxTokens - 1) / stride));
+      expect(decoder.acceptance.byDepth).toEqual(new Array(stride - 1).fill(1));
+    },
+  );
 
-  it.each([2, 3, 8])("needs one forward per %i tokens where every draft stands", async (stride) => {
+  it.each([2, 3, 8])("needs one forward per %i tokens if every draft is accepted", async (stride) => {
     const fake = { hitRate: 1 };
     const settings = { temperature: 1, seed: 3, repetitionPenalty: 1.3, frequencyPenalty: 0.4 };
     const setup = { prompt: [1, 2, 3], stride, maxTokens: 41, fake, settings };
@@ -333,7 +336,7 @@ describe("Decoder", () => {
   });
 
   it("starts cold after a rejection in a chain, and never in a quadratic round", async () => {
-    // Where nothing stands, a chain proposes in every second round only.
+    // If nothing is accepted, a chain proposes only in every second round.
     const setup = {
       prompt: [1, 2, 3],
       stride: 3,
@@ -355,7 +358,7 @@ describe("Decoder", () => {
       maxTokens: 30,
       fake: { hitRate: 1 },
     };
-    // The prompt and a run of two; then a pending token, two proposals, and runs.
+    // The prompt and a run of two; then a pending token, two proposals, and their runs.
     expect((await write({ ...setup, proposers: [new MaskProposer()], shape: "chain" })).rows.slice(0, 4)).toEqual([
       5, 5, 5, 5,
     ]);
@@ -364,7 +367,7 @@ describe("Decoder", () => {
     ]);
   });
 
-  it("makes no row that the last tokens cannot use", async () => {
+  it("makes no rows beyond maxTokens", async () => {
     const setup = { prompt: [1], stride: 8, fake: { hitRate: 1 } };
     expect((await write({ ...setup, proposers: [new MaskProposer()], maxTokens: 1 })).rows).toEqual([1]);
     expect((await write({ ...setup, proposers: [new MaskProposer()], maxTokens: 2 })).rows).toEqual([1, 1]);
@@ -386,7 +389,7 @@ describe("Decoder", () => {
     expect(decoder.forwards).toBe(2);
   });
 
-  it("stops after the forward that runs when it is cancelled", async () => {
+  it("stops after the running forward when it is cancelled", async () => {
     const controller = new AbortController();
     const tokens: number[] = [];
     const onToken = () => {

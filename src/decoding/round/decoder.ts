@@ -17,38 +17,38 @@ import {
   verify,
 } from "./round.ts";
 
-/** A sequence's part of the KV cache, as decoding needs it. */
+/** A sequence's KV pages, as the decoder needs them. */
 export interface SequenceKv {
   readonly cache: KvCache;
-  /** Positions that are cached: verified tokens only. */
+  /** Cached positions: verified tokens only. */
   readonly length: number;
   readonly pages: Int32Array | readonly number[];
-  /** Tokens are final and their K and V lie at the slots from `length` on: they are part of the sequence now. */
+  /** Appends verified tokens, whose K and V are at the slots from `length` on. */
   commit(tokens: readonly number[]): void;
 }
 
 export interface DecoderOptions {
   readonly prompt: readonly number[];
-  /** Knows the prompt and no output yet. */
+  /** Has the prompt and no output yet. */
   readonly sampler: Sampler;
   readonly proposers: readonly Proposer[];
   readonly planner: Planner;
   readonly verification: Verification;
-  /** Prompt and output together stay within the context: at least 1, at most context - prompt. */
+  /** At least 1; prompt and output must fit into the context. */
   readonly maxTokens: number;
-  /** Most MASK rows in a run: the adapter's depths where each has an embedding of its own; 0: no MASK rows. */
+  /** Most MASK rows in a run: the adapter's depths if each has its own embedding; 0: no MASK rows. */
   readonly maxRun: number;
-  /** Rows that a round may have. */
+  /** Most rows of a round. */
   readonly maxRows: number;
-  /** End the sequence and are no part of it. */
+  /** They end the sequence and are not part of the output. */
   readonly endTokens: ReadonlySet<number>;
-  /** Told every token of the output, in order; true: the output ends with it (a stop string). */
+  /** Called with each output token, in order; true: the output ends with it (a stop string). */
   readonly onToken?: ((drawn: Drawn) => boolean) | undefined;
 }
 
 export type FinishReason = "stop" | "length";
 
-/** Rounds of one shape. */
+/** Number of rounds with the same rows. */
 export interface RoundCount {
   readonly proposals: number;
   readonly maskRows: number;
@@ -56,19 +56,19 @@ export interface RoundCount {
 }
 
 /**
- * Decodes one sequence in rounds: each forward verifies the proposals of the one before and makes the next ones (I-DLM,
- * arXiv 2604.11035, section 4). It plans the rows of the next forward and applies their results; the caller runs the
- * forwards, of many sequences at once if it likes. In exact mode the tokens are plain decoding's whatever proposers and
- * planner do. The cache may be dropped between two rounds: the next plan computes it again.
+ * Decodes one sequence in rounds: each forward verifies the proposals of the previous round and yields the next ones
+ * (I-DLM, arXiv 2604.11035, section 4). The decoder plans the rows of a forward and applies the results; the caller
+ * runs the forward, for any number of sequences together. With exact verification the tokens are those of plain
+ * decoding for any proposers and planner. The cache may be dropped between two rounds: the next plan recomputes it.
  */
 export class Decoder {
-  /** Prompt and output: all verified tokens. */
+  /** All verified tokens: prompt and output. */
   readonly tokens: number[];
   readonly nPrompt: number;
   readonly acceptance = new Acceptance();
   /** Forwards that drew tokens. */
   forwards = 0;
-  /** Tokens drawn, an end token included. */
+  /** Drawn tokens, including an end token. */
   nDrawn = 0;
   finishReason: FinishReason | undefined;
   /** Rounds by "proposals+MASK rows". */
@@ -77,9 +77,9 @@ export class Decoder {
   #shape: RoundShape = { proposals: [], maskRuns: [] };
   #isChosen = false;
   #nDrafted = 0;
-  /** What proposers that are behind will be asked to prepare. */
+  /** Look-ahead of proposers that need prefill first. */
   readonly #postponed = new Map<Proposer, LookAhead>();
-  /** Proposers of the next round. */
+  /** Proposers that take part in the next round. */
   #ready: readonly Proposer[] = [];
   #latest: ForwardResult | undefined;
   readonly #requests = { mask: new RequestHistory(), head: new RequestHistory() };
@@ -97,27 +97,27 @@ export class Decoder {
     }
   }
 
-  /** Whether proposers have to `read` before they can propose. */
+  /** Whether proposers need prefill before they can propose. */
   get needsDraftPrefill(): boolean {
     return this.#toPrefill.length > 0;
   }
 
-  /** Whether the next round cannot be chosen or run yet, since the output depends on proposers that are reading. */
+  /** Whether the next round has to wait for prefill: without exact verification the output depends on the proposals. */
   get isWaitingForDraft(): boolean {
     return !this.#isExact && this.needsDraftPrefill;
   }
 
-  /** Whether nothing may be drawn yet. */
+  /** Whether no token can be drawn yet. */
   get isBlocked(): boolean {
     return !this.#isChosen || this.isWaitingForDraft;
   }
 
-  /** Lets proposers that are behind read on, as far as the budget goes; once in each step. */
+  /** Prefills proposers within the budget, once per step. */
   async prefillDraft(budget: PrefillBudget, signal?: AbortSignal): Promise<void> {
     for (const proposer of this.#toPrefill) await proposer.prefill?.(budget, signal);
   }
 
-  /** Lets proposers work ahead of the next round. Before each `choose`. */
+  /** Lets proposers prepare the next round. Before each `choose`. */
   async prepare(signal?: AbortSignal): Promise<void> {
     const { proposers, planner } = this.#options;
     const context = this.#context;
@@ -125,12 +125,12 @@ export class Decoder {
     for (const proposer of proposers) {
       if (proposer.prepare !== undefined) {
         const ahead = this.#postponed.get(proposer) ?? planner.lookAhead(proposer, context);
-        // The sequence does not wait for it, and it is asked for nothing else meanwhile.
-        const isLeftOut = this.#isExact && ahead.depth > 0 && proposer.needsPrefill === true;
-        if (isLeftOut) this.#postponed.set(proposer, ahead);
+        // The round does not wait for its prefill, and goes without it.
+        const isSkipped = this.#isExact && ahead.depth > 0 && proposer.needsPrefill === true;
+        if (isSkipped) this.#postponed.set(proposer, ahead);
         else this.#postponed.delete(proposer);
         const depth = Math.min(ahead.depth, context.remaining - 1);
-        if (isLeftOut || depth === 0) continue;
+        if (isSkipped || depth === 0) continue;
         this.#nDrafted += await proposer.prepare(depth, ahead.width, signal);
       }
       ready.push(proposer);
@@ -138,7 +138,7 @@ export class Decoder {
     this.#ready = ready;
   }
 
-  /** Chooses the next round. Once before the first `plan`, and after `applyResults` of each round before the next forward. */
+  /** Chooses the next round: before the first `plan`, and after `applyResults` of each round. */
   *choose(): Proposing<void> {
     this.#shape = yield* this.#options.planner.plan({ ...this.#context, proposers: this.#ready });
     this.#isChosen = true;
@@ -147,30 +147,30 @@ export class Decoder {
       .filter(({ widths }) => widths.length > 0);
   }
 
-  /** The forward that verified the last tokens: requests of `choose` are about its rows. */
+  /** The forward that verified the last tokens; requests of `choose` refer to its rows. */
   get latestResult(): ForwardResult | undefined {
     return this.#latest;
   }
 
-  /** Tokens that proposers drafted since the last call. */
+  /** Tokens drafted since the last call. */
   takeDrafted(): number {
     const n = this.#nDrafted;
     this.#nDrafted = 0;
     return n;
   }
 
-  /** The shapes of the rounds, the most frequent first. */
+  /** Rounds by their rows, the most frequent first. */
   get roundCounts(): readonly RoundCount[] {
     return [...this.#roundCounts.values()].sort((a, b) => b.rounds - a.rounds);
   }
 
-  /** Rows of the next round beside its verified tokens. */
+  /** Rows of the next round without its pending tokens. */
   get nScratchRows(): number {
     const { proposals, maskRows } = extraRows(this.#shape);
     return proposals + maskRows;
   }
 
-  /** The next forward's share of a sequence of which kv.length tokens are cached: a chunk of at most `maxPending` verified tokens, or the round. */
+  /** The sequence's rows of the next forward: a chunk of at most `maxPending` pending tokens, or the round. */
   plan(kv: SequenceKv, maxPending: number): RoundPlan {
     const { verification, sampler } = this.#options;
     const isChunk = this.tokens.length - kv.length > maxPending;
@@ -181,8 +181,8 @@ export class Decoder {
   }
 
   /**
-   * Applies the results of a plan's forward: verifies, commits the accepted tokens, and returns the output's new tokens.
-   * @throws the failure of a draw, where the output begins with it.
+   * Applies the results of a plan's forward: verifies, commits the accepted tokens and returns the new output. @throws
+   * the failure of a draw, if it is the first of the output.
    */
   applyResults(
     model: LoadedModel,
@@ -198,11 +198,11 @@ export class Decoder {
     this.#latest = result;
     this.forwards++;
     const { proposals, pending } = plan;
-    this.#count(plan);
+    this.#countRound(plan);
     const verified = verify(proposals, (anchor) => result.drawn[rows.firstDraw + anchor + 1] as Drawn);
-    const { output, hasFailed } = this.#take(verified.drawn);
+    const { output, hasFailed } = this.#append(verified.drawn);
     const nDrawn = output.length + (this.#hasEnded ? 1 : 0);
-    // Before a failed draw the last token is pending again: the next round begins with that draw, and fails.
+    // If a draw failed, the last token stays pending: the next round repeats the failing draw and throws.
     const path = verified.path.slice(0, hasFailed ? nDrawn - 1 : nDrawn);
     this.nDrawn += nDrawn;
     this.acceptance.add(proposals, path, nDrawn);
@@ -230,17 +230,18 @@ export class Decoder {
     this.#options.sampler.dispose();
   }
 
-  #count(plan: RoundPlan): void {
+  #countRound(plan: RoundPlan): void {
     const { proposals, maskRows } = extraRows(plan);
     const key = `${proposals}+${maskRows}`;
     const rounds = (this.#roundCounts.get(key)?.rounds ?? 0) + 1;
     this.#roundCounts.set(key, { proposals, maskRows, rounds });
   }
 
-  /** Of the next round, with all proposers. */
+  /** Context of the next round, with all proposers. */
   get #context(): PlanContext {
     const { proposers, maxRun, maxRows } = this.#options;
-    // Where the output depends on its rounds, these must not depend on maxTokens: a longer output begins with the same tokens.
+    // If the output depends on the rounds, they must not depend on maxTokens: a longer output starts with the same
+    // tokens.
     const remaining = this.#isExact ? this.#remaining : maxRows;
     return { proposers, remaining, maxRows, maxRun, position: this.tokens.length - 1 };
   }
@@ -249,7 +250,7 @@ export class Decoder {
     return this.#options.verification.mode === "exact";
   }
 
-  /** Proposers that are behind and will be asked. Where the output depends on proposals they are asked in any case. */
+  /** Proposers that need prefill and take part in the next round. */
   get #toPrefill(): Proposer[] {
     const { proposers, planner } = this.#options;
     return proposers.filter((proposer) => {
@@ -266,8 +267,8 @@ export class Decoder {
 
   #hasEnded = false;
 
-  /** Takes drawn tokens up to the output's end or a failed draw. */
-  #take(drawn: readonly Drawn[]): { readonly output: Drawn[]; readonly hasFailed: boolean } {
+  /** Appends drawn tokens up to the end of the output or a failed draw. */
+  #append(drawn: readonly Drawn[]): { readonly output: Drawn[]; readonly hasFailed: boolean } {
     const { endTokens, onToken, sampler } = this.#options;
     const output: Drawn[] = [];
     const remaining = this.#remaining;
@@ -290,7 +291,7 @@ export class Decoder {
     return { output, hasFailed: false };
   }
 
-  /** The run off the anchor that was accepted last. */
+  /** MASK run of the last accepted anchor. */
   #maskRun({ maskRuns }: RoundPlan, rows: RoundRows, anchor: number): AnchorRun | undefined {
     const length = maskRuns[anchor + 1] ?? 0;
     const first = rows.maskRows[anchor + 1] ?? -1;
@@ -305,7 +306,7 @@ export class Decoder {
     };
   }
 
-  /** The extra heads of an anchor's row. */
+  /** Extra heads of an anchor's row. */
   #extraHeads(row: number, length: number): AnchorRun {
     return {
       length,
@@ -330,7 +331,7 @@ export class Decoder {
   }
 }
 
-/** Copies the K and V of accepted proposals that do not lie behind the pending tokens in order. */
+/** Moves the K and V of accepted proposals to consecutive slots after the pending tokens. */
 function moveIntoPlace(model: LoadedModel, kv: SequenceKv, nPending: number, path: readonly number[]): void {
   const base = kv.length + nPending;
   const from: number[] = [];

@@ -3,20 +3,20 @@ import type { Proposed, ProposalRequest } from "../../compute/sampling/proposal.
 import type { Proposer } from "../proposers/proposer.ts";
 
 /**
- * A computation that needs proposals to go on: it yields requests, all of a level of a tree, and resumes with their answers
- * in the same order. So the requests of many sequences become one call of the model.
+ * A computation that requests proposals from the model: it yields the requests of a level of a tree and resumes with
+ * the answers in the same order. The requests of many sequences are answered by one call of the model.
  */
 export type Proposing<T> = Generator<readonly ProposalRequest[], T, readonly Proposed[]>;
 
-/** A place in a sequence's tree at which a proposer is to name candidates. */
+/** A request for candidates of one proposer at one place of a tree. */
 export interface Query {
   readonly proposer: Proposer;
-  /** Unverified tokens after the sequence's last verified one. */
+  /** Unverified tokens since the last verified one. */
   readonly path: readonly number[];
   readonly count: number;
 }
 
-/** The candidates of some queries. The model is asked once for all that proposers do not know by themselves. */
+/** Candidates for these queries, with one request to the model for all proposers that need it. */
 export function* candidatesOf(queries: readonly Query[]): Proposing<readonly Proposed[]> {
   const requests: ProposalRequest[] = [];
   const found = queries.map(({ proposer, path, count }) => {
@@ -30,22 +30,22 @@ export function* candidatesOf(queries: readonly Query[]): Proposing<readonly Pro
   return found.map((one) => ("source" in one ? (answers[next++] as Proposed) : one));
 }
 
-/** Of one query. */
+/** Candidates for one query. */
 export function* candidatesAt(proposer: Proposer, path: readonly number[], count: number): Proposing<Proposed> {
   const [proposed] = yield* candidatesOf([{ proposer, path, count }]);
   return proposed as Proposed;
 }
 
-/** One of the computations that run side by side. */
+/** A computation that runs alongside others. */
 export interface ProposingTask {
   readonly proposing: Proposing<unknown>;
-  /** The forward whose rows its requests are about. */
+  /** The forward that its requests refer to. */
   readonly result: ForwardResult | undefined;
-  /** Told what the computation threw. The others go on. */
+  /** Called with an error of this computation; the others continue. */
   fail(error: unknown): void;
 }
 
-/** Runs computations side by side to their ends, with one call per level for all that ask the same forward. */
+/** Runs computations concurrently, with one model call per level and forward. */
 export async function proposeTogether(tasks: readonly ProposingTask[]): Promise<void> {
   let waiting = tasks.flatMap((task) => advance(task, undefined));
   while (waiting.length > 0) {
@@ -73,7 +73,7 @@ export async function proposeTogether(tasks: readonly ProposingTask[]): Promise<
   }
 }
 
-/** To the next requests; none where it ended. */
+/** Runs a computation up to its next requests; empty if it ended. */
 function advance(task: ProposingTask, answers: readonly Proposed[] | undefined) {
   try {
     const step = task.proposing.next(answers ?? []);

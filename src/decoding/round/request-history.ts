@@ -1,23 +1,23 @@
-/** Requests of a round's proposals by level below the last verified token, and the most candidates of one. */
+/** Number of requests by level below the last verified token, and the largest number of candidates requested. */
 export interface RequestCounts {
   readonly widths: readonly number[];
   readonly count: number;
 }
 
-/** What a sequence requested of the model in its last two rounds: most probably no less in the next one. */
+/** Requests of a sequence in its last two rounds, as an estimate for the next one. */
 export class RequestHistory {
   #before: RequestCounts = { widths: [], count: 0 };
   #widths: number[] = [];
   #count = 0;
 
-  /** A request of the round that is being chosen. */
+  /** Records a request of the current round. */
   add(level: number, count: number): void {
     while (this.#widths.length <= level) this.#widths.push(0);
     this.#widths[level] = (this.#widths[level] ?? 0) + 1;
     this.#count = Math.max(this.#count, count);
   }
 
-  /** The round is chosen: what to expect of the next one. */
+  /** Ends the current round. Returns the expected requests of the next one. */
   next(): RequestCounts {
     const last = { widths: this.#widths, count: this.#count };
     const before = this.#before;

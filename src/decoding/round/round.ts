@@ -4,74 +4,75 @@ import type { Draw, Drawn, SparseDistribution, Trial } from "../../compute/sampl
 import type { Sampler } from "../../compute/sampling/sampler.ts";
 import type { RequestCounts } from "./request-history.ts";
 
-/** A token that may follow. Siblings differ in their tokens, and stand in the order in which they are to be tried. */
+/** A proposed token. Siblings have different tokens, and are verified in their order. */
 export interface Proposal {
   readonly token: number;
-  /** Index of the proposal before it; -1: it follows the pending token. */
+  /** Index of its parent; -1: the pending token. */
   readonly parent: number;
   /** The kind of its proposer. */
   readonly source: string;
-  /** 0: its source's first choice there. */
+  /** 0: its source's best candidate at this place. */
   readonly rank: number;
   /** As of `Proposed`. */
   readonly confidence: number;
-  /** What it was drawn from; undefined where its source draws nothing: it is certain. */
+  /** Distribution that it was drawn from; undefined: not drawn, so it has probability 1. */
   readonly from: SparseDistribution | undefined;
 }
 
-/** What an anchor is: a proposal's index, or PENDING, the last verified token. */
+/** An anchor is a proposal's index, or PENDING for the last verified token. */
 export const PENDING = -1;
 
-/** One sequence's share of a forward. */
+/** The rows of one sequence in a forward. */
 export interface RoundPlan {
   readonly sequence: ForestSequence;
-  /** Verified tokens whose K and V are not written yet, in order; at least one. A chunk of the prompt is nothing else. */
+  /** Verified tokens that are not in the KV cache, in order; at least one. A chunk of a prompt has only these. */
   readonly pending: readonly number[];
   /** Parents before children. */
   readonly proposals: readonly Proposal[];
-  /** Length of the MASK run off each anchor, [PENDING + 1 …, proposals…]; 0: none. */
+  /** Length of the MASK run at each anchor, [PENDING + 1 …, proposals…]; 0: none. */
   readonly maskRuns: readonly number[];
-  /** Draws at the last pending token and at every proposal; undefined: nothing is drawn (a chunk that is not the last). */
+  /**
+   * Draws at the last pending token and at every proposal; undefined: no draws, as in all chunks of a prompt but the
+   * last.
+   */
   readonly sampler?: Sampler;
-  /** How proposals are verified. */
   readonly verification: Verification;
-  /** Proposals that are probably requested when the round is verified. */
+  /** Proposals that will probably be requested after verification. */
   readonly lookaheads?: readonly RoundLookahead[];
 }
 
-/** Expected requests of the MASK runs, or of an anchor's `nHeads` heads. */
+/** Expected requests to MASK runs, or to `nHeads` heads of an anchor. */
 export interface RoundLookahead extends RequestCounts {
   readonly kind: Lookahead["kind"];
   readonly nHeads: number;
 }
 
 /**
- * exact: a proposal stands if plain decoding draws it. rejection: if u < min(1, p/q), and the text is distributed as plain
- * decoding's. relaxed: if u < min(1, p/(tau q)), which is not lossless.
+ * exact: a proposal is accepted if plain decoding draws the same token. rejection: if u < min(1, p/q), which preserves
+ * the distribution of plain decoding. relaxed: if u < min(1, p/(tau q)), which is not lossless.
  */
 export type Verification =
   | { readonly mode: "exact" | "rejection" }
   | { readonly mode: "relaxed" /** Above 0, at most 1 (the same as rejection). */; readonly tau: number };
 
-/** Rows of a round beside its pending tokens. */
+/** Numbers of a round's rows without its pending tokens. */
 export function extraRows({ proposals, maskRuns }: Pick<RoundPlan, "proposals" | "maskRuns">) {
   return { proposals: proposals.length, maskRows: maskRuns.reduce((sum, length) => sum + length, 0) };
 }
 
-/** Where a plan's rows are in the forest. */
+/** Places of a plan's rows in the forest. */
 export interface RoundRows {
-  /** First row of the pending tokens. */
+  /** First row of its pending tokens. */
   readonly pendingRow: number;
-  /** Index of the draw of the last pending token; the proposals' follow. */
+  /** Draw of the last pending token; those of the proposals follow. */
   readonly firstDraw: number;
-  /** First MASK row off each anchor, index anchor + 1; -1: none. */
+  /** First MASK row at each anchor, index anchor + 1; -1: none. */
   readonly maskRows: readonly number[];
 }
 
 /**
- * Lays out one forward of several sequences: for each its pending tokens and proposals, then, after all token rows, the
- * MASK runs. Slots follow the order of a sequence's rows, so pending tokens and a chain of proposals lie where they
- * belong.
+ * Lays out a forward of several sequences: pending tokens and proposals of each, then, after all token rows, the MASK
+ * runs. Slots follow the order of a sequence's rows, so pending tokens and a chain of proposals need not be moved.
  */
 export function layOut(plans: readonly RoundPlan[]): {
   readonly forest: Forest;
@@ -168,15 +169,15 @@ function lookaheadsOf(plan: RoundPlan, { firstDraw, maskRows }: RoundRows, lastP
   });
 }
 
-/** What stood: `path` are the accepted proposals from the pending token down, `drawn` their tokens and one more. */
+/** Result of verification: `path` has the accepted proposals, `drawn` their tokens and one more. */
 export interface Verified {
   readonly path: readonly number[];
   readonly drawn: readonly Drawn[];
 }
 
 /**
- * Walks down from the pending token as long as what is drawn at a row equals one of its children. That is exact
- * verification; in the other modes the draw itself tried the children. `drawnAt` gives what was drawn at an anchor.
+ * Descends from the pending token while the token drawn at a row equals one of its children. This is exact
+ * verification; in the other modes the draw itself tried the children. `drawnAt` returns the draw at an anchor.
  */
 export function verify(proposals: readonly Proposal[], drawnAt: (anchor: number) => Drawn): Verified {
   const path: number[] = [];
@@ -190,7 +191,7 @@ export function verify(proposals: readonly Proposal[], drawnAt: (anchor: number)
   }
 }
 
-/** What a draw at an anchor tries. */
+/** Proposals that the draw at an anchor tries. */
 function trialsOf(
   proposals: readonly Proposal[],
   verification: Verification,
