@@ -60,19 +60,31 @@ describe("idlm train", () => {
 
   it("gives the same bytes with any number of threads, and when it is killed at any moment", async () => {
     const whole = join(root, "whole");
-    expect(await collect(argumentsFor(whole, "--steps", "10", "--threads", "1"))).toMatchObject({ status: 0 });
+    expect(await collect(argumentsFor(whole, "--steps", "24", "--threads", "1"))).toMatchObject({ status: 0 });
     const killed = join(root, "killed");
+    const checkpoints = join(killed, "checkpoints");
+    const newest = () =>
+      (existsSync(checkpoints) ? readdirSync(checkpoints) : [])
+        .filter((name) => name.endsWith(".safetensors"))
+        .sort()
+        .at(-1);
     let kills = 0;
-    for (let i = 0; i < 60; i++) {
+    for (let i = 0; ; i++) {
+      const before = newest();
       const { child, ended } = startCli(
         main,
-        argumentsFor(killed, "--steps", "10", "--threads", String(1 + (i % 3))),
+        argumentsFor(killed, "--steps", "24", "--threads", String(1 + (i % 3))),
         {},
       );
-      // Begun anew after an ever longer time, so that kills fall into every part of a run.
-      const timer = sleep(400 + 150 * i).then(() => child.kill("SIGKILL"));
+      let isEnded = false;
+      void ended.then(() => {
+        isEnded = true;
+      });
+      // Each session gets a little further, and is killed at another moment after a checkpoint.
+      while (!isEnded && newest() === before) await sleep(1);
+      await sleep((7 * i) % 20);
+      child.kill("SIGKILL");
       const { signal, status, stderr } = await ended;
-      await timer;
       if (signal === "SIGKILL") kills++;
       else {
         expect({ status, stderr }).toMatchObject({ status: 0 });
