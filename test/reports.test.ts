@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { collect } from "../src/cli/terminal/collect-io.ts";
 import { load } from "../src/index.ts";
 
 /**
@@ -27,4 +28,27 @@ describe("what the template gives", () => {
     expect(model.detokenize(ids ?? [])).toBe(json(kind, "expected.json").text);
     await model.dispose();
   });
+});
+
+describe("ids of texts", () => {
+  it.each([
+    ["04-added-token-flags", "model", ["--special"]],
+    ["11-add-space-prefix", "model.gguf", ["--special"]],
+    ["13-unset-ids", "model.gguf", []],
+    ["14-pre-tokeniser-names", "model.gguf", []],
+    ["25-word-classes", "model", []],
+  ])("%s", async (kind, model, flags) => {
+    for (const [text, ids] of Object.entries(json(kind, "expected.json").ids)) {
+      const { stdout } = await collect(["tokenize", join(reports, kind, model), text, ...flags, "--json"]);
+      expect(JSON.parse(stdout).ids).toEqual(ids);
+    }
+  });
+});
+
+it("15-end-of-text", async () => {
+  const folder = join(reports, "15-end-of-text");
+  const bias = ["--logit-bias", join(folder, "bias.json")];
+  const argv = ["run", join(folder, "model.gguf"), "one", "--raw", "--max-tokens", "3", ...bias, "--json"];
+  const { finishReason, tokens } = json("15-end-of-text", "expected.json");
+  expect(JSON.parse((await collect(argv)).stdout)).toMatchObject({ finishReason, tokens });
 });

@@ -6,11 +6,9 @@ export interface Alphabet {
   readonly write: (piece: string) => string;
   /** The bytes of a token; undefined if it does not represent text. */
   readonly read: (token: string) => Uint8Array | undefined;
-  /** Whether the tokenizer adds a space before each text, which decoding removes. */
-  readonly hasFirstSpace: boolean;
 }
 
-export const byteLevel: Alphabet = { write: toByteLevel, read: fromByteLevel, hasFirstSpace: false };
+export const byteLevel: Alphabet = { write: toByteLevel, read: fromByteLevel };
 
 /** SentencePiece's space, U+2581. */
 export const SPACE = "▁";
@@ -25,5 +23,4 @@ export const sentencePiece: Alphabet = {
     const byte = byteToken.exec(token)?.[1];
     return byte === undefined ? encoder.encode(token.replaceAll(SPACE, " ")) : Uint8Array.of(Number.parseInt(byte, 16));
   },
-  hasFirstSpace: true,
 };

@@ -126,12 +126,7 @@ export async function encodeChat(
     rendered = await renderWith(unseen).catch(() => "");
     if (original(rendered) !== text) rendered = text;
   }
-  const ids: number[] = [];
-  for (const segment of tokenizer.segments(rendered, true)) {
-    if (typeof segment === "number") ids.push(segment);
-    else ids.push(...tokenizer.encode(original(segment)));
-  }
-  return ids;
+  return tokenizer.encode(rendered, { special: true, restore: original });
 }
 
 /** A character that stands for the first one of a token in a message, which keeps the token from being recognised. */

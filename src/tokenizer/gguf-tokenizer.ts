@@ -9,7 +9,8 @@ import {
 } from "../formats/gguf/gguf-vocabulary.ts";
 import { malformed, quote } from "../formats/files/malformed.ts";
 import type { AddedToken, TokenizerJson } from "../formats/files/tokenizer-json.ts";
-import { sentencePieceNormalizer } from "./normalizer.ts";
+import { sentencePieceNormalizer, sentencePieceSpaces } from "./normalizer.ts";
+import { endOfText } from "./end-of-text.ts";
 import { patterns } from "./pre-tokenizer.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
@@ -27,6 +28,17 @@ const split = (pattern: string) => ({
   type: "Sequence",
   pretokenizers: [{ type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false }, byteLevel],
 });
+
+/** Other names of a kind in `tokenizer.ggml.pre` (llama.cpp, `src/llama-vocab.cpp`). */
+const aliases: Readonly<Record<string, readonly string[]>> = {
+  "gpt-2": [
+    ...["phi-2", "jina-es", "jina-de", "gigachat", "jina-v2-es", "jina-v2-de", "a.x-4.0", "mellum", "modern-bert"],
+    ...["jina-v1-en", "jina-v2-code", "roberta-bpe", "exaone4"],
+  ],
+  "llama-bpe": ["llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"],
+  qwen2: ["deepseek-r1-qwen", "kormo", "f2llmv2", "megrez"],
+};
+const kindNames = new Map(Object.entries(aliases).flatMap(([kind, names]) => names.map((name) => [name, kind])));
 
 /** By the name in `tokenizer.ggml.pre`. */
 const kinds: Readonly<Record<string, Kind>> = {
@@ -53,9 +65,6 @@ const llama2: Kind = {
   addsBos: true,
 };
 
-/** Strings of tokens that end a turn, in addition to the ids in the metadata. */
-const endTexts: readonly string[] = ["<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<|end_of_text|>", "<|eom_id|>"];
-
 /**
  * The tokenizer in a GGUF file's metadata, converted to a tokenizer.json; undefined if the file has none.
  * @throws IdlmError "file-malformed", "unsupported" naming the key.
@@ -63,7 +72,9 @@ const endTexts: readonly string[] = ["<|im_end|>", "<|eot_id|>", "<|endoftext|>"
 export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, path: string): Tokenizer | undefined {
   const vocabulary = readGgufVocabulary(metadata, path);
   if (vocabulary === undefined) return undefined;
-  const { tokens, types, ids } = vocabulary;
+  const { tokens, ids } = vocabulary;
+  const end = endOfText(vocabulary);
+  const types = Array.from(vocabulary.types, (type, id) => end.types.get(id) ?? type);
   const kind = kindOf(vocabulary, path);
   // Without a prototype: a token may be called "__proto__".
   const vocab: Record<string, number> = Object.create(null) as Record<string, number>;
@@ -90,11 +101,8 @@ export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, path
     decoder: { type: "ByteLevel" },
     model: { type: "BPE", vocab, merges: mergesOf(vocabulary, path), ...kind.model },
   };
-  const named = ["eos", "eot", "eom"].map((name) => ids.get(name));
-  const byText = added.filter(({ special, content }) => special && endTexts.includes(content)).map((token) => token.id);
-  const eosIds = [...new Set([...named, ...byText].filter((value) => value !== undefined))];
   const addsBos = vocabulary.addsBos ?? kind.addsBos ?? false;
-  return new Tokenizer(json, { bosId: ids.get("bos"), addsBos, eosIds }, path);
+  return new Tokenizer(json, { bosId: ids.get("bos"), addsBos, eosIds: end.ids }, path);
 }
 
 /** @throws IdlmError "unsupported" if `tokenizerFromGguf` does not support the tokenizer type. */
@@ -102,8 +110,10 @@ export function checkGgufTokenizer(vocabulary: GgufVocabulary, path: string): vo
   kindOf(vocabulary, path);
 }
 
-function kindOf({ model, pre = "default" }: GgufVocabulary, path: string): Kind {
-  if (model === SENTENCE_PIECE) return llama2;
+function kindOf({ model, pre = "default", addsSpacePrefix }: GgufVocabulary, path: string): Kind {
+  if (model === SENTENCE_PIECE) {
+    return addsSpacePrefix === false ? { ...llama2, normalizer: sentencePieceSpaces } : llama2;
+  }
   if (model !== BYTE_LEVEL_BPE) {
     throw new IdlmError("unsupported", {
       path,
@@ -111,9 +121,10 @@ function kindOf({ model, pre = "default" }: GgufVocabulary, path: string): Kind 
       hint: "Supported are byte-level BPE (gpt2) and SentencePiece (llama).",
     });
   }
-  const kind = Object.hasOwn(kinds, pre) ? kinds[pre] : undefined;
+  const name = kindNames.get(pre) ?? pre;
+  const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
   if (kind !== undefined) return kind;
-  const hint = `Supported are ${Object.keys(kinds).join(", ")}.`;
+  const hint = `Supported are ${[...Object.keys(kinds), ...kindNames.keys()].join(", ")}.`;
   throw new IdlmError("unsupported", { path, feature: `the pre-tokenizer ${quote(pre)}`, hint });
 }
 

@@ -12,8 +12,16 @@ export const sentencePieceNormalizer = {
   ],
 };
 
+/** The same without a space before each text. */
+export const sentencePieceSpaces = { type: "Replace", pattern: { String: " " }, content: SPACE };
+
+/** Whether a normalizer puts a space before each text. */
+export function addsSpace(config: unknown): boolean {
+  return isDeepStrictEqual(config, sentencePieceNormalizer);
+}
+
 /** Others are rejected: untrusted patterns and replacements may take any time or memory, and no supported model needs them. */
-const known: readonly unknown[] = [null, undefined, { type: "NFC" }, sentencePieceNormalizer];
+const known: readonly unknown[] = [null, undefined, { type: "NFC" }, sentencePieceNormalizer, sentencePieceSpaces];
 
 /** @throws IdlmError "unsupported" for a normalizer that no supported model has. */
 export function checkNormalizer(config: unknown, path: string): void {

@@ -2,6 +2,7 @@ import { IdlmError } from "../errors.ts";
 import { matchesWithin, PatternError } from "../formats/files/file-pattern.ts";
 import { kindOf } from "../formats/files/json.ts";
 import { malformed, quote } from "../formats/files/malformed.ts";
+import { translatePattern } from "./translate-pattern.ts";
 
 /**
  * Splits text into the pieces within which BPE merges. Not done by `@huggingface/tokenizers` (0.2.0), which does not treat
@@ -32,13 +33,10 @@ function toJavaScript(pattern: string, path: string): RegExp {
         (c) => `[${c.toLowerCase()}${c.toUpperCase()}${/s/i.test(c) ? "ſ" : ""}]`,
       );
       return `(?:${folded})`;
-    })
-    .replace(/\\s/g, "\\p{White_Space}")
-    .replace(/\\S/g, "\\P{White_Space}")
-    .replace(/\\d/g, "\\p{Nd}");
+    });
   try {
     if (pattern.length > MAX_PATTERN_LENGTH) throw new Error(`longer than ${MAX_PATTERN_LENGTH} characters`);
-    return new RegExp(translated, "gu");
+    return new RegExp(translatePattern(translated), "gu");
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new IdlmError("unsupported", {

@@ -3,9 +3,10 @@ import { IdlmError } from "../errors.ts";
 import { kindOf, requireObject } from "../formats/files/json.ts";
 import { quote } from "../formats/files/malformed.ts";
 import { type TokenizerJson, validateTokenizerJson } from "../formats/files/tokenizer-json.ts";
+import { AddedTokens } from "./added-tokens.ts";
 import { type Alphabet, byteLevel, sentencePiece } from "./alphabet.ts";
 import { LONG_PIECE, LongPieceMerger } from "./long-pieces.ts";
-import { checkNormalizer } from "./normalizer.ts";
+import { addsSpace, checkNormalizer } from "./normalizer.ts";
 import { type PreTokenizer, preTokenizerOf } from "./pre-tokenizer.ts";
 import { createStreamDecoder, type StreamDecoder } from "./stream-decoder.ts";
 
@@ -31,16 +32,17 @@ export class Tokenizer {
   readonly eosIds: readonly number[];
   readonly #library: Library;
   readonly #alphabet: Alphabet;
+  /** Whether the normalizer adds a space before each text, which decoding removes. */
+  readonly #hasFirstSpace: boolean;
   readonly #split: PreTokenizer;
   readonly #model: TokenizerJson["model"];
   #merger: LongPieceMerger | undefined;
   readonly #bytes: (Uint8Array | undefined)[] = [];
   readonly #special = new Map<number, string>();
-  /** Matches added tokens that are recognised in any text. */
-  readonly #addedPattern: RegExp | undefined;
-  /** Matches added and special tokens. */
-  readonly #specialPattern: RegExp | undefined;
-  readonly #added = new Map<string, number>();
+  /** Added tokens that are looked for in texts as they are, and those in normalised ones. */
+  readonly #added: AddedTokens;
+  readonly #normalised: AddedTokens;
+  readonly #ids = new Map<string, number>();
 
   /** @throws IdlmError "file-malformed", "unsupported" naming the field of `path`. */
   constructor(json: TokenizerJson, facts: TokenizerFacts, path: string) {
@@ -48,6 +50,7 @@ export class Tokenizer {
     validateTokenizerJson(json, path);
     this.#model = json.model;
     this.#alphabet = json.model.byte_fallback === true ? sentencePiece : byteLevel;
+    this.#hasFirstSpace = addsSpace(json.normalizer);
     try {
       // Only the parts that have been checked: the file is untrusted.
       const unused = { added_tokens: [], pre_tokenizer: null, post_processor: null, decoder: null };
@@ -57,15 +60,17 @@ export class Tokenizer {
       throw new IdlmError("file-malformed", { path, field: "tokenizer", expected: "a BPE tokenizer", found }, error);
     }
     for (const [token, id] of Object.entries(json.model.vocab)) this.#bytes[id] = this.#alphabet.read(token);
-    const plain: string[] = [];
     for (const { id, content, special } of json.added_tokens) {
       this.#bytes[id] = encoder.encode(content);
-      this.#added.set(content, id);
+      this.#ids.set(content, id);
       if (special) this.#special.set(id, content);
-      else plain.push(content);
     }
-    this.#addedPattern = alternatives(plain);
-    this.#specialPattern = alternatives([...this.#added.keys()]);
+    const tokens = json.added_tokens;
+    this.#added = new AddedTokens(tokens.filter(({ normalized }) => normalized !== true));
+    this.#normalised = new AddedTokens(
+      tokens.filter(({ normalized }) => normalized === true),
+      ({ content }) => this.#normalise(content),
+    );
     this.vocabSize = this.#bytes.length;
     this.bosId = facts.bosId;
     this.addsBos = facts.addsBos ?? false;
@@ -87,41 +92,43 @@ export class Tokenizer {
 
   /** The id of a special or added token. */
   idOf(content: string): number | undefined {
-    return this.#added.get(content);
+    return this.#ids.get(content);
   }
 
   /**
    * Token ids of a text, without BOS. `special`: recognise special tokens in the text (default: they are plain text).
-   * Lone surrogates become U+FFFD.
+   * `restore` turns what is left between tokens into the text to encode. Lone surrogates become U+FFFD.
    */
-  encode(text: string, { special = false }: { readonly special?: boolean } = {}): number[] {
+  encode(
+    text: string,
+    {
+      special = false,
+      restore = (part) => part,
+    }: { readonly special?: boolean; readonly restore?: (part: string) => string } = {},
+  ): number[] {
     const ids: number[] = [];
-    for (const segment of this.segments(text, special)) {
+    for (const segment of this.#added.split(text, special)) {
       if (typeof segment === "number") ids.push(segment);
-      else this.#encodePlain(segment, ids);
+      else if (this.#normalised.isEmpty) this.#encodePlain(this.#normalise(restore(segment)), ids);
+      else {
+        for (const part of this.#normalised.split(this.#normalise(segment), special)) {
+          if (typeof part === "number") ids.push(part);
+          else this.#encodePlain(restore(part), ids);
+        }
+      }
     }
     return ids;
   }
 
-  /** Splits a text at added (and special) tokens into their ids and the text between. */
-  segments(text: string, special: boolean): (string | number)[] {
-    const pattern = special ? this.#specialPattern : this.#addedPattern;
-    if (pattern === undefined) return text === "" ? [] : [text];
-    const result: (string | number)[] = [];
-    let end = 0;
-    for (const match of text.matchAll(pattern)) {
-      if (match.index > end) result.push(text.slice(end, match.index));
-      result.push(this.#added.get(match[0]) as number);
-      end = match.index + match[0].length;
-    }
-    if (end < text.length) result.push(text.slice(end));
-    return result;
+  #normalise(text: string): string {
+    const wellFormed = text.toWellFormed();
+    return this.#library.normalizer?.normalize(wellFormed) ?? wellFormed;
   }
 
-  #encodePlain(text: string, ids: number[]): void {
+  /** `normalised`: text without added tokens. */
+  #encodePlain(normalised: string, ids: number[]): void {
     const model = this.#library.model;
     if (model === null) return;
-    const normalised = this.#library.normalizer?.normalize(text.toWellFormed()) ?? text.toWellFormed();
     // A byte without a token in the vocabulary is dropped, as in the reference tokenizers.
     const idsOf = (tokens: readonly string[]) => tokens.flatMap((token) => model.tokens_to_ids.get(token) ?? []);
     const short = (piece: string): readonly number[] => {
@@ -146,7 +153,7 @@ export class Tokenizer {
     let text = "";
     for (const id of ids) text += stream.push(id);
     text += stream.flush();
-    return this.#alphabet.hasFirstSpace && text.startsWith(" ") ? text.slice(1) : text;
+    return this.#hasFirstSpace && text.startsWith(" ") ? text.slice(1) : text;
   }
 
   /** A token's bytes; undefined for an unused id. */
@@ -188,11 +195,4 @@ function checkAffixes(model: TokenizerJson["model"], path: string): void {
       hint: "Supported is byte-level BPE (Llama 3, Qwen, GPT-2, SmolLM).",
     });
   }
-}
-
-/** Longest first, so that the longest matching token is chosen. */
-function alternatives(contents: readonly string[]): RegExp | undefined {
-  if (contents.length === 0) return undefined;
-  const sorted = [...contents].sort((a, b) => b.length - a.length);
-  return new RegExp(sorted.map((c) => c.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|"), "gu");
 }

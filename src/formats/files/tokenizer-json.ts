@@ -20,6 +20,12 @@ export interface AddedToken {
   readonly id: number;
   readonly content: string;
   readonly special: boolean;
+  /** Flags: where the token matches, and which white space it takes with it (false if absent). */
+  readonly single_word?: boolean;
+  readonly lstrip?: boolean;
+  readonly rstrip?: boolean;
+  /** Whether the token is looked for in the normalised text. */
+  readonly normalized?: boolean;
   readonly [key: string]: unknown;
 }
 
@@ -71,6 +77,11 @@ export function validateTokenizerJson(json: TokenizerJson, path: string, vocabSi
     const token = requireObject(value, path, field);
     if (typeof token.content !== "string" || token.content === "") {
       throw malformed(path, `${field}.content`, "a non-empty string", kindOf(token.content));
+    }
+    for (const flag of ["special", "single_word", "lstrip", "rstrip", "normalized"]) {
+      const is = token[flag];
+      if (is !== undefined && typeof is !== "boolean")
+        throw malformed(path, `${field}.${flag}`, "a boolean", kindOf(is));
     }
     claim(token.id, token.content, `${field}.id`);
   });

@@ -21,7 +21,9 @@ export interface GgufVocabulary {
   readonly scores: Float32Array | undefined;
   /** Undefined if the file does not say. */
   readonly addsBos: boolean | undefined;
-  /** Values of the keys `tokenizer.ggml.NAME_token_id`, by NAME. */
+  /** Whether a space is put before each text; undefined if the file does not say. */
+  readonly addsSpacePrefix: boolean | undefined;
+  /** Values of the keys `tokenizer.ggml.NAME_token_id`, by NAME, of those that are set. */
   readonly ids: ReadonlyMap<string, number>;
   readonly chatTemplate: string | undefined;
 }
@@ -33,6 +35,9 @@ const PREFIX = "tokenizer.ggml.";
 const tokenIdKey = /^tokenizer\.ggml\.(\w+)_token_id$/;
 /** Not checked: published files have padding ids outside of the vocabulary, and they are not used. */
 const PADDING = "padding";
+
+/** What converters write for a token that a model lacks: −1, also as an unsigned number of 32 bits. */
+const UNSET: readonly number[] = [-1, 0xffffffff];
 
 /**
  * Checks and returns the vocabulary in a GGUF file's metadata; undefined if it has none. `nRows`: rows of the model's
@@ -65,12 +70,11 @@ export function readGgufVocabulary(
     const used = new Set(tokens.filter((_, id) => types[id] !== tokenTypes.unused));
     checkMerges(merges, (token) => used.has(token), path, `${PREFIX}merges`);
   }
-  const addsBos = metadata.get(`${PREFIX}add_bos_token`);
-  if (addsBos !== undefined && typeof addsBos !== "boolean")
-    throw malformed(path, `${PREFIX}add_bos_token`, "a boolean", describeValue(addsBos));
+  const addsBos = readBoolean(metadata, `${PREFIX}add_bos_token`, path);
+  const addsSpacePrefix = readBoolean(metadata, `${PREFIX}add_space_prefix`, path);
   const pre = readString(metadata, `${PREFIX}pre`, path);
   const ids = readIds(metadata, path, tokens.length);
-  return { model, pre, tokens, types, merges: merges ?? [], scores, addsBos, ids, chatTemplate };
+  return { model, pre, tokens, types, merges: merges ?? [], scores, addsBos, addsSpacePrefix, ids, chatTemplate };
 }
 
 function readTokens(
@@ -125,13 +129,19 @@ function readIds(metadata: ReadonlyMap<string, GgufValue>, path: string, nTokens
   const ids = new Map<string, number>();
   for (const [key, value] of metadata) {
     const name = tokenIdKey.exec(key)?.[1];
-    if (name === undefined || name === PADDING) continue;
+    if (name === undefined || name === PADDING || UNSET.includes(value as number)) continue;
     if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= nTokens) {
       throw malformed(path, key, `an id below ${nTokens}`, describeValue(value));
     }
     ids.set(name, value);
   }
   return ids;
+}
+
+function readBoolean(metadata: ReadonlyMap<string, GgufValue>, key: string, path: string): boolean | undefined {
+  const value = metadata.get(key);
+  if (value !== undefined && typeof value !== "boolean") throw malformed(path, key, "a boolean", describeValue(value));
+  return value;
 }
 
 function readString(metadata: ReadonlyMap<string, GgufValue>, key: string, path: string): string | undefined {
