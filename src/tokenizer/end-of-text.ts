@@ -1,7 +1,7 @@
 import { type GgufVocabulary, tokenTypes } from "../formats/gguf/gguf-vocabulary.ts";
 
 /**
- * Texts of tokens that end a generation whatever their type (llama.cpp, `src/llama-vocab.cpp`): converters do not always
+ * Texts of tokens that end a generation whatever their type (llama.cpp, its file llama-vocab.cpp): converters do not always
  * name them, or mark them as special.
  */
 const endTexts: readonly string[] = [

@@ -29,7 +29,7 @@ const split = (pattern: string) => ({
   pretokenizers: [{ type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false }, byteLevel],
 });
 
-/** Other names of a kind in `tokenizer.ggml.pre` (llama.cpp, `src/llama-vocab.cpp`). */
+/** Other names of a kind in `tokenizer.ggml.pre` (llama.cpp, its file llama-vocab.cpp). */
 const aliases: Readonly<Record<string, readonly string[]>> = {
   "gpt-2": [
     ...["phi-2", "jina-es", "jina-de", "gigachat", "jina-v2-es", "jina-v2-de", "a.x-4.0", "mellum", "modern-bert"],
