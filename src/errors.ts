@@ -1,8 +1,7 @@
 /**
- * The one catalogue of errors. Every error that a user can meet has a code, the exit status of the command line, the HTTP
- * status of a response, and a message template; `{name}` in a template is replaced by the parameter of that name.
- * docs/errors.md lists the same codes. An HTTP status from 400 to 499 means that the sender of a request can correct it;
- * errors that only whoever started the process can correct are 500.
+ * The catalogue of errors: code, exit status of the command line, HTTP status, and a message template in which `{name}`
+ * is replaced by the parameter of that name. docs/errors.md lists them. HTTP statuses 400 to 499 are errors that the
+ * client can correct; errors that only the operator can correct are 500.
  */
 export const errorCatalogue = {
   // exit 2: the command line or a request is wrong
@@ -13,7 +12,7 @@ export const errorCatalogue = {
   "file-unwritable": { exit: 3, http: 500, message: "{path}: cannot be written: {reason}." },
   "file-malformed": { exit: 3, http: 500, message: "{path}: {field}: expected {expected}, found {found}." },
   unsupported: { exit: 3, http: 500, message: "{path}: {feature} is not supported. {hint}" },
-  // exit 4: two things do not fit together
+  // exit 4: two inputs do not fit each other
   "adapter-mismatch": { exit: 4, http: 500, message: "{adapter}: does not fit the model {model}: {reason}." },
   "draft-mismatch": { exit: 4, http: 500, message: "{draft}: cannot draft for the model {model}: {reason}." },
   "data-mismatch": { exit: 4, http: 500, message: "{data}: does not fit the model {model}: {reason}. {hint}" },
@@ -23,7 +22,7 @@ export const errorCatalogue = {
     http: 400,
     message: "stride {stride} needs {needed} MASK depths, the adapter {adapter} has {depths}. {hint}",
   },
-  // exit 5: this machine or this model cannot hold the work
+  // exit 5: not enough memory, context or queue
   "context-too-long": {
     exit: 5,
     http: 400,
@@ -43,7 +42,7 @@ export const errorCatalogue = {
     message: "{path}: {algorithm} is {found}, expected {expected}. The file was not used. {hint}",
   },
   busy: { exit: 6, http: 503, message: "{name}: {reason}. {hint}" },
-  // exit 7: computing failed
+  // exit 7: a computation failed
   "not-finite": {
     exit: 7,
     http: 500,
@@ -65,8 +64,8 @@ export const errorCatalogue = {
 export type ErrorCode = keyof typeof errorCatalogue;
 
 /**
- * Control and format characters (terminals obey them, bidirectional ones reorder a line) as escapes of JSON, so that no
- * text of a file, a path or a model reaches a terminal as a command.
+ * Escapes control and format characters as in JSON, so that text from files, paths or models cannot control a terminal
+ * or reorder a line.
  */
 export function escapeControls(text: string): string {
   return text.replace(
@@ -76,8 +75,8 @@ export function escapeControls(text: string): string {
 }
 
 /**
- * A key of a request or of `load` in a message, by its name in the library. A caller with names of its own (command line,
- * HTTP API) puts them in with `IdlmError.messageWith`.
+ * A key of a request or of `load` in a message. It has the library's name unless `IdlmError.messageWith` replaces it
+ * (command line, HTTP API).
  */
 export class KeyName {
   constructor(readonly name: string) {}
@@ -87,17 +86,17 @@ export function key(name: string): KeyName {
   return new KeyName(name);
 }
 
-/** A part of a message that contains names of keys. */
+/** Part of a message that contains key names. */
 export class Phrase {
   constructor(readonly parts: readonly (string | KeyName)[]) {}
 
-  /** With the library's names where `names` has no other. */
+  /** With the library's names unless `names` has another. */
   text(names: KeyNames): string {
     return this.parts.map((part) => (typeof part === "string" ? part : (names[part.name] ?? part.name))).join("");
   }
 }
 
-/** A caller's names of keys, by their names in the library. */
+/** A caller's names of keys, by the library's names. */
 export type KeyNames = Readonly<Record<string, string>>;
 
 /** phrase`${key("stride")}: …` */
@@ -114,7 +113,7 @@ export function phrase(
 
 type Parameters = Readonly<Record<string, string | number | Phrase>>;
 
-/** Where a value is in a request: "messages[2].content", a key and what follows it. */
+/** Path of a value in a request: "messages[2].content", a key and what follows it. */
 export function fieldPath(path: string): Phrase {
   const [name = ""] = /^\w*/.exec(path) ?? [];
   return phrase`${key(name)}${path.slice(name.length)}`;
@@ -137,12 +136,12 @@ export class IdlmError extends Error {
     this.#parameters = parameters;
   }
 
-  /** The message with a caller's names of keys. */
+  /** The message with a caller's key names. */
   messageWith(names: KeyNames): string {
     return messageOf(this.code, this.#parameters, names);
   }
 
-  /** The path of the wrong value in the request ("messages[2].content"), if it is known, with a caller's names of keys. */
+  /** Path of the invalid value in the request ("messages[2].content"), if known, with a caller's key names. */
   fieldWith(names: KeyNames): string | undefined {
     const { field } = this.#parameters;
     return field instanceof Phrase ? field.text(names) : undefined;

@@ -6,14 +6,14 @@ import { IdlmError, key, phrase } from "../errors.ts";
 import { readError, writeError } from "../formats/files/file-error.ts";
 import { readLines } from "./json-lines.ts";
 
-/** Bytes of one line: more than any context holds; a bound against files that are something else. */
+/** Most bytes of a line: more than any context needs, so that other kinds of files are detected. */
 export const MAX_LINE_BYTES = 64 * 1024 * 1024;
 
-/** What ids of answers begin with. */
+/** Prefix of the ids of outputs. */
 const REQUEST_ID = "batch_req_";
-/** What ids of lines that are no requests begin with. */
+/** Prefix of the ids of outputs for lines that are not valid requests. */
 const LINE_ID = "batch_line_";
-/** What every line that is written begins with. */
+/** Prefixes of all lines of an output file. */
 const BEGINNINGS = [REQUEST_ID, LINE_ID].map((id) => `{"id":"${id}`);
 
 /** A line of a batch's output, as the OpenAI API has it. */
@@ -28,12 +28,12 @@ export interface BatchOutput {
   readonly error: { readonly code: string; readonly message: string } | null;
 }
 
-/** An id that the same request always has. */
+/** The id of a request, derived from its custom_id. */
 export function idOf(customId: string): string {
   return createHash("sha256").update(customId).digest("hex").slice(0, 24);
 }
 
-/** The output of a request that was read. `id` as of `idOf`. */
+/** The output of a valid request. `id` as of `idOf`. */
 export function answerLine(
   id: string,
   customId: string,
@@ -49,7 +49,10 @@ export function answerLine(
   };
 }
 
-/** The output of a line that is no request. Its id names the line, so that a second run knows it again. */
+/**
+ * The output for a line that is not a valid request. Its id has the number of the line, so that a later run recognises
+ * it.
+ */
 export function lineError(line: number, customId: string | null, code: string, message: string): BatchOutput {
   return {
     id: `${LINE_ID}${line}`,
@@ -59,11 +62,11 @@ export function lineError(line: number, customId: string | null, code: string, m
   };
 }
 
-/** The file that a batch writes to. What a run before has finished stays. */
+/** The output file of a batch. Outputs of earlier runs are kept. */
 export class BatchOutputFile {
-  /** `custom_id` of the requests that are done. */
+  /** `custom_id` of completed requests. */
   readonly #done: ReadonlySet<string>;
-  /** `id` of the lines that were no requests. */
+  /** `id` of outputs for invalid lines. */
   readonly #doneLines: ReadonlySet<string>;
   readonly #file: FileHandle;
   readonly #path: string;
@@ -76,21 +79,20 @@ export class BatchOutputFile {
     this.#doneLines = doneLines;
   }
 
-  /** A request is answered there. */
+  /** Whether a request is completed. */
   has(customId: string): boolean {
     return this.#done.has(customId);
   }
 
-  /** What is wrong with a line stands there. */
+  /** Whether the file has an output for an invalid line. */
   hasLine(id: string): boolean {
     return this.#doneLines.has(id);
   }
 
   /**
-   * Opens a file and reads what is there. A last line that was torn when a run was killed is cut off. What is no regular
-   * file (a pipe, a device) is written to and not read.
-   * @throws IdlmError "file-malformed" where it holds anything but a batch's output; "file-unwritable", as `append` does;
-   * the signal's reason.
+   * Opens a file and reads the outputs in it. An incomplete last line of a killed run is removed. Anything but a
+   * regular file (a pipe, a device) is only written. @throws IdlmError "file-malformed" if it contains anything but a
+   * batch's output; "file-unwritable", as `append` does; the signal's reason.
    */
   static async open(path: string, signal: AbortSignal): Promise<BatchOutputFile> {
     const done = new Set<string>();
@@ -120,7 +122,7 @@ export class BatchOutputFile {
     return output;
   }
 
-  /** Lines are written whole, one after the other. */
+  /** Lines are written one at a time. */
   append(output: BatchOutput): Promise<void> {
     return this.#write(`${JSON.stringify(output)}\n`);
   }
@@ -138,7 +140,7 @@ export class BatchOutputFile {
   }
 }
 
-/** Undefined: there is none. Whatever else is wrong with it shows when it is opened. */
+/** Undefined: no such file. Other errors are reported when it is opened. */
 async function statOf(path: string): Promise<Stats | undefined> {
   try {
     return await stat(path);
@@ -147,7 +149,7 @@ async function statOf(path: string): Promise<Stats | undefined> {
   }
 }
 
-/** What stands at `offset` is the beginning of a line that a run wrote, however little of it. */
+/** Whether the bytes at `offset` are the start of an output line, even if only a few. */
 async function beginsLikeOutput(path: string, offset: number): Promise<boolean> {
   const most = Math.max(...BEGINNINGS.map(({ length }) => length));
   let file: FileHandle | undefined;
@@ -163,7 +165,7 @@ async function beginsLikeOutput(path: string, offset: number): Promise<boolean> 
   }
 }
 
-/** `length`: what lies behind it is cut off. A pipe is opened when somebody reads it; `signal` ends the waiting. */
+/** Truncates the file to `length`. Opening a pipe waits for a reader; `signal` aborts that. */
 async function openToAppend(
   path: string,
   isPipe: boolean,
@@ -188,7 +190,7 @@ async function openToAppend(
 
 const READER_POLL_MS = 50;
 
-/** Nothing could end the waiting of an `open` that blocks. */
+/** A blocking `open` could not be aborted. */
 async function openWhenRead(path: string, signal: AbortSignal): Promise<FileHandle> {
   for (;;) {
     try {
@@ -200,7 +202,7 @@ async function openWhenRead(path: string, signal: AbortSignal): Promise<FileHand
   }
 }
 
-/** A line of an earlier output; undefined: it is none. */
+/** An output line of an earlier run; undefined: it is not one. */
 function outputOf(text: string | undefined): Pick<BatchOutput, "id" | "custom_id"> | undefined {
   if (text === undefined) return undefined;
   let line: Partial<BatchOutput> | null;

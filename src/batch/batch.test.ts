@@ -73,7 +73,7 @@ describe("runBatch", () => {
     expect([logprobs.tokens.length, logprobs.token_logprobs.length, logprobs.text_offset[0]]).toEqual([4, 4, 0]);
   });
 
-  it("says of each line what is wrong with it, and goes on", async () => {
+  it("reports the error of each line, and continues", async () => {
     const { run, answers } = batchOf([
       ...["{", "[]", JSON.stringify({ custom_id: 7 })],
       ...[chatLine("a"), chatLine("a"), chatLine("b", { foo: 1 }), chatLine("c", { max_tokens: 0 })],
@@ -91,7 +91,7 @@ describe("runBatch", () => {
     expect(statuses).toEqual({ a: 200, b: 400, c: 400, d: 400, e: 400, f: 200 });
   });
 
-  it("names keys as the body does", async () => {
+  it("uses the body's names of keys", async () => {
     const { run, answers } = batchOf([
       chatLine("a", { max_tokens: 0 }),
       chatLine("b", { max_completion_tokens: 0 }),
@@ -124,7 +124,7 @@ describe("runBatch", () => {
     for (const message of Object.values(messages)) expect(message).not.toContain("--");
   });
 
-  it("goes on where a run that was killed ended, and drops the line that it tore", async () => {
+  it("resumes after a killed run, and removes its incomplete line", async () => {
     const lines = ["x", ...Array.from({ length: 8 }, (_, i) => chatLine(`r${i}`)), chatLine("r0")];
     const whole = batchOf(lines);
     await whole.run();
@@ -143,13 +143,13 @@ describe("runBatch", () => {
       expect(now.sort()).toEqual(expected.sort());
     }
     expect(model.rowCounts.length).toBeGreaterThan(before);
-    // A whole last line without its end is kept.
+    // A complete last line without a line end is kept.
     truncateSync(output, readFileSync(output).length - 1);
     expect(await run()).toMatchObject({ answered: 0, failed: 0 });
     expect(answers().length).toBe(10);
   });
 
-  it("writes over no other file", async () => {
+  it("does not overwrite another kind of file", async () => {
     const { run, output } = batchOf([chatLine("a")]);
     appendFileSync(output, "my diary\nmore\n");
     await expect(run()).rejects.toMatchObject({ code: "file-malformed" });
@@ -175,7 +175,7 @@ describe("runBatch", () => {
   ])("drops %s, which a run has torn", async (text) => {
     const { run, output, answers } = batchOf([chatLine("a")]);
     const bytes = Buffer.from(text);
-    // The last one is torn within a character.
+    // The last line is cut within a character.
     writeFileSync(output, text.endsWith("\u{1f600}") ? bytes.subarray(0, -2) : bytes);
     expect(await run()).toMatchObject({ answered: 1 });
     expect(answers()).toMatchObject([{ custom_id: "a" }]);
@@ -207,7 +207,7 @@ describe("runBatch", () => {
     },
   );
 
-  it("stops reading what an earlier run has written", async () => {
+  it("can be stopped while it reads earlier outputs", async () => {
     const { run, output } = batchOf([chatLine("a")]);
     const text = `{"id":"batch_req_0","custom_id":"z"}\n`.repeat(10_000);
     writeFileSync(output, text);
@@ -218,7 +218,7 @@ describe("runBatch", () => {
     expect(readFileSync(output, "utf8")).toBe(text);
   });
 
-  it("reads requests from a stream, and ends with it when writing fails or it is stopped", async () => {
+  it("reads requests from a stream, and closes it when writing fails or the run is stopped", async () => {
     const { engine, output, answers } = batchOf([]);
     const options = { output, modelName: "m", concurrency: 3, onProgress: () => {} };
     const { signal } = new AbortController();
@@ -238,7 +238,7 @@ describe("runBatch", () => {
     });
   });
 
-  it("gives up what runs when it is stopped, and runs that again", async () => {
+  it("cancels running requests when it is stopped, and repeats them later", async () => {
     const { run, answers, model } = batchOf(Array.from({ length: 20 }, (_, i) => chatLine(`r${i}`, { n: 2 })));
     const abort = new AbortController();
     model.onForward = () => model.rowCounts.length === 12 && abort.abort();

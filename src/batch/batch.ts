@@ -8,28 +8,28 @@ import { endpoints, type OpenAiRequest, readOpenAiRequest } from "../openai/requ
 import { allChoices, openAiError, openAiResponse } from "../openai/response.ts";
 
 export interface BatchOptions {
-  /** The requests, one a line: {custom_id, method, url, body}. A path, or the stream itself. */
+  /** The requests, one per line: {custom_id, method, url, body}. A path, or a stream. */
   readonly input: string | Readable;
-  /** Path of the answers. Those that are there already are kept, and their requests are not run again. */
+  /** Path of the output file. Requests that have an output there are not run again. */
   readonly output: string;
-  /** As answers name it. */
+  /** Model name in the outputs. */
   readonly modelName: string;
-  /** Requests that run at once. */
+  /** Concurrent requests. */
   readonly concurrency: number;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: BatchProgress) => void;
 }
 
 export interface BatchProgress {
-  /** Bytes of the input that are dealt with. */
+  /** Bytes of the input processed. */
   bytes: number;
-  /** Requests that were answered. */
+  /** Successful requests. */
   answered: number;
-  /** Requests and lines that were not. */
+  /** Failed requests and invalid lines. */
   failed: number;
-  /** Those of an earlier run. */
+  /** Requests completed by an earlier run. */
   kept: number;
-  /** Tokens written. */
+  /** Generated tokens. */
   tokens: number;
 }
 
@@ -39,11 +39,10 @@ interface BatchRequest {
 }
 
 /**
- * Answers the requests of a file, many at once. What is wrong with one line stands in its answer and stops no other. When
- * `signal` is aborted, requests that run are given up and not written: the next run begins with them. Neither file is ever
- * in memory; of each request its custom_id is.
- * @throws IdlmError "file-malformed" where `output` is something else; errors of the file system; the signal's reason where
- * nothing was run yet.
+ * Runs the requests of a file concurrently. An error of a line is written as its output and does not affect others.
+ * When `signal` is aborted, running requests are cancelled without an output, and the next run repeats them. The files
+ * are streamed; only the custom_ids are kept in memory. @throws IdlmError "file-malformed" if `output` is another kind
+ * of file; file system errors; the signal's reason if nothing has run yet.
  */
 export async function runBatch(model: Model, options: BatchOptions): Promise<BatchProgress> {
   const { input, signal, concurrency, onProgress } = options;
@@ -95,7 +94,7 @@ export async function runBatch(model: Model, options: BatchOptions): Promise<Bat
   }
 }
 
-/** They end where they are when `signal` is aborted: what runs is still to be waited for. */
+/** Ends early when `signal` is aborted; running requests are still awaited. */
 async function* linesOf(input: string | Readable, signal: AbortSignal): AsyncGenerator<FileLine> {
   try {
     yield* readLines(input, MAX_LINE_BYTES, signal);
@@ -104,7 +103,7 @@ async function* linesOf(input: string | Readable, signal: AbortSignal): AsyncGen
   }
 }
 
-/** A line's request, or the answer where it is none; undefined: the line is empty. */
+/** The request of a line, or the output of an invalid one; undefined: the line is empty. */
 function requestOf({ number, text }: FileLine, seen: Set<string>): BatchRequest | BatchOutput | undefined {
   if (text?.trim() === "") return undefined;
   const bad = (problem: string, customId: string | null = null, code = "invalid_line") =>
@@ -132,7 +131,7 @@ function requestOf({ number, text }: FileLine, seen: Set<string>): BatchRequest 
   return { customId, read };
 }
 
-/** Undefined: it was given up. */
+/** Undefined: cancelled. */
 async function answerOf(
   model: Model,
   { customId, read }: BatchRequest,

@@ -2,21 +2,21 @@ import { createReadStream } from "node:fs";
 import { addAbortSignal, type Readable } from "node:stream";
 import { readError } from "../formats/files/file-error.ts";
 
-/** A line of a file (or of a stream), without its end. */
+/** A line of a file or stream, without its line end. */
 export interface FileLine {
   /** From 1. */
   readonly number: number;
-  /** Its bytes, with its end. */
+  /** Bytes including the line end. */
   readonly nBytes: number;
   /** False: the file ends without a line end. */
   readonly isWhole: boolean;
-  /** Undefined: longer than allowed, or no UTF-8. */
+  /** Undefined: too long, or not UTF-8. */
   readonly text: string | undefined;
 }
 
 /**
- * Reads lines one after the other: no more of the file is in memory than the longest line that is allowed. Errors: as of
- * `readError`; the signal's reason.
+ * Reads lines one by one; memory is bounded by the longest line allowed. Throws the errors of `readError` and the
+ * signal's reason.
  */
 export async function* readLines(
   source: string | Readable,

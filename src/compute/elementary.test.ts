@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { exp, ln, power, sineCosine } from "./elementary.ts";
 
-/** Math's functions are right to within an ulp or two; ours to 1e-15 of the value. */
+/** Math's functions are within one or two ulps; ours within 1e-15 of the value. */
 function near(found: number, expected: number, tolerance = 2e-15): void {
   expect(Math.abs(found - expected)).toBeLessThanOrEqual(tolerance * Math.max(Math.abs(expected), Number.MIN_VALUE));
 }

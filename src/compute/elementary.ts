@@ -1,7 +1,7 @@
 /**
- * exp, ln, power in double, of + − × ÷ alone: `Math`'s versions differ between engines and CPUs, and what they give
- * reaches logits through the rotary embedding's frequencies. Sine and cosine are in native/src/executor/trig.h and
- * {@link sineCosine} here: the same polynomials.
+ * exp, ln and power in double, from + − × ÷ alone: `Math`'s results differ between engines and CPUs, and reach logits
+ * through the rotary embedding's frequencies. Sine and cosine are here and in native/src/executor/trig.h: the same
+ * polynomials.
  */
 
 const LN2_HIGH = 0.6931471803691238;

@@ -1,12 +1,12 @@
 import { oneOf, shown, usage, wrongKey } from "../engine/request/request-values.ts";
 
-/** A JSON object of a request, read key by key: a key that nobody read is an error. */
+/** A JSON object of a request. Keys that are never read are errors. */
 export class Body {
   readonly #values: Readonly<Record<string, unknown>>;
   readonly #path: string;
   readonly #read = new Set<string>();
 
-  /** `path`: where it is in the body; "": it is the body. @throws IdlmError "usage" unless it is an object. */
+  /** `path` of the object in the body; "": the body itself. @throws IdlmError "usage" unless it is an object. */
   constructor(value: unknown, path = "") {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
       throw path === "" ? usage("the body must be an object") : wrongKey(path, "expected an object");
@@ -20,13 +20,13 @@ export class Body {
     return this.#path === "" ? key : `${this.#path}.${key}`;
   }
 
-  /** null is the same as absent, as in the API. */
+  /** The value of a key; null counts as absent, as in the API. */
   take(key: string): unknown {
     this.#read.add(key);
     return this.#values[key] ?? undefined;
   }
 
-  /** @throws IdlmError "usage" unless it is absent or true or false. */
+  /** @throws IdlmError "usage" unless it is absent, true or false. */
   boolean(key: string): boolean | undefined {
     const value = this.take(key);
     if (value === undefined || typeof value === "boolean") return value;
@@ -51,18 +51,18 @@ export class Body {
     return value === undefined ? undefined : oneOf(this.at(key), value, choices);
   }
 
-  /** Keys that change nothing here. */
+  /** Marks keys without an effect here as read. */
   ignore(...names: readonly string[]): void {
     for (const name of names) this.#read.add(name);
   }
 
-  /** A key of which only the value that changes nothing is supported. */
+  /** A key that is supported with a neutral value only. */
   only(key: string, isNeutral: (value: unknown) => boolean, hint: string): void {
     const value = this.take(key);
     if (value !== undefined && !isNeutral(value)) throw wrongKey(this.at(key), "not supported", hint);
   }
 
-  /** @throws IdlmError "usage" where a key was not read. */
+  /** @throws IdlmError "usage" if a key was not read. */
   end(): void {
     const unknown = Object.keys(this.#values).find((key) => !this.#read.has(key));
     if (unknown !== undefined) {

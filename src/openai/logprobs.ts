@@ -2,7 +2,7 @@ import type { TextTokenizer, TokenLogprobs } from "../engine/types.ts";
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** A token as the API shows it: `bytes` where the token has any of its own. */
+/** A token in the API's form, with its `bytes` if it has any. */
 interface ShownToken {
   readonly token: string;
   readonly logprob: number;
@@ -52,7 +52,7 @@ export function completionLogprobs(
   };
 }
 
-/** Half a character is U+FFFD; `bytes` has it whole. */
+/** An incomplete character becomes U+FFFD; `bytes` has it unchanged. */
 function shownToken(token: number, tokenizer: TextTokenizer | undefined): string {
   return utf8.decode(tokenizer?.tokenBytes(token));
 }

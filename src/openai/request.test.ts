@@ -31,7 +31,7 @@ describe("readOpenAiRequest", () => {
     expect(streamed).toMatchObject({ stream: true, streamsUsage: true });
   });
 
-  it("joins parts of a message and knows developers", () => {
+  it("joins the parts of a message and maps the developer role", () => {
     const parts = [
       { role: "developer", content: "be brief" },
       {
@@ -48,7 +48,7 @@ describe("readOpenAiRequest", () => {
     ]);
   });
 
-  it("takes prompts as text, as ids, and several of them", () => {
+  it("accepts prompts as strings, as ids, and lists of them", () => {
     const prompts = (prompt: unknown) => readOpenAiRequest("completions", { prompt, logprobs: 2 }).requests;
     expect(prompts([1, 2])).toMatchObject([{ ids: [1, 2], logprobs: 2 }]);
     expect(prompts(["a", "b"])).toMatchObject([{ prompt: "a" }, { prompt: "b" }]);
@@ -66,7 +66,7 @@ describe("readOpenAiRequest", () => {
       /^messages\[0\].content\[0\].type: expected text, found "image_url"/,
     ],
     ["chat", { messages: [{ role: "user", content: "a", name: "b" }] }, /^messages\[0\].name: unknown key/],
-    ["chat", { messages, top_logprobs: 2 }, /needs logprobs/],
+    ["chat", { messages, top_logprobs: 2 }, /requires logprobs/],
     ["chat", { messages, logprobs: true, top_logprobs: 21 }, /expected a whole number from 0 to 20, found 21/],
     ["chat", { messages, tools: [{}] }, /^tools: not supported/],
     ["chat", { messages, response_format: { type: "json_object" } }, /^response_format: not supported/],
@@ -85,12 +85,12 @@ describe("readOpenAiRequest", () => {
     ["completions", { prompt: "a", echo: true }, /^echo: not supported/],
     ["completions", { prompt: "a", best_of: 3 }, /^best_of: not supported/],
     ["completions", { prompt: [] }, /prompt: expected/],
-    ["completions", { prompt: ["a", 1] }, /^prompt\[1\]: expected a text or/],
+    ["completions", { prompt: ["a", 1] }, /^prompt\[1\]: expected a string or/],
   ] as const)("refuses %s %j", (endpoint, body, message) => {
     expect(() => readOpenAiRequest(endpoint, body)).toThrow(message);
   });
 
-  it("says which field is wrong", () => {
+  it("reports the field that is invalid", () => {
     const fieldOf = (body: object) => {
       try {
         readOpenAiRequest("chat", body);

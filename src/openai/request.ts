@@ -6,7 +6,7 @@ import type { ChatMessage, GenerateRequest } from "../engine/types.ts";
 import type { KeyNames } from "../errors.ts";
 import { Body } from "./body.ts";
 
-/** The endpoints that are understood. */
+/** Supported endpoints. */
 export type Endpoint = "chat" | "completions";
 
 export const endpoints: Readonly<Record<string, Endpoint>> = {
@@ -14,11 +14,11 @@ export const endpoints: Readonly<Record<string, Endpoint>> = {
   "/v1/completions": "completions",
 };
 
-/** What the API calls the engine's keys; where both have one name it is not here. */
+/** The API's names of the engine's keys, where they differ. */
 const names: KeyNames = {
   ...mapSettings(snakeCase),
   ...{ maxTokens: "max_tokens", logitBias: "logit_bias", predict: "prediction", ids: "prompt" },
-  // A client cannot load a model: these are things that it needs, not keys.
+  // Requirements that a client cannot meet, so described instead of named.
   ...{ adapter: "an adapter", draftModel: "a draft model" },
 };
 
@@ -26,29 +26,29 @@ function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** A body of the OpenAI API as the engine understands it. */
+/** A body of the OpenAI API as requests to the engine. */
 export interface OpenAiRequest {
   readonly endpoint: Endpoint;
-  /** One for each prompt: `completions` may have several. */
+  /** One per prompt; `completions` may have several. */
   readonly requests: readonly GenerateRequest[];
   readonly stream: boolean;
-  /** The last part of a stream has the usage. */
+  /** Whether the last chunk of a stream has the usage. */
   readonly streamsUsage: boolean;
-  /** What the body calls the engine's keys, for its errors. */
+  /** The body's names of the engine's keys, for error messages. */
   readonly names: KeyNames;
 }
 
-/** As the API has it; more are not shown. */
+/** Limit of the API. */
 const MAX_TOP_LOGPROBS = 20;
-/** What /v1/completions writes where nobody says how much, as the API has it. */
+/** Default `max_tokens` of /v1/completions, as in the API. */
 const DEFAULT_COMPLETION_TOKENS = 16;
 const MAX_PROMPTS = 128;
 
 /**
- * Reads the body of a request to /v1/chat/completions or /v1/completions. Beside the API's own keys it takes the
- * other sampling settings in snake case, as other servers do, and `propose`, `stride`, `shape`, `verify`, `tau`, `priority`. The
- * temperature is 1 where none is given, as the API has it, and the seed 0: the same body gets the same text.
- * @throws IdlmError "usage" naming the key. The engine checks ranges when the request is generated.
+ * Reads the body of a request to /v1/chat/completions or /v1/completions. Accepts the API's keys, all other sampling
+ * settings in snake case, as other servers do, and `propose`, `stride`, `shape`, `verify`, `tau`, `priority`. Default
+ * temperature 1, as in the API, and seed 0: the same body yields the same text. @throws IdlmError "usage" with the key.
+ * Ranges are validated by the engine.
  */
 export function readOpenAiRequest(endpoint: Endpoint, json: unknown): OpenAiRequest {
   const body = new Body(json);
@@ -75,7 +75,7 @@ function commonSettings(body: Body): GenerateRequest {
     temperature: sampling.temperature ?? 1,
     logitBias: body.take("logit_bias") as GenerateRequest["logitBias"],
     seed: body.number("seed"),
-    // Its strings are checked with the request.
+    // Its strings are validated with the request.
     stop: typeof stop === "string" ? [stop] : (stop as GenerateRequest["stop"]),
     propose: body.choice("propose", proposeValues),
     stride: body.number("stride"),
@@ -106,7 +106,7 @@ function chat(body: Body): GenerateRequest {
   body.only("response_format", isText, "Only text is written.");
   const logprobs = body.boolean("logprobs") ?? false;
   const top = body.number("top_logprobs");
-  if (top !== undefined && !logprobs) throw wrongKey("top_logprobs", "it needs logprobs", "Set logprobs to true.");
+  if (top !== undefined && !logprobs) throw wrongKey("top_logprobs", "requires logprobs", "Set logprobs to true.");
   if (top !== undefined && !(Number.isInteger(top) && top >= 0 && top <= MAX_TOP_LOGPROBS)) {
     throw wrongKey("top_logprobs", `expected a whole number from 0 to ${MAX_TOP_LOGPROBS}, found ${top}`);
   }
@@ -135,7 +135,7 @@ function messagesOf(value: unknown): readonly ChatMessage[] {
   );
 }
 
-/** A message of the API as the engine has them; what is wrong with it is left for `readMessages`. */
+/** A message of the API in the engine's form; `readMessages` validates it. */
 function plainMessage(message: unknown, i: number): unknown {
   if (typeof message !== "object" || message === null || Array.isArray(message)) return message;
   const body = new Body(message, `messages[${i}]`);
@@ -144,13 +144,13 @@ function plainMessage(message: unknown, i: number): unknown {
   const [role, content] = [body.take("role"), body.take("content")];
   body.end();
   return {
-    // Chat templates know no developer.
+    // Chat templates have no developer role.
     role: role === "developer" ? "system" : role,
     content: Array.isArray(content) ? textOf(content, body.at("content")) : content,
   };
 }
 
-/** A text, or parts of type text. */
+/** A string, or parts of type text. */
 function textOf(value: unknown, path: string): string {
   if (typeof value === "string") return value;
   if (!Array.isArray(value)) throw wrongKey(path, "expected a string or parts of type text");
@@ -176,17 +176,17 @@ function completions(body: Body, common: GenerateRequest): GenerateRequest[] {
   return promptsOf(body.take("prompt")).map((prompt) => ({ ...settings, ...prompt }));
 }
 
-/** A text, token ids, or several of either. */
+/** A string, token ids, or a list of either. */
 function promptsOf(value: unknown): Pick<GenerateRequest, "prompt" | "ids">[] {
   if (typeof value === "string") return [{ prompt: value }];
   if (!Array.isArray(value) || value.length === 0)
-    throw wrongKey("prompt", "expected a text, token ids, or several of them");
+    throw wrongKey("prompt", "expected a string, token ids, or a list of either");
   if (typeof value[0] === "number") return [{ ids: value as number[] }];
   if (value.length > MAX_PROMPTS)
     throw wrongKey("prompt", `expected at most ${MAX_PROMPTS} prompts, found ${value.length}`);
   return value.map((one: unknown, i) => {
     if (typeof one === "string") return { prompt: one };
     if (Array.isArray(one)) return { ids: one as number[] };
-    throw wrongKey(`prompt[${i}]`, "expected a text or a list of token ids");
+    throw wrongKey(`prompt[${i}]`, "expected a string or a list of token ids");
   });
 }

@@ -13,7 +13,7 @@ describe("openAiError", () => {
     expect(typeOf(error)).toBe(type);
   });
 
-  it("names keys as the request does", () => {
+  it("uses the request's names of keys", () => {
     const error = wrongKey("topP", "wrong", "Correct it.");
     expect(openAiError(error, { topP: "top_p" })).toEqual({
       status: 400,
@@ -23,7 +23,7 @@ describe("openAiError", () => {
     });
   });
 
-  it("is the server's fault where the error is none of the catalogue", () => {
+  it("is a server error if it is not in the catalogue", () => {
     expect(openAiError(new Error("oops"), {})).toMatchObject({
       status: 500,
       body: { error: { message: "oops", type: "server_error", code: "unexpected" } },

@@ -3,18 +3,18 @@ import type { Choice, GenerationResult, TextTokenizer } from "../engine/types.ts
 import { chatLogprobs, completionLogprobs } from "./logprobs.ts";
 import type { Endpoint } from "./request.ts";
 
-/** What a response is made with. */
+/** Fields of a response that do not come from its results. */
 export interface ResponseContext {
-  /** Without prefix; the same id for the same request makes the response the same. */
+  /** Without prefix. The same id for the same request yields the same response. */
   readonly id: string;
-  /** As it was asked for. */
+  /** As named in the request. */
   readonly model: string;
   /** Seconds since 1970. */
   readonly created: number;
   readonly tokenizer: TextTokenizer | undefined;
 }
 
-/** The object that answers a request that does not stream. `results`: one for each of its prompts, in order. */
+/** The response to a request without streaming. `results`: one per prompt, in order. */
 export function openAiResponse(endpoint: Endpoint, results: readonly GenerationResult[], context: ResponseContext) {
   const { id, model, created, tokenizer } = context;
   const isChat = endpoint === "chat";
@@ -36,15 +36,14 @@ export function openAiResponse(endpoint: Endpoint, results: readonly GenerationR
     system_fingerprint: `idlm-numerics-${first?.numerics ?? 0}`,
     choices,
     usage: usageOf(results),
-    // Not of the API: whether the text is what the model alone would have written.
+    // An extension of the API: whether the output is that of plain decoding.
     idlm: { verify: first?.verify, lossless: results.every(({ lossless }) => lossless) },
   };
 }
 
-/** The HTTP status of a server error: the server's fault, not the request's. */
 const SERVER_ERROR = 500;
 
-/** The HTTP status and the body of the response to a request that failed. `names`: the request's names of its keys. */
+/** HTTP status and body of the response to a failed request. `names`: the request's names of keys. */
 export function openAiError(error: unknown, names: KeyNames): { readonly status: number; readonly body: unknown } {
   if (error instanceof IdlmError) {
     const [status, param] = [error.httpStatus, error.fieldWith(names) ?? null];
@@ -57,7 +56,7 @@ export function openAiError(error: unknown, names: KeyNames): { readonly status:
   return { status: SERVER_ERROR, body: { error: { message, type: "server_error", param: null, code: "unexpected" } } };
 }
 
-/** The API's kind of an error. */
+/** The API's type of an error. */
 function errorType(status: number): string {
   if (status === 429) return "rate_limit_error";
   return status < SERVER_ERROR ? "invalid_request_error" : "server_error";

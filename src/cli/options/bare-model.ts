@@ -15,15 +15,15 @@ export interface BareOptions {
   readonly threads?: number;
 }
 
-/** A model without tokenizer and requests, for commands that look at forwards. The caller disposes of it. */
+/** A model without tokenizer and scheduler, for commands that run single forwards. The caller disposes of it. */
 export interface BareModel {
   readonly model: LoadedModel;
   readonly info: BackendInfo;
-  /** Positions that the model was made for. */
+  /** Context length of the model (positions). */
   readonly contextLength: number;
 }
 
-/** A program whose weights are those of opened files; `close` them when a backend has loaded it. */
+/** A program whose weights are in opened files: `close` them after a backend has loaded it. */
 export interface BareProgram {
   readonly backend: Backend;
   readonly program: Program;
@@ -31,7 +31,7 @@ export interface BareProgram {
   close(): void;
 }
 
-/** Opens a model's program; fetches it first where it is a name that is not in the cache. */
+/** Opens the program of a model, downloading it first if it is not in the cache. */
 export async function openBareProgram(
   io: CliIo,
   name: string,
@@ -53,7 +53,7 @@ export async function openBareProgram(
   return { backend, program, contextLength: opened.config.contextLength, close: () => opened.close() };
 }
 
-/** Loads a model's program only; fetches it first where it is a name that is not in the cache. */
+/** Loads the program of a model, downloading it first if it is not in the cache. */
 export async function loadBareModel(
   io: CliIo,
   name: string,
@@ -68,7 +68,7 @@ export async function loadBareModel(
   }
 }
 
-/** The `adapter` of BareOptions: the one that was asked for, else the catalogue's, if any. */
+/** `adapter` of BareOptions: the requested one, else the catalogue's, if any. */
 export function defaultAdapter(name: string, wanted: string | undefined): { adapter?: string } {
   const entry = findEntry(name);
   const folder = wanted ?? (entry && adapterFor(entry));

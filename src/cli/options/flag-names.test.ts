@@ -30,7 +30,7 @@ describe("names of keys in errors", () => {
     expect(stderr).toContain(flag);
   });
 
-  it("are the library's where a command has no flag", () => {
+  it("are the library's if a command has no flag", () => {
     const problem = phrase`${key("threads")}: ${phrase`see ${key("output")} and ${key("other")}`}`;
     const error = new IdlmError("usage", { problem, hint: "" });
     const command = new Command().option("--threads <n>").option("--out <file>");

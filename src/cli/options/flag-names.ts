@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { KeyNames } from "../../errors.ts";
 
-/** Options that are not named after the key of the library that they set. */
+/** Options that are named differently from the library's keys. */
 const renamed: Readonly<Record<string, string>> = {
   // A conversation is the key `messages`; the prompt is the key `prompt` only with --raw.
   prompt: "raw",
@@ -9,8 +9,8 @@ const renamed: Readonly<Record<string, string>> = {
 };
 
 /**
- * A command's flags, by the keys of requests, of `load` and of `runBatch` that they set, for the messages of errors. Keys
- * without a flag keep the library's name.
+ * Flags of a command by the keys of requests, of `load` and of `runBatch` that they set, for error messages. Keys
+ * without a flag have the library's name.
  */
 export function flagNames(command: Command): KeyNames {
   const flags = new Map(command.options.map((option) => [option.attributeName(), flagText(option)]));

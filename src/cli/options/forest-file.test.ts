@@ -55,7 +55,7 @@ describe("readForestFile", () => {
     expect(() => read(content)).toThrow(message);
   });
 
-  it("refuses ids outside of the vocabulary", () => {
+  it("rejects ids outside of the vocabulary", () => {
     const file = read({ ...good, previous: [-1, -1, 320] });
     expect(() => checkVocabulary("f.json", file, 321)).not.toThrow();
     expect(() => checkVocabulary("f.json", file, 320)).toThrow(
@@ -66,7 +66,7 @@ describe("readForestFile", () => {
 });
 
 describe("forestOf", () => {
-  it("gives each root a sequence, its pages to it alone, and every row its root's sequence", () => {
+  it("gives each root a sequence with its own pages, and every row the sequence of its root", () => {
     fc.assert(
       fc.property(fc.array(fc.nat(), { minLength: 1, maxLength: 60 }), (draws) => {
         const parents = Int32Array.from(draws.map((draw, row) => (draw % (row + 1)) - 1));
@@ -96,7 +96,7 @@ describe("forestOf", () => {
     );
   });
 
-  it("splits the interleaved batch of the fixtures in two", () => {
+  it("splits the interleaved batch of the fixtures into two sequences", () => {
     const path = new URL("../../../test/fixtures/gated/llama-tiny/forests.json", import.meta.url);
     const file = JSON.parse(readFileSync(path, "utf8"))["batch-interleaved"];
     const { forest } = forestOf({

@@ -3,22 +3,22 @@ import { MAX_POSITION, MAX_ROWS } from "../../compute/forest/layout.ts";
 import { kindOf, readJsonObject } from "../../formats/files/json.ts";
 import { malformed } from "../../formats/files/malformed.ts";
 
-/** MAX_ROWS rows in five arrays of numbers with indentation, with room to spare. */
+/** Enough for MAX_ROWS rows in five indented arrays. */
 const MAX_FOREST_BYTES = 32 * 2 ** 20;
 
-/** A forest as people write it; every array has one number per row. */
+/** A forest in JSON; every array has one number per row. */
 export interface ForestFile {
   /** Token id, or -1: a MASK row. */
   readonly tokens: Int32Array;
   readonly positions: Int32Array;
-  /** Index of the parent's row, which comes before; -1: a root, the start of a sequence. */
+  /** Index of the parent row, which comes before its children; -1: a root, which starts a sequence. */
   readonly parents: Int32Array;
   readonly gate: Uint8Array;
-  /** MASK rows: the token before the predicted one, for the sampler head; -1: none. */
+  /** For the sampler head of MASK rows: the token before the predicted one; -1: none. */
   readonly previous?: Int32Array;
 }
 
-/** Reads a forest file; keys other than the five are ignored. Errors: those of readJsonObject. */
+/** Reads a forest file; other keys are ignored. Throws the errors of readJsonObject. */
 export function readForestFile(path: string): ForestFile {
   const fields = new Map(
     Object.entries(readJsonObject(path, { maxBytes: MAX_FOREST_BYTES }, "--forest needs a JSON file.")),
@@ -39,7 +39,7 @@ export function readForestFile(path: string): ForestFile {
       return entry;
     });
   };
-  // Whether an id is in the vocabulary is checked once the model is known.
+  // The vocabulary is checked once the model is known.
   const anyToken = () => 2 ** 31 - 1;
   const tokens = numbers("tokens", anyToken, -1);
   const nRows = tokens.length;
@@ -52,7 +52,7 @@ export function readForestFile(path: string): ForestFile {
   };
 }
 
-/** Throws file-malformed where an id is not in the vocabulary. */
+/** Throws file-malformed if an id is not in the vocabulary. */
 export function checkVocabulary(path: string, file: ForestFile, vocabSize: number): void {
   for (const [field, ids] of [
     ["tokens", file.tokens],
@@ -64,7 +64,7 @@ export function checkVocabulary(path: string, file: ForestFile, vocabSize: numbe
   }
 }
 
-/** The same rows for a backend: every root starts a sequence with nothing cached, its descendants belong to it. */
+/** The forest for a backend: every root starts a sequence with an empty cache. */
 export function forestOf(file: ForestFile): { readonly forest: Forest; readonly nPages: number } {
   const nRows = file.tokens.length;
   const sequence = new Int32Array(nRows);

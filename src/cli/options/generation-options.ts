@@ -21,7 +21,7 @@ export interface LoadOptions {
   readonly backend?: "native" | "reference";
 }
 
-/** Options of commands that write text. Absent: the library's default. */
+/** Options of commands that generate text. Absent: the library's default. */
 export interface TextOptions extends SamplingRequest {
   readonly propose: Propose;
   readonly shape?: NonNullable<GenerateRequest["shape"]>;
@@ -122,7 +122,7 @@ export function addTextOptions(command: Command): Command {
     );
 }
 
-/** As many as the engine looks for at once. */
+/** Limit of the engine. */
 const MAX_STOPS = 16;
 
 function collectStop(text: string, before: readonly string[] | undefined): readonly string[] {

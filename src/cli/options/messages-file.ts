@@ -4,13 +4,13 @@ import { malformed, quote } from "../../formats/files/malformed.ts";
 import type { ChatMessage } from "../../index.ts";
 import { MAX_TEXT_BYTES } from "./read-text.ts";
 
-/** Reads `--messages`: an array of {role, content}. Errors: those of readJson. */
+/** Reads `--messages`: an array of {role, content}. Throws the errors of readJson. */
 export function readMessagesFile(path: string): readonly ChatMessage[] {
   const json = readJson(path, { maxBytes: MAX_TEXT_BYTES }, "--messages needs a JSON file.");
   return readMessages(json, (at, expected, found) => malformed(path, at === "" ? "content" : at, expected, found));
 }
 
-/** Reads `--logit-bias`: an object from token id to the number that is added to its logit. */
+/** Reads `--logit-bias`: an object with the bias of each token id. */
 export function readLogitBias(path: string): Map<number, number> {
   const json = readJsonObject(path, { maxBytes: MAX_TEXT_BYTES }, "--logit-bias needs a JSON file.");
   const bias = new Map<number, number>();

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { decimal, integer } from "./numbers.ts";
 
 describe("integer", () => {
-  it("takes every safe integer as it is written", () => {
+  it("accepts every safe integer", () => {
     fc.assert(fc.property(fc.maxSafeInteger(), (value) => Object.is(integer()(String(value)), value)));
   });
 
@@ -28,7 +28,7 @@ describe("integer", () => {
     expect(() => integer()(text)).toThrow(InvalidArgumentError);
   });
 
-  it("keeps to its range and says it", () => {
+  it("enforces its range and reports it", () => {
     expect(integer({ min: 1, max: 8 })("8")).toBe(8);
     expect(() => integer({ min: 1, max: 8 })("9")).toThrow("Expected a whole number from 1 up to 8.");
     expect(() => integer({ min: 1 })("0")).toThrow("Expected a whole number from 1.");
@@ -36,7 +36,7 @@ describe("integer", () => {
 });
 
 describe("decimal", () => {
-  it("takes every finite number as JavaScript prints it", () => {
+  it("accepts every finite number as JavaScript prints it", () => {
     fc.assert(
       fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), (value) => decimal()(String(value)) === value),
     );
@@ -49,7 +49,7 @@ describe("decimal", () => {
     },
   );
 
-  it("can leave out the smallest value", () => {
+  it("can exclude the smallest value", () => {
     const parse = decimal({ min: 0, max: 1, above: true });
     expect(parse(".5")).toBe(0.5);
     expect(parse("1")).toBe(1);

@@ -3,13 +3,13 @@ import { InvalidArgumentError } from "commander";
 interface Range {
   readonly min?: number;
   readonly max?: number;
-  /** The smallest value itself is not allowed. */
+  /** Whether `min` itself is excluded. */
   readonly above?: boolean;
 }
 
 /**
- * Makes a parser for an option that takes a whole number. Number() and parseInt take too much ("", "0x10", "1e3",
- * "12abc"), so only digits with a sign are let through.
+ * Parser of an option with a whole number. Accepts digits with a sign only: Number() and parseInt accept too much ("",
+ * "0x10", "1e3", "12abc").
  */
 export function integer(range: Range = {}): (text: string) => number {
   return (text) => {
@@ -19,7 +19,7 @@ export function integer(range: Range = {}): (text: string) => number {
   };
 }
 
-/** Makes a parser for an option that takes a finite decimal number. */
+/** Parser of an option with a finite decimal number. */
 export function decimal(range: Range = {}): (text: string) => number {
   return (text) => {
     const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
@@ -31,7 +31,7 @@ export function decimal(range: Range = {}): (text: string) => number {
 function inRange(value: number, kind: string, range: Range): number {
   const { min = -Infinity, max = Infinity, above = false } = range;
   if (value < min || value > max || (above && value === min)) throw new InvalidArgumentError(expected(kind, range));
-  // -0 would print as "-0" and compare oddly; no option means it.
+  // No option distinguishes -0, which would print as "-0".
   return value === 0 ? 0 : value;
 }
 

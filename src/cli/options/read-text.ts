@@ -4,10 +4,10 @@ import { IdlmError } from "../../errors.ts";
 import { malformed } from "../../formats/files/malformed.ts";
 import { ByteFile } from "../../formats/files/map-file.ts";
 
-/** Largest prompt in bytes, and largest file of messages: far above any context, far below what would hurt to read. */
+/** Most bytes of a prompt or a file of messages: far above any context, and quick to read. */
 export const MAX_TEXT_BYTES = 16 * 2 ** 20;
 
-/** All of a stream as text. Invalid UTF-8 is an error: what the model would read is not what was meant. */
+/** A stream as text. Invalid UTF-8 is an error, since the model would read something else than was meant. */
 export async function readText(stream: Readable, signal: AbortSignal): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -29,7 +29,7 @@ export async function readText(stream: Readable, signal: AbortSignal): Promise<s
   return decodeText(Buffer.concat(chunks));
 }
 
-/** All of a file as text. Errors: "file-missing" (with `hint`), "file-unreadable", "file-malformed". */
+/** A file as text. Errors: "file-missing" (with `hint`), "file-unreadable", "file-malformed". */
 export function readTextFile(path: string, hint = ""): string {
   const file = new ByteFile(path, hint);
   try {
@@ -42,7 +42,7 @@ export function readTextFile(path: string, hint = ""): string {
   }
 }
 
-/** Bytes of standard input as text; a byte order mark is text like any other. */
+/** Standard input as text; a byte order mark is kept. */
 export function decodeText(bytes: Uint8Array): string {
   if (!isUtf8(bytes)) {
     throw new IdlmError("usage", {

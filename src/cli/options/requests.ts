@@ -6,7 +6,7 @@ import { readLogitBias } from "./messages-file.ts";
 import { Progress, stages } from "../terminal/progress.ts";
 import { megabytes, printable } from "../terminal/style.ts";
 
-/** Loads a model with a command's options, showing how far it is; a name of the catalogue is fetched if need be. */
+/** Loads a model with a command's options and shows the progress; downloads a catalogue model if necessary. */
 export async function loadModel(
   io: CliIo,
   name: string,
@@ -44,7 +44,7 @@ export async function loadModel(
   }
 }
 
-/** What was loaded, in a line. */
+/** A line about the loaded model. */
 function loadedLine({ info }: Model): string {
   const { path, architecture, nLayers, contextLength, weightBytes, adapter, backend, loadMs } = info;
   const parts = [
@@ -57,7 +57,7 @@ function loadedLine({ info }: Model): string {
   return `loaded ${printable(path)} in ${loadMs.toFixed(0)} ms: ${printable(parts.join(", "))}`;
 }
 
-/** A command's options as a request; the files that they name are read. */
+/** A command's options as a request; reads the files they name. */
 export function textRequest(options: TextOptions): GenerateRequest {
   const { propose, shape, stride, verify, tau, maxTokens, seed, stop, logitBias } = options;
   return {

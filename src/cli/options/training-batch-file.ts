@@ -3,18 +3,18 @@ import type { GatedBatch } from "../../compute/gradients/gated-step.ts";
 import { kindOf, readJsonObject } from "../../formats/files/json.ts";
 import { malformed } from "../../formats/files/malformed.ts";
 
-/** A sequence of 65,536 tokens in two arrays, with room to spare. */
+/** Enough for a sequence of 65,536 tokens in two arrays. */
 const MAX_BATCH_BYTES = 8 * 2 ** 20;
 const MAX_TOKENS = 1 << 16;
 
-/** One sequence and how it is trained on. */
+/** One sequence and its training objective. */
 export type TrainingBatchFile =
   | { readonly objective: "gated"; readonly batch: GatedBatch }
   | { readonly objective: "full"; readonly batch: FullBatch };
 
 /**
- * Reads `objective`, `tokens`, and of "gated" `m` and `anchors`, of "full" `prompt_length`, `block`, `alpha` and
- * `mask_token_id`; other keys are ignored. Errors: those of readJsonObject.
+ * Reads `objective`, `tokens`, for "gated" `m` and `anchors`, for "full" `prompt_length`, `block`, `alpha` and
+ * `mask_token_id`; other keys are ignored. Throws the errors of readJsonObject.
  */
 export function readTrainingBatchFile(path: string): TrainingBatchFile {
   const fields = new Map(
@@ -36,7 +36,7 @@ export function readTrainingBatchFile(path: string): TrainingBatchFile {
   if (objective !== "gated" && objective !== "full") {
     throw malformed(path, "objective", '"gated" or "full"', kindOf(objective));
   }
-  // Whether an id is in the vocabulary is checked once the model is known.
+  // The vocabulary is checked once the model is known.
   const anyToken = 2 ** 31 - 1;
   const tokens = integers("tokens", 0, anyToken, 2);
   if (objective === "gated") {

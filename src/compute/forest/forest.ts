@@ -1,17 +1,17 @@
-/** Positions in one page of the KV cache, and in one block of attention: the same number, so that a block is a page. */
+/** Positions of a page of the KV cache, and of a block of attention: equal, so that a block is a page. */
 export const PAGE_SIZE = 16;
 
-/** A sequence that a forest's rows belong to: `length` positions are in the cache, in `pages` in order. */
+/** A sequence of a forest: its first `length` positions are cached in `pages`, in order. */
 export interface ForestSequence {
   readonly length: number;
-  /** Page numbers; position i lies in pages[i >> 4] at i & 15. Must cover length + the highest slot used. */
+  /** Page numbers: position i is at offset i & 15 of pages[i >> 4]. Must cover `length` and the slots of the rows. */
   readonly pages: Int32Array | readonly number[];
 }
 
 /**
- * The rows of one forward, parents before children. A row sees the `length` cached positions of its sequence, its
- * ancestors in the forest, and itself. Row r of a sequence is written at slot `length + (number of the sequence's rows
- * before r)`, so a chain is where it must be and needs no copy to be committed.
+ * The rows of one forward, parents before children. A row attends to the cached positions of its sequence, its
+ * ancestors in the forest, and itself. Its K and V are written at slot `length` + (number of the sequence's rows before
+ * it), so a chain is in place and can be committed without a copy.
  */
 export interface Forest {
   readonly sequences: readonly ForestSequence[];
@@ -19,12 +19,12 @@ export interface Forest {
   readonly tokens: Int32Array;
   /** For the rotary embedding. */
   readonly positions: Int32Array;
-  /** Row index of the parent; -1: hangs off the last cached position of its sequence. */
+  /** Row index of the parent; -1: follows the last cached position of its sequence. */
   readonly parents: Int32Array;
   /** 1: the adapter acts on this row. */
   readonly gate: Uint8Array;
   /** Index into `sequences`. */
   readonly sequence: Int32Array;
-  /** 1: the row's hidden state and logits are computed. */
+  /** 1: hidden state and logits of the row are computed. */
   readonly needsOutput: Uint8Array;
 }

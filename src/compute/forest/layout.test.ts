@@ -6,7 +6,7 @@ import { layOutForest } from "./layout.ts";
 
 const program = fakeProgram({ vocabSize: 10, nDepths: 3, nExtraHeads: 0 });
 
-/** Any forest of token rows and MASK rows over some sequences, each on pages of its own. */
+/** A random forest of token rows and MASK rows over some sequences, each with its own pages. */
 const anyForest = fc
   .record({
     lengths: fc.array(fc.nat(40), { minLength: 1, maxLength: 3 }),
@@ -35,7 +35,7 @@ const anyForest = fc
     return {
       sequences: lengths.map((length, s) => ({
         length,
-        // Scattered, and in no order.
+        // Scattered and unordered.
         pages: Array.from({ length: perSequence }, (_, i) => (s * perSequence + i) * 5 + 3).reverse(),
       })),
       tokens: Int32Array.from(tokens),
@@ -48,7 +48,7 @@ const anyForest = fc
   });
 
 describe("layOutForest", () => {
-  it("puts token rows first, keeps their order, and says what each row sees", () => {
+  it("puts token rows first, keeps their order, and lists what each row attends to", () => {
     fc.assert(
       fc.property(anyForest, (forest) => {
         const { tokens, parents, sequence, sequences, needsOutput } = forest;
@@ -59,7 +59,7 @@ describe("layOutForest", () => {
         const isMask = (row: number) => tokens[row] === -1;
         expect(order).toEqual([...all.filter((row) => !isMask(row)), ...all.filter(isMask)]);
         expect(layout.nTokenRows).toBe(all.filter((row) => !isMask(row)).length);
-        // Slots count a sequence's rows in the forest's order.
+        // Slots number a sequence's rows in the order of the forest.
         const slots = all.map((row) => {
           const own = sequence[row] as number;
           const before = all.filter((other) => other < row && sequence[other] === own).length;
@@ -90,8 +90,8 @@ describe("layOutForest", () => {
     );
   });
 
-  it("refuses what would list too many ancestors", () => {
-    // Two chains of one sequence, row by row: none of the second's rows follows its parent in the cache.
+  it("rejects a forest with too many listed ancestors", () => {
+    // Two chains of one sequence with alternating rows: no row of the second one follows its parent in the cache.
     const n = 1 << 14;
     const forest: Forest = {
       sequences: [{ length: 0, pages: Array.from({ length: n / PAGE_SIZE }, (_, i) => i) }],

@@ -2,52 +2,51 @@ import { IdlmError, key, phrase } from "../../errors.ts";
 import type { Program } from "../program/program.ts";
 import { type Forest, PAGE_SIZE } from "./forest.ts";
 
-/** Rows of one forward: enough for long prompts in one piece; beyond it scratch memory would be gigabytes. */
+/** Most rows of a forward: enough for long prompts at once. More would need gigabytes of activations. */
 export const MAX_ROWS = 1 << 16;
-/** Positions up to which the rotary embedding's angles are exact (native/src/executor/trig.h). */
+/** Largest position with exact angles of the rotary embedding (native/src/executor/trig.h). */
 export const MAX_POSITION = 1 << 20;
-/** Ancestors listed for all rows that are not in order: 64 MiB of numbers. A row of a round has a few. */
+/** Most listed ancestors of rows whose ancestors are not contiguous: 64 MiB of numbers. A row of a round has a few. */
 const MAX_TAILS = 1 << 24;
 
-/** Numbers at the beginning of a layout's data. */
+/** Number of header fields. */
 const HEADER = 8;
-/** Numbers of a row, at the index given: what a backend needs to run it. */
+/** Fields of a row: what a backend needs to run it. */
 export const RowField = {
   /** Token id, or -1: a MASK row. */
   token: 0,
   position: 1,
-  /** MASK rows from the anchor down, itself included; 0: a token row. */
+  /** Number of MASK rows from the anchor down, including itself; 0: a token row. */
   depth: 2,
-  /** Layout row of a MASK row's anchor, its first ancestor that is a token row; -1: none in this forward. */
+  /** Layout row of a MASK row's anchor, its nearest ancestor that is a token row; -1: not in this forward. */
   anchor: 3,
   sequence: 4,
-  /** Where its K and V are written, and read by others: a position into its sequence's pages. */
+  /** Slot of its K and V: a position in the pages of its sequence. */
   slot: 5,
   /** 1: the adapter acts on it. */
   gate: 6,
-  /** It sees the slots before this one … */
+  /** It attends to the slots before this one … */
   nBefore: 7,
-  /** … and these of `tails`: its ancestors' and its own where they do not follow in order. */
+  /** … and to these of `tails`: its other ancestors and itself, if they are not contiguous. */
   tailStart: 8,
   nTail: 9,
 } as const;
 const ROW_FIELDS = 10;
-/** Numbers of a sequence: its length, where its pages begin in `pages`, how many there are. */
+/** Fields of a sequence: length, start of its pages in `pages`, number of pages. */
 const SEQUENCE_FIELDS = 3;
 
 /**
- * A forest as backends run it, derived once for all of them. Token rows come first, then MASK rows, each in the forest's
- * order, so that an operation on token rows takes a prefix. All numbers are in one array, which crosses to native code as
- * it is:
+ * A forest in the form that backends run. Token rows come first, then MASK rows, each in the order of the forest, so an
+ * operation on token rows runs on a prefix. All numbers are in one array, which is passed to native code as it is:
  *
- *   header    nRows, nTokenRows, nOutputs, nTokenOutputs, nSequences, nPages, nTails, slots used (the highest + 1)
- *   rows      ROW_FIELDS numbers each (RowField)
- *   order     forest row of each layout row
- *   outputs   layout row of each output, token rows first
- *   outputOf  output of each forest row; -1: none
- *   sequences SEQUENCE_FIELDS numbers each
- *   pages     of all sequences
- *   tails     slots
+ * header    nRows, nTokenRows, nOutputs, nTokenOutputs, nSequences, nPages, nTails, slots used (the highest + 1)
+ * rows      ROW_FIELDS numbers each (RowField)
+ * order     forest row of each layout row
+ * outputs   layout row of each output, token rows first
+ * outputOf  output of each forest row; -1: none
+ * sequences SEQUENCE_FIELDS numbers each
+ * pages     of all sequences
+ * tails     slots
  */
 export class ForestLayout {
   readonly data: Int32Array;
@@ -77,7 +76,7 @@ export class ForestLayout {
     this.#tails = this.#pages + nPages;
   }
 
-  /** A number of a layout row. */
+  /** A field of a layout row. */
   of(row: number, field: keyof typeof RowField): number {
     return this.data[HEADER + row * ROW_FIELDS + RowField[field]] as number;
   }
@@ -87,12 +86,12 @@ export class ForestLayout {
     return this.data[this.#order + row] as number;
   }
 
-  /** Layout row of a forest row; −1: there is none. */
+  /** Layout row of a forest row; -1: no such row. */
   rowOf(forestRow: number): number {
     return this.data.subarray(this.#order, this.#order + this.nRows).indexOf(forestRow);
   }
 
-  /** Layout rows whose hidden states and logits are computed, token rows first. */
+  /** Layout rows with hidden states and logits, token rows first. */
   get outputs(): Int32Array {
     return this.data.subarray(this.#outputs, this.#outputOf);
   }
@@ -103,20 +102,20 @@ export class ForestLayout {
     return at >= this.#outputOf && at < this.#sequences ? (this.data[at] ?? -1) : -1;
   }
 
-  /** Place in the cache of a slot of a sequence: page · PAGE_SIZE + offset. */
+  /** Address in the cache of a slot of a sequence: page · PAGE_SIZE + offset. */
   place(sequence: number, slot: number): number {
     const at = this.#sequences + sequence * SEQUENCE_FIELDS;
     const page = this.data[this.#pages + (this.data[at + 1] as number) + Math.floor(slot / PAGE_SIZE)] as number;
     return page * PAGE_SIZE + (slot % PAGE_SIZE);
   }
 
-  /** Slots that a layout row sees behind its first `nBefore` ones, in the order of its ancestors. */
+  /** Slots that a layout row attends to after its first `nBefore` ones, in the order of its ancestors. */
   tail(row: number): Int32Array {
     const start = this.#tails + this.of(row, "tailStart");
     return this.data.subarray(start, start + this.of(row, "nTail"));
   }
 
-  /** Places of all that a layout row sees, in the order of its positions, its own last. */
+  /** Addresses of all slots that a layout row attends to, in the order of positions, its own last. */
   visible(row: number): number[] {
     const sequence = this.of(row, "sequence");
     const places: number[] = [];
@@ -127,8 +126,8 @@ export class ForestLayout {
 }
 
 /**
- * Checks a forest against a program and a cache of nPages pages, and derives what a backend needs to run it.
- * @throws IdlmError "usage" naming the row and what is wrong with it.
+ * Validates a forest for a program and a cache of nPages pages, and derives its layout. @throws IdlmError "usage" with
+ * the row and the problem.
  */
 export function layOutForest(forest: Forest, program: Program, nPages: number): ForestLayout {
   const { tokens, positions, parents, gate, sequence, sequences, needsOutput } = forest;
@@ -175,7 +174,7 @@ export function layOutForest(forest: Forest, program: Program, nPages: number): 
   let nextMaskOutput = nTokenOutputs;
   let nextTail = 0;
   let nSlots = 0;
-  /** Layout row of each forest row; parents come before children, so an anchor's is known. */
+  /** Layout row of each forest row. Parents precede children, so the anchor's is known. */
   const layoutRows = new Int32Array(nRows);
   for (let row = 0; row < nRows; row++) {
     const isToken = (tokens[row] as number) >= 0;
@@ -224,7 +223,10 @@ export function layOutForest(forest: Forest, program: Program, nPages: number): 
   return new ForestLayout(data);
 }
 
-/** Checks rows and sequences; gives each row its slot, depth and anchor, and whether what it sees lies in order. */
+/**
+ * Validates rows and sequences; returns the slot, depth and anchor of each row, and whether its ancestors are
+ * contiguous.
+ */
 function slotsOf({ tokens, positions, parents, gate, sequence, sequences }: Forest, program: Program, nPages: number) {
   const nRows = tokens.length;
   for (const [i, { length, pages }] of sequences.entries()) {
@@ -239,9 +241,9 @@ function slotsOf({ tokens, positions, parents, gate, sequence, sequences }: Fore
   const slots = new Int32Array(nRows);
   const depths = new Int32Array(nRows);
   const anchors = new Int32Array(nRows);
-  /** 1: its ancestors lie at the slots before its own, those that are cached at the first ones. */
+  /** 1: its ancestors are at the slots just before its own, cached ones included. */
   const inOrder = new Uint8Array(nRows);
-  /** Ancestors of a row in this forward, itself included. */
+  /** Number of ancestors of a row in this forward, including itself. */
   const heights = new Int32Array(nRows);
   let nTails = 0;
   for (let row = 0; row < nRows; row++) {
@@ -271,7 +273,7 @@ function slotsOf({ tokens, positions, parents, gate, sequence, sequences }: Fore
     const isBelowMask = parent >= 0 && tokens[parent] === -1;
     if (token >= 0) {
       anchors[row] = -1;
-      // Before the entry layer the MASK row that it would see does not exist.
+      // The parent MASK row does not exist in the layers before the entry layer.
       if (isBelowMask && (program.mask?.entryLayer ?? 0) > 0) {
         fail(`row ${row}: a token row cannot follow a MASK row of an adapter with an entry layer`);
       }

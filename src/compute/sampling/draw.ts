@@ -4,48 +4,47 @@ import type { Sampler } from "./sampler.ts";
 export interface Draw {
   readonly row: number;
   readonly sampler: Sampler;
-  /** Position of the token to draw (the row's position + 1): keys the noise. */
+  /** Position of the drawn token (the row's position + 1), a key of the noise. */
   readonly position: number;
-  /** Tokens that count as output although the sampler has not accepted them yet: the unverified ancestors and the row itself. */
+  /** Tokens that count as output though the sampler has not accepted them: unverified ancestors and the row itself. */
   readonly unverified: readonly number[];
-  /** A bit per token of the vocabulary, 1: allowed. Absent: all are. */
+  /** A bit per token of the vocabulary, 1: allowed. Absent: all are allowed. */
   readonly allowed?: Uint32Array;
-  /** Rejection sampling: proposals to try first. Absent: the token that plain decoding draws. */
+  /** Rejection sampling: proposals to try first. Absent: an ordinary draw. */
   readonly trial?: Trial;
 }
 
-/** A distribution over few tokens; every other token has probability 0. The probabilities add up to 1. */
+/** A distribution over a few tokens; all others have probability 0. The probabilities sum to 1. */
 export interface SparseDistribution {
   readonly tokens: Int32Array;
   readonly probabilities: Float32Array;
 }
 
 /**
- * Proposals for one position, tried one after the other (recursive rejection sampling without replacement, RSD, arXiv
- * 2402.14160, section 3): with p the distribution of the draw and q what token i was drawn from, it stands where
- * u < p(token) / (tau q(token)); else p becomes the normalised max(0, p - q). Where none stands the token is drawn from
- * what is left of p. Acceptance and residual draws have noise of their own (philox.ts, Purpose).
+ * Proposals for one position, tried in order (recursive rejection sampling without replacement, RSD, arXiv 2402.14160,
+ * section 3). With p the distribution of the draw and q that of token i, the token is accepted if u < p(token) / (tau
+ * q(token)); otherwise p becomes the normalised max(0, p - q). If none is accepted a token is drawn from the remaining
+ * p. Acceptance and residual draws have their own noise (philox.ts, Purpose).
  */
 export interface Trial {
   readonly tokens: readonly number[];
-  /**
-   * What tokens[i] was drawn from: this distribution, after the tokens tried before it are taken out and the rest is
-   * rescaled. Undefined: it was certain, q(token) = 1.
-   */
+  /** Distribution of tokens[i], renormalised without the tokens tried before it. Undefined: q(token) = 1. */
   readonly from: readonly (SparseDistribution | undefined)[];
-  /** 1: rejection sampling, distributed as plain decoding; below 1: relaxed, not lossless. */
+  /** 1: rejection sampling, with the distribution of plain decoding; below 1: relaxed, not lossless. */
   readonly tau: number;
 }
 
-/** What was drawn for one Draw. Log-probabilities are natural, of the model's distribution before any sampling setting (temperature 1). */
+/**
+ * Result of a Draw. Log-probabilities are natural and those of the model, before any sampling setting (temperature 1).
+ */
 export interface Drawn {
-  /** With a trial: one of its tokens if that one stood, else none of them. */
+  /** With a trial: the accepted proposal, or a token that is not among the proposals. */
   readonly token: number;
   readonly logprob?: number;
   readonly top?: readonly { readonly token: number; readonly logprob: number }[];
   /**
-   * Nothing could be drawn here: a logit is not finite, or no token is allowed. It counts only where the text gets to this
-   * row, which for a row of an unverified proposal it may never do; `token` is -1 then.
+   * A logit is not finite, or no token is allowed; then `token` is -1. Matters only if the output reaches this row,
+   * which may never happen for a row of an unverified proposal.
    */
   readonly failure?: IdlmError;
 }

@@ -35,7 +35,7 @@ describe("Philox", () => {
 });
 
 describe("noise", () => {
-  it("has a key of its own for every seed, position, choice and purpose, beyond 32 bits too", () => {
+  it("has a separate key for every seed, position, choice and purpose, beyond 32 bits, too", () => {
     const keys = new Set<string>();
     const large = [0, 1, 2, 2 ** 31, 2 ** 32, 2 ** 32 + 1, 2 ** 52];
     for (const seed of large) {
@@ -51,7 +51,7 @@ describe("noise", () => {
     expect(keys.size).toBe(large.length ** 2 * 3 * 6);
   });
 
-  it("of Gumbel has its moments, and is always finite", () => {
+  it("Gumbel noise has the right moments, and is always finite", () => {
     const n = 40_000;
     const key = noiseKey(11, 5, 0, Purpose.draw);
     const values = Array.from({ length: n }, (_, token) => gumbel(key, token));

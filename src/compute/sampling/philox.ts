@@ -1,13 +1,17 @@
 /**
  * Counter-based random numbers (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011), as in
- * native/src/sampling/sampler.cpp and native/src/kernels/sampling.h: noise depends on its key alone, not on what was drawn before.
+ * native/src/sampling/sampler.cpp and native/src/kernels/sampling.h: noise depends only on its key, not on earlier
+ * draws.
  */
 
-/** What noise is for; each use has its own, and so has each kind of proposer: two that draw for one position must not share it. */
+/**
+ * Purpose of noise. Each has its own, as has each kind of proposer: two that draw for one position must not share
+ * noise.
+ */
 export const Purpose = { draw: 0, acceptance: 1, residual: 2, proposal: 3, draft: 4, extraHead: 5 } as const;
 export type Purpose = (typeof Purpose)[keyof typeof Purpose];
 
-/** High word of a product, by halves: a double holds 53 bits. */
+/** High word of a product, computed by halves, since a double has 53 bits. */
 function high(a: number, b: number): number {
   const [a1, a0, b1, b0] = [a >>> 16, a & 0xffff, b >>> 16, b & 0xffff];
   const middle = a1 * b0 + ((a0 * b0) >>> 16);
@@ -15,7 +19,7 @@ function high(a: number, b: number): number {
   return (a1 * b1 + Math.floor(middle / 0x1_0000) + Math.floor(other / 0x1_0000)) >>> 0;
 }
 
-/** Philox4x32-10 of four words under a key of two. */
+/** Philox4x32-10 of four words with a key of two. */
 export function philox4(counter: readonly number[], key: readonly number[]): [number, number, number, number] {
   let [a = 0, b = 0, c = 0, d = 0] = counter;
   let [k0 = 0, k1 = 0] = key;
@@ -32,7 +36,7 @@ export function philox4(counter: readonly number[], key: readonly number[]): [nu
   return [a, b, c, d];
 }
 
-/** Philox2x32-10 of (a, b) under one key word. */
+/** Philox2x32-10 of (a, b) with a key of one word. */
 export function philox2(a: number, b: number, key: number): [number, number] {
   for (let round = 0; round < 10; round++) {
     const next = (high(0xd256d193, a) ^ key ^ b) >>> 0;
@@ -43,7 +47,7 @@ export function philox2(a: number, b: number, key: number): [number, number] {
   return [a, b];
 }
 
-/** Words that key the noise of one position. */
+/** Key of the noise of one position. */
 export interface NoiseKey {
   readonly key: number;
   readonly word: number;

@@ -2,10 +2,10 @@ import type { SparseDistribution } from "./draw.ts";
 import { Purpose } from "./philox.ts";
 import type { Sampler } from "./sampler.ts";
 
-/** How proposals will be verified: `rejection` stands for relaxed, too. */
+/** How proposals will be verified; `rejection` includes relaxed. */
 export type ProposeFor = "exact" | "rejection";
 
-/** What predicts a proposed token: something of a row that needs output. */
+/** Source of a proposed token: a row that needs output, or a head of it. */
 export type ProposalSource =
   /** A MASK row. `previous`: the token before the predicted one, for the sampler head. */
   | { readonly kind: "mask"; readonly row: number; readonly previous: number }
@@ -14,15 +14,15 @@ export type ProposalSource =
   /** A token row of a draft model. */
   | { readonly kind: "token"; readonly row: number };
 
-/** A question for the tokens that may stand at a position. */
+/** A request for tokens proposed at one position. */
 export interface ProposalRequest {
   readonly source: ProposalSource;
   readonly sampler: Sampler;
-  /** Position of the predicted token: keys the noise. */
+  /** Position of the proposed token, a key of the noise. */
   readonly position: number;
-  /** Tokens before the predicted one that the sampler has not accepted. */
+  /** Tokens before the proposed one that the sampler has not accepted. */
   readonly unverified: readonly number[];
-  /** A bit per token of the vocabulary, 1: allowed. Absent: all are. */
+  /** A bit per token of the vocabulary, 1: allowed. Absent: all are allowed. */
   readonly allowed?: Uint32Array;
   /** Most tokens to propose. */
   readonly count: number;
@@ -31,9 +31,15 @@ export interface ProposalRequest {
 
 /** Tokens proposed for one position. */
 export interface Proposed {
-  /** Exact: best first, after the noise of the draw to come. Rejection: in the order drawn from `from` without replacement. */
+  /**
+   * Exact: best first, with the noise of the verifying draw. Rejection: in the order drawn from `from` without
+   * replacement.
+   */
   readonly tokens: Int32Array;
-  /** How sure of each the proposer is, 0 to 1: its share of the softmax over the shortlist's scores (with noise where exact verification draws with it). Not calibrated. */
+  /**
+   * Confidence in each, 0 to 1: its softmax over the shortlist's scores (which include the noise for exact
+   * verification). Not calibrated.
+   */
   readonly confidences: Float32Array;
   /** Rejection only. */
   readonly from?: SparseDistribution;
@@ -46,7 +52,7 @@ const purposes: Readonly<Record<ProposalSource["kind"], Purpose>> = {
   token: Purpose.draft,
 };
 
-/** The noise that a source's rejection-mode proposals are drawn with. */
+/** Purpose of the noise of a source's proposals for rejection. */
 export function purposeOf({ kind }: ProposalSource): Purpose {
   return purposes[kind];
 }

@@ -16,7 +16,7 @@ const logits = Float32Array.of(1.5, 0.25, -0.5, 2, 0.75, -2, 1, 0, -1, 0.5, 1.25
 const N = 20_000;
 const at1: SamplerSettings = { ...neutralSettings, temperature: 1 };
 
-/** What a history allows, for the draws of its sampler. */
+/** Allowed tokens by sampler, for its draws. */
 const allowedOf = new WeakMap<ReferenceSampler, Uint32Array>();
 
 function samplerOf(settings: SamplerSettings, { prompt = [], output = [], allowed }: History = {}): ReferenceSampler {
@@ -60,7 +60,7 @@ describe("the reference sampler", () => {
     expectDistributed(outcomes, exactDistribution(logits, at1).probabilities);
   });
 
-  it("counts extra tokens as if they had been accepted", () => {
+  it("counts unverified tokens as accepted ones", () => {
     const settings = { ...at1, repetitionPenalty: 1.5, presencePenalty: 1, frequencyPenalty: 0.5 };
     const tokens = fc.array(fc.nat(logits.length - 1), { maxLength: 6 });
     fc.assert(
@@ -90,12 +90,12 @@ describe("the reference sampler", () => {
     }
   });
 
-  it("always draws a token of probability 1 after bias", () => {
+  it("always draws a token with probability 1 after bias", () => {
     const sampler = new ReferenceSampler({ ...at1, logitBias: new Map([[5, 1000]]) });
     for (let position = 0; position < 200; position++) expect(draw(sampler, position)).toBe(5);
   });
 
-  it("reports log-probabilities of the model, not of the settings", () => {
+  it("reports log-probabilities before the sampling settings", () => {
     const settings = { ...at1, temperature: 0, logitBias: new Map([[5, 100]]), logprobs: 3 };
     const sampler = samplerOf(settings);
     const { probabilities } = exactDistribution(logits, at1);
@@ -108,7 +108,7 @@ describe("the reference sampler", () => {
     }
   });
 
-  it("refuses logits that are not finite, and a mask that allows nothing", () => {
+  it("rejects logits that are not finite, and a mask without allowed tokens", () => {
     const sampler = samplerOf(at1);
     const place = { row: 0, sampler, position: 4, unverified: [] };
     const { failure } = sampler.draw(Float32Array.of(1, Number.NaN), place);

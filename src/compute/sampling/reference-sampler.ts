@@ -6,7 +6,7 @@ import { drawFailure } from "./draw-failure.ts";
 import { gumbel, noiseKey, Purpose } from "./philox.ts";
 import { drawWithTrial, type Weights } from "./trial.ts";
 
-/** Relative to the largest: far below what 32 bits of noise can draw, far above where float32 loses bits. */
+/** Relative to the largest weight: far below what 32 bits of noise can draw, far above where float32 loses bits. */
 const LEAST_WEIGHT = 1e-30;
 
 interface Candidate {
@@ -14,10 +14,10 @@ interface Candidate {
   readonly score: number;
 }
 
-/** Descending score, then ascending id: the order of every choice. */
+/** Descending score, then ascending id: the order of all comparisons. */
 const before = (a: Candidate, b: Candidate) => b.score - a.score || a.token - b.token;
 
-/** The sampler in plain TypeScript: what native/src/sampling/sampler.cpp does, in double. */
+/** The sampler in plain TypeScript, in double: the reference of native/src/sampling/sampler.cpp. */
 export class ReferenceSampler implements Sampler {
   readonly settings: SamplerSettings;
   readonly #inPrompt = new Set<number>();
@@ -37,7 +37,7 @@ export class ReferenceSampler implements Sampler {
 
   dispose(): void {}
 
-  /** Draws from logits [vocab] in id order. */
+  /** Draws from logits [vocab]. */
   draw(logits: Float32Array, draw: Draw): Drawn {
     if (!logits.every(Number.isFinite)) return { token: -1, failure: drawFailure("not-finite", draw.position) };
     const token = this.#drawFrom(this.#kept(logits, undefined, draw), draw);
@@ -52,7 +52,10 @@ export class ReferenceSampler implements Sampler {
     return { token, logprob: (logits[token] as number) - shift, top };
   }
 
-  /** ForwardResult.propose from some candidates: `ids[i]`, or i, has logits[i]. `purpose`: of the noise in rejection mode. */
+  /**
+   * ForwardResult.propose from given candidates: `ids[i]`, or i without ids, has logits[i]. `purpose` of the noise for
+   * rejection.
+   */
   propose(
     logits: Float32Array,
     ids: Int32Array | undefined,
@@ -77,7 +80,7 @@ export class ReferenceSampler implements Sampler {
 
   #drawFrom(kept: readonly Candidate[], { position, trial }: Draw): number | undefined {
     const { temperature, seed, choice } = this.settings;
-    // At temperature 0 the one token that can be drawn is drawn, whatever is tried.
+    // At temperature 0 only one token can be drawn, whatever is tried.
     if (trial === undefined || temperature === 0 || kept.length === 0) {
       return this.#noisy(kept, position, Purpose.draw).sort(before)[0]?.token;
     }
@@ -85,7 +88,7 @@ export class ReferenceSampler implements Sampler {
     return drawWithTrial(weightsOf(kept), trial, key(Purpose.acceptance), key(Purpose.residual));
   }
 
-  /** Penalties, bias. */
+  /** A logit with penalties and bias. */
   #adjusted(logit: number, token: number, unverified: readonly number[]): number {
     const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = this.settings;
     const output = (this.#inOutput.get(token) ?? 0) + unverified.filter((other) => other === token).length;
@@ -98,7 +101,7 @@ export class ReferenceSampler implements Sampler {
     return score;
   }
 
-  /** The candidates that may be drawn, their scores after all settings. */
+  /** Candidates that can be drawn, with their scores after all settings. */
   #kept(
     logits: Float32Array,
     ids: Int32Array | undefined,
@@ -131,7 +134,7 @@ export class ReferenceSampler implements Sampler {
     return minP > 0 ? kept.filter((candidate) => weight(candidate) >= minP) : kept;
   }
 
-  /** With the noise of a position; at temperature 0 there is none. */
+  /** Adds the noise of a position; none at temperature 0. */
   #noisy(candidates: readonly Candidate[], position: number, purpose: Purpose): Candidate[] {
     const { temperature, seed, choice } = this.settings;
     if (temperature === 0) return [...candidates];
@@ -140,7 +143,10 @@ export class ReferenceSampler implements Sampler {
   }
 }
 
-/** e^score, the largest 1. What cannot be drawn in practice is left out, so that no share is 0 (LEAST in native/src/sampling/proposals.cpp). */
+/**
+ * e^score, with a maximum of 1. Leaves out weights too small to be drawn, so that none is 0 (LEAST in
+ * native/src/sampling/proposals.cpp).
+ */
 function weightsOf(candidates: readonly Candidate[]): Weights {
   const largest = candidates.reduce((most, { score }) => Math.max(most, score), Number.NEGATIVE_INFINITY);
   const weights: Weights = new Map();

@@ -9,10 +9,10 @@ import type { Sampler } from "./sampler.ts";
 import type { SamplerSettings } from "./settings.ts";
 import { validateDraws } from "./validate-draws.ts";
 
-/** Likeliest tokens of a source that its head re-ranks; SHORTLIST in native/src/executor/shortlists.cpp. */
+/** Most likely tokens of a source that its head re-ranks; SHORTLIST in native/src/executor/shortlists.cpp. */
 const SHORTLIST = 64;
 
-/** An executor with the sampling of this folder, in plain TypeScript: what native code does in its own way. */
+/** An executor with sampling in plain TypeScript: the counterpart of the native implementation. */
 export class SampledModel implements LoadedModel {
   readonly #executor: Executor;
   readonly #draftVocabulary: Int32Array | undefined;
@@ -34,7 +34,6 @@ export class SampledModel implements LoadedModel {
     return this.#executor.sharedWeightBytes;
   }
 
-  /** What it samples from. */
   get executor(): Executor {
     return this.#executor;
   }
@@ -77,14 +76,17 @@ function sampled(rows: RowResults, draftVocabulary: Int32Array | undefined, draw
       requests.map((request) => {
         const { source } = request;
         const after = rows.draftLogits(source);
-        // Only the sampler head re-ranks what a row's own logits say.
+        // Only MASK rows have a sampler head, which re-ranks the row's own logits.
         const own = source.kind === "mask" ? rows.logits(source.row) : after;
         return proposeFrom(own, after, source.kind === "token" ? undefined : draftVocabulary, request);
       }),
   };
 }
 
-/** Proposes by the logits `after` of those that `own` says are likely; `ids[i]`, or i, is the token of both's index i. */
+/**
+ * Proposes by the logits `after`, among the most likely tokens by the logits `own`; index i of both is token `ids[i]`,
+ * or i without ids.
+ */
 export function proposeFrom(
   own: Float32Array,
   after: Float32Array,
@@ -92,7 +94,7 @@ export function proposeFrom(
   request: ProposalRequest,
 ): Proposed {
   const sampler = referenceSampler(request);
-  // By raw logits (and the noise of the draw to come), without penalties, which the choice below applies.
+  // Shortlist by raw logits, with the noise of the verifying draw but without penalties, which are applied below.
   const { temperature, seed, choice } = sampler.settings;
   const key = noiseKey(seed, request.position, choice, Purpose.draw);
   const isNoisy = request.proposeFor === "exact" && temperature > 0;

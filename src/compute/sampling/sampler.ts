@@ -1,11 +1,11 @@
 import type { SamplerSettings } from "./settings.ts";
 
-/** State of one request's sampler: its settings and the counts of its tokens. */
+/** Sampler of one request: its settings and token counts. */
 export interface Sampler {
   readonly settings: SamplerSettings;
-  /** Tokens of the prompt; before any `accept`. */
+  /** Counts the tokens of the prompt; before any `accept`. */
   prompt(tokens: Int32Array): void;
-  /** A verified token of the output. */
+  /** Counts a verified token of the output. */
   accept(token: number): void;
   dispose(): void;
 }

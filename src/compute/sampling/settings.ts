@@ -13,7 +13,7 @@ export interface SamplingSetting {
   readonly least?: number;
   /** Stands for the value in help and documentation. */
   readonly symbol: string;
-  /** Its line in help and documentation. */
+  /** Its description in help and documentation. */
   readonly help: string;
 }
 
@@ -38,18 +38,18 @@ export const samplingSettings = {
     ...{ neutral: 0, min: -1000, max: 1000, symbol: "x" },
     help: "subtract from the logits of tokens in the output, for each occurrence; 0: off",
   },
-  /** 0: greedy, the lowest id wins a tie. */
+  /** 0: greedy; among equals the lowest id. */
   temperature: {
     // Below `least`, logits divided by the temperature overflow float32.
     ...{ neutral: 0, min: 0, max: 1000, least: 1e-6, symbol: "t" },
     help: "0: always the most likely token",
   },
-  /** 0: off. Ties at the edge are kept by lowest id. */
+  /** 0: off. Among equals at the limit the lowest ids are kept. */
   topK: {
     ...{ neutral: 0, min: 0, max: Number.MAX_SAFE_INTEGER, isCount: true, symbol: "n" },
     help: "sample from the n most likely tokens; 0: from all",
   },
-  /** 1: off. The smallest set, by descending probability then ascending id, whose sum reaches topP. */
+  /** 1: off. Keeps the smallest set whose sum reaches topP, by descending probability, then ascending id. */
   topP: {
     ...{ neutral: 1, min: 0, max: 1, isOpen: true, symbol: "p" },
     help: "sample from the fewest tokens whose probabilities sum to p; 1: from all",
@@ -85,13 +85,13 @@ export interface SamplerSettings extends SamplingNumbers {
   readonly logitBias: ReadonlyMap<number, number>;
   /** 0 … 2^53 − 1 */
   readonly seed: number;
-  /** Which of several completions of the same request (n > 1). */
+  /** Index of the completion of a request (n > 1). */
   readonly choice: number;
-  /** How many of the best log-probabilities a draw reports beside the drawn token's; -1: none at all. */
+  /** Number of top log-probabilities reported beside that of the drawn token; -1: none, not even that. */
   readonly logprobs: number;
 }
 
-/** Greedy, with every step switched off. */
+/** Greedy, with all settings off. */
 export const neutralSettings: SamplerSettings = {
   ...mapSettings((_, { neutral }) => neutral),
   logitBias: new Map(),

@@ -1,12 +1,12 @@
 import type { SparseDistribution, Trial } from "./draw.ts";
 import { gumbel, type NoiseKey, uniform } from "./philox.ts";
 
-/** Unnormalised probabilities by token; a token that is not there has none. */
+/** Unnormalised probabilities by token; others have none. */
 export type Weights = Map<number, number>;
 
 /**
- * Draws from a distribution p as `Trial` says: recursive rejection sampling without replacement (RSD, Jeon et al., arXiv
- * 2402.14160, section 3), in double; native/src/sampling/proposals.cpp does the same. `weights` must not be empty.
+ * Draws from a distribution p with a `Trial`: recursive rejection sampling without replacement (RSD, Jeon et al., arXiv
+ * 2402.14160, section 3), in double. The reference of native/src/sampling/proposals.cpp. `weights` must not be empty.
  */
 export function drawWithTrial(weights: Weights, trial: Trial, acceptance: NoiseKey, residual: NoiseKey): number {
   let left: Weights = weights;
@@ -17,16 +17,16 @@ export function drawWithTrial(weights: Weights, trial: Trial, acceptance: NoiseK
     const q = remaining(trial.from[i], token, tried);
     const ratio = (left.get(token) ?? 0) / total / (trial.tau * (q.get(token) as number));
     if (uniform(acceptance, token) < ratio) return token;
-    // What q does not cover keeps its weight. The rejected token's is 0: its ratio was below 1.
+    // Tokens that q does not cover keep their weight. The rejected token's becomes 0: its ratio was below 1.
     left = new Map([...left].map(([id, weight]) => [id, Math.max(0, weight - total * (q.get(id) ?? 0))]));
     left.set(token, 0);
     tried.add(token);
   }
-  // Nothing is left where p = q up to rounding, which then rejected in the last bit: any draw is as good as p's.
+  // Nothing is left if p = q up to rounding, and the token was rejected by the last bit: a draw from p is as good.
   return likeliest(left, residual) ?? (likeliest(weights, residual) as number);
 }
 
-/** What a token was drawn from, after those tried before it were taken out. */
+/** Distribution of a token after removing those tried before it. */
 function remaining(from: SparseDistribution | undefined, token: number, tried: ReadonlySet<number>): Weights {
   if (from === undefined) return new Map([[token, 1]]);
   const q: Weights = new Map();
@@ -43,7 +43,7 @@ function sumOf(weights: Weights): number {
   return sum;
 }
 
-/** A draw by Gumbel noise; undefined where every weight is 0. */
+/** A draw by Gumbel noise; undefined if every weight is 0. */
 function likeliest(weights: Weights, key: NoiseKey): number | undefined {
   let best: number | undefined;
   let largest = Number.NEGATIVE_INFINITY;

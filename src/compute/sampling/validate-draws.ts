@@ -1,10 +1,7 @@
 import { IdlmError } from "../../errors.ts";
 import type { Draw } from "./draw.ts";
 
-/**
- * Checks what the draws of a forward try, for every backend alike.
- * @throws IdlmError "usage" naming the position and what is wrong.
- */
+/** Validates the draws of a forward, for all backends. @throws IdlmError "usage" with the position and the problem. */
 export function validateDraws(draws: readonly Draw[], vocabSize: number): void {
   for (const draw of draws) {
     const problem = trialProblem(draw, vocabSize);
@@ -16,7 +13,7 @@ export function validateDraws(draws: readonly Draw[], vocabSize: number): void {
   }
 }
 
-/** What is wrong with a trial: a proposal that its own distribution excludes would be accepted with certainty. */
+/** Problem of a trial: a proposal outside of its own distribution would always be accepted. */
 function trialProblem({ trial }: Draw, vocabSize: number): string | undefined {
   if (trial === undefined) return undefined;
   const { tokens, from, tau } = trial;
