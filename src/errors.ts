@@ -16,7 +16,7 @@ export const errorCatalogue = {
   "adapter-mismatch": { exit: 4, http: 500, message: "{adapter}: does not fit the model {model}: {reason}." },
   "draft-mismatch": { exit: 4, http: 500, message: "{draft}: cannot draft for the model {model}: {reason}." },
   "data-mismatch": { exit: 4, http: 500, message: "{data}: does not fit the model {model}: {reason}. {hint}" },
-  "run-mismatch": { exit: 4, http: 500, message: "{path}: holds another training run: {reason}. {hint}" },
+  "run-mismatch": { exit: 4, http: 500, message: "{path}: holds another run: {reason}. {hint}" },
   "stride-too-long": {
     exit: 4,
     http: 400,

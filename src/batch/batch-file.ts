@@ -4,7 +4,7 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import { IdlmError, key, phrase } from "../errors.ts";
 import { readError, writeError } from "../formats/files/file-error.ts";
-import { readLines } from "./json-lines.ts";
+import { readLines } from "../formats/files/read-lines.ts";
 
 /** Most bytes of a line: more than any context needs, so that other kinds of files are detected. */
 export const MAX_LINE_BYTES = 64 * 1024 * 1024;

@@ -3,7 +3,7 @@ import { usage, wrongKey } from "../engine/request/request-values.ts";
 import type { GenerationResult, Model } from "../engine/types.ts";
 import type { KeyNames } from "../errors.ts";
 import { answerLine, type BatchOutput, BatchOutputFile, idOf, lineError, MAX_LINE_BYTES } from "./batch-file.ts";
-import { type FileLine, readLines } from "./json-lines.ts";
+import { type FileLine, readLines } from "../formats/files/read-lines.ts";
 import { endpoints, type OpenAiRequest, readOpenAiRequest } from "../openai/request.ts";
 import { allChoices, openAiError, openAiResponse } from "../openai/response.ts";
 

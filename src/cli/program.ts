@@ -23,6 +23,7 @@ import { registerScore } from "./commands/score.ts";
 import { colorsFor } from "./terminal/style.ts";
 import { registerTokenize } from "./commands/tokenize.ts";
 import { registerTrain } from "./commands/train.ts";
+import { registerWrite } from "./commands/write.ts";
 
 const commands: readonly Register[] = [
   registerRace,
@@ -34,6 +35,7 @@ const commands: readonly Register[] = [
   registerConvert,
   registerDoctor,
   registerBatch,
+  registerWrite,
   registerBench,
   registerPull,
   registerInspect,

@@ -155,6 +155,8 @@ export interface GenerationResult {
   readonly sha256: string;
   /** stop: an end token or a stop string; length: `maxTokens` or the end of the context. */
   readonly finishReason: "stop" | "length" | "cancelled";
+  /** The end token that ended the text; absent where something else did. */
+  readonly endToken?: number;
   /** Forwards that drew tokens: the last one of the prefill, and one per round. */
   readonly forwards: number;
   /** Drawn tokens (an end token included) ÷ forwards: 1 for plain decoding. */
@@ -323,9 +325,10 @@ export interface TextTokenizer {
   stream(): TextStream;
   /**
    * Token ids of a conversation in the chat template, with the generation prompt. @throws IdlmError "usage" if the
-   * template raises an error, fails or takes too long; "file-malformed" if it is not a template.
+   * template raises an error, fails or takes too long; "file-malformed" if it is not a template. `now`: for templates that
+   * name the date.
    */
-  encodeChat(messages: readonly ChatMessage[]): Promise<number[]>;
+  encodeChat(messages: readonly ChatMessage[], options?: { readonly now?: Date | undefined }): Promise<number[]>;
 }
 
 export interface TextStream {

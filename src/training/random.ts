@@ -1,7 +1,17 @@
 import { philox4 } from "../compute/sampling/philox.ts";
 
 /** What numbers are drawn for; each use has its own, so that none depends on how many another has drawn. */
-export const Stream = { order: 0, anchors: 1, roundStarts: 2, parameters: 3 } as const;
+export const Stream = {
+  order: 0,
+  anchors: 1,
+  roundStarts: 2,
+  parameters: 3,
+  temperatures: 16,
+  prompts: 17,
+  answers: 18,
+  questions: 19,
+  passages: 20,
+} as const;
 export type Stream = (typeof Stream)[keyof typeof Stream];
 
 /**
@@ -30,6 +40,11 @@ export class Random {
   /** A whole number from 0 below `n`. */
   below(n: number): number {
     return Math.floor(this.uniform() * n);
+  }
+
+  /** A seed of a request: a whole number from 0 below 2^53. */
+  seed(): number {
+    return this.below(2 ** 21) * 2 ** 32 + this.below(2 ** 32);
   }
 
   /** Mean 0, variance 1: the sum of 12 uniform numbers less 6, which needs no function whose bits depend on the machine. */

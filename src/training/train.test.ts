@@ -139,7 +139,7 @@ describe("train", () => {
     const rows = Array.from({ length: 12 }, (_, i) => madeRow(i, 320, i < 10 ? "train" : "held-out"));
     writeTrainingRows(grows, path, [...rows, madeRow(12, 320, "train")]);
     expect((await run({ data: grows })).status).toBe("finished");
-    await expect(run({ data })).rejects.toThrow(/holds another training run: it has other data/);
+    await expect(run({ data })).rejects.toThrow(/holds another run: it has other data/);
   });
 
   it("refuses other settings, other starts, and a folder with something else", async () => {

@@ -44,6 +44,7 @@ export function makeStandIns(folder: string): ReadonlyMap<string, string> {
     made("conversation.json", '[{"role": "user", "content": "Hello"}]'),
     made("forest.json", '{"tokens": [5, 6, -1], "positions": [0, 1, 2], "parents": [-1, 0, 1], "gate": [0, 0, 1]}'),
     made("batch.json", '{"objective": "gated", "tokens": [5, 6, 7, 8, 9, 10], "m": 2, "anchors": [1, 2]}'),
+    made("prompts.txt", "What is a forest?\nTell me about the sea.\nWrite a poem.\n"),
     made("book.txt", "It was the best of times. ".repeat(10)),
     made("question.txt", "What is a forest?\n"),
   ]);

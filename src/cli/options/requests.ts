@@ -12,7 +12,7 @@ export async function loadModel(
   name: string,
   options: Omit<LoadOptions, "adapter"> & { readonly adapter?: string | false },
   signal: AbortSignal,
-  limits: { readonly maxSequences?: number; readonly maxQueue?: number } = {},
+  limits: { readonly maxSequences?: number; readonly maxQueue?: number; readonly cachePositions?: number } = {},
 ): Promise<Model> {
   const progress = new Progress(io);
   try {

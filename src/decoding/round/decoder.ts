@@ -71,6 +71,8 @@ export class Decoder {
   /** Drawn tokens, including an end token. */
   nDrawn = 0;
   finishReason: FinishReason | undefined;
+  /** The end token that ended the output, which is no part of it. */
+  endToken: number | undefined;
   /** Rounds by "proposals+MASK rows". */
   readonly #roundCounts = new Map<string, RoundCount>();
   readonly #options: DecoderOptions;
@@ -201,7 +203,7 @@ export class Decoder {
     this.#countRound(plan);
     const verified = verify(proposals, (anchor) => result.drawn[rows.firstDraw + anchor + 1] as Drawn);
     const { output, hasFailed } = this.#append(verified.drawn);
-    const nDrawn = output.length + (this.#hasEnded ? 1 : 0);
+    const nDrawn = output.length + (this.endToken === undefined ? 0 : 1);
     // If a draw failed, the last token stays pending: the next round repeats the failing draw and throws.
     const path = verified.path.slice(0, hasFailed ? nDrawn - 1 : nDrawn);
     this.nDrawn += nDrawn;
@@ -265,8 +267,6 @@ export class Decoder {
     return this.#options.maxTokens - (this.tokens.length - this.nPrompt);
   }
 
-  #hasEnded = false;
-
   /** Appends drawn tokens up to the end of the output or a failed draw. */
   #append(drawn: readonly Drawn[]): { readonly output: Drawn[]; readonly hasFailed: boolean } {
     const { endTokens, onToken, sampler } = this.#options;
@@ -279,7 +279,7 @@ export class Decoder {
       }
       if (endTokens.has(next.token)) {
         this.finishReason = "stop";
-        this.#hasEnded = true;
+        this.endToken = next.token;
         break;
       }
       output.push(next);

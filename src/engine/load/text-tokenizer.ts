@@ -68,7 +68,10 @@ class ModelTokenizer implements TextTokenizer {
     return addsBos && bosId !== undefined && ids[0] !== bosId ? [bosId, ...ids] : ids;
   }
 
-  async encodeChat(messages: readonly ChatMessage[]): Promise<number[]> {
+  async encodeChat(
+    messages: readonly ChatMessage[],
+    { now }: { readonly now?: Date | undefined } = {},
+  ): Promise<number[]> {
     if (this.#template === undefined) {
       throw new IdlmError("usage", {
         problem: `${this.#path} has no chat template`,
@@ -78,6 +81,7 @@ class ModelTokenizer implements TextTokenizer {
     return encodeChat(this.#tokenizer, this.#template, {
       messages: messages.map((message) => ({ ...message })),
       kwargs: this.#variables,
+      now,
     });
   }
 

@@ -175,6 +175,7 @@ export class Sequence {
       tokens: this.#tokens,
       sha256: createHash("sha256").update(text, "utf8").digest("hex"),
       finishReason,
+      ...(decoder?.endToken === undefined ? {} : { endToken: decoder.endToken }),
       forwards,
       tokensPerForward: forwards === 0 ? 0 : (decoder?.nDrawn ?? 0) / forwards,
       proposedByDepth: decoder?.acceptance.proposed ?? [],

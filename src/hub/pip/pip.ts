@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { mkdir, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { IdlmError } from "../../errors.ts";
+import { IdlmError, type Phrase, phrase } from "../../errors.ts";
 import type { PipSource } from "../catalogue.ts";
 
 /** Ways to call pip, tried in order. */
@@ -38,7 +38,7 @@ export interface PipOptions {
 export async function downloadWheel(
   source: PipSource,
   folder: string,
-  hint: string,
+  hint: string | Phrase,
   options: PipOptions = {},
 ): Promise<string> {
   const { commands = pipCommands, onProgress, signal } = options;
@@ -71,7 +71,7 @@ export async function downloadWheel(
   throw new IdlmError("download", {
     name: requirement,
     reason: "no pip was found (it comes with Python)",
-    hint: `Install Python with pip and try again. ${hint}`,
+    hint: phrase`Install Python with pip and try again. ${hint}`,
   });
 }
 

@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
 import { addAbortSignal, type Readable } from "node:stream";
-import { readError } from "../formats/files/file-error.ts";
+import { readError } from "./file-error.ts";
 
 /** A line of a file or stream, without its line end. */
 export interface FileLine {

@@ -1,0 +1,23 @@
+/** Finds where a run of tokens comes a second time. */
+export class RepeatedRun {
+  readonly #nTokens: number;
+  readonly #last: number[] = [];
+  readonly #seen = new Set<string>();
+  #length = 0;
+
+  constructor(nTokens: number) {
+    this.#nTokens = nTokens;
+  }
+
+  /** Takes the next token. Returns where the second of two same runs begins (they may overlap) as soon as it is complete. */
+  push(token: number): number | undefined {
+    this.#length++;
+    this.#last.push(token);
+    if (this.#last.length > this.#nTokens) this.#last.shift();
+    if (this.#last.length < this.#nTokens) return undefined;
+    const run = this.#last.join();
+    if (this.#seen.has(run)) return this.#length - this.#nTokens;
+    this.#seen.add(run);
+    return undefined;
+  }
+}
