@@ -5,6 +5,7 @@
 #include "addon/cache_object.h"
 #include "addon/instance.h"
 #include "addon/requests.h"
+#include "addon/sampler_object.h"
 #include "addon/task.h"
 
 namespace idlm {
@@ -81,10 +82,12 @@ Napi::Value ModelObject::forward(const Napi::CallbackInfo& info) {
     };
     auto input = std::make_shared<Input>();
     input->layout.assign(layout.data, layout.data + layout.size);
-    input->sampling = readSampling(requests.data, requests.size, readObjects(arguments, 3, true));
+    RequestObjects objects = readObjects(arguments, 3, true);
+    input->sampling = readSampling(requests.data, requests.size, objects);
+    auto reader = std::make_shared<SamplerReader>(objects.samplers);
     return start<bool>(
         info.Env(),
-        [cache, input](Model& model) {
+        [cache, input, reader](Model& model) {
           model.prepare(std::move(input->layout), std::move(input->sampling), *cache);
           model.forward(*cache);
           return true;
@@ -99,11 +102,12 @@ Napi::Value ModelObject::propose(const Napi::CallbackInfo& info) {
     ready();
     Arguments arguments(info, "propose");
     View<double> numbers = arguments.view<double>(0, "requests");
-    auto requests = std::make_shared<std::vector<ProposalInput>>(
-        readProposals(numbers.data, numbers.size, readObjects(arguments, 1, false)));
+    RequestObjects objects = readObjects(arguments, 1, false);
+    auto requests = std::make_shared<std::vector<ProposalInput>>(readProposals(numbers.data, numbers.size, objects));
+    auto reader = std::make_shared<SamplerReader>(objects.samplers);
     return start<PackedProposals>(
         info.Env(),
-        [requests](Model& model) {
+        [requests, reader](Model& model) {
           std::vector<Proposed> found;
           model.propose(std::move(*requests), found);
           PackedProposals packed;
@@ -136,8 +140,9 @@ Napi::Value ModelObject::draftLogits(const Napi::CallbackInfo& info) {
     Model& m = ready();
     Arguments arguments(info, "draftLogits");
     auto kind = ProposalKind(arguments.integer(0, "kind", 0, int(ProposalKind::Token)));
-    int row = arguments.integer(1, "row"), of = arguments.integer(2, "previous token or head");
-    return floats(info.Env(), m.draftLength(kind), [&](float* out) { m.draftLogits(kind, row, of, out); });
+    int row = arguments.integer(1, "row"), argument = arguments.integer(2, "previous token or head");
+    ProposalSource source = proposalSource(kind, row, argument);
+    return floats(info.Env(), m.draftLength(kind), [&](float* out) { m.draftLogits(source, out); });
   });
 }
 

@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include <stdexcept>
+
 #include "addon/guarded.h"
 #include "addon/values.h"
 
@@ -51,15 +53,20 @@ SamplerObject::SamplerObject(const Napi::CallbackInfo& info) : Wrapped(info) {
   guarded(info.Env(), [&] { state_ = std::make_shared<SamplerState>(readSettings(Fields(info[0], "settings"))); });
 }
 
+SamplerState& SamplerObject::writable() const {
+  if (state_->nReaders > 0) throw std::logic_error("a forward reads this sampler; wait for it");
+  return *state_;
+}
+
 void SamplerObject::prompt(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
     auto tokens = Arguments(info, "prompt").integers(0, "tokens");
-    state_->prompt(tokens.data(), tokens.size());
+    writable().prompt(tokens.data(), tokens.size());
   });
 }
 
 void SamplerObject::accept(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] { state_->accept(Arguments(info, "accept").integer(0, "token")); });
+  guarded(info.Env(), [&] { writable().accept(Arguments(info, "accept").integer(0, "token")); });
 }
 
 }  // namespace idlm

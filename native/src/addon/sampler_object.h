@@ -1,6 +1,7 @@
 // Sampler: the settings of one request's draws, and the counts of its tokens.
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "addon/wrapped.h"
 #include "sampling/sampler.h"
@@ -15,9 +16,27 @@ class SamplerObject : public Wrapped<SamplerObject> {
   const std::shared_ptr<SamplerState>& state() const { return state_; }
 
  private:
+  // Where nothing reads it on another thread.
+  SamplerState& writable() const;
   void prompt(const Napi::CallbackInfo& info);
   void accept(const Napi::CallbackInfo& info);
   std::shared_ptr<SamplerState> state_;
+};
+
+// While it lives, other threads read the samplers. Made and destroyed on the thread of JavaScript.
+class SamplerReader {
+ public:
+  explicit SamplerReader(const std::vector<std::shared_ptr<SamplerState>>& samplers) : samplers_(samplers) {
+    for (auto& sampler : samplers_) sampler->nReaders++;
+  }
+  SamplerReader(const SamplerReader&) = delete;
+  SamplerReader& operator=(const SamplerReader&) = delete;
+  ~SamplerReader() {
+    for (auto& sampler : samplers_) sampler->nReaders--;
+  }
+
+ private:
+  std::vector<std::shared_ptr<SamplerState>> samplers_;
 };
 
 }  // namespace idlm

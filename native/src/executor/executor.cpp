@@ -25,7 +25,12 @@ std::shared_ptr<KvCache> Executor::createCache(int nPages) const {
   return std::make_shared<KvCache>(nPages, page);
 }
 
+void Executor::checkCache(const KvCache& cache) const {
+  if (cache.pageBytes != program_.cachePageBytes) fail("the KV cache is another model's");
+}
+
 void Executor::prepare(std::vector<int32_t>&& layout, const KvCache& cache) {
+  checkCache(cache);
   rows_.assign(std::move(layout), program_, cache.nPages, threads_);
   int n = rows_.layout().nRows();
   memory_.reserve(n, rows_.layout().nOutputs(), rows_.layout().nSlots());
@@ -62,6 +67,7 @@ void Executor::run(KvCache& cache, int thread, Barrier& barrier, Timings* timing
 
 void Executor::moveKv(KvCache& cache, const std::vector<int32_t>& pages, const std::vector<int32_t>& from,
                       const std::vector<int32_t>& to) const {
+  checkCache(cache);
   if (from.size() != to.size()) fail("moveKv: from and to differ in length");
   for (size_t i = 0; i < from.size(); i++)
     for (int32_t slot : {from[i], to[i]})

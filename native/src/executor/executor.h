@@ -19,6 +19,8 @@ class Executor {
   std::shared_ptr<KvCache> createCache(int nPages) const;
   // Throws std::invalid_argument for numbers that are not those of a layout.
   void prepare(std::vector<int32_t>&& layout, const KvCache& cache);
+  // There are no results any more.
+  void forget() { rows_.clear(); }
   // A thread's share of all steps; `barrier` is that of all threads. Thread 0 adds its times to `timings`, if there are
   // any.
   void run(KvCache& cache, int thread, Barrier& barrier, Timings* timings);
@@ -44,6 +46,7 @@ class Executor {
   Workspace& memory() { return memory_; }
 
  private:
+  void checkCache(const KvCache& cache) const;
   int valueIndex(const std::string& id) const;
 
   const LoweredProgram& program_;

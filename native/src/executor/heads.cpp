@@ -39,7 +39,7 @@ Heads::Heads(const LoweredProgram& program, const KernelTable* kernels, int thre
       sampler_(program.samplerHead),
       extra_(program.extraHeads),
       kernels_(kernels),
-      knownStride_(size_t(padded(draft_.size))),
+      headStride_(size_t(padded(draft_.size))),
       scratch_(size_t(threads)) {}
 
 const int32_t* Heads::tokensOf(ProposalKind kind) const {
@@ -56,35 +56,48 @@ void Heads::propose(Pool& pool, const OutputRows& rows, std::vector<ProposalInpu
   pool.run(work);
 }
 
-void Heads::check(const ProposalInput& request, int output) const {
+void Heads::check(const ProposalSource& source, int output) const {
   auto fail = [](const std::string& what) { throw std::invalid_argument(what); };
-  if (output < 0) fail("row " + std::to_string(request.row) + " has no output");
+  if (output < 0) fail("row " + std::to_string(source.row) + " has no output");
   bool isMask = output >= rows_.nTokens;
-  if (isMask != (request.kind == ProposalKind::Mask))
-    fail("row " + std::to_string(request.row) + (isMask ? " is a MASK row" : " is not a MASK row"));
-  if (request.kind == ProposalKind::Mask && (request.of < 0 || request.of >= program_.vocab))
-    fail("token " + std::to_string(request.of) + " is not in the vocabulary");
-  if (request.kind == ProposalKind::Head && (request.of < 0 || size_t(request.of) >= extra_.size()))
-    fail("there is no extra head " + std::to_string(request.of));
+  if (isMask != (source.kind == ProposalKind::Mask))
+    fail("row " + std::to_string(source.row) + (isMask ? " is a MASK row" : " is not a MASK row"));
+  if (source.previous < 0 || source.previous >= program_.vocab)
+    fail("token " + std::to_string(source.previous) + " is not in the vocabulary");
+  if (source.kind == ProposalKind::Head && (source.head < 0 || size_t(source.head) >= extra_.size()))
+    fail("there is no extra head " + std::to_string(source.head));
 }
 
 void Heads::begin(const OutputRows& rows, std::vector<ProposalInput> requests, std::vector<Proposed>& out) {
   rows_ = rows;
-  for (const ProposalInput& request : requests) check(request, rows_.find(request.row));
+  for (const ProposalInput& request : requests) check(request.source, rows_.find(request.source.row));
   requests_ = std::move(requests);
   out_ = &out;
-  out.resize(requests_.size());
+  try {
+    plan();
+  } catch (...) {
+    // Head rows may be listed that will not be computed.
+    forget();
+    throw;
+  }
+  for (Counter& counter : counters_) counter.next.store(0, std::memory_order_relaxed);
+}
+
+// What has to be computed for the requests, and memory for it.
+void Heads::plan() {
+  out_->resize(requests_.size());
   if (work_.size() < requests_.size()) work_.resize(requests_.size());
-  nHidden_ = 0;
-  firstNew_ = int(known_.size());
-  outputs_.clear();
+  nSamplerRows_ = 0;
+  firstNew_ = int(headRows_.size());
+  samplerOutputs_.clear();
   for (size_t i = 0; i < requests_.size(); i++) {
-    const ProposalInput& request = requests_[i];
+    const ProposalSource& source = requests_[i].source;
     Work& work = work_[i];
-    work.output = rows_.find(request.row);
-    work.hidden = work.known = -1;
-    if (request.kind == ProposalKind::Head) work.known = know(work.output, request.of);
-    if (request.kind != ProposalKind::Mask) continue;
+    work.output = rows_.find(source.row);
+    work.samplerRow = work.headRow = -1;
+    work.panels.clear();
+    if (source.kind == ProposalKind::Head) addHeadRow(work.output, source.head);
+    if (source.kind != ProposalKind::Mask) continue;
     // What lies behind the vocabulary, or behind the draft vocabulary, in its last panel does not count.
     int n = draft_.size;
     if (n % PANEL != 0) {
@@ -93,22 +106,20 @@ void Heads::begin(const OutputRows& rows, std::vector<ProposalInput> requests, s
       kernels_->blockMaxima(own + n / PANEL * PANEL, n % PANEL, maxima + n / PANEL);
     }
     if (!hasSampler()) continue;
-    work.hidden = nHidden_++;
-    outputs_.push_back(work.output);
+    work.samplerRow = nSamplerRows_++;
+    samplerOutputs_.push_back(work.output);
   }
-  if (nHidden_ > 0) {
-    joined_.resize(nHidden_, 2 * program_.hidden);
-    inner_.resize(nHidden_, program_.hidden);
-    after_.resize(nHidden_, program_.hidden);
+  if (nSamplerRows_ > 0) {
+    joined_.resize(nSamplerRows_, 2 * program_.hidden);
+    inner_.resize(nSamplerRows_, program_.hidden);
+    after_.resize(nSamplerRows_, program_.hidden);
   }
-  int nNew = int(known_.size()) - firstNew_;
-  groupNew();
-  if (nNew > 0) {
-    extraHidden_.resize(nNew, program_.hidden);
-    extraAfter_.resize(nNew, program_.hidden);
-    if (knownLogits_.size() < known_.size() * knownStride_) knownLogits_.resize(known_.size() * knownStride_);
+  groupByHead();
+  reserveHeadRows();
+  for (size_t i = 0; i < requests_.size(); i++) {
+    const ProposalSource& source = requests_[i].source;
+    if (source.kind == ProposalKind::Head) work_[i].headRow = headRowOf(work_[i].output, source.head);
   }
-  for (Counter& counter : counters_) counter.next.store(0, std::memory_order_relaxed);
 }
 
 template <class Fn>
@@ -119,65 +130,66 @@ void Heads::items(int phase, int n, Fn fn) {
 }
 
 void Heads::run(int thread, Barrier& barrier) {
-  int n = int(requests_.size()), nNew = int(known_.size()) - firstNew_;
+  int n = int(requests_.size()), nNew = int(headRows_.size()) - firstNew_;
   int hiddenPanels = (program_.hidden + PANEL - 1) / PANEL, each = chunks(hiddenPanels);
   Scratch& s = scratch_[size_t(thread)];
-  auto isReady = [&](const Work& work) { return work.known < firstNew_; };
+  auto isReady = [&](const Work& work) { return work.headRow < firstNew_; };
   auto range = [](int chunk, int panels, auto fn) { fn(chunk * CHUNK, std::min(panels, (chunk + 1) * CHUNK)); };
-  if (nHidden_ + nNew > 0) {
+  if (nSamplerRows_ + nNew > 0) {
     items(0, n + nNew, [&](int i) {
-      if (i >= n) return gather(firstNew_ + i - n);
-      if (work_[size_t(i)].hidden < 0) return;
-      join(work_[size_t(i)].hidden, work_[size_t(i)].output, requests_[size_t(i)].of, s);
+      if (i >= n) return beginHead(i - n, newHeadRow(i - n));
+      if (work_[size_t(i)].samplerRow < 0) return;
+      joinSampler(work_[size_t(i)].samplerRow, work_[size_t(i)].output, requests_[size_t(i)].source.previous, s);
     });
     barrier.wait();
   }
   // The long ones first: shortlists beside the first products.
-  int nFirst = nHidden_ > 0 ? each : 0;
+  int nFirst = nSamplerRows_ > 0 ? each : 0;
   int nGroups = int(groups_.size()) - 1;
   items(1, n + nFirst + nGroups * each, [&](int i) {
     if (i < n) {
       if (isReady(work_[size_t(i)])) makeShortlist(requests_[size_t(i)], work_[size_t(i)], s);
     } else if (i < n + nFirst) {
       range(i - n, hiddenPanels, [&](int begin, int end) {
-        product(sampler_.first, joined_, 0, nHidden_, inner_.floats.data(), inner_.stride, begin, end);
+        product(sampler_.first, joined_, 0, nSamplerRows_, inner_.floats.data(), inner_.stride, begin, end);
       });
     } else {
       int item = i - n - nFirst;
       int from = groups_[size_t(item / each)], to = groups_[size_t(item / each) + 1];
-      range(item % each, hiddenPanels, [&](int begin, int end) { extraProduct(from, to - from, begin, end); });
+      const ExtraHead& head = headOf(headRows_[size_t(from)]);
+      range(item % each, hiddenPanels,
+            [&](int begin, int end) { headProduct(head, from - firstNew_, to - from, begin, end); });
     }
   });
   barrier.wait();
-  if (nHidden_ + nNew > 0) {
-    items(2, nHidden_ + nNew, [&](int i) {
-      if (i < nHidden_) return activateSampler(i);
-      activateExtra(firstNew_ + i - nHidden_);
+  if (nSamplerRows_ + nNew > 0) {
+    items(2, nSamplerRows_ + nNew, [&](int i) {
+      if (i < nSamplerRows_) return activateSampler(i);
+      endHead(i - nSamplerRows_, newHeadRow(i - nSamplerRows_));
     });
     barrier.wait();
     const Matrix& draft = draft_.matrix;
     items(3, nFirst + (nNew > 0 ? chunks(draft.panels()) : 0), [&](int i) {
       if (i < nFirst) {
         range(i, hiddenPanels, [&](int begin, int end) {
-          product(sampler_.second, inner_, 0, nHidden_, after_.floats.data(), after_.stride, begin, end);
+          product(sampler_.second, inner_, 0, nSamplerRows_, after_.floats.data(), after_.stride, begin, end);
         });
       } else {
         range(i - nFirst, draft.panels(), [&](int begin, int end) {
-          product(draft, extraAfter_, 0, nNew, knownLogits_.data() + size_t(firstNew_) * knownStride_, knownStride_,
-                  begin, end);
+          product(draft, extraAfter_, 0, nNew, headLogits(firstNew_), headStride_, begin, end);
         });
       }
     });
     barrier.wait();
-    items(4, 1 + nHidden_ + (nNew > 0 ? n : 0), [&](int i) {
+    items(4, 1 + nSamplerRows_ + (nNew > 0 ? n : 0), [&](int i) {
       if (i == 0) return planPanels();
-      if (i <= nHidden_) return endSampler(i - 1, outputs_[size_t(i - 1)]);
-      size_t at = size_t(i - 1 - nHidden_);
+      if (i <= nSamplerRows_) return endSampler(i - 1, samplerOutputs_[size_t(i - 1)]);
+      size_t at = size_t(i - 1 - nSamplerRows_);
       if (!isReady(work_[at])) makeShortlist(requests_[at], work_[at], s);
     });
     barrier.wait();
   }
-  if (nHidden_ > 0) {
+  if (nSamplerRows_ > 0) {
     items(5, chunks(int(panelList_.size())), [&](int i) {
       range(i, int(panelList_.size()), [&](int begin, int end) {
         for (int panel = begin; panel < end; panel++) panelProduct(panel);
@@ -189,26 +201,36 @@ void Heads::run(int thread, Barrier& barrier) {
   barrier.wait();
 }
 
-int Heads::know(int output, int head) {
-  for (size_t i = 0; i < known_.size(); i++)
-    if (known_[i].output == output && known_[i].head == head) return int(i);
-  known_.push_back({output, head});
-  return int(known_.size()) - 1;
+void Heads::addHeadRow(int output, int head) {
+  if (headRowOf_.empty()) headRowOf_.assign(size_t(rows_.n) * extra_.size(), -1);
+  if (headRowOf(output, head) >= 0) return;
+  headRows_.push_back({output, head});
+  headRowOf(output, head) = int(headRows_.size()) - 1;
 }
 
 // Orders the new ones by head, so that each head's weights are read once.
-void Heads::groupNew() {
-  auto begin = known_.begin() + firstNew_;
-  std::sort(begin, known_.end(),
-            [](const Known& a, const Known& b) { return a.head != b.head ? a.head < b.head : a.output < b.output; });
+void Heads::groupByHead() {
+  std::sort(headRows_.begin() + firstNew_, headRows_.end(), [](const HeadRow& a, const HeadRow& b) {
+    return a.head != b.head ? a.head < b.head : a.output < b.output;
+  });
   groups_.assign(1, firstNew_);
-  for (int i = firstNew_; i < int(known_.size()); i++)
-    if (i + 1 == int(known_.size()) || known_[size_t(i) + 1].head != known_[size_t(i)].head) groups_.push_back(i + 1);
-  for (size_t i = 0; i < requests_.size(); i++)
-    if (requests_[i].kind == ProposalKind::Head) work_[i].known = know(work_[i].output, requests_[i].of);
+  int n = int(headRows_.size());
+  for (int i = firstNew_; i < n; i++) {
+    const HeadRow& row = headRows_[size_t(i)];
+    headRowOf(row.output, row.head) = i;
+    if (i + 1 == n || headRows_[size_t(i) + 1].head != row.head) groups_.push_back(i + 1);
+  }
 }
 
-void Heads::finish(const Matrix& reader, Activations& x, int row) const {
+void Heads::reserveHeadRows() {
+  int nNew = int(headRows_.size()) - firstNew_;
+  if (nNew == 0) return;
+  extraHidden_.resize(nNew, program_.hidden);
+  extraAfter_.resize(nNew, program_.hidden);
+  if (headLogits_.size() < headRows_.size() * headStride_) headLogits_.resize(headRows_.size() * headStride_);
+}
+
+void Heads::quantiseFor(const Matrix& reader, Activations& x, int row) const {
   if (isInteger(reader.format))
     kernels_->quantise(x.row(row), x.cols, x.quantised.data() + size_t(row) * x.quantisedStride);
 }
@@ -229,7 +251,7 @@ void Heads::product(const Matrix& m, const Activations& x, int firstRow, int nRo
 
 // The sampler head: h' = h + second silu(first [h; e]), e the normalised embedding of the token before the predicted
 // one.
-void Heads::join(int row, int output, int previous, Scratch& s) {
+void Heads::joinSampler(int row, int output, int previous, Scratch& s) {
   size_t n = size_t(program_.hidden);
   if (s.scores.size() < size_t(padded(program_.hidden))) s.scores.resize(size_t(padded(program_.hidden)));
   float* e = s.scores.data();
@@ -238,46 +260,41 @@ void Heads::join(int row, int output, int previous, Scratch& s) {
   float* out = joined_.row(row);
   memcpy(out, hiddenOf(output), n * sizeof(float));
   memcpy(out + n, e, n * sizeof(float));
-  finish(sampler_.first, joined_, row);
+  quantiseFor(sampler_.first, joined_, row);
 }
 
 void Heads::activateSampler(int row) {
   kernels_->silu(inner_.row(row), padded(program_.hidden));
-  finish(sampler_.second, inner_, row);
+  quantiseFor(sampler_.second, inner_, row);
 }
 
 void Heads::endSampler(int row, int output) {
   kernels_->add(after_.row(row), hiddenOf(output), program_.hidden);
-  finish(draft_.matrix, after_, row);
+  quantiseFor(draft_.matrix, after_, row);
 }
 
 // An extra head: h + silu(weight h + bias).
-void Heads::gather(int known) {
-  int row = known - firstNew_;
-  memcpy(extraHidden_.row(row), hiddenOf(known_[size_t(known)].output), size_t(program_.hidden) * sizeof(float));
-  finish(extra_[size_t(known_[size_t(known)].head)].weight, extraHidden_, row);
+void Heads::beginHead(int row, const HeadRow& at) {
+  memcpy(extraHidden_.row(row), hiddenOf(at.output), size_t(program_.hidden) * sizeof(float));
+  quantiseFor(headOf(at).weight, extraHidden_, row);
 }
 
-// Those of one head.
-void Heads::extraProduct(int firstKnown, int n, int begin, int end) {
-  int row = firstKnown - firstNew_;
-  product(extra_[size_t(known_[size_t(firstKnown)].head)].weight, extraHidden_, row, n, extraAfter_.row(row),
-          extraAfter_.stride, begin, end);
+void Heads::headProduct(const ExtraHead& head, int firstRow, int n, int begin, int end) {
+  product(head.weight, extraHidden_, firstRow, n, extraAfter_.row(firstRow), extraAfter_.stride, begin, end);
 }
 
-void Heads::activateExtra(int known) {
-  int row = known - firstNew_;
+void Heads::endHead(int row, const HeadRow& at) {
   float* out = extraAfter_.row(row);
-  kernels_->add(out, extra_[size_t(known_[size_t(known)].head)].bias, program_.hidden);
+  kernels_->add(out, headOf(at).bias, program_.hidden);
   kernels_->silu(out, padded(program_.hidden));
-  kernels_->add(out, hiddenOf(known_[size_t(known)].output), program_.hidden);
-  finish(draft_.matrix, extraAfter_, row);
+  kernels_->add(out, hiddenOf(at.output), program_.hidden);
+  quantiseFor(draft_.matrix, extraAfter_, row);
 }
 
 void Heads::answer(const ProposalInput& request, Work& work, Scratch& s, Proposed& out) {
   std::vector<int32_t>& shortlist = work.shortlist;
   work.logits.resize(shortlist.size());
-  if (work.hidden >= 0) {
+  if (work.samplerRow >= 0) {
     size_t panel = 0;
     for (size_t i = 0; i < shortlist.size(); i++) {
       while (work.panels[panel] != shortlist[i] / PANEL) panel++;
@@ -287,35 +304,30 @@ void Heads::answer(const ProposalInput& request, Work& work, Scratch& s, Propose
     const float* own = ownLogits(work);
     for (size_t i = 0; i < shortlist.size(); i++) work.logits[i] = own[shortlist[i]];
   }
-  if (const int32_t* tokens = tokensOf(request.kind))
+  if (const int32_t* tokens = tokensOf(request.source.kind))
     for (int32_t& i : shortlist) i = tokens[i];
   request.sampler->propose(*kernels_, work.logits.data(), shortlist.data(), int(shortlist.size()), request.place(),
-                           request.count, request.forRejection, purposeOf(request.kind), out, s.sampler);
+                           request.count, request.forRejection, purposeOf(request.source.kind), out, s.sampler);
 }
 
-void Heads::draftLogits(const OutputRows& rows, ProposalKind kind, int row, int of, float* out) {
-  ProposalInput request;
-  request.kind = kind, request.row = row, request.of = of;
+void Heads::draftLogits(const OutputRows& rows, const ProposalSource& source, float* out) {
+  const ProposalKind kind = source.kind;
   rows_ = rows;
-  int output = rows_.find(row), n = draftLength(kind), hiddenPanels = (program_.hidden + PANEL - 1) / PANEL;
-  check(request, output);
+  int output = rows_.find(source.row), n = draftLength(kind), hiddenPanels = (program_.hidden + PANEL - 1) / PANEL;
+  check(source, output);
   const Matrix& draft = draft_.matrix;
   const float* own = rows_.logits + size_t(output) * rows_.logitsStride;
   std::vector<float> logits;
   if (kind == ProposalKind::Head) {
-    firstNew_ = int(known_.size());
-    int known = know(output, of);
-    if (known == firstNew_) {
-      extraHidden_.resize(1, program_.hidden), extraAfter_.resize(1, program_.hidden);
-      knownLogits_.resize(std::max(knownLogits_.size(), known_.size() * knownStride_));
-      gather(known), extraProduct(known, 1, 0, hiddenPanels), activateExtra(known);
-      product(draft, extraAfter_, 0, 1, knownLogits_.data() + size_t(known) * knownStride_, knownStride_, 0,
-              draft.panels());
-    }
-    own = knownLogits(known);
+    HeadRow at{output, source.head};
+    extraHidden_.resize(1, program_.hidden), extraAfter_.resize(1, program_.hidden);
+    beginHead(0, at), headProduct(headOf(at), 0, 1, 0, hiddenPanels), endHead(0, at);
+    logits.resize(headStride_);
+    product(draft, extraAfter_, 0, 1, logits.data(), headStride_, 0, draft.panels());
+    own = logits.data();
   } else if (kind == ProposalKind::Mask && hasSampler()) {
     joined_.resize(1, 2 * program_.hidden), inner_.resize(1, program_.hidden), after_.resize(1, program_.hidden);
-    join(0, output, of, scratch_[0]);
+    joinSampler(0, output, source.previous, scratch_[0]);
     product(sampler_.first, joined_, 0, 1, inner_.floats.data(), inner_.stride, 0, hiddenPanels);
     activateSampler(0);
     product(sampler_.second, inner_, 0, 1, after_.floats.data(), after_.stride, 0, hiddenPanels);

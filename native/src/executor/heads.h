@@ -30,8 +30,8 @@ struct OutputRows {
 class Heads {
  public:
   Heads(const LoweredProgram& program, const KernelTable* kernels, int threads);
-  // A forward begins: what is known of rows is not true any more.
-  void forget() { known_.clear(); }
+  // A forward begins: logits of extra heads are another row's.
+  void forget() { headRows_.clear(), headRowOf_.clear(); }
 
   // Answers requests; throws std::invalid_argument for one that the rows cannot answer.
   void propose(Pool& pool, const OutputRows& rows, std::vector<ProposalInput> requests, std::vector<Proposed>& out);
@@ -41,7 +41,7 @@ class Heads {
   void run(int thread, Barrier& barrier);
 
   // The logits that a request chooses by, [draft vocabulary] in its order or [vocab] by token; on the calling thread.
-  void draftLogits(const OutputRows& rows, ProposalKind kind, int row, int of, float* out);
+  void draftLogits(const OutputRows& rows, const ProposalSource& source, float* out);
   int draftLength(ProposalKind kind) const { return kind == ProposalKind::Token ? program_.vocab : draft_.size; }
   int nExtra() const { return int(extra_.size()); }
 
@@ -49,8 +49,8 @@ class Heads {
   // One request's way to its answer.
   struct Work {
     int output = 0;
-    int hidden = -1;                 // its row of the sampler head's products; -1: it does not take part
-    int known = -1;                  // of an extra head: index into known_
+    int samplerRow = -1;             // its row of the sampler head's products; -1: it does not take part
+    int headRow = -1;                // of an extra head: index into headRows_
     std::vector<int32_t> shortlist;  // rows of the output matrix, ascending
     std::vector<float> logits;       // theirs
     std::vector<int32_t> panels;     // that the shortlist lies in, ascending
@@ -58,7 +58,7 @@ class Heads {
   };
   // An extra head of a row whose logits are kept until the next forward: a tree asks for them once for each of its
   // paths.
-  struct Known {
+  struct HeadRow {
     int output, head;
   };
   struct Scratch {
@@ -78,25 +78,33 @@ class Heads {
 
   template <class Fn>
   void items(int phase, int n, Fn fn);
+  void plan();
   // Makes a row ready for products with `reader`.
-  void finish(const Matrix& reader, Activations& x, int row) const;
+  void quantiseFor(const Matrix& reader, Activations& x, int row) const;
   void product(const Matrix& m, const Activations& x, int firstRow, int nRows, float* out, size_t outStride, int begin,
                int end) const;
   const float* hiddenOf(int output) const { return rows_.hidden + size_t(output) * rows_.hiddenStride; }
   // By which a request's shortlist is made.
   const float* ownLogits(const Work& work) const {
-    return work.known >= 0 ? knownLogits(work.known) : rows_.logits + size_t(work.output) * rows_.logitsStride;
+    return work.headRow >= 0 ? headLogits(work.headRow) : rows_.logits + size_t(work.output) * rows_.logitsStride;
   }
-  const float* knownLogits(int known) const { return knownLogits_.data() + size_t(known) * knownStride_; }
-  int know(int output, int head);
-  void join(int row, int output, int previous, Scratch& s);
-  void gather(int known);
+  float* headLogits(int headRow) { return headLogits_.data() + size_t(headRow) * headStride_; }
+  const float* headLogits(int headRow) const { return headLogits_.data() + size_t(headRow) * headStride_; }
+  const ExtraHead& headOf(const HeadRow& at) const { return extra_[size_t(at.head)]; }
+  const HeadRow& newHeadRow(int i) const { return headRows_[size_t(firstNew_ + i)]; }
+  // Index into headRows_; -1: not computed.
+  int& headRowOf(int output, int head) { return headRowOf_[size_t(output) * extra_.size() + size_t(head)]; }
+  void addHeadRow(int output, int head);
+  void groupByHead();
+  void reserveHeadRows();
+  void joinSampler(int row, int output, int previous, Scratch& s);
   void activateSampler(int row);
-  void activateExtra(int known);
   void endSampler(int row, int output);
-  void groupNew();
-  void extraProduct(int firstKnown, int n, int begin, int end);
-  void check(const ProposalInput& request, int output) const;
+  // `row`: of extraHidden_ and extraAfter_.
+  void beginHead(int row, const HeadRow& at);
+  void headProduct(const ExtraHead& head, int firstRow, int n, int begin, int end);
+  void endHead(int row, const HeadRow& at);
+  void check(const ProposalSource& source, int output) const;
   void makeShortlist(const ProposalInput& request, Work& work, Scratch& s);
   void noisyShortlist(int n, const int32_t* tokens, NoiseKey key, int count, Work& work, Scratch& s) const;
   void planPanels();
@@ -115,13 +123,14 @@ class Heads {
   std::vector<ProposalInput> requests_;
   std::vector<Proposed>* out_ = nullptr;
   std::vector<Work> work_;
-  std::vector<Known> known_;
-  std::vector<float> knownLogits_;  // [known][knownStride_]
-  size_t knownStride_ = 0;
-  int nHidden_ = 0;                       // rows of the sampler head's products
-  int firstNew_ = 0;                      // known_ from here on are computed by this call, those of a head together
-  std::vector<int32_t> groups_;           // where those of each head begin in known_, and the end
-  std::vector<int32_t> outputs_;          // of the sampler head's rows
+  std::vector<HeadRow> headRows_;
+  std::vector<int> headRowOf_;     // [output][head]; empty: none is computed
+  std::vector<float> headLogits_;  // [head row][headStride_]
+  size_t headStride_ = 0;
+  int firstNew_ = 0;                      // headRows_ from here on are computed by this call, those of a head together
+  std::vector<int32_t> groups_;           // where those of each head begin in headRows_, and the end
+  int nSamplerRows_ = 0;                  // of the sampler head's products
+  std::vector<int32_t> samplerOutputs_;   // theirs
   Activations joined_, inner_, after_;    // of the sampler head
   Activations extraHidden_, extraAfter_;  // of the extra heads' new rows
   std::vector<int32_t> panelList_, panelFirst_;  // panels that are needed, and where the entries of each begin

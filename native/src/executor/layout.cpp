@@ -10,13 +10,15 @@ namespace idlm {
 namespace {
 
 constexpr size_t HEADER = 8;
+// Of a sequence: rows of a tree need slots behind its positions.
+constexpr int MAX_SLOTS = MAX_POSITION + MAX_ROWS;
 
 [[noreturn]] void fail(const std::string& what) { throw std::invalid_argument("layout: " + what); }
 
 }  // namespace
 
 void ForestLayout::assign(std::vector<int32_t>&& data, const Limits& limits) {
-  nRows_ = nTokens_ = nOutputs_ = nTokenOutputs_ = nSequences_ = nSlots_ = 0;
+  clear();
   data_ = std::move(data);
   if (data_.size() < HEADER) fail("the header is cut off");
   const int32_t* header = data_.data();
@@ -48,6 +50,7 @@ void ForestLayout::assign(std::vector<int32_t>&& data, const Limits& limits) {
     const Sequence& own = sequences_[s];
     if (own.firstPage < 0 || own.nPages < 0 || int64_t(own.firstPage) + own.nPages > pages)
       fail("sequence " + std::to_string(s) + ": its pages are not there");
+    if (own.nPages > MAX_SLOTS / PAGE) fail("sequence " + std::to_string(s) + ": it has too many pages");
   }
   for (int64_t i = 0; i < pages; i++)
     if (pages_[i] < 0 || pages_[i] >= limits.nPages) fail("page " + std::to_string(pages_[i]) + " is not in the cache");
@@ -56,6 +59,7 @@ void ForestLayout::assign(std::vector<int32_t>&& data, const Limits& limits) {
     auto refuse = [&](const char* what) { fail("row " + std::to_string(r) + ": " + what); };
     bool mask = r >= tokens;
     if (mask ? row.token != -1 : row.token < 0 || row.token >= limits.vocab) refuse("its token is out of range");
+    if (row.position < 0 || row.position >= MAX_POSITION) refuse("its position is out of range");
     if (mask && (!limits.hasMask || row.depth < 1)) refuse("a MASK row that the model cannot run");
     if (mask && limits.anchored && (row.anchor < 0 || row.anchor >= tokens)) refuse("its anchor is no token row");
     if (row.sequence < 0 || row.sequence >= sequences) refuse("its sequence is not there");

@@ -22,6 +22,8 @@ class ForestLayout {
 
   // Takes the numbers. Throws std::invalid_argument where they are not those of a layout.
   void assign(std::vector<int32_t>&& data, const Limits& limits);
+  // Leaves no rows and no outputs.
+  void clear() { nRows_ = nTokens_ = nOutputs_ = nTokenOutputs_ = nSequences_ = nSlots_ = 0; }
 
   int nRows() const { return nRows_; }
   int nTokens() const { return nTokens_; }

@@ -77,9 +77,8 @@ std::vector<ProposalInput> Lookaheads::nextLevel(std::vector<Proposed>& answers)
     const DrawInput& draw = sampling_->draws[size_t(ahead.firstDraw)];
     bool mask = ahead.kind == ProposalKind::Mask;
     ProposalInput& request = requests[i];
-    request.kind = ahead.kind;
-    request.row = results_[open.lookahead].row + (mask ? int(level_) : 0);
-    request.of = mask ? open.unverified.back() : int(level_);
+    int row = results_[open.lookahead].row + (mask ? int(level_) : 0);
+    request.source = proposalSource(ahead.kind, row, mask ? open.unverified.back() : int(level_));
     request.sampler = draw.sampler;
     request.position = draw.position + int64_t(open.unverified.size());
     request.unverified = open.unverified;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <stdexcept>
+#include <utility>
 
 namespace idlm {
 
@@ -22,6 +23,15 @@ Model::Model(std::shared_ptr<LoweredProgram> program, std::shared_ptr<Pool> pool
       samplerScratch_(size_t(pool_->threads())) {}
 
 void Model::prepare(std::vector<int32_t>&& layout, SamplingInput&& sampling, const KvCache& cache) {
+  try {
+    take(std::move(layout), std::move(sampling), cache);
+  } catch (...) {
+    executor_.forget();
+    throw;
+  }
+}
+
+void Model::take(std::vector<int32_t>&& layout, SamplingInput&& sampling, const KvCache& cache) {
   heads_.forget();
   executor_.prepare(std::move(layout), cache);
   sampling_ = std::move(sampling);
@@ -50,15 +60,16 @@ void Model::forward(KvCache& cache) {
     if (profile && thread == 0)
       timings["draw"] += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
     if (sampling_.lookaheads.empty()) return;
-    if (thread == 0) lookaheads_.start(sampling_, drawn), nextLevel();
+    if (thread == 0) nextLevel(true);
     barrier_.wait();
     while (hasLevel_) {
       heads_.run(thread, barrier_);
-      if (thread == 0) nextLevel();
+      if (thread == 0) nextLevel(false);
       barrier_.wait();
     }
   };
   pool_->run(work);
+  if (levelFailure_) std::rethrow_exception(std::exchange(levelFailure_, nullptr));
 }
 
 void Model::propose(std::vector<ProposalInput> requests, std::vector<Proposed>& out) {
@@ -97,13 +108,19 @@ OutputRows Model::outputRows() {
   return rows;
 }
 
-// Begins the next level of the lookaheads, if there is one.
-void Model::nextLevel() {
+// Begins the next level of the lookaheads, if there is one. The other threads wait: what fails is thrown after all are
+// done.
+void Model::nextLevel(bool isFirst) {
   hasLevel_ = false;
-  std::vector<ProposalInput> requests = lookaheads_.nextLevel(levelAnswers_);
-  if (requests.empty()) return;
-  heads_.begin(outputRows(), std::move(requests), levelAnswers_);
-  hasLevel_ = true;
+  try {
+    if (isFirst) lookaheads_.start(sampling_, drawn);
+    std::vector<ProposalInput> requests = lookaheads_.nextLevel(levelAnswers_);
+    if (requests.empty()) return;
+    heads_.begin(outputRows(), std::move(requests), levelAnswers_);
+    hasLevel_ = true;
+  } catch (...) {
+    levelFailure_ = std::current_exception();
+  }
 }
 
 }  // namespace idlm

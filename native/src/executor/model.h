@@ -1,5 +1,6 @@
 // A loaded model: a lowered program, the workspace of a run, the heads that propose, and what a forward samples.
 #pragma once
+#include <exception>
 #include <memory>
 #include <vector>
 
@@ -17,16 +18,15 @@ class Model {
 
   const LoweredProgram& program() const { return *program_; }
   Executor& executor() { return executor_; }
-  // Throws std::invalid_argument for a layout or requests that memory safety does not allow.
+  // Throws std::invalid_argument for a layout or requests that memory safety does not allow; then there are no results
+  // to read until the next one.
   void prepare(std::vector<int32_t>&& layout, SamplingInput&& sampling, const KvCache& cache);
   // Runs what was prepared, with its draws and lookaheads.
   void forward(KvCache& cache);
   void propose(std::vector<ProposalInput> requests, std::vector<Proposed>& out);
   // The logits that a request chooses by.
   int draftLength(ProposalKind kind) const { return heads_.draftLength(kind); }
-  void draftLogits(ProposalKind kind, int row, int of, float* out) {
-    heads_.draftLogits(outputRows(), kind, row, of, out);
-  }
+  void draftLogits(const ProposalSource& source, float* out) { heads_.draftLogits(outputRows(), source, out); }
   void replaceParameters(const std::vector<Replacement>& values) { program_->weights.replace(values, *pool_); }
 
   std::vector<DrawResult> drawn;   // one per draw
@@ -41,8 +41,9 @@ class Model {
 
  private:
   OutputRows outputRows();
+  void take(std::vector<int32_t>&& layout, SamplingInput&& sampling, const KvCache& cache);
   void drawRow(size_t i, int thread);
-  void nextLevel();
+  void nextLevel(bool isFirst);
 
   std::shared_ptr<LoweredProgram> program_;
   std::shared_ptr<Pool> pool_;
@@ -57,6 +58,7 @@ class Model {
   Lookaheads lookaheads_;
   std::vector<Proposed> levelAnswers_;
   bool hasLevel_ = false;
+  std::exception_ptr levelFailure_;
 };
 
 }  // namespace idlm

@@ -26,6 +26,8 @@ class ForwardRows {
   // Throws std::invalid_argument where the numbers are not those of a layout.
   void assign(std::vector<int32_t>&& numbers, const LoweredProgram& program, int nCachePages, int threads);
 
+  void clear() { layout_.clear(); }
+
   const ForestLayout& layout() const { return layout_; }
   const ForestLayout::Row& row(int r) const { return layout_.row(r); }
   Range range(RowSet rows) const;

@@ -11,8 +11,9 @@ namespace idlm {
 
 class KvCache {
  public:
-  KvCache(int nPages, size_t pageBytes) : nPages(nPages), memory(pageBytes * size_t(nPages)) {}
+  KvCache(int nPages, size_t pageBytes) : nPages(nPages), pageBytes(pageBytes), memory(pageBytes * size_t(nPages)) {}
   const int nPages;
+  const size_t pageBytes;  // of all layers
   Arena memory;
   uint8_t* layer(const CacheLayer& layer) { return memory.data() + layer.before * size_t(nPages); }
 };

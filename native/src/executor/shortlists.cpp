@@ -49,13 +49,13 @@ void largest(const float* x, int n, const float* maxima, int width, int count, s
 void Heads::makeShortlist(const ProposalInput& request, Work& work, Scratch& s) {
   const SamplerSettings& settings = request.sampler->settings;
   const float* own = ownLogits(work);
-  int n = draftLength(request.kind), most = std::min(n, std::max(SHORTLIST, request.count));
+  int n = draftLength(request.source.kind), most = std::min(n, std::max(SHORTLIST, request.count));
   if (settings.temperature > 0 && !request.forRejection) {
     s.scores.assign(own, own + n);
     kernels_->divide(s.scores.data(), n, settings.temperature);
-    noisyShortlist(n, tokensOf(request.kind), noiseKey(settings.seed, request.position, settings.choice, Purpose::Draw),
-                   most, work, s);
-  } else if (request.kind == ProposalKind::Mask) {
+    noisyShortlist(n, tokensOf(request.source.kind),
+                   noiseKey(settings.seed, request.position, settings.choice, Purpose::Draw), most, work, s);
+  } else if (request.source.kind == ProposalKind::Mask) {
     // The forward has found the largest of each panel.
     const float* maxima = rows_.maxima + size_t(work.output - rows_.nTokens) * rows_.maximaStride;
     largest(own, n, maxima, PANEL, most, s.blockMaxima, work.shortlist);
@@ -65,7 +65,7 @@ void Heads::makeShortlist(const ProposalInput& request, Work& work, Scratch& s) 
     largest(own, n, s.maxima.data(), BLOCK, most, s.blockMaxima, work.shortlist);
   }
   work.panels.clear();
-  if (work.hidden < 0) return;
+  if (work.samplerRow < 0) return;
   for (int32_t i : work.shortlist)
     if (work.panels.empty() || work.panels.back() != i / PANEL) work.panels.push_back(i / PANEL);
 }
@@ -120,7 +120,7 @@ void Heads::planPanels() {
     work.entries.clear();
     for (int32_t panel : work.panels) {
       int32_t entry = panelFirst_[size_t(panel)]++;
-      panelRows_[size_t(entry)] = work.hidden;
+      panelRows_[size_t(entry)] = work.samplerRow;
       work.entries.push_back(entry);
     }
   }

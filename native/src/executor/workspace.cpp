@@ -20,27 +20,32 @@ void Workspace::begin() {
 
 void Workspace::reserve(int rows, int outputs, int positions) {
   if (rows > capacity_) {
-    capacity_ = grown(capacity_, rows);
-    buffers_ = Arena(program_.bufferWidth * size_t(capacity_) * 4);
-    quantised_ = Arena(program_.quantisedWidth * size_t(capacity_) + 64);
-    t = Arena(program_.tWidth * size_t(capacity_) + 64);
-    lowRank.resize(program_.lowRankWidth * size_t(capacity_));
-    cosine.resize(size_t(capacity_) * program_.inverseFrequencies.size());
+    size_t capacity = size_t(grown(capacity_, rows));
+    capacity_ = 0;  // until all of it is there
+    buffers_ = Arena(program_.bufferWidth * capacity * 4);
+    quantised_ = Arena(program_.quantisedWidth * capacity + 64);
+    t = Arena(program_.tWidth * capacity + 64);
+    lowRank.resize(program_.lowRankWidth * capacity);
+    cosine.resize(capacity * program_.inverseFrequencies.size());
     sine.resize(cosine.size());
+    capacity_ = int(capacity);
   }
   if (outputs > outputCapacity_) {
-    outputCapacity_ = grown(outputCapacity_, outputs);
+    size_t capacity = size_t(grown(outputCapacity_, outputs));
+    outputCapacity_ = 0;
     // Off multiples of 4 KiB: rows whose stores share a cache set would wait for each other.
     logitsStride = size_t(program_.vocab + PANEL - 1) / PANEL * PANEL + 5 * PANEL;
-    logits_ = Arena(logitsStride * size_t(outputCapacity_) * 4);
-    logitMaxima.resize(size_t(program_.output.panels()) * size_t(outputCapacity_));
+    logits_ = Arena(logitsStride * capacity * 4);
+    logitMaxima.resize(size_t(program_.output.panels()) * capacity);
+    outputCapacity_ = int(capacity);
   }
   int padded = (positions + 3 * PAGE) / PAGE * PAGE;
   if (padded <= scoreStride) return;
-  scoreStride = padded + padded / 4 / PAGE * PAGE;
+  int stride = padded + padded / 4 / PAGE * PAGE;
   int dPad = 0;
   for (const CacheLayer& layer : program_.layers) dPad = layer.dPad > dPad ? layer.dPad : dPad;
-  for (auto& scratch : attention) scratch.resize(attentionScratch(dPad, scoreStride));
+  for (auto& scratch : attention) scratch.resize(attentionScratch(dPad, stride));
+  scoreStride = stride;
 }
 
 }  // namespace idlm

@@ -16,7 +16,8 @@ class Reader {
   int64_t integer() {
     if (at_ >= n_) throw std::invalid_argument("requests: the data ends early");
     double value = data_[at_++];
-    if (!(std::fabs(value) <= 9007199254740991.0)) throw std::invalid_argument("requests: a number is out of range");
+    if (!(std::fabs(value) <= 9007199254740991.0) || value != std::trunc(value))
+      throw std::invalid_argument("requests: a number is out of range");
     return int64_t(value);
   }
   int small() {
@@ -92,6 +93,8 @@ SamplingInput readSampling(const double* data, size_t n, const RequestObjects& o
     ahead.kind = in.kind();
     ahead.count = in.proposed(), ahead.forRejection = in.small() != 0;
     ahead.widths = in.list();
+    for (int32_t width : ahead.widths)
+      if (width < 0 || width > MAX_PROPOSALS) throw std::invalid_argument("requests: a width is out of range");
     ahead.firstDraw = in.small();
     ahead.anchors.resize(in.count());
     for (size_t i = 0; i < ahead.anchors.size(); i++) {
@@ -112,8 +115,9 @@ std::vector<ProposalInput> readProposals(const double* data, size_t n, const Req
   Reader in(data, n, objects);
   std::vector<ProposalInput> out(in.count());
   for (ProposalInput& request : out) {
-    request.kind = in.kind();
-    request.row = in.small(), request.of = in.small();
+    ProposalKind kind = in.kind();
+    int row = in.small(), argument = in.small();
+    request.source = proposalSource(kind, row, argument);
     request.sampler = in.object(objects.samplers);
     request.position = in.integer();
     request.allowed = in.optional(objects.allowed);

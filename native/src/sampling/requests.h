@@ -31,10 +31,21 @@ struct DrawInput {
 // src/compute/sampling/proposal.ts
 enum class ProposalKind { Mask = 0, Head = 1, Token = 2 };
 
-struct ProposalInput {
+// ProposalSource in src/compute/sampling/proposal.ts: what proposes.
+struct ProposalSource {
   ProposalKind kind = ProposalKind::Mask;
-  int row = 0;  // of the forest
-  int of = 0;   // Mask: the token before the predicted one; Head: which head
+  int row = 0;       // of the forest
+  int previous = 0;  // Mask: the token before the predicted one
+  int head = 0;      // Head: which one
+};
+
+// `argument`: the previous token or the head, as sourceNumbers in requests.ts.
+inline ProposalSource proposalSource(ProposalKind kind, int row, int argument) {
+  return {kind, row, kind == ProposalKind::Mask ? argument : 0, kind == ProposalKind::Head ? argument : 0};
+}
+
+struct ProposalInput {
+  ProposalSource source;
   std::shared_ptr<SamplerState> sampler;
   int64_t position = 0;
   std::vector<int32_t> unverified;

@@ -106,6 +106,8 @@ class SamplerState {
  public:
   explicit SamplerState(SamplerSettings settings) : settings(std::move(settings)) {}
   const SamplerSettings settings;
+  // Calls that read it on other threads. Counted, as it is changed, on the thread of JavaScript only.
+  int nReaders = 0;
   void prompt(const int32_t* tokens, size_t n);
   void accept(int32_t token) { counts_[token].output++; }
   // Whether the token that is drawn is the one with the largest logit, and nothing else is asked of the draw.

@@ -72,9 +72,10 @@ export class NativeLoadedModel implements LoadedModel {
     validateDraws(sampling.draws, this.program.sizes.vocabSize);
     const requests = new PackedRequests(handleOf).addSampling(sampling);
     const { samplers, allowed, trials } = requests;
-    const results = await this.#handle.forward(data, cache, requests.data, samplers, allowed, trials);
+    const running = this.#handle.forward(data, cache, requests.data, samplers, allowed, trials);
+    // From here on there are no results of the one before, even if this one fails.
     const forward = ++this.#nForwards;
-    return new NativeResult(this.#handle, sampling, results, () => forward === this.#nForwards);
+    return new NativeResult(this.#handle, sampling, await running, () => forward === this.#nForwards);
   }
 
   moveKv(cache: KvCache, pages: Int32Array | readonly number[], from: readonly number[], to: readonly number[]): void {
@@ -83,8 +84,9 @@ export class NativeLoadedModel implements LoadedModel {
 
   async replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void> {
     checkReplacements(this.program, values);
+    const running = this.#handle.replaceParameters([...values.keys()], [...values.values()]);
     this.#nForwards++;
-    await this.#handle.replaceParameters([...values.keys()], [...values.values()]);
+    await running;
   }
 
   timings(): Readonly<Record<string, number>> {
