@@ -42,7 +42,7 @@ function pictureEdges(body: string): { readonly solid: Set<string>; readonly dot
   return edges;
 }
 
-/** Edges that no longer path replaces. */
+/** The transitive reduction: edges without a longer path. */
 function reduced(edges: ReadonlySet<string>): Set<string> {
   const next = new Map<string, string[]>();
   for (const edge of edges) {

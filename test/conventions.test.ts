@@ -37,7 +37,7 @@ function stringsOf({ path, text }: SourceFile): string[] {
 const flagsIn = (file: SourceFile) =>
   stringsOf(file).flatMap((string) => [...string.matchAll(/(?<![\w-])--[a-z][\w-]*/g)].map(([flag]) => flag));
 
-/** Flags of other programs that are started. */
+/** Flags passed to other programs. */
 const foreign: Readonly<Record<string, readonly string[]>> = {
   "src/hub/pip/pip.ts": [
     ...["--no-deps", "--only-binary", "--dest", "--no-input", "--disable-pip-version-check", "--progress-bar"],

@@ -20,14 +20,14 @@ import { FakeHub } from "./support/fake-hub.ts";
 
 const page = (name: string) => readFileSync(join(root, name), "utf8");
 const guides = readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md"));
-/** Results quotes what was measured when; its commands are of that time. */
+/** docs/results.md quotes measurements; its commands are those of their time. */
 const pages = ["README.md", ...guides.filter((name) => name !== "results.md").map((name) => `docs/${name}`)];
 const fences = pages.flatMap((name) => fencesOf(name).map((fence) => ({ page: name, ...fence })));
 const withInfo = (info: string) => fences.filter((fence) => fence.info === info);
 
 /**
- * What may stand behind the backticks. sh run, console run (with output), ts run: run here, with stand-ins for the files
- * that they name. console model: run by docs.model.test.ts. sh setup: npm commands. mermaid: see architecture.test.ts.
+ * Valid info strings. sh run, console run (with output), ts run: run here, with stand-ins for files. console model: run
+ * by docs.model.test.ts. sh setup: npm commands. mermaid: see architecture.test.ts.
  */
 const infos = ["sh run", "console run", "ts run", "console model", "sh setup", "mermaid", "text"];
 
@@ -35,7 +35,7 @@ const folder = mkdtempSync(join(tmpdir(), "idlm-docs-"));
 const standIns = makeStandIns(folder);
 const example = (line: string) => {
   const parsed = parseExample(line, standIns);
-  // Files that are written go where the others lie.
+  // Output files go to the folder of the stand-ins.
   const argv = parsed.argv.map((word, i) => (parsed.argv[i - 1] === "--out" ? join(folder, word) : word));
   return { ...parsed, argv };
 };
@@ -53,7 +53,7 @@ afterAll(async () => {
 const commandsOf = (body: string) => body.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("#"));
 
 describe("documentation", () => {
-  it("has no example of a kind that no test runs", () => {
+  it("has only examples that are run by a test", () => {
     for (const { page: name, info, body } of fences) expect(infos, `${name}: ${body}`).toContain(info);
     expect(withInfo("sh run").length).toBeGreaterThan(10);
     expect(withInfo("console run").length).toBeGreaterThan(2);
@@ -80,14 +80,14 @@ describe("documentation", () => {
     await runLibraryExample(body);
   });
 
-  it("the example of docs/library.md that logs figures logs what it says", async () => {
+  it("the example of docs/library.md logs the figures shown", async () => {
     const [first] = withInfo("ts run").filter(({ body }) => body.includes("console.log(result.tokens.length"));
     const logged = await runLibraryExample(first?.body ?? "");
     expect(logged.at(-1)).toEqual([8, "length", 64]);
     expect(logged.slice(0, -1).reduce((sum, [n]) => sum + Number(n), 0)).toBe(8);
   });
 
-  it("names only commands of npm that there are", () => {
+  it("names only existing npm commands", () => {
     const { scripts } = JSON.parse(page("package.json"));
     for (const { page: name, body } of withInfo("sh setup")) {
       for (const [, script = ""] of body.matchAll(/npm run (?:--silent )?([\w:-]+)/g))
@@ -108,7 +108,7 @@ describe("documentation", () => {
     expect(found.size).toBe(1);
   });
 
-  it("docs/command-line.md has a section of every command with all of its options, and no others", async () => {
+  it("docs/command-line.md has a section for every command with exactly its options", async () => {
     const sections = page("docs/command-line.md").split(/^## /m);
     const help = (await collect(["--help"])).stdout;
     const commands = [...help.matchAll(/^ {2}(\w+) (?:\[|<)/gm)]
@@ -130,7 +130,7 @@ describe("documentation", () => {
     }
   });
 
-  it("examples of --help use options that there are", async () => {
+  it("examples of --help use existing options", async () => {
     const optionsOf = (text: string) => [...text.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map((match) => match[1]);
     const { stdout } = await collect(["--help"]);
     const commands = [...stdout.matchAll(/^ {2}(\w+) (?:\[|<)/gm)].map((match) => match[1] ?? "");

@@ -19,7 +19,7 @@ import { writeGguf } from "../src/formats/gguf/gguf-writer.ts";
 import { openGguf } from "../src/formats/gguf/gguf.ts";
 import { compileProgram } from "../src/model/compile.ts";
 import { openModel } from "../src/model/open/open-model.ts";
-import { type TextSetup, writeTexts } from "./support/write-texts.ts";
+import { type SequenceSetup, generateCompletions } from "./support/generate-completions.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "idlm-draft-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -48,14 +48,14 @@ async function write(model: LoadedModel, draft: DraftModel | undefined, way: Way
   const { prompt, settings, stride, verification = { mode: "exact" } } = way;
   const proposeFor = verification.mode === "exact" ? "exact" : "rejection";
   const froms: boolean[] = [];
-  const setup: TextSetup = {
+  const setup: SequenceSetup = {
     ...{ prompt, settings, verification, maxTokens: 24, maxRun: 0 },
     proposers:
       draft === undefined ? [] : [new DraftProposer(draft, { settings, proposeFor, endTokens: new Set<number>() })],
     planner: new FixedPlanner("chain", draft === undefined ? 1 : stride),
   };
   const onPlan = ({ proposals }: RoundPlan) => void froms.push(...proposals.map(({ from }) => from !== undefined));
-  const [written] = await writeTexts(model, [setup], { batch: 1, chunkRows: 16, onPlan });
+  const [written] = await generateCompletions(model, [setup], { batch: 1, chunkRows: 16, onPlan });
   return { text: written?.tokens ?? [], forwards: written?.forwards ?? 0, froms };
 }
 
@@ -92,7 +92,7 @@ describe.each([
       .map((settings) => ({ ...neutralSettings, ...settings })),
   });
 
-  it("changes no token in exact mode", async () => {
+  it("does not change tokens in exact mode", async () => {
     await fc.assert(
       fc.asyncProperty(ways, async (way) => {
         const plain = await write(loaded.model, undefined, way);
@@ -104,10 +104,10 @@ describe.each([
     );
   });
 
-  it("is always right in exact mode where it is the same model", async () => {
+  it("is always accepted in exact mode if it is the same model", async () => {
     await fc.assert(
       fc.asyncProperty(ways, async (way) => {
-        // The shortlist of a proposal knows noise, but no penalties and no share of the whole.
+        // The shortlist of a proposal includes noise, but neither penalties nor normalisation.
         const settings = { ...way.settings, repetitionPenalty: 1, presencePenalty: 0, topK: 0, topP: 1 };
         const { forwards } = await write(twin.model, twin.draft, { ...way, settings });
         expect(forwards).toBe(Math.ceil(24 / way.stride));
@@ -116,7 +116,7 @@ describe.each([
     );
   });
 
-  it("draws from what it says in rejection mode, and is certain at temperature 0", async () => {
+  it("draws from its reported distribution in rejection mode, which has one token at temperature 0", async () => {
     await fc.assert(
       fc.asyncProperty(ways, async (way) => {
         const { text, froms } = await write(loaded.model, loaded.draft, {
@@ -147,7 +147,7 @@ describe("loadDraft", () => {
     return to;
   };
 
-  it("refuses another vocabulary, and says where it differs", async () => {
+  it("rejects a different vocabulary, and reports the difference", async () => {
     const backend = createReferenceBackend();
     const other = rewritten("other.gguf", (tokens) => {
       tokens[200] = "another token";

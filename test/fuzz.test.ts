@@ -23,18 +23,18 @@ import { type Edit, edits, mutateBytes, mutateGguf, mutateJson, mutateSafetensor
 import { splitGguf } from "./support/split-gguf.ts";
 
 /**
- * Changed files of every format, opened as commands open them: each is refused with an error of the catalogue, or it is
- * read and used. `npm run fuzz` runs 100,000; the default is for each run of all tests.
+ * Mutated files of every format, opened as commands open them: each either fails with an error of the catalogue, or can
+ * be used. `npm run fuzz` runs 100,000; the default is for every run of the tests.
  */
 const MUTANTS = Number(process.env.IDLM_FUZZ_MUTANTS ?? 1500);
 const SEED = process.env.IDLM_FUZZ_SEED;
-/** Of processor time, so that a busy machine is no failure. */
+/** Of CPU time, so that a busy machine causes no failure. */
 const MAX_MS = 1000;
-/** Memory beside the files, which are all below 1 MB: heap that is not collected yet, and the readers' windows. */
+/** Memory besides the files, which are below 1 MB: uncollected heap, and the readers' buffers. */
 const MAX_RESIDENT_MB = 400;
-/** Address space: what is asked for and never touched counts here. Threads have some of their own. */
+/** Address space, including memory that is allocated and never touched. Threads have some, too. */
 const MAX_VIRTUAL_MB = 1500;
-/** The file that hangs or ends the process is then still in the folder. */
+/** After a hang or crash the file is still in the folder. */
 const HANG_MS = 60_000;
 
 const root = mkdtempSync(join(tmpdir(), "idlm-fuzz-"));
@@ -64,7 +64,7 @@ const memory = () => {
   return { resident: process.resourceUsage().maxRSS / 1024, virtual: field("VmPeak") };
 };
 
-/** One mutant in a valid place: writes it, opens it, puts the old file back. */
+/** A mutated file in a valid folder: written, opened, then replaced by the original. */
 interface Target {
   readonly folder: string;
   readonly files: readonly string[];
@@ -100,7 +100,7 @@ async function fuzz(share: number, { folder, files, headerBytes, open }: Target)
     const path = join(folder, file);
     const original = readFileSync(path);
     const changed = mutant(folder, file, list, headerBytes);
-    // Over the old bytes in place: a file that a link names stays that file.
+    // Writes in place, so that links to the file stay valid.
     writeFileSync(path, changed);
     const start = process.cpuUsage();
     try {
@@ -127,7 +127,7 @@ async function fuzz(share: number, { folder, files, headerBytes, open }: Target)
       `${figures}, peak memory +${grown.resident.toFixed(0)} MB, address space +${grown.virtual.toFixed(0)} MB`,
     );
   }
-  // Both happen, or the changes are no test.
+  // Both must occur for the test to be meaningful.
   expect(outcomes.refused).toBeGreaterThan(0);
   expect(outcomes.read).toBeGreaterThan(0);
   expect(grown.resident).toBeLessThan(MAX_RESIDENT_MB);
@@ -143,7 +143,7 @@ function folderOf(name: string, fill: (folder: string) => void): string {
 
 const native = createNativeBackend({ threads: 1 });
 
-/** Everything that a command does with a model up to its first logits. */
+/** Everything a command does with a model up to its first logits. */
 async function use(path: string, kind: "gguf" | "huggingface"): Promise<void> {
   const model = openModel(path, kind);
   let loaded: LoadedModel;
@@ -151,7 +151,7 @@ async function use(path: string, kind: "gguf" | "huggingface"): Promise<void> {
     const program = compileProgram(model);
     const { tokenizer } = textOf(model);
     tokenizer?.encode("Hello ½ world\n", { special: true });
-    // A changed count may make a model of gigabytes of one small file: rows of zeros are not this test's business.
+    // A mutated count may turn a small file into a model of gigabytes, which is not the subject of this test.
     loaded = await native.load(program);
   } finally {
     model.close();
@@ -173,7 +173,7 @@ const template =
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}{% set n = namespace(x=0) %}" +
   "{% for i in range(3) %}{% set n.x = n.x + i %}{% endfor %}{{ n.x }}{{ messages | tojson }}";
 
-/** A tokenizer.json of the valid model's vocabulary, and what else a folder says of its text. */
+/** Adds a tokenizer.json with the valid model's vocabulary, and the folder's other text settings. */
 function addText(folder: string): void {
   const file = openGguf(valid);
   const tokens = file.metadata.get("tokenizer.ggml.tokens") as readonly string[];
@@ -200,7 +200,7 @@ function addText(folder: string): void {
   write("generation_config.json", { eos_token_id: [0, 1] });
 }
 
-describe("changed files are refused, or read and used", () => {
+describe("mutated files are rejected, or can be used", () => {
   let tiny: LoadedModel;
   beforeAll(async () => {
     const model = openModel(join(fixtures, "models", "llama-tiny"), "huggingface");

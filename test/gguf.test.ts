@@ -16,16 +16,16 @@ interface GgufGolden {
   readonly logits: { readonly file: string; readonly llamacpp_nmse: number };
 }
 
-/** llama.cpp's own error at F32 is up to 2.5e-13: 8 times that noise, squared because errors are squares here. */
+/** llama.cpp's own error at F32 is up to 2.5e-13: 8 times that noise, squared, since these are squared errors. */
 const FLOAT_NMSE = 64 * 2.5e-13;
 /**
- * Two right ways to quantise activations differ on one small file: llama.cpp's own runs, in one batch and with its
- * default settings, by up to 1.28 (tiny64-Q8_0). So a file may be that much worse, the mean over the files may not.
+ * Two correct ways to quantise activations differ on a small file: llama.cpp's own two, in one batch and with its
+ * default settings, by up to 1.28 (tiny64-Q8_0). So one file may be that much worse; the mean over the files may not.
  */
 const RATIO_OF_ONE_FILE = 1.28;
 const floatTypes = new Set(["F32", "F16", "BF16"]);
 
-// All types of the whole set where it lies beside the checkout; else the few files that the project carries.
+// All types, if the whole set is next to the checkout; else the few files in the repository.
 const whole = join(fixtures, "..", "..", "..", "shared", "fixtures", "gguf");
 const folder = existsSync(whole) ? whole : join(fixtures, "gguf");
 const files: GgufGolden[] = JSON.parse(readFileSync(join(folder, "golden.json"), "utf8")).files;

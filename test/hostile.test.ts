@@ -140,7 +140,7 @@ describe("idlm forward", () => {
   );
 });
 
-it("idlm run says that logits are not finite where a weight is not a number", async () => {
+it("idlm run reports logits that are not finite if a weight is NaN", async () => {
   const model = join(hostile, "gguf-nan-weight.gguf");
   const { status, stderr } = await collect(["run", model, "words", "--raw", "--max-tokens", "4"]);
   expect(stderr).toMatch(/not finite/);

@@ -17,7 +17,7 @@ import { type TensorToWrite, tensorOf, writeSafetensors } from "../src/formats/s
 import { compileProgram } from "../src/model/compile.ts";
 import { inspectPath } from "../src/model/open/inspect.ts";
 import { openModel } from "../src/model/open/open-model.ts";
-import { type TextSetup, writeTexts } from "./support/write-texts.ts";
+import { type SequenceSetup, generateCompletions } from "./support/generate-completions.ts";
 
 const fixtures = join(import.meta.dirname, "fixtures");
 const folder = mkdtempSync(join(tmpdir(), "idlm-medusa-"));
@@ -33,7 +33,7 @@ function randoms(n: number, seed: number, scale: number): Float32Array<ArrayBuff
   });
 }
 
-/** A folder of heads alone. */
+/** An adapter folder with heads only. */
 function headsFolder(name: string, hiddenSize: number, draft?: readonly number[], config: object = {}): string {
   const path = join(folder, name);
   mkdirSync(path, { recursive: true });
@@ -113,7 +113,7 @@ describe("Medusa heads", () => {
         expect(logits.length).toBe(draft?.length ?? reference.program.sizes.vocabSize);
         const own = found.found[i] as Float32Array;
         expect(own.length).toBe(logits.length);
-        // Sums of 64 products of float32 in another order: 64 · 2^-24 of the sum of their sizes, which is below 100.
+        // Sums of 64 float32 products in another order: 64 · 2^-24 of the sum of their magnitudes, which is below 100.
         for (const [j, logit] of logits.entries()) expect(Math.abs((own[j] as number) - logit)).toBeLessThan(4e-4);
       }
       for (const [i, { exact, drawn }] of expected.proposed.entries()) {
@@ -168,12 +168,12 @@ describe("Medusa heads", () => {
 });
 
 async function write(model: LoadedModel, prompt: readonly number[], settings: SamplerSettings, stride: number) {
-  const setup: TextSetup = {
+  const setup: SequenceSetup = {
     ...{ prompt, settings, verification: { mode: "exact" }, maxTokens: 16, maxRun: 0 },
     proposers: [new MedusaProposer()],
     planner: new FixedPlanner("chain", stride),
   };
-  const [written] = await writeTexts(model, [setup], { batch: 1, chunkRows: 16 });
+  const [written] = await generateCompletions(model, [setup], { batch: 1, chunkRows: 16 });
   return { text: written?.tokens ?? [], proposed: written?.proposed ?? [] };
 }
 
@@ -209,7 +209,7 @@ describe("a folder of Medusa heads", () => {
     expect(() => readAdapter(path)).toThrow(message);
   });
 
-  it("is refused with shapes that differ, and for a model of another size", async () => {
+  it("is rejected with inconsistent shapes, and for a model of another size", async () => {
     const path = headsFolder("shapes", 64);
     const tensors = new Map([
       ["medusa.0.weight", tensorOf(new Float32Array(64 * 64), [64, 64])],

@@ -5,7 +5,7 @@ import { collect } from "../src/cli/terminal/collect-io.ts";
 import { load } from "../src/index.ts";
 
 /**
- * Kinds of faults that people report of other engines: one folder each, with the smallest input and the right answer
+ * Kinds of bugs that were reported for other engines: a folder each with a minimal input and the expected result
  * (test/fixtures/reports).
  */
 const reports = join(import.meta.dirname, "fixtures", "reports");

@@ -22,7 +22,7 @@ suite("same bits on SmolLM2", () => {
     let committed: readonly string[] | undefined;
     for (const instructionSet of supportedInstructionSets()) {
       for (const threads of [1, 2, 3, 4]) {
-        // The plain C++ variant is slow on x86; once is enough there.
+        // The plain C++ kernels are slow: one run is enough.
         const isSlow = instructionSet === "scalar";
         if (isSlow && threads !== 2) continue;
         const backend = createNativeBackend({ threads, instructionSet });
@@ -46,7 +46,7 @@ suite("same bits on SmolLM2", () => {
     expectCommitted("logits of SmolLM2-135M-Instruct Q4_1", sha256Of([new Int32Array(bytes.buffer)]));
   });
 
-  it("texts are the committed ones, plain and by proposals", async () => {
+  it("outputs have the committed hashes, with and without proposals", async () => {
     const model = await load(path as string, { adapter: adapterFolder, threads: 2, context: 512 });
     const messages = [{ role: "user", content: "Give me three tips for staying healthy." }] as const;
     const settings = [

@@ -52,7 +52,7 @@ const models: readonly Fixture[] = [
   fixture("qwen3-tiny Q4_0", "models/qwen3-tiny", "huggingface", {}, (p) => quantised(p, "Q4_0")),
   fixture("qwen2-tiny Q8_0", "models/qwen2-tiny", "huggingface", {}, (p) => quantised(p, "Q8_0")),
   fixture("qwen2 Q8_0", "gguf/tiny-qwen2-Q8_0.gguf", "gguf"),
-  // One of each type, as llama.cpp quantises; the K mixtures hold up to four types.
+  // One of each type, as llama.cpp quantises; K mixtures have up to four types.
   ...["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K_M", "Q4_K_M", "Q5_K_M", "Q6_K", "IQ4_NL", "IQ4_XS"].map((type) =>
     fixture(`tiny256 ${type}`, `gguf/tiny256-${type}.gguf`, "gguf"),
   ),
@@ -64,7 +64,7 @@ describe("same bits", () => {
     async ({ name, path, kind, options, change }) => {
       let committed: readonly string[] | undefined;
       for (const instructionSet of instructionSets) {
-        // Every type has its own inner loop, but the ways of cutting up the work are the same for all.
+        // Every type has its own inner loop, but work is split in the same way for all.
         for (const threads of name.startsWith("tiny256") ? [1, 3] : [1, 2, 3, 4]) {
           const backend = createNativeBackend({ threads, instructionSet });
           const model = await loadFixture(backend, path, kind, options, change);
@@ -81,7 +81,7 @@ describe("same bits", () => {
           model.dispose();
         }
       }
-      // With and without an adapter the token rows are the same: one hash for both.
+      // Token rows are the same with and without an adapter: one hash for both.
       expectCommitted(
         `logits of ${name.replace(/ with .*/, "")}`,
         sha256Of([new Int32Array(Uint8Array.from(Buffer.from((committed ?? []).join(""), "hex")).buffer)]),
@@ -137,7 +137,7 @@ describe("elementary functions of the kernels", () => {
       for (const result of results) expect(sha256Of([result])).toBe(sha256Of([results[0] as Float32Array]));
       const wrong = [...(results[0] as Float32Array)].filter((value, i) => {
         const expected = Math.fround(exact(inputs[i] as number));
-        // Below the least normal, and above the largest number, the kernels give 0 and infinity.
+        // Beyond the range of normal numbers the kernels return 0 and infinity.
         if (Math.abs(expected) < 2e-38 || Math.abs(expected) > 3e38) return false;
         return !(Math.abs(value - expected) <= 4e-7 * Math.max(Math.abs(expected), which === 1 ? 1 : 0));
       });

@@ -23,19 +23,19 @@ import {
   settingsCases,
 } from "./support/sampling-statistics.ts";
 
-/** Draws of a distribution; the sanitizers, which look for something else, make do with fewer. */
+/** Draws per distribution; sanitizer runs use fewer. */
 const N = Number(process.env.IDLM_DRAWS ?? 20_000);
 const PROMPT = [5, 9, 30, 31, 7];
 const ROW = PROMPT.length - 1;
 const at1: SamplerSettings = { ...neutralSettings, temperature: 1 };
 
-type Wish = Pick<Draw, "sampler" | "position"> & Partial<Draw>;
+type DrawRequest = Pick<Draw, "sampler" | "position"> & Partial<Draw>;
 
 let model: LoadedModel;
 let logits: Float32Array;
 let vocabSize: number;
 
-/** What a history allows, for the draws of its sampler. */
+/** Allowed tokens by sampler, for its draws. */
 const allowedOf = new WeakMap<Sampler, Uint32Array>();
 
 function withAllowed<T extends { readonly sampler: Sampler }>(draw: T): T {
@@ -43,20 +43,20 @@ function withAllowed<T extends { readonly sampler: Sampler }>(draw: T): T {
   return allowed === undefined ? draw : { ...draw, allowed };
 }
 
-/** Draws from one row's logits, all in one forward. */
-async function drawn(wishes: readonly Wish[], from = model): Promise<readonly Drawn[]> {
-  const draws = wishes.map((wish) => withAllowed({ row: ROW, unverified: [], ...wish }));
+/** Draws from the logits of one row, in one forward. */
+async function drawn(requests: readonly DrawRequest[], from = model): Promise<readonly Drawn[]> {
+  const draws = requests.map((request) => withAllowed({ row: ROW, unverified: [], ...request }));
   const cache = from.createCache(1);
   const result = await from.forward(chain(PROMPT, 0, [0]), cache, { draws });
   cache.dispose();
   return result.drawn;
 }
 
-async function tokens(wishes: readonly Wish[], from = model): Promise<number[]> {
-  return (await drawn(wishes, from)).map(({ token }) => token);
+async function tokens(requests: readonly DrawRequest[], from = model): Promise<number[]> {
+  return (await drawn(requests, from)).map(({ token }) => token);
 }
 
-function overPositions(sampler: Sampler, n = N, offset = 0): Wish[] {
+function overPositions(sampler: Sampler, n = N, offset = 0): DrawRequest[] {
   return Array.from({ length: n }, (_, i) => ({ sampler, position: offset + i }));
 }
 
@@ -85,7 +85,9 @@ beforeAll(async () => {
 afterAll(() => model.dispose());
 
 describe("native draws have the exact distribution", () => {
-  /** The cases are written for ids 0 … 11: here those are the likeliest tokens, so that each setting acts. */
+  /**
+   * The cases are written for ids 0 … 11, here replaced by the most likely tokens, so that each setting has an effect.
+   */
   function spread(ids: number[], { settings, history = {} }: (typeof settingsCases)[string]) {
     const id = (i: number) => at(ids, i);
     return {
@@ -112,8 +114,8 @@ describe("native draws have the exact distribution", () => {
     expectDistributed(await tokens(overPositions(samplerOf(settings, history))), probabilities);
   });
 
-  it("under a repetition penalty of logits of both signs", async () => {
-    // Close to 0, where taking the wrong side shows, and by a mask alone among themselves.
+  it("under a repetition penalty, with logits of both signs", async () => {
+    // Close to 0, so that a wrong sign shows; the mask excludes all others.
     const small = [...logits.keys()].filter((id) => Math.abs(at(logits, id)) < 1);
     const isPositive = (id: number) => at(logits, id) > 0;
     expect(small.filter(isPositive).length).toBeGreaterThan(3);
@@ -125,8 +127,8 @@ describe("native draws have the exact distribution", () => {
   });
 
   it("under the neutral settings, over seeds at one position", async () => {
-    const wishes = Array.from({ length: N }, (_, seed) => ({ sampler: samplerOf({ seed }), position: 3 }));
-    expectDistributed(await tokens(wishes), exactDistribution(logits, at1).probabilities);
+    const requests = Array.from({ length: N }, (_, seed) => ({ sampler: samplerOf({ seed }), position: 3 }));
+    expectDistributed(await tokens(requests), exactDistribution(logits, at1).probabilities);
   });
 
   it("and are independent at other positions, seeds and choices", async () => {
@@ -147,10 +149,10 @@ describe("native draws have the exact distribution", () => {
 });
 
 describe("native draws equal the reference's", () => {
-  /** Noisy scores closer than this are a tie: float32 scores and noise are within 1e-5 of double's. */
+  /** Noisy scores closer than this are a tie: float32 scores and noise are within 1e-5 of those in double. */
   const NEAR_TIE = 1e-4;
 
-  /** Settings as float32, which the addon holds them in: else the two would be given different settings. */
+  /** Values that float32 represents exactly, since the addon stores settings as float32. */
   const float = (min: number, max: number) =>
     fc.float({ min: Math.fround(min), max: Math.fround(max), noNaN: true, noDefaultInfinity: true });
   const id = fc.nat(319);
@@ -192,7 +194,7 @@ describe("native draws equal the reference's", () => {
     for (const [i, { token, logprob }] of (native.top ?? []).entries()) {
       const expected = reference.top?.[i];
       expect(Math.abs(logprob - (expected?.logprob ?? Number.NaN))).toBeLessThan(1e-4);
-      // The lists hold float32 logits as they are: only the order of equal ones could differ, and the id decides that.
+      // Lists have the float32 logits themselves: only the order of equal ones could differ, and ids decide that.
       expect(token).toBe(expected?.token);
     }
   }
@@ -212,8 +214,8 @@ describe("native draws equal the reference's", () => {
           const native = prepared(model.createSampler(settings), history);
           const reference = new ReferenceSampler(settings);
           prepared(reference, history);
-          const wishes = overPositions(native, 12, offset).map((wish) => ({ ...wish, unverified }));
-          for (const [i, found] of (await drawn(wishes)).entries()) {
+          const requests = overPositions(native, 12, offset).map((request) => ({ ...request, unverified }));
+          for (const [i, found] of (await drawn(requests)).entries()) {
             const position = offset + i;
             const expected = reference.draw(
               logits,
@@ -265,7 +267,7 @@ describe("native proposals", () => {
         prepared(reference, history);
         for (const proposeFor of ["exact", "rejection"] as const) {
           for (let position = 10; position < 40; position++) {
-            // The 64 likely draws by the row's own logits; the head's logits choose among them.
+            // Shortlist of 64 by the row's own logits; the head's logits choose among them.
             const key = noiseKey(settings.seed, position, settings.choice, Purpose.draw);
             const isNoisy = proposeFor === "exact" && settings.temperature > 0;
             const scores = Array.from(own, (logit, i) =>
@@ -296,7 +298,7 @@ describe("native proposals", () => {
     },
   );
 
-  it("are drawn without replacement from what they say", async () => {
+  it("are drawn without replacement from the reported distribution", async () => {
     const sampler = samplerOf({ temperature: 0.6 });
     const cache = model.createCache(1);
     const result = await model.forward(chain(PROMPT, 0, [0]), cache);
@@ -311,7 +313,7 @@ describe("native proposals", () => {
       pairs.push([at(proposed.tokens, 0), at(proposed.tokens, 1)]);
     }
     if (from === undefined) throw new Error("nothing was drawn");
-    // The likeliest six and the rest: all orders of two of them.
+    // The six most likely tokens and the rest: all ordered pairs.
     const shares = [...from.probabilities].map((probability, i) => ({ probability, token: at(from.tokens, i) }));
     const likely = shares.sort((a, b) => b.probability - a.probability).slice(0, 6);
     const cells = likely.length + 1;
@@ -322,7 +324,7 @@ describe("native proposals", () => {
       return found < 0 ? cells - 1 : found;
     };
     const joint = new Float64Array(cells * cells);
-    // Of the rest two may be drawn, which is what is left for the last cell of all.
+    // Two tokens of the rest can be drawn: the remaining probability of the last cell.
     for (let i = 0; i < cells; i++) {
       for (let j = 0; j < cells; j++) {
         if (i === j || i === cells - 1) continue;
@@ -343,7 +345,7 @@ describe("native proposals", () => {
     );
   });
 
-  it("leave out what is not a number", async () => {
+  it("leave out NaN logits", async () => {
     const damaged = await loadFixture(createNativeBackend({ threads: 2 }), "hostile/gguf-nan-weight.gguf", "gguf");
     const result = await runForest(damaged, forestOf({ tokens: [1, 2, 3] }));
     const sampler = damaged.createSampler({ ...at1 });
@@ -375,7 +377,7 @@ describe("native draws that try proposals", () => {
     logprobs: fc.constantFrom(-1, 2),
   });
 
-  /** Among the likeliest tokens, so that some stand. */
+  /** Among the most likely tokens, so that some are accepted. */
   function trialOf(order: readonly number[], { likely, tokens: picks, certain, spread, tau }: Wished): Trial {
     const ids = order.slice(0, 61 + likely);
     const weights = spread.map((x) => Math.exp(-x));
@@ -403,10 +405,10 @@ describe("native draws that try proposals", () => {
         const trial = trialOf(order, wished);
         const native = model.createSampler(settings);
         const reference = new ReferenceSampler(settings);
-        const wishes = overPositions(native, 20, wished.offset).map((wish) => ({ ...wish, trial }));
-        for (const [i, found] of (await drawn(wishes)).entries()) {
-          const wish = { row: ROW, position: wished.offset + i, unverified: [], trial };
-          const expected = reference.draw(logits, { ...wish, sampler: reference });
+        const requests = overPositions(native, 20, wished.offset).map((request) => ({ ...request, trial }));
+        for (const [i, found] of (await drawn(requests)).entries()) {
+          const request = { row: ROW, position: wished.offset + i, unverified: [], trial };
+          const expected = reference.draw(logits, { ...request, sampler: reference });
           expect(found.token).toBe(expected.token);
           expect(found.top?.map(({ token }) => token)).toEqual(expected.top?.map(({ token }) => token));
           if (expected.logprob !== undefined) expect(found.logprob).toBeCloseTo(expected.logprob, 4);
@@ -427,17 +429,27 @@ describe("native draws that try proposals", () => {
     for (const instructionSet of supportedInstructionSets()) {
       const backend = createNativeBackend({ threads: 2, instructionSet });
       const other = await loadFixture(backend, "models/llama-tiny", "huggingface");
-      const wishes = cases.flatMap(([wished, changed]) => {
+      const requests = cases.flatMap(([wished, changed]) => {
         const sampler = other.createSampler({ ...at1, ...changed });
-        return overPositions(sampler, 20, wished.offset).map((wish) => ({ ...wish, trial: trialOf(order, wished) }));
+        return overPositions(sampler, 20, wished.offset).map((request) => ({
+          ...request,
+          trial: trialOf(order, wished),
+        }));
       });
-      const results = await drawn(wishes, other);
-      // Proposals, too: their shares are compared bit by bit.
+      const results = await drawn(requests, other);
+      // Proposals, too: their probabilities are compared bit by bit.
       const result = await other.forward(chain(PROMPT, 0, [0]), other.createCache(1));
       const source = { kind: "token", row: ROW } as const;
       const proposed = await result.propose(
         (["exact", "rejection"] as const).flatMap((proposeFor) =>
-          wishes.map(({ sampler, position }) => ({ source, sampler, position, unverified: [], count: 3, proposeFor })),
+          requests.map(({ sampler, position }) => ({
+            source,
+            sampler,
+            position,
+            unverified: [],
+            count: 3,
+            proposeFor,
+          })),
         ),
       );
       found.push({ results, proposed });
@@ -446,17 +458,17 @@ describe("native draws that try proposals", () => {
     for (const one of found) expect(one).toEqual(found[0]);
   });
 
-  it("of nothing to try are draws with noise of their own", async () => {
+  it("with an empty trial are draws with separate noise", async () => {
     const { probabilities } = exactDistribution(logits, { ...at1, temperature: 0.5, topK: 6 });
     const sampler = samplerOf({ temperature: 0.5, topK: 6 });
     const trial: Trial = { tokens: [], from: [], tau: 1 };
-    const own = await tokens(overPositions(sampler).map((wish) => ({ ...wish, trial })));
+    const own = await tokens(overPositions(sampler).map((request) => ({ ...request, trial })));
     expectDistributed(own, probabilities);
     expectIndependent(own, await tokens(overPositions(sampler)), probabilities);
   });
 
-  it("fall back to p where p = q leaves nothing, and never fail", async () => {
-    // One token has nearly everything; the proposer says exactly so. Float32 leaves no residual, and u close to 1 rejects.
+  it("fall back to p if p = q leaves nothing, and never fail", async () => {
+    // One token has nearly all probability, also in the proposal. Float32 leaves no residual, and u close to 1 rejects.
     const settings = { ...at1, topK: 2, logitBias: new Map([[3, 40]]) };
     const sampler = model.createSampler(settings);
     const { probabilities } = exactDistribution(logits, settings);
@@ -466,7 +478,7 @@ describe("native draws that try proposals", () => {
       probabilities: Float32Array.from(kept, (id) => at(probabilities, id)),
     };
     const trial: Trial = { tokens: kept, from: kept.map(() => from), tau: 1 };
-    const found = await drawn(overPositions(sampler, 2000).map((wish) => ({ ...wish, trial })));
+    const found = await drawn(overPositions(sampler, 2000).map((request) => ({ ...request, trial })));
     expect(found.every(({ token, failure }) => failure === undefined && kept.includes(token))).toBe(true);
     const nothing = samplerOf({}, { allowed: new Set() });
     const [failed] = await drawn([{ sampler: nothing, position: 6, trial }]);
@@ -516,7 +528,7 @@ describe("a native draw", () => {
     });
     afterAll(() => tied.dispose());
 
-    /** The output matrix is zero: all logits are. */
+    /** The output matrix is zero, and so are all logits. */
     function withoutOutput(program: Program): Program {
       const weight = program.parameters[tokenMatrices(program).output];
       if (weight === undefined) throw new Error("the program has no logits");
@@ -539,8 +551,8 @@ describe("a native draw", () => {
     ])("takes the lowest id under %s, the lowest allowed one under a mask", async (_, settings) => {
       const any = tied.createSampler({ ...at1, ...settings });
       const masked = prepared(tied.createSampler({ ...at1, ...settings }), { allowed: new Set([300, 45, 46]) });
-      const wishes = [any, masked].map((sampler) => ({ sampler, position: 1 }));
-      expect(await tokens(wishes, tied)).toEqual([0, 45]);
+      const requests = [any, masked].map((sampler) => ({ sampler, position: 1 }));
+      expect(await tokens(requests, tied)).toEqual([0, 45]);
     });
 
     it("keeps the lowest ids of a tie in top-k, and draws them alike", async () => {
@@ -557,15 +569,17 @@ describe("a native draw", () => {
     });
   });
 
-  it("respects what is allowed, of each draw by itself, and refuses where nothing is", async () => {
+  it("respects each draw's mask, and rejects a mask without allowed tokens", async () => {
     const allowed = new Set([0, 31, 32, 63, 64, 319]);
     const sampler = samplerOf({ temperature: 100 });
     const mask = maskOf(allowed, vocabSize);
-    const wishes = overPositions(sampler, 2000).map((wish, i) => (i % 2 === 0 ? { ...wish, allowed: mask } : wish));
-    const found = await tokens(wishes);
+    const requests = overPositions(sampler, 2000).map((request, i) =>
+      i % 2 === 0 ? { ...request, allowed: mask } : request,
+    );
+    const found = await tokens(requests);
     expect(new Set(found.filter((_, i) => i % 2 === 0))).toEqual(allowed);
     expect(new Set(found.filter((_, i) => i % 2 === 1)).size).toBeGreaterThan(100);
-    // A proposal's own, too.
+    // The confidence of a proposal, too.
     const result = await model.forward(chain(PROMPT, 0, [0]), model.createCache(1));
     const request = { source: { kind: "token", row: ROW }, sampler, position: 9, unverified: [], count: 6 } as const;
     const [some, all] = await result.propose([
@@ -581,7 +595,7 @@ describe("a native draw", () => {
     }
   });
 
-  it("does not depend on the other draws, their order, or its row's place", async () => {
+  it("does not depend on other draws, their order, or the place of its row", async () => {
     const samplers = [
       samplerOf({ seed: 1 }),
       samplerOf({ seed: 2, topP: 0.8, logprobs: 4 }),
@@ -589,51 +603,51 @@ describe("a native draw", () => {
       samplerOf({ temperature: 0 }),
       samplerOf({ minP: 0.3 }, { allowed: new Set([3, 60, 61, 100, 200]) }),
     ];
-    const wishes: Wish[] = Array.from({ length: 200 }, (_, i) => ({
+    const requests: DrawRequest[] = Array.from({ length: 200 }, (_, i) => ({
       sampler: samplers[i % samplers.length] as Sampler,
       position: i,
       row: (i * 7) % PROMPT.length,
       unverified: [i % 11],
     }));
-    const together = await drawn(wishes);
-    expect([...(await drawn([...wishes].reverse()))].reverse()).toEqual(together);
-    for (let i = 0; i < wishes.length; i += 9) expect(await drawn(wishes.slice(i, i + 1))).toEqual([together[i]]);
+    const together = await drawn(requests);
+    expect([...(await drawn([...requests].reverse()))].reverse()).toEqual(together);
+    for (let i = 0; i < requests.length; i += 9) expect(await drawn(requests.slice(i, i + 1))).toEqual([together[i]]);
   });
 
   it("does not depend on the instruction set, given the same logits", async () => {
-    const wishes = (from: LoadedModel): Wish[] =>
+    const requests = (from: LoadedModel): DrawRequest[] =>
       [{}, { topP: 0.7 }, { topK: 20, minP: 0.1 }].flatMap((settings) =>
         overPositions(from.createSampler({ ...at1, ...settings, logprobs: 2 }), 500),
       );
-    const expected = await drawn(wishes(model));
+    const expected = await drawn(requests(model));
     for (const instructionSet of supportedInstructionSets()) {
       const backend = createNativeBackend({ threads: 1, instructionSet });
       const other = await loadFixture(backend, "models/llama-tiny", "huggingface");
-      expect(await drawn(wishes(other), other), instructionSet).toEqual(expected);
+      expect(await drawn(requests(other), other), instructionSet).toEqual(expected);
       other.dispose();
     }
   });
 
-  it("is always of a token whose probability after bias is 1", async () => {
+  it("always draws a token whose probability after bias is 1", async () => {
     for (const settings of [{}, { topP: 0.5 }, { temperature: 100, minP: 0.5 }, { topK: 2 }, { temperature: 0 }]) {
       const sampler = samplerOf({ ...settings, logitBias: new Map([[123, 1e6]]) });
       expect(new Set(await tokens(overPositions(sampler, 1000)))).toEqual(new Set([123]));
     }
   });
 
-  it("counts unverified tokens as if they had been accepted, for itself alone", async () => {
+  it("counts unverified tokens as accepted, for this draw only", async () => {
     const settings = { repetitionPenalty: 1.5, presencePenalty: 1, frequencyPenalty: 0.5 };
     const order = [...logits.keys()].sort((a, b) => at(logits, b) - at(logits, a)).slice(0, 6);
     const unverified = [...order, at(order, 0), at(order, 0)];
     const sampler = samplerOf(settings);
     const plain = await tokens(overPositions(sampler, 400));
-    const found = await tokens(overPositions(sampler, 400).map((wish) => ({ ...wish, unverified })));
+    const found = await tokens(overPositions(sampler, 400).map((request) => ({ ...request, unverified })));
     expect(found).toEqual(await tokens(overPositions(samplerOf(settings, { output: unverified }), 400)));
     expect(found).not.toEqual(plain);
     expect(await tokens(overPositions(sampler, 400))).toEqual(plain);
   });
 
-  it("reports the model's log-probabilities, before any setting", async () => {
+  it("reports log-probabilities before any sampling setting", async () => {
     const { probabilities } = exactDistribution(logits, at1);
     const order = [...logits.keys()].sort((a, b) => at(logits, b) - at(logits, a) || a - b);
     for (const count of [0, 1, 5, MAX_LOGPROBS]) {

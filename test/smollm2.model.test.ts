@@ -57,7 +57,7 @@ suite("SmolLM2-135M-Instruct (Q4_1)", () => {
     }
   });
 
-  it("with 8-bit activations is as near to float32 as llama.cpp is", async () => {
+  it("with 8-bit activations is as close to float32 as llama.cpp", async () => {
     const { ids, nll, llamacpp } = goldens.text;
     const n = ids.length;
     let kl = 0;

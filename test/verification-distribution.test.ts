@@ -12,19 +12,19 @@ import { PENDING, type Proposal, type Verification } from "../src/decoding/round
 import { StaticTreePlanner } from "../src/decoding/planners/static-tree-planner.ts";
 import { type ChiSquare, chiSquare, chiSquareBound, exactDistribution } from "./support/sampling-statistics.ts";
 import { TableModel, type TableModelOptions } from "./support/table-model.ts";
-import { RandomPlanner, type TextSetup, writeTexts } from "./support/write-texts.ts";
+import { RandomPlanner, type SequenceSetup, generateCompletions } from "./support/generate-completions.ts";
 
 const LENGTH = 3;
-/** Texts per case: 10^5 draws, or as many as IDLM_DRAWS says (npm run test:distribution: 10^6). */
+/** Completions per case: 10^5 draws, or IDLM_DRAWS (npm run test:distribution: 10^6). */
 const N = Math.ceil(Number(process.env.IDLM_DRAWS ?? 100_000) / LENGTH);
 /**
- * Each case alarms once in a million correct programs (at most: the bound is conservative), the whole file, of fewer than 100
- * cases, once in ten thousand (Bonferroni). Seeds are fixed, so a green run stays green.
+ * False alarms: at most one in a million per case, one in ten thousand for the file of fewer than 100 cases
+ * (Bonferroni). Seeds are fixed, so a green run stays green.
  */
 const FALSE_ALARM = 1e-6;
-/** Seconds a case with 10^5 draws, minutes with 10^6, more on a busy machine. */
+/** A case takes seconds with 10^5 draws and minutes with 10^6, more on a busy machine. */
 const timeout = 3_600_000;
-/** Repeats itself, so that looking up finds something. */
+/** Repetitive, so that prompt lookup finds something. */
 const promptFor = (vocabSize: number) => [1, 2, 3, 1, 2, 4, 1, 2].map((token) => token % vocabSize);
 
 interface Case {
@@ -33,7 +33,7 @@ interface Case {
   readonly planner: (seed: number) => Planner;
   readonly proposers: (make: Makers) => Proposer[];
   readonly verification?: Verification;
-  /** Of the drafting model and its twin. */
+  /** Options of the draft model and its twin. */
   readonly drafters?: readonly Partial<TableModelOptions>[];
 }
 
@@ -43,7 +43,7 @@ interface Makers {
   readonly lookup: () => Proposer;
   readonly predicted: () => Proposer;
   readonly draft: () => Proposer;
-  /** Another drafting model with the noise of the first. */
+  /** Another draft model with the noise of the first one. */
   readonly twin: () => Proposer;
 }
 
@@ -53,7 +53,7 @@ function oneOf<T>(values: Readonly<Record<string, T>>, name: string): T {
   return value;
 }
 
-/** Below the pending token: `count` draws of each proposer, as they were drawn or in another order. */
+/** Proposals after the pending token only: `count` draws of each proposer, in order of drawing or another one. */
 class Siblings implements Planner {
   readonly #count: number;
   readonly #order: ((a: Proposal, b: Proposal) => number) | undefined;
@@ -88,7 +88,7 @@ const full = (settings: Partial<SamplerSettings> = {}): SamplerSettings => ({
   ...settings,
 });
 
-/** Probability of each text of LENGTH tokens under plain decoding, by its number in base vocabSize. */
+/** Probability of each output of LENGTH tokens under plain decoding, by its number in base vocabSize. */
 function enumerated(model: TableModel, settings: SamplerSettings): Float64Array {
   const { vocabSize } = model.program.sizes;
   const prompt = promptFor(vocabSize);
@@ -113,7 +113,7 @@ function numberOf(tokens: readonly number[], vocabSize: number): number {
   return tokens.reduce((number, token) => number * vocabSize + token, 0);
 }
 
-/** Writes n texts of as many seeds. */
+/** Generates n completions with different seeds. */
 async function written(example: Case, n: number) {
   const { planner, proposers, verification = { mode: "rejection" }, drafters = [{}, {}] } = example;
   const model = new TableModel({ vocabSize: 5, seed: 3, ...example.model });
@@ -122,7 +122,7 @@ async function written(example: Case, n: number) {
   const [drafter, twin] = [drafters[0], drafters[1]].map((options, i) => {
     return new DraftModel(new TableModel({ vocabSize, seed: 4 + i, ...options }), 100, 64 * 6);
   }) as [DraftModel, DraftModel];
-  function* setups(): Generator<TextSetup> {
+  function* setups(): Generator<SequenceSetup> {
     for (let seed = 0; seed < n; seed++) {
       const settings = full({ seed, ...example.settings });
       const drafting = { settings, proposeFor: "rejection", endTokens: new Set<number>() } as const;
@@ -144,14 +144,14 @@ async function written(example: Case, n: number) {
       };
     }
   }
-  const texts = await writeTexts(model, setups(), { batch: 64 });
+  const texts = await generateCompletions(model, setups(), { batch: 64 });
   const probabilities = enumerated(model, full(example.settings));
   const outcomes = texts.map(({ tokens }) => numberOf(tokens, vocabSize));
   const accepted = texts.reduce((sum, text) => sum + text.accepted, 0);
   return { outcomes, accepted, tests: LENGTHS.map((length) => testOfStarts(outcomes, probabilities, length)) };
 }
 
-/** The texts' first tokens alone have fewer cells, in which a small bias shows. */
+/** The first tokens alone have fewer cells, in which a small bias shows. */
 const LENGTHS = [1, 2, LENGTH];
 
 function testOfStarts(outcomes: readonly number[], probabilities: Float64Array, length: number): ChiSquare {
@@ -168,7 +168,7 @@ function testOfStarts(outcomes: readonly number[], probabilities: Float64Array, 
   );
 }
 
-/** How far the worst of a case's tests is above its bound: a correct program's is below 1. */
+/** Largest ratio of a case's test statistics to their bounds: below 1 for a correct program. */
 function alarm({ tests }: Awaited<ReturnType<typeof written>>): number {
   return Math.max(
     ...tests.map(({ statistic, degrees, impossible }) =>
@@ -203,7 +203,7 @@ const penalties: Partial<SamplerSettings> = {
   ]),
 };
 
-/** One after the other for the pairs of planner and proposers: every setting meets every planner and every proposer. */
+/** Combined in turn with planners and proposers, so that every setting meets every one of them. */
 const variants: readonly (readonly [string, Pick<Case, "model" | "settings">])[] = [
   ["temperature 1", {}],
   ["temperature 0.7", { settings: { temperature: 0.7 } }],
@@ -222,12 +222,12 @@ const cases = Object.entries(planners).flatMap(([shape, planner], i) =>
   }),
 );
 
-describe("rejection sampling writes texts with plain decoding's probabilities", { timeout }, () => {
+describe("rejection sampling preserves the distribution of plain decoding", { timeout }, () => {
   it.each(cases)("$name", async ({ example }) => {
     const result = await written(example, N);
     const { accepted } = result;
     expect(alarm(result)).toBeLessThan(1);
-    // Proposals did stand, and did not: else nothing was tested.
+    // Proposals were both accepted and rejected; else nothing was tested.
     expect(accepted).toBeGreaterThan(N / 100);
     expect(accepted).toBeLessThan(N * (LENGTH - 1));
   });
@@ -246,7 +246,7 @@ describe("rejection sampling writes texts with plain decoding's probabilities", 
   });
 });
 
-/** Mistakes, at the numbers of texts that are enough to find them. */
+/** Planted faults, with enough completions to detect them. */
 describe("the test finds", { timeout }, () => {
   const masks = oneOf(proposers, "MASK rows");
   const chain = oneOf(planners, "chain");
@@ -263,7 +263,7 @@ describe("the test finds", { timeout }, () => {
     expect(alarm(await written({ ...example, model: { fault } }, n))).toBeGreaterThan(1);
   });
 
-  /** The second token wins a race against the first in the proposal, and then one against the third in the residual. */
+  /** The second token beats the first one in the proposal, then the third one in the residual. */
   const racing = { vocabSize: 3, fixed: { target: [0.05, 0.55, 0.4], draft: [0.5, 0.498, 0.002] } };
 
   it("a proposer that shares the residual's noise", async () => {
@@ -282,7 +282,7 @@ describe("the test finds", { timeout }, () => {
     expect(alarm(own)).toBeLessThan(1);
   });
 
-  it("a planner that tries the surest draw first", async () => {
+  it("a planner that tries the most confident draw first", async () => {
     const surestFirst = () => new Siblings(2, (a, b) => b.confidence - a.confidence);
     expect(alarm(await written({ planner: surestFirst, proposers: masks }, 4000))).toBeGreaterThan(1);
     expect(alarm(await written({ planner: () => new Siblings(2), proposers: masks }, 4000))).toBeLessThan(1);

@@ -17,11 +17,11 @@ import { fixtures, loadFixture } from "./support/backend-contract.ts";
 import { quantised } from "./support/quantised-program.ts";
 import {
   RandomPlanner,
-  type TextSetup,
-  type WritingOptions,
-  type WrittenText,
-  writeTexts,
-} from "./support/write-texts.ts";
+  type SequenceSetup,
+  type GenerateOptions,
+  type Completion,
+  generateCompletions,
+} from "./support/generate-completions.ts";
 
 const VOCABULARY = 320;
 const id = fc.nat(VOCABULARY - 1);
@@ -61,11 +61,11 @@ const anyShape = fc.record({
 });
 type AnyShape = typeof anyShape extends fc.Arbitrary<infer T> ? T : never;
 
-/** What a text must not depend on in any mode. */
+/** What the output must not depend on in any mode. */
 interface Circumstances {
   readonly batch: number;
   readonly chunkRows: number;
-  /** Forwards after which a text's cache is thrown away; 0: never. */
+  /** Forwards after which a sequence's cache is dropped; 0: never. */
   readonly preemptEvery: number;
 }
 const anyCircumstances: fc.Arbitrary<Circumstances> = fc.record({
@@ -87,18 +87,18 @@ function setupOf(
   planner: Planner,
   proposers: readonly Proposer[],
   verification: Verification,
-): TextSetup {
+): SequenceSetup {
   const endTokens = new Set(endToken === undefined ? [] : [endToken]);
   return { prompt, maxTokens, settings: full(settings), planner, proposers, verification, maxRun: 3, endTokens };
 }
 
-/** Plain decoding, one text at a time. */
-function plain(model: LoadedModel, texts: readonly AnyText[]): Promise<WrittenText[]> {
+/** Plain decoding, one sequence at a time. */
+function plain(model: LoadedModel, texts: readonly AnyText[]): Promise<Completion[]> {
   const setups = texts.map((text) => setupOf(text, new FixedPlanner("chain", 1), [], { mode: "exact" }));
-  return writeTexts(model, setups, { batch: 1 });
+  return generateCompletions(model, setups, { batch: 1 });
 }
 
-/** With proposals; `predicted` are texts that a user predicts. */
+/** With proposals; `predicted`: predicted outputs. */
 function proposing(
   model: LoadedModel,
   texts: readonly AnyText[],
@@ -106,7 +106,7 @@ function proposing(
   predicted: readonly (readonly number[])[],
   verification: Verification,
   { batch, chunkRows, preemptEvery }: Circumstances,
-): Promise<WrittenText[]> {
+): Promise<Completion[]> {
   const setups = texts.map((text, i) => {
     const make = {
       mask: () => new MaskProposer(),
@@ -116,13 +116,13 @@ function proposing(
     const proposers = shape.sources.map((source) => make[source]());
     return setupOf(text, plannerOf({ ...shape, shapeSeed: shape.shapeSeed + i }), proposers, verification);
   });
-  const isPreempted: WritingOptions["isPreempted"] = (text, forward) =>
+  const isPreempted: GenerateOptions["isPreempted"] = (text, forward) =>
     preemptEvery > 0 && (forward + text) % preemptEvery === preemptEvery - 1;
-  return writeTexts(model, setups, { batch, chunkRows, isPreempted });
+  return generateCompletions(model, setups, { batch, chunkRows, isPreempted });
 }
 
 const texts = fc.array(anyText, { minLength: 1, maxLength: 4 });
-const observed = (written: readonly WrittenText[]) => written.map(({ tokens, logprobs }) => ({ tokens, logprobs }));
+const observed = (written: readonly Completion[]) => written.map(({ tokens, logprobs }) => ({ tokens, logprobs }));
 
 async function loaded(name: string, threads: number, instructionSet?: "avx512vnni" | "avx2" | "scalar") {
   const adapter = readAdapter(join(fixtures, "idlm", name.replace(/ .*/, "")));
@@ -138,7 +138,7 @@ async function loaded(name: string, threads: number, instructionSet?: "avx512vnn
 }
 
 const adapters = ["llama-tiny-entry0", "llama-tiny-entry1", "llama-tiny-entry0 Q4_1"];
-/** That threads change no bit is for same-bits.test.ts. Several wait for each other at each step: long, where cores are busy. */
+/** same-bits.test.ts covers threads. Several threads wait for each other at each step, which is slow on busy cores. */
 const threadsFor = (name: string): readonly number[] => (name === "llama-tiny-entry1" ? [1, 2, 3] : [1]);
 
 describe("exact verification", { timeout: 600_000 }, () => {
@@ -148,7 +148,7 @@ describe("exact verification", { timeout: 600_000 }, () => {
     await fc.assert(
       fc.asyncProperty(texts, anyShape, anyCircumstances, fc.nat(), async (wanted, shape, circumstances, wrong) => {
         const expected = await plain(model, wanted);
-        // The prediction is right but for one token.
+        // A prediction with one wrong token.
         const predicted = expected.map(({ tokens }) =>
           tokens.map((token, i) => (i === wrong % 7 ? (token + 1) % VOCABULARY : token)),
         );
@@ -183,12 +183,12 @@ describe("exact verification", { timeout: 600_000 }, () => {
 });
 
 describe("rejection and relaxed verification", { timeout: 600_000 }, () => {
-  it.each(adapters)("%s: seed and shape determine the text, whatever else", async (name) => {
+  it.each(adapters)("%s: seed and shape alone determine the output", async (name) => {
     const cases = fc.sample(fc.tuple(texts, anyShape, fc.constantFrom(1, 0.5)), { numRuns: 25, seed: 5 });
     const circumstances = fc.sample(anyCircumstances, { numRuns: 25, seed: 6 });
     const verification = (tau: number): Verification => (tau === 1 ? { mode: "rejection" } : { mode: "relaxed", tau });
     let expected: unknown[] | undefined;
-    /** What plain decoding writes: right at temperature 0, and a hint at others. */
+    /** The output of plain decoding: right at temperature 0, and a hint otherwise. */
     const predicted: (readonly (readonly number[])[])[] = [];
     let accepted = 0;
     for (const instructionSet of supportedInstructionSets()) {

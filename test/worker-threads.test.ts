@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Runs a scenario in a process of its own, which a fault in native code would end by a signal. */
+/** Runs a scenario in a separate process, which a fault in native code would end by a signal. */
 async function run(scenario: string) {
   const options = {
     scenario,
@@ -50,7 +50,7 @@ async function run(scenario: string) {
   return { status, signal, stderr, stdout };
 }
 
-/** What a scenario that ends by itself found. */
+/** Result of a scenario that ends by itself. */
 async function found(scenario: string): Promise<Found> {
   const { stdout, ...process } = await run(scenario);
   expect(process).toEqual({ status: 0, signal: null, stderr: "" });
@@ -58,14 +58,14 @@ async function found(scenario: string): Promise<Found> {
 }
 
 describe("worker threads", () => {
-  it("write at once what the main thread writes", async () => {
+  it("generate the main thread's output concurrently", async () => {
     const { tokens, ended } = await found("together");
     expect(tokens.length).toBeGreaterThan(70);
     expect(ended).toHaveLength(3);
     for (const one of ended) expect(one).toMatchObject({ status: 0, tokens });
   });
 
-  it("write in turn what the main thread writes", async () => {
+  it("generate the main thread's output one after the other", async () => {
     const { tokens, ended } = await found("inTurn");
     for (const one of ended) expect(one).toMatchObject({ status: 0, tokens });
   });
@@ -82,7 +82,7 @@ describe("worker threads", () => {
     expect(last).toMatchObject({ status: 0, tokens });
   });
 
-  it("end with the process, while they write", async () => {
+  it("end with the process, while they generate", async () => {
     expect(await run("exiting")).toMatchObject({
       status: 7,
       signal: null,
@@ -96,7 +96,7 @@ describe("worker threads", () => {
 });
 
 describe("a model", () => {
-  it("lives as long as something runs in it", async () => {
+  it("lives as long as something runs", async () => {
     expect(await found("collected")).toEqual({ nTokens: [20, 20], rows: ["0", "1"] });
   });
 

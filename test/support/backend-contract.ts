@@ -55,7 +55,7 @@ export interface ForestArrays {
   readonly gate?: number[];
 }
 
-/** A forest of rows that hang off nothing cached; every root is a sequence of its own. */
+/** A forest with an empty cache: every root starts a sequence. */
 export function forestOf(rows: ForestArrays): Forest {
   const n = rows.tokens.length;
   const parents = rows.parents ?? rows.tokens.map((_, i) => i - 1);
@@ -77,7 +77,7 @@ export function forestOf(rows: ForestArrays): Forest {
   };
 }
 
-/** A chain of tokens below what is cached. */
+/** A chain of tokens after the cached ones. */
 export function chain(tokens: readonly number[], length: number, pages: readonly number[]): Forest {
   return {
     ...forestOf({ tokens: [...tokens], positions: tokens.map((_, i) => length + i) }),
@@ -111,7 +111,7 @@ export function largestDifference(rows: readonly Float32Array[], expected: Float
 
 const models = ["llama-tiny", "llama-rope3", "qwen2-tiny", "qwen3-tiny", "qwen3-sharded"];
 
-/** What every backend has to do. Each implementation's test calls this. */
+/** The contract of all backends. Each backend's test calls this. */
 export function describeBackend(name: string, create: () => Backend): void {
   describe(`${name}: the contract of backends`, () => {
     let backend: Backend;
@@ -147,7 +147,7 @@ export function describeBackend(name: string, create: () => Backend): void {
         );
       });
 
-      it("writes the greedy text, prompt in chunks, pages scattered", async () => {
+      it("generates the greedy output, with the prompt in chunks and scattered pages", async () => {
         const ids: number[] = [...expected.input_ids];
         const cache = model.createCache(16);
         const pages = [7, 2, 11, 5, 0];
@@ -228,7 +228,7 @@ export function describeBackend(name: string, create: () => Backend): void {
         const difference = largestDifference(values, tensors.get(name));
         expect(difference, name).toBeLessThanOrEqual(NOISE_FACTOR * noise[name]);
       }
-      // Proposals: of the 64 largest logits those that are largest after the head, as ids.
+      // Proposals: among the 64 largest logits those that are largest after the head, as ids.
       const sampler = model.createSampler(neutralSettings);
       const draft = options.adapter.idlm?.draftVocabulary ?? new Int32Array();
       for (const [i, row] of masks.entries()) {
@@ -247,10 +247,10 @@ export function describeBackend(name: string, create: () => Backend): void {
       }
     });
 
-    it("keeps copied rows: moveKv of a tree's branch equals the chain", async () => {
+    it("moveKv of a tree's branch equals the chain", async () => {
       const model = await loadFixture(backend, "models/qwen3-tiny", "huggingface");
       const tokens = [5, 9, 30, 31, 7];
-      // 30 and 31 are alternatives below 9; 7 follows 31.
+      // 30 and 31 are alternatives after 9; 7 follows 31.
       const pages = [1, 0];
       const cache = model.createCache(2);
       const tree = forestOf({ tokens, positions: [0, 1, 2, 2, 3], parents: [-1, 0, 1, 1, 3] });
@@ -275,14 +275,14 @@ export function describeBackend(name: string, create: () => Backend): void {
       await expect(model.forward(forest, model.createCache(1))).rejects.toThrow(message);
     });
 
-    it("refuses pages and slots that are not there", async () => {
+    it("rejects pages and slots that do not exist", async () => {
       const model = await loadFixture(backend, "models/llama-tiny", "huggingface");
       const cache = model.createCache(1);
       await expect(model.forward(chain([1], 0, [1]), cache)).rejects.toThrow(/page 1/);
       await expect(model.forward(chain([1], 16, [0]), cache)).rejects.toThrow(/slot 16/);
     });
 
-    it("says which logits are not finite", async () => {
+    it("reports the position of logits that are not finite", async () => {
       const model = await loadFixture(backend, "hostile/gguf-nan-weight.gguf", "gguf");
       const sampler = model.createSampler(neutralSettings);
       const draws = [{ row: 2, sampler, position: 3, unverified: [] }];

@@ -24,7 +24,7 @@ export function fakeEngine(given: FakeEngineOptions = {}) {
   return { engine: engineOver(model, given), model };
 }
 
-/** An engine over a model that is no real one. */
+/** An engine over a test model. */
 export function engineOver(
   model: LoadedModel,
   given: EngineOptions & { readonly draft?: DraftModel; readonly tokenizer?: TextTokenizer } = {},

@@ -10,9 +10,9 @@ import { FakeCache, fakeCacheOf, hashOf, mix } from "./fake-cache.ts";
 import { fakeProgram } from "./fake-program.ts";
 
 /**
- * A model without weights: logits are a hash of what a row sees, read back from the slots of a cache, so that a wrong
- * commit, position or parent changes the text. It runs thousands of generations a second. MASK rows propose the token
- * that plain decoding draws, with the probability `hitRate`.
+ * A model without weights: logits are a hash of a row's context, read back from the slots of the cache, so that a wrong
+ * commit, position or parent changes the output. It runs thousands of generations per second. MASK rows propose the
+ * token of plain decoding with probability `hitRate`.
  */
 export interface FakeModelOptions {
   readonly vocabSize?: number;
@@ -24,7 +24,7 @@ export interface FakeModelOptions {
   readonly seed?: number;
 }
 
-/** Remembers what it was told. */
+/** Records its calls. */
 export class FakeSampler extends ReferenceSampler {
   readonly promptTokens: number[] = [];
   readonly output: number[] = [];
@@ -46,7 +46,7 @@ export class FakeSampler extends ReferenceSampler {
   }
 }
 
-/** Results of one forward: hashes of what rows saw. */
+/** Results of a forward: hashes of the rows' contexts. */
 class FakeRows implements RowResults {
   readonly #forest: Forest;
   readonly #hashes: readonly number[];
@@ -58,7 +58,7 @@ class FakeRows implements RowResults {
     this.#vocabSize = vocabSize;
   }
 
-  /** What a row saw; it has to need output, and be a MASK row or not. */
+  /** Context of a row, which must need output and be of the given kind. */
   hashOf(row: number, isMask: boolean): number {
     const { needsOutput, tokens } = this.#forest;
     if (needsOutput[row] !== 1) throw new Error("a row without output");
@@ -208,7 +208,7 @@ export class FakeModel extends SampledModel {
     if (source.kind === "head" && (source.head !== unverified.length || source.head >= nExtraHeads)) {
       throw new Error("no such head");
     }
-    // A token row has seen what it proposes from.
+    // The hash of a token row includes its own token.
     const hash = source.kind === "token" ? seen : this.hashOf(chain);
     const right = sampler.draw(logitsOf(hash, vocabSize), { row: source.row, sampler, position, unverified }).token;
     const isHit = mix(hash, 12_345) / 2 ** 32 < hitRate;
@@ -218,7 +218,7 @@ export class FakeModel extends SampledModel {
   }
 }
 
-/** Coarse, so that there are ties. */
+/** Coarse values, so that ties occur. */
 function logitsOf(hash: number, vocabSize: number): Float32Array {
   return Float32Array.from({ length: vocabSize }, (_, token) => (mix(hash, token) % 24) / 4 - 3);
 }

@@ -2,14 +2,14 @@ import { DRAFT_VOCABULARY, type Parameter, type Program } from "../../src/comput
 
 export interface FakeProgramParts {
   readonly vocabSize: number;
-  /** MASK rows that can stand behind each other; 0: none. */
+  /** Most MASK rows in a run; 0: none. */
   readonly nDepths: number;
   readonly nExtraHeads: number;
   readonly entryLayer?: number | undefined;
   readonly draftVocabulary?: readonly number[] | undefined;
 }
 
-/** What decoding asks of a program: sizes, and what there is to propose with. It computes nothing. */
+/** What decoding reads from a program: sizes, and sources of proposals. It has no operations. */
 export function fakeProgram(parts: FakeProgramParts): Program {
   const { vocabSize, nDepths, nExtraHeads, entryLayer = 0, draftVocabulary } = parts;
   return {

@@ -43,7 +43,7 @@ export const withAdapter = (entryLayer: 0 | 1): CompileOptions => ({
   adapter: readAdapter(join(fixtures, "idlm", `llama-tiny-entry${entryLayer}`)),
 });
 
-/** Loss settings of one loss, all rows alike. */
+/** Loss settings of one loss with equal weights. */
 export function plainLoss(loss: RowLoss, nMasks: number): LossSettings {
   return { mixture: { [loss]: 1 }, depthWeights: Array<number>(nMasks).fill(1), firstMiss: false };
 }
@@ -77,7 +77,7 @@ export function trainedTensors(program: Program, isTrained: (id: string) => bool
 
 const steps = { ...adamWDefaults, learningRate: 1e-3, weightDecay: 0.1, nSteps: 8 };
 
-/** What the gradients of a backend with full training have to do. */
+/** The contract of backends with full training. */
 export function describeFullGradients(name: string, load: (program: Program) => Promise<FullModel>): void {
   describe(`gradients of full training by the ${name} backend`, () => {
     it.each(["full-b2", "full-b3"])("agree with PyTorch: %s", async (fixture) => {
@@ -108,7 +108,7 @@ export function describeFullGradients(name: string, load: (program: Program) => 
   });
 }
 
-/** What every backend's gradients of gated training have to do. */
+/** The contract of gated training. Each backend's test calls this. */
 export function describeGradients(name: string, createBackend: () => Backend): void {
   describe(`gradients of gated training by the ${name} backend`, () => {
     describe.each(["gated-llama-m3", "gated-qwen3-m2"])("agree with PyTorch: %s", (fixture) => {
@@ -146,7 +146,7 @@ export function describeGradients(name: string, createBackend: () => Backend): v
       await openFixture("models/llama-tiny", withAdapter(entryLayer), async (program) => {
         const model = await createBackend().loadGated(program);
         const trained = trainedTensors(program, (id) => program.parameters[id]?.isTrainable === true);
-        // Of the other losses the slope jumps where p = q; the goldens cover them.
+        // The slopes of the other losses jump at p = q; the goldens cover those.
         const losses = fc.constantFrom<LossSettings>(plainLoss("kl", 3), {
           mixture: { kl: 0.3 },
           depthWeights: [1, 0.5, 0.25],
@@ -165,7 +165,7 @@ export function describeGradients(name: string, createBackend: () => Backend): v
               return (await model.step(smallBatch, loss, false)).loss;
             };
             const slopeOver = async (h: number) => ((await lossAt(h)) - (await lossAt(-h))) / (2 * h);
-            // Far enough for float32; what the curve's third derivative adds is taken off (Richardson).
+            // Steps large enough for float32; Richardson extrapolation removes the error of the third derivative.
             const slope = (4 * (await slopeOver(2e-3)) - (await slopeOver(4e-3))) / 3;
             await model.replaceParameters(new Map([[id, values]]));
             expect(Math.abs(slope - along)).toBeLessThan(0.01 * Math.abs(along) + 3e-4);
@@ -204,7 +204,7 @@ export function describeGradients(name: string, createBackend: () => Backend): v
       });
     });
 
-    it("are what steps of AdamW go by", async () => {
+    it("are used in steps of AdamW", async () => {
       await openFixture("models/llama-tiny", withAdapter(1), async (program) => {
         const [model, other] = [await createBackend().loadGated(program), await createBackend().loadGated(program)];
         const settings = { ...adamWDefaults, learningRate: 1e-2 };
@@ -242,7 +242,7 @@ export function describeGradients(name: string, createBackend: () => Backend): v
       });
     });
 
-    it("leave rows behind a miss out, and weigh depths", async () => {
+    it("exclude rows after a miss, and are weighted by depth", async () => {
       await openFixture("models/llama-tiny", withAdapter(0), async (program) => {
         const model = await createBackend().loadGated(program);
         const loss = { mixture: { kl: 1 }, depthWeights: [1, 0.5, 0.25], firstMiss: true };
@@ -263,7 +263,7 @@ export function describeGradients(name: string, createBackend: () => Backend): v
       });
     });
 
-    it("refuse a batch that does not fit", async () => {
+    it("reject a batch that does not fit", async () => {
       await openFixture("models/llama-tiny", withAdapter(0), async (program) => {
         const model = await createBackend().loadGated(program);
         const [sequence] = smallBatch.sequences;
@@ -285,7 +285,7 @@ export function describeGradients(name: string, createBackend: () => Backend): v
   });
 }
 
-/** What the logits of an ordinary forward give for the MASK rows of a sequence. */
+/** Logits of the MASK rows of a sequence in an ordinary forward. */
 async function resultsOfForward(loaded: LoadedModel, sequence: GatedSequence, mixture: LossSettings["mixture"]) {
   const ids = [...(draftVocabularyOf(loaded.program) ?? [])];
   const { forest, nPages, maskRows } = gatedForest(sequence, smallBatch.nMasks);
@@ -310,7 +310,7 @@ async function resultsOfForward(loaded: LoadedModel, sequence: GatedSequence, mi
   return found;
 }
 
-/** Half of the way the gradient's own direction, so that the slope is not lost in noise; of length 1. */
+/** Half in the gradient's direction, so that the slope stands out from the noise; of length 1. */
 function directionAlong(gradient: Float32Array, seed: number): Float64Array {
   let state = seed + 1;
   const random = Float64Array.from(gradient, () => {

@@ -3,12 +3,12 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { type NativeBinding, type NativeSampler, nativeAddonPath } from "../../src/compute/native/binding.ts";
 
-/** The addon of native/test: kernels and samplers by themselves. */
+/** The addon of native/test: kernels and samplers for tests. */
 interface NativeTestBinding {
   readonly Sampler: NativeBinding["Sampler"];
   /** exp (0), log (1) or silu (2) of 16·n floats by one instruction set's kernels. */
   math(isa: string, which: number, x: Float32Array): Float32Array;
-  /** All scores with the noise of their tokens, the index of the best, and index and score of those from `least` on. */
+  /** All scores with noise, the index of the best, and index and score of those from `least` on. */
   noisy(
     isa: string,
     scores: Float32Array,
@@ -17,7 +17,7 @@ interface NativeTestBinding {
     key: number,
     least: number,
   ): { readonly all: Float32Array; readonly best: number; readonly from: readonly (readonly [number, number])[] };
-  /** The token that is drawn from any logits, −1 for none. */
+  /** The drawn token; -1: none. */
   drawFrom(
     isa: string,
     sampler: NativeSampler,
@@ -25,11 +25,11 @@ interface NativeTestBinding {
     position: number,
     allowed?: Uint32Array | undefined,
   ): number;
-  /** A stored matrix packed into panels and read from them again, [rows, cols]. */
+  /** A stored matrix after packing into panels and unpacking, [rows, cols]. */
   repacked(type: string, rows: number, cols: number, bytes: Uint8Array): Float32Array;
 }
 
-/** It is built beside the product's addon, in a checkout only. */
+/** Built next to the package's addon, in a checkout only. */
 export function nativeTestBinding(): NativeTestBinding {
   const path = join(dirname(nativeAddonPath()), "idlm_native_test.node");
   if (!existsSync(path)) throw new Error(`${path} was not built: run \`npm run install\``);

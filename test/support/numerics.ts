@@ -7,7 +7,7 @@ import { NUMERICS } from "../../src/compute/backend.ts";
 
 const path = join(dirname(fileURLToPath(import.meta.url)), "..", "numerics.json");
 
-/** The committed hashes, which are the same on every CPU until NUMERICS is raised. */
+/** The committed hashes: the same on every CPU for a value of NUMERICS. */
 interface Hashes {
   numerics: number;
   sha256: Record<string, string>;

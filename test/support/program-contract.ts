@@ -19,7 +19,7 @@ function compiled(model: string, adapter?: Adapter): Program {
   return compileProgram(opened, adapter && { adapter });
 }
 
-/** Tokens, and a MASK run off two of them. */
+/** Tokens, and MASK runs at two of them. */
 const forest: Forest = forestOf({
   tokens: [5, 17, 200, 31, 8, -1, -1, -1, -1, 77],
   positions: [0, 1, 2, 3, 4, 5, 6, 3, 4, 3],
@@ -28,7 +28,7 @@ const forest: Forest = forestOf({
 });
 const rows = [...forest.tokens.keys()];
 
-/** All that a forward of the forest yields: the same for models that compute the same bits. */
+/** All results of a forward of the forest: equal for models with the same bits. */
 async function outputs(model: LoadedModel): Promise<readonly Float32Array[]> {
   const result = await runForest(model, forest);
   return rows.flatMap((row) => {
@@ -38,7 +38,7 @@ async function outputs(model: LoadedModel): Promise<readonly Float32Array[]> {
   });
 }
 
-/** The program with other trainable parameters, and these. */
+/** The program with other trainable parameters, and these parameters. */
 function retrained(program: Program): { readonly program: Program; readonly values: Map<string, Float32Array> } {
   const values = new Map<string, Float32Array>();
   const parameters: Record<string, Parameter> = { ...program.parameters };
@@ -51,7 +51,7 @@ function retrained(program: Program): { readonly program: Program; readonly valu
   return { program: { ...program, parameters }, values };
 }
 
-/** The adapter with another draft vocabulary. */
+/** The adapter with a different draft vocabulary. */
 function withDraft(adapter: Adapter, draftVocabulary: Int32Array<ArrayBuffer>): Adapter {
   return { ...adapter, idlm: adapter.idlm && { ...adapter.idlm, draftVocabulary } };
 }
@@ -78,7 +78,7 @@ export function describeProgram(name: string, create: () => Backend): void {
       const tokens = Array.from({ length: 70 }, (_, i) => (i * 37 + 11) % 300);
       const pages = [3, 0, 4, 1, 2];
 
-      it.each(["llama-tiny", "qwen3-tiny"])("of one position sees the row itself, in %s", async (model) => {
+      it.each(["llama-tiny", "qwen3-tiny"])("of one position contains only the row itself, in %s", async (model) => {
         const loaded = await load(windowed(compiled(model), 1));
         const result = await runForest(loaded, forestOf({ tokens }));
         const logits = tokens.map((_, row) => result.logits(row));
@@ -107,7 +107,7 @@ export function describeProgram(name: string, create: () => Backend): void {
             const largest = Math.max(...logits.map((value, i) => Math.abs(value - (other[i] as number))));
             expect(largest, `row ${row}`).toBeLessThan(1e-4);
           }
-          // In pieces, and below a row that is in no order.
+          // In chunks, and for a row whose ancestors are not contiguous.
           for (let length = 0; length < tokens.length; length += 23) {
             const piece = tokens.slice(length, length + 23);
             const result = await loaded.forward(chain(piece, length, pages), cache);
@@ -125,7 +125,7 @@ export function describeProgram(name: string, create: () => Backend): void {
         },
       );
 
-      it("does change what rows see", async () => {
+      it("affects the result", async () => {
         const plain = await runForest(await load(compiled("llama-tiny")), forestOf({ tokens }));
         const narrow = await runForest(await load(windowed(compiled("llama-tiny"), 33)), forestOf({ tokens }));
         expect(narrow.logits(32)).toEqual(plain.logits(32));
@@ -152,7 +152,7 @@ export function describeProgram(name: string, create: () => Backend): void {
         expect(await outputs(model)).toEqual(before);
       });
 
-      it("are replaced all or not at all", async () => {
+      it("are all replaced, or none", async () => {
         const program = compiled("llama-tiny", adapterOf("llama-tiny-entry0"));
         const model = await load(program);
         const before = await outputs(model);
@@ -181,7 +181,7 @@ export function describeProgram(name: string, create: () => Backend): void {
         expect(await running).toEqual(before);
       });
 
-      it("that are replaced stay as they are in a model over the same base", async () => {
+      it("can be replaced without an effect on another model over the same base", async () => {
         const program = compiled("llama-tiny", adapterOf("llama-tiny-entry0"));
         const one = await load(program);
         const two = await load(program, { shareWith: one });
@@ -219,7 +219,7 @@ export function describeProgram(name: string, create: () => Backend): void {
         const alone = await load(second);
         const expected = await run(alone);
         const one = await load(first);
-        // Its bytes are not read again, but for the rows of another draft vocabulary.
+        // The base's bytes are not read again, except for rows of a different draft vocabulary.
         const unread = Object.entries(second.parameters).map(([id, parameter]) => {
           const { rows, cols, type, origin, isTrainable, rowOrder } = parameter;
           if (origin === "adapter" || id === "model.embed_tokens.weight" || id === "lm_head.weight")
@@ -232,7 +232,7 @@ export function describeProgram(name: string, create: () => Backend): void {
         expect(await run(two)).toEqual(expected);
         expect(two.sharedWeightBytes).toBeGreaterThan(0);
         expect(one.sharedWeightBytes).toBe(0);
-        // What it brings: its own parameters, and at most the rows of its draft vocabulary.
+        // Its own bytes: its parameters, and at most the rows of its draft vocabulary.
         const own = two.weightBytes - two.sharedWeightBytes;
         const ids = second.parameters[DRAFT_VOCABULARY]?.cols ?? 0;
         const adapters = Object.values(second.parameters).filter(({ origin }) => origin === "adapter");
@@ -249,7 +249,7 @@ export function describeProgram(name: string, create: () => Backend): void {
       });
     });
 
-    it("run operations in whatever order a list has them", async () => {
+    it("run the operations of a list in any valid order", async () => {
       const program = compiled("llama-tiny", adapterOf("llama-tiny-entry0"));
       const width = program.sizes.hiddenSize;
       const mixing = Float32Array.from({ length: 2 * width * width }, (_, i) => Math.cos(i) / 8);

@@ -6,7 +6,7 @@ type BlockType = "Q4_0" | "Q4_1" | "Q8_0";
 const blockBytes = { Q4_0: 18, Q4_1: 20, Q8_0: 34 } as const;
 const GROUP = 32;
 
-/** A block type's bytes of some floats, with scales that reach the integers' ends (0 and 15, −128 and 127). */
+/** Floats in a block type, with scales that use the full range of integers (0 and 15, −128 and 127). */
 function quantise(values: Float32Array, type: BlockType): Uint8Array {
   const bytes = new Uint8Array((values.length / GROUP) * blockBytes[type]);
   const view = new DataView(bytes.buffer);

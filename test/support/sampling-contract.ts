@@ -20,7 +20,7 @@ const kinds: readonly Partial<SamplerSettings>[] = [
   { temperature: 1.2, topK: 20, minP: 0.01, repetitionPenalty: 1.4, presencePenalty: 0.5 },
 ];
 
-/** What every model's sampling has to do, whether plain TypeScript does it or the backend. */
+/** The contract of sampling, in plain TypeScript or native. Each backend's test calls this. */
 export function describeSampling(name: string, create: () => Backend): void {
   describe.each(["llama-tiny-entry0", "llama-tiny-entry1"])(`${name}: the contract of sampling, %s`, (folder) => {
     const { forest: arrays } = golden("idlm", folder, "golden.json");
@@ -32,7 +32,7 @@ export function describeSampling(name: string, create: () => Backend): void {
     });
     afterAll(() => model.dispose());
 
-    it("answers many requests at once as each by itself, and as plain TypeScript does", async () => {
+    it("answers many requests at once like each separately, and like the reference", async () => {
       const plain = new SampledModel(model);
       const expected = await (await runForest(plain, forest)).propose(manyRequests(plain, forest, arrays.previous));
       const result = await runForest(model, forest);
@@ -43,14 +43,14 @@ export function describeSampling(name: string, create: () => Backend): void {
         for (const [j, share] of confidences.entries()) expect(share).toBeCloseTo(expected[i]?.confidences[j] ?? 2, 4);
         expect(from === undefined).toBe(expected[i]?.from === undefined);
       }
-      // Bit for bit, whatever else is asked.
+      // Bit for bit, independent of the other requests.
       for (const [i, request] of requests.entries()) {
         if (i % 7 === 0) expect(await result.propose([request])).toEqual([found[i]]);
       }
       expect(await result.propose([])).toEqual([]);
     });
 
-    it.each(["exact", "rejection"] as const)("makes the same proposals ahead, %s", async (mode) => {
+    it.each(["exact", "rejection"] as const)("makes the same proposals in advance, %s", async (mode) => {
       let ahead = 0;
       for (const [seed, settings] of kinds.entries()) {
         const found = await proposalsOf(model, { ...neutralSettings, ...settings }, mode, seed, true);
@@ -60,7 +60,7 @@ export function describeSampling(name: string, create: () => Backend): void {
       expect(ahead).toBeGreaterThan(10);
     });
 
-    it("refuses requests that rows cannot answer", async () => {
+    it("rejects requests that do not fit their rows", async () => {
       const result = await runForest(model, forest);
       const sampler = model.createSampler(neutralSettings);
       const request = { sampler, position: 9, unverified: [], count: 1, proposeFor: "exact" } as const;
@@ -75,7 +75,7 @@ function tokensOf({ tokens }: Proposed): number[] {
   return [...tokens];
 }
 
-/** Of every MASK row and some token rows, of several samplers, for both ways of verifying. */
+/** Requests to every MASK row and some token rows, of several samplers, for both kinds of verification. */
 function manyRequests(model: LoadedModel, forest: Forest, previous: readonly number[]): ProposalRequest[] {
   const { vocabSize } = model.program.sizes;
   const someAllowed = maskOf(
@@ -100,7 +100,7 @@ function manyRequests(model: LoadedModel, forest: Forest, previous: readonly num
   });
 }
 
-/** Runs a round with a tree and MASK runs, and proposes below where it ends: three levels of a tree. */
+/** Runs a round with a tree and MASK runs, and proposes three levels after its end. */
 async function proposalsOf(
   model: LoadedModel,
   settings: SamplerSettings,
@@ -125,7 +125,7 @@ async function proposalsOf(
       lookaheads: isAhead ? [{ kind: "mask", widths: [1, 2, 2], count: 3, nHeads: 0 }] : [],
     };
   });
-  // What is drawn first stands in the second round, so that verification ends below it.
+  // The draws of the first round are accepted in the second one, so that verification ends below them.
   const first = await run(model, plans, cache);
   const again = plans.map((plan, i): RoundPlan => {
     const [one] = verify(plan.proposals, first.drawnAt(i)).drawn;

@@ -136,7 +136,7 @@ export function expectIndependent(a: readonly number[], b: readonly number[], pr
   expectDistributed(pairs, joint);
 }
 
-/** One bit per token, for Sampler.allow. */
+/** One bit per token, for Draw.allowed. */
 export function maskOf(allowed: Iterable<number>, vocabSize: number): Uint32Array {
   const mask = new Uint32Array(Math.ceil(vocabSize / 32));
   for (const id of allowed) mask[id >> 5] = at(mask, id >> 5) | (1 << (id & 31));

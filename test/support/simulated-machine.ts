@@ -15,11 +15,11 @@ export function randomFrom(seed: number): () => number {
   };
 }
 
-/** How proposals fare on a text. */
+/** Acceptance of proposals for a text. */
 export interface SimulatedText {
-  /** Acceptance of a MASK's first choice by depth; its confidence scatters around it. */
+  /** Acceptance of a MASK row's best candidate by depth; its confidence scatters around it. */
   readonly mask: readonly number[];
-  /** Share of the text that repeats what stands before, in spans of about 20 tokens. */
+  /** Share of the text that repeats earlier parts, in spans of about 20 tokens. */
   readonly repeats: number;
 }
 
@@ -28,9 +28,9 @@ export type SimulatedCost = (work: Omit<StepObservation, "ms" | "tokens">) => nu
 
 export interface Simulation {
   readonly sequences: number;
-  /** Tokens that each sequence writes in the mean. */
+  /** Mean number of tokens per sequence. */
   readonly nTokens: number;
-  /** By the number of tokens that a sequence, for the cost all in the mean, has written. */
+  /** The text by the number of generated tokens (of a sequence; for the cost, their mean). */
   readonly textAt: (written: number) => SimulatedText;
   readonly costAt: (written: number) => SimulatedCost;
   readonly sources: readonly ("mask" | "lookup")[];
@@ -38,13 +38,13 @@ export interface Simulation {
   readonly clock?: SimulatedClock;
 }
 
-/** Relative noise of a step's time, and how often and how much a step takes longer for no reason of its own. */
+/** Relative noise of a step's time, and how often and how much longer a step takes for external reasons. */
 const NOISE = 0.05;
 const SLOW_EVERY = 100;
 const SLOW = 6;
-/** Milliseconds that a proposer takes to answer. */
+/** Milliseconds of a call of a proposer. */
 const ANSWER_MS = 0.012;
-/** The start is over after so many tokens of each sequence and so many steps. */
+/** Tokens of each sequence, and steps, that are excluded as the start. */
 const START = 60;
 const START_STEPS = 40;
 
@@ -55,12 +55,12 @@ export interface Simulated {
   readonly tokensPerForward: number;
 }
 
-/** Time that passes in a simulation between steps: proposers' answers. */
+/** Simulated time between steps, spent in proposers. */
 export class SimulatedClock {
   ms = 0;
 }
 
-/** Runs planners over texts that exist as probabilities only, on a machine that is a formula: no real time passes. */
+/** Runs planners on simulated texts and a simulated machine, without real time. */
 export function simulate(
   { sequences, nTokens, textAt, costAt, sources, seed, clock = new SimulatedClock() }: Simulation,
   plannerOf: () => Planner,
@@ -76,13 +76,13 @@ export function simulate(
   let rounds = 0;
   let total = 0;
   let steps = 0;
-  // Until all have written so much in the mean. None ends before: a batch that thins out would be compared with a full one.
+  // Sequences end together, so that the batch keeps its size.
   while (total < nTokens * sequences) {
     const written = total / sequences;
     const work = { tokenRows: 0, drawnRows: 0, maskRows: 0, contextRows: 0, draftedTokens: 0, sequences };
     let drawn = 0;
     const startMs = clock.ms;
-    // All plan before any round is read.
+    // All plan before any shape is read.
     for (const sequence of running) sequence.plan();
     observeProposing(clock.ms - startMs);
     for (const sequence of running) {
@@ -102,7 +102,7 @@ export function simulate(
     total += drawn;
     steps++;
     if (written < START || steps <= START_STEPS) continue;
-    // Without the noise: it would hide what the choice is worth.
+    // Without noise, which would hide the effect of the choice.
     ms += costAt(written)(work) + askedMs;
     tokens += drawn;
     rounds += sequences;
@@ -110,12 +110,12 @@ export function simulate(
   return { ms, tokens, tokensPerForward: tokens / rounds };
 }
 
-/** A proposer whose answers take time. */
+/** A proposer whose calls take simulated time. */
 function timed(proposer: Proposer, clock: SimulatedClock): Proposer {
   const { kind } = proposer;
   const candidates: Proposer["candidates"] = (path, count) => {
     const proposed = proposer.candidates(path, count);
-    // MASK rows that are not there take none.
+    // A call without MASK rows takes no time.
     if (kind === "lookup" || ("tokens" in proposed && proposed.tokens.length > 0)) clock.ms += ANSWER_MS;
     return proposed;
   };
@@ -129,7 +129,7 @@ function timed(proposer: Proposer, clock: SimulatedClock): Proposer {
   };
 }
 
-/** One sequence: its tokens are numbers by position, wrong ones are negative. */
+/** A sequence whose tokens are numbered by position; wrong tokens are negative. */
 class SimulatedSequence {
   written = 0;
   readonly #planner: Planner;
@@ -174,7 +174,7 @@ class SimulatedSequence {
     this.shape = resultOf(this.#planner.plan(context));
   }
 
-  /** Tokens that stood, and one more. */
+  /** Accepted tokens, and one more. */
   verify(): number {
     const { proposals, maskRuns } = this.shape;
     const path: number[] = [];
@@ -199,7 +199,7 @@ class SimulatedSequence {
     }
     const { mask } = this.#textAt(this.written);
     const at = this.written;
-    // What each MASK will say is settled when its row is computed.
+    // The proposals of MASK rows are determined when the row is computed.
     const said = Array.from({ length }, (_, i) => {
       const mean = mask[i] ?? 0;
       const chance = mean * (0.4 + 0.6 * 2 * this.#random());
@@ -229,7 +229,7 @@ class SimulatedSequence {
       observe: () => {},
       candidates: (path) => {
         const at = this.written + path.length;
-        // In a repeat what follows is found; elsewhere an earlier text goes on otherwise more often than not.
+        // In a repeated span the continuation is found; elsewhere a match is usually misleading.
         const starts = isPromising();
         if (!starts && this.written % 3 !== 0) return noCandidates;
         const isRight = starts && this.#isRepeat[at] === true;

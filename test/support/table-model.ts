@@ -15,20 +15,23 @@ export interface TableModelOptions {
   readonly vocabSize: number;
   /** Distinguishes models. */
   readonly seed: number;
-  /** Spread of the logits: the largest are about 2 × as much. */
+  /** Spread of the logits; the largest are about twice as large. */
   readonly spread?: number;
-  /** What MASK rows propose: of the target's logits this share, the rest noise of what the row sees and the token before. */
+  /**
+   * Share of the target's logits in those of MASK rows; the rest is noise that depends on the row's context and the
+   * token before.
+   */
   readonly likeness?: number;
-  /** Tokens that MASK rows can propose. */
+  /** Draft vocabulary. */
   readonly draftVocabulary?: readonly number[];
   readonly entryLayer?: number;
-  /** Probabilities in place of random ones, in every context. */
+  /** Fixed probabilities for every context, instead of random ones. */
   readonly fixed?: { readonly target: readonly number[]; readonly draft?: readonly number[] };
-  /** A mistake planted in the proposals, which a test of distributions has to find. */
+  /** A fault planted in the proposals, which distribution tests must detect. */
   readonly fault?: "shares the residual's noise" | "shares the acceptance's noise" | "takes the best" | "misstates q";
 }
 
-/** Knows its context, which the drafter of a table model looks at. */
+/** Records its context, for the draft logits of a table model. */
 class TableSampler extends ReferenceSampler {
   readonly context: number[] = [];
 
@@ -49,7 +52,7 @@ class TableExecutor implements Executor {
   readonly sharedWeightBytes = 0;
   readonly #seed: number;
   readonly #logitsOf: (hash: number) => Float32Array;
-  /** What the rows of the last forward saw. */
+  /** Contexts of the last forward's rows. */
   hashes: readonly number[] = [];
 
   constructor(program: Program, seed: number, logitsOf: (hash: number) => Float32Array) {
@@ -88,9 +91,9 @@ class TableExecutor implements Executor {
 }
 
 /**
- * A model whose logits are a fixed random function of the context, computed once for each: its texts have probabilities
- * that can be enumerated. What a row sees is read back from a cache's slots, sampling is the reference's, so that the whole
- * of decoding takes part.
+ * A model whose logits are a fixed random function of the context, cached by context, so that the probabilities of all
+ * outputs can be enumerated. Contexts are read back from the slots of a cache and sampling is the reference's, so that
+ * all of decoding is tested.
  */
 export class TableModel extends SampledModel {
   readonly #options: TableModelOptions;
@@ -113,7 +116,7 @@ export class TableModel extends SampledModel {
     return new TableSampler(settings);
   }
 
-  /** Of the token after these. */
+  /** Logits of the token after these. */
   logitsAfter(context: readonly number[]): Float32Array {
     return this.#target(hashOf(context, this.#options.seed));
   }
@@ -166,7 +169,7 @@ export class TableModel extends SampledModel {
     return logits;
   }
 
-  /** About normal. */
+  /** Approximately normal. */
   #noise(hash: number, n: number): Float32Array {
     const { spread = 1.2 } = this.#options;
     return Float32Array.from({ length: n }, (_, token) => {

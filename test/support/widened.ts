@@ -1,7 +1,7 @@
 import type { Parameter, Program } from "../../src/compute/program/program.ts";
 import { toFloat32 } from "../../src/formats/tensor/dequantise.ts";
 
-/** The same program with every weight widened to float32: the model without 8-bit activations or a 16-bit cache. */
+/** The same program with all weights widened to float32, without 8-bit activations and 16-bit cache. */
 export function widened(program: Program): Program {
   const parameters: Record<string, Parameter> = {};
   for (const [id, parameter] of Object.entries(program.parameters)) {

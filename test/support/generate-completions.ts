@@ -14,8 +14,8 @@ import {
 import { mix } from "./fake-cache.ts";
 import { chooseRounds } from "./proposing.ts";
 
-/** One text to write. */
-export interface TextSetup {
+/** A sequence to generate. */
+export interface SequenceSetup {
   readonly prompt: readonly number[];
   readonly maxTokens: number;
   readonly settings: SamplerSettings;
@@ -26,44 +26,44 @@ export interface TextSetup {
   readonly endTokens?: ReadonlySet<number>;
 }
 
-export interface WrittenText {
+export interface Completion {
   readonly tokens: number[];
   readonly logprobs: unknown[];
   readonly forwards: number;
-  /** Proposals that stood. */
+  /** Accepted proposals. */
   readonly accepted: number;
   /** Proposals by depth. */
   readonly proposed: readonly number[];
 }
 
-export interface WritingOptions {
-  /** Texts in one forward. */
+export interface GenerateOptions {
+  /** Sequences in one forward. */
   readonly batch: number;
-  /** Most verified tokens of a text in one forward. */
+  /** Most pending tokens of a sequence in one forward. */
   readonly chunkRows?: number;
-  /** Says after which forwards a text's cache is thrown away. */
-  readonly isPreempted?: (text: number, forward: number) => boolean;
-  /** Told what each text is about to run. */
+  /** Whether to drop the cache of a sequence after a forward. */
+  readonly isPreempted?: (index: number, forward: number) => boolean;
+  /** Called with each plan before it runs. */
   readonly onPlan?: (plan: RoundPlan) => void;
 }
 
-/** Pages of each text: the prompt, the text, and the scratch rows of a round. */
+/** Pages of each sequence: prompt, output, and the scratch rows of a round. */
 const PAGES = 6;
 
-/** Writes texts, `batch` at a time, each on pages of its own. */
-export async function writeTexts(
+/** Generates completions, `batch` at a time, each on its own pages. */
+export async function generateCompletions(
   model: LoadedModel,
-  setups: Iterable<TextSetup>,
-  { batch, chunkRows = 64, isPreempted = () => false, onPlan = () => {} }: WritingOptions,
-): Promise<WrittenText[]> {
+  setups: Iterable<SequenceSetup>,
+  { batch, chunkRows = 64, isPreempted = () => false, onPlan = () => {} }: GenerateOptions,
+): Promise<Completion[]> {
   const cache = model.createCache(batch * PAGES);
   const waiting = setups[Symbol.iterator]();
   const free = Array.from({ length: batch }, (_, i) => Array.from({ length: PAGES }, (_, j) => j * batch + i));
-  const written: WrittenText[] = [];
-  const running: { text: number; decoder: Decoder; kv: SequenceKv & { tokens: number[] }; logprobs: unknown[] }[] = [];
+  const completions: Completion[] = [];
+  const running: { index: number; decoder: Decoder; kv: SequenceKv & { tokens: number[] }; logprobs: unknown[] }[] = [];
   let started = 0;
   for (let forward = 0; ; forward++) {
-    // All at once, so that drafts of many texts share their forwards.
+    // All at once, so that drafts share forwards.
     const choosing: Decoder[] = [];
     for (let pages = free.pop(); pages !== undefined; pages = free.pop()) {
       const next = waiting.next();
@@ -78,7 +78,7 @@ export async function writeTexts(
       };
       const decoder = new Decoder({ ...setup, sampler, maxRun, maxRows: 64, endTokens, onToken });
       choosing.push(decoder);
-      running.push({ text: started++, decoder, kv: kvOf(cache, pages), logprobs });
+      running.push({ index: started++, decoder, kv: kvOf(cache, pages), logprobs });
     }
     if (running.length === 0) break;
     await chooseRounds(choosing.splice(0));
@@ -88,18 +88,18 @@ export async function writeTexts(
     const result = await model.forward(forest, cache, sampling);
     for (let i = running.length - 1; i >= 0; i--) {
       const one = running[i] as (typeof running)[number];
-      const { decoder, kv, text } = one;
+      const { decoder, kv, index } = one;
       const plan = plans[i] as (typeof plans)[number];
       decoder.applyResults(model, kv, plan, result, rows[i] as RoundRows);
       if (decoder.finishReason === undefined) {
         if (plan.sampler !== undefined) choosing.push(decoder);
-        if (isPreempted(text, forward)) kv.tokens.length = 0;
+        if (isPreempted(index, forward)) kv.tokens.length = 0;
         continue;
       }
       const { accepted: acceptedByDepth, proposed } = decoder.acceptance;
       const accepted = acceptedByDepth.reduce((a, b) => a + b, 0);
       const tokens = decoder.tokens.slice(decoder.nPrompt);
-      written[text] = { tokens, logprobs: one.logprobs, forwards: decoder.forwards, accepted, proposed };
+      completions[index] = { tokens, logprobs: one.logprobs, forwards: decoder.forwards, accepted, proposed };
       running.splice(i, 1);
       free.push([...kv.pages]);
       await decoder.dispose();
@@ -107,7 +107,7 @@ export async function writeTexts(
     await chooseRounds(choosing);
   }
   cache.dispose();
-  return written;
+  return completions;
 }
 
 function kvOf(cache: SequenceKv["cache"], pages: readonly number[]) {
@@ -126,8 +126,8 @@ function kvOf(cache: SequenceKv["cache"], pages: readonly number[]) {
 }
 
 /**
- * Any tree of any proposers: how many draws of which proposer stand at each anchor, and how long the MASK runs are, is
- * decided by the seed, never by what was drawn.
+ * Random trees of the given proposers: the numbers of draws at each anchor and the lengths of MASK runs depend only on
+ * the seed, not on the draws.
  */
 export class RandomPlanner implements Planner {
   readonly #seed: number;
