@@ -16,7 +16,6 @@ struct BlockRow {
   int position = 0, depth = 0;
   int anchor = 0;  // row of the sequence; of MASK rows
   const CleanSequence* sequence = nullptr;
-  int run = 0;  // of the block
 };
 
 // Rows of one sequence that see one block table.

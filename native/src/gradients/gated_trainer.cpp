@@ -261,7 +261,7 @@ void GatedTrainer::computeBlocks(const GatedBatchInput& batch, const Rows& rows,
       for (int p = 0; p < pagesPerRun; p++) own.pages.push_back(page + p);
       for (int r = 0; r < run.length; r++) {
         int position = run.anchor + 1 + r;
-        blockRows.push_back({sequence.tokens[size_t(position)], position, r + 1, run.anchor, &sequence, int(j)});
+        blockRows.push_back({sequence.tokens[size_t(position)], position, r + 1, run.anchor, &sequence});
       }
       runs.push_back(std::move(own));
     }

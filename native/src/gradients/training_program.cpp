@@ -111,8 +111,6 @@ TrainingProgram::TrainingProgram(const ProgramSource& source, bool isExact, Pool
     if (plan->hidden == NONE || plan->widths[size_t(plan->hidden)] != hidden) fail("the hidden state does not fit");
     if (plan->entry != NONE && plan->widths[size_t(plan->entry)] != hidden) fail("the entry's state does not fit");
   }
-  for (const Node& n : gradient.nodes)
-    if (n.kind == NodeKind::MaskEmbed || n.kind == NodeKind::Enter) embeddings = n.parameter;
   transposed = std::make_unique<TransposedWeights>(gradient, source, weights, isExact, pool);
 }
 

@@ -17,7 +17,6 @@ struct TrainingProgram {
   Weights weights;
   AttentionShape attention;
   int nLayers = 0, entryLayer = 0, hidden = 0, vocab = 0, nDepths = 0, draftSize = 0;
-  int embeddings = NONE;  // parameter of the MASK embeddings
   std::vector<double> inverseFrequencies;
   double attentionFactor = 1;
   std::vector<ParameterSource> parameters;  // without bytes

@@ -26,6 +26,11 @@ export interface NativeGatedOptions {
    * with 8 bits; "float" in float32, slowly.
    */
   readonly backward?: "integer" | "float";
+  /**
+   * Bytes of clean rows that are kept between steps, the least recently used sequences being dropped first; those of one
+   * batch always fit. Default: 2 GiB, sequences of some ten thousand tokens of a small model.
+   */
+  readonly cacheBytes?: number;
 }
 
 /** The native backend: C++17 kernels behind Node-API. */
@@ -70,10 +75,10 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
       checkTypes(program);
       return new NativeLoadedModel(program, await packed(handle, program, options));
     },
-    loadGated: async (program: Program, { backward = "integer" }: NativeGatedOptions = {}) => {
+    loadGated: async (program: Program, options: NativeGatedOptions = {}) => {
       maskRowsOf(program);
       checkTypes(program);
-      return new NativeGatedModel(program, await loadGated(handle, program, backward === "float"));
+      return new NativeGatedModel(program, await loadGated(handle, program, options));
     },
     measureBandwidth: (bytes, rounds = 5) => handle.bandwidth(bytes, rounds),
   };
@@ -110,13 +115,14 @@ async function packed(
   });
 }
 
-/** Bytes of clean rows that training keeps between steps: the sequences of some thousand tokens. */
-const CLEAN_CACHE_BYTES = 2 * 2 ** 30;
-
-function loadGated(handle: NativeBackendHandle, program: Program, isExact: boolean): Promise<NativeGatedTrainer> {
+function loadGated(
+  handle: NativeBackendHandle,
+  program: Program,
+  { backward, cacheBytes = 2 * 2 ** 30 }: NativeGatedOptions,
+): Promise<NativeGatedTrainer> {
   return loading(() => {
     validateProgram(program);
-    return handle.loadGated(program, CLEAN_CACHE_BYTES, isExact);
+    return handle.loadGated(program, cacheBytes, backward === "float");
   });
 }
 
