@@ -1,6 +1,5 @@
-import { writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
-import { writeError } from "../formats/files/file-error.ts";
+import { writeOutput } from "../formats/files/write-output.ts";
 import { type CliIo, nowhere } from "./terminal/io.ts";
 
 /** Shared by all commands and the code that runs them. */
@@ -48,11 +47,7 @@ export function printJson(cli: Cli, value: unknown): void {
 
 /** Writes the same document to a file. @throws IdlmError "file-unwritable". */
 export function writeJson(path: string, value: unknown): void {
-  try {
-    writeFileSync(path, jsonText(value));
-  } catch (error) {
-    throw writeError(path, error);
-  }
+  writeOutput(path, [Buffer.from(jsonText(value))]);
 }
 
 function jsonText(value: unknown): string {

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { errorCatalogue, IdlmError } from "../errors.ts";
+import { isClosedPipe } from "../formats/files/file-error.ts";
 import { registerBatch } from "./commands/batch.ts";
 import { registerBench } from "./commands/bench.ts";
 import { registerChat } from "./commands/chat.ts";
@@ -138,6 +139,11 @@ function report(error: unknown, io: CliIo, debug: boolean, command: Command): nu
     return errorCatalogue.usage.exit;
   }
   if (isAbort(error)) return INTERRUPTED;
+  if (isClosedPipe(error)) {
+    // `idlm batch … --out /dev/stdout | head -1` is as good as `idlm run … | head -1`.
+    io.notices.write(`note: ${(error as IdlmError).message}\n`);
+    return 0;
+  }
   if (error instanceof IdlmError) {
     print(error.messageWith(flagNames(command)));
     return error.exitStatus;

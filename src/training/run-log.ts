@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { replaceFile } from "../formats/files/replace-file.ts";
+import { writeOutput } from "../formats/files/write-output.ts";
 import type { Evaluation } from "./evaluation/evaluation.ts";
 import type { MeasuredForwards } from "./evaluation/measure-forwards.ts";
 
@@ -43,6 +43,6 @@ export class RunLog {
   /** @throws IdlmError "file-unwritable". */
   add(entry: LogEntry): void {
     this.#entries.push(entry);
-    replaceFile(this.#path, [Buffer.from(this.#entries.map((line) => `${JSON.stringify(line)}\n`).join(""))]);
+    writeOutput(this.#path, [Buffer.from(this.#entries.map((line) => `${JSON.stringify(line)}\n`).join(""))]);
   }
 }

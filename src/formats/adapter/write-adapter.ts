@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { writeError } from "../files/file-error.ts";
 import type { JsonObject } from "../files/json.ts";
-import { replaceFile } from "../files/replace-file.ts";
+import { writeOutput } from "../files/write-output.ts";
 import { type TensorToWrite, tensorOf, writeSafetensors } from "../safetensors/safetensors-writer.ts";
 import { floatToBfloat16 } from "../tensor/half.ts";
 import type { Adapter } from "./adapter.ts";
@@ -102,5 +102,5 @@ function stored(name: string, values: Float32Array, rows: number, cols: number, 
 }
 
 function writeJson(path: string, value: JsonObject): void {
-  replaceFile(path, [Buffer.from(`${JSON.stringify(value, null, 1)}\n`)]);
+  writeOutput(path, [Buffer.from(`${JSON.stringify(value, null, 1)}\n`)]);
 }

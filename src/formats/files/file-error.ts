@@ -21,12 +21,22 @@ const reasons: Readonly<Record<string, string>> = {
   EPERM: "no permission",
   EROFS: "the file system is read-only",
   EISDIR: "it is a folder",
-  ENOSPC: "the disk is full",
-  EDQUOT: "the disk is full",
+  ENOSPC: "no space left on device",
+  EDQUOT: "the disk quota is used up",
+  ELOOP: "too many symbolic links",
+  ENAMETOOLONG: "its name is too long",
+  ENXIO: "nothing listens there",
+  EPIPE: "the reader has closed the pipe",
   EFBIG: "it exceeds the file system's largest file size",
 };
 
 function reasonOf(error: unknown): string {
   const { code = "", message } = error as NodeJS.ErrnoException;
   return reasons[code] ?? message;
+}
+
+/** Whether an output was a pipe that its reader has closed. */
+export function isClosedPipe(error: unknown): boolean {
+  const { cause } = error as { readonly cause?: NodeJS.ErrnoException };
+  return error instanceof IdlmError && error.code === "file-unwritable" && cause?.code === "EPIPE";
 }

@@ -1,4 +1,4 @@
-import { type FilePiece, replaceFile, replaceFileInTurns } from "../files/replace-file.ts";
+import { type FilePiece, writeOutput, writeOutputInTurns } from "../files/write-output.ts";
 import type { TensorType } from "../tensor/tensor.ts";
 import { byteLength, ggmlTypeId, typeLayout } from "../tensor/tensor-type.ts";
 import type { GgufNumbers, GgufValue } from "./gguf-metadata.ts";
@@ -31,16 +31,16 @@ const DEFAULT_ALIGNMENT = 32;
 
 /**
  * Writes a GGUF file (version 3) atomically, with one piece of data in memory at a time.
- * Errors: those of `replaceFile`; RangeError for invalid content, such as data that does not fit its shape.
+ * Errors: those of `writeOutput`; RangeError for invalid content, such as data that does not fit its shape.
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 export function writeGguf(path: string, file: GgufToWrite): void {
-  replaceFile(path, piecesOf(file));
+  writeOutput(path, piecesOf(file));
 }
 
 /** Like `writeGguf`, for large files: yields to the event loop after each piece, and can be aborted by `signal`. */
 export async function writeGgufInTurns(path: string, file: GgufToWrite, signal?: AbortSignal): Promise<void> {
-  await replaceFileInTurns(path, piecesOf(file), signal);
+  await writeOutputInTurns(path, piecesOf(file), signal);
 }
 
 /** The content of the file, in order. */

@@ -1,4 +1,4 @@
-import { replaceFile } from "../files/replace-file.ts";
+import { writeOutput } from "../files/write-output.ts";
 import type { TensorType } from "../tensor/tensor.ts";
 import { byteLength, isSafetensorsType } from "../tensor/tensor-type.ts";
 
@@ -33,7 +33,7 @@ function typeOf(values: ArrayBufferView): TensorType {
 
 /**
  * Writes a safetensors file atomically. Tensors are sorted by descending element size, then by name, as in the reference
- * implementation, so that each is aligned to its elements. Errors: those of `replaceFile`.
+ * implementation, so that each is aligned to its elements. Errors: those of `writeOutput`.
  */
 export function writeSafetensors(
   path: string,
@@ -44,7 +44,7 @@ export function writeSafetensors(
   const ordered = entries.sort(
     ([nameA, a], [nameB, b]) => elementBytes(b) - elementBytes(a) || (nameA < nameB ? -1 : 1),
   );
-  replaceFile(path, [makeHeader(ordered, metadata), ...ordered.map(([, tensor]) => tensor.bytes)]);
+  writeOutput(path, [makeHeader(ordered, metadata), ...ordered.map(([, tensor]) => tensor.bytes)]);
 }
 
 function elementBytes(tensor: TensorToWrite): number {

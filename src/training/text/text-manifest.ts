@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { IdlmError, key, phrase } from "../../errors.ts";
 import { type JsonObject, readJsonObject } from "../../formats/files/json.ts";
 import { malformed } from "../../formats/files/malformed.ts";
-import { replaceFile } from "../../formats/files/replace-file.ts";
+import { writeOutput } from "../../formats/files/write-output.ts";
 import type { TextTotals } from "./text-totals.ts";
 
 export const TEXT_FILE = "text.jsonl";
@@ -82,7 +82,7 @@ export function writeTextManifest(
   };
   const document = { format: FORMAT, kind: KIND, ...manifest };
   const text = `${JSON.stringify({ ...document, sha256: hashOf(document) }, null, 2)}\n`;
-  replaceFile(join(folder, MANIFEST_FILE), [Buffer.from(text)]);
+  writeOutput(join(folder, MANIFEST_FILE), [Buffer.from(text)]);
 }
 
 /** Of the document without spaces. */
