@@ -103,7 +103,6 @@ export async function timeRows(
     }
     return times.map(median);
   } finally {
-    sampler.dispose();
     cache.dispose();
   }
 }

@@ -107,7 +107,7 @@ describe("generate", () => {
     }
   });
 
-  it("frees pages and samplers, after errors and cancellations, too", async () => {
+  it("frees pages, after errors and cancellations, too", async () => {
     const { engine, model } = fakeEngine({ context: 40 });
     const stop = new AbortController();
     model.onForward = () => {
@@ -120,7 +120,6 @@ describe("generate", () => {
     expect(cancelled.tokens.length).toBe(2);
     await expect(write(engine, { ids: [1], stride: 1 })).rejects.toThrow("broken");
     model.onForward = undefined;
-    for (const sampler of model.samplers) expect(sampler.isDisposed).toBe(true);
     // The pool has one context: leaked pages would be missed.
     for (let i = 0; i < 3; i++) expect((await write(engine, { ids: [1], propose: "none" })).tokens.length).toBe(39);
     expect(model.caches.length).toBe(1);

@@ -151,7 +151,6 @@ class Scorer {
   }
 
   dispose(): void {
-    this.#sampler.dispose();
     this.#cache.dispose();
   }
 }

@@ -28,7 +28,6 @@ export interface FakeModelOptions {
 export class FakeSampler extends ReferenceSampler {
   readonly promptTokens: number[] = [];
   readonly output: number[] = [];
-  isDisposed = false;
 
   override prompt(tokens: Int32Array): void {
     if (this.output.length > 0) throw new Error("prompt after accept");
@@ -39,10 +38,6 @@ export class FakeSampler extends ReferenceSampler {
   override accept(token: number): void {
     super.accept(token);
     this.output.push(token);
-  }
-
-  override dispose(): void {
-    this.isDisposed = true;
   }
 }
 

@@ -33,8 +33,6 @@ class NativeLoadedSampler implements Sampler {
   accept(token: number): void {
     this.handle.accept(token);
   }
-
-  dispose(): void {}
 }
 
 const noSampling: SamplingRequests = { draws: [] };

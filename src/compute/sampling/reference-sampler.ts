@@ -35,8 +35,6 @@ export class ReferenceSampler implements Sampler {
     this.#inOutput.set(token, (this.#inOutput.get(token) ?? 0) + 1);
   }
 
-  dispose(): void {}
-
   /** Draws from logits [vocab]. */
   draw(logits: Float32Array, draw: Draw): Drawn {
     if (!logits.every(Number.isFinite)) return { token: -1, failure: drawFailure("not-finite", draw.position) };

@@ -7,5 +7,4 @@ export interface Sampler {
   prompt(tokens: Int32Array): void;
   /** Counts a verified token of the output. */
   accept(token: number): void;
-  dispose(): void;
 }

@@ -144,7 +144,6 @@ export class DraftProposer implements Proposer {
     // Running rows write to the sequence's pages.
     await Promise.allSettled([this.#running]);
     this.#draft.truncate(this.#sequence, 0);
-    this.#sampler.dispose();
   }
 
   /** Common to all its steps. */

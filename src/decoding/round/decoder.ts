@@ -229,7 +229,6 @@ export class Decoder {
 
   async dispose(): Promise<void> {
     for (const proposer of this.#options.proposers) await proposer.dispose?.();
-    this.#options.sampler.dispose();
   }
 
   #countRound(plan: RoundPlan): void {

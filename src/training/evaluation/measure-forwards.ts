@@ -43,7 +43,6 @@ export async function measureForwards(
       }
     }
   } finally {
-    sampler.dispose();
     cache.dispose();
   }
   return timed.map(({ times, ...shape }) => ({ ...shape, ms: median(times) }));
