@@ -63,6 +63,7 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
   const { opened, program } = await openProgram(location, adapter === undefined ? {} : { adapter }, signal);
   try {
     const { config } = opened;
+    for (const warning of opened.warnings) onWarning?.(warning);
     if (options.context !== undefined && options.context > config.contextLength) {
       const problem = `${options.context} is above the model's ${config.contextLength} positions`;
       throw wrongKey("context", problem, `Use ${config.contextLength} or less.`);

@@ -1,6 +1,8 @@
 import { IdlmError } from "../../errors.ts";
 import { type JsonObject, kindOf, readJsonObject, requireObject } from "../files/json.ts";
 import { malformed, quote } from "../files/malformed.ts";
+import { ruleOf } from "../keys/key-table.ts";
+import { peftKeys } from "../keys/peft-keys.ts";
 import { matchesWithin, PatternError } from "../files/file-pattern.ts";
 
 /** The keys of PEFT's `adapter_config.json` that affect the result of a LoRA. */
@@ -14,8 +16,12 @@ export interface PeftConfig {
   readonly alphaPattern: readonly (readonly [string, number])[];
   /** Scale alpha / √rank in place of alpha / rank. */
   readonly useRslora: boolean;
-  /** Undefined: all layers. */
+  /** Like targetModules: modules that are no targets nevertheless. */
+  readonly excludeModules: readonly string[] | string;
+  /** Undefined: all layers. Only for suffixes of names. */
   readonly layersToTransform: readonly number[] | undefined;
+  /** Names before the number of a layer; any if there are none. */
+  readonly layersPattern: readonly string[];
   readonly baseModel: string | undefined;
 }
 
@@ -26,37 +32,6 @@ const MAX_ALPHA = 1e9;
 /** An untrusted pattern may take exponential time; real ones take microseconds. */
 const PATTERN_TIMEOUT_MS = 250;
 
-/** Keys that do not affect the result of a trained adapter, whatever their value. */
-const neutralKeys: ReadonlySet<string> = new Set([
-  "auto_mapping",
-  "base_model_name_or_path",
-  "ensure_weight_tying",
-  "eva_config",
-  "exclude_modules",
-  "inference_mode",
-  "layers_pattern",
-  "lora_dropout",
-  "lora_ga_config",
-  "megatron_core",
-  "peft_type",
-  "peft_version",
-  "qalora_group_size",
-  "revision",
-  "runtime_config",
-  "task_type",
-]);
-/** Keys that are read below. */
-const readKeys: ReadonlySet<string> = new Set([
-  "alpha_pattern",
-  "bias",
-  "init_lora_weights",
-  "layers_to_transform",
-  "lora_alpha",
-  "r",
-  "rank_pattern",
-  "target_modules",
-  "use_rslora",
-]);
 /** Initialisations that also change the base model's weights, so that the adapter does not fit the published ones. */
 const baseChangingInits = /^(pissa|olora|corda|loftq|lora_ga)/;
 
@@ -74,7 +49,9 @@ export function readPeftConfig(path: string): PeftConfig {
     rankPattern: readPattern(json.rank_pattern, path, "rank_pattern"),
     alphaPattern: readPattern(json.alpha_pattern, path, "alpha_pattern"),
     useRslora: json.use_rslora === true,
+    excludeModules: readExcluded(json.exclude_modules, path),
     layersToTransform: readLayers(json.layers_to_transform, path),
+    layersPattern: readLayersPattern(json.layers_pattern, path),
     baseModel: typeof json.base_model_name_or_path === "string" ? json.base_model_name_or_path : undefined,
   };
 }
@@ -87,7 +64,8 @@ function refuseUnsupported(json: JsonObject, path: string): void {
   const init = json.init_lora_weights;
   if (typeof init === "string" && baseChangingInits.test(init)) throw refuse(`init_lora_weights ${quote(init)}`);
   for (const [key, value] of Object.entries(json)) {
-    if (neutralKeys.has(key) || readKeys.has(key) || isOff(value)) continue;
+    const rule = ruleOf(peftKeys, key);
+    if ((rule !== undefined && rule.use !== "refused") || isOff(value)) continue;
     throw refuse(`${key.slice(0, 80)} ${kindOf(value)}`);
   }
 }
@@ -121,6 +99,21 @@ function readTargets(value: unknown, path: string): readonly string[] | string {
   throw malformed(path, "target_modules", "module names, or a pattern", kindOf(value));
 }
 
+function readExcluded(value: unknown, path: string): readonly string[] | string {
+  if (value === undefined || value === null) return [];
+  if (typeof value === "string") return value === "" ? [] : value;
+  if (Array.isArray(value) && value.every((name): name is string => typeof name === "string")) return value;
+  throw malformed(path, "exclude_modules", "module names, or a pattern", kindOf(value));
+}
+
+function readLayersPattern(value: unknown, path: string): readonly string[] {
+  const patterns: unknown[] = Array.isArray(value) ? value : value === undefined || value === null ? [] : [value];
+  return patterns.map((pattern) => {
+    if (typeof pattern === "string" && /^\w+$/.test(pattern)) return pattern;
+    throw malformed(path, "layers_pattern", "names of lists of layers", kindOf(pattern));
+  });
+}
+
 const tokenMatrix = /(?:^|\.)(lm_head|embed_tokens)(?:\.|$)/;
 
 /** @throws IdlmError "unsupported" if a name is that of the output matrix or the embedding, or of a module inside. */
@@ -148,9 +141,8 @@ function readLayers(value: unknown, path: string): number[] | undefined {
   if (value === undefined || value === null) return undefined;
   const layers: unknown[] = Array.isArray(value) ? value : [value];
   const isLayer = (layer: unknown): layer is number => Number.isSafeInteger(layer) && (layer as number) >= 0;
-  if (layers.length === 0 || !layers.every(isLayer))
-    throw malformed(path, "layers_to_transform", "layer numbers", kindOf(value));
-  return layers;
+  if (!layers.every(isLayer)) throw malformed(path, "layers_to_transform", "layer numbers", kindOf(value));
+  return layers.length === 0 ? undefined : layers;
 }
 
 /**
@@ -168,13 +160,38 @@ export function matchPatterns<T>(
   return runPatterns(sources, names, path, field).map((index) => patterns[index]?.[1]);
 }
 
-/** Whether each module is a target: by suffix, or by a pattern for the whole name. */
-export function matchTargets(targets: readonly string[] | string, names: readonly string[], path: string): boolean[] {
-  if (targets === "all-linear") return names.map(() => true);
+/** Whether each module is a target, by PEFT's rules (`check_target_module_exists`). */
+export function matchTargets(config: PeftConfig, names: readonly string[], path: string): boolean[] {
+  const { targetModules: targets, excludeModules: excluded, layersToTransform: layers } = config;
+  const areExcluded =
+    typeof excluded === "string"
+      ? runPatterns([`^(?:${excluded})$`], names, path, "exclude_modules").map((index) => index >= 0)
+      : names.map((name) => endsWithOne(name, excluded));
+  if (targets === "all-linear") return areExcluded.map((is) => !is);
   if (typeof targets === "string") {
-    return runPatterns([`^(?:${targets})$`], names, path, "target_modules").map((index) => index >= 0);
+    const found = runPatterns([`^(?:${targets})$`], names, path, "target_modules");
+    return found.map((index, i) => index >= 0 && areExcluded[i] === false);
   }
-  return names.map((name) => targets.some((target) => name === target || name.endsWith(`.${target}`)));
+  return names.map((name, i) => {
+    if (areExcluded[i] === true) return false;
+    if (targets.includes(name)) return true;
+    return endsWithOne(name, targets) && (layers === undefined || layers.includes(layerOf(name, config.layersPattern)));
+  });
+}
+
+function endsWithOne(name: string, suffixes: readonly string[]): boolean {
+  return suffixes.some((suffix) => name === suffix || name.endsWith(`.${suffix}`));
+}
+
+/** The number of a module's layer; −1 if it has none. */
+function layerOf(name: string, patterns: readonly string[]): number {
+  const found =
+    patterns.length === 0
+      ? /^.*\.[^.]*\.(\d+)\./.exec(name)
+      : patterns
+          .map((pattern) => new RegExp(`^.*\\.${pattern}\\.(\\d+)\\.`).exec(name))
+          .find((match) => match !== null);
+  return found?.[1] === undefined ? -1 : Number(found[1]);
 }
 
 /** Index of the first pattern that matches each name, or −1. */

@@ -41,6 +41,8 @@ const WEIGHTS_NAME = "adapter_model.safetensors";
 /** PEFT's prefix before the base model's names. */
 const PREFIX = "base_model.model.";
 const weightName = /^(.+)\.lora_([AB])\.weight$/;
+/** No published model has so many; an untrusted name may have any number. */
+const MAX_LAYERS = 1024;
 const layerNumber = /(?:^|\.)layers\.(\d{1,9})\.(.+)$/;
 
 /**
@@ -123,47 +125,81 @@ function collectPairs(tensors: ReadonlyMap<string, StoredTensor>, path: string):
   return pairs;
 }
 
-/** Checks that nothing is missing: every module is a target, every target has modules, and all layers have the same ones. */
+/**
+ * Checks that every module is a target, and that no weights got lost: in the layers that the adapter has, every linear
+ * layer that is a target has weights. A target that no module has is none of this model (PEFT takes it, as long as one has).
+ */
 function checkModules(config: PeftConfig, names: readonly string[], path: string, configPath: string): void {
-  const areTargets = matchTargets(config.targetModules, names, configPath);
-  const stray = names.find((_, i) => !areTargets[i]);
-  if (stray !== undefined)
-    throw malformed(path, `module ${quote(stray)}`, "a module of target_modules", "another module");
-  if (typeof config.targetModules !== "string") {
-    for (const target of config.targetModules) {
-      if (!names.some((name) => name === target || name.endsWith(`.${target}`))) {
-        throw malformed(path, `target module ${quote(target)}`, "weights", "none");
-      }
+  const areTargets = matchTargets(config, names, configPath);
+  const stray = names.findIndex((_, i) => !areTargets[i]);
+  if (stray >= 0) {
+    const name = names[stray] ?? "";
+    const [, layer] = layerNumber.exec(name) ?? [];
+    const { layersToTransform, targetModules } = config;
+    const isOfLayer = Array.isArray(targetModules) && targetModules.some((target) => name.endsWith(`.${target}`));
+    if (layer !== undefined && layersToTransform !== undefined && isOfLayer) {
+      throw malformed(path, `layer ${layer}`, "a layer of layers_to_transform", "another layer");
     }
-  }
-  const layers = new Map<number, Set<string>>();
-  for (const name of names) {
-    const [, number, rest] = layerNumber.exec(name) ?? [];
-    if (number === undefined || rest === undefined) continue;
-    const layer = layers.get(Number(number)) ?? new Set();
-    layers.set(Number(number), layer.add(rest));
+    throw malformed(path, `module ${quote(name)}`, "a module of target_modules", "another module");
   }
   // A pattern may select different modules in each layer.
   if (typeof config.targetModules === "string" && config.targetModules !== "all-linear") return;
-  checkLayers(layers, config.layersToTransform, path);
+  checkLost(config, names, path, configPath);
 }
 
-function checkLayers(
-  layers: ReadonlyMap<number, ReadonlySet<string>>,
-  toTransform: readonly number[] | undefined,
-  path: string,
-): void {
-  const expected = toTransform ?? Array.from({ length: layers.size }, (_, i) => i);
-  const stray = [...layers.keys()].find((layer) => !expected.includes(layer));
-  const missing = expected.find((layer) => !layers.has(layer));
-  if (missing !== undefined) throw malformed(path, `layer ${missing}`, "weights", "none");
-  if (stray !== undefined) throw malformed(path, `layer ${stray}`, "a layer of layers_to_transform", "another layer");
-  const all = new Set([...layers.values()].flatMap((modules) => [...modules]));
-  for (const [layer, modules] of layers) {
-    const lost = [...all].find((module) => !modules.has(module));
-    if (lost !== undefined)
-      throw malformed(path, `module ${quote(lost)} of layer ${layer}`, "weights, as in other layers", "none");
+/** Linear layers of the architectures, and those that some engines fuse from them. */
+const linearLayers: Readonly<Record<string, string | undefined>> = {
+  "self_attn.q_proj": "self_attn.qkv_proj",
+  "self_attn.k_proj": "self_attn.qkv_proj",
+  "self_attn.v_proj": "self_attn.qkv_proj",
+  "self_attn.o_proj": undefined,
+  "mlp.gate_proj": "mlp.gate_up_proj",
+  "mlp.up_proj": "mlp.gate_up_proj",
+  "mlp.down_proj": undefined,
+};
+
+function checkLost(config: PeftConfig, names: readonly string[], path: string, configPath: string): void {
+  const present = new Set(names);
+  const found = names.flatMap((name) => {
+    const [whole, number, rest] = layerNumber.exec(name) ?? [];
+    if (whole === undefined || number === undefined || rest === undefined) return [];
+    const before = name.slice(0, name.length - whole.length) + (whole.startsWith(".") ? "." : "");
+    return [{ before, layer: Number(number), rest }];
+  });
+  const [first] = found;
+  if (first === undefined) return;
+  const seen = new Set(found.map(({ rest }) => rest));
+  const possible =
+    config.targetModules === "all-linear"
+      ? seen
+      : new Set([
+          ...seen,
+          ...Object.entries(linearLayers).flatMap(([name, fused]) =>
+            fused !== undefined && seen.has(fused) ? [] : [name],
+          ),
+        ]);
+  const nLayers = 1 + found.reduce((most, { layer }) => Math.max(most, layer), 0);
+  if (nLayers > MAX_LAYERS) throw malformed(path, `layer ${nLayers - 1}`, `a layer below ${MAX_LAYERS}`, nLayers - 1);
+  const modules = Array.from({ length: nLayers }, (_, layer) =>
+    [...possible].map((rest) => ({ layer, rest, name: `${first.before}layers.${layer}.${rest}` })),
+  ).flat();
+  const areTargets = matchTargets(
+    config,
+    modules.map(({ name }) => name),
+    configPath,
+  );
+  const lost = modules.find(({ name }, i) => areTargets[i] === true && !present.has(name));
+  if (lost === undefined) return;
+  const isWholeLayer = !found.some(({ layer }) => layer === lost.layer);
+  if (isWholeLayer) throw malformed(path, `layer ${lost.layer}`, "weights", "none");
+  if (!seen.has(lost.rest)) {
+    const target =
+      typeof config.targetModules === "string"
+        ? lost.rest
+        : config.targetModules.find((name) => lost.name.endsWith(name));
+    throw malformed(path, `target module ${quote(target ?? lost.rest)}`, "weights", "none");
   }
+  throw malformed(path, `module ${quote(lost.rest)} of layer ${lost.layer}`, "weights, as in other layers", "none");
 }
 
 function moduleOf(name: string, { a, b }: Pair, rank: number, scale: number, path: string): LoraTerm<StoredTensor> {

@@ -2,6 +2,8 @@ import { IdlmError } from "../../errors.ts";
 import { toFloat32 } from "../../formats/tensor/dequantise.ts";
 import { describeValue, type GgufFile } from "../../formats/gguf/gguf.ts";
 import { malformed, quote } from "../../formats/files/malformed.ts";
+import { ggufKeys } from "../../formats/keys/gguf-keys.ts";
+import { checkKeys } from "../../formats/keys/key-table.ts";
 import { floatTypes } from "../../formats/tensor/tensor-type.ts";
 import {
   type ConfigFields,
@@ -27,6 +29,7 @@ export function configFromGguf(file: GgufFile): ModelConfig {
       hint: "Use a Llama, Qwen2 or Qwen3 model.",
     });
   }
+  checkKeys(metadata, ggufKeys, path, (key) => ggufKeyName(key, architecture));
   const own = (name: string, fallback?: number): number => {
     const key = `${architecture}.${name}`;
     const value = metadata.get(key) ?? fallback;
@@ -66,6 +69,11 @@ export function configFromGguf(file: GgufFile): ModelConfig {
     });
   }
   return config;
+}
+
+/** A key's name in `ggufKeys`. */
+export function ggufKeyName(key: string, architecture: string): string {
+  return key.startsWith(`${architecture}.`) ? `ARCH${key.slice(architecture.length)}` : key;
 }
 
 /** Config values in a GGUF file of any architecture, unchecked. */
@@ -117,27 +125,44 @@ function ropeOf(
       const found = `[${divisors.shape.join(", ")}]`;
       throw malformed(file.path, 'tensor "rope_freqs.weight"', `shape [${headDim / 2}]`, found);
     }
-    return { theta, kind: "divisors", divisors: toFloat32(divisors) };
   }
-  const legacy = own("rope.scale_linear", 0);
-  const kind = file.metadata.get(`${architecture}.rope.scaling.type`) ?? (legacy > 0 ? "linear" : "none");
-  const factor = () => own("rope.scaling.factor", legacy > 0 ? legacy : undefined);
+  // As in llama.cpp: linear by default, and a factor of 0 is 1.
+  const kind = file.metadata.get(`${architecture}.rope.scaling.type`) ?? "linear";
+  const factor = own("rope.scaling.factor", own("rope.scale_linear", 0)) || 1;
+  const attention = own("rope.scaling.attn_factor", 1);
+  if (attention !== 1 && kind !== "yarn") {
+    throw new IdlmError("unsupported", {
+      path: file.path,
+      feature: `${architecture}.rope.scaling.attn_factor ${attention} without YaRN`,
+      hint: "",
+    });
+  }
+  if (divisors !== undefined && (kind === "none" || kind === "linear")) {
+    const scale = kind === "linear" ? factor : 1;
+    return { theta, kind: "divisors", divisors: toFloat32(divisors).map((divisor) => divisor * scale) };
+  }
+  if (divisors !== undefined) {
+    throw new IdlmError("unsupported", {
+      path: file.path,
+      feature: `${architecture}.rope.scaling.type ${describeValue(kind)} with rope_freqs.weight`,
+      hint: "",
+    });
+  }
   switch (kind) {
     case "none":
       return { theta, kind: "default" };
     case "linear":
-      return { theta, kind, factor: factor() };
+      return factor === 1 ? { theta, kind: "default" } : { theta, kind, factor };
     case "yarn": {
-      const attention = own("rope.scaling.attn_factor", 1);
       return {
         theta,
         kind,
-        factor: factor(),
+        factor,
         originalContext: own("rope.scaling.original_context_length", own("context_length", 2048)),
         betaFast: own("rope.scaling.yarn_beta_fast", 32),
         betaSlow: own("rope.scaling.yarn_beta_slow", 1),
         // llama.cpp multiplies YaRN's own factor by attn_factor.
-        attentionFactor: attention === 1 ? undefined : attention * yarnAttentionFactor(factor()),
+        attentionFactor: attention === 1 ? undefined : attention * yarnAttentionFactor(factor),
         truncate: true,
       };
     }

@@ -1,6 +1,8 @@
 import { IdlmError } from "../../errors.ts";
 import { type JsonObject, kindOf, requireObject } from "../../formats/files/json.ts";
 import { malformed } from "../../formats/files/malformed.ts";
+import { configKeys } from "../../formats/keys/huggingface-keys.ts";
+import { checkKeys } from "../../formats/keys/key-table.ts";
 import {
   type ConfigFields,
   checkConfig,
@@ -21,18 +23,9 @@ export function configFromHuggingFace(json: JsonObject, path: string): ModelConf
   }
   const activation = json.hidden_act ?? "silu";
   if (activation !== "silu") throw unsupported(path, `the activation ${kindOf(activation)}`, "");
-  for (const key of ["mlp_bias", ...(architecture === "qwen2" ? [] : ["attention_bias"])]) {
-    if (json[key] === true) throw unsupported(path, key, "");
-  }
-  // In Qwen2 the layers from max_window_layers on have a sliding window: none, if it is the number of layers.
-  const firstSliding = json.max_window_layers ?? 0;
-  const slides = typeof firstSliding !== "number" || firstSliding < number(json, "num_hidden_layers", path);
-  if (json.use_sliding_window === true && json.sliding_window != null && slides) {
-    throw unsupported(path, "sliding window attention", "");
-  }
-  if (json.quantization_config != null) {
-    throw unsupported(path, "quantization_config", "Use the GGUF file, or the model in bfloat16.");
-  }
+  if (architecture !== "qwen2" && json.attention_bias === true) throw unsupported(path, "attention_bias", "");
+  refuseWindows(json, architecture, path);
+  checkKeys(Object.entries(json), configKeys, path);
   const nHeads = number(json, "num_attention_heads", path);
   const hiddenSize = number(json, "hidden_size", path);
   return checkConfig(
@@ -55,6 +48,31 @@ export function configFromHuggingFace(json: JsonObject, path: string): ModelConf
     path,
     fields,
   );
+}
+
+/**
+ * @throws IdlmError "unsupported" if a layer does not see all positions. In Qwen2 and Qwen3 `layer_types` says which, or
+ * else the layers from `max_window_layers` (default 28) on slide; nothing does without `use_sliding_window`.
+ */
+function refuseWindows(json: JsonObject, architecture: string, path: string): void {
+  const nLayers = number(json, "num_hidden_layers", path);
+  const types: unknown = json.layer_types;
+  if (types != null && (!Array.isArray(types) || types.length !== nLayers)) {
+    throw malformed(path, "layer_types", `an array of ${nLayers} types`, kindOf(types));
+  }
+  const hasWindow = json.use_sliding_window === true && json.sliding_window != null;
+  if (Array.isArray(types)) {
+    const isFull = (type: unknown) =>
+      type === "full_attention" || (type === "sliding_attention" && architecture !== "llama" && !hasWindow);
+    const other: unknown = types.find((type) => !isFull(type));
+    if (other !== undefined)
+      throw unsupported(path, `layer_types with ${kindOf(other)}`, "All layers need full attention.");
+  } else if (hasWindow) {
+    const first = json.max_window_layers ?? 28;
+    if (typeof first !== "number" || first < nLayers) {
+      throw unsupported(path, "sliding window attention (sliding_window)", "All layers need full attention.");
+    }
+  }
 }
 
 /** Config values in a `config.json` of any architecture, unchecked. */

@@ -6,10 +6,13 @@ import { type JsonObject, readJsonObject } from "../../formats/files/json.ts";
 import { malformed, quote } from "../../formats/files/malformed.ts";
 import { fileInFolder } from "../../formats/files/model-folder.ts";
 import { openSafetensorsFolder } from "../../formats/safetensors/safetensors-shards.ts";
+import { ggufKeys } from "../../formats/keys/gguf-keys.ts";
+import { configKeys, tokenizerConfigKeys, tokenizerKeys } from "../../formats/keys/huggingface-keys.ts";
+import { checkKeys, type KeyTable, unknownKeysWarning } from "../../formats/keys/key-table.ts";
 import type { StoredTensor, TensorFile } from "../../formats/tensor/tensor.ts";
 import { floatTypes, weightTypes } from "../../formats/tensor/tensor-type.ts";
 import type { ModelConfig } from "../config/config.ts";
-import { configFromGguf } from "../config/gguf-config.ts";
+import { configFromGguf, ggufKeyName } from "../config/gguf-config.ts";
 import { configFromHuggingFace } from "../config/huggingface-config.ts";
 import { ggufName, weightShapes } from "./weight-names.ts";
 
@@ -31,6 +34,8 @@ export interface OpenedModel {
   readonly vocabulary: GgufVocabulary | undefined;
   /** Tokenizer files of a folder. */
   readonly text: FolderText | undefined;
+  /** Keys of its files that are not known. */
+  readonly warnings: readonly string[];
   close(): void;
 }
 
@@ -61,7 +66,9 @@ export function modelOfGguf(file: GgufFile): OpenedModel {
   });
   const vocabulary = readGgufVocabulary(metadata, path, config.vocabSize);
   const close = () => file.close();
-  return { kind: "gguf", path, config, weights, metadata, vocabulary, text: undefined, close };
+  const unknown = checkKeys(metadata, ggufKeys, path, (key) => ggufKeyName(key, config.architecture));
+  const warnings = [unknownKeysWarning(path, unknown)].filter((warning) => warning !== undefined);
+  return { kind: "gguf", path, config, weights, metadata, vocabulary, text: undefined, warnings, close };
 }
 
 function openHuggingFaceModel(path: string): OpenedModel {
@@ -77,7 +84,8 @@ export function readConfig(folder: string): [JsonObject, string] {
 }
 
 /** The model of a folder whose weights have been opened; `close` closes them. @throws the errors of `openModel`. */
-export function modelOfFolder(path: string, config: ModelConfig, file: TensorFile): OpenedModel {
+export function modelOfFolder(path: string, stated: ModelConfig, file: TensorFile): OpenedModel {
+  const config = stated.isTied && hasOtherHead(file) ? { ...stated, isTied: false } : stated;
   const weights = collect(config, file, {
     storedName: (name) => name,
     rowOrder: () => undefined,
@@ -90,7 +98,32 @@ export function modelOfFolder(path: string, config: ModelConfig, file: TensorFil
   const text = readFolderText(path, config.vocabSize);
   const close = () => file.close();
   const nothing = { metadata: undefined, vocabulary: undefined };
-  return { kind: "huggingface", path, config, weights, ...nothing, text, close };
+  return { kind: "huggingface", path, config, weights, ...nothing, text, warnings: folderWarnings(path, text), close };
+}
+
+/** Warnings of unknown keys in a folder's files. */
+function folderWarnings(folder: string, text: FolderText): string[] {
+  const files: readonly (readonly [KeyTable, JsonObject])[] = [
+    [configKeys, readConfig(folder)[0]],
+    [tokenizerConfigKeys, text.tokenizerConfig],
+    [tokenizerKeys, text.tokenizerJson ?? {}],
+  ];
+  return files.flatMap(([table, json]) => {
+    const path = fileInFolder(folder, table.file);
+    return unknownKeysWarning(path, checkKeys(Object.entries(json), table, path)) ?? [];
+  });
+}
+
+/**
+ * Whether a model that says that its output matrix is the embedding has another one: weights that are there and differ
+ * are not tied (transformers 5).
+ */
+function hasOtherHead({ tensors }: TensorFile): boolean {
+  const head = tensors.get("lm_head.weight");
+  const embedding = tensors.get("model.embed_tokens.weight");
+  if (head === undefined || embedding === undefined) return false;
+  if (head.type !== embedding.type || head.shape.join() !== embedding.shape.join()) return true;
+  return Buffer.compare(head.bytes, embedding.bytes) !== 0;
 }
 
 function guarded<T>(file: TensorFile, open: () => T): T {

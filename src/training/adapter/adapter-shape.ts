@@ -48,6 +48,8 @@ export function makeAdapter(
         rankPattern: [],
         alphaPattern: [],
         useRslora: false,
+        excludeModules: [],
+        layersPattern: [],
         layersToTransform: layers,
         baseModel: base.name,
       },
