@@ -52,6 +52,8 @@ export interface TextManifest {
       readonly sha256: string;
     },
   ];
+  /** Of all the above. */
+  readonly sha256: string;
 }
 
 /** Undefined: there is none. @throws IdlmError "file-malformed". */
@@ -64,7 +66,7 @@ export function readTextManifest(folder: string): TextManifest | undefined {
   const { sha256, ...rest } = json;
   if (sha256 !== hashOf(rest)) throw malformed(path, "sha256", "the hash of the other keys", "another: it was changed");
   // What its own hash vouches for was written by `writeTextManifest`.
-  return rest as unknown as TextManifest;
+  return json as unknown as TextManifest;
 }
 
 /** Replaces the manifest. It has nothing that a clock measures: the same text has the same manifest. */
@@ -75,7 +77,7 @@ export function writeTextManifest(
   file: { readonly bytes: number; readonly sha256: string },
 ): void {
   const { rows, heldOutRows, responseTokens: response_tokens, nextIndex, sources, temperatures, dropped } = totals;
-  const manifest: TextManifest = {
+  const manifest: Omit<TextManifest, "sha256"> = {
     ...{ model, settings, complete, requests: nextIndex, rows, held_out_rows: heldOutRows, response_tokens },
     ...{ sources: sorted(sources), temperatures: sorted(temperatures), dropped: sorted(dropped) },
     files: [{ name: TEXT_FILE, bytes: file.bytes, rows, response_tokens, sha256: file.sha256 }],

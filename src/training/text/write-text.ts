@@ -62,6 +62,8 @@ export interface WriteTextOptions {
   readonly onNotice: (sentence: string) => void;
   /** An abort ends the run; what was written stays, and the next run continues it. */
   readonly signal: AbortSignal;
+  /** Requests that run at once; the text does not depend on it. Default: 32. @internal */
+  readonly concurrency?: number;
   /** How packages are fetched. @internal */
   readonly packages?: Pick<PackageOptions, "cache" | "pipCommands">;
 }
@@ -147,7 +149,7 @@ async function mixedPrompts({ seed, packages, onNotice, signal }: WriteTextOptio
 }
 
 async function continueText(
-  { out, tokens, seed, load, onProgress, onNotice, signal }: WriteTextOptions,
+  { out, tokens, seed, load, onProgress, onNotice, signal, concurrency = CONCURRENCY }: WriteTextOptions,
   manifest: Pick<TextManifest, "model" | "settings">,
   sources: PromptSources,
   limits: TextLimits,
@@ -167,12 +169,12 @@ async function continueText(
     const plan = planRequests(seed, sources);
     for (let i = 0; i < totals.nextIndex; i++) plan.next();
     const { context } = limits;
-    const cachePositions = Math.max(context, CONCURRENCY * CACHE_PER_SEQUENCE);
-    const model = await load({ context, maxSequences: CONCURRENCY, cachePositions });
+    const cachePositions = Math.max(context, concurrency * CACHE_PER_SEQUENCE);
+    const model = await load({ context, maxSequences: concurrency, cachePositions });
     try {
       const parts = { model, format: await ChatFormat.of(model), limits, questions, seed, signal };
       const onOutcome = (outcome: TextOutcome) => onProgress({ totals, outcome });
-      await writeRows(folder, plan, parts, { tokens, concurrency: CONCURRENCY, nPrompts, filter, onOutcome });
+      await writeRows(folder, plan, parts, { tokens, concurrency, nPrompts, filter, onOutcome });
     } finally {
       await model.dispose();
       // Also where a run is stopped; where it has failed to write this fails as well.
@@ -201,7 +203,7 @@ async function requireTextSpace(path: string, nBytes: number): Promise<void> {
   const disk = await statfs(path).catch(() => undefined);
   const free = disk === undefined ? Number.POSITIVE_INFINITY : disk.bavail * disk.bsize;
   if (nBytes <= free) return;
-  const megabytes = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
+  const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
   const reason = `about ${megabytes(nBytes)} needed, ${megabytes(free)} free on its disk`;
   throw new IdlmError("file-unwritable", { path, reason });
 }
