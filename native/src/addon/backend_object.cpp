@@ -37,7 +37,7 @@ BackendObject::BackendObject(const Napi::CallbackInfo& info) : Wrapped(info) {
 
 namespace {
 
-// Mapped weights: they stay mapped while they are read, and their pages are given back as soon as they are packed.
+// Mapped weights: they stay mapped while they are read, and their pages are freed as soon as they are packed.
 class MappedWeights {
  public:
   MappedWeights(Napi::Env env, const ProgramSource& source) {
@@ -61,7 +61,7 @@ class MappedWeights {
 
 }  // namespace
 
-// (program, model to share the base's weights with or undefined, whether every value is kept)
+// (program, model to share the base's weights with or undefined, whether to keep every value)
 Napi::Value BackendObject::load(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     Arguments arguments(info, "load");
@@ -85,7 +85,7 @@ Napi::Value BackendObject::load(const Napi::CallbackInfo& info) {
   });
 }
 
-// (program, bytes of clean rows that are kept, whether the backward is exact)
+// (program, bytes of clean rows to cache, whether the backward is exact)
 Napi::Value BackendObject::loadGated(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     Arguments arguments(info, "loadGated");

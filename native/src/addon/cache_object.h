@@ -13,7 +13,7 @@ class CacheObject : public Wrapped<CacheObject> {
   static Napi::Function define(Napi::Env env);
   static Napi::Object make(Napi::Env env, std::shared_ptr<KvCache> cache);
   explicit CacheObject(const Napi::CallbackInfo& info) : Wrapped(info) {}
-  // The cache of a KvCache; throws std::invalid_argument where the value is none, or was disposed.
+  // The cache of a KvCache; throws std::invalid_argument if it is not one, or was disposed of.
   static std::shared_ptr<KvCache> cacheOf(const Napi::Value& value, const char* name);
 
  private:

@@ -20,7 +20,7 @@ bool FileMapping::contains(const uint8_t* bytes, size_t size) const {
 }
 
 void FileMapping::dropPages(const uint8_t* bytes, size_t size) const {
-  // Whole pages only, counted from the mapping's begin, which is a page's.
+  // Whole pages only, counted from the start of the mapping, which is page-aligned.
   size_t page = size_t(sysconf(_SC_PAGESIZE)), offset = size_t(bytes - static_cast<const uint8_t*>(data_));
   size_t first = (offset + page - 1) / page * page, last = (offset + size) / page * page;
   if (last > first) madvise(static_cast<uint8_t*>(data_) + first, last - first, MADV_DONTNEED);
@@ -43,7 +43,7 @@ Napi::Value FileMappings::map(const Napi::CallbackInfo& info) {
   if (data == MAP_FAILED) throw Napi::Error::New(env, path + ": " + strerror(error));
   auto mapping = std::make_shared<const FileMapping>(data, size);
   byAddress_[data] = mapping;
-  // The buffer may be collected long after it was unmapped, when another file may have the same address.
+  // The buffer may be collected long after unmapping, when the address is used by another file.
   struct Owner {
     std::shared_ptr<FileMappings> mappings;
     std::weak_ptr<const FileMapping> mapping;
@@ -64,7 +64,7 @@ void FileMappings::unmap(const Napi::CallbackInfo& info) {
   void* data = buffer.Data();
   auto found = byAddress_.find(data);
   if (found == byAddress_.end()) return;
-  std::shared_ptr<const FileMapping> mapping = found->second;  // until the views are empty
+  std::shared_ptr<const FileMapping> mapping = found->second;  // keeps it mapped until the views are detached
   buffer.Detach();
   byAddress_.erase(data);
 }

@@ -1,4 +1,4 @@
-// Files mapped read-only, as ArrayBuffers.
+// Maps files read-only, as ArrayBuffers.
 #pragma once
 #include <napi.h>
 
@@ -9,7 +9,7 @@
 
 namespace idlm {
 
-// The file is unmapped with its last owner: the mappings of its environment, and loads that read from it.
+// Unmapped with its last owner: the mappings of its environment, or loads that read it.
 class FileMapping {
  public:
   FileMapping(void* data, size_t size) : data_(data), size_(size) {}
@@ -19,7 +19,7 @@ class FileMapping {
   void* data() const { return data_; }
   size_t size() const { return size_; }
   bool contains(const uint8_t* bytes, size_t size) const;
-  // Gives back the memory of a range that has been read; the file still backs it.
+  // Frees the memory of a range that has been read; it is read from the file again if needed.
   void dropPages(const uint8_t* bytes, size_t size) const;
 
  private:
@@ -32,7 +32,7 @@ class FileMappings : public std::enable_shared_from_this<FileMappings> {
  public:
   Napi::Value map(const Napi::CallbackInfo& info);  // (path): ArrayBuffer
   void unmap(const Napi::CallbackInfo& info);       // (buffer)
-  // Those that hold these bytes, for what reads them on another thread; null where they are not mapped.
+  // The mapping of these bytes, for reads on another thread; null: not mapped.
   std::shared_ptr<const FileMapping> find(const uint8_t* bytes, size_t size) const;
 
  private:

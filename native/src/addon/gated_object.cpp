@@ -28,7 +28,7 @@ GatedBatchInput readBatch(const Fields& batch) {
   return input;
 }
 
-// The memory of a typed array, which is written off the event loop.
+// The memory of a typed array that is written off the event loop.
 float* writable(const View<float>& view) { return const_cast<float*>(view.data); }
 
 }  // namespace
@@ -135,7 +135,7 @@ Napi::Value GatedObject::replaceParameters(const Napi::CallbackInfo& info) {
   });
 }
 
-// (tensors, settings): updates values and running means in place
+// (tensors, settings): updates values and moments in place
 Napi::Value GatedObject::update(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     ready();

@@ -17,7 +17,7 @@ class GatedObject : public Wrapped<GatedObject> {
   explicit GatedObject(const Napi::CallbackInfo& info) : Wrapped(info) {}
 
  private:
-  // The trainer, between steps.
+  // The trainer; throws while a step runs.
   GatedTrainer& ready() const;
   template <class Result>
   Napi::Value start(Napi::Env env, std::function<Result(GatedTrainer&)> work,

@@ -1,4 +1,4 @@
-// Turns C++ exceptions into JavaScript's.
+// Turns C++ exceptions into JavaScript exceptions.
 #pragma once
 #include <napi.h>
 
@@ -7,7 +7,7 @@
 
 namespace idlm {
 
-// The message of the exception that is being handled; for std::exception's alone.
+// The message of the current exception.
 inline const char* messageOf(const std::exception& e) {
   return dynamic_cast<const std::bad_alloc*>(&e) ? "not enough memory" : e.what();
 }

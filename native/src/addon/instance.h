@@ -1,5 +1,5 @@
-// What the addon keeps for one environment (the main thread or a worker thread), as Node-API's instance data. Nothing
-// is kept for the process.
+// State of the addon for one environment (the main thread or a worker thread), as Node-API's instance data. There is no
+// global state.
 #pragma once
 #include <napi.h>
 
@@ -10,7 +10,7 @@
 namespace idlm {
 
 struct Instance {
-  // Constructors of the classes that methods return.
+  // Constructors of classes that methods return.
   Napi::FunctionReference model, cache, gated;
   std::shared_ptr<FileMappings> files = std::make_shared<FileMappings>();
 

@@ -58,7 +58,7 @@ template <class Result>
 Napi::Value ModelObject::start(Napi::Env env, std::function<Result(Model&)> work,
                                std::function<Napi::Value(Napi::Env, const Model&, Result&)> finish, Holds holds) {
   holds.push_back(Napi::Persistent(Value()));
-  // The model that runs, whatever is disposed meanwhile.
+  // Keeps the model alive if it is disposed of meanwhile.
   std::shared_ptr<Model> model = model_;
   Napi::Promise promise = Task<Result>::start(
       env, std::move(holds), [model, work = std::move(work)] { return work(*model); },
@@ -146,7 +146,7 @@ Napi::Value ModelObject::draftLogits(const Napi::CallbackInfo& info) {
   });
 }
 
-// (id of a value that is kept, row)
+// (id of a kept value, row)
 Napi::Value ModelObject::value(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     Executor& executor = ready().executor();

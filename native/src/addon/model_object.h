@@ -16,15 +16,15 @@ class ModelObject : public Wrapped<ModelObject> {
   static Napi::Object make(Napi::Env env, std::shared_ptr<Model> model);
   explicit ModelObject(const Napi::CallbackInfo& info) : Wrapped(info) {}
 
-  // The packed weights of the base model, for another program over it.
+  // The packed base weights, for another program over them.
   std::shared_ptr<const BaseWeights> shareBase() const;
 
  private:
-  // The model, between forwards.
+  // The model; throws while a forward runs.
   Model& ready() const;
   Napi::Value createCache(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
-  // Runs `work` off the event loop, while nothing else uses the model. `holds`: what must live until then.
+  // Runs `work` off the event loop, with exclusive use of the model. `holds`: objects to keep alive meanwhile.
   template <class Result>
   Napi::Value start(Napi::Env env, std::function<Result(Model&)> work,
                     std::function<Napi::Value(Napi::Env, const Model&, Result&)> finish, Holds holds = {});

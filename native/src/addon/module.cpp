@@ -1,5 +1,5 @@
-// The addon, typed in src/compute/native/binding.ts. What comes from there was validated in TypeScript; what memory
-// safety depends on is checked again in Model.
+// The addon, typed in src/compute/native/binding.ts. Arguments were validated in TypeScript; Model validates again what
+// memory safety depends on.
 #include "addon/backend_object.h"
 #include "addon/cache_object.h"
 #include "addon/gated_object.h"

@@ -41,7 +41,7 @@ const Named<int Attributes::*> integerAttributes[] = {
 const Named<double Attributes::*> numberAttributes[] = {{"epsilon", &Attributes::epsilon},
                                                         {"scale", &Attributes::scale}};
 
-// What `name` stands for; null where it is not known.
+// The value for `name`; null: unknown.
 template <class T, size_t N>
 const T* find(const Named<T> (&known)[N], const std::string& name) {
   for (const Named<T>& k : known)
@@ -59,7 +59,7 @@ RowSet readRows(const Fields& o) {
   return *rows;
 }
 
-// The index of the value or parameter that a property names.
+// Index of the value or parameter named by a property.
 int readIndex(const Fields& o, const std::string& key, const Indices& indices) {
   auto found = indices.find(o.text(key.c_str()));
   if (found == indices.end())
@@ -140,7 +140,7 @@ ProgramSource readProgram(const Fields& program, const BaseWeights* shared, Hold
     parameters[id] = int(s.parameters.size());
     s.parameters.push_back(readParameter(table.object(id.c_str()), id));
   }
-  // An adapter's first: its draft vocabulary says whether the output matrix is packed once more.
+  // The adapter's first: its draft vocabulary determines whether the output matrix is packed a second time.
   for (bool isBase : {false, true})
     for (size_t i = 0; i < s.parameters.size(); i++) {
       ParameterSource& p = s.parameters[i];

@@ -6,8 +6,8 @@
 
 namespace idlm {
 
-// `holds` keeps the views that the result points into: a view may be made anew by each access to a property. Bytes of
-// parameters that `shared` has packed are not asked for.
+// `holds` keeps the views alive that the result points into: each access to a property may create a new view. Bytes of
+// parameters that `shared` has packed are not read.
 ProgramSource readProgram(const Fields& program, const BaseWeights* shared, Holds& holds);
 
 }  // namespace idlm

@@ -25,7 +25,7 @@ std::shared_ptr<const Trial> readTrial(const Fields& o) {
   Napi::Value last;
   for (uint32_t i = 0; i < from.size(); i++) {
     Napi::Value value = from.get(i);
-    // Siblings of one proposer share what they were drawn from.
+    // Siblings of one proposer share their distribution.
     if (i > 0 && value.StrictEquals(last)) {
       trial->from.push_back(trial->from.back());
       continue;

@@ -1,4 +1,4 @@
-// What forwards and proposals take from JavaScript and give to it (src/compute/native/requests.ts packs the numbers).
+// Converts requests and results of forwards and proposals (src/compute/native/requests.ts packs the numbers).
 #pragma once
 #include <vector>
 
@@ -7,11 +7,11 @@
 
 namespace idlm {
 
-// The objects that packed requests refer to. Arguments from `first`: samplers, token masks, and where `hasTrials`
-// trials; masks and trials may be undefined.
+// Objects that packed requests refer to. Arguments from `first`: samplers, token masks, and with `hasTrials` trials;
+// masks and trials may be undefined.
 RequestObjects readObjects(const Arguments& arguments, size_t first, bool hasTrials);
 
-// Proposals as numbers, for each: [tokens, tokens of its distribution or -1, ids of both], and their shares.
+// For each request: [tokens, size of their distribution or -1, ids of both], and their probabilities.
 struct PackedProposals {
   std::vector<int32_t> numbers;
   std::vector<float> shares;
@@ -20,7 +20,7 @@ struct PackedProposals {
 
 // PackedProposals in binding.ts.
 Napi::Value proposalsOf(Napi::Env env, const PackedProposals& packed);
-// NativeResults in binding.ts: those of the last forward.
+// NativeResults in binding.ts, of the last forward.
 Napi::Value resultsOf(Napi::Env env, const Model& model);
 
 }  // namespace idlm

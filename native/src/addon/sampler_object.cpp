@@ -14,7 +14,7 @@ namespace {
 void read(const Fields& o, const char* name, float& value) { value = float(o.number(name)); }
 void read(const Fields& o, const char* name, int& value) { value = o.integer(name); }
 
-// A setting that JavaScript has and this code has not would be ignored.
+// Rejects settings that exist in JavaScript only, which would be ignored.
 void refuseUnknown(const Fields& o) {
   static const std::set<std::string> known = {
 #define IDLM_SETTING(type, name, neutral) #name,

@@ -1,4 +1,4 @@
-// Sampler: the settings of one request's draws, and the counts of its tokens.
+// Sampler: settings and token counts of one request.
 #pragma once
 #include <memory>
 #include <vector>
@@ -16,14 +16,14 @@ class SamplerObject : public Wrapped<SamplerObject> {
   const std::shared_ptr<SamplerState>& state() const { return state_; }
 
  private:
-  // Where nothing reads it on another thread.
+  // Throws while another thread reads it.
   SamplerState& writable() const;
   void prompt(const Napi::CallbackInfo& info);
   void accept(const Napi::CallbackInfo& info);
   std::shared_ptr<SamplerState> state_;
 };
 
-// While it lives, other threads read the samplers. Made and destroyed on the thread of JavaScript.
+// Marks samplers as read by other threads during its lifetime. Created and destroyed on the JavaScript thread.
 class SamplerReader {
  public:
   explicit SamplerReader(const std::vector<std::shared_ptr<SamplerState>>& samplers) : samplers_(samplers) {

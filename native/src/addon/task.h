@@ -1,6 +1,6 @@
-// A promise that work on another thread settles. The environment may end meanwhile (worker.terminate(),
-// process.exit()): Node.js waits for the work, then calls `complete` in an environment that runs no JavaScript any
-// more. Nothing is settled then; what the task holds is released all the same.
+// A promise settled by work on another thread. If the environment ends meanwhile (worker.terminate(), process.exit()),
+// Node.js waits for the work, then calls `complete` in an environment that cannot run JavaScript. The promise is not
+// settled then, but the task's resources are released.
 #pragma once
 #include <napi.h>
 
@@ -15,7 +15,7 @@
 
 namespace idlm {
 
-// False in an environment that is ending: Node-API refuses there whatever may run JavaScript.
+// False in an environment that is ending, where Node-API rejects calls that may run JavaScript.
 inline bool runsJavaScript(napi_env env) {
   napi_value probe;
   return napi_create_object(env, &probe) == napi_ok && napi_set_named_property(env, probe, "probe", probe) == napi_ok;
@@ -26,9 +26,9 @@ class Task {
  public:
   using Work = std::function<Result()>;                                 // on another thread
   using ToJavaScript = std::function<Napi::Value(Napi::Env, Result&)>;  // on the event loop
-  using Done = std::function<void()>;  // on the event loop before the promise settles, also where it cannot settle
+  using Done = std::function<void()>;  // on the event loop before the promise settles, even if it cannot settle
 
-  // `holds`: what must live until the work has ended.
+  // `holds`: objects to keep alive until the work has ended.
   static Napi::Promise start(Napi::Env env, Holds holds, Work work, ToJavaScript finish, Done done = nullptr) {
     std::unique_ptr<Task> task(new Task(env, std::move(holds), std::move(work), std::move(finish), std::move(done)));
     napi_value promise;
@@ -66,7 +66,7 @@ class Task {
     Napi::HandleScope scope(env);
     if (task->done_) task->done_();
     if (!runsJavaScript(env)) return;
-    // The environment may begin to end in the middle of this: no status is looked at.
+    // The environment may start to end at any point here, so statuses are ignored.
     try {
       if (task->result_)
         napi_resolve_deferred(env, task->deferred_, task->finish_(env, *task->result_));

@@ -45,7 +45,7 @@ void* typedArrayData(const Napi::Value& value, napi_typedarray_type type, size_t
   napi_typedarray_type found;
   size_t length = 0;
   void* data = nullptr;
-  *size = 1;  // with no data: not the array that was expected
+  *size = 1;  // without data: not the expected kind of array
   if (!value.IsTypedArray() ||
       napi_get_typedarray_info(value.Env(), value, &found, &length, &data, nullptr, nullptr) != napi_ok ||
       found != type)

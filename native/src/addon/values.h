@@ -1,5 +1,5 @@
-// The one place that reads JavaScript values. A value that is not what was expected throws std::invalid_argument with
-// its name, what was expected and what was found: "forest.sequences[1].length: expected an integer, found undefined".
+// Reads JavaScript values. An unexpected value throws std::invalid_argument with its name, what was expected and what
+// was found: "forest.sequences[1].length: expected an integer, found undefined".
 #pragma once
 #include <napi.h>
 
@@ -10,10 +10,10 @@
 
 namespace idlm {
 
-// What was found, for a message: a number's value, else the type.
+// The value for a message: a number, else its type.
 std::string describe(const Napi::Value& value);
 
-// Empty where the value is something else.
+// Empty if it is not a number.
 std::optional<double> toNumber(const Napi::Value& value);
 std::optional<int32_t> toInteger(const Napi::Value& value);  // whole and of 32 bits
 std::optional<std::string> toText(const Napi::Value& value);
@@ -48,7 +48,7 @@ struct ArrayType<double> {
   static constexpr const char* name = "a Float64Array";
 };
 
-// The elements of a typed array, valid while its buffer is.
+// The elements of a typed array, valid as long as its buffer.
 template <class T>
 struct View {
   const T* data = nullptr;
@@ -61,12 +61,12 @@ template <class T>
 std::optional<View<T>> toView(const Napi::Value& value) {
   size_t size = 0;
   void* data = typedArrayData(value, ArrayType<T>::type, &size);
-  // An empty typed array may have no memory.
+  // An empty typed array may have a null pointer.
   if (!data && size != 0) return std::nullopt;
   return View<T>{static_cast<const T*>(data), size};
 }
 
-// Keeps JavaScript objects alive, whose memory is read off the event loop.
+// Keeps JavaScript objects alive whose memory is read off the event loop.
 using Holds = std::vector<Napi::ObjectReference>;
 
 class Elements;
@@ -114,7 +114,7 @@ class Fields {
 
   [[noreturn]] void fail(const char* key, const char* expected, const Napi::Value& found) const;
   [[noreturn]] void failLength(const char* key, size_t expected, size_t found) const;
-  // As in "program.operations[3]".
+  // Path for messages: "program.operations[3]".
   std::string path() const;
 
  private:
@@ -123,10 +123,10 @@ class Fields {
   Napi::Object object_;
   const char* name_;
   const Fields* parent_;
-  int64_t index_;  // of an element of the array `name_`; -1: not one
+  int64_t index_;  // index in the array `name_`; -1: not an element
 };
 
-// The elements of an array. `parent` must outlive it; null: it is no property.
+// The elements of an array. `parent` must outlive it; null: not a property.
 class Elements {
  public:
   Elements(const Napi::Value& value, const char* name, const Fields* parent = nullptr);

@@ -1,4 +1,4 @@
-// Classes that JavaScript sees, told apart by type tags: an object of another class cannot be passed off as one.
+// Wrapped classes with type tags: an object of another class is rejected.
 #pragma once
 #include <napi.h>
 
@@ -10,7 +10,7 @@ class Wrapped : public Napi::ObjectWrap<T> {
   explicit Wrapped(const Napi::CallbackInfo& info) : Napi::ObjectWrap<T>(info) {
     info.This().template As<Napi::Object>().TypeTag(&T::TAG);
   }
-  // Null where the value is no T.
+  // Null if the value is not a T.
   static T* from(const Napi::Value& value) {
     if (!value.IsObject()) return nullptr;
     auto object = value.As<Napi::Object>();

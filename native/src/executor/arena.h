@@ -1,5 +1,5 @@
-// Large zeroed memory, on huge pages where the system has them: a forward reads all weights once, and with pages of
-// 4 KiB the address translation alone would cost a part of the bandwidth.
+// Large zeroed allocations, on huge pages if available: a forward reads all weights once, and address translation with
+// pages of 4 KiB would cost bandwidth.
 #pragma once
 #include <sys/mman.h>
 
@@ -14,7 +14,7 @@ class Arena {
   Arena() = default;
   explicit Arena(size_t bytes) : size_((bytes + HUGE - 1) / HUGE * HUGE) {
     if (bytes == 0) size_ = HUGE;
-    // Over-allocated so that the block can begin on a huge page.
+    // Over-allocated so that the block can start on a huge page.
     mappedSize_ = size_ + HUGE;
     mapped_ = mmap(nullptr, mappedSize_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped_ == MAP_FAILED) {

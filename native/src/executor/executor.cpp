@@ -35,7 +35,7 @@ void Executor::prepare(std::vector<int32_t>&& layout, const KvCache& cache) {
   int n = rows_.layout().nRows();
   memory_.reserve(n, rows_.layout().nOutputs(), rows_.layout().nSlots());
   memory_.begin();
-  // Angles of the rows' positions, shared by all layers.
+  // Rotary angles of the rows' positions, shared by all layers.
   size_t half = program_.inverseFrequencies.size();
   for (size_t r = 0; r < size_t(n); r++)
     for (size_t j = 0; j < half; j++) {
@@ -51,7 +51,7 @@ void Executor::run(KvCache& cache, int thread, Barrier& barrier, Timings* timing
   Run run{program_, rows_, memory_, *kernels_, cache, thread, threads_};
   for (const Step& step : program_.steps) {
     Range rows = rows_.range(step.rows);
-    // Every thread skips the same steps.
+    // All threads skip the same steps.
     if (rows.size() > 0 && (step.run != steps::loraA || rows_.gated(rows).size() > 0)) {
       step.run(run, step);
       barrier.wait();

@@ -1,4 +1,4 @@
-// Runs the steps of a program: a forest's layout in, hidden states and logits out, and the KV cache.
+// Runs the steps of a program for a forest's layout, with a KV cache, and returns hidden states and logits.
 #pragma once
 #include <map>
 #include <memory>
@@ -17,28 +17,28 @@ class Executor {
   Executor(const LoweredProgram& program, const KernelTable* kernels, int threads);
 
   std::shared_ptr<KvCache> createCache(int nPages) const;
-  // Throws std::invalid_argument for numbers that are not those of a layout.
+  // Throws std::invalid_argument unless the numbers are a layout.
   void prepare(std::vector<int32_t>&& layout, const KvCache& cache);
-  // There are no results any more.
+  // Drops the results of the last forward.
   void forget() { rows_.clear(); }
-  // A thread's share of all steps; `barrier` is that of all threads. Thread 0 adds its times to `timings`, if there are
-  // any.
+  // Runs one thread's share of all steps; all threads share `barrier`. Thread 0 adds its times to `timings` unless
+  // null.
   void run(KvCache& cache, int thread, Barrier& barrier, Timings* timings);
-  // Copies K and V of slots of a sequence.
+  // Copies K and V between slots of a sequence.
   void moveKv(KvCache& cache, const std::vector<int32_t>& pages, const std::vector<int32_t>& from,
               const std::vector<int32_t>& to) const;
 
   // Results of the last forward, by forest row; std::invalid_argument for a row without output.
   void hidden(int row, float* out) const;
   int logitsLength(int row) const;
-  // By token; of MASK rows in the order of the draft vocabulary.
+  // By token; MASK rows in the order of the draft vocabulary.
   void logits(int row, float* out) const;
   int outputOf(int row) const;
-  // By output: of token rows in the order of the output matrix, of MASK rows in that of the draft vocabulary.
+  // By output: token rows in the order of the output matrix, MASK rows in that of the draft vocabulary.
   const float* packedLogits(int output) const { return memory_.logits(output); }
   const float* hiddenStates() const;
   size_t hiddenStride() const;
-  // A value that is kept (LoweringOptions::keepsValues).
+  // Values kept with LoweringOptions::keepsValues.
   int valueWidth(const std::string& id) const;
   void value(const std::string& id, int row, float* out) const;
 

@@ -76,14 +76,14 @@ void Heads::begin(const OutputRows& rows, std::vector<ProposalInput> requests, s
   try {
     plan();
   } catch (...) {
-    // Head rows may be listed that will not be computed.
+    // Rows listed by a failed call have no logits.
     forget();
     throw;
   }
   for (Counter& counter : counters_) counter.next.store(0, std::memory_order_relaxed);
 }
 
-// What has to be computed for the requests, and memory for it.
+// Lists the products that the requests need, and allocates memory for them.
 void Heads::plan() {
   out_->resize(requests_.size());
   if (work_.size() < requests_.size()) work_.resize(requests_.size());
@@ -98,7 +98,7 @@ void Heads::plan() {
     work.panels.clear();
     if (source.kind == ProposalKind::Head) addHeadRow(work.output, source.head);
     if (source.kind != ProposalKind::Mask) continue;
-    // What lies behind the vocabulary, or behind the draft vocabulary, in its last panel does not count.
+    // The last panel may have rows beyond the vocabulary, or beyond the draft vocabulary, which are ignored.
     int n = draft_.size;
     if (n % PANEL != 0) {
       const float* own = rows_.logits + size_t(work.output) * rows_.logitsStride;
@@ -143,7 +143,7 @@ void Heads::run(int thread, Barrier& barrier) {
     });
     barrier.wait();
   }
-  // The long ones first: shortlists beside the first products.
+  // The long tasks first: shortlists alongside the first products.
   int nFirst = nSamplerRows_ > 0 ? each : 0;
   int nGroups = int(groups_.size()) - 1;
   items(1, n + nFirst + nGroups * each, [&](int i) {
@@ -208,7 +208,7 @@ void Heads::addHeadRow(int output, int head) {
   headRowOf(output, head) = int(headRows_.size()) - 1;
 }
 
-// Orders the new ones by head, so that each head's weights are read once.
+// Sorts the new rows by head, so that each head's weights are read once.
 void Heads::groupByHead() {
   std::sort(headRows_.begin() + firstNew_, headRows_.end(), [](const HeadRow& a, const HeadRow& b) {
     return a.head != b.head ? a.head < b.head : a.output < b.output;
@@ -336,7 +336,7 @@ void Heads::draftLogits(const OutputRows& rows, const ProposalSource& source, fl
     product(draft, after_, 0, 1, logits.data(), logits.size(), 0, draft.panels());
     own = logits.data();
   }
-  // By token, but for a draft vocabulary, which has an order of its own.
+  // By token, except for a draft vocabulary, which has its own order.
   const int32_t* tokens = n == program_.vocab ? tokensOf(kind) : nullptr;
   for (int i = 0; i < n; i++) out[tokens ? tokens[i] : i] = own[i];
 }

@@ -1,6 +1,6 @@
-// Proposals from the output rows of a forward: by MASK rows, re-ranked by the sampler head, by extra heads, by token
-// rows. All requests of a call are answered together on the threads of the pool, a product of many rows as one matrix
-// product. A row's bits do not depend on the others.
+// Proposals from the output rows of a forward: MASK rows, re-ranked by the sampler head, extra heads, or token rows.
+// The requests of a call are answered together on all threads of the pool, with one matrix product for the rows of all.
+// A row's bits do not depend on the other rows.
 #pragma once
 #include <atomic>
 #include <vector>
@@ -16,12 +16,12 @@ namespace idlm {
 struct OutputRows {
   const float* hidden = nullptr;
   size_t hiddenStride = 0;
-  const float* logits = nullptr;  // in the order of the output's rows
+  const float* logits = nullptr;  // in the order of the output matrix
   size_t logitsStride = 0;
   float* maxima = nullptr;  // of MASK rows, by output - nTokens: the largest logit of each panel
   size_t maximaStride = 0;
   int n = 0, nTokens = 0;
-  const int32_t* outputOf = nullptr;  // of each forest row; -1: none
+  const int32_t* outputOf = nullptr;  // output of each forest row; -1: none
   int nRows = 0;
 
   int find(int row) const { return row >= 0 && row < nRows ? outputOf[row] : -1; }
@@ -30,34 +30,33 @@ struct OutputRows {
 class Heads {
  public:
   Heads(const LoweredProgram& program, const KernelTable* kernels, int threads);
-  // A forward begins: logits of extra heads are another row's.
+  // A new forward invalidates the logits of extra heads.
   void forget() { headRows_.clear(), headRowOf_.clear(); }
 
-  // Answers requests; throws std::invalid_argument for one that the rows cannot answer.
+  // Answers requests; throws std::invalid_argument for one that does not fit the rows.
   void propose(Pool& pool, const OutputRows& rows, std::vector<ProposalInput> requests, std::vector<Proposed>& out);
 
-  // The same within a job that runs on all threads of the pool: `begin` on one of them, a barrier, `run` on all.
+  // The same as part of a job on all threads of the pool: `begin` on one thread, a barrier, `run` on all.
   void begin(const OutputRows& rows, std::vector<ProposalInput> requests, std::vector<Proposed>& out);
   void run(int thread, Barrier& barrier);
 
-  // The logits that a request chooses by, [draft vocabulary] in its order or [vocab] by token; on the calling thread.
+  // Logits that a request is decided by, [draft vocabulary] in its order or [vocab] by token; on the calling thread.
   void draftLogits(const OutputRows& rows, const ProposalSource& source, float* out);
   int draftLength(ProposalKind kind) const { return kind == ProposalKind::Token ? program_.vocab : draft_.size; }
   int nExtra() const { return int(extra_.size()); }
 
  private:
-  // One request's way to its answer.
+  // State of one request.
   struct Work {
     int output = 0;
-    int samplerRow = -1;             // its row of the sampler head's products; -1: it does not take part
-    int headRow = -1;                // of an extra head: index into headRows_
+    int samplerRow = -1;             // row in the sampler head's products; -1: none
+    int headRow = -1;                // for an extra head: index into headRows_
     std::vector<int32_t> shortlist;  // rows of the output matrix, ascending
-    std::vector<float> logits;       // theirs
-    std::vector<int32_t> panels;     // that the shortlist lies in, ascending
-    std::vector<int32_t> entries;    // rows of panelLogits_, one for each of `panels`
+    std::vector<float> logits;       // of the shortlist
+    std::vector<int32_t> panels;     // that contain the shortlist, ascending
+    std::vector<int32_t> entries;    // rows of panelLogits_, one per panel
   };
-  // An extra head of a row whose logits are kept until the next forward: a tree asks for them once for each of its
-  // paths.
+  // An extra head of a row. Its logits are kept until the next forward, since a tree requests them once for each path.
   struct HeadRow {
     int output, head;
   };
@@ -66,11 +65,11 @@ class Heads {
     std::vector<int32_t> noisyIndices;
     SamplerScratch sampler;
   };
-  // Rows of one matrix product: floats, and what integer products read of them.
+  // Rows of a matrix product, as floats and quantised for integer products.
   struct Activations {
     std::vector<float> floats;
     std::vector<uint8_t> quantised;
-    size_t stride = 0, quantisedStride = 0;  // of a row: floats, bytes
+    size_t stride = 0, quantisedStride = 0;  // per row: floats, bytes
     int cols = 0;
     void resize(int rows, int columns);
     float* row(int r) { return floats.data() + size_t(r) * stride; }
@@ -79,12 +78,12 @@ class Heads {
   template <class Fn>
   void items(int phase, int n, Fn fn);
   void plan();
-  // Makes a row ready for products with `reader`.
+  // Prepares a row for products with `reader`.
   void quantiseFor(const Matrix& reader, Activations& x, int row) const;
   void product(const Matrix& m, const Activations& x, int firstRow, int nRows, float* out, size_t outStride, int begin,
                int end) const;
   const float* hiddenOf(int output) const { return rows_.hidden + size_t(output) * rows_.hiddenStride; }
-  // By which a request's shortlist is made.
+  // Logits that the shortlist is chosen by.
   const float* ownLogits(const Work& work) const {
     return work.headRow >= 0 ? headLogits(work.headRow) : rows_.logits + size_t(work.output) * rows_.logitsStride;
   }
@@ -100,7 +99,7 @@ class Heads {
   void joinSampler(int row, int output, int previous, Scratch& s);
   void activateSampler(int row);
   void endSampler(int row, int output);
-  // `row`: of extraHidden_ and extraAfter_.
+  // `row` of extraHidden_ and extraAfter_.
   void beginHead(int row, const HeadRow& at);
   void headProduct(const ExtraHead& head, int firstRow, int n, int begin, int end);
   void endHead(int row, const HeadRow& at);
@@ -111,7 +110,7 @@ class Heads {
   void panelProduct(int index);
   void answer(const ProposalInput& request, Work& work, Scratch& s, Proposed& out);
   bool hasSampler() const { return sampler_.first.data != nullptr; }
-  // Tokens of the logits that a request chooses by; null: logit i is token i's.
+  // Tokens of the logits that a request is decided by; null: logit i is token i's.
   const int32_t* tokensOf(ProposalKind kind) const;
 
   const LoweredProgram& program_;
@@ -124,17 +123,17 @@ class Heads {
   std::vector<Proposed>* out_ = nullptr;
   std::vector<Work> work_;
   std::vector<HeadRow> headRows_;
-  std::vector<int> headRowOf_;     // [output][head]; empty: none is computed
+  std::vector<int> headRowOf_;     // [output][head]; empty: none computed
   std::vector<float> headLogits_;  // [head row][headStride_]
   size_t headStride_ = 0;
-  int firstNew_ = 0;                      // headRows_ from here on are computed by this call, those of a head together
-  std::vector<int32_t> groups_;           // where those of each head begin in headRows_, and the end
-  int nSamplerRows_ = 0;                  // of the sampler head's products
-  std::vector<int32_t> samplerOutputs_;   // theirs
-  Activations joined_, inner_, after_;    // of the sampler head
-  Activations extraHidden_, extraAfter_;  // of the extra heads' new rows
-  std::vector<int32_t> panelList_, panelFirst_;  // panels that are needed, and where the entries of each begin
-  std::vector<int32_t> panelRows_;               // the sampler head's row of each entry
+  int firstNew_ = 0;                             // start of the headRows_ that this call computes, sorted by head
+  std::vector<int32_t> groups_;                  // start of each head in headRows_, and the end
+  int nSamplerRows_ = 0;                         // of the sampler head's products
+  std::vector<int32_t> samplerOutputs_;          // outputs of the sampler head's rows
+  Activations joined_, inner_, after_;           // of the sampler head
+  Activations extraHidden_, extraAfter_;         // of the extra heads' new rows
+  std::vector<int32_t> panelList_, panelFirst_;  // needed panels, and the first entry of each
+  std::vector<int32_t> panelRows_;               // row in the sampler head's products of each entry
   std::vector<float> panelLogits_;               // [entry][PANEL]
   std::vector<Scratch> scratch_;
   static constexpr int PHASES = 7;

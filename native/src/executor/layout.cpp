@@ -10,7 +10,7 @@ namespace idlm {
 namespace {
 
 constexpr size_t HEADER = 8;
-// Of a sequence: rows of a tree need slots behind its positions.
+// Slots of a sequence: rows of a tree have slots beyond its positions.
 constexpr int MAX_SLOTS = MAX_POSITION + MAX_ROWS;
 
 [[noreturn]] void fail(const std::string& what) { throw std::invalid_argument("layout: " + what); }
@@ -68,8 +68,7 @@ void ForestLayout::assign(std::vector<int32_t>&& data, const Limits& limits) {
     if (row.nBefore < 0 || row.nBefore > slots) refuse("it sees slots that are not there");
     if (row.tailStart < 0 || row.nTail < 0 || int64_t(row.tailStart) + row.nTail > tails)
       refuse("its tail is not there");
-    // Attention computes scores of all slots up to the last one, and takes the tail's from behind them in ascending
-    // order.
+    // Attention computes scores for all slots up to the last one, and uses those of the tail in ascending order.
     int32_t end = row.nBefore;
     for (int32_t i = 0; i < row.nTail; i++) {
       int32_t slot = tails_[row.tailStart + i];

@@ -1,5 +1,5 @@
-// A forest as JavaScript lays it out (src/compute/forest/layout.ts says what the numbers mean). What memory safety
-// depends on is checked here; the rest was checked there.
+// A forest's layout (src/compute/forest/layout.ts describes the numbers). Validates again what memory safety depends
+// on.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -17,31 +17,31 @@ class ForestLayout {
   };
   struct Limits {
     int vocab, nPages;
-    bool hasMask, anchored;  // anchored: a MASK row reads its anchor's row
+    bool hasMask, anchored;  // anchored: MASK rows read their anchor's row
   };
 
-  // Takes the numbers. Throws std::invalid_argument where they are not those of a layout.
+  // Takes ownership of the numbers. Throws std::invalid_argument unless they are a layout.
   void assign(std::vector<int32_t>&& data, const Limits& limits);
-  // Leaves no rows and no outputs.
+  // Drops all rows and outputs.
   void clear() { nRows_ = nTokens_ = nOutputs_ = nTokenOutputs_ = nSequences_ = nSlots_ = 0; }
 
   int nRows() const { return nRows_; }
   int nTokens() const { return nTokens_; }
   int nOutputs() const { return nOutputs_; }
   int nTokenOutputs() const { return nTokenOutputs_; }
-  // Of a row of the forest; -1: there is none.
+  // Layout row of a forest row; -1: none.
   int rowOf(int forestRow) const;
   int nSequences() const { return nSequences_; }
   const Row& row(int r) const { return rows_[r]; }
   bool isMask(int r) const { return r >= nTokens_; }
-  // Row of each output; output of each row of the forest, -1: none.
+  // Row of each output; output of each forest row, -1: none.
   const int32_t* outputs() const { return outputs_; }
   const int32_t* outputOf() const { return outputOf_; }
   int outputOf(int forestRow) const { return forestRow >= 0 && forestRow < nRows_ ? outputOf_[forestRow] : -1; }
   const Sequence& sequence(int s) const { return sequences_[s]; }
   const int32_t* pages(int s) const { return pages_ + sequences_[s].firstPage; }
   const int32_t* tail(int r) const { return tails_ + rows_[r].tailStart; }
-  // All that rows see lies before this slot.
+  // Upper bound of all slots that rows attend to.
   int nSlots() const { return nSlots_; }
 
  private:

@@ -88,7 +88,7 @@ std::vector<ProposalInput> Lookaheads::nextLevel(std::vector<Proposed>& answers)
   return requests;
 }
 
-// The nodes of the next level below those of one lookahead, which begin at `first` in open_.
+// Nodes of the next level for one lookahead, whose nodes start at `first` in open_.
 void Lookaheads::expand(size_t first, std::vector<Open>& next) const {
   size_t lookahead = open_[first].lookahead;
   const LookaheadInput& ahead = sampling_->lookaheads[lookahead];
@@ -102,7 +102,7 @@ void Lookaheads::expand(size_t first, std::vector<Open>& next) const {
     const Proposed& proposed = nodes[firstNode + i - first].proposed;
     float weight = open_[i].weight;
     for (size_t rank = 0; rank < proposed.tokens.size(); rank++) {
-      // A tree of draws has a form that does not depend on how sure they look: by rank.
+      // For rejection the tree must not depend on the confidence of draws, only on their rank.
       weight *= ahead.forRejection ? 0.5f : 1;
       float own = ahead.forRejection ? weight : weight * proposed.confidences[rank];
       Open open{lookahead, int(firstNode + i - first), int(rank), own, open_[i].unverified};

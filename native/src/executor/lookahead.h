@@ -1,4 +1,4 @@
-// Proposals made in the call of the forward, behind the token that verification of each sequence's tree accepts last
+// Proposals made as part of the forward, after the last token that verification accepts in each sequence
 // (src/compute/loaded-model.ts, Lookahead): a small tree, level by level for all sequences together.
 #pragma once
 #include <vector>
@@ -12,22 +12,22 @@ namespace idlm {
 class Lookaheads {
  public:
   struct Node {
-    int parent = -1, rank = 0;  // which token of which node it follows; -1: it follows the drawn token
+    int parent = -1, rank = 0;  // parent node and rank of the token there; -1: it follows the drawn token
     Proposed proposed;
   };
   struct Result {
-    int row = -1;   // of the anchor that verification ended at: the first row of its run, or its own (heads)
-    int next = -1;  // the token drawn there
+    int row = -1;   // at the anchor where verification ended: first row of its run, or the anchor's row (heads)
+    int next = -1;  // token drawn there
     std::vector<Node> nodes;
   };
 
-  // Throws std::invalid_argument where rows or heads are not those of the layout.
+  // Throws std::invalid_argument if rows or heads do not fit the layout.
   static void check(const std::vector<LookaheadInput>& inputs, const ForestLayout& layout, size_t nHeads);
 
   void clear() { results_.clear(); }
-  // Finds where the draws of each sequence end.
+  // Finds where verification of each sequence ends.
   void start(const SamplingInput& sampling, const std::vector<DrawResult>& drawn);
-  // Takes the answers to the requests of the level before, and returns those of the next one; none: it is done.
+  // Takes the answers to the previous level's requests and returns those of the next level; empty: done.
   std::vector<ProposalInput> nextLevel(std::vector<Proposed>& answers);
 
   const std::vector<Result>& results() const { return results_; }
@@ -37,7 +37,7 @@ class Lookaheads {
   struct Open {
     size_t lookahead;
     int parent, rank;
-    float weight;  // how likely it is that its proposals are needed
+    float weight;  // estimated probability that its proposals are needed
     std::vector<int32_t> unverified;
   };
 
@@ -45,7 +45,7 @@ class Lookaheads {
 
   const SamplingInput* sampling_ = nullptr;
   std::vector<Result> results_;
-  std::vector<int> lengths_;  // levels that there can be, of each lookahead
+  std::vector<int> lengths_;  // maximum depth of each lookahead
   std::vector<Open> open_;
   size_t level_ = 0;
 };

@@ -108,8 +108,8 @@ OutputRows Model::outputRows() {
   return rows;
 }
 
-// Begins the next level of the lookaheads, if there is one. The other threads wait: what fails is thrown after all are
-// done.
+// Starts the next level of the lookaheads, if there is one, while the other threads wait. An exception is rethrown
+// after all threads are done.
 void Model::nextLevel(bool isFirst) {
   hasLevel_ = false;
   try {

@@ -1,4 +1,4 @@
-// A loaded model: a lowered program, the workspace of a run, the heads that propose, and what a forward samples.
+// A loaded model: lowered program, workspace, heads, and the draws of a forward.
 #pragma once
 #include <exception>
 #include <memory>
@@ -18,13 +18,12 @@ class Model {
 
   const LoweredProgram& program() const { return *program_; }
   Executor& executor() { return executor_; }
-  // Throws std::invalid_argument for a layout or requests that memory safety does not allow; then there are no results
-  // to read until the next one.
+  // Throws std::invalid_argument for a layout or requests that would violate memory safety; there are no results then.
   void prepare(std::vector<int32_t>&& layout, SamplingInput&& sampling, const KvCache& cache);
-  // Runs what was prepared, with its draws and lookaheads.
+  // Runs the prepared forward with its draws and lookaheads.
   void forward(KvCache& cache);
   void propose(std::vector<ProposalInput> requests, std::vector<Proposed>& out);
-  // The logits that a request chooses by.
+  // Number of logits that a request is decided by.
   int draftLength(ProposalKind kind) const { return heads_.draftLength(kind); }
   void draftLogits(const ProposalSource& source, float* out) { heads_.draftLogits(outputRows(), source, out); }
   void replaceParameters(const std::vector<Replacement>& values) { program_->weights.replace(values, *pool_); }
@@ -53,8 +52,8 @@ class Model {
   Barrier barrier_;
   SamplingInput sampling_;
   std::atomic<size_t> nextDraw_{0};
-  std::vector<std::vector<float>> byToken_;     // of each thread: logits of a draw
-  std::vector<SamplerScratch> samplerScratch_;  // of each thread
+  std::vector<std::vector<float>> byToken_;     // per thread: logits of a draw
+  std::vector<SamplerScratch> samplerScratch_;  // per thread
   Lookaheads lookaheads_;
   std::vector<Proposed> levelAnswers_;
   bool hasLevel_ = false;

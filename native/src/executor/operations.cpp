@@ -1,4 +1,4 @@
-// Operations that are steps of their own: for each kind how it is lowered, and what it does to rows.
+// Operations that are lowered one by one: how each kind is lowered, and its step.
 #include <cmath>
 #include <cstring>
 
@@ -10,13 +10,13 @@ namespace idlm {
 
 namespace {
 
-// A row of the MASK embedding.
+// The row of the MASK embedding for a depth.
 const float* ofDepth(const Run& run, const Step& step, const ForestLayout::Row& row) {
   int depth = row.depth < run.program.nDepths ? row.depth : run.program.nDepths;
   return step.vector + size_t(depth - 1) * size_t(run.program.hidden);
 }
 
-// Copies a row and clears what lies behind it.
+// Copies a row and clears its padding.
 void fill(const Run& run, int buffer, int r, const float* from) {
   const Buffer& b = run.buffer(buffer);
   float* out = run.row(buffer, r);
@@ -55,7 +55,7 @@ void lowerMaskEmbed(Lowering& to, const OperationSource& op) {
   const float* embedding =
       to.weights().vector(op.parameters.embedding, size_t(program.nDepths) * size_t(program.hidden));
   int out = to.buffer(op.out);
-  // With the token rows, where they are just made.
+  // Fused with the embedding of the token rows, if that is the step before.
   if (!program.steps.empty() && program.steps.back().run == runEmbed && program.steps.back().out == out) {
     program.steps.back().rows = RowSet::All, program.steps.back().vector = embedding;
     return;
@@ -88,7 +88,7 @@ void lowerEnter(Lowering& to, const OperationSource& op) {
   to.emit(std::move(s));
 }
 
-// Its inputs lie in one buffer already.
+// Its inputs already share the buffer of the result.
 void lowerJoin(Lowering& to, const OperationSource& op) {
   to.expect(op.rows == RowSet::All && to.rowsOf(op.inputs.token) == RowSet::Token &&
                 to.rowsOf(op.inputs.mask) == RowSet::Mask,

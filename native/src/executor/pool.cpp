@@ -5,9 +5,9 @@
 namespace idlm {
 
 namespace {
-constexpr auto SPIN =
-    std::chrono::milliseconds(10);  // longer than JavaScript's part of a step of many texts, shorter than a blink
-}
+// Longer than JavaScript's part of a step with many sequences; a negligible load.
+constexpr auto SPIN = std::chrono::milliseconds(10);
+}  // namespace
 
 Pool::Pool(int threads) : n_(threads < 1 ? 1 : threads) {
   for (int i = 0; i < n_; i++) threads_.emplace_back([this, i] { work(i); });

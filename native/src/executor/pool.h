@@ -1,7 +1,7 @@
-// A pool of threads that run one function side by side (SPMD), while the caller sleeps. They are threads of their own,
-// which stay on their cores from one forward to the next: a caller that took part would be woken each time on a core
-// where another one computes, and share it for milliseconds until the scheduler moves one of them. After a job they
-// spin for a while, since the next forward usually follows soon, and give their cores to whoever wants them meanwhile.
+// A pool of threads that run one function in parallel (SPMD) while the caller sleeps. The caller does not take part:
+// the threads stay on their cores from one forward to the next, whereas a caller would be woken on a core where a
+// thread already computes, and share it for milliseconds until the scheduler moves one of them. After a job the threads
+// spin for a while, since the next forward usually follows soon, and yield their cores meanwhile.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -20,11 +20,11 @@ inline void cpuRelax() {
 #endif
 }
 
-// Spins before a waiting thread gives its core away: some tens of microseconds. Where more threads run than cores, the
-// one that is waited for may need that core.
+// Spins before a waiting thread yields: some tens of microseconds. With more threads than cores, the thread that it
+// waits for may need its core.
 constexpr int SPINS = 2000;
 
-// All threads of a job meet here.
+// A barrier for all threads of a job.
 class Barrier {
  public:
   void reset(int n) { size_ = n, arrived_.store(0, std::memory_order_relaxed); }
@@ -53,7 +53,7 @@ class Pool {
   explicit Pool(int threads);
   ~Pool();
   int threads() const { return n_; }
-  // Runs fn(context, thread) on every thread of the pool; returns when all are done. One job at a time: others wait.
+  // Runs fn(context, thread) on every thread of the pool and returns when all are done. Jobs run one at a time.
   void run(void (*fn)(void*, int), void* context);
   template <class Fn>
   void run(Fn& fn) {

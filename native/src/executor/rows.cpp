@@ -46,7 +46,7 @@ const Tiling& ForwardRows::tiling(const Step& step) const {
   return step.rows == RowSet::Token ? tilings_[i].tokens : tilings_[i].all;
 }
 
-// As many rows together as attention takes, unless threads would be idle.
+// As many rows per tile as attention supports, unless threads would be idle.
 Tiling ForwardRows::tilingOf(int nRows, int heads, int kvHeads, int threads) const {
   std::vector<int> ends(size_t(layout_.nSequences()), 0);
   for (int r = 0; r < nRows; r++) ends[size_t(layout_.row(r).sequence)]++;

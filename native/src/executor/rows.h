@@ -1,4 +1,4 @@
-// The rows of a forward as its steps take them: every set of rows is a range, since token rows lie first.
+// The rows of a forward as steps use them: every set of rows is a range, since token rows come first.
 #pragma once
 #include <vector>
 
@@ -12,7 +12,7 @@ struct Range {
   int size() const { return end - begin; }
 };
 
-// Rows of a sequence read the same keys and values: which of them attention computes together.
+// Rows of a sequence share their keys and values; attention computes a tile of them together.
 struct Tiling {
   struct Tile {
     int first, n, sequence;
@@ -23,7 +23,7 @@ struct Tiling {
 
 class ForwardRows {
  public:
-  // Throws std::invalid_argument where the numbers are not those of a layout.
+  // Throws std::invalid_argument unless the numbers are a layout.
   void assign(std::vector<int32_t>&& numbers, const LoweredProgram& program, int nCachePages, int threads);
 
   void clear() { layout_.clear(); }
@@ -31,14 +31,14 @@ class ForwardRows {
   const ForestLayout& layout() const { return layout_; }
   const ForestLayout::Row& row(int r) const { return layout_.row(r); }
   Range range(RowSet rows) const;
-  // Of each row its index among those whose gate is on; NONE: its gate is off.
+  // Index of each row among those with gate 1; NONE: gate 0.
   const int32_t* gatedIndex() const { return gatedIndex_.data(); }
   // Indices of the gated rows of a range.
   Range gated(Range rows) const {
     int nTokens = layout_.nTokens();
     return {rows.begin < nTokens ? 0 : nGatedTokens_, rows.end <= nTokens ? nGatedTokens_ : nGated_};
   }
-  // Of an attention step.
+  // Tiles for an attention step.
   const Tiling& tiling(const Step& step) const;
 
  private:

@@ -1,4 +1,4 @@
-// What the steps of a forward work on, as one thread sees it.
+// The state of a running forward, as seen by one thread.
 #pragma once
 #include <atomic>
 
@@ -25,18 +25,18 @@ struct Run {
   const KernelTable& k;
   KvCache& cache;
   int thread = 0, threads = 1;
-  int step = 0;  // index of the one that runs
+  int step = 0;  // index of the running step
 
   const Buffer& buffer(int id) const { return program.buffers[size_t(id)]; }
   float* row(int id, int r) const { return memory.floats(buffer(id)) + size_t(r) * size_t(buffer(id).width); }
   uint8_t* quantised(int id, int r) const {
     return memory.quantised(buffer(id)) + size_t(r) * buffer(id).quantisedStride;
   }
-  // A row of a result, as integer products read it.
+  // Quantises a row of a result for integer products.
   void quantiseRow(int id, int r) const { k.quantise(row(id, r), buffer(id).cols, quantised(id, r)); }
 
-  // Every thread has a contiguous share, so that it reads memory in order, and takes it in chunks; one that is done
-  // early helps the others. Who computes an item does not matter to its bits.
+  // Every thread has a contiguous share, so that it reads memory in order, in chunks; a thread that is done takes
+  // chunks of the others. The bits of an item do not depend on its thread.
   template <class Fn>
   void items(int n, int chunk, Fn fn) {
     for (int i = 0; i < threads; i++) {

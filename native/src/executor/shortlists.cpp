@@ -1,4 +1,4 @@
-// Which tokens a head re-ranks, and the products with the output matrix that they need.
+// Shortlists of tokens that a head re-ranks, and the products with the output matrix for them.
 #include <algorithm>
 #include <limits>
 
@@ -8,10 +8,10 @@ namespace idlm {
 
 namespace {
 
-// Likeliest tokens by a row's own logits, which its head re-ranks.
+// Most likely tokens by a row's own logits, which its head re-ranks.
 constexpr int SHORTLIST = 64;
 
-// Of these indices, ascending, the `count` whose x is largest, the lowest index on a tie.
+// Keeps, of these ascending indices, the `count` with the largest x, the lowest index among equals.
 void keepLargest(const float* x, int count, std::vector<int32_t>& indices) {
   if (indices.size() <= size_t(count)) return;
   std::nth_element(indices.begin(), indices.begin() + (count - 1), indices.end(),
@@ -20,9 +20,8 @@ void keepLargest(const float* x, int count, std::vector<int32_t>& indices) {
   std::sort(indices.begin(), indices.end());
 }
 
-// Indices, ascending, of the `count` largest of x [n], the lowest index on a tie; what is not a number is left out.
-// `maxima`: the largest of each `width` of x. The count-th of those of whole blocks is reached by `count` elements, so
-// no more has to be looked at.
+// Ascending indices of the `count` largest of x [n], the lowest index among equals, without NaN. `maxima`: the largest
+// of each `width` of x; at least `count` elements reach the count-th largest of these, so smaller ones are skipped.
 void largest(const float* x, int n, const float* maxima, int width, int count, std::vector<float>& blocks,
              std::vector<int32_t>& out) {
   constexpr float LEAST = -std::numeric_limits<float>::infinity();
@@ -44,8 +43,8 @@ void largest(const float* x, int n, const float* maxima, int width, int count, s
 
 }  // namespace
 
-// The likeliest by a row's own logits, with the noise of the draw to come where that decides: then these are the likely
-// draws.
+// The most likely tokens by a row's own logits, with the noise of the verifying draw if that decides: these are the
+// likely draws.
 void Heads::makeShortlist(const ProposalInput& request, Work& work, Scratch& s) {
   const SamplerSettings& settings = request.sampler->settings;
   const float* own = ownLogits(work);
@@ -56,7 +55,7 @@ void Heads::makeShortlist(const ProposalInput& request, Work& work, Scratch& s) 
     noisyShortlist(n, tokensOf(request.source.kind),
                    noiseKey(settings.seed, request.position, settings.choice, Purpose::Draw), most, work, s);
   } else if (request.source.kind == ProposalKind::Mask) {
-    // The forward has found the largest of each panel.
+    // The forward has stored the largest logit of each panel.
     const float* maxima = rows_.maxima + size_t(work.output - rows_.nTokens) * rows_.maximaStride;
     largest(own, n, maxima, PANEL, most, s.blockMaxima, work.shortlist);
   } else {
@@ -70,7 +69,7 @@ void Heads::makeShortlist(const ProposalInput& request, Work& work, Scratch& s) 
     if (work.panels.empty() || work.panels.back() != i / PANEL) work.panels.push_back(i / PANEL);
 }
 
-// The shortlist of s.scores [n] with noise: what is largest in the blocks of the largest scores bounds it from below.
+// The shortlist of s.scores [n] with noise. The largest noisy scores of the best blocks are a lower bound.
 void Heads::noisyShortlist(int n, const int32_t* tokens, NoiseKey key, int count, Work& work, Scratch& s) const {
   const float* scores = s.scores.data();
   int blocks = (n + BLOCK - 1) / BLOCK, probed = std::min(blocks, 8 + count / BLOCK);
@@ -99,7 +98,7 @@ void Heads::noisyShortlist(int n, const int32_t* tokens, NoiseKey key, int count
   for (int32_t& i : work.shortlist) i = s.noisyIndices[size_t(i)];
 }
 
-// The panels of all shortlists that the sampler head re-ranks, each with the rows that need it.
+// The panels of all shortlists that the sampler head re-ranks, each with its rows.
 void Heads::planPanels() {
   panelFirst_.assign(size_t(draft_.matrix.panels()) + 1, 0);
   size_t nEntries = 0;
@@ -126,10 +125,10 @@ void Heads::planPanels() {
   }
 }
 
-// One panel times the rows that need it: a run of neighbours at a time. The panel is read from memory once.
+// One panel times its rows, several consecutive ones at a time, so that the panel is read from memory once.
 void Heads::panelProduct(int index) {
   int32_t panel = panelList_[size_t(index)];
-  // Each panel's entries end where planPanels left off.
+  // After planPanels, panelFirst_ is the end of each panel's entries.
   size_t end = size_t(panelFirst_[size_t(panel)]);
   size_t begin = index == 0 ? 0 : size_t(panelFirst_[size_t(panelList_[size_t(index) - 1])]);
   Matrix one = draft_.matrix;

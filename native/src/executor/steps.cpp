@@ -7,7 +7,7 @@ namespace idlm::steps {
 
 namespace {
 
-// Rows of x from `first` on, as a product reads them.
+// Rows of x from `first` on, as input of a product.
 void readFrom(const Run& run, const Step& step, int first, LinearArgs& a) {
   const Buffer& x = run.buffer(step.x);
   a.xStride = step.integer ? x.quantisedStride : size_t(x.width) * 4;
@@ -52,8 +52,8 @@ void linear(Run& run, const Step& step) {
   run.items(n, chunkOf(n, run.threads), [&](int begin, int end) { run.k.linear(a, begin, end); });
 }
 
-// Logits of outputs: all of token rows; of MASK rows those of the draft vocabulary, with the largest of each panel,
-// among which proposals look for the likeliest.
+// Logits of outputs: token rows over the vocabulary; MASK rows over the draft vocabulary, with the largest of each
+// panel, from which proposals make their shortlists.
 void logits(Run& run, const Step& step) {
   Range rows = run.rows.range(step.rows);
   LinearPart part;
@@ -77,8 +77,8 @@ void logits(Run& run, const Step& step) {
   run.items(n, chunkOf(n, run.threads), [&](int begin, int end) { run.k.linear(a, begin, end); });
 }
 
-// t = A x of the gated rows, ready for the product with B. Items are panels; of integer weights whoever ends a part
-// quantises it.
+// t = A x of the gated rows, as input of the product with B. Items are panels; with integer weights the thread that
+// completes a part quantises it.
 void loraA(Run& run, const Step& step) {
   Range rows = run.rows.range(step.rows), gated = run.rows.gated(rows);
   const int32_t* gatedIndex = run.rows.gatedIndex();
@@ -153,7 +153,7 @@ void attention(Run& run, const Step& step) {
   const CacheLayer& layer = run.program.layers[size_t(step.layer)];
   int group = step.heads / step.kvHeads;
   const Tiling& tiling = run.rows.tiling(step);
-  // Items: rows of a sequence that are computed together, and a KV head.
+  // Items: a tile of rows and a KV head.
   run.items(int(tiling.tiles.size()) * step.kvHeads, 1, [&](int item, int) {
     const Tiling::Tile& tile = tiling.tiles[size_t(item / step.kvHeads)];
     const int32_t* tileRows = tiling.rows.data() + tile.first;

@@ -1,4 +1,4 @@
-// What steps of several operations do; steps of one are in operations.cpp.
+// Steps that several operations are fused into; those of single operations are in operations.cpp.
 #pragma once
 #include "executor/run.h"
 
@@ -7,7 +7,7 @@ namespace idlm::steps {
 void loraA(Run& run, const Step& step);
 void linear(Run& run, const Step& step);
 void logits(Run& run, const Step& step);
-// Stores K and V of each row, rotated where the step says so, and lays out its queries for attention.
+// Stores K and V of each row, rotated if the step says so, and lays out its queries for attention.
 void rotateStore(Run& run, const Step& step);
 void attention(Run& run, const Step& step);
 void quantise(Run& run, const Step& step);

@@ -1,12 +1,12 @@
 // Sine and cosine in double by fixed polynomials (fdlibm's kernels, Cody-Waite reduction): the same bits everywhere,
-// which libm does not promise. |x| up to about 2^20 radians.
+// unlike libm. |x| up to about 2^20 radians.
 #pragma once
 #include <cstdint>
 
 namespace idlm {
 
 inline void sineCosine(double x, double& sine, double& cosine) {
-  // Nearest multiple of pi/2, by the addition of 1.5 * 2^52.
+  // Rounds to a multiple of pi/2, by adding 1.5 * 2^52.
   double n = (x * 0.63661977236758134308 + 6755399441055744.0) - 6755399441055744.0;
   // pi/2 in three parts of 33 bits: n * part is exact for n < 2^20.
   double r = ((x - n * 1.57079632673412561417e+00) - n * 6.07710050630396597660e-11) - n * 2.02226624879595063154e-21;

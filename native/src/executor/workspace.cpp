@@ -21,7 +21,7 @@ void Workspace::begin() {
 void Workspace::reserve(int rows, int outputs, int positions) {
   if (rows > capacity_) {
     size_t capacity = size_t(grown(capacity_, rows));
-    capacity_ = 0;  // until all of it is there
+    capacity_ = 0;  // until everything is allocated
     buffers_ = Arena(program_.bufferWidth * capacity * 4);
     quantised_ = Arena(program_.quantisedWidth * capacity + 64);
     t = Arena(program_.tWidth * capacity + 64);
@@ -33,7 +33,7 @@ void Workspace::reserve(int rows, int outputs, int positions) {
   if (outputs > outputCapacity_) {
     size_t capacity = size_t(grown(outputCapacity_, outputs));
     outputCapacity_ = 0;
-    // Off multiples of 4 KiB: rows whose stores share a cache set would wait for each other.
+    // Not a multiple of 4 KiB: stores of rows that share a cache set would wait for each other.
     logitsStride = size_t(program_.vocab + PANEL - 1) / PANEL * PANEL + 5 * PANEL;
     logits_ = Arena(logitsStride * capacity * 4);
     logitMaxima.resize(size_t(program_.output.panels()) * capacity);

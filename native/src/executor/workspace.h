@@ -1,4 +1,4 @@
-// Memory of a forward, grown when needed and kept.
+// Memory of forwards, which grows when needed and is reused.
 #pragma once
 #include <atomic>
 #include <memory>
@@ -12,9 +12,9 @@ namespace idlm {
 class Workspace {
  public:
   Workspace(const LoweredProgram& program, int threads);
-  // Room for rows, outputs and positions of a sequence.
+  // Allocates memory for this many rows, outputs and positions of a sequence.
   void reserve(int rows, int outputs, int positions);
-  void begin();  // of a forward: no item is taken
+  void begin();  // Resets the item counters before a forward.
 
   float* floats(const Buffer& b) const {
     return reinterpret_cast<float*>(buffers_.data()) + b.offset * size_t(capacity_);
@@ -28,7 +28,7 @@ class Workspace {
 
   size_t logitsStride = 0;
   Arena t;                         // A x of gated rows
-  std::vector<float> lowRank;      // the same before it is quantised
+  std::vector<float> lowRank;      // the same before quantisation
   std::vector<float> logitMaxima;  // [MASK output][panel of the draft output]
   std::vector<float> cosine, sine;
   std::vector<std::vector<float>> attention;  // scratch of each thread

@@ -12,7 +12,7 @@ namespace {
 
 int padded(int n) { return (n + PANEL - 1) / PANEL * PANEL; }
 
-// fn(value) for each input that there is.
+// fn(value) for each input that is present.
 template <class Fn>
 void eachInput(const OperationSource& op, Fn fn) {
   const auto& in = op.inputs;
@@ -123,8 +123,8 @@ void Lowering::countReads() {
     if (result != NONE && (valueAt(result), written[size_t(result)])) reads_[size_t(result)]++;
 }
 
-// Values that are the same memory: a result takes that of an input which nothing reads later, and a value of token rows
-// and one of MASK rows lie in the value that joins them.
+// Merges values that can share memory: a result with an input that nothing reads later, and values of token rows and
+// MASK rows with the value that joins them.
 void Lowering::shareBuffers() {
   std::vector<int> left = reads_;
   for (size_t i = 0; i < operations_.size(); i++) {
@@ -142,7 +142,7 @@ void Lowering::shareBuffers() {
   }
 }
 
-// Attention rotates q and k where nothing else reads them.
+// Fuses rotation of q and k into attention if nothing else reads the rotated values.
 void Lowering::absorbRopes() {
   if (keepsValues) return;
   for (size_t i = 0; i < operations_.size(); i++) {
@@ -189,7 +189,7 @@ void Lowering::run() {
   allocate();
 }
 
-// Lifetimes in steps, and the lowest offsets at which buffers that live at the same time do not overlap.
+// Lifetimes in steps, and the lowest offsets without overlap of buffers that are live at the same time.
 void Lowering::allocate() {
   struct Block {
     size_t* offset;
@@ -225,7 +225,7 @@ void Lowering::allocate() {
     });
     for (Block* block : inOrder) {
       size_t offset = 0;
-      // `placed` is in order of offsets.
+      // `placed` is sorted by offset.
       for (const Block* other : placed) {
         bool overlaps = keepsValues || (other->first <= block->last && block->first <= other->last);
         if (overlaps && *other->offset < offset + block->size) offset = std::max(offset, *other->offset + other->size);

@@ -1,4 +1,4 @@
-// Lowering of one list: what operations.cpp uses to turn an operation into steps, and patterns.cpp for several at once.
+// Lowers one list: operations.cpp turns single operations into steps, patterns.cpp several at once.
 #pragma once
 #include <string>
 #include <vector>
@@ -12,7 +12,7 @@ class Lowering {
   Lowering(const ProgramSource& source, bool keepsValues, LoweredProgram& program);
   void run();
 
-  // Whether every value has to be there at the end: then nothing is fused, and nothing is computed in place.
+  // Whether every value is needed at the end: no fusion, no operations in place.
   const bool keepsValues;
   const Weights& weights() const { return program_.weights; }
   LoweredProgram& program() { return program_; }
@@ -22,20 +22,20 @@ class Lowering {
   void expect(bool holds, const char* problem) const {
     if (!holds) fail(problem);
   }
-  // Floats of a value per row.
+  // Floats per row of a value.
   int width(int value) const { return valueAt(value).width; }
   RowSet rowsOf(int value) const { return valueAt(value).rows; }
   // The buffer of a value.
   int buffer(int value);
-  // Reads of a value by operations that are not lowered yet, the present one included, and by results.
+  // Remaining reads of a value, by this operation, later ones and results.
   int readsLeft(int value) const { return reads_[size_t(value)]; }
-  // Whether the value's memory can be the result's: nothing else reads it any more.
+  // Whether the result may reuse the value's memory: nothing else reads it any more.
   bool isLastRead(int value) const { return !keepsValues && readsLeft(value) == 1; }
 
-  // A step on the rows of the present operation, which `emit` adds.
+  // A step on the rows of the current operation, to be added by `emit`.
   Step step(const char* name, StepFunction run) const;
   void emit(Step step);
-  // Whoever writes the buffer also writes what integer products read of it.
+  // Makes the step that writes the buffer also quantise it for integer products.
   void needQuantised(int value);
 
  private:
@@ -46,7 +46,7 @@ class Lowering {
   void join(int a, int b);
   void absorbRopes();
   void allocate();
-  // Patterns (patterns.cpp). Those of several operations return the index of the one behind them.
+  // Patterns (patterns.cpp). Those of several operations return the index after them.
   size_t lowerLinears(size_t index);
   LoweredPart linearPart(size_t& index, Step& step, int& out);
   void emitLinear(Step step);
@@ -56,19 +56,19 @@ class Lowering {
   const ProgramSource& source_;
   LoweredProgram& program_;
   const std::vector<OperationSource>& operations_;
-  size_t at_ = 0;             // the operation that is lowered
+  size_t at_ = 0;             // the current operation
   std::vector<int> parents_;  // union-find: values that share a buffer
   std::vector<int> buffers_;  // of the value at the root; NONE: not needed yet
   std::vector<int> reads_, producers_;
-  std::vector<bool> absorbed_;     // ropes that an attention does
-  std::vector<bool> isFusedAway_;  // values that have no memory
+  std::vector<bool> absorbed_;     // rope operations fused into attention
+  std::vector<bool> isFusedAway_;  // values without memory
 };
 
-// An operation that becomes steps of its own; null where the kind is not known.
+// Lowers one operation to steps; null: unknown kind.
 using LowerFunction = void (*)(Lowering& to, const OperationSource& op);
 LowerFunction lowerFunction(const std::string& kind);
 
-// Lowers the lists of the heads, of which two forms are known.
+// Lowers the lists of the heads, which must have one of two forms.
 void lowerHeads(const ProgramSource& source, LoweredProgram& program);
 
 }  // namespace idlm

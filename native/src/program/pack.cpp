@@ -1,4 +1,4 @@
-// The scalar build of the lanes is good for conversions here; it is compiled without CPU flags.
+// The scalar lanes suffice for conversions; this file is compiled without CPU flags.
 #define IDLM_ISA pack
 #include "program/pack.h"
 
@@ -14,7 +14,7 @@ float halfBits(uint16_t h) { return halfToFloat(h); }
 
 namespace {
 
-// How a stored type lies in a file (src/formats/tensor/tensor-type.ts): blocks of `size` elements in `bytes` bytes.
+// Blocks of a stored type (src/formats/tensor/tensor-type.ts): `size` elements in `bytes` bytes.
 struct StoredLayout {
   const char* name;
   size_t size, bytes;
@@ -38,7 +38,7 @@ void write32(uint8_t* p, uint32_t v) { memcpy(p, &v, 4); }
 
 constexpr uint32_t NIBBLES = 0x0f0f0f0fu, PAIRS = 0x03030303u, ONES = 0x01010101u;
 
-// ---- reading: the codes of group g of a stored block, k[i] = codes 4i .. 4i + 3, one a byte
+// ---- reading the codes of group g of a stored block, k[i] = codes 4i .. 4i + 3, one per byte
 
 void nibbleHalves(const uint8_t* p, uint32_t* k) {  // low nibbles are 0..15, high ones 16..31
   for (int i = 0; i < 4; i++) {
@@ -100,7 +100,7 @@ void codesOf(Format format, const uint8_t* b, int g, uint32_t* k) {
   }
 }
 
-// ---- reading: the scales of group g of a stored block (format.h, Scales), and what the block's groups share
+// ---- reading the scales of group g of a stored block (format.h, Scales), and what its groups share
 
 struct BlockScales {
   uint16_t scale = 0, minimum = 0;  // f16 bits
@@ -197,7 +197,7 @@ void readCodes(const uint8_t* in, int bits, int lane, uint32_t* k) {
     for (int j = 0; j < 8; j++) k[j] |= ((read32(in) >> j) & ONES) << position;
 }
 
-// Group `g` of a block, which becomes the group at `at` of a panel.
+// Writes group `g` of a block to the group at `at` of a panel.
 void writeScales(Format format, const uint8_t* block, int g, int lane, uint8_t* panel, const GroupAt& at) {
   Scales kind = layoutOf(format).scales;
   uint8_t *scales = panel + at.scales, *own = scales + superBytes(kind) + size_t(at.place) * groupScaleBytes(kind);
@@ -216,7 +216,7 @@ void writeScales(Format format, const uint8_t* block, int g, int lane, uint8_t* 
   if (kind != Scales::Super) own[PANEL + lane] = group.second;
 }
 
-// What half `h` of a group is multiplied by, and what is added: weight = scale * code + minimum.
+// Factor and offset of half `h` of a group: weight = scale * code + minimum.
 struct Affine {
   float scale = 0, minimum = 0;
 };
@@ -250,11 +250,11 @@ Affine readScales(Format format, const uint8_t* panel, const GroupAt& at, int la
   }
 }
 
-// Sixteen bytes on any machine: adapters are packed after every step of training.
+// 16-byte vectors on any machine: adapters are packed after every training step.
 using Floats4 = float __attribute__((vector_size(16)));
 using Ints4 = int32_t __attribute__((vector_size(16)));
 
-// The codes of a group, one a byte with zero point 128; returns their scale.
+// Quantises a group to one code per byte, with zero point 128; returns its scale.
 float quantiseWeights(const float* x, uint32_t* k) {
   constexpr int QUADS = GROUP / 4;
   Floats4 v[QUADS], most = {};
@@ -297,7 +297,7 @@ void packPanels(const uint8_t* stored, Format format, int rows, int cols, const 
                 int end) {
   size_t rowBytes = storedRowBytes(format, cols), stride = panelBytes(format, cols);
   int groups = cols / GROUP, bits = layoutOf(format).bits;
-  // A block of the file holds one group, or a whole chunk of them.
+  // A block of the file has one group, or a whole chunk of groups.
   int chunk = chunkOf(layoutOf(format).scales), groupsPerBlock = superBytes(layoutOf(format).scales) > 0 ? chunk : 1;
   size_t blockBytes = isInteger(format) ? storedRowBytes(format, groupsPerBlock * GROUP) : 0;
   for (int p = begin; p < end; p++) {
@@ -312,7 +312,7 @@ void packPanels(const uint8_t* stored, Format format, int rows, int cols, const 
         packFloats(rowOf(lane), format == Format::F32 ? 4 : 2, cols, lane, panel);
       continue;
     }
-    for (int first = 0; first < groups; first += chunk)  // the lines of a chunk stay in the cache for its lanes
+    for (int first = 0; first < groups; first += chunk)  // the cache lines of a chunk are reused for all its lanes
       for (int lane = 0; lane < lanes; lane++) {
         const uint8_t* row = rowOf(lane);
         for (int g = first; g < groups && g < first + chunk; g++) {

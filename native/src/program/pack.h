@@ -1,5 +1,5 @@
-// Weights as stored in files, repacked once into panels (kernels/format.h). Nothing is quantised a second time: integer
-// types keep their integers and scales; only adapters are quantised here (Q8S), since they touch proposals alone.
+// Packs stored weights into panels (kernels/format.h), once. Nothing is requantised: integer types keep their integers
+// and scales. Only adapters are quantised here (Q8S), since they affect proposals alone.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -8,20 +8,20 @@
 
 namespace idlm {
 
-// The panels of a stored type, by its name in ggml or safetensors; null where there are none.
+// The panel format for a stored type, by its name in ggml or safetensors; null: not supported.
 const Format* packedFormat(const std::string& type);
 
-// Bytes of one row as stored; 0 where it is not whole blocks.
+// Bytes of a stored row; 0: not a whole number of blocks.
 size_t storedRowBytes(Format format, int cols);
 
-// Packs panels [begin, end) of [rows, cols]. Row i of the matrix as used is stored row order[i] (null: identity).
+// Packs panels [begin, end) of [rows, cols]. Row i of the packed matrix is stored row order[i] (null: identity).
 void packPanels(const uint8_t* stored, Format format, int rows, int cols, const int32_t* order, uint8_t* out, int begin,
                 int end);
 
-// Quantises float32 rows [rows, cols] (times `scale`) to Q8S or copies them to F32 panels.
+// Quantises float32 rows [rows, cols] (times `scale`) to Q8S, or copies them to F32 panels.
 void packFloat(const float* w, int rows, int cols, float scale, Format format, uint8_t* out);
 
-// Row `row` of a packed matrix as float32, exact.
+// Row `row` of a packed matrix as exact float32.
 void unpackRow(const Matrix& m, int row, float* out);
 
 float halfBits(uint16_t h);

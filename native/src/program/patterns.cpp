@@ -1,5 +1,5 @@
-// Operations that become one step together: linear ones over one input, each with its low-rank term, and what follows
-// them; rotation and attention; the logits of token rows and MASK rows; and the lists of heads.
+// Operations that are fused into one step: linear ones over one input, each with its low-rank term, and operations
+// after them; rotation and attention; logits of token rows and MASK rows; lists of heads.
 #include <stdexcept>
 
 #include "executor/steps.h"
@@ -14,8 +14,8 @@ int padded(int n) { return (n + PANEL - 1) / PANEL * PANEL; }
 
 }  // namespace
 
-// The linear operation at `index`, with the low-rank term that follows it, as a part of a step. `index` becomes that of
-// the operation behind them, `out` the value that they write.
+// The linear operation at `index` and the low-rank term after it, as a part of a step. Advances `index` past them;
+// `out` is the value that they write.
 LoweredPart Lowering::linearPart(size_t& index, Step& step, int& out) {
   at_ = index;
   const OperationSource& op = operations_[index++];
@@ -72,7 +72,7 @@ size_t Lowering::lowerLinears(size_t index) {
   s.x = buffer(first.inputs.x);
   if (integers > 0) needQuantised(first.inputs.x);
   if (integers != 0 && integers != outs.size()) {
-    // Mixed kinds of weights: a step each.
+    // Integer and float weights need separate steps.
     Step integer = s, floating = s;
     integer.parts.clear(), floating.parts.clear();
     integer.integer = true;
@@ -141,7 +141,7 @@ void Lowering::lowerAttention(const OperationSource& op) {
   attend.name = "attention", attend.run = steps::attention;
   attend.x = attend.y = attend.v = NONE;
   attend.out = buffer(op.out), attend.window = a.window;
-  // Groups of activations must not lie in several heads of k and v.
+  // A group of activations must not span several heads of k and v.
   attend.canQuantise = a.nHeads / a.nKvHeads * a.headDim % GROUP == 0;
   emit(std::move(store)), emit(std::move(attend));
 }
@@ -189,7 +189,7 @@ size_t Lowering::lowerLogits(size_t index) {
 
 namespace {
 
-// The operations of a head, each of which reads the result of the one before it, and its other input.
+// The operations of a head: each reads the result of the previous one, and its other input.
 class HeadList {
  public:
   HeadList(const HeadSource& head, const char* what, const char* form) : head_(head), what_(what), form_(form) {}

@@ -1,5 +1,5 @@
-// A program as JavaScript hands it over (src/compute/program/): names of values and parameters are resolved to indices
-// when it is read (addon/program_source.cpp).
+// A program as passed from JavaScript (src/compute/program/), with the names of values and parameters resolved to
+// indices (addon/program_source.cpp).
 #pragma once
 #include <cstdint>
 #include <string>
@@ -23,13 +23,13 @@ struct ParameterSource {
   int rows = 0, cols = 0;
   bool isBase = true, isTrainable = false;
   std::vector<int32_t> order;  // stored row of each row; empty: the identity
-  // As stored; null where it is packed already. Valid until the program is loaded.
+  // Stored bytes; null: already packed. Valid until the program is loaded.
   const uint8_t* bytes = nullptr;
   size_t size = 0;
 };
 
-// An operation of any kind. Kinds and the meaning of each name are in src/compute/program/operations.ts; what a kind
-// does not have is NONE, or 0.
+// An operation of any kind. src/compute/program/operations.ts describes the kinds and their fields; unused fields are
+// NONE, or 0.
 struct OperationSource {
   std::string kind;
   RowSet rows = RowSet::All;
@@ -53,7 +53,7 @@ struct ListSource {
   std::vector<OperationSource> operations;
 };
 
-// A list over the hidden state of a row, which is a value that no operation writes, and a previous id.
+// A list over two inputs: a row's hidden state, a value that no operation writes, and a previous token.
 struct HeadSource : ListSource {
   int hidden = NONE, logits = NONE;
 };

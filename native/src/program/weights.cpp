@@ -79,13 +79,13 @@ Weights::Weights(const ProgramSource& source, std::shared_ptr<const BaseWeights>
   planOutput(source);
   memory_.allocate();
   if (packing_) packing_->memory.allocate();
-  // A prefix ends with a whole panel, the rest of which are other tokens.
+  // A prefix ends within a panel, whose other rows are other tokens.
   const Matrix& output = at(output_).matrix;
   draft_.matrix = draft_.isPrefix ? output : draftRows_;
   if (draft_.isPrefix && ids_ != NONE) draft_.matrix.rows = padded(draft_.size);
 }
 
-// Throws where a parameter is used in two ways.
+// Throws if a parameter is used in two ways.
 void Weights::addUse(const ProgramSource& source, int parameter, Role role) {
   if (parameter < 0 || size_t(parameter) >= source.parameters.size()) fail("an operation's parameter is missing");
   const ParameterSource& p = source.parameters[size_t(parameter)];
@@ -118,7 +118,7 @@ void Weights::addUse(const ProgramSource& source, int parameter, Role role) {
     if (row < 0 || row >= nOrdered) fail("parameter " + p.id + ": the row order is out of range");
   if (!p.isBase) {
     if (p.type != "F32" || !p.order.empty()) fail("parameter " + p.id + ": an adapter's must be F32");
-    return;  // matrices are planned by addList, in the format of what they belong to
+    return;  // addList plans matrices, in the format of the weights they belong to
   }
   PackedParameter& packed = packing_->parameters[p.id];
   packed.role = role, packed.type = p.type, packed.rows = p.rows, packed.cols = p.cols;
@@ -130,7 +130,7 @@ void Weights::addList(const ProgramSource& source, const ListSource& list) {
     const Format* format = packedFormat(source.parameters[size_t(parameter)].type);
     return format && isInteger(*format);
   };
-  // Of the kind of the base's weights: float models are compared with float references.
+  // In the format of the base's weights, so that float models can be compared with float references.
   auto addMatrix = [&](int parameter, int like, float scale) {
     addUse(source, parameter, Role::Matrix);
     const ParameterSource& p = source.parameters[size_t(parameter)];
@@ -150,7 +150,7 @@ void Weights::addList(const ProgramSource& source, const ListSource& list) {
     fail("a list has no logits of a base matrix");
   if (output_ != NONE && output != output_) fail("lists have different output matrices");
   output_ = output;
-  std::map<int, int> weightOf;  // of the value that a linear operation writes
+  std::map<int, int> weightOf;  // by the value that a linear operation writes
   for (const OperationSource& op : list.operations) {
     const auto& p = op.parameters;
     if (op.is("linear")) {
@@ -186,7 +186,7 @@ void Weights::planOutput(const ProgramSource& source) {
   if (packing_) {
     packing_->output = output.id;
     if (!ids.empty()) {
-      // The draft vocabulary first: MASK rows look at the first panels only.
+      // The draft vocabulary first: MASK rows read the first panels only.
       std::vector<int32_t>&order = packing_->order, &inverse = packing_->inverse;
       std::vector<bool> isDraft(size_t(source.vocabSize), false);
       for (int32_t id : ids) isDraft[size_t(id)] = true;
@@ -203,7 +203,7 @@ void Weights::planOutput(const ProgramSource& source) {
     draft_.tokens = base_->order.empty() ? nullptr : base_->order.data();
     return;
   }
-  // Another program's draft vocabulary is in front there: this one has its rows once more.
+  // The base has another draft vocabulary in front: this program has its own copy of the rows.
   checkStored(output);
   draft_.tokens = ids.data();
   memory_.plan(draftRows_, *packedFormat(output.type), draft_.size, output.cols);
@@ -257,7 +257,7 @@ void Weights::pack(const ProgramSource& source, Pool& pool) {
     const ParameterSource& output = source.parameters[size_t(output_)];
     stored.push_back({&output, &memory_, draftRows_, rowsOf(output, own(ids_).ids)});
   }
-  std::vector<std::vector<float>> copies;  // of bytes that are not aligned
+  std::vector<std::vector<float>> copies;  // of unaligned bytes
   std::vector<const float*> values;
   copies.reserve(floats_.size());
   for (const FloatPack& pack : floats_) {
@@ -271,7 +271,7 @@ void Weights::pack(const ProgramSource& source, Pool& pool) {
     values.push_back(copies.back().data());
   }
   auto work = [&](int thread) {
-    // Panels of every matrix are split over the threads.
+    // The panels of every matrix are split over the threads.
     int n = pool.threads();
     for (const StoredPack& s : stored) {
       int panels = s.matrix.panels();
@@ -285,7 +285,7 @@ void Weights::pack(const ProgramSource& source, Pool& pool) {
   packing_.reset();
 }
 
-// Whole matrices, since those of adapters are small and many.
+// A thread packs whole matrices, since those of adapters are small and many.
 void Weights::packFloats(const std::vector<FloatPack>& packs, const std::vector<const float*>& values, int thread,
                          int threads) {
   for (size_t i = size_t(thread); i < packs.size(); i += size_t(threads)) {

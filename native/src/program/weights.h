@@ -1,5 +1,5 @@
-// Parameters as a forward reads them. The base model's are packed once and shared by all programs over it; what an
-// adapter brings is a program's own and can be replaced.
+// Parameters in the form that forwards read. Base weights are packed once and shared by all programs over them; a
+// program owns its adapter's parameters, which can be replaced.
 #pragma once
 #include <map>
 #include <memory>
@@ -13,22 +13,22 @@
 
 namespace idlm {
 
-// What a parameter is used as.
+// How a parameter is used.
 enum class Role { Unused, Matrix, Vector, Ids };
 
 struct PackedParameter {
   Role role = Role::Unused;
-  std::string type;  // as stored
+  std::string type;  // stored type
   int rows = 0, cols = 0;
   Matrix matrix;
-  std::vector<float> vector;  // padded with zeros to whole panels
+  std::vector<float> vector;  // zero-padded to whole panels
   std::vector<int32_t> ids;
 };
 
-// Memory for packed matrices: offsets are planned first, then all of it is allocated at once.
+// Memory of packed matrices: offsets are planned first, then everything is allocated at once.
 class PackedMemory {
  public:
-  // Reserves the panels of a matrix whose `data` is set by `allocate`; the matrix must stay where it is.
+  // Reserves the panels of a matrix. `allocate` sets its `data`, so the matrix must not be moved.
   void plan(Matrix& matrix, Format format, int rows, int cols);
   void allocate();
   size_t size() const { return size_; }
@@ -40,8 +40,8 @@ class PackedMemory {
   Arena arena_;
 };
 
-// The base model's weights. The rows of the output matrix are in an order that puts the draft vocabulary of the program
-// that was loaded first in front.
+// Weights of the base model. The rows of the output matrix are permuted: the draft vocabulary of the first program
+// loaded comes first.
 struct BaseWeights {
   std::map<std::string, PackedParameter> parameters;  // by id
   std::string output;                                 // id of the output matrix
@@ -49,10 +49,10 @@ struct BaseWeights {
   PackedMemory memory;
 };
 
-// The rows of an output matrix that MASK rows and heads look at.
+// Rows of an output matrix over the draft vocabulary, for MASK rows and heads.
 struct DraftOutput {
   Matrix matrix;
-  int size = 0;                     // tokens; the matrix may have rows behind them
+  int size = 0;                     // tokens; the matrix may have more rows
   const int32_t* tokens = nullptr;  // of the rows; null: row i is token i
   bool isPrefix = true;             // the first rows of the output matrix itself
 };
@@ -66,17 +66,17 @@ struct Replacement {
 
 class Weights {
  public:
-  // Plans the memory of all parameters that the lists use, and takes what `shared` has packed from there (null: all is
-  // packed here). Throws std::invalid_argument where a parameter is not usable, or `shared` is another model's.
+  // Plans the memory of all parameters of the lists, except those that `shared` has packed (null: none). Throws
+  // std::invalid_argument if a parameter is not usable, or `shared` is of another model.
   Weights(const ProgramSource& source, std::shared_ptr<const BaseWeights> shared);
 
   // Whether `pack` reads the stored bytes of a parameter.
   static bool needsBytes(const ProgramSource& source, int parameter, const BaseWeights* shared);
-  // Packs on all threads; the source's bytes are not read later.
+  // Packs on all threads. The source's bytes are not read later.
   void pack(const ProgramSource& source, Pool& pool);
 
   Matrix matrix(int parameter) const;
-  // [length], padded with zeros to whole panels.
+  // [length], zero-padded to whole panels.
   const float* vector(int parameter, size_t length) const;
 
   const BaseWeights& base() const { return *base_; }
@@ -85,12 +85,12 @@ class Weights {
   size_t bytes() const { return base_->memory.size() + memory_.size(); }
   size_t sharedBytes() const { return isShared_ ? base_->memory.size() : 0; }
 
-  // Replaces trainable parameters on all threads. Throws std::invalid_argument, and changes nothing, where one is not
-  // trainable or of another size. No forward may run.
+  // Replaces trainable parameters on all threads. Throws std::invalid_argument without a change if one is not trainable
+  // or of another size. No forward may be running.
   void replace(const std::vector<Replacement>& replacements, Pool& pool);
 
  private:
-  // A matrix that is packed from float32, times a scale.
+  // A matrix packed from float32, times a scale.
   struct FloatPack {
     int parameter;
     float scale;
@@ -106,15 +106,15 @@ class Weights {
   const PackedParameter& at(int parameter) const;
 
   std::shared_ptr<const BaseWeights> base_;
-  std::shared_ptr<BaseWeights> packing_;  // base_, until it is packed; null where it is shared
+  std::shared_ptr<BaseWeights> packing_;  // base_ while it is being packed; null if it is shared
   bool isShared_ = false;
-  std::vector<PackedParameter> own_;        // by index; of the base's parameters the role only
+  std::vector<PackedParameter> own_;        // by index; for the base's parameters only the role
   std::vector<ParameterSource> described_;  // without bytes
   std::vector<FloatPack> floats_;
   PackedMemory memory_;
   int output_ = NONE, ids_ = NONE;
   DraftOutput draft_;
-  Matrix draftRows_;  // where they are not a prefix
+  Matrix draftRows_;  // used if they are not a prefix
 };
 
 }  // namespace idlm

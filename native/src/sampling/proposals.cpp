@@ -1,6 +1,6 @@
-// Proposals: drawing them from a proposer's scores, and trying them in a draw. Sums are in double and in a fixed order,
-// exponentials the kernels', so that the bits do not depend on the instruction set. src/compute/sampling/trial.ts is
-// the readable version.
+// Drawing proposals from a proposer's scores, and trying them in a draw. Sums are in double and in a fixed order,
+// exponentials are the kernels', so that the bits do not depend on the instruction set. src/compute/sampling/trial.ts
+// is the reference.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -13,11 +13,12 @@ namespace {
 
 constexpr float MINUS_INFINITY = -std::numeric_limits<float>::infinity();
 
-// What a proposer would draw less often than this, relative to its likeliest token, it never draws: far below what 32
-// bits of noise can draw, far above where float32 loses bits. So no share is 0.
+// Smallest weight relative to the largest: smaller ones are far below what 32 bits of noise can draw, and are left out
+// so that no probability is 0. Far above where float32 loses bits.
 constexpr float LEAST_WEIGHT = 1e-30f;
 
-// Scores relative to the largest: what is added to them then is not rounded away. Of infinite ones all are the largest.
+// Makes scores relative to the largest, so that later additions are not rounded away. If some are infinite, only these
+// remain.
 bool relative(float* scores, size_t n) {
   float largest = MINUS_INFINITY;
   for (size_t i = 0; i < n; i++) largest = scores[i] > largest ? scores[i] : largest;
@@ -36,7 +37,7 @@ double sumOf(const std::vector<float>& weights) {
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
-// Uniform in (0, 1): Philox2x32-10, as the kernels' noise.
+// Uniform in (0, 1): Philox2x32-10, like the kernels' noise.
 double uniform(int32_t token, NoiseKey noise) {
   uint32_t a = uint32_t(token), b = noise.word, key = noise.key;
   for (int round = 0; round < 10; round++) {
@@ -49,9 +50,9 @@ double uniform(int32_t token, NoiseKey noise) {
 
 }  // namespace
 
-// Recursive rejection sampling without replacement (RSD, Jeon et al., arXiv 2402.14160, section 3). p is kept twice:
-// as weights that are multiplied out, and as scores, to which the noise of the last draw is added; a rejection changes
-// only the tokens that the proposer could have drawn.
+// Recursive rejection sampling without replacement (RSD, Jeon et al., arXiv 2402.14160, section 3). p is stored twice:
+// as weights, and as scores, which the noise of the final draw is added to. A rejection changes only tokens that the
+// proposer could have drawn.
 int32_t SamplerState::sampleWithProposals(const KernelTable& k, const Trial& trial, const int32_t* ids, int n,
                                           int64_t position, SamplerScratch& s) const {
   if (!relative(s.scores.data(), size_t(n))) return -1;
@@ -105,7 +106,7 @@ int32_t SamplerState::sampleWithProposals(const KernelTable& k, const Trial& tri
   auto likeliest = [&] { return k.noisyBest(s.scores.data(), ids, n, residual.word, residual.key); };
   int chosen = likeliest();
   if (chosen < 0) {
-    // Nothing is left where p = q up to rounding, which then rejected in the last bit: any draw is as good as p's.
+    // Nothing is left if p = q up to rounding, and the token was rejected by the last bit: a draw from p is as good.
     for (size_t i = s.changed.size(); i-- > 0;) s.scores[s.changed[i].first] = s.changed[i].second;
     chosen = likeliest();
   }

@@ -41,7 +41,7 @@ class Reader {
     if (index < 0 || size_t(index) >= all.size()) throw std::invalid_argument("requests: an object is missing");
     return all[size_t(index)];
   }
-  // -1: none.
+  // Null for index -1.
   template <class T>
   T optional(const std::vector<T>& all) {
     if (at_ < n_ && data_[at_] == -1) {

@@ -1,4 +1,4 @@
-// What JavaScript asks to be sampled (src/compute/native/requests.ts packs it), parsed and checked.
+// Parses and validates the requests that src/compute/native/requests.ts packs.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -18,11 +18,11 @@ struct RequestObjects {
 };
 
 struct DrawInput {
-  int row = 0;  // of the forest
+  int row = 0;  // row of the forest
   std::shared_ptr<SamplerState> sampler;
   int64_t position = 0;
   std::vector<int32_t> unverified;
-  AllowedTokens allowed;               // null: all
+  AllowedTokens allowed;               // null: all are allowed
   std::shared_ptr<const Trial> trial;  // null: none
 
   DrawPlace place() const { return {position, unverified.data(), int(unverified.size()), allowed.get()}; }
@@ -31,12 +31,12 @@ struct DrawInput {
 // src/compute/sampling/proposal.ts
 enum class ProposalKind { Mask = 0, Head = 1, Token = 2 };
 
-// ProposalSource in src/compute/sampling/proposal.ts: what proposes.
+// ProposalSource in src/compute/sampling/proposal.ts.
 struct ProposalSource {
   ProposalKind kind = ProposalKind::Mask;
-  int row = 0;       // of the forest
+  int row = 0;       // row of the forest
   int previous = 0;  // Mask: the token before the predicted one
-  int head = 0;      // Head: which one
+  int head = 0;      // Head: its index
 };
 
 // `argument`: the previous token or the head, as sourceNumbers in requests.ts.
@@ -56,17 +56,17 @@ struct ProposalInput {
   DrawPlace place() const { return {position, unverified.data(), int(unverified.size()), allowed.get()}; }
 };
 
-// Proposals to make in the call of the forward itself, where the draws of one sequence's tree end
-// (src/compute/loaded-model.ts, Lookahead).
+// Proposals to make as part of the forward, where verification of a sequence's tree ends (src/compute/loaded-model.ts,
+// Lookahead).
 struct LookaheadInput {
   ProposalKind kind = ProposalKind::Mask;
-  std::vector<int32_t> widths;  // nodes of each level
+  std::vector<int32_t> widths;  // most nodes of each level
   int count = 0;
   bool forRejection = false;
-  int firstDraw = 0;  // of the last verified token; the tree's others follow
+  int firstDraw = 0;  // of the last pending token; those of the tree's proposals follow
   struct Anchor {
-    int parent, token;  // index into the anchors (-1: the first one has none), and its own token
-    int row, length;    // of its MASK run: first row and rows; of heads: its own row and their number
+    int parent, token;  // index of the parent anchor (-1: none), and its own token
+    int row, length;    // MASK run: first row and number of rows; heads: row of the anchor and number of heads
   };
   std::vector<Anchor> anchors;
 };
@@ -76,7 +76,7 @@ struct SamplingInput {
   std::vector<LookaheadInput> lookaheads;
 };
 
-// Throws std::invalid_argument where the numbers are not what the packer writes.
+// Throws std::invalid_argument unless the numbers are in the packer's format.
 SamplingInput readSampling(const double* data, size_t n, const RequestObjects& objects);
 std::vector<ProposalInput> readProposals(const double* data, size_t n, const RequestObjects& objects);
 

@@ -17,10 +17,10 @@ int countOf(const int32_t* tokens, int n, int32_t token) {
   return count;
 }
 
-// Keeps the first candidates, at least one, whose weights reach `goal`, in order. False: all together do not reach it.
+// Keeps the first candidates, at least one, whose weights sum to `goal`, in order. False: the sum of all is below it.
 bool keepFirst(std::vector<Candidate>& c, double goal) {
   auto at = [&](size_t i) { return c.begin() + std::ptrdiff_t(i); };
-  // Sorted in growing steps: usually a few tokens hold the sum.
+  // Sorts in growing steps: usually a few tokens suffice.
   double reached = 0;
   size_t kept = 0;
   for (size_t upto = 0, step = 128; upto < c.size() && (kept == 0 || reached < goal); step *= 4) {
@@ -110,7 +110,7 @@ void SamplerState::filter(const KernelTable& k, SamplerScratch& s) const {
     std::sort(c.begin(), c.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
   }
   if (settings.topP >= 1 && settings.minP <= 0) return;
-  // Weights in the order of ids: their sum does not depend on how far anything was sorted.
+  // Weights in the order of ids, so that their sum does not depend on how much is sorted.
   s.scores.resize(c.size()), s.weights.resize(c.size());
   float largest = MINUS_INFINITY;
   for (size_t i = 0; i < c.size(); i++) s.scores[i] = c[i].score, largest = std::max(largest, c[i].score);
@@ -141,7 +141,7 @@ void SamplerState::choose(const KernelTable& k, SamplerScratch& s, int n) const 
   };
   s.weights.clear();
   if (settings.topK > 0 && settings.topK < n) {
-    // The k-th of the blocks' maxima is reached by k tokens.
+    // At least k tokens reach the k-th largest of the blocks' maxima.
     size_t blocks = size_t((n + BLOCK - 1) / BLOCK), wanted = size_t(settings.topK);
     float least = MINUS_INFINITY;
     if (wanted <= blocks) {
@@ -154,7 +154,7 @@ void SamplerState::choose(const KernelTable& k, SamplerScratch& s, int n) const 
     return filter(k, s);
   }
   if (settings.topP >= 1 && settings.minP <= 0) return take(s.scores.data(), MINUS_INFINITY);
-  // Nothing but the candidates, since the sum's bits depend on where its terms lie.
+  // Candidates only, at consecutive places, since the bits of the sum depend on the places of its terms.
   int32_t top = 0;
   float largest = MINUS_INFINITY;
   if (k.argmax(s.scores.data(), n, nullptr, &top)) {
@@ -169,7 +169,7 @@ void SamplerState::choose(const KernelTable& k, SamplerScratch& s, int n) const 
   s.weights.resize(size_t(n));
   float sum = k.exponentials(s.scores.data(), n, largest, s.weights.data());
   if (settings.topP < 1) {
-    // What is left out is worth less than what top-p leaves out, but for rounding: then all are looked at.
+    // The omitted tokens have less weight than top-p leaves out, up to rounding; if not, all are used.
     double goal = double(settings.topP) * double(sum);
     take(s.scores.data(), largest + k.logarithm((1 - settings.topP) * sum / float(n)));
     if (!keepFirst(s.candidates, goal)) {
@@ -195,7 +195,7 @@ DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int voc
   if (adjusts(place)) adjust(s.scores.data(), vocab, place);
   bool isFiltered = settings.topK > 0 || settings.topP < 1 || settings.minP > 0;
   if (settings.temperature == 0) {
-    // The one token that can be drawn is drawn, whatever is tried.
+    // Only one token can be drawn, whatever is tried.
     result.token = best(s.scores.data(), nullptr, n);
   } else {
     k.divide(s.scores.data(), vocab, settings.temperature);
@@ -220,7 +220,7 @@ DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int voc
     return result;
   }
   if (settings.logprobs >= 0) {
-    // Of the model's own distribution, before any setting.
+    // Log-probabilities of the model, before any setting.
     float largest = logits[top], shift = k.logarithm(k.exponentials(logits, vocab, largest, nullptr));
     result.logprob = (logits[result.token] - largest) - shift;
     int wanted = std::min({settings.logprobs, vocab, MAX_LOGPROBS}), have = 0;

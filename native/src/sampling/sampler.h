@@ -1,6 +1,6 @@
-// From logits to a token, reproducibly (src/compute/sampling/settings.ts says what each setting does and in which
-// order). A draw depends on the logits, the request's tokens, and noise keyed by (seed, purpose, position,
-// choice, token).
+// Reproducible sampling of tokens from logits (src/compute/sampling/settings.ts describes the settings and their
+// order). A draw depends on the logits, the request's tokens, and noise with the key (seed, purpose, position, choice,
+// token).
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -12,10 +12,10 @@
 
 namespace idlm {
 
-// What noise is for: each use has its own, and so has each kind of proposer (MASK rows, drafting models, extra heads).
+// Purpose of noise: each has its own, as has each kind of proposer (MASK rows, draft models, extra heads).
 enum class Purpose : uint32_t { Draw = 0, Acceptance = 1, Residual = 2, Proposal = 3, Draft = 4, ExtraHead = 5 };
 
-// The numbers among the settings (type, name, neutral value): samplingSettings of src/compute/sampling/settings.ts.
+// Numeric settings (type, name, neutral value): samplingSettings of src/compute/sampling/settings.ts.
 #define IDLM_SAMPLING_SETTINGS(X) \
   X(float, repetitionPenalty, 1)  \
   X(float, presencePenalty, 0)    \
@@ -35,12 +35,12 @@ struct SamplerSettings {
   std::vector<float> biasValues;
 };
 
-// Two words that key the noise of a position; from Philox4x32-10 of (position, choice, purpose) under the seed.
+// Key of the noise of a position: Philox4x32-10 of (position, choice, purpose) with the seed as key.
 struct NoiseKey {
   uint32_t key, word;
 };
 NoiseKey noiseKey(uint64_t seed, int64_t position, int choice, Purpose purpose);
-// Philox4x32-10 itself, for tests with known answers.
+// Exposed for tests with known answers.
 void philox4(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
 struct Candidate {
@@ -48,19 +48,19 @@ struct Candidate {
   int32_t id;
 };
 
-// The order of every choice: no two are equal.
+// The order of all comparisons; no two candidates are equal.
 inline bool before(const Candidate& a, const Candidate& b) {
   return a.score != b.score ? a.score > b.score : a.id < b.id;
 }
 
-// The `count`-th largest, from 1; minus infinity where there are fewer. Reorders the values, none of which is NaN.
+// The `count`-th largest, from 1; minus infinity if there are fewer. Reorders the values, which must not be NaN.
 float nthLargest(std::vector<float>& values, size_t count);
 
 struct SamplerScratch {
   std::vector<Candidate> candidates;
   std::vector<float> scores, weights;
   std::vector<int32_t> ids, found;
-  std::vector<std::pair<size_t, float>> changed;  // scores that a trial changed, as they were
+  std::vector<std::pair<size_t, float>> changed;  // original values of scores that a trial changed
 };
 
 // Proposals that a draw tries (src/compute/sampling/draw.ts, Trial).
@@ -70,7 +70,7 @@ struct Trial {
     std::vector<float> probabilities;
   };
   std::vector<int32_t> tokens;
-  std::vector<std::shared_ptr<const Distribution>> from;  // null: certain; siblings share theirs
+  std::vector<std::shared_ptr<const Distribution>> from;  // null: probability 1; siblings share theirs
   double tau = 1;
 };
 
@@ -78,17 +78,17 @@ struct Trial {
 struct Proposed {
   std::vector<int32_t> tokens;
   std::vector<float> confidences;
-  bool isDrawn = false;  // from the distribution below
+  bool isDrawn = false;  // drawn from the distribution below
   std::vector<int32_t> fromTokens;
   std::vector<float> fromProbabilities;
 };
 
-// Where a token is to stand: what its draw depends on beside logits and settings.
+// Position and context of a draw, beside logits and settings.
 struct DrawPlace {
   int64_t position = 0;
   const int32_t* unverified = nullptr;  // tokens that count as output before they are accepted
   int nUnverified = 0;
-  const std::vector<uint32_t>* allowed = nullptr;  // a bit per token, 1: allowed; null: all are
+  const std::vector<uint32_t>* allowed = nullptr;  // a bit per token, 1: allowed; null: all are allowed
 
   bool allows(int32_t token) const {
     return !allowed || (size_t(token) / 32 < allowed->size() && ((*allowed)[size_t(token) / 32] >> (token % 32) & 1));
@@ -97,7 +97,7 @@ struct DrawPlace {
 
 struct DrawResult {
   int32_t token = -1;
-  int status = 0;  // 0 fine, 1 a logit is not finite, 2 nothing is allowed
+  int status = 0;  // 0: drawn, 1: a logit is not finite, 2: no token is allowed
   float logprob = 0;
   int nTop = 0;
 };
@@ -106,22 +106,22 @@ class SamplerState {
  public:
   explicit SamplerState(SamplerSettings settings) : settings(std::move(settings)) {}
   const SamplerSettings settings;
-  // Calls that read it on other threads. Counted, as it is changed, on the thread of JavaScript only.
+  // Number of running calls that read it on other threads; changed on the JavaScript thread only, like the sampler.
   int nReaders = 0;
   void prompt(const int32_t* tokens, size_t n);
   void accept(int32_t token) { counts_[token].output++; }
-  // Whether the token that is drawn is the one with the largest logit, and nothing else is asked of the draw.
+  // Whether the draw is the token with the largest logit, and nothing else is requested.
   bool isArgmax(const DrawPlace& place) const {
     return settings.temperature == 0 && settings.logprobs < 0 && !adjusts(place);
   }
 
-  // Draws from logits [vocab] in id order; with a trial its tokens first. Safe on several threads at once with a
-  // scratch each.
+  // Draws from logits [vocab]; with a trial, tries its tokens first. Thread-safe with one scratch per thread.
   DrawResult draw(const KernelTable& k, const float* logits, int vocab, const DrawPlace& place, const Trial* trial,
                   SamplerScratch& scratch, int32_t* topTokens, float* topLogprobs) const;
 
-  // At most `count` of some candidates. For exact verification the best by the settings and noise of the draw to come,
-  // best first; for rejection drawn without replacement, with `purpose`'s noise (at temperature 0 the best, certain).
+  // At most `count` of some candidates. For exact verification the best ones by the settings and noise of the verifying
+  // draw, best first; for rejection drawn without replacement with the noise of `purpose` (at temperature 0 the best
+  // one, with probability 1).
   void propose(const KernelTable& k, const float* logits, const int32_t* ids, int n, const DrawPlace& place, int count,
                bool forRejection, Purpose purpose, Proposed& out, SamplerScratch& scratch) const;
 
@@ -140,12 +140,13 @@ class SamplerState {
   // Applies top-k, top-p and min-p to scratch.candidates (divided by the temperature, ids ascending).
   void filter(const KernelTable& k, SamplerScratch& scratch) const;
   void dropUnlikely(std::vector<Candidate>& candidates) const;
-  // scratch.candidates: what these settings leave of scratch.scores [n], the whole vocabulary divided by the
+  // scratch.candidates: those that the settings leave of scratch.scores [n], the whole vocabulary divided by the
   // temperature.
   void choose(const KernelTable& k, SamplerScratch& scratch, int n) const;
-  // scratch.ids and scratch.scores: the candidates'.
+  // Sets scratch.ids and scratch.scores to those of the candidates.
   static void spread(SamplerScratch& scratch);
-  // One of scratch.scores [n] (of tokens ids[i], ascending; null: i), trying proposals first; -1: none can be drawn.
+  // Draws one of scratch.scores [n] (of tokens ids[i], ascending; null: i), trying proposals first; -1: none can be
+  // drawn.
   int32_t sampleWithProposals(const KernelTable& k, const Trial& trial, const int32_t* ids, int n, int64_t position,
                               SamplerScratch& scratch) const;
   NoiseKey keyOf(int64_t position, Purpose purpose) const {
@@ -154,7 +155,7 @@ class SamplerState {
   std::unordered_map<int32_t, Counts> counts_;
 };
 
-// Index of the best score, lowest id (null: index) on a tie; -1 where none is above minus infinity.
+// Index of the best score, the lowest id (null: index) among equals; -1 if all are minus infinity.
 int best(const float* scores, const int32_t* ids, size_t n);
 
 }  // namespace idlm
