@@ -47,7 +47,7 @@ export async function openBareProgram(
   const maskEmbedding = options.maskEmbedding === undefined ? undefined : readMaskEmbeddingFile(options.maskEmbedding);
   const { opened, program } = await openProgram(
     location,
-    { ...(adapter && { adapter }), ...(maskEmbedding && { maskEmbedding }) },
+    { ...(adapter && { adapter, usesMaskToken: true }), ...(maskEmbedding && { maskEmbedding }) },
     signal,
   );
   return { backend, program, contextLength: opened.config.contextLength, close: () => opened.close() };

@@ -60,7 +60,11 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
     options.draftModel === undefined ? undefined : await resolveModel(options.draftModel, resolving);
   const startMs = performance.now();
   const adapter = options.adapter === false ? undefined : adapterOf(location, adapterFolder);
-  const { opened, program } = await openProgram(location, adapter === undefined ? {} : { adapter }, signal);
+  const { opened, program } = await openProgram(
+    location,
+    { ...(adapter && { adapter }), usesMaskToken: options.adapter !== false },
+    signal,
+  );
   try {
     const { config } = opened;
     for (const warning of opened.warnings) onWarning?.(warning);

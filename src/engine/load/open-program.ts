@@ -6,6 +6,7 @@ import { IdlmError } from "../../errors.ts";
 import { sha256File } from "../../formats/files/sha256.ts";
 import type { ModelLocation } from "../../hub/index.ts";
 import { type CompileOptions, compileProgram } from "../../model/compile.ts";
+import { maskTokenEmbedding } from "../../model/open/mask-token.ts";
 import { type OpenedModel, openModel } from "../../model/open/open-model.ts";
 import type { LoadOptions } from "../types.ts";
 
@@ -34,7 +35,7 @@ export function chooseBackend({
  */
 export async function openProgram(
   location: ModelLocation,
-  options: Omit<CompileOptions, "modelSha256">,
+  { usesMaskToken = false, ...options }: Omit<CompileOptions, "modelSha256"> & { readonly usesMaskToken?: boolean },
   signal: AbortSignal | undefined,
 ): Promise<{ readonly opened: OpenedModel; readonly program: Program }> {
   const isNamed = options.adapter?.idlm?.baseSha256 !== undefined;
@@ -42,7 +43,13 @@ export async function openProgram(
   signal?.throwIfAborted();
   const opened = openModel(location.path, location.kind);
   try {
-    const program = compileProgram(opened, { ...options, ...(modelSha256 !== undefined && { modelSha256 }) });
+    const ownMask = usesMaskToken && options.maskEmbedding === undefined;
+    const maskEmbedding = ownMask ? maskTokenEmbedding(opened, options.adapter) : undefined;
+    const program = compileProgram(opened, {
+      ...options,
+      ...(modelSha256 !== undefined && { modelSha256 }),
+      ...(maskEmbedding && { maskEmbedding }),
+    });
     return { opened, program };
   } catch (error) {
     opened.close();

@@ -22,6 +22,8 @@ export interface ModelConfig {
   /** Positions that the model was trained for. */
   readonly contextLength: number;
   readonly rope: RopeConfig;
+  /** Id of the token that MASK rows are fed, for models that are trained with one (I-DLM). */
+  readonly maskToken?: number;
 }
 
 /** Rotary position embedding: base frequency, and scaling beyond the trained context. */

@@ -17,7 +17,8 @@ import {
  * `rope_scaling`). @throws IdlmError "file-malformed", "unsupported" (architecture, activation, window, rope type).
  */
 export function configFromHuggingFace(json: JsonObject, path: string): ModelConfig {
-  const architecture = json.model_type;
+  // Published I-DLM checkpoints are Qwen3 models under the name of the code that trained them.
+  const architecture = json.model_type === "sdar" ? "qwen3" : json.model_type;
   if (architecture !== "llama" && architecture !== "qwen2" && architecture !== "qwen3") {
     throw unsupported(path, `the architecture ${kindOf(architecture)}`, "Use a Llama, Qwen2 or Qwen3 model.");
   }
@@ -44,6 +45,7 @@ export function configFromHuggingFace(json: JsonObject, path: string): ModelConf
       isTied: json.tie_word_embeddings === true,
       contextLength: number(json, "max_position_embeddings", path, 2048),
       rope: ropeOf(json, path),
+      ...(typeof json.mask_token_id === "number" && { maskToken: maskTokenOf(json, path) }),
     },
     path,
     fields,
@@ -73,6 +75,14 @@ function refuseWindows(json: JsonObject, architecture: string, path: string): vo
       throw unsupported(path, "sliding window attention (sliding_window)", "All layers need full attention.");
     }
   }
+}
+
+function maskTokenOf(json: JsonObject, path: string): number {
+  const [token, vocabSize] = [number(json, "mask_token_id", path), number(json, "vocab_size", path)];
+  if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
+    throw malformed(path, "mask_token_id", `an id from 0 below ${vocabSize}`, kindOf(json.mask_token_id));
+  }
+  return token;
 }
 
 /** Config values in a `config.json` of any architecture, unchecked. */
