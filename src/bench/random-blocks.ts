@@ -1,30 +1,6 @@
 import { dequantise } from "../formats/tensor/dequantise.ts";
 import { floatToHalf } from "../formats/tensor/half.ts";
-import type { TensorType } from "../formats/tensor/tensor.ts";
-import { typeLayout } from "../formats/tensor/tensor-type.ts";
-
-/** Byte offsets of a block's f16 scale and f16 minimum (minimum: added, or subtracted by the K types). */
-interface ScaleFields {
-  readonly scale: number;
-  readonly minimum?: number;
-  /** Ratio of minimum to scale for which the mean of random codes is zero. */
-  readonly minimumOverScale?: number;
-}
-
-const scaleFields: Partial<Readonly<Record<TensorType, ScaleFields>>> = {
-  Q4_0: { scale: 0 },
-  Q4_1: { scale: 0, minimum: 2, minimumOverScale: -7.5 },
-  Q5_0: { scale: 0 },
-  Q5_1: { scale: 0, minimum: 2, minimumOverScale: -15.5 },
-  Q8_0: { scale: 0 },
-  Q2_K: { scale: 80, minimum: 82, minimumOverScale: 1.5 },
-  Q3_K: { scale: 108 },
-  Q4_K: { scale: 0, minimum: 2, minimumOverScale: 7.5 },
-  Q5_K: { scale: 0, minimum: 2, minimumOverScale: 15.5 },
-  Q6_K: { scale: 208 },
-  IQ4_NL: { scale: 0 },
-  IQ4_XS: { scale: 0 },
-};
+import { type BlockScales, typeLayout, type TensorType } from "../formats/tensor/tensor-type.ts";
 
 /** Marsaglia's xorshift32: fast enough to fill gigabytes. */
 export class Xorshift32 {
@@ -56,11 +32,10 @@ export function randomBlocks(
   deviation: number,
   random: Xorshift32,
 ): Uint8Array<ArrayBuffer> {
-  const { blockSize, blockBytes } = typeLayout(type);
+  const { blockSize, blockBytes, scales: fields } = typeLayout(type);
   const bytes = new Uint8Array(Math.ceil(((nElements / blockSize) * blockBytes) / 4) * 4);
   random.fill(new Uint32Array(bytes.buffer));
   const result = bytes.subarray(0, (nElements / blockSize) * blockBytes);
-  const fields = scaleFields[type];
   if (fields === undefined) return uniform(type, result, deviation);
   const view = new DataView(result.buffer, 0, result.length);
   setScale(view, fields, blockBytes, 1);
@@ -72,7 +47,7 @@ export function randomBlocks(
   return result;
 }
 
-function setScale(view: DataView, fields: ScaleFields, blockBytes: number, scale: number): void {
+function setScale(view: DataView, fields: BlockScales, blockBytes: number, scale: number): void {
   const scaleBits = floatToHalf(scale);
   const minimumBits = floatToHalf(scale * (fields.minimumOverScale ?? 0));
   for (let at = 0; at < view.byteLength; at += blockBytes) {

@@ -1,5 +1,4 @@
-import type { TensorType } from "../formats/tensor/tensor.ts";
-import { typeLayout } from "../formats/tensor/tensor-type.ts";
+import { typeLayout, type TensorType } from "../formats/tensor/tensor-type.ts";
 import type { ModelConfig } from "../model/config/config.ts";
 
 /** Types of a file's matrices: the type of most matrices, `general.file_type`, and exceptions. */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { openGguf } from "../../src/formats/gguf/gguf.ts";
 import { type GgufTensorToWrite, type GgufValueToWrite, writeGguf } from "../../src/formats/gguf/gguf-writer.ts";
-import type { TensorType } from "../../src/formats/tensor/tensor.ts";
+import type { TensorType } from "../../src/formats/tensor/tensor-type.ts";
 
 /**
  * One mutation of a file. `at`, `to` and `length` are taken modulo the file's content, so that any numbers are valid for any

@@ -9,6 +9,7 @@
 #include "addon/sampler_object.h"
 #include "constants.h"
 #include "kernels/dispatch.h"
+#include "program/pack.h"
 
 namespace idlm {
 
@@ -25,12 +26,14 @@ Napi::Object constants(Napi::Env env) {
   return out;
 }
 
-Napi::Value isas(const Napi::CallbackInfo& info) {
-  auto out = Napi::Array::New(info.Env());
+Napi::Array textArray(Napi::Env env, const std::vector<std::string>& texts) {
+  auto out = Napi::Array::New(env);
   uint32_t i = 0;
-  for (const std::string& name : supportedIsas()) out.Set(i++, name);
+  for (const std::string& text : texts) out.Set(i++, text);
   return out;
 }
+
+Napi::Value isas(const Napi::CallbackInfo& info) { return textArray(info.Env(), supportedIsas()); }
 
 // Called once for each environment that loads the addon.
 Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -42,6 +45,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Backend", BackendObject::define(env));
   exports.Set("Sampler", SamplerObject::define(env));
   exports.Set("constants", constants(env));
+  exports.Set("weightTypes", textArray(env, packedTypes()));
   exports.Set("isas", Napi::Function::New(env, isas));
   exports.Set("mapFile", Napi::Function::New(env, [](const Napi::CallbackInfo& info) {
                 return guarded(info.Env(), [&] { return Instance::of(info.Env()).files->map(info); });

@@ -23,25 +23,36 @@
 
 namespace idlm {
 
-// Named after the ggml types whose integers and scales they keep bit for bit; Q8S is for matrices quantised here:
-// adapters.
+// Integer formats: name, elements and bytes of a block as stored in a file (0: not stored), bits of a code, log2 of the
+// zero point of codes (-1: none), scales, whether codes are indices into `iq4Values`. They are named after the ggml
+// types whose integers and scales they keep bit for bit (src/formats/tensor/tensor-type.ts). Q8S is for matrices
+// quantised here: adapters.
+#define IDLM_INTEGER_FORMATS(X)              \
+  X(Q4_0, 32, 18, 4, 3, Half, false)         \
+  X(Q4_1, 32, 20, 4, -1, HalfMin, false)     \
+  X(Q5_0, 32, 22, 5, 4, Half, false)         \
+  X(Q5_1, 32, 24, 5, -1, HalfMin, false)     \
+  X(Q8_0, 32, 34, 8, 7, Half, false)         \
+  X(Q8S, 0, 0, 8, 7, Float, false)           \
+  X(Q2_K, 256, 84, 2, -1, SuperMin16, false) \
+  X(Q3_K, 256, 110, 3, 2, Super16, false)    \
+  X(Q4_K, 256, 144, 4, -1, SuperMin, false)  \
+  X(Q5_K, 256, 176, 5, -1, SuperMin, false)  \
+  X(Q6_K, 256, 210, 6, 5, Super16, false)    \
+  X(IQ4_NL, 32, 18, 4, 7, Half, true)        \
+  X(IQ4_XS, 256, 136, 4, 7, Super, true)
+
+#define IDLM_FLOAT_FORMATS(X)      \
+  X(F32, 1, 4, 0, -1, None, false) \
+  X(F16, 1, 2, 0, -1, None, false) \
+  X(BF16, 1, 2, 0, -1, None, false)
+
+#define IDLM_FORMATS(X) IDLM_INTEGER_FORMATS(X) IDLM_FLOAT_FORMATS(X)
+
 enum class Format : int {
-  Q4_0,
-  Q4_1,
-  Q5_0,
-  Q5_1,
-  Q8_0,
-  Q8S,
-  Q2_K,
-  Q3_K,
-  Q4_K,
-  Q5_K,
-  Q6_K,
-  IQ4_NL,
-  IQ4_XS,
-  F32,
-  F16,
-  BF16
+#define IDLM_FORMAT(name, ...) name,
+  IDLM_FORMATS(IDLM_FORMAT)
+#undef IDLM_FORMAT
 };
 
 constexpr int GROUP = 32;  // K per scale of activations and per group of weights
@@ -67,35 +78,13 @@ struct Layout {
 
 constexpr Layout layoutOf(Format f) {
   switch (f) {
-    case Format::Q4_0:
-      return {4, 3, Scales::Half, false};
-    case Format::Q4_1:
-      return {4, -1, Scales::HalfMin, false};
-    case Format::Q5_0:
-      return {5, 4, Scales::Half, false};
-    case Format::Q5_1:
-      return {5, -1, Scales::HalfMin, false};
-    case Format::Q8_0:
-      return {8, 7, Scales::Half, false};
-    case Format::Q8S:
-      return {8, 7, Scales::Float, false};
-    case Format::Q2_K:
-      return {2, -1, Scales::SuperMin16, false};
-    case Format::Q3_K:
-      return {3, 2, Scales::Super16, false};
-    case Format::Q4_K:
-      return {4, -1, Scales::SuperMin, false};
-    case Format::Q5_K:
-      return {5, -1, Scales::SuperMin, false};
-    case Format::Q6_K:
-      return {6, 5, Scales::Super16, false};
-    case Format::IQ4_NL:
-      return {4, 7, Scales::Half, true};
-    case Format::IQ4_XS:
-      return {4, 7, Scales::Super, true};
-    default:
-      return {0, -1, Scales::None, false};
+#define IDLM_FORMAT(name, elements, bytes, bits, zero, scales, table) \
+  case Format::name:                                                  \
+    return {bits, zero, Scales::scales, table};
+    IDLM_FORMATS(IDLM_FORMAT)
+#undef IDLM_FORMAT
   }
+  return {0, -1, Scales::None, false};
 }
 
 // ggml-common.h, kvalues_iq4nl, plus 128: unsigned bytes.

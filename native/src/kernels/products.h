@@ -134,38 +134,11 @@ static void tileRows(const uint8_t* panel, int cols, const RowSpan& rows, int n,
 static void tileRows(const Matrix& m, int panel, const RowSpan& rows, int n, F* out) {
   const uint8_t* data = m.data + size_t(panel) * m.stride;
   switch (m.format) {
-    case Format::Q4_0:
-      return tileRows<Format::Q4_0>(data, m.cols, rows, n, out);
-    case Format::Q4_1:
-      return tileRows<Format::Q4_1>(data, m.cols, rows, n, out);
-    case Format::Q5_0:
-      return tileRows<Format::Q5_0>(data, m.cols, rows, n, out);
-    case Format::Q5_1:
-      return tileRows<Format::Q5_1>(data, m.cols, rows, n, out);
-    case Format::Q8_0:
-      return tileRows<Format::Q8_0>(data, m.cols, rows, n, out);
-    case Format::Q8S:
-      return tileRows<Format::Q8S>(data, m.cols, rows, n, out);
-    case Format::Q2_K:
-      return tileRows<Format::Q2_K>(data, m.cols, rows, n, out);
-    case Format::Q3_K:
-      return tileRows<Format::Q3_K>(data, m.cols, rows, n, out);
-    case Format::Q4_K:
-      return tileRows<Format::Q4_K>(data, m.cols, rows, n, out);
-    case Format::Q5_K:
-      return tileRows<Format::Q5_K>(data, m.cols, rows, n, out);
-    case Format::Q6_K:
-      return tileRows<Format::Q6_K>(data, m.cols, rows, n, out);
-    case Format::IQ4_NL:
-      return tileRows<Format::IQ4_NL>(data, m.cols, rows, n, out);
-    case Format::IQ4_XS:
-      return tileRows<Format::IQ4_XS>(data, m.cols, rows, n, out);
-    case Format::F32:
-      return tileRows<Format::F32>(data, m.cols, rows, n, out);
-    case Format::F16:
-      return tileRows<Format::F16>(data, m.cols, rows, n, out);
-    case Format::BF16:
-      return tileRows<Format::BF16>(data, m.cols, rows, n, out);
+#define IDLM_FORMAT(name, ...) \
+  case Format::name:           \
+    return tileRows<Format::name>(data, m.cols, rows, n, out);
+    IDLM_FORMATS(IDLM_FORMAT)
+#undef IDLM_FORMAT
   }
 }
 

@@ -21,11 +21,9 @@ struct StoredLayout {
   Format format;
 };
 const StoredLayout storedLayouts[] = {
-    {"F32", 1, 4, Format::F32},       {"F16", 1, 2, Format::F16},         {"BF16", 1, 2, Format::BF16},
-    {"Q8_0", 32, 34, Format::Q8_0},   {"Q4_0", 32, 18, Format::Q4_0},     {"Q4_1", 32, 20, Format::Q4_1},
-    {"Q5_0", 32, 22, Format::Q5_0},   {"Q5_1", 32, 24, Format::Q5_1},     {"Q2_K", 256, 84, Format::Q2_K},
-    {"Q3_K", 256, 110, Format::Q3_K}, {"Q4_K", 256, 144, Format::Q4_K},   {"Q5_K", 256, 176, Format::Q5_K},
-    {"Q6_K", 256, 210, Format::Q6_K}, {"IQ4_NL", 32, 18, Format::IQ4_NL}, {"IQ4_XS", 256, 136, Format::IQ4_XS},
+#define IDLM_FORMAT(name, elements, bytes, ...) {#name, elements, bytes, Format::name},
+    IDLM_FORMATS(IDLM_FORMAT)
+#undef IDLM_FORMAT
 };
 
 uint16_t read16(const uint8_t* p) { return uint16_t(p[0] | (p[1] << 8)); }
@@ -283,13 +281,20 @@ void packFloats(const uint8_t* row, size_t bytes, int cols, int lane, uint8_t* p
 
 const Format* packedFormat(const std::string& type) {
   for (const StoredLayout& s : storedLayouts)
-    if (type == s.name) return &s.format;
+    if (s.size > 0 && type == s.name) return &s.format;
   return nullptr;
+}
+
+std::vector<std::string> packedTypes() {
+  std::vector<std::string> names;
+  for (const StoredLayout& s : storedLayouts)
+    if (s.size > 0) names.emplace_back(s.name);
+  return names;
 }
 
 size_t storedRowBytes(Format format, int cols) {
   for (const StoredLayout& s : storedLayouts)
-    if (s.format == format) return size_t(cols) % s.size == 0 ? size_t(cols) / s.size * s.bytes : 0;
+    if (s.format == format && s.size > 0) return size_t(cols) % s.size == 0 ? size_t(cols) / s.size * s.bytes : 0;
   return 0;
 }
 

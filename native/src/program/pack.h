@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "kernels/table.h"
 
@@ -10,6 +11,9 @@ namespace idlm {
 
 // The panel format for a stored type, by its name in ggml or safetensors; null: not supported.
 const Format* packedFormat(const std::string& type);
+
+// The names of the stored types that have panels.
+std::vector<std::string> packedTypes();
 
 // Bytes of a stored row; 0: not a whole number of blocks.
 size_t storedRowBytes(Format format, int cols);

@@ -24,6 +24,8 @@ export interface NativeBinding {
   mapFile(path: string): ArrayBuffer;
   /** Detaches the buffer, then unmaps. */
   unmapFile(buffer: ArrayBuffer): void;
+  /** Stored types that the kernels have panels for. */
+  readonly weightTypes: readonly string[];
   /** Compared with this version's when the addon is loaded. */
   readonly constants: Readonly<Record<string, number>>;
 }

@@ -1,7 +1,6 @@
 import { availableParallelism } from "node:os";
 import { IdlmError, key, phrase } from "../../errors.ts";
 import { setFileMapper } from "../../formats/files/map-file.ts";
-import type { TensorType } from "../../formats/tensor/tensor.ts";
 import { type Backend, type BackendInfo, MAX_THREADS, NUMERICS, type ProgramLoadOptions } from "../backend.ts";
 import type { Program } from "../program/program.ts";
 import type { GatedModel } from "../gradients/gated-step.ts";
@@ -84,19 +83,14 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
   };
 }
 
-/** Types that the kernels have panels for (native/src/program/pack.cpp). */
-const packedTypes: ReadonlySet<TensorType> = new Set([
-  ...(["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL", "IQ4_XS"] as const),
-  ...(["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"] as const),
-]);
-
 function checkTypes(program: Program): void {
+  const { weightTypes } = nativeBinding();
   for (const [path, { type, origin }] of Object.entries(program.parameters)) {
-    if (origin === "adapter" || packedTypes.has(type)) continue;
+    if (origin === "adapter" || weightTypes.includes(type)) continue;
     throw new IdlmError("unsupported", {
       path,
       feature: `the type ${type} in the native backend`,
-      hint: phrase`It takes ${[...packedTypes].join(", ")}; ${key("backend")} reference reads all, slowly.`,
+      hint: phrase`It takes ${weightTypes.join(", ")}; ${key("backend")} reference reads all, slowly.`,
     });
   }
 }

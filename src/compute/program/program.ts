@@ -1,4 +1,4 @@
-import type { TensorType } from "../../formats/tensor/tensor.ts";
+import type { TensorType } from "../../formats/tensor/tensor-type.ts";
 import type { Operation, RowSet, Shape } from "./operations.ts";
 
 /**

@@ -1,6 +1,5 @@
 import { type FilePiece, writeOutput, writeOutputInTurns } from "../files/write-output.ts";
-import type { TensorType } from "../tensor/tensor.ts";
-import { byteLength, ggmlTypeId, typeLayout } from "../tensor/tensor-type.ts";
+import { byteLength, ggmlTypeId, type TensorType, typeLayout } from "../tensor/tensor-type.ts";
 import type { GgufNumbers, GgufValue } from "./gguf-metadata.ts";
 import { ARRAY, BOOL, type NumberType, numberTypeOf, numberTypes, STRING } from "./gguf-value-type.ts";
 

@@ -1,6 +1,5 @@
 import { writeOutput } from "../files/write-output.ts";
-import type { TensorType } from "../tensor/tensor.ts";
-import { byteLength, isSafetensorsType } from "../tensor/tensor-type.ts";
+import { byteLength, isSafetensorsType, type TensorType } from "../tensor/tensor-type.ts";
 
 /** A tensor to store; `bytes` are little-endian and row-major, and their number matches type and shape. */
 export interface TensorToWrite {

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { openGguf } from "../gguf/gguf.ts";
 import { openSafetensors } from "../safetensors/safetensors.ts";
 import { dequantise, toFloat32 } from "./dequantise.ts";
-import type { TensorType } from "./tensor.ts";
+import type { TensorType } from "./tensor-type.ts";
 
 const fixtures = join(import.meta.dirname, "../../../test/fixtures/gguf");
 /** The full set of fixtures, of which this repository has a part. */

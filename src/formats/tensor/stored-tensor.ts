@@ -1,5 +1,6 @@
 import type { ByteFile } from "../files/map-file.ts";
-import type { StoredTensor, TensorType } from "./tensor.ts";
+import type { StoredTensor } from "./tensor.ts";
+import type { TensorType } from "./tensor-type.ts";
 
 /** A tensor of an opened file. Its range has been checked; its bytes are mapped (or read) on use. */
 export class FileTensor implements StoredTensor {
