@@ -14,6 +14,7 @@ const native = [
   "src/cli/commands/forward.test.ts",
   "test/sampler.test.ts",
   "test/gguf.test.ts",
+  "test/medusa.test.ts",
   "test/worker-threads.test.ts",
 ];
 

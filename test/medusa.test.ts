@@ -167,6 +167,60 @@ describe("Medusa heads", () => {
   });
 });
 
+describe("requests to heads and MASK rows", () => {
+  it("are answered together as each by itself", async () => {
+    const opened = openModel(models.float.path, "huggingface");
+    const own = readAdapter(join(fixtures, "idlm/llama-tiny-entry0"));
+    const heads = readAdapter(headsFolder("both", 64)).idlm?.medusaHeads ?? [];
+    const adapter = { ...own, idlm: own.idlm && { ...own.idlm, medusaHeads: heads } };
+    const model = await createNativeBackend({ threads: 3 }).load(compileProgram(opened, { adapter }));
+    opened.close();
+    const cache = model.createCache(1);
+    const sampler = model.createSampler({ ...neutralSettings, temperature: 0.8, seed: 3 });
+    const tokens = [5, 9, 30, -1, -1];
+    const run = () => {
+      const rows = [...tokens.keys()];
+      return model.forward(
+        {
+          sequences: [{ length: 0, pages: [0] }],
+          tokens: Int32Array.from(tokens),
+          positions: Int32Array.from(rows),
+          parents: Int32Array.from(rows, (row) => row - 1),
+          gate: Uint8Array.from(tokens, (token) => (token < 0 ? 1 : 0)),
+          sequence: new Int32Array(rows.length),
+          needsOutput: new Uint8Array(rows.length).fill(1),
+        },
+        cache,
+      );
+    };
+    const source = fc.oneof(
+      fc.record({ kind: fc.constant("mask" as const), row: fc.integer({ min: 3, max: 4 }), previous: fc.nat(300) }),
+      fc.record({ kind: fc.constant("head" as const), row: fc.nat(2), head: fc.nat(N_HEADS - 1) }),
+      fc.record({ kind: fc.constant("token" as const), row: fc.nat(2) }),
+    );
+    const proposeFor = fc.constantFrom("exact" as const, "rejection" as const);
+    const call = fc.array(
+      fc.record({ source, proposeFor, position: fc.constant(9), count: fc.integer({ min: 1, max: 70 }) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(call, { minLength: 1, maxLength: 4 }), async (calls) => {
+        const requestsOf = (one: (typeof calls)[number]) =>
+          one.map((request): ProposalRequest => ({ ...request, sampler, unverified: [] }));
+        const together = await run();
+        const found: (readonly Proposed[])[] = [];
+        for (const one of calls) found.push(await together.propose(requestsOf(one)));
+        for (const [i, one] of calls.entries()) {
+          for (const [j, request] of requestsOf(one).entries()) {
+            expect((await (await run()).propose([request]))[0]).toEqual(found[i]?.[j]);
+          }
+        }
+      }),
+      { numRuns: 15 },
+    );
+    model.dispose();
+  });
+});
+
 async function write(model: LoadedModel, prompt: readonly number[], settings: SamplerSettings, stride: number) {
   const setup: SequenceSetup = {
     ...{ prompt, settings, verification: { mode: "exact" }, maxTokens: 16, maxRun: 0 },

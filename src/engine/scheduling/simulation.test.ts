@@ -154,7 +154,7 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
     await new Promise((resolve) => setImmediate(resolve));
   }
   await loop.idle();
-  return { model, pool, scheduler, all, nPaused, nRefused, mostUnfinished, steps: step };
+  return { pool, scheduler, all, nPaused, nRefused, mostUnfinished, steps: step };
 }
 
 /** A request without messages. */
