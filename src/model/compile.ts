@@ -13,8 +13,8 @@ export type { CompileOptions } from "./compile/check-adapter.ts";
 const EMBEDDING = "model.embed_tokens.weight";
 
 /**
- * Compiles an opened model, with or without an adapter, into the list of operations that backends run.
- * @throws IdlmError "adapter-mismatch" where adapter or MASK embedding do not fit.
+ * Compiles an opened model, with or without an adapter, into the list of operations that backends run. @throws
+ * IdlmError "adapter-mismatch" if adapter or MASK embedding do not fit.
  */
 export function compileProgram(model: OpenedModel, options: CompileOptions = {}): Program {
   const { config } = model;
@@ -39,7 +39,7 @@ export function compileProgram(model: OpenedModel, options: CompileOptions = {})
   };
 
   let x = list.add("embed", "token", "embed", {}, { weight: EMBEDDING }, {});
-  // Rows that take part in a layer: without MASK rows, and before they enter, those of tokens.
+  // Rows of a layer: without MASK rows, and before these enter, only token rows.
   let rows: RowSet = "token";
   for (let layer = 0; layer < nLayers; layer++) {
     if (maskEmbedding !== undefined && entryLayer === layer) {

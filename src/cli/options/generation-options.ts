@@ -56,25 +56,23 @@ export const contextOption = (what: string) => new Option("--context <n>", what)
 export const strideOption = () =>
   new Option(
     "--stride <n>",
-    "tokens that a forward yields at best, 1 to 8; with MASK rows at most one more than the adapter has depths (default: as the shape has it)",
+    "most tokens per forward, 1 to 8; with MASK rows at most one more than the adapter has depths (default: depends on the shape)",
   ).argParser(integer({ min: 1, max: 8 }));
 
 export const shapeOption = () =>
   new Option(
     "--shape <form>",
-    "form of a round; auto: chosen anew each time by what it measures (default: auto, chain with --stride)",
+    "shape of a round; auto: chosen for each round from measurements (default: auto, or chain with --stride)",
   ).choices(shapeValues);
 
 export const maxTokensOption = (byDefault = "") =>
-  new Option("--max-tokens <n>", `most tokens to write${byDefault}`).argParser(integer({ min: 1 }));
+  new Option("--max-tokens <n>", `most tokens to generate${byDefault}`).argParser(integer({ min: 1 }));
 
 export function addLoadOptions(command: Command): Command {
   return command
     .addOption(adapterOption())
-    .addOption(new Option("--draft-model <model>", "a smaller model with the same vocabulary, which drafts"))
-    .addOption(
-      contextOption("positions to make room for, prompt and answer (default: what the model has, within memory)"),
-    )
+    .addOption(new Option("--draft-model <model>", "draft model: a smaller model with the same vocabulary"))
+    .addOption(contextOption("context length, prompt and completion (default: the model's, as far as memory allows)"))
     .addOption(threadsOption())
     .addOption(backendOption());
 }
@@ -88,7 +86,7 @@ function samplingOption(name: SamplingSettingName): Option {
 export function addTextOptions(command: Command): Command {
   command
     .addOption(
-      new Option("--propose <how>", "where proposals come from; auto: from wherever there are any")
+      new Option("--propose <how>", "source of proposals; auto: all available ones")
         .choices(proposeValues)
         .default("auto"),
     )
@@ -97,7 +95,7 @@ export function addTextOptions(command: Command): Command {
     .addOption(
       new Option(
         "--verify <mode>",
-        "exact: the bytes of plain decoding; rejection: its distribution; relaxed: neither, faster",
+        "exact: the bytes of plain decoding; rejection: its distribution; relaxed: faster, but not lossless",
       )
         .choices(verifyValues)
         .default("exact"),
@@ -105,7 +103,7 @@ export function addTextOptions(command: Command): Command {
     .addOption(
       new Option(
         "--tau <t>",
-        "with --verify relaxed: a proposal stands where u < p / (t q); 1 is rejection (default: 0.5)",
+        "with --verify relaxed: a proposal is accepted if u < p / (t q); 1 is rejection (default: 0.5)",
       ).argParser(decimal({ min: 0, max: 1, above: true })),
     )
     .addOption(maxTokensOption(" (default: until the context is full)"))
@@ -116,9 +114,9 @@ export function addTextOptions(command: Command): Command {
     );
   for (const name of samplingSettingNames) command.addOption(samplingOption(name));
   return command
-    .addOption(new Option("--logit-bias <file>", 'JSON file with what to add to logits, by token id: {"42": -1.5}'))
+    .addOption(new Option("--logit-bias <file>", 'JSON file with numbers to add to logits, by token id: {"42": -1.5}'))
     .addOption(
-      new Option("--stop <string>", "end before this string; may be given several times").argParser(collectStop),
+      new Option("--stop <string>", "stop before this string; may be given several times").argParser(collectStop),
     );
 }
 

@@ -1,4 +1,4 @@
-/** AdamW (arXiv 1711.05101): decay apart from the gradient, ε outside the root, after the correction of the bias. */
+/** AdamW (arXiv 1711.05101): decoupled weight decay; ε outside the square root, after bias correction. */
 export interface AdamWSettings {
   readonly learningRate: number;
   readonly beta1: number;
@@ -25,7 +25,7 @@ export function gradientNorm(gradients: Iterable<Float32Array>): number {
   return Math.sqrt(sum);
 }
 
-/** What gradients are multiplied by so that their norm is at most 1. */
+/** Factor by which gradients are multiplied to limit their norm to 1. */
 export function clippingFactor(norm: number): number {
   return Math.min(1, 1 / (norm + 1e-6));
 }

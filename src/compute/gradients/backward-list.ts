@@ -1,28 +1,28 @@
 import { type Operation, type OperationKind, operationKinds } from "../program/operations.ts";
 
-/** The gradient of one operation: from the gradient of its result to those of some of its inputs and parameters. */
+/** Gradient of one operation: from that of its result to those of some of its inputs and parameters. */
 export type BackwardOperation<K extends OperationKind = OperationKind> = {
   [Kind in K]: {
     readonly kind: Kind;
     readonly forward: Operation<Kind>;
-    /** Names of inputs and of parameters whose gradients it adds to. */
+    /** Names of inputs and parameters whose gradients it accumulates. */
     readonly wanted: ReadonlySet<string>;
   };
 }[K];
 
-/** What of a list has gradients. */
+/** What to differentiate. */
 export interface Differentiated {
   /** Values whose gradients are given. */
   readonly seeds: Iterable<string>;
-  /** Parameters whose gradients are asked for, by id. */
+  /** Whether the gradient of a parameter is required, by id. */
   readonly isTrainable: (parameter: string) => boolean;
-  /** Values that no operation of the list writes and whose gradients are asked for. */
+  /** Inputs of the list (values that no operation writes) whose gradients are required. */
   readonly inputs?: Iterable<string>;
 }
 
 /**
- * The gradients of a list of operations, in the order to compute them: reverse mode, of those operations only that lie
- * between a trainable parameter (or an input) and a seed.
+ * The gradients of a list of operations, in the order of computation (reverse mode). Includes only operations between a
+ * trainable parameter (or input) and a seed.
  */
 export function backwardList(
   operations: readonly Operation[],

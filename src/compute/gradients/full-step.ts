@@ -4,7 +4,7 @@
  */
 export interface FullBatch {
   readonly tokens: Int32Array;
-  /** MASKs stand in place of the tokens from here on. */
+  /** From here on MASKs replace the tokens. */
   readonly promptLength: number;
   /** Positions of a block, counted from the sequence's start: a MASK sees the clean tokens before its block. */
   readonly block: number;
@@ -16,19 +16,19 @@ export interface FullBatch {
 /** loss = noisyLoss + alpha · cleanLoss, both mean cross entropies. */
 export interface FullStep {
   readonly loss: number;
-  /** Of MASK rows that have a target: row i predicts token i + 1. */
+  /** Of MASK rows with a target: row i predicts token i + 1. */
   readonly noisyLoss: number;
   /** Of clean rows whose target is a token of the response. */
   readonly cleanLoss: number;
-  /** By parameter id, of all parameters; empty where none were asked for. */
+  /** By id, of all parameters; empty unless requested. */
   readonly gradients: ReadonlyMap<string, Float32Array>;
 }
 
 /** A program without adapter, whose parameters are all trained. One call at a time. */
 export interface FullModel {
-  /** @throws IdlmError "not-finite" where a logit or the loss is not finite. */
+  /** @throws IdlmError "not-finite" if a logit or the loss is not finite. */
   step(batch: FullBatch, wantsGradients: boolean): Promise<FullStep>;
-  /** Values of parameters, by id; not to be changed before it resolves. */
+  /** Replaces parameters, by id. The values must not change until it resolves. */
   replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void>;
   dispose(): void;
 }

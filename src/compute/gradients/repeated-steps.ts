@@ -1,6 +1,6 @@
 import { type AdamWMoments, type AdamWSettings, adamWStep, clippingFactor, gradientNorm, newMoments } from "./adamw.ts";
 
-/** What is trained: a tensor's shape says whether it decays. */
+/** A trained tensor; its shape determines whether weight decay applies. */
 export interface TrainedTensor {
   readonly shape: readonly number[];
   readonly values: Float32Array;
@@ -22,8 +22,8 @@ export interface RepeatedSteps {
 }
 
 /**
- * Steps of AdamW on one batch, with the gradient clipped to a norm of 1 and decay on tensors of two dimensions: what
- * another trainer is compared with. Updates the tensors in place.
+ * Steps of AdamW on one batch, with gradients clipped to a norm of 1 and weight decay on tensors of two dimensions, for
+ * comparison with other trainers. Updates the tensors in place.
  */
 export async function repeatSteps(
   model: {

@@ -6,7 +6,7 @@ export interface LossOfRow {
   readonly gradient: Float64Array;
 }
 
-/** The loss of a MASK row with what is measured beside it. */
+/** The loss of a MASK row and its measurements. */
 export interface LossOfMaskRow extends LossOfRow {
   /** Σ min(p, q) */
   readonly overlap: number;
@@ -21,8 +21,8 @@ export function crossEntropy(logits: Float32Array, target: number): LossOfRow {
 }
 
 /**
- * The sum of losses of a MASK row, each times its factor: q is the softmax of the logits, p the target's probabilities
- * of the same ids, which may have less than their whole mass there.
+ * Loss of a MASK row: the sum of losses times their factors. q is the softmax of the logits, p the target's
+ * probabilities of the same ids, which may sum to less than 1.
  */
 export function lossOfMaskRow(
   logits: Float32Array,
@@ -34,7 +34,7 @@ export function lossOfMaskRow(
   let divergence = 0;
   let mass = 0;
   let overlap = 0;
-  /** Mass of q where it is below p: where more of it would overlap. */
+  /** Mass of q where it is below p: more of it would increase the overlap. */
   let below = 0;
   logQ.forEach((lq, i) => {
     const lp = logP[i] as number;
@@ -51,7 +51,7 @@ export function lossOfMaskRow(
     const q = Math.exp(lq);
     return kl * (q * mass - p) + factor * q * (below - (q < p ? 1 : 0));
   });
-  // A loss whose factor is 0 has no part in the sum: an overlap of 0 would make it infinite.
+  // Losses with factor 0 are skipped: an overlap of 0 would make them infinite.
   const loss =
     (kl === 0 ? 0 : kl * divergence) +
     (tv === 0 ? 0 : tv * (1 - overlap)) +

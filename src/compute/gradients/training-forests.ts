@@ -19,14 +19,14 @@ export interface TrainingForest {
   readonly nPages: number;
 }
 
-/** Length of the MASK run off an anchor: its last MASK has the sequence's last token as target. */
+/** Length of the MASK run at an anchor. The target of its last MASK is at most the sequence's last token. */
 export function runLength(nTokens: number, anchor: number, nMasks: number): number {
   return Math.min(nMasks, nTokens - 1 - anchor);
 }
 
 /**
- * A sequence's clean tokens as one chain with gate 0, and the MASK runs off its anchors with gate 1. Row a + j of the
- * chain has the target of MASK j off anchor a.
+ * A sequence's clean tokens as one chain with gate 0, and the MASK runs at its anchors with gate 1. The target of MASK
+ * j at anchor a is at row a + j of the chain.
  */
 export function gatedForest(
   { tokens, anchors }: GatedSequence,
@@ -47,8 +47,8 @@ export function gatedForest(
 }
 
 /**
- * A sequence's clean tokens as one chain, and for each block of the response a run of MASKs off the clean token before
- * its first MASK: the attention mask of arXiv 2604.11035, without the copied prompt.
+ * A sequence's clean tokens as one chain, and for each block of the response a MASK run after the clean token before
+ * the block: the attention mask of arXiv 2604.11035, without the copied prompt.
  */
 export function fullForest({ tokens, promptLength, block, maskToken }: FullBatch): TrainingForest & {
   readonly noisyRows: readonly TargetRow[];
@@ -69,7 +69,7 @@ export function fullForest({ tokens, promptLength, block, maskToken }: FullBatch
   return { ...list.finish(), noisyRows, cleanRows };
 }
 
-/** @throws IdlmError "usage" where a batch does not fit the program. */
+/** @throws IdlmError "usage" if a batch does not fit the program. */
 export function checkGatedBatch({ sequences, nMasks }: GatedBatch, program: Program): void {
   const { sizes } = program;
   const mask = maskRowsOf(program);
@@ -83,13 +83,13 @@ export function checkGatedBatch({ sequences, nMasks }: GatedBatch, program: Prog
   });
 }
 
-/** @throws IdlmError "usage" where a program has no MASK rows. */
+/** @throws IdlmError "usage" if a program has no MASK rows. */
 export function maskRowsOf({ mask }: Program): MaskRows {
   if (mask === undefined) throw fail("gated training needs MASK embeddings");
   return mask;
 }
 
-/** @throws IdlmError "usage" where a batch does not fit the program. */
+/** @throws IdlmError "usage" if a batch does not fit the program. */
 export function checkFullBatch({ tokens, promptLength, block, maskToken, alpha }: FullBatch, { sizes }: Program): void {
   checkTokens(tokens, sizes.vocabSize, "the sequence");
   checkTokens([maskToken], sizes.vocabSize, "MASK");
@@ -100,7 +100,7 @@ export function checkFullBatch({ tokens, promptLength, block, maskToken, alpha }
   }
 }
 
-/** @throws IdlmError "usage" where a program's weights cannot all be trained. */
+/** @throws IdlmError "usage" if not all weights of a program can be trained. */
 export function checkFullProgram({ parameters }: Program): void {
   for (const [id, { type, origin }] of Object.entries(parameters)) {
     if (origin === "adapter") throw fail("the objective full trains the model's weights: leave the adapter out");
@@ -121,7 +121,7 @@ function fail(problem: string): IdlmError {
   return new IdlmError("usage", { problem: `training batch: ${problem}`, hint: "Correct the batch" });
 }
 
-/** Rows of one sequence with nothing cached. */
+/** Rows of one sequence with an empty cache. */
 class RowList {
   readonly #tokens: number[] = [];
   readonly #positions: number[] = [];

@@ -9,7 +9,7 @@ import type { SamplerSettings } from "../sampling/settings.ts";
 import type { Program } from "../program/program.ts";
 import { checkConstants } from "./constants.ts";
 
-/** The native addon as JavaScript sees it (native/src/addon). Every method throws an Error with a plain message. */
+/** The interface of the native addon (native/src/addon). Every method throws an Error with a plain message. */
 export interface NativeBinding {
   readonly Backend: new (threads: number, isa: string) => NativeBackendHandle;
   readonly Sampler: new (
@@ -18,7 +18,7 @@ export interface NativeBinding {
       readonly biasValues: Float32Array;
     },
   ) => NativeSampler;
-  /** Instruction sets that were built and that this CPU runs, best first. */
+  /** Instruction sets that are built and supported by this CPU, best first. */
   isas(): string[];
   /** Maps a file read-only. */
   mapFile(path: string): ArrayBuffer;
@@ -26,7 +26,7 @@ export interface NativeBinding {
   unmapFile(buffer: ArrayBuffer): void;
   /** Stored types that the kernels have panels for. */
   readonly weightTypes: readonly string[];
-  /** Compared with this version's when the addon is loaded. */
+  /** Compared with the values in TypeScript when the addon is loaded. */
   readonly constants: Readonly<Record<string, number>>;
 }
 
@@ -34,8 +34,8 @@ export interface NativeBackendHandle {
   /** Packs the weights on the pool's threads, off the event loop. */
   load(program: Program, shareWith: NativeModel | undefined, keepsValues: boolean): Promise<NativeModel>;
   /**
-   * Prepares a program for training of its adapter; about `cacheBytes` of clean rows are kept between steps. `isExact`:
-   * as NativeGatedOptions.backward "float".
+   * Prepares a program for training of its adapter; caches up to about `cacheBytes` of clean rows between steps.
+   * `isExact`: as NativeGatedOptions.backward "float".
    */
   loadGated(program: Program, cacheBytes: number, isExact: boolean): Promise<NativeGatedTrainer>;
   /** Read bandwidth in GB/s: all threads read `bytes` of memory, the best of `rounds`. */
@@ -53,7 +53,7 @@ export interface NativeSampler {
 }
 
 export interface PackedProposals {
-  /** For each: its tokens, those of its distribution or -1, and the ids of both. */
+  /** For each request: number of tokens, size of their distribution or -1, and the ids of both. */
   readonly numbers: Int32Array;
   /** Confidences and probabilities. */
   readonly shares: Float32Array;
@@ -64,8 +64,8 @@ export interface NativeResults {
   readonly drawn: Int32Array;
   readonly logprobs?: readonly (NativeLogprobs | undefined)[];
   /**
-   * For each: the number of nodes, the anchor's row of its run or heads, the token drawn there; for each node
-   * the node and the rank that it follows, and its proposals.
+   * For each lookahead: number of nodes, row of the anchor's run or heads, token drawn there; for each node its parent
+   * and rank, and its proposals.
    */
   readonly lookaheads?: PackedProposals;
 }

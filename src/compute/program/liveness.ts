@@ -1,14 +1,14 @@
 import type { Operation } from "./operations.ts";
 import type { Value } from "./program.ts";
 
-/** Indices of the operations between which a value has to be kept, both included. */
+/** First and last operation between which a value is live, both included. */
 export interface LiveRange {
   readonly written: number;
-  /** Where it is read last; the length of the list where it is a result. */
+  /** Its last read; the length of the list if it is a result. */
   readonly lastRead: number;
 }
 
-/** From which operation to which each value is needed. `results`: values that are kept to the end. */
+/** Live range of each value. `results`: values that are kept to the end. */
 export function liveRanges(
   operations: readonly Operation[],
   results: Iterable<string>,
@@ -28,7 +28,7 @@ export function liveRanges(
   return ranges;
 }
 
-/** Floats of a row that are needed at once, at most, where memory of values that are not needed any more is used again. */
+/** Largest number of live floats per row, if memory of dead values is reused. */
 export function peakWidth(
   operations: readonly Operation[],
   values: Readonly<Record<string, Value>>,

@@ -1,46 +1,46 @@
-/** Which rows of a forward an operation runs on. */
+/** Set of rows of a forward that an operation runs on. */
 export type RowSet =
-  /** Rows of tokens. */
+  /** Token rows. */
   | "token"
   /** MASK rows. */
   | "mask"
   | "all"
-  /** Rows whose hidden state or logits are needed. */
+  /** Rows whose hidden state or logits are requested. */
   | "output"
   | "output-token"
   | "output-mask"
-  /** Of a head's list: pairs of an output row and the id of the token before the predicted one. */
+  /** In a head's list: pairs of an output row and the token before the predicted one. */
   | "head";
 
-/** What there is to know of a kind of operation. A name that ends in `?` may be left out. */
+/** Description of a kind of operation. Names that end in `?` are optional. */
 interface KindDescription {
-  /** Values that it reads. */
+  /** Values it reads. */
   readonly inputs: readonly string[];
-  /** Entries of the program's table of parameters. */
+  /** Parameters, as ids in the program's table. */
   readonly parameters: readonly string[];
   /** Numbers. */
   readonly attributes: readonly string[];
-  /** Inputs and parameters that a gradient flows to. */
+  /** Inputs and parameters that have gradients. */
   readonly gradients: readonly string[];
 }
 
 /**
- * Every kind of operation. A backend has a record over these kinds for its forward, and one for its gradients, so that a
- * missing kind is a type error. Each operation writes one value; `shapeRules` below says of which width.
+ * All kinds of operations. A backend has a table over these kinds for its forward, and one for its gradients, so a
+ * missing kind is a type error. Each operation writes one value; its width follows from `shapeRules` below.
  */
 export const operationKinds = {
-  /** The row of a matrix that a token's id names: the row's token, or the previous one in a head. */
+  /** The row of a matrix for a token: the row's own, or the previous one in a head. */
   embed: { inputs: [], parameters: ["weight"], attributes: [], gradients: ["weight"] },
   /** MASK embedding of the row's depth: row min(depth, rows of the embedding) − 1. */
   "mask-embed": { inputs: [], parameters: ["embedding"], attributes: [], gradients: ["embedding"] },
-  /** anchor's x · scale + MASK embedding of the row's depth. The anchor is the token row that the MASK run hangs off. */
+  /** x of the anchor · scale + MASK embedding of the row's depth. The anchor is the token row above the MASK run. */
   enter: {
     inputs: ["x"],
     parameters: ["scale", "embedding"],
     attributes: [],
     gradients: ["x", "scale", "embedding"],
   },
-  /** One value of two: token rows of one, MASK rows of the other. */
+  /** A value with the token rows of one value and the MASK rows of another. */
   join: { inputs: ["token", "mask"], parameters: [], attributes: [], gradients: ["token", "mask"] },
   /** x / √(mean x² + epsilon) · weight, over consecutive groups of `width` floats: the whole row, or each head. */
   rmsnorm: {
@@ -51,13 +51,13 @@ export const operationKinds = {
   },
   /** weight · x (+ bias) */
   linear: { inputs: ["x"], parameters: ["weight", "bias?"], attributes: [], gradients: ["x", "weight", "bias"] },
-  /** Rows whose gate is on: y + scale · b · (a · x). Others: y. (LoRA, arXiv 2106.09685.) */
+  /** Rows with gate 1: y + scale · b · (a · x). Others: y. (LoRA, arXiv 2106.09685.) */
   lora: { inputs: ["y", "x"], parameters: ["a", "b"], attributes: ["scale"], gradients: ["y", "x", "a", "b"] },
   /** Rotates pairs (i, i + headDim / 2) of every head by the row's position (RoFormer, arXiv 2104.09864). */
   rope: { inputs: ["x"], parameters: [], attributes: ["headDim"], gradients: ["x"] },
   /**
-   * Rounds k and v to the cache's type and stores them in the row's slot of `layer`; then each row attends to what is
-   * cached of its sequence, its ancestors and itself: of these to the last `window`, or to all.
+   * Rounds k and v to the cache's type and stores them in the row's slot of `layer`; then each row attends to the
+   * cached positions of its sequence, its ancestors and itself: to the last `window` of these, or to all.
    */
   attention: {
     inputs: ["q", "k", "v"],
@@ -71,9 +71,9 @@ export const operationKinds = {
   add: { inputs: ["x", "y"], parameters: [], attributes: [], gradients: ["x", "y"] },
   /** x, then y. */
   concat: { inputs: ["x", "y"], parameters: [], attributes: [], gradients: ["x", "y"] },
-  /** The rows of x that are needed further on. */
+  /** The rows of x that later operations need. */
   gather: { inputs: ["x"], parameters: [], attributes: [], gradients: ["x"] },
-  /** weight · x, of the rows of weight that `ids` names, in its order; of all where there are no ids. */
+  /** weight · x, for the rows of weight listed in `ids`, in that order; without ids for all rows. */
   logits: { inputs: ["x"], parameters: ["weight", "ids?"], attributes: [], gradients: ["x", "weight"] },
 } as const satisfies Readonly<Record<string, KindDescription>>;
 
@@ -86,7 +86,7 @@ type Fields<Part extends keyof KindDescription, K extends OperationKind, Field> 
   Record<Required<Names<Part, K>>, Field> & Partial<Record<Optional<Names<Part, K>>, Field>>
 >;
 
-/** One operation of a kind, or of any: a union over the kinds. */
+/** An operation of kind K; by default a union of all kinds. */
 export type Operation<K extends OperationKind = OperationKind> = {
   [Kind in K]: {
     readonly kind: Kind;
@@ -96,7 +96,7 @@ export type Operation<K extends OperationKind = OperationKind> = {
     /** Ids of parameters. */
     readonly parameters: Fields<"parameters", Kind, string>;
     readonly attributes: Fields<"attributes", Kind, number>;
-    /** The value that it writes. */
+    /** The value it writes. */
     readonly out: string;
   };
 }[K];
@@ -125,7 +125,7 @@ function isVector({ rows, cols }: Shape, length: number): boolean {
   return rows === 1 && cols === length;
 }
 
-/** The width of what each kind writes. A rule throws a ShapeError where inputs, parameters and attributes do not fit. */
+/** Width of the result by kind. A rule throws a ShapeError if inputs, parameters and attributes do not fit. */
 export const shapeRules: { readonly [K in OperationKind]: (shapes: OperationShapes<K>) => number } = {
   embed: ({ parameters: { weight } }) => weight.cols,
   "mask-embed": ({ parameters: { embedding } }) => embedding.cols,

@@ -5,10 +5,9 @@ import { HEAD_INPUT, type Program, type Value } from "./program.ts";
 type Fields<T> = Readonly<Record<string, T | undefined>>;
 
 /**
- * Checks that a program is complete and fits together: every value is written once and before it is read, on rows that
- * have it; every parameter is in the table, with the bytes that its shape asks for, or as in the program `shareWith`
- * whose base's parameters it shares; every shape fits.
- * @throws Error naming the operation and what is wrong with it.
+ * Validates a program: every value is written once, before it is read, and on the rows that are read; every parameter
+ * is in the table, with as many bytes as its shape requires, or equal to that of `shareWith`; all shapes fit. @throws
+ * Error with the operation and the problem.
  */
 export function validateProgram(program: Program, shareWith?: Program): void {
   const { parameters, forward, values, results, heads, mask, sizes } = program;
@@ -44,7 +43,7 @@ export function validateProgram(program: Program, shareWith?: Program): void {
   }
 }
 
-/** Names of what was written. */
+/** Ids of the values written. */
 function checkList(
   program: Program,
   operations: readonly Operation[],
@@ -81,7 +80,7 @@ function checkNames(given: Fields<unknown>, known: readonly string[], fail: (pro
   if (missing !== undefined) fail(`${missing} is missing`);
 }
 
-/** Rows that an input has to have: the operation's own, but for kinds that read other rows. */
+/** Rows that an input must have: the operation's own, except for kinds that read other rows. */
 function neededRows({ kind, rows }: Operation, input: string): RowSet {
   if (kind === "enter") return "token";
   if (kind !== "join") return rows;
@@ -105,8 +104,8 @@ export function covers(outer: RowSet, inner: RowSet): boolean {
 }
 
 /**
- * The width of an operation's result, by the rule of its kind.
- * @throws Error naming the operation where shapes do not fit, or an input or a parameter is not there.
+ * Width of an operation's result, by the rule of its kind. @throws Error with the operation if shapes do not fit, or an
+ * input or parameter is missing.
  */
 export function resultWidth(
   operation: Operation,
@@ -129,7 +128,7 @@ export function resultWidth(
     attributes: operation.attributes,
   };
   try {
-    // The names were checked against the kind's, which the types of the rules are made of.
+    // The names were validated, and the types of the rules derive from them.
     const rule = shapeRules[kind] as (shapes: unknown) => number;
     return rule(shapes);
   } catch (error) {
@@ -139,8 +138,8 @@ export function resultWidth(
 }
 
 /**
- * Checks values that are to replace parameters.
- * @throws Error naming the parameter that is not trainable, is of another size, or has values that are not finite.
+ * Validates replacements of parameters. @throws Error with the parameter that is not trainable, has another size, or
+ * has values that are not finite.
  */
 export function checkReplacements({ parameters }: Program, values: ReadonlyMap<string, Float32Array>): void {
   for (const [id, floats] of values) {

@@ -4,28 +4,28 @@ import type { MaskEmbedding } from "../../formats/adapter/mask-embedding.ts";
 import type { LoraModule } from "../../formats/peft/peft.ts";
 import type { OpenedModel } from "../open/open-model.ts";
 
-/** What MASK rows are made of, beside the model. */
+/** Adapter and related options of a program. */
 export interface CompileOptions {
   readonly adapter?: Adapter;
   /** Replaces the adapter's own MASK embedding. */
   readonly maskEmbedding?: MaskEmbedding;
-  /** SHA-256 of the model's file, compared with the adapter's fingerprint where both are known. */
+  /** SHA-256 of the model's file, compared with the adapter's fingerprint if both are known. */
   readonly modelSha256?: string;
 }
 
 /** The low-rank term of one module, its matrices row-major: a [rank, in], b [out, rank]. */
 export type LoraTerm = Pick<LoraModule, "rank" | "a" | "b" | "scale">;
 
-/** An adapter's parts, checked against the model. */
+/** The parts of an adapter, validated for the model. */
 export interface CheckedAdapter {
   /** By the name of the linear layer, like "model.layers.0.self_attn.q_proj". */
   readonly lora: ReadonlyMap<string, LoraTerm>;
-  /** Absent: there are no MASK rows. */
+  /** Absent: no MASK rows. */
   readonly maskEmbedding: MaskEmbedding | undefined;
   readonly entryLayer: number;
 }
 
-/** Checks that adapter and MASK embedding fit the model. @throws IdlmError "adapter-mismatch" where they do not. */
+/** Validates adapter and MASK embedding for the model. @throws IdlmError "adapter-mismatch" if they do not fit. */
 export function checkAdapter(model: OpenedModel, options: CompileOptions): CheckedAdapter {
   const idlm = options.adapter?.idlm;
   const fail = (reason: string): never => {
@@ -62,7 +62,7 @@ function checkMaskRows({ config }: OpenedModel, adapter: Adapter | undefined, ma
   }
 }
 
-/** The adapter's low-rank terms by module, checked against the model's weights. */
+/** The adapter's low-rank terms by module, validated for the model's weights. */
 function checkLora(model: OpenedModel, adapter: Adapter | undefined, fail: Fail): Map<string, LoraTerm> {
   const terms = new Map<string, LoraTerm>();
   const modules = [...(adapter?.peft?.modules ?? [])].flatMap(([name, module]) => separate(model, name, module));
@@ -80,7 +80,7 @@ function checkLora(model: OpenedModel, adapter: Adapter | undefined, fail: Fail)
   return terms;
 }
 
-/** What of an adapter proposes beside MASK rows, or as they do. */
+/** Validates the adapter's sampler head, draft vocabulary and extra heads. */
 function checkProposing({ config }: OpenedModel, adapter: Adapter | undefined, fail: Fail): void {
   const last = adapter?.idlm?.draftVocabulary?.at(-1) ?? 0;
   if (last >= config.vocabSize) fail(`draft vocabulary id ${last}, the model has ${config.vocabSize} tokens`);
@@ -89,18 +89,18 @@ function checkProposing({ config }: OpenedModel, adapter: Adapter | undefined, f
   }
 }
 
-/** Names of projections that some engines fuse, outputs one after the other over one input. */
+/** Projections that some engines fuse: one input, outputs concatenated. */
 const fused: Readonly<Record<string, readonly string[]>> = {
   "self_attn.qkv_proj": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
   "mlp.gate_up_proj": ["mlp.gate_proj", "mlp.up_proj"],
 };
 
-/** A fused module as those that it is made of: A is theirs together, each has its rows of B. Any other as it is. */
+/** Splits a fused module into its parts: they share A, and each has its rows of B. Others are unchanged. */
 function separate(model: OpenedModel, name: string, module: LoraModule): (readonly [string, LoraModule])[] {
   const [, prefix = "", own = ""] = /^(.*layers\.\d+\.)(.+)$/.exec(name) ?? [];
   const parts = (Object.hasOwn(fused, own) ? fused[own] : undefined)?.map((part) => `${prefix}${part}`) ?? [];
   const sizes = parts.map((part) => model.weights.get(`${part}.weight`)?.tensor.shape[0] ?? 0);
-  // Of the wrong size it is refused under its own name.
+  // With the wrong size it is rejected under its own name.
   if (parts.length === 0 || sizes.reduce((sum, size) => sum + size, 0) !== module.outSize) return [[name, module]];
   let row = 0;
   return parts.map((part, i) => {

@@ -18,7 +18,7 @@ export interface HeadOptions {
   readonly nMedusa: number;
 }
 
-/** The lists of the heads whose parameters there are. */
+/** The lists of the heads that have parameters. */
 export function headsOf(parameters: Readonly<Record<string, Parameter>>, options: HeadOptions): Heads {
   const extra = Array.from({ length: options.nMedusa }, (_, head) => medusaHead(parameters, options, head));
   return { ...(options.hasSampler && { sampler: samplerHead(parameters, options) }), extra };
@@ -55,7 +55,7 @@ function medusaHead(parameters: Readonly<Record<string, Parameter>>, options: He
   return end(named("hidden"), change, named("logits"));
 }
 
-/** A list that begins with the hidden state; `end` adds a change to it, and the logits of the sum. */
+/** A list that starts with the hidden state; `end` adds a residual to it and appends the logits. */
 function headList(parameters: Readonly<Record<string, Parameter>>, { hiddenSize, output }: HeadOptions) {
   const list = new ListBuilder(parameters, { [HEAD_INPUT]: { width: hiddenSize, rows: "head" } });
   const end = (sum: string, change: string, logits: string): HeadProgram => {

@@ -2,7 +2,7 @@ import type { Operation, OperationKind, RowSet } from "../../compute/program/ope
 import type { Parameter, Value } from "../../compute/program/program.ts";
 import { resultWidth } from "../../compute/program/validate-program.ts";
 
-/** Collects a list of operations and the values that they write. */
+/** Builds a list of operations and the values that they write. */
 export class ListBuilder {
   readonly operations: Operation[] = [];
   readonly values: Record<string, Value> = {};

@@ -6,7 +6,7 @@ import type { LoraTerm } from "./check-adapter.ts";
 
 export type Parameters = Record<string, Parameter>;
 
-/** Ids of an adapter's parameters, beside the draft vocabulary. */
+/** Ids of an adapter's parameters, except for the draft vocabulary. */
 export const adapterParameters = {
   maskEmbedding: "mask_embedding",
   entryScale: "entry_scale",
@@ -18,7 +18,7 @@ export const adapterParameters = {
   medusaBias: (head: number) => `medusa.${head}.bias`,
 } as const;
 
-/** The base model's weights. Bytes are asked for when a backend packs them: a file is mapped then, not before. */
+/** The base model's weights. Files are mapped when a backend reads their bytes to pack them. */
 export function baseParameters(weights: ReadonlyMap<string, ModelWeight>): Parameters {
   const parameters: Parameters = {};
   for (const [name, { tensor, rowOrder }] of weights) {
@@ -38,7 +38,7 @@ export function baseParameters(weights: ReadonlyMap<string, ModelWeight>): Param
   return parameters;
 }
 
-/** All that an adapter brings, and the MASK embedding that may stand in place of its own. */
+/** The adapter's parameters, with an optional replacement of its MASK embedding. */
 export function adapterParametersOf(
   idlm: IdlmPart | undefined,
   maskEmbedding: MaskEmbedding | undefined,
