@@ -1,11 +1,11 @@
 import type { Readable } from "node:stream";
 import { usage, wrongKey } from "../engine/request/request-values.ts";
-import type { GenerationResult, Model } from "../engine/types.ts";
+import type { Model } from "../engine/types.ts";
 import type { KeyNames } from "../errors.ts";
 import { answerLine, type BatchOutput, BatchOutputFile, idOf, lineError, MAX_LINE_BYTES } from "./batch-file.ts";
 import { type FileLine, readLines } from "../formats/files/read-lines.ts";
 import { endpoints, type OpenAiRequest, readOpenAiRequest } from "../openai/request.ts";
-import { allChoices, openAiError, openAiResponse } from "../openai/response.ts";
+import { allChoices, openAiError, openAiResponse, resultsOf } from "../openai/response.ts";
 
 export interface BatchOptions {
   /** The requests, one per line: {custom_id, method, url, body}. A path, or a stream. */
@@ -145,7 +145,7 @@ async function answerOf(
     const { endpoint, requests } = request;
     names = request.names;
     const generations = requests.map((request) => model.generate({ ...request, signal }));
-    const results: GenerationResult[] = await Promise.all(generations.map(({ result }) => result));
+    const results = resultsOf(request, await Promise.all(generations.map(({ result }) => result)));
     if (signal.aborted) return undefined;
     progress.answered++;
     for (const result of results) for (const { tokens } of allChoices(result)) progress.tokens += tokens.length;

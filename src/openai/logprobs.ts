@@ -20,7 +20,7 @@ export interface CompletionLogprobs {
   readonly tokens: readonly string[];
   readonly token_logprobs: readonly number[];
   readonly top_logprobs: readonly Readonly<Record<string, number>>[];
-  /** UTF-16 units before each token. */
+  /** Characters (code points) of the text before each token; a part of a character counts from where it begins. */
   readonly text_offset: readonly number[];
 }
 
@@ -32,24 +32,58 @@ export function chatLogprobs(logprobs: readonly TokenLogprobs[], tokenizer: Text
   return { content: logprobs.map((one) => ({ ...shown(one), top_logprobs: one.top.map(shown) })), refusal: null };
 }
 
+/** `text`: the completion, which a stop string may have cut. */
 export function completionLogprobs(
   logprobs: readonly TokenLogprobs[],
   tokenizer: TextTokenizer | undefined,
+  text: string,
 ): CompletionLogprobs {
-  const tokens = logprobs.map(({ token }) => shownToken(token, tokenizer));
+  const stream = tokenizer?.stream();
+  const length = Array.from(text).length;
   let offset = 0;
+  const steps = logprobs.map((step) => {
+    const entries = new Map<string, number>();
+    const name = keyOf(step.token, tokenizer, entries);
+    entries.set(name, step.logprob);
+    for (const { token, logprob } of step.top) {
+      if (token !== step.token) entries.set(keyOf(token, tokenizer, entries), logprob);
+    }
+    const before = Math.min(offset, length);
+    offset += Array.from(stream?.push(step.token) ?? "").length;
+    return { name, before, top: byProbability(entries) };
+  });
   return {
-    tokens,
+    tokens: steps.map(({ name }) => name),
     token_logprobs: logprobs.map(({ logprob }) => logprob),
-    top_logprobs: logprobs.map(({ top }) =>
-      Object.fromEntries(top.map(({ token, logprob }) => [shownToken(token, tokenizer), logprob])),
-    ),
-    text_offset: tokens.map((token) => {
-      const before = offset;
-      offset += token.length;
-      return before;
-    }),
+    top_logprobs: steps.map(({ top }) => top),
+    text_offset: steps.map(({ before }) => before),
   };
+}
+
+function byProbability(entries: ReadonlyMap<string, number>): Record<string, number> {
+  return Object.fromEntries([...entries].sort(([, a], [, b]) => b - a));
+}
+
+const strictUtf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+
+/**
+ * The key of a token among those of a step, different for different tokens: its text if that is whole characters, else its
+ * bytes as `bytes:\xNN…`, as the API writes them. If both are taken, or it has none: `token_id:ID`.
+ */
+function keyOf(token: number, tokenizer: TextTokenizer | undefined, taken: ReadonlyMap<string, number>): string {
+  const bytes = tokenizer?.tokenBytes(token);
+  if (bytes === undefined || bytes.length === 0) return `token_id:${token}`;
+  const hex = `bytes:${Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;
+  const options = [wholeText(bytes) ?? hex, hex];
+  return options.find((option) => !taken.has(option)) ?? `token_id:${token}`;
+}
+
+function wholeText(bytes: Uint8Array): string | undefined {
+  try {
+    return strictUtf8.decode(bytes);
+  } catch {
+    return undefined;
+  }
 }
 
 /** An incomplete character becomes U+FFFD; `bytes` has it unchanged. */

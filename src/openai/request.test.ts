@@ -31,6 +31,45 @@ describe("readOpenAiRequest", () => {
     expect(streamed).toMatchObject({ stream: true, streamsUsage: true });
   });
 
+  it("takes null for absent, in bodies and in messages", () => {
+    const keys = [
+      ...[
+        "audio",
+        "frequency_penalty",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "logprobs",
+        "max_tokens",
+        "metadata",
+      ],
+      ...["max_completion_tokens", "modalities", "n", "parallel_tool_calls", "prediction", "presence_penalty", "stop"],
+      ...["prompt_cache_key", "prompt_cache_retention", "reasoning_effort", "response_format", "safety_identifier"],
+      ...["seed", "service_tier", "store", "stream", "stream_options", "temperature", "tool_choice", "tools", "user"],
+      ...["top_logprobs", "top_p", "verbosity", "web_search_options"],
+    ];
+    const nulls = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, null]));
+    expect(chat(nulls(keys))).toEqual(chat({}));
+    const message = nulls(["name", "refusal", "audio", "tool_calls", "function_call", "annotations", "tool_call_id"]);
+    expect(chat({ messages: [{ ...messages[0], ...message }] })).toEqual(chat({}));
+    expect(chat({ messages: [{ ...messages[0], name: "ann" }] })).toEqual(chat({}));
+    const own = ["best_of", "echo", "suffix", "logprobs", "max_tokens", "prompt", "seed", "stop", "n"];
+    expect(readOpenAiRequest("completions", nulls(own))).toEqual(readOpenAiRequest("completions", { prompt: "" }));
+  });
+
+  it("takes extreme values that the API allows", () => {
+    expect(chat({ top_p: 0 })?.topP).toBeGreaterThan(0);
+    for (const seed of [-1, -(2 ** 63), 2 ** 63, 2 ** 53]) {
+      expect(chat({ seed })?.seed).toBeGreaterThanOrEqual(0);
+      expect(Number.isSafeInteger(chat({ seed })?.seed)).toBe(true);
+    }
+    expect(chat({ seed: -1 })?.seed).not.toBe(chat({ seed: -2 })?.seed);
+    expect(readOpenAiRequest("completions", { prompt: "a", max_tokens: 0 })).toMatchObject({
+      isEmpty: true,
+      requests: [{ maxTokens: 1 }],
+    });
+  });
+
   it("joins the parts of a message and maps the developer role", () => {
     const parts = [
       { role: "developer", content: "be brief" },
@@ -65,7 +104,10 @@ describe("readOpenAiRequest", () => {
       { messages: [{ role: "user", content: [{ type: "image_url" }] }] },
       /^messages\[0\].content\[0\].type: expected text, found "image_url"/,
     ],
-    ["chat", { messages: [{ role: "user", content: "a", name: "b" }] }, /^messages\[0\].name: unknown key/],
+    ["chat", { messages: [{ role: "user", content: "a", name: 5 }] }, /^messages\[0\].name: expected a string/],
+    ["chat", { messages: [{ role: "user", content: "a", nam: "b" }] }, /^messages\[0\].nam: unknown key/],
+    ["chat", { messages, reasoning_effort: "high" }, /^reasoning_effort: not supported/],
+    ["chat", { messages, audio: { voice: "x" } }, /^audio: not supported/],
     ["chat", { messages, top_logprobs: 2 }, /requires logprobs/],
     ["chat", { messages, logprobs: true, top_logprobs: 21 }, /expected a whole number from 0 to 20, found 21/],
     ["chat", { messages, tools: [{}] }, /^tools: not supported/],

@@ -31,6 +31,8 @@ export interface OpenAiRequest {
   readonly endpoint: Endpoint;
   /** One per prompt; `completions` may have several. */
   readonly requests: readonly GenerateRequest[];
+  /** Whether no tokens are asked for: one is generated, and `resultsOf` drops it. */
+  readonly isEmpty: boolean;
   readonly stream: boolean;
   /** Whether the last chunk of a stream has the usage. */
   readonly streamsUsage: boolean;
@@ -43,6 +45,9 @@ const MAX_TOP_LOGPROBS = 20;
 /** Default `max_tokens` of /v1/completions, as in the API. */
 const DEFAULT_COMPLETION_TOKENS = 16;
 const MAX_PROMPTS = 128;
+const MAX_SEED = 2 ** 63;
+/** In the API top_p may be 0: the most likely token alone. */
+const LEAST_TOP_P = 1e-30;
 
 /**
  * Reads the body of a request to /v1/chat/completions or /v1/completions. Accepts the API's keys, all other sampling
@@ -53,12 +58,15 @@ const MAX_PROMPTS = 128;
 export function readOpenAiRequest(endpoint: Endpoint, json: unknown): OpenAiRequest {
   const body = new Body(json);
   body.ignore("model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key");
+  body.ignore("prompt_cache_retention");
   const stream = body.boolean("stream") ?? false;
   const streamsUsage = readStreamOptions(body.take("stream_options"));
   const common = commonSettings(body);
-  const requests = endpoint === "chat" ? [{ ...common, ...chat(body) }] : completions(body, common);
+  const asked = endpoint === "chat" ? [{ ...common, ...chat(body) }] : completions(body, common);
   body.end();
-  return { endpoint, requests, stream, streamsUsage, names: endpoint === "chat" ? chatNames(body) : names };
+  const isEmpty = endpoint === "completions" && asked[0]?.maxTokens === 0;
+  const requests = isEmpty ? asked.map((request) => ({ ...request, maxTokens: 1 })) : asked;
+  return { endpoint, requests, isEmpty, stream, streamsUsage, names: endpoint === "chat" ? chatNames(body) : names };
 }
 
 function chatNames(body: Body): KeyNames {
@@ -73,8 +81,9 @@ function commonSettings(body: Body): GenerateRequest {
     n: body.number("n"),
     ...sampling,
     temperature: sampling.temperature ?? 1,
+    topP: sampling.topP === 0 ? LEAST_TOP_P : sampling.topP,
     logitBias: body.take("logit_bias") as GenerateRequest["logitBias"],
-    seed: body.number("seed"),
+    seed: seedOf(body.number("seed")),
     // Its strings are validated with the request.
     stop: typeof stop === "string" ? [stop] : (stop as GenerateRequest["stop"]),
     propose: body.choice("propose", proposeValues),
@@ -84,6 +93,12 @@ function commonSettings(body: Body): GenerateRequest {
     tau: body.number("tau"),
     priority: body.number("priority"),
   };
+}
+
+/** The API's seeds are integers of 64 bits; the engine's, from 0 up to 2^53 − 1. */
+function seedOf(seed: number | undefined): number | undefined {
+  if (seed === undefined || !Number.isInteger(seed) || Math.abs(seed) > MAX_SEED) return seed;
+  return seed >= 0 && Number.isSafeInteger(seed) ? seed : Number(BigInt.asUintN(53, BigInt(seed)));
 }
 
 function readStreamOptions(value: unknown): boolean {
@@ -101,6 +116,11 @@ function chat(body: Body): GenerateRequest {
   body.only("tool_choice", (value) => value === "none" || value === "auto", "Leave it out.");
   body.only("functions", isEmpty, "Leave it out.");
   body.only("modalities", (value) => Array.isArray(value) && value.every((one) => one === "text"), "Text is written.");
+  body.only("function_call", (value) => value === "none" || value === "auto", "Leave it out.");
+  body.only("reasoning_effort", (value) => value === "none", "Leave it out.");
+  body.only("verbosity", (value) => value === "medium", "Leave it out.");
+  body.only("audio", () => false, "Text is written.");
+  body.only("web_search_options", () => false, "Leave it out.");
   body.ignore("parallel_tool_calls");
   const isText = (value: unknown) => (value as { type?: unknown } | null)?.type === "text";
   body.only("response_format", isText, "Only text is written.");
@@ -140,6 +160,9 @@ function plainMessage(message: unknown, i: number): unknown {
   if (typeof message !== "object" || message === null || Array.isArray(message)) return message;
   const body = new Body(message, `messages[${i}]`);
   body.only("tool_calls", (calls) => Array.isArray(calls) && calls.length === 0, "Leave it out.");
+  body.only("function_call", () => false, "Leave it out.");
+  body.only("audio", () => false, "Leave it out.");
+  body.string("name");
   body.ignore("refusal", "annotations", "tool_call_id");
   const [role, content] = [body.take("role"), body.take("content")];
   body.end();
@@ -178,7 +201,7 @@ function completions(body: Body, common: GenerateRequest): GenerateRequest[] {
 
 /** A string, token ids, or a list of either. */
 function promptsOf(value: unknown): Pick<GenerateRequest, "prompt" | "ids">[] {
-  if (typeof value === "string") return [{ prompt: value }];
+  if (value === undefined || typeof value === "string") return [{ prompt: value ?? "" }];
   if (!Array.isArray(value) || value.length === 0)
     throw wrongKey("prompt", "expected a string, token ids, or a list of either");
   if (typeof value[0] === "number") return [{ ids: value as number[] }];

@@ -1,7 +1,7 @@
 import { IdlmError, type KeyNames } from "../errors.ts";
 import type { Choice, GenerationResult, TextTokenizer } from "../engine/types.ts";
 import { chatLogprobs, completionLogprobs } from "./logprobs.ts";
-import type { Endpoint } from "./request.ts";
+import type { Endpoint, OpenAiRequest } from "./request.ts";
 
 /** Fields of a response that do not come from its results. */
 export interface ResponseContext {
@@ -25,7 +25,7 @@ export function openAiResponse(endpoint: Endpoint, results: readonly GenerationR
       const message = { role: "assistant", content: text, refusal: null };
       return { ...common, message, logprobs: logprobs === undefined ? null : chatLogprobs(logprobs, tokenizer) };
     }
-    return { ...common, text, logprobs: logprobs === undefined ? null : completionLogprobs(logprobs, tokenizer) };
+    return { ...common, text, logprobs: logprobs === undefined ? null : completionLogprobs(logprobs, tokenizer, text) };
   });
   const [first] = results;
   return {
@@ -39,6 +39,20 @@ export function openAiResponse(endpoint: Endpoint, results: readonly GenerationR
     // An extension of the API: whether the output is that of plain decoding.
     idlm: { verify: first?.verify, lossless: results.every(({ lossless }) => lossless) },
   };
+}
+
+/** The results of a request's generations; those of a request for no tokens are empty. */
+export function resultsOf({ isEmpty }: OpenAiRequest, results: readonly GenerationResult[]): GenerationResult[] {
+  const emptied = <One extends Omit<Choice, "index">>(one: One): One => ({
+    ...one,
+    ...{ text: "", tokens: [], finishReason: "length" },
+    ...(one.logprobs !== undefined && { logprobs: [] }),
+  });
+  if (!isEmpty) return [...results];
+  return results.map((result) => ({
+    ...emptied(result),
+    ...(result.choices !== undefined && { choices: result.choices.map(emptied) }),
+  }));
 }
 
 const SERVER_ERROR = 500;

@@ -65,6 +65,8 @@ class ModelTokenizer implements TextTokenizer {
   encodePrompt(text: string): number[] {
     const ids = this.#tokenizer.encode(text, { special: true });
     const { bosId, addsBos } = this.#tokenizer;
+    // An empty text starts a new document.
+    if (ids.length === 0) return bosId === undefined ? [] : [bosId];
     return addsBos && bosId !== undefined && ids[0] !== bosId ? [bosId, ...ids] : ids;
   }
 

@@ -222,9 +222,10 @@ function promptIds(
   }
   if (tokenizer === undefined) throw usage("the model has no tokenizer", "Give the prompt as token ids.");
   if (prompt !== undefined) {
-    if (typeof prompt !== "string" || prompt === "") throw wrongKey("prompt", "expected a string that is not empty");
+    if (typeof prompt !== "string") throw wrongKey("prompt", `expected a string, found ${shown(prompt)}`);
     const encoded = tokenizer.encodePrompt(prompt);
-    if (encoded.length === 0) throw wrongKey("prompt", "it encodes to no tokens");
+    if (encoded.length === 0)
+      throw wrongKey("prompt", prompt === "" ? "expected a string that is not empty" : "it encodes to no tokens");
     return encoded;
   }
   return tokenizer.encodeChat(
