@@ -99,7 +99,7 @@ async function run(cli: Cli, name: string, options: WriteOptions, signal: AbortS
 function summary(manifest: TextManifest, out: string): string {
   const { rows, held_out_rows, response_tokens, dropped } = manifest;
   const lines = [
-    `${printable(out)}: ${grouped(rows)} rows of ${grouped(response_tokens)} tokens, ${grouped(held_out_rows)} of them held out`,
+    `${printable(out)}: ${grouped(rows)} rows of ${grouped(response_tokens)} tokens, ${grouped(held_out_rows)} rows held out`,
   ];
   const reasons = Object.entries(dropped).map(([reason, n]) => `${reason} ${grouped(n)}`);
   if (reasons.length > 0) lines.push(`dropped requests: ${reasons.join(", ")} (see dropped.jsonl)`);

@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 import { IdlmError } from "../../errors.ts";
 import { type AnswerParts, answerRequest } from "./answer-request.ts";
 import type { TextRequest } from "./request-plan.ts";
-import type { TextOutcome, TextRow } from "./row.ts";
+import type { DroppedRequest, DropReason, TextOutcome, TextRow } from "./row.ts";
 import type { RowFilter } from "./row-filter.ts";
 import type { TextFolder } from "./text-folder.ts";
 import { RequestWindow } from "./request-window.ts";
@@ -62,11 +62,11 @@ export async function writeRows(
 function filtered(outcome: TextOutcome, filter: RowFilter): TextOutcome {
   if ("dropped" in outcome) return outcome;
   const reason = filter.problemOf(outcome.row);
-  return reason === undefined ? outcome : { dropped: { ...requestOf(outcome.row), reason } };
+  return reason === undefined ? outcome : { dropped: droppedRow(outcome.row, reason) };
 }
 
-function requestOf({ index, source, messages }: TextRow) {
-  return { index, source, prompt: messages.findLast(({ role }) => role === "user")?.content ?? "" };
+function droppedRow({ index, source, messages }: TextRow, reason: DropReason): DroppedRequest {
+  return { index, source, reason, prompt: messages.findLast(({ role }) => role === "user")?.content ?? "" };
 }
 
 function usedUp(found: number, tokens: number): IdlmError {
