@@ -11,7 +11,7 @@ const ROUNDS = 9;
 /** Milliseconds by shape, as stored in a run's log. */
 export type MeasuredForwards = readonly (ForwardShape & { readonly ms: number })[];
 
-/** Times the forwards of all shapes of decoding with runs of up to `nMasks`: medians. */
+/** Times the forwards of all shapes of decoding with runs of up to `nMasks`: the fastest of some, since other programs only slow them down. */
 export async function measureForwards(
   model: LoadedModel,
   nMasks: number,
@@ -45,17 +45,15 @@ export async function measureForwards(
   } finally {
     cache.dispose();
   }
-  return timed.map(({ times, ...shape }) => ({ ...shape, ms: median(times) }));
+  return timed.map(({ times, ...shape }) => ({ ...shape, ms: Math.min(...times) }));
 }
 
-/** Looks measured times up. */
+/** Looks measured times up. No forward is faster than one with fewer rows: where it was measured so, something disturbed that one. */
 export function forwardMsOf(measured: MeasuredForwards): ForwardMs {
-  return ({ nTokens, nMasks }) =>
-    measured.find((shape) => shape.nTokens === nTokens && shape.nMasks === nMasks)?.ms ?? Number.POSITIVE_INFINITY;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
+  return ({ nTokens, nMasks }) => {
+    const times = measured.filter((shape) => shape.nTokens <= nTokens && shape.nMasks <= nMasks).map(({ ms }) => ms);
+    return Math.max(...times);
+  };
 }
 
 /** A chain of token rows after cached positions, and runs of MASK rows off the last ones of them. The tokens are arbitrary. */
