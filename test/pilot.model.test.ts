@@ -7,6 +7,7 @@ import { createNativeBackend } from "../src/compute/native/index.ts";
 import type { Program } from "../src/compute/program/program.ts";
 import { readAdapter } from "../src/formats/adapter/adapter.ts";
 import { toFloat32 } from "../src/formats/tensor/dequantise.ts";
+import type { StoredTensor } from "../src/formats/tensor/tensor.ts";
 import { openSafetensors } from "../src/formats/safetensors/safetensors.ts";
 import { compileProgram } from "../src/model/compile.ts";
 import { openModel } from "../src/model/open/open-model.ts";
@@ -34,7 +35,7 @@ const names = ["hidden", "logits", "logits_after_head"] as const;
 async function compare(model: LoadedModel, index: number) {
   const { tokens, anchors, masks } = cases[index] as Case;
   const file = openSafetensors(join(pilot, "golden.safetensors"));
-  const golden = (name: string) => toFloat32(file.tensors.get(`${index}.${name}`) as never);
+  const golden = (name: string) => toFloat32(file.tensors.get(`${index}.${name}`) as StoredTensor);
   const rows = { tokens: [...tokens], positions: tokens.map((_, i) => i), parents: tokens.map((_, i) => i - 1) };
   const first: number[] = [];
   for (const anchor of anchors) {

@@ -2,18 +2,19 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { GgufValue } from "../formats/gguf/gguf-metadata.ts";
 import { openGguf } from "../formats/gguf/gguf.ts";
 import type { TokenizerJson } from "../formats/files/tokenizer-json.ts";
 import { ChatTemplate, encodeChat, Tokenizer, tokenizerFromGguf } from "./index.ts";
 
 const path = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "test", "fixtures", "gguf", "tiny64-Q8_0.gguf");
 
-function tiny(change: (metadata: Map<string, unknown>) => void = () => {}): Tokenizer {
+function tiny(change: (metadata: Map<string, GgufValue>) => void = () => {}): Tokenizer {
   const file = openGguf(path);
-  const metadata = new Map<string, unknown>(file.metadata);
+  const metadata = new Map(file.metadata);
   file.close();
   change(metadata);
-  const tokenizer = tokenizerFromGguf(metadata as never, path);
+  const tokenizer = tokenizerFromGguf(metadata, path);
   if (tokenizer === undefined) throw new Error("no tokenizer");
   return tokenizer;
 }

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { chain, fixtures } from "../../../test/support/backend-contract.ts";
 import { nativeTestBinding } from "../../../test/support/native-test-binding.ts";
-import { byteLength, weightTypes } from "../../formats/tensor/tensor-type.ts";
+import { byteLength, type TensorType, weightTypes } from "../../formats/tensor/tensor-type.ts";
 import { compileProgram } from "../../model/compile.ts";
 import { openModel } from "../../model/open/open-model.ts";
 import type { Parameter, Program } from "../program/program.ts";
@@ -20,13 +20,12 @@ const repeated = (bytes: Uint8Array, length: number) =>
   Uint8Array.from({ length }, (_, i) => bytes[i % bytes.length] as number);
 
 /** A model of `type` whose matrices are all filled with the same bytes. */
-function filled(program: Program, type: string, bytes: Uint8Array): Program {
+function filled(program: Program, type: TensorType, bytes: Uint8Array): Program {
   const parameters: Record<string, Parameter> = {};
   for (const [id, parameter] of Object.entries(program.parameters)) {
     const { rows, cols } = parameter;
-    const length = rows === 1 ? undefined : byteLength(type as never, rows * cols);
-    parameters[id] =
-      length === undefined ? parameter : { ...parameter, type: type as never, bytes: repeated(bytes, length) };
+    const length = rows === 1 ? undefined : byteLength(type, rows * cols);
+    parameters[id] = length === undefined ? parameter : { ...parameter, type, bytes: repeated(bytes, length) };
   }
   return { ...program, parameters, cacheType: "f16" };
 }

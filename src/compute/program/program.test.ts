@@ -51,7 +51,9 @@ describe("a compiled program", () => {
 
 describe("validateProgram", () => {
   const program = compiled("llama-tiny-entry1");
-  const changed = (kind: Operation["kind"], change: (operation: Operation) => Partial<Operation>): Program => {
+  /** Of any values, since programs may be wrong. */
+  type Change = Readonly<Partial<Record<keyof Operation, unknown>>>;
+  const changed = (kind: Operation["kind"], change: (operation: Operation) => Change): Program => {
     const at = program.forward.findIndex((operation) => operation.kind === kind);
     const forward = program.forward.map((operation, i) =>
       i === at ? ({ ...operation, ...change(operation) } as Operation) : operation,
@@ -68,35 +70,35 @@ describe("validateProgram", () => {
     ["a value that is written twice", changed("add", () => ({ out: "embed" })), /add of embed: .* a second time/],
     [
       "a value that is read before",
-      changed("rmsnorm", () => ({ inputs: { x: "hidden" } }) as never),
+      changed("rmsnorm", () => ({ inputs: { x: "hidden" } })),
       /hidden, which nothing wrote/,
     ],
     ["a result that is not declared", changed("swiglu", () => ({ out: "other" })), /not declared/],
     ["rows that an input lacks", changed("rmsnorm", () => ({ rows: "all" })), /declared on rows token/],
     [
       "rows that are not written yet",
-      changed("join", () => ({ inputs: { token: "mask_embed", mask: "mask_embed" } }) as never),
+      changed("join", () => ({ inputs: { token: "mask_embed", mask: "mask_embed" } })),
       /mask only/,
     ],
     [
       "an unknown attribute",
-      changed("rope", ({ attributes }) => ({ attributes: { ...attributes, base: 2 } }) as never),
+      changed("rope", ({ attributes }) => ({ attributes: { ...attributes, base: 2 } })),
       /base is not known/,
     ],
-    ["a missing parameter", changed("linear", () => ({ parameters: {} }) as never), /weight is missing/],
+    ["a missing parameter", changed("linear", () => ({ parameters: {} })), /weight is missing/],
     [
       "a parameter that is not there",
-      changed("embed", () => ({ parameters: { weight: "w" } }) as never),
+      changed("embed", () => ({ parameters: { weight: "w" } })),
       /weight is w, which is not there/,
     ],
     [
       "shapes that do not fit",
-      changed("attention", ({ attributes }) => ({ attributes: { ...attributes, nHeads: 3 } }) as never),
+      changed("attention", ({ attributes }) => ({ attributes: { ...attributes, nHeads: 3 } })),
       /q consists of its heads/,
     ],
     [
       "layers out of order",
-      changed("attention", ({ attributes }) => ({ attributes: { ...attributes, layer: 1 } }) as never),
+      changed("attention", ({ attributes }) => ({ attributes: { ...attributes, layer: 1 } })),
       /layers 1, 1/,
     ],
     ["a parameter of other bytes", withParameter(output, { bytes: new Uint8Array(4) }), /has 4 bytes, expected/],

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { IdlmError } from "../../errors.ts";
 import { fakeEngine } from "../../../test/support/fake-engine.ts";
 import type { FakeModel } from "../../../test/support/fake-model.ts";
 import { PREFILL_CHUNK_WHILE_DECODING, MAX_FORWARD_ROWS } from "../limits.ts";
@@ -233,12 +234,12 @@ describe("the scheduler", () => {
   it("fails only the sequence whose draw fails", async () => {
     const { engine, model } = fakeEngine();
     const forward = model.forward.bind(model);
-    const broken = new Error("no token is allowed");
+    const broken = new IdlmError("usage", { problem: "no token is allowed", hint: "" });
     model.forward = async (forest, cache, sampling) => {
       const result = await forward(forest, cache, sampling);
       const drawn = result.drawn.map((one, i) =>
         sampling?.draws[i]?.sampler.settings.seed === 9 && model.rowCounts.length > 5
-          ? { token: -1, failure: broken as never }
+          ? { token: -1, failure: broken }
           : one,
       );
       return { ...result, drawn };
