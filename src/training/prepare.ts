@@ -27,7 +27,7 @@ export interface BaseModel {
   readonly sha256: string | undefined;
 }
 
-/** What is asked for; what is absent has its default. */
+/** Request for a run; absent settings have their defaults. */
 export interface RunRequest {
   readonly base: BaseModel;
   readonly backend: Backend;
@@ -61,8 +61,8 @@ export interface PreparedRun {
 }
 
 /**
- * Reads and checks everything that a run needs, and what an earlier session of it has left.
- * @throws IdlmError "run-mismatch" where `out` holds something else; those of `readTrainingData`, `readStart`, `compileProgram`.
+ * Reads and validates the inputs of a run, and the state of an earlier session. @throws IdlmError "run-mismatch" if
+ * `out` has another run; those of `readTrainingData`, `readStart`, `compileProgram`.
  */
 export function prepareRun(request: RunRequest): PreparedRun {
   const { base: model, backend, out, init, onWarning } = request;
@@ -108,7 +108,7 @@ export function prepareRun(request: RunRequest): PreparedRun {
   };
 }
 
-/** The start's shape, with a draft vocabulary of the data where a size is asked for. */
+/** The start's shape, with a draft vocabulary from the data if a size is given. */
 function shapeOf({ shape }: AdapterStart, { draftVocabulary: size }: AskedShape, counts: Float64Array): AdapterShape {
   return size === undefined ? shape : { ...shape, draftVocabulary: chooseDraftVocabulary(counts, size) };
 }
@@ -135,7 +135,7 @@ function usableRows({ path, train }: TrainingData, nMasks: number): TrainingRow[
   throw malformed(path, "rows", `a training row whose response has more than ${nMasks} tokens`, "none");
 }
 
-/** The run that has written the adapter of a folder; undefined where there is none yet. */
+/** The run whose adapter is in a folder; undefined: none. */
 function finishedRun(out: string): RunRecord | undefined {
   const path = join(out, "idlm_config.json");
   if (!existsSync(path) && !existsSync(join(out, "adapter_config.json"))) return undefined;

@@ -1,6 +1,6 @@
 import { philox4 } from "../compute/sampling/philox.ts";
 
-/** What numbers are drawn for; each use has its own, so that none depends on how many another has drawn. */
+/** Purpose of random numbers. Each has its own stream, so that none depends on draws of another. */
 export const Stream = {
   order: 0,
   anchors: 1,
@@ -15,8 +15,8 @@ export const Stream = {
 export type Stream = (typeof Stream)[keyof typeof Stream];
 
 /**
- * Counter-based random numbers: number i of (seed, stream, a, b) is always the same, whatever was drawn before it, so a
- * resumed run draws what an undisturbed one does.
+ * Counter-based random numbers: number i of (seed, stream, a, b) does not depend on earlier draws, so a resumed run
+ * draws the same numbers as an uninterrupted one.
  */
 export class Random {
   readonly #key: readonly [number, number];
@@ -54,7 +54,7 @@ export class Random {
     return sum;
   }
 
-  /** `count` different numbers from 0 below `n`, in ascending order; all of them where there are no more. */
+  /** `count` distinct numbers from 0 to n - 1, ascending; at most n. */
   distinct(count: number, n: number): number[] {
     return [...this.#shuffled(Math.min(count, n), n)].sort((a, b) => a - b);
   }

@@ -3,7 +3,7 @@ import { writeOutput } from "../formats/files/write-output.ts";
 import type { Evaluation } from "./evaluation/evaluation.ts";
 import type { MeasuredForwards } from "./evaluation/measure-forwards.ts";
 
-/** What happened up to a checkpoint. Clock values are here, and in no checkpoint. */
+/** Events up to a checkpoint. Times are stored here, not in checkpoints. */
 export interface LogEntry {
   readonly step: number;
   /** MASK rows trained so far. */
@@ -12,7 +12,7 @@ export interface LogEntry {
   readonly elapsedMs: number;
   /** Mean since the entry before. */
   readonly loss: number;
-  /** Times of forwards on the machine where the run began. */
+  /** Times of forwards on the machine that started the run. */
   readonly forwards: MeasuredForwards;
   readonly evaluation?: Evaluation;
 }
@@ -30,7 +30,7 @@ export class RunLog {
     return this.#entries;
   }
 
-  /** Reads what an earlier session logged up to a step. A log that cannot be read is begun anew: nothing depends on it. */
+  /** Reads the log of an earlier session up to a step. An unreadable log is replaced, since no result depends on it. */
   readUpTo(step: number): void {
     try {
       const lines = readFileSync(this.#path, "utf8").trim().split("\n");

@@ -4,7 +4,7 @@ import { malformed } from "../formats/files/malformed.ts";
 import type { DataIdentity } from "./data/training-data.ts";
 import { settingDifferences, type TrainingSettings } from "./settings.ts";
 
-/** What a run depends on: a resumed one has to agree in all of it. */
+/** Everything that a run's result depends on. A resumed run must have the same record. */
 export interface RunRecord {
   readonly settings: TrainingSettings;
   readonly data: DataIdentity;
@@ -12,12 +12,12 @@ export interface RunRecord {
   readonly base: string;
   /** SHA-256 of the adapter's tensors that it starts from. */
   readonly init?: string;
-  /** What computed it. */
+  /** Backend that computed it. */
   readonly backend: string;
   readonly numerics: number;
 }
 
-/** Reads what `JSON.stringify` made of a record. @throws IdlmError "file-malformed". */
+/** Parses a record. @throws IdlmError "file-malformed". */
 export function parseRecord(value: unknown, path: string): RunRecord {
   const json = requireObject(value, path, "run");
   for (const key of ["settings", "data"]) requireObject(json[key], path, `run, ${key}`);
@@ -54,7 +54,7 @@ export function otherRun(path: string, reason: string): IdlmError {
   return new IdlmError("run-mismatch", { path, reason, hint: "Name another folder, or run it as it was begun." });
 }
 
-/** @throws IdlmError "run-mismatch" where a run found at `path` is not the one that was asked for. */
+/** @throws IdlmError "run-mismatch" if the run at `path` is not the requested one. */
 export function checkSameRun(path: string, found: RunRecord, asked: RunRecord): void {
   const fail = (reason: string) => otherRun(path, reason);
   const [setting] = settingDifferences({ ...found.settings }, { ...asked.settings });

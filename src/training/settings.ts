@@ -4,7 +4,7 @@ import type { AdapterStore } from "../formats/adapter/write-adapter.ts";
 export const trainingLosses = ["kl", "tv", "log_overlap", "annealed"] as const;
 export type TrainingLoss = (typeof trainingLosses)[number];
 
-/** What decides a run's result, beside base model, data and the adapter that it starts from. */
+/** Settings that determine a run's result, together with base model, data and starting adapter. */
 export interface TrainingSettings {
   readonly objective: "gated";
   /** How long: exactly one of the two. */
@@ -17,13 +17,13 @@ export interface TrainingSettings {
   readonly alpha: number;
   readonly draftVocabulary: number;
   readonly loss: TrainingLoss;
-  /** A MASK row counts only where the rows before it in its run had the base's likeliest token on top. */
+  /** A MASK row counts only if the rows before it in its run rank the base's most likely token first. */
   readonly firstMiss: boolean;
   /** By depth; depths beyond have the last one's. */
   readonly depthWeights: readonly number[];
   /** Share of the run in which runs grow from one MASK to all. */
   readonly maskCurriculum: number;
-  /** Share of the anchors where rounds begin. */
+  /** Share of the anchors that are starts of rounds. */
   readonly roundStarts: number;
   /** Steps in which a sequence is used before another takes its place. */
   readonly visits: number;

@@ -20,7 +20,7 @@ export interface TrainRequest extends RunRequest {
   readonly checkpointEvery: number;
   /** Number of checkpoints that are kept. */
   readonly keepCheckpoints: number;
-  /** Recorded with the adapter: versions of what trains. */
+  /** Versions of the software, recorded with the adapter. */
   readonly program: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
   readonly onEvent: (event: TrainEvent) => void;
@@ -49,9 +49,9 @@ export interface TrainResult {
 }
 
 /**
- * Trains an adapter, or goes on with a run that was stopped or killed. A run of a number of steps gives the same bytes of
- * all safetensors files with any number of threads, however often it was interrupted: nothing in it depends on a clock.
- * Errors: those of `prepareRun`; "busy"; "file-unwritable"; "not-finite"; "diverged".
+ * Trains an adapter, or resumes a run that was stopped or killed. A run of a number of steps yields the same bytes of
+ * all safetensors files with any number of threads and after any interruptions: nothing in it depends on time. Errors:
+ * those of `prepareRun`; "busy"; "file-unwritable"; "not-finite"; "diverged".
  */
 export async function train(request: TrainRequest): Promise<TrainResult> {
   const folder = join(request.out, "checkpoints");
@@ -152,7 +152,7 @@ class Session {
     return this.#earlierMs + performance.now() - this.#startMs;
   }
 
-  /** The next step's part of the run: by steps, or by the clock where hours were asked for. */
+  /** The next step's share of the run: by steps, or by time if hours are given. */
   #share(stepMs: number): StepShare {
     const { steps, hours } = this.#run.record.settings;
     const { step } = this.#trainer;
@@ -162,7 +162,7 @@ class Session {
     return { before: elapsedMs / allMs, after: Math.min(1, (elapsedMs + stepMs) / allMs) };
   }
 
-  /** Undefined without held-out rows, and where the run is being stopped. */
+  /** Undefined without held-out rows, and while the run is being stopped. */
   async #evaluate(): Promise<Evaluation | undefined> {
     const { signal, onEvent } = this.#request;
     const { masks } = this.#run.shape;

@@ -20,7 +20,7 @@ export interface StepShare {
   readonly after: number;
 }
 
-/** What a step reports. */
+/** Report of a step. */
 export interface StepReport {
   /** From 1. */
   readonly step: number;
@@ -30,7 +30,7 @@ export interface StepReport {
   /** Before clipping. */
   readonly gradientNorm: number;
   readonly learningRate: number;
-  /** By depth: share of the step's anchors where the MASKs up to it had the sequence's token on top. */
+  /** By depth: share of the step's anchors whose MASKs up to that depth all rank the sequence's token first. */
   readonly survival: readonly number[];
 }
 

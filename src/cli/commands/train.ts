@@ -65,13 +65,13 @@ export function registerTrain(program: Command, cli: Cli): void {
   addCommonOptions(program.command("train"))
     .summary("train an adapter that proposes several tokens per forward")
     .description(
-      "Trains an adapter for MASK rows on text that the model wrote itself (see idlm write). The model's own weights stay as " +
-        "they are. Run again with the same --out it goes on from the last checkpoint; when it is finished, it exits at once.",
+      "Trains an adapter for MASK rows on text that the model wrote itself (see idlm write). The model's own weights are " +
+        "not changed. Run again with the same --out, it resumes from the last checkpoint; a finished run exits at once.",
     )
     .argument("<model>", "a model as in run")
     .requiredOption("--data <dir>", "folder that idlm write has written, or is writing")
     .requiredOption("--out <dir>", "folder of the adapter; checkpoints are in it, too")
-    .addOption(new Option("--objective <name>", "what is trained").choices(["gated"]).default(d.objective))
+    .addOption(new Option("--objective <name>", "training objective").choices(["gated"]).default(d.objective))
     .addOption(count("--steps <n>", `steps to train (default: ${DEFAULT_STEPS})`, 1, MAX_STEPS))
     .addOption(
       new Option(
@@ -96,7 +96,7 @@ export function registerTrain(program: Command, cli: Cli): void {
       count("--draft-vocabulary <n>", `ids that can be proposed (default: ${d.draftVocabulary})`, 1, 10_000_000),
     )
     .addOption(new Option("--loss <name>", "annealed: from kl to log_overlap").choices(trainingLosses).default(d.loss))
-    .option("--first-miss", "a MASK counts only where the MASKs before it propose the likeliest token")
+    .option("--first-miss", "a MASK counts only if the MASKs before it propose the most likely token")
     .addOption(
       new Option("--depth-weights <w,...>", "weights of the loss by depth; the last one holds for all deeper ones")
         .argParser(weights)
@@ -107,16 +107,16 @@ export function registerTrain(program: Command, cli: Cli): void {
         d.maskCurriculum,
       ),
     )
-    .addOption(share("--round-starts <share>", "share of anchors where rounds begin").default(d.roundStarts))
+    .addOption(share("--round-starts <share>", "share of anchors that are starts of rounds").default(d.roundStarts))
     .addOption(count("--visits <n>", "steps that use a sequence before the next one", 1, 1000).default(d.visits))
     .addOption(
-      new Option("--learning-rate <x>", "peak; 3 % of the run rise to it, then it falls along a cosine")
+      new Option("--learning-rate <x>", "peak, after a warm-up of 3 % of the run and before a cosine decay")
         .argParser(decimal({ min: 0, max: 1, above: true }))
         .default(d.learningRate),
     )
-    .addOption(count("--batch-rows <n>", "MASK rows of a step, about", 4, 65_536).default(d.batchRows))
+    .addOption(count("--batch-rows <n>", "approximate number of MASK rows per step", 4, 65_536).default(d.batchRows))
     .addOption(count("--checkpoint-every <steps>", "steps between checkpoints", 1, MAX_STEPS).default(200))
-    .addOption(count("--keep-checkpoints <n>", "checkpoints that are kept", 1, 1000).default(3))
+    .addOption(count("--keep-checkpoints <n>", "checkpoints to keep", 1, 1000).default(3))
     .addOption(count("--held-out-rows <n>", "held-out rows to evaluate at a checkpoint; 0: none", 0, 1e6).default(24))
     .option("--init <dir>", "adapter folder or ORG/REPO to start from, with its shape")
     .addOption(

@@ -157,7 +157,7 @@ function weightsOf(rows: readonly MaskRow[], { depthWeights, firstMiss }: LossSe
   });
 }
 
-/** Places before index `at` in the order of logits, the lower index first of equal ones; all of them where it is −1. */
+/** Rank of index `at` in the order of logits, the lower index first among equals; the number of logits if it is −1. */
 function rankOf(logits: Floats, at: number): number {
   if (at < 0) return logits.length;
   const own = logits[at] as number;

@@ -25,7 +25,7 @@ export class ParameterGradients {
     return sum;
   }
 
-  /** Of all these parameters: zeros where nothing flowed to one. */
+  /** Gradients of these parameters; zeros without a contribution. */
   finish(ids: Iterable<string>): ReadonlyMap<string, Float32Array> {
     return new Map([...ids].map((id) => [id, Float32Array.from(this.of(id))]));
   }

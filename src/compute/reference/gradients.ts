@@ -6,12 +6,12 @@ import { angles, dot, type Floats, type Matrix, product, type Run, rowOf, sigmoi
 export interface GradientRun {
   /** The run of the forward, whose values are kept. */
   readonly forward: Run;
-  /** Of a value's row; undefined where nothing flowed to it. */
+  /** Gradient of a value's row; undefined: no contribution. */
   gradient(value: string, row: number): Float64Array | undefined;
   add(value: string, row: number, gradient: Float64Array): void;
   /** Of a parameter, row-major: to be added to. */
   parameterGradient(id: string): Float64Array;
-  /** The row whose K and V lie at a place of the cache; undefined where it is not of this run. */
+  /** The row whose K and V are at an address of the cache; undefined: not a row of this run. */
   rowAt(place: number): number | undefined;
 }
 

@@ -12,7 +12,7 @@ export interface Matrix {
   readonly values: Float32Array;
 }
 
-/** What operations work on: the values of one run of a list, its rows, and the parameters. */
+/** The state of operations: the values of a run of a list, its rows, and the parameters. */
 export interface Run {
   /** Rows of a set, in the order of the forest's layout. */
   rows(set: RowSet): readonly number[];
@@ -29,13 +29,13 @@ export interface Run {
   /** Of a MASK row: the token row that its run hangs off. */
   anchor(row: number): number;
   isGated(row: number): boolean;
-  /** Places in the cache of what the row sees, in order: cached positions, its ancestors, itself. */
+  /** Addresses in the cache of the slots that the row attends to, in order: cached positions, its ancestors, itself. */
   visible(row: number): readonly number[];
   readonly cache: ReferenceCache;
   readonly rope: Rope;
 }
 
-/** Runs one operation of each kind, row by row. What each computes is said in ../program/operations.ts. */
+/** Runs one operation of each kind, row by row. ../program/operations.ts describes the kinds. */
 export const runOperation: { readonly [K in OperationKind]: (operation: Operation<K>, run: Run) => void } = {
   embed: ({ rows, parameters, out }, run) => {
     const weight = run.parameter(parameters.weight);

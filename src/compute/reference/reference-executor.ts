@@ -15,7 +15,7 @@ export class ReferenceExecutor implements Executor {
   readonly #parameters: Parameters;
   #isRunning = false;
 
-  /** The base's parameters are those of `shareWith`, where it is given. */
+  /** Shares the base's parameters of `shareWith`, if given. */
   constructor(program: Program, shareWith?: ReferenceExecutor) {
     validateProgram(program, shareWith?.program);
     this.program = program;
@@ -54,7 +54,7 @@ export class ReferenceExecutor implements Executor {
     if (this.#isRunning) throw new Error("a forward of this model is running; wait for it");
     this.#isRunning = true;
     try {
-      // Other work of the process goes on between forwards, as with a backend that computes elsewhere.
+      // Lets other work of the process run between forwards, as with a backend that computes elsewhere.
       await new Promise((resolve) => setImmediate(resolve));
       const run = forestRun(layout, this.#parameters, referenceCache(cache));
       runList(this.program.forward, run);

@@ -12,7 +12,7 @@ export interface Parameters {
   readonly rope: Rope;
 }
 
-/** Reads all parameters; the base's are those of `shared`, where it is given. */
+/** Reads all parameters; those of the base are taken from `shared`, if given. */
 export function readParameters(program: Program, shared?: Parameters): Parameters {
   const matrices = new Map<string, Matrix>();
   const ids = new Map<string, Int32Array>();
@@ -77,7 +77,7 @@ export function runHead(head: HeadProgram, hidden: Floats, previous: number, par
   return run.read(head.logits, 0);
 }
 
-/** What every run has: values of its own, and the program's parameters. */
+/** Common part of all runs: their values, and the program's parameters. */
 function newValues({ matrices, ids, rope }: Parameters): Pick<Run, "read" | "write" | "parameter" | "ids" | "rope"> {
   const values = new Map<string, Map<number, Floats>>();
   return {
@@ -114,7 +114,7 @@ export function loadedValues(id: string, { rows, cols, type, bytes, rowOrder }: 
   return values;
 }
 
-/** Replaces values of parameters. @throws Error where one is not known or of another size. */
+/** Replaces parameters. @throws Error if one is unknown or of another size. */
 export function replaceIn({ matrices }: Parameters, values: ReadonlyMap<string, Floats>): void {
   for (const [id, floats] of values) {
     const old = matrices.get(id);

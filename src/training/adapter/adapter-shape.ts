@@ -1,6 +1,6 @@
 import type { Adapter } from "../../formats/adapter/adapter.ts";
 
-/** What fixes the sizes of an adapter's tensors, beside the base model. */
+/** Sizes of an adapter's tensors, beside those of the base model. */
 export interface AdapterShape {
   /** Depths of MASK rows. */
   readonly masks: number;
@@ -21,7 +21,7 @@ export const targetModules = [
   "mlp.down_proj",
 ] as const;
 
-/** An adapter of a shape: every tensor is what `values` gives for its parameter id and its shape. */
+/** Creates an adapter of a shape; `values` returns each tensor by parameter id and shape. */
 export function makeAdapter(
   shape: AdapterShape,
   base: BaseOfAdapter,
@@ -71,7 +71,7 @@ export function makeAdapter(
   };
 }
 
-/** What an adapter depends on of its base model. */
+/** Properties of the base model that an adapter depends on. */
 export interface BaseOfAdapter {
   /** Recorded as `base_model_name_or_path`. */
   readonly name: string;

@@ -7,7 +7,7 @@ import type { OpenedModel } from "../../model/open/open-model.ts";
 import { type AdapterShape, type BaseOfAdapter, makeAdapter, targetModules } from "./adapter-shape.ts";
 import { deviationOf, initialValues } from "./initial-values.ts";
 
-/** What is asked of an adapter's shape; what is absent is the start's own, or the default. */
+/** Requested shape of an adapter; absent fields are those of the start, or defaults. */
 export interface AskedShape {
   readonly masks?: number;
   readonly entryLayer?: number;
@@ -26,8 +26,9 @@ export interface AdapterStart {
 }
 
 /**
- * Reads an adapter to start from. The draft vocabulary may differ: no trained tensor depends on it. @throws IdlmError "unsupported" where it is not of the kind that is trained; "usage" where
- * another shape is asked for; those of `readAdapter`.
+ * Reads an adapter to start from. The draft vocabulary may differ: no trained tensor depends on it. @throws IdlmError
+ * "unsupported" if this kind of adapter cannot be trained; "usage" if another shape is requested; those of
+ * `readAdapter`.
  */
 export function readStart(folder: string, asked: AskedShape): AdapterStart {
   const adapter = readAdapter(folder);
@@ -73,7 +74,7 @@ function isTarget(module: string): boolean {
   return targetModules.some((target) => module.endsWith(`.${target}`));
 }
 
-/** What an adapter depends on of an opened model. */
+/** Properties of an opened model that an adapter depends on. */
 export function baseOf(model: OpenedModel, name: string, sha256: string | undefined): BaseOfAdapter {
   const { nLayers, hiddenSize } = model.config;
   return {

@@ -5,8 +5,8 @@ export interface AnchorSpan {
 }
 
 /**
- * Where full runs of `nMasks` can hang off: the last token before a response and the tokens of the response. MASK j off
- * anchor a predicts token a + j + 1, which has to belong to the same response. `isResponse` is by token.
+ * Anchors of full runs of `nMasks`: the last token before a response and the tokens of the response. MASK j at anchor a
+ * predicts token a + j + 1, which must belong to the same response. `isResponse` is by token.
  */
 export function anchorSpans(isResponse: Uint8Array, nMasks: number): AnchorSpan[] {
   const spans: AnchorSpan[] = [];
@@ -35,7 +35,7 @@ export function anchorAt(spans: readonly AnchorSpan[], index: number): number {
   throw new RangeError(`anchor ${index} of ${countAnchors(spans)}`);
 }
 
-/** The first anchor at or after a position; undefined: there is none. */
+/** The first anchor at or after a position; undefined: none. */
 export function anchorFrom(spans: readonly AnchorSpan[], position: number): number | undefined {
   const span = spans.find(({ end }) => end > position);
   return span && Math.max(span.first, position);

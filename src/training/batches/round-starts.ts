@@ -3,7 +3,7 @@ import { type AnchorSpan, anchorAt, anchorFrom, countAnchors } from "./anchors.t
 import { ACTIVE_SEQUENCES } from "./schedule.ts";
 
 /**
- * Anchors where rounds of decoding begin: after anchor a with k proposals that stood, the next round begins at a + k + 1.
+ * Anchors where rounds of decoding begin: after anchor a with k accepted proposals, the next round begins at a + k + 1.
  * For each active sequence some such walks are kept, which move on with every visit, by the acceptance of the adapter as it
  * is then. (Where rounds begin, a proposal has just failed more often than elsewhere.)
  */
@@ -40,7 +40,7 @@ export class RoundStarts {
     const chosen = new Set<number>();
     if (nAnchors === 0) return [];
     walks.forEach((place, walk) => {
-      // The first walk begins where decoding does, the others anywhere, so that all of a long sequence is seen.
+      // The first walk starts where decoding does, the others at random, so that all of a long sequence is covered.
       const from = place < 0 && walk === 0 ? 0 : place;
       const anywhere = anchorAt(spans, random.below(nAnchors));
       const next = from < 0 ? anywhere : (anchorFrom(spans, from) ?? anywhere);
@@ -56,7 +56,7 @@ export class RoundStarts {
     return [...chosen].sort((a, b) => a - b);
   }
 
-  /** Moves the walks of a slot on: `accepted(a)` is how many proposals stood at anchor a, one of those chosen. */
+  /** Advances the walks of a slot; `accepted(a)`: number of accepted proposals at anchor a, one of those chosen. */
   advance(slot: number, accepted: (anchor: number) => number): void {
     const walks = this.#walks(slot);
     walks.forEach((anchor, walk) => {

@@ -34,7 +34,7 @@ export class Schedule {
     this.#visits = visits;
   }
 
-  /** The visits of a step, counted from 0. With few rows, and where epochs meet, a row can be in two of them. */
+  /** The visits of a step, counted from 0. With few rows, and where epochs meet, a row can occur twice. */
   visits(step: number): Visit[] {
     const cycle = Math.floor(step / STEPS_PER_CYCLE);
     const first = (step % STEPS_PER_CYCLE) * SEQUENCES_PER_STEP;

@@ -4,7 +4,7 @@ import { malformed } from "../../formats/files/malformed.ts";
 import { openSafetensors } from "../../formats/safetensors/safetensors.ts";
 import { type TensorToWrite, writeSafetensors } from "../../formats/safetensors/safetensors-writer.ts";
 
-/** Tensors by name, and what else a run needs to go on, as JSON. */
+/** Tensors by name, and the remaining state of a run, as JSON. */
 export interface CheckpointContent {
   readonly tensors: ReadonlyMap<string, TensorToWrite>;
   readonly state: string;

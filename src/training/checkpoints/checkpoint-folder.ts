@@ -43,8 +43,8 @@ export class CheckpointFolder {
   }
 
   /**
-   * The newest checkpoint that is intact; undefined where there is none at all. Damaged ones are reported and skipped.
-   * @throws IdlmError of the oldest one where all are damaged.
+   * The newest intact checkpoint; undefined: there are none. Damaged ones are reported and skipped. @throws IdlmError
+   * of the oldest one if all are damaged.
    */
   readNewest(onDamaged: (error: IdlmError) => void): FoundCheckpoint | undefined {
     let failure: IdlmError | undefined;
@@ -62,7 +62,7 @@ export class CheckpointFolder {
     return undefined;
   }
 
-  /** Removes all checkpoints but those of `kept` steps, and what killed writes left. */
+  /** Removes all checkpoints but those of `kept` steps, and files left by killed writes. */
   keepOnly(kept: Iterable<number>): void {
     const names = new Set([...kept].map((step) => nameOf(step)));
     for (const name of this.#names()) {

@@ -20,7 +20,7 @@ export function chooseDraftVocabulary(counts: Float64Array, size: number): Int32
   return Int32Array.from(byCount.slice(0, size)).sort();
 }
 
-/** Share of all counted occurrences whose id is in the draft vocabulary; 1 where nothing was counted. */
+/** Share of all counted occurrences whose token is in the draft vocabulary; 1 without counts. */
 export function coverage(counts: Float64Array, draftVocabulary: Int32Array): number {
   const all = counts.reduce((a, b) => a + b, 0);
   const covered = draftVocabulary.reduce((sum, id) => sum + (counts[id] ?? 0), 0);

@@ -8,11 +8,11 @@ import { malformed, quote } from "../../formats/files/malformed.ts";
 
 /** A sequence that the model wrote part of. */
 export interface TrainingRow {
-  /** Where its prompt came from. */
+  /** Source of its prompt. */
   readonly source: string;
   readonly temperature: number;
   readonly tokens: Int32Array<ArrayBuffer>;
-  /** By token: 1 where the model wrote it. */
+  /** By token: 1 if the model generated it. */
   readonly isResponse: Uint8Array<ArrayBuffer>;
 }
 
@@ -31,7 +31,7 @@ export interface TrainingData {
   readonly responseTokens: number;
 }
 
-/** What the data have to fit. */
+/** Properties of the model that data must match. */
 export interface ModelOfData {
   readonly name: string;
   readonly fingerprint: string;
@@ -49,9 +49,9 @@ const CHUNK_BYTES = 4 * 1024 * 1024;
 const NEWLINE = 10;
 
 /**
- * Reads a folder that `idlm write` has written, or is writing: what its manifest describes. `begun`: the part that a run
- * began with, where the folder may have grown since; undefined if it holds something else.
- * @throws IdlmError "file-missing", "file-malformed", "checksum"; "data-mismatch" for text of another model.
+ * Reads a folder of `idlm write`, finished or growing, as far as its manifest describes it. `begun`: the part that a
+ * run started with, if the folder may have grown since; undefined if it has something else. @throws IdlmError
+ * "file-missing", "file-malformed", "checksum"; "data-mismatch" for text of another model.
  */
 export function readTrainingData(folder: string, model: ModelOfData): TrainingData;
 export function readTrainingData(folder: string, model: ModelOfData, begun?: DataIdentity): TrainingData | undefined;

@@ -9,7 +9,7 @@ export interface EvaluatedRow {
   readonly nMasks: number;
   /** Rank of the sequence's own token, [anchor, depth]; 0: it is the best proposal. */
   readonly textRank: Int32Array;
-  /** Rank of the base's likeliest token, [anchor, depth]. */
+  /** Rank of the base's most likely token, [anchor, depth]. */
   readonly targetRank: Int32Array;
   /** Σ min(p, q), [anchor, depth] */
   readonly overlap: Float32Array;
@@ -64,9 +64,9 @@ export async function evaluateRows(
 /** Figures by depth, each [depth], over all anchors. */
 export interface DepthFigures {
   readonly anchors: number;
-  /** Share of anchors where the MASKs up to this depth all had the sequence's token on top. */
+  /** Share of anchors whose MASKs up to this depth all rank the sequence's token first. */
   readonly survival: readonly number[];
-  /** The same with the base's likeliest token as the target. */
+  /** The same with the base's most likely token as the target. */
   readonly survivalOfArgmax: readonly number[];
   /** Mean of Σ min(p, q). */
   readonly overlap: readonly number[];
@@ -102,7 +102,7 @@ export function depthFigures(rows: readonly EvaluatedRow[]): DepthFigures {
   };
 }
 
-/** How many MASKs off an anchor have rank 0, from the first: the proposals that stand. */
+/** Number of MASKs at an anchor with rank 0, from the first: the accepted proposals. */
 export function keptDepths(ranks: Int32Array, nMasks: number, anchor: number): number {
   let kept = 0;
   while (kept < nMasks && ranks[anchor * nMasks + kept] === 0) kept++;

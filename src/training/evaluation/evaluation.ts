@@ -6,11 +6,11 @@ import { type ForwardMs, type PredictedSpeed, predictSpeed } from "./predict-spe
 /** How well an adapter proposes on held-out rows. */
 export interface Evaluation extends DepthFigures {
   readonly sources: Readonly<Record<string, DepthFigures>>;
-  /** Absent where the machine's forwards were not measured. */
+  /** Absent if the machine's forwards were not measured. */
   readonly predicted?: PredictedSpeed;
 }
 
-/** Evaluates held-out rows, all together and by source. Undefined where none is long enough for a run. */
+/** Evaluates held-out rows, in total and by source. Undefined if none is long enough for a run. */
 export async function evaluate(
   model: GatedModel,
   rows: readonly TrainingRow[],

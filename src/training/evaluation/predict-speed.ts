@@ -6,7 +6,7 @@ export interface ForwardShape {
   readonly nMasks: number;
 }
 
-/** A way to decode: proposals of a round, and where its MASK runs hang off. Length 0: plain decoding. */
+/** A shape of rounds: proposals, and the places of MASK runs. Length 0: plain decoding. */
 export interface DecodingShape {
   readonly form: "chain" | "quadratic";
   readonly length: number;
@@ -60,9 +60,9 @@ export function predictSpeed(rows: readonly EvaluatedRow[], forwardMs: ForwardMs
 }
 
 /**
- * Rounds that decoding the sequences takes. Anchor a is the token before the pending one; with k proposals of its run that
- * stand, the next one is a + k + 1. In the form "chain" MASKs hang off the last proposal only, so after a rejection a
- * round without proposals follows.
+ * Number of rounds to decode the sequences. Anchor a is the token before the pending one; with k accepted proposals of
+ * its run the next anchor is a + k + 1. With shape "chain" the MASK run follows the last proposal only, so a rejection
+ * is followed by a round without proposals.
  */
 export function countRounds(
   rows: readonly EvaluatedRow[],
@@ -83,7 +83,10 @@ export function countRounds(
   return { tokens, full, cold };
 }
 
-/** Index of the first anchor at least `distance` behind the one at `index`; another response of the sequence may follow. */
+/**
+ * Index of the first anchor at least `distance` after the one at `index`; it may be in a later response of the
+ * sequence.
+ */
 function indexAfter(anchors: Int32Array, index: number, distance: number): number {
   const from = (anchors[index] ?? 0) + distance;
   let next = index + 1;

@@ -17,7 +17,7 @@ export interface GenerateOptions {
 export interface GeneratedText {
   /** Without the end token. */
   readonly tokens: readonly number[];
-  /** Where `finish` is end. */
+  /** If `finish` is end. */
   readonly endToken?: number;
   readonly finish: TextFinish;
 }

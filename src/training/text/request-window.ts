@@ -49,7 +49,7 @@ export class RequestWindow<T> {
     ) {
       this.#nRunning++;
       const result = this.#run();
-      // Whoever waits for it gets the error, or nobody does.
+      // Awaiting callers get the error; without one it is ignored.
       result.catch(() => {});
       this.#results.push(result);
     }

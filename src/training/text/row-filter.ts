@@ -21,7 +21,7 @@ export class RowFilter {
   /** Why the row is to be dropped; undefined: it is to be kept. */
   problemOf(row: TextRow): DropReason | undefined {
     if (this.#rows.has(rowKey(row))) return "same-row";
-    // What is asked of prompts of one's own is answered, whatever it is.
+    // The user's own prompts are never filtered.
     if (row.source === "file") return undefined;
     if ((this.#answers.get(answerKey(row)) ?? 0) >= MAX_SAME_ANSWERS) return "same-answer";
     return isRefusal(row) && this.#nRefusals >= MAX_REFUSAL_SHARE * (this.#nRows + 1) ? "refusal" : undefined;

@@ -14,9 +14,9 @@ import type { TextTotals } from "./text-totals.ts";
 const MAX_LINE_BYTES = 64 * 2 ** 20;
 
 /**
- * A folder of training text that is written to: rows are appended to text.jsonl, dropped requests to dropped.jsonl, both in
- * the order of requests. Together they tell where a run has stopped, whenever it was killed: at the first request that
- * neither has a whole line of. What stands behind it is cut off, and generated again.
+ * Output folder of training text: rows are appended to text.jsonl, dropped requests to dropped.jsonl, both in the order
+ * of requests. Together they tell where a killed run stopped: at the first request without a complete line in either.
+ * Anything after it is removed and generated again.
  */
 export class TextFolder {
   readonly #path: string;
@@ -43,8 +43,8 @@ export class TextFolder {
   }
 
   /**
-   * Opens a folder, and creates it where there is none. `totals` and `restore` receive what it holds, in order.
-   * @throws IdlmError "file-unwritable", "file-malformed" (a line that is damaged, and not the torn last one).
+   * Opens or creates a folder. `totals` and `restore` receive its content, in order. @throws IdlmError
+   * "file-unwritable", "file-malformed" (a damaged line other than an incomplete last one).
    */
   static async open(
     path: string,
@@ -81,12 +81,12 @@ export class TextFolder {
     takeDropped();
     const files = { text: await openAt(textPath, nBytes), dropped: await openAt(droppedPath, droppedEnd) };
     const folder = new TextFolder(path, manifest, files, { hash, nBytes, totals });
-    // From the start, so that nobody takes the folder for another model's.
+    // From the start, so that the folder is not mistaken for another model's.
     await folder.save(false);
     return folder;
   }
 
-  /** Appends what came of the next request. @throws IdlmError "file-unwritable"; the folder can be opened again. */
+  /** Appends the outcome of the next request. @throws IdlmError "file-unwritable"; the folder can be opened again. */
   async append(outcome: TextOutcome): Promise<void> {
     const isRow = "row" in outcome;
     const line = Buffer.from(`${JSON.stringify(isRow ? outcome.row : outcome.dropped)}\n`);
@@ -99,7 +99,7 @@ export class TextFolder {
     this.totals.add(outcome);
   }
 
-  /** Flushes both files, and replaces the manifest by one of what they hold. */
+  /** Flushes both files, and replaces the manifest by one that describes them. */
   async save(complete: boolean): Promise<void> {
     // First: a row on the disk must not outlive the dropped requests before it.
     await this.#inFile(DROPPED_FILE, () => this.#dropped.sync());
@@ -122,7 +122,7 @@ export class TextFolder {
   }
 }
 
-/** @throws IdlmError "file-unwritable"; "file-malformed" where text of unknown origin lies in it. */
+/** @throws IdlmError "file-unwritable"; "file-malformed" if it has text of unknown origin. */
 export async function makeTextFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true });

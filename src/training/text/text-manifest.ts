@@ -24,7 +24,7 @@ export interface TextSettings {
   readonly numerics: number;
 }
 
-/** What text is written by. */
+/** The model that generates the text. */
 export interface TextModel {
   readonly sha256: string;
   readonly architecture: string;
@@ -35,7 +35,7 @@ export interface TextModel {
 export interface TextManifest {
   readonly model: TextModel;
   readonly settings: TextSettings & { readonly tokens: number; readonly prompts_sha256: string };
-  /** Whether as many tokens were written as asked for. */
+  /** Whether the requested number of tokens is reached. */
   readonly complete: boolean;
   /** Requests so far: rows and dropped ones. */
   readonly requests: number;
@@ -56,7 +56,7 @@ export interface TextManifest {
   readonly sha256: string;
 }
 
-/** Undefined: there is none. @throws IdlmError "file-malformed". */
+/** Undefined: no manifest. @throws IdlmError "file-malformed". */
 export function readTextManifest(folder: string): TextManifest | undefined {
   const path = join(folder, MANIFEST_FILE);
   if (!existsSync(path)) return undefined;
@@ -65,7 +65,7 @@ export function readTextManifest(folder: string): TextManifest | undefined {
     throw malformed(path, "kind, format", `${KIND} ${FORMAT}`, "something else: another version of idlm made it");
   const { sha256, ...rest } = json;
   if (sha256 !== hashOf(rest)) throw malformed(path, "sha256", "the hash of the other keys", "another: it was changed");
-  // What its own hash vouches for was written by `writeTextManifest`.
+  // With a valid hash it was written by `writeTextManifest`.
   return json as unknown as TextManifest;
 }
 

@@ -1,6 +1,6 @@
 import { type DropReason, responseTokens, type TextOutcome, type TextSource } from "./row.ts";
 
-/** What a folder of training text holds, by source and temperature, and what was dropped. */
+/** Totals of a folder of training text, by source and temperature, and of dropped requests. */
 export class TextTotals {
   rows = 0;
   heldOutRows = 0;

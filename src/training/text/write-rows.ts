@@ -23,8 +23,8 @@ export interface WriteRowsOptions {
 }
 
 /**
- * Runs the requests of a plan, many at once, and appends what comes of them in their order, until the folder has as many
- * tokens as asked for. @throws IdlmError "usage" where the prompts yield no new rows; the signal's reason.
+ * Runs the requests of a plan concurrently and appends the outcomes in order, until the folder has the requested number
+ * of tokens. @throws IdlmError "usage" if the prompts yield no new rows; the signal's reason.
  */
 export async function writeRows(
   folder: TextFolder,

@@ -186,7 +186,7 @@ async function continueText(
   return readTextManifest(out) as TextManifest;
 }
 
-/** A question that was to be answered, whatever came of it. */
+/** The question of a request, if it was sampled, for any outcome. */
 function sampledQuestion(outcome: TextOutcome): string | undefined {
   if ("row" in outcome) return outcome.row.source === "model" ? outcome.row.messages[0]?.content : undefined;
   const { source, reason, prompt } = outcome.dropped;
@@ -198,7 +198,7 @@ function isFinished(out: string, { complete, response_tokens, files: [file] }: T
   return complete && response_tokens >= tokens && size === file.bytes;
 }
 
-/** Before hours are spent. Not checked where the free space is unknown. */
+/** Checked before hours are spent, if the free space is known. */
 async function requireTextSpace(path: string, nBytes: number): Promise<void> {
   const disk = await statfs(path).catch(() => undefined);
   const free = disk === undefined ? Number.POSITIVE_INFINITY : disk.bavail * disk.bsize;

@@ -20,7 +20,7 @@ export interface HumanText {
   readonly openings: readonly Prompt[];
   /** Questions from the middle of a conversation. */
   readonly questions: readonly Prompt[];
-  /** The turns of whoever began; the model takes the other's part. */
+  /** The turns of the person who began; the model answers in place of the other. */
   readonly chats: readonly Prompt[];
   readonly messages: readonly GivenText[];
   /** Whole conversations, "A: …" and "B: …" line by line. */
@@ -40,7 +40,7 @@ const limits = {
 const MAX_CHAT_TURNS = 3;
 /** Turns of a conversation that is given as a whole. */
 const CONVERSATION_TURNS = [4, 10] as const;
-/** Addresses and long numbers: nothing to learn, and they may be somebody's. */
+/** Addresses and long numbers are useless for training, and may be private. */
 const ADDRESS = /https?:|www\.|\S@\S|\d{6,}/i;
 
 /** Sorts what people wrote; of texts that are nearly the same the first is kept. */
