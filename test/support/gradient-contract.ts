@@ -15,7 +15,7 @@ import { type RepeatedSteps, repeatSteps, type TrainedTensor } from "../../src/c
 import { logSoftmax, lossOfMaskRow } from "../../src/compute/gradients/row-losses.ts";
 import { gatedForest } from "../../src/compute/gradients/training-forests.ts";
 import type { LoadedModel } from "../../src/compute/loaded-model.ts";
-import { draftVocabularyOf, type Program } from "../../src/compute/program/program.ts";
+import { draftVocabularyOf, type Parameter, type Program } from "../../src/compute/program/program.ts";
 import { loadedValues } from "../../src/compute/reference/runs.ts";
 import { readAdapter } from "../../src/formats/adapter/adapter.ts";
 import { readMaskEmbeddingFile } from "../../src/formats/adapter/mask-embedding.ts";
@@ -260,6 +260,22 @@ export function describeGradients(name: string, createBackend: () => Backend): v
         const expected = weights.reduce((sum, w, i) => sum + (w * (step.rowLosses[i] as number)) / total, 0);
         expect(step.loss).toBeCloseTo(expected, 5);
         model.dispose();
+      });
+    });
+
+    it("are not computed from weights that are not numbers", async () => {
+      await openFixture("models/llama-tiny", withAdapter(0), async (float) => {
+        for (const program of [float, quantised(float, "Q4_1", "Q8_0")]) {
+          const [id] = trainedTensors(program, (name) => name.endsWith("layers.1.mlp.up_proj.lora_B")).keys();
+          const parameter = program.parameters[id ?? ""] as Parameter;
+          const values = new Float32Array(parameter.rows * parameter.cols).fill(0.01);
+          values[7] = Number.NaN;
+          const bytes = new Uint8Array(values.buffer);
+          const parameters = { ...program.parameters, [id ?? ""]: { ...parameter, bytes } };
+          const model = await createBackend().loadGated({ ...program, parameters });
+          await expect(model.step(smallBatch, plainLoss("kl", 3), true)).rejects.toMatchObject({ code: "not-finite" });
+          model.dispose();
+        }
       });
     });
 

@@ -255,14 +255,21 @@ using Ints4 = int32_t __attribute__((vector_size(16)));
 // Quantises a group to one code per byte, with zero point 128; returns its scale.
 float quantiseWeights(const float* x, uint32_t* k) {
   constexpr int QUADS = GROUP / 4;
-  Floats4 v[QUADS], most = {};
+  Floats4 v[QUADS], most = {}, zeros = {};
   for (int i = 0; i < QUADS; i++) {
     memcpy(&v[i], x + 4 * i, sizeof(Floats4));
     auto magnitude = reinterpret_cast<Floats4>(reinterpret_cast<Ints4>(v[i]) & 0x7fffffff);
     most = magnitude > most ? magnitude : most;
+    zeros += v[i] * 0.0f;
   }
   float largest = 0.0f;
   for (int i = 0; i < 4; i++) largest = most[i] > largest ? most[i] : largest;
+  // A value that is not finite makes the scale so, and thus every product, where it is noticed.
+  float sum = (zeros[0] + zeros[1]) + (zeros[2] + zeros[3]);
+  if (!(sum == 0.0f)) {
+    for (int i = 0; i < QUADS; i++) k[i] = 0x80808080u;
+    return sum;
+  }
   float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
   for (int i = 0; i < QUADS; i++) {
     Floats4 rounded = (v[i] * inverse + 12582912.0f) - 12582912.0f;  // nearest even

@@ -35,9 +35,10 @@ export class NativeGatedModel implements GatedModel {
     const depthWeights = Float32Array.from({ length: batch.nMasks }, (_, i) => loss.depthWeights[i] ?? 0);
     const { sequences, nMasks } = batch;
     const { firstMiss } = loss;
-    const result = await this.#handle.step(
-      { sequences, nMasks, kl, tv, logOverlap, depthWeights, firstMiss, wantsGradients },
-      [...this.#gradients.values()],
+    const result = await this.#run(() =>
+      this.#handle.step({ sequences, nMasks, kl, tv, logOverlap, depthWeights, firstMiss, wantsGradients }, [
+        ...this.#gradients.values(),
+      ]),
     );
     const { notFinite, ...step } = result;
     if (notFinite >= 0) throw new IdlmError("not-finite", { position: notFinite });
@@ -46,7 +47,7 @@ export class NativeGatedModel implements GatedModel {
 
   async replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void> {
     checkReplacements(this.#program, values);
-    await this.#handle.replaceParameters([...values.keys()], [...values.values()]);
+    await this.#run(() => this.#handle.replaceParameters([...values.keys()], [...values.values()]));
   }
 
   async update(
@@ -55,7 +56,17 @@ export class NativeGatedModel implements GatedModel {
   ): Promise<void> {
     const list = [...tensors].map(([id, tensor]) => ({ id, ...tensor }));
     const corrections = { firstCorrection: 1 - beta1 ** step, secondCorrection: 1 - beta2 ** step };
-    await this.#handle.update(list, { ...settings, beta1, beta2, ...corrections });
+    await this.#run(() => this.#handle.update(list, { ...settings, beta1, beta2, ...corrections }));
+  }
+
+  async #run<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      const hint = "If memory is short, train on fewer rows at a time.";
+      throw new IdlmError("backend", { backend: "native", reason, hint }, error);
+    }
   }
 
   dispose(): void {
