@@ -9,7 +9,7 @@ import {
   tokenizerConfigKeys,
   tokenizerKeys,
 } from "../src/formats/keys/huggingface-keys.ts";
-import { checkKeys, type KeyRule, type KeyTable } from "../src/formats/keys/key-table.ts";
+import { checkKeys, type KeyRule, type KeyTable, unknownKeysWarning } from "../src/formats/keys/key-table.ts";
 import { peftKeys } from "../src/formats/keys/peft-keys.ts";
 import { load } from "../src/index.ts";
 
@@ -57,11 +57,17 @@ describe("keys of files", () => {
         expect(check("x")).toEqual([]);
         continue;
       }
-      expect(() => check("something")).toThrow(`file: ${key}`);
+      for (const value of ["something", 2n ** 60n, -0.5]) expect(() => check(value)).toThrow(`file: ${key}`);
       for (const value of [null, [], {}, ...rule.unless]) expect(check(value)).toEqual([]);
     }
     expect(checkKeys([["nobody knows", 1]], table, "file")).toEqual(
       table === generationConfigKeys ? [] : ["nobody knows"],
+    );
+  });
+
+  it("quotes unknown keys, which may hold anything", () => {
+    expect(unknownKeysWarning("file", ["\u202ea\u001b[2J"])).toBe(
+      'file: unknown keys are ignored: "\\u{202e}a\\u001b[2J"',
     );
   });
 

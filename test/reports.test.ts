@@ -82,17 +82,11 @@ describe("logits of the last row", () => {
 
   it.each([
     ["16-rope-factor", "model.gguf"],
+    ["17-sliding-window", "model"],
     ["18-tied-head", "model"],
   ])("%s", async (kind, model) => {
     const row = await lastRow(kind, model);
     expect(errorOf(row as Float32Array, json(kind, "expected.json").last_row)).toBeLessThan(1e-6);
-  });
-
-  it("17-sliding-window is refused by name", async () => {
-    expect(await lastRow("17-sliding-window", "model")).toMatchObject({
-      status: 3,
-      stderr: expect.stringContaining('layer_types with "sliding_attention" is not supported'),
-    });
   });
 
   it.each(Object.entries(json("20-peft-modules", "expected.json").last_row as Record<string, number[]>))(

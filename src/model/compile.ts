@@ -65,7 +65,8 @@ export function compileProgram(model: OpenedModel, options: CompileOptions = {})
       linear(rows, named(part), attentionInput, module(`self_attn.${part}_proj`)),
     ) as [string, string, string];
     const qkv = { q: rotated("q", ownQ), k: rotated("k", ownK), v };
-    const sizes = { layer, nHeads, nKvHeads, headDim };
+    const window = config.slidingWindows?.[layer];
+    const sizes = { layer, nHeads, nKvHeads, headDim, ...(window !== undefined && { window }) };
     const attention = list.add("attention", rows, named("attention"), qkv, {}, sizes);
     const attended = linear(rows, named("o"), attention, module("self_attn.o_proj"));
     x = list.add("add", rows, named("after_attention"), { x, y: attended }, {}, {});

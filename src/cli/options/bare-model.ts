@@ -50,6 +50,7 @@ export async function openBareProgram(
     { ...(adapter && { adapter, usesMaskToken: true }), ...(maskEmbedding && { maskEmbedding }) },
     signal,
   );
+  for (const warning of opened.warnings) io.notices.write(`warning: ${warning}\n`);
   return { backend, program, contextLength: opened.config.contextLength, close: () => opened.close() };
 }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -44,6 +44,20 @@ describe("convertAdapter", () => {
       const stored = after.idlm?.samplerHead?.w1[i] ?? 0;
       expect(Math.abs(value - stored)).toBeLessThanOrEqual(Math.abs(stored) * 2 ** -8);
     });
+  });
+});
+
+describe("convertAdapter of an adapter without all modules that its names stand for", () => {
+  it("keeps which modules are excluded, and what layers are called", () => {
+    const from = join(folder, "excluded");
+    cpSync(join(root, "test/fixtures/reports/20-peft-modules/extra-names"), from, { recursive: true });
+    const path = join(from, "adapter_config.json");
+    const config = JSON.parse(readFileSync(path, "utf8"));
+    const choice = { exclude_modules: ["k_proj"], layers_pattern: ["layers"], layers_to_transform: [0, 1] };
+    writeFileSync(path, JSON.stringify({ ...config, target_modules: ["q_proj", "k_proj", "v_proj"], ...choice }));
+    const to = join(folder, "excluded-int8");
+    convertAdapter(from, to, "int8");
+    expect(readAdapter(to).peft?.config).toEqual(readAdapter(from).peft?.config);
   });
 });
 

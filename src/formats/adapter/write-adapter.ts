@@ -60,7 +60,8 @@ export function writeAdapter(folder: string, adapter: Adapter, store: AdapterSto
 }
 
 function peftConfig({ config }: NonNullable<Adapter["peft"]>): JsonObject {
-  const { rank, alpha, targetModules, rankPattern, alphaPattern, useRslora, layersToTransform, baseModel } = config;
+  const { rank, alpha, targetModules, rankPattern, alphaPattern, useRslora, baseModel } = config;
+  const { excludeModules, layersToTransform, layersPattern } = config;
   return {
     ...peftConstants,
     r: rank,
@@ -69,6 +70,8 @@ function peftConfig({ config }: NonNullable<Adapter["peft"]>): JsonObject {
     target_modules: targetModules,
     ...(rankPattern.length > 0 && { rank_pattern: Object.fromEntries(rankPattern) }),
     ...(alphaPattern.length > 0 && { alpha_pattern: Object.fromEntries(alphaPattern) }),
+    ...(excludeModules.length > 0 && { exclude_modules: excludeModules }),
+    ...(layersPattern.length > 0 && { layers_pattern: layersPattern }),
     ...(layersToTransform && { layers_to_transform: layersToTransform }),
     ...(baseModel !== undefined && { base_model_name_or_path: baseModel }),
   };

@@ -1,4 +1,6 @@
 import { IdlmError } from "../../errors.ts";
+import { kindOf } from "../files/json.ts";
+import { quote } from "../files/malformed.ts";
 
 /**
  * What a reader does with a key of a file: it is read; it cannot change the result (`ignored`); or its feature is missing,
@@ -45,7 +47,7 @@ export function checkKeys(
     const rule = ruleOf(table, nameOf(key));
     if (rule === undefined) unknown.push(key);
     else if (rule.use === "refused" && !isOff(value) && !rule.unless.includes(value)) {
-      const shown = typeof value === "object" ? "" : ` ${JSON.stringify(value)}`;
+      const shown = typeof value === "object" ? "" : ` ${kindOf(value)}`;
       throw new IdlmError("unsupported", { path, feature: `${key}${shown}`, hint: `${rule.note}.` });
     }
   }
@@ -59,7 +61,7 @@ function isOff(value: unknown): boolean {
 /** A warning of keys that a reader does not know, for the user to judge; undefined if there are none. */
 export function unknownKeysWarning(path: string, keys: readonly string[]): string | undefined {
   if (keys.length === 0) return undefined;
-  const shown = keys.slice(0, 10).map((key) => JSON.stringify(key.slice(0, 80)));
+  const shown = keys.slice(0, 10).map((key) => quote(key));
   const more = keys.length > shown.length ? ` and ${keys.length - shown.length} more` : "";
   return `${path}: unknown keys are ignored: ${shown.join(", ")}${more}`;
 }

@@ -13,10 +13,7 @@ export const peftKeys: KeyTable = {
     bias: read('refused unless "none"'),
     init_lora_weights: read("refused if it changes the base model's weights"),
     base_model_name_or_path: read("shown only"),
-    ...all(
-      "use_dora fan_in_fan_out lora_bias use_qalora use_bdlora",
-      refused("Only plain LoRA on linear layers is", false),
-    ),
+    ...all("use_dora lora_bias use_qalora use_bdlora", refused("Only plain LoRA on linear layers is", false)),
     ...all(
       "modules_to_save trainable_token_indices layer_replication target_parameters",
       refused("Only plain LoRA on linear layers is"),
@@ -25,6 +22,7 @@ export const peftKeys: KeyTable = {
       "alora_invocation_tokens arrow_config corda_config loftq_config megatron_config",
       refused("Only plain LoRA on linear layers is"),
     ),
+    fan_in_fan_out: ignored("false for linear layers, whatever it says, as in PEFT"),
     ...all(
       "auto_mapping ensure_weight_tying eva_config inference_mode lora_dropout lora_ga_config",
       ignored("for training"),

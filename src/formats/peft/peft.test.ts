@@ -57,7 +57,6 @@ describe("readPeftAdapter of unsupported adapters", () => {
     ["peft_type", "IA3"],
     ["bias", "lora_only"],
     ["modules_to_save", ["lm_head"]],
-    ["fan_in_fan_out", true],
     ["layer_replication", [[0, 1]]],
     ["lora_bias", true],
     ["trainable_token_indices", [1]],
@@ -101,6 +100,18 @@ describe("readPeftAdapter of unsupported adapters", () => {
     withTensors((tensors) => tensors.set(`base_model.model.${tensor}`, tensorOf(new Float32Array(4), [1, 4])));
     expect(() => readPeftAdapter(folder)).toThrow(refused);
     withTensors(() => {});
+  });
+
+  it("without any weights", () => {
+    withConfig({});
+    withTensors((tensors) => tensors.clear());
+    expect(() => readPeftAdapter(folder)).toThrow(/tensors: expected weights of a LoRA, found none/);
+    withTensors(() => {});
+  });
+
+  it("but takes fan_in_fan_out, which PEFT resets for linear layers", () => {
+    withConfig({ fan_in_fan_out: true });
+    expect(readPeftAdapter(folder).modules.size).toBeGreaterThan(0);
   });
 
   it.each([

@@ -130,6 +130,7 @@ function collectPairs(tensors: ReadonlyMap<string, StoredTensor>, path: string):
  * layer that is a target has weights. A target that no module has is none of this model (PEFT takes it, as long as one has).
  */
 function checkModules(config: PeftConfig, names: readonly string[], path: string, configPath: string): void {
+  if (names.length === 0) throw malformed(path, "tensors", "weights of a LoRA", "none");
   const areTargets = matchTargets(config, names, configPath);
   const stray = names.findIndex((_, i) => !areTargets[i]);
   if (stray >= 0) {

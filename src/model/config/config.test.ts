@@ -12,16 +12,24 @@ import { ggufName } from "../open/weight-names.ts";
 const path = join(fixtures, "models", "llama-tiny", "config.json");
 const json = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
 
+/** Types of the layers, one after the other. */
+const types = (...each: readonly string[]) =>
+  Array.from({ length: Number(json.num_hidden_layers) }, (_, layer) => each[layer % each.length]);
+
 describe("config.json", () => {
   it.each([
     ["another architecture", { model_type: "bert" }, "unsupported"],
     ["another activation", { hidden_act: "gelu" }, "unsupported"],
     ["a bias in the MLP", { mlp_bias: true }, "unsupported"],
     [
-      "a sliding window in use",
-      { use_sliding_window: true, sliding_window: 64, layer_types: undefined, max_window_layers: 0 },
+      "a sliding window of a Llama model",
+      { use_sliding_window: true, sliding_window: 64, max_window_layers: 0 },
       "unsupported",
     ],
+    ["sliding layers of a Llama model", { layer_types: types("sliding_attention", "full_attention") }, "unsupported"],
+    ["a rope factor without a type", { rope_parameters: undefined, rope_scaling: { factor: 2 } }, "unsupported"],
+    ["rope parameters by layer type", { rope_parameters: { full_attention: { rope_theta: 1e4 } } }, "unsupported"],
+    ["two rope scalings", { rope_scaling: { rope_type: "linear", factor: 2 } }, "unsupported"],
     ["chunked attention", { attention_chunk_size: 64 }, "unsupported"],
     ["types of layers that are not one each", { layer_types: ["full_attention"] }, "file-malformed"],
     ["a part of the head rotated", { partial_rotary_factor: 0.5 }, "unsupported"],
@@ -42,6 +50,33 @@ describe("config.json", () => {
   it("accepts a sliding window that no layer uses", () => {
     const change = { use_sliding_window: true, sliding_window: 64, max_window_layers: json.num_hidden_layers };
     expect(configFromHuggingFace({ ...json, ...change }, path)).toEqual(configFromHuggingFace(json, path));
+  });
+
+  it.each([
+    ["not without use_sliding_window", { layer_types: ["sliding_attention", "sliding_attention"] }, undefined],
+    ["not where it is null", { use_sliding_window: true, sliding_window: null, max_window_layers: 0 }, undefined],
+    ["not before max_window_layers, by default 28", { use_sliding_window: true, sliding_window: 8 }, undefined],
+    [
+      "from max_window_layers on",
+      { use_sliding_window: true, sliding_window: 8, max_window_layers: 1 },
+      [undefined, 8],
+    ],
+    [
+      "where layer_types says, whatever max_window_layers is",
+      {
+        use_sliding_window: true,
+        sliding_window: 8,
+        max_window_layers: 28,
+        layer_types: ["sliding_attention", "full_attention"],
+      },
+      [8, undefined],
+    ],
+    ["of 4096 positions by default", { use_sliding_window: true, max_window_layers: 1 }, [undefined, 4096]],
+  ])("a Qwen2 or Qwen3 layer has a window: %s", (_, change, expected) => {
+    for (const model_type of ["qwen2", "qwen3"]) {
+      const config = configFromHuggingFace({ ...json, num_hidden_layers: 2, model_type, ...change }, path);
+      expect(config.slidingWindows).toEqual(expected);
+    }
   });
 
   it("gives a config or an error of the catalogue for any value of any key", () => {

@@ -24,6 +24,8 @@ export interface ModelConfig {
   readonly rope: RopeConfig;
   /** Id of the token that MASK rows are fed, for models that are trained with one (I-DLM). */
   readonly maskToken?: number;
+  /** By layer: the last positions that a row sees, itself included. Undefined: all, here or for the whole model. */
+  readonly slidingWindows?: readonly (number | undefined)[];
 }
 
 /** Rotary position embedding: base frequency, and scaling beyond the trained context. */
@@ -74,9 +76,12 @@ export function statedConfig(fields: ConfigFields, get: (field: string) => unkno
   return Object.fromEntries(entries.filter(([, value]) => typeof value === "number" && Number.isFinite(value)));
 }
 
+/** Of a model. */
+export const MAX_LAYERS = 1024;
+
 /** Larger sizes indicate a damaged file, and could overflow in products of sizes. */
 const limits = {
-  nLayers: 1024,
+  nLayers: MAX_LAYERS,
   hiddenSize: 65_536,
   nHeads: 1024,
   nKvHeads: 1024,

@@ -1,11 +1,13 @@
+import { isDeepStrictEqual } from "node:util";
 import { IdlmError } from "../../errors.ts";
 import { type JsonObject, kindOf, requireObject } from "../../formats/files/json.ts";
-import { malformed } from "../../formats/files/malformed.ts";
+import { malformed, quote } from "../../formats/files/malformed.ts";
 import { configKeys } from "../../formats/keys/huggingface-keys.ts";
 import { checkKeys } from "../../formats/keys/key-table.ts";
 import {
   type ConfigFields,
   checkConfig,
+  MAX_LAYERS,
   type ModelConfig,
   type RopeConfig,
   type StatedConfig,
@@ -25,7 +27,6 @@ export function configFromHuggingFace(json: JsonObject, path: string): ModelConf
   const activation = json.hidden_act ?? "silu";
   if (activation !== "silu") throw unsupported(path, `the activation ${kindOf(activation)}`, "");
   if (architecture !== "qwen2" && json.attention_bias === true) throw unsupported(path, "attention_bias", "");
-  refuseWindows(json, architecture, path);
   checkKeys(Object.entries(json), configKeys, path);
   const nHeads = number(json, "num_attention_heads", path);
   const hiddenSize = number(json, "hidden_size", path);
@@ -46,35 +47,43 @@ export function configFromHuggingFace(json: JsonObject, path: string): ModelConf
       contextLength: number(json, "max_position_embeddings", path, 2048),
       rope: ropeOf(json, path),
       ...(typeof json.mask_token_id === "number" && { maskToken: maskTokenOf(json, path) }),
+      ...windowsOf(json, architecture, path),
     },
     path,
     fields,
   );
 }
 
+/** Defaults of transformers' Qwen2Config and Qwen3Config. */
+const SLIDING_WINDOW = 4096;
+const MAX_WINDOW_LAYERS = 28;
+
 /**
- * @throws IdlmError "unsupported" if a layer does not see all positions. In Qwen2 and Qwen3 `layer_types` says which, or
- * else the layers from `max_window_layers` (default 28) on slide; nothing does without `use_sliding_window`.
+ * Positions that each layer sees, of layers that do not see all. In Qwen2 and Qwen3 `layer_types` says which these are, or
+ * else the layers from `max_window_layers` on slide; none does without `use_sliding_window`.
+ * @throws IdlmError "unsupported" for other types, and for windows of a Llama model.
  */
-function refuseWindows(json: JsonObject, architecture: string, path: string): void {
+function windowsOf(json: JsonObject, architecture: string, path: string): Pick<ModelConfig, "slidingWindows"> {
   const nLayers = number(json, "num_hidden_layers", path);
   const types: unknown = json.layer_types;
   if (types != null && (!Array.isArray(types) || types.length !== nLayers)) {
     throw malformed(path, "layer_types", `an array of ${nLayers} types`, kindOf(types));
   }
-  const hasWindow = json.use_sliding_window === true && json.sliding_window != null;
-  if (Array.isArray(types)) {
-    const isFull = (type: unknown) =>
-      type === "full_attention" || (type === "sliding_attention" && architecture !== "llama" && !hasWindow);
-    const other: unknown = types.find((type) => !isFull(type));
-    if (other !== undefined)
-      throw unsupported(path, `layer_types with ${kindOf(other)}`, "All layers need full attention.");
-  } else if (hasWindow) {
-    const first = json.max_window_layers ?? 28;
-    if (typeof first !== "number" || first < nLayers) {
-      throw unsupported(path, "sliding window attention (sliding_window)", "All layers need full attention.");
-    }
-  }
+  const layerTypes: readonly unknown[] | undefined = Array.isArray(types) ? types : undefined;
+  const known = architecture === "llama" ? ["full_attention"] : ["full_attention", "sliding_attention"];
+  const other = layerTypes?.find((type) => typeof type !== "string" || !known.includes(type));
+  if (other !== undefined) throw unsupported(path, `layer_types with ${kindOf(other)}`, `Use ${known.join(" or ")}.`);
+  // Only null switches it off.
+  if (json.use_sliding_window !== true || json.sliding_window === null) return {};
+  const first = json.max_window_layers === undefined ? MAX_WINDOW_LAYERS : number(json, "max_window_layers", path);
+  const isSliding = Array.from({ length: Math.min(nLayers, MAX_LAYERS) }, (_, layer) =>
+    layerTypes === undefined ? layer >= first : layerTypes[layer] === "sliding_attention",
+  );
+  if (!isSliding.includes(true)) return {};
+  if (architecture === "llama") throw unsupported(path, "sliding_window of a Llama model", "");
+  const window = number(json, "sliding_window", path, SLIDING_WINDOW);
+  if (!Number.isInteger(window) || window < 1) throw malformed(path, "sliding_window", "a whole number from 1", window);
+  return { slidingWindows: isSliding.map((slides) => (slides ? window : undefined)) };
 }
 
 function maskTokenOf(json: JsonObject, path: string): number {
@@ -116,14 +125,33 @@ const fields: ConfigFields = {
   },
 };
 
+/** Keys of `rope_parameters` or `rope_scaling`; each counts for some types, and is ignored for others as in transformers. */
+const ropeKeys: ReadonlySet<string> = new Set(
+  (
+    "rope_type type rope_theta factor partial_rotary_factor original_max_position_embeddings low_freq_factor " +
+    "high_freq_factor beta_fast beta_slow attention_factor mscale mscale_all_dim truncate finetuned"
+  ).split(" "),
+);
+
 function ropeOf(json: JsonObject, path: string): RopeConfig {
   const newer = json.rope_parameters;
+  if (newer != null && json.rope_scaling != null && !isDeepStrictEqual(newer, json.rope_scaling)) {
+    throw unsupported(path, "rope_parameters beside another rope_scaling", "Leave out one of them.");
+  }
   const scaling = newer ?? json.rope_scaling ?? {};
   const parameters = requireObject(scaling, path, newer == null ? "rope_scaling" : "rope_parameters");
   const theta = number(parameters, "rope_theta", path, number(json, "rope_theta", path, 10_000));
   const rotated = parameters.partial_rotary_factor ?? json.partial_rotary_factor ?? 1;
   if (rotated !== 1) throw unsupported(path, `partial_rotary_factor ${kindOf(rotated)}`, "");
-  const kind = parameters.rope_type ?? parameters.type ?? "default";
+  const stated = parameters.rope_type ?? parameters.type;
+  if (stated == null && parameters.factor != null && parameters.factor !== 1) {
+    throw unsupported(path, "a factor of the rotary embedding without a rope_type", "Name its rope_type.");
+  }
+  const unknown = Object.keys(parameters).find((key) => !ropeKeys.has(key) && parameters[key] != null);
+  if (unknown !== undefined) {
+    throw unsupported(path, `${newer == null ? "rope_scaling" : "rope_parameters"}.${quote(unknown)}`, "");
+  }
+  const kind = stated ?? "default";
   const context = () =>
     number(
       parameters,
