@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { IdlmError, key, phrase } from "../../errors.ts";
 import { setFileMapper } from "../../formats/files/map-file.ts";
 import { type Backend, type BackendInfo, MAX_THREADS, NUMERICS, type ProgramLoadOptions } from "../backend.ts";
@@ -7,13 +6,14 @@ import type { GatedModel } from "../gradients/gated-step.ts";
 import { maskRowsOf } from "../gradients/training-forests.ts";
 import { validateProgram } from "../program/validate-program.ts";
 import { type NativeBackendHandle, type NativeGatedTrainer, type NativeModel, nativeBinding } from "./binding.ts";
+import { defaultThreads } from "./cpu-limit.ts";
 import { NativeGatedModel } from "./gated-model.ts";
 import { NativeLoadedModel } from "./loaded-model.ts";
 
 export type InstructionSet = "avx512vnni" | "avx2" | "scalar";
 
 export interface NativeOptions {
-  /** Compute threads; default: one per core, at most 16. */
+  /** Compute threads; default: one per core, at most 16, and at most what the CPU quota of a container allows. */
   readonly threads?: number;
   /** Default: IDLM_ISA, else the best that the CPU runs. */
   readonly instructionSet?: InstructionSet;
@@ -61,7 +61,7 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
       hint: `This CPU runs ${supported.join(", ")}; set IDLM_ISA to one of them.`,
     });
   }
-  const threads = options.threads ?? Math.min(availableParallelism(), 16);
+  const threads = options.threads ?? defaultThreads();
   if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
     const problem = phrase`${key("threads")}: expected a whole number from 1 to ${MAX_THREADS}, found ${threads}`;
     throw new IdlmError("usage", { problem, hint: "Leave it out for one per core" });
