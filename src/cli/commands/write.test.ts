@@ -131,7 +131,7 @@ describe("a process that is killed", () => {
       execFileSync("sh", ["-c", `cat /dev/zero > ${filler} 2>/dev/null || true`]);
       expect(await full.ended).toMatchObject({
         status: 3,
-        stderr: expect.stringMatching(/cannot be written: the disk is full/),
+        stderr: expect.stringMatching(/cannot be written: no space left on device/),
       });
       const kept = readFileSync(join(out, "text.jsonl"), "latin1");
       rmSync(filler);
