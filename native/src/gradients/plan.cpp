@@ -164,11 +164,38 @@ struct Planner {
         case NodeKind::Attention:
           keep(n.q);
           break;
-        default:
+        case NodeKind::Embed:
+        case NodeKind::MaskEmbed:
+        case NodeKind::Enter:
+        case NodeKind::Rope:
+        case NodeKind::Add:
+        case NodeKind::Concat:
+        case NodeKind::Logits:
           break;
       }
     }
     return kept;
+  }
+
+  // Whether the backward of a kind writes the gradients of its inputs, and does not add to what is there already.
+  static bool overwritesGradients(NodeKind kind) {
+    switch (kind) {
+      case NodeKind::Attention:
+      case NodeKind::Rope:
+      case NodeKind::Swiglu:
+      case NodeKind::Silu:
+      case NodeKind::Logits:
+        return true;
+      case NodeKind::Embed:
+      case NodeKind::MaskEmbed:
+      case NodeKind::Enter:
+      case NodeKind::Norm:
+      case NodeKind::Linear:
+      case NodeKind::Add:
+      case NodeKind::Concat:
+        return false;
+    }
+    return false;
   }
 
   void placeValues() {
@@ -242,9 +269,8 @@ struct Planner {
       if (n.yGets) n.yAdds = flow(n.y);
       if (n.kGets) n.kAdds = flow(n.k);
       if (n.vGets) n.vAdds = flow(n.v);
-      bool stores = n.kind == NodeKind::Attention || n.kind == NodeKind::Rope || n.kind == NodeKind::Swiglu ||
-                    n.kind == NodeKind::Silu || n.kind == NodeKind::Logits;
-      if (stores && (n.xAdds || n.yAdds || n.kAdds || n.vAdds)) fail("a value is read twice");
+      bool adds = n.xAdds || n.yAdds || n.kAdds || n.vAdds;
+      if (overwritesGradients(n.kind) && adds) fail("a value is read twice");
       if (n.kind == NodeKind::Swiglu && !(n.xGets && n.yGets)) fail("swiglu: a gradient flows to one input only");
       if (n.kind == NodeKind::Attention && !n.xGets) fail("attention: no gradient flows to q");
       if (n.kind == NodeKind::Logits) continue;
