@@ -69,6 +69,7 @@ describe("the command line rejects", () => {
       "Load the model with --adapter DIR, or choose another source of proposals.",
     ],
     [["chat", model, "--propose", "predicted"], "--propose predicted needs a predicted text"],
+    [["run", model, "", "--raw"], "--raw: expected a string that is not empty"],
     [["run", model, "a", "--temperature", "1e-9"], "--temperature: expected 0 or a number from"],
     [["run", model, "--raw", "--messages", "m.json"], "--raw and --messages were both given"],
     [["pull", "no-such-model"], "no-such-model is not in the catalogue"],

@@ -85,7 +85,7 @@ describe("idlm score", () => {
     };
     await refused([model], 2, "--text");
     await refused([model, "--text", join(folder, "none.txt")], 3, "no such file");
-    await refused([model, "--text", file("empty.txt", "")], 2, "nothing to score");
+    await refused([model, "--text", file("empty.txt", "")], 2, "too few to score");
     await refused([model, "--text", file("binary.txt", Uint8Array.of(0xff, 0xfe))], 3, "UTF-8");
     await refused([join(fixtures, "models/llama-tiny"), "--text", path], 2, "has no tokenizer");
     await refused([model, "--text", path, "--context", "1"], 2, "context");

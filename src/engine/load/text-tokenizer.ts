@@ -66,7 +66,6 @@ class ModelTokenizer implements TextTokenizer {
     const ids = this.#tokenizer.encode(text, { special: true });
     const { bosId, addsBos } = this.#tokenizer;
     // An empty text starts a new document.
-    if (ids.length === 0) return bosId === undefined ? [] : [bosId];
     return addsBos && bosId !== undefined && ids[0] !== bosId ? [bosId, ...ids] : ids;
   }
 
