@@ -1,10 +1,9 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bundle } from "./support/bundle.ts";
+import { startNode } from "./support/cli-process.ts";
 
 const root = join(import.meta.dirname, "..");
 const fixture = (path: string) => join(root, "test/fixtures", path);
@@ -29,7 +28,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Runs a scenario in a separate process, which a fault in native code would end by a signal. */
-async function run(scenario: string) {
+function run(scenario: string) {
   const options = {
     scenario,
     library: pathToFileURL(join(folder, "index.mjs")).href,
@@ -37,17 +36,7 @@ async function run(scenario: string) {
     adapter: fixture("idlm/llama-tiny-entry0"),
   };
   const program = join(root, "test/support/workers/scenarios.mjs");
-  const child = spawn(process.execPath, ["--expose-gc", program, JSON.stringify(options)]);
-  let stdout = "";
-  let stderr = "";
-  child.stdout.on("data", (chunk: Buffer) => {
-    stdout += chunk.toString();
-  });
-  child.stderr.on("data", (chunk: Buffer) => {
-    stderr += chunk.toString();
-  });
-  const [status, signal] = await once(child, "close");
-  return { status, signal, stderr, stdout };
+  return startNode(["--expose-gc", program, JSON.stringify(options)]).ended;
 }
 
 /** Result of a scenario that ends by itself. */

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { safetensorsHashes } from "../../test/support/safetensors-hashes.ts";
 import { madeRow, writeTrainingRows, writeTrainingText } from "../../test/support/training-text.ts";
 import { createReferenceBackend } from "../compute/reference/index.ts";
 import { readAdapter } from "../formats/adapter/adapter.ts";
@@ -59,18 +60,6 @@ async function run(options: Options = {}): Promise<TrainResult> {
   }
 }
 
-/** Hashes of all safetensors files below a folder. */
-function hashes(folder: string): Record<string, string> {
-  const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) =>
-    name.endsWith(".safetensors"),
-  );
-  const hash = (name: string) =>
-    createHash("sha256")
-      .update(readFileSync(join(folder, name)))
-      .digest("hex");
-  return Object.fromEntries(names.sort().map((name) => [name, hash(name)]));
-}
-
 describe("train", () => {
   it("lowers the loss, evaluates by source, and writes an adapter that reads back with its record", async () => {
     const events: TrainEvent[] = [];
@@ -95,30 +84,30 @@ describe("train", () => {
   it("gives the same bytes however often it was stopped, and exits at once when it is finished", async () => {
     const settings = { roundStarts: 0.5, maskCurriculum: 0.5, loss: "annealed", firstMiss: true } as const;
     const whole = await run({ settings });
-    const undisturbed = hashes(out);
+    const undisturbed = safetensorsHashes(out);
     out = join(root, `out${count++}`);
     for (const stopAfter of [1, 2, 5]) {
       expect(await run({ settings, stopAfter })).toEqual({ status: "stopped", step: stopAfter });
     }
     const { status, evaluation } = await run({ settings });
     expect(status).toBe("finished");
-    expect(hashes(out)).toEqual(undisturbed);
+    expect(safetensorsHashes(out)).toEqual(undisturbed);
     expect(evaluation?.survival).toEqual(whole.evaluation?.survival);
     expect((await run({ settings })).status).toBe("already finished");
-    expect(hashes(out)).toEqual(undisturbed);
+    expect(safetensorsHashes(out)).toEqual(undisturbed);
   });
 
   it("depends on the seed", async () => {
     await run();
-    const one = hashes(out);
+    const one = safetensorsHashes(out);
     out = join(root, `out${count++}`);
     await run({ settings: { seed: 1 } });
-    expect(hashes(out)["adapter_model.safetensors"]).not.toBe(one["adapter_model.safetensors"]);
+    expect(safetensorsHashes(out)["adapter_model.safetensors"]).not.toBe(one["adapter_model.safetensors"]);
   });
 
   it("names a damaged checkpoint, goes on from the one before it, and gives the same bytes", async () => {
     await run();
-    const undisturbed = hashes(out);
+    const undisturbed = safetensorsHashes(out);
     out = join(root, `out${count++}`);
     await run({ stopAfter: 4 });
     const damaged = join(out, "checkpoints/step-000000004.safetensors");
@@ -129,7 +118,7 @@ describe("train", () => {
     await run({ warnings, events });
     expect(warnings).toEqual([expect.stringMatching(/step-000000004\.safetensors: SHA-256 is .*before it is used/)]);
     expect(events[0]).toMatchObject({ kind: "start", step: 2 });
-    expect(hashes(out)).toEqual(undisturbed);
+    expect(safetensorsHashes(out)).toEqual(undisturbed);
   });
 
   it("goes on with the text that it began with where the folder has grown, and refuses other text", async () => {

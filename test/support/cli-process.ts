@@ -13,7 +13,12 @@ export interface CliProcess {
 }
 
 export function startCli(main: string, args: readonly string[], env: NodeJS.ProcessEnv): CliProcess {
-  const child = spawn(process.execPath, [main, ...args], { env: { PATH: process.env.PATH, ...env } });
+  return startNode([main, ...args], { PATH: process.env.PATH, ...env });
+}
+
+/** Runs Node.js, and collects its output. */
+export function startNode(args: readonly string[], env: NodeJS.ProcessEnv = process.env): CliProcess {
+  const child = spawn(process.execPath, args, { env });
   let stdout = "";
   let stderr = "";
   child.stdout.on("data", (chunk: Buffer) => {

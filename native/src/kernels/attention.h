@@ -182,38 +182,51 @@ static void attendTile(const AttentionArgs& a, int row, int nRows, int head) {
   }
 }
 
-template <bool HALF>
-static void attendRows(const AttentionArgs& a, int row, int nRows, int head, int nHeads) {
-  switch (nRows * nHeads) {
-    case 1:
-      return attendTile<1, HALF>(a, row, nRows, head);
-    case 2:
-      return attendTile<2, HALF>(a, row, nRows, head);
-    case 3:
-      return attendTile<3, HALF>(a, row, nRows, head);
-    case 4:
-      return attendTile<4, HALF>(a, row, nRows, head);
-    case 5:
-      return attendTile<5, HALF>(a, row, nRows, head);
-    default:
-      return attendTile<6, HALF>(a, row, nRows, head);
-  }
-}
+template <int N>
+struct Queries {
+  static constexpr int n = N;
+};
 
-// Tiles of at most ATTENTION_QUERIES: whole rows, or equal parts of one row's heads.
-static void attention(const AttentionArgs& a) {
+// Calls tile(Queries<N>, row, nRows, head) for tiles of at most ATTENTION_QUERIES: whole rows, or equal parts of one
+// row's heads. A tile has N / nRows heads from `head` on.
+template <class F>
+static void eachTile(const AttentionArgs& a, F tile) {
   int nRows = a.group > ATTENTION_QUERIES ? 1 : ATTENTION_QUERIES / a.group;
   int parts = (a.group + ATTENTION_QUERIES - 1) / ATTENTION_QUERIES;
   for (int row = 0; row < a.nRows; row += nRows) {
     int n = a.nRows - row < nRows ? a.nRows - row : nRows;
     for (int part = 0; part < parts; part++) {
       int head = a.group * part / parts, nHeads = a.group * (part + 1) / parts - head;
-      if (a.half)
-        attendRows<true>(a, row, n, head, nHeads);
-      else
-        attendRows<false>(a, row, n, head, nHeads);
+      switch (n * nHeads) {
+        case 1:
+          tile(Queries<1>{}, row, n, head);
+          break;
+        case 2:
+          tile(Queries<2>{}, row, n, head);
+          break;
+        case 3:
+          tile(Queries<3>{}, row, n, head);
+          break;
+        case 4:
+          tile(Queries<4>{}, row, n, head);
+          break;
+        case 5:
+          tile(Queries<5>{}, row, n, head);
+          break;
+        default:
+          tile(Queries<6>{}, row, n, head);
+      }
     }
   }
+}
+
+static void attention(const AttentionArgs& a) {
+  eachTile(a, [&](auto queries, int row, int nRows, int head) {
+    if (a.half)
+      attendTile<queries.n, true>(a, row, nRows, head);
+    else
+      attendTile<queries.n, false>(a, row, nRows, head);
+  });
 }
 
 }  // namespace IDLM_ISA

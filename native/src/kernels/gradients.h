@@ -230,38 +230,13 @@ static void attendGradientTile(const AttentionGradientArgs& g, int row, int nRow
   }
 }
 
-template <bool HALF>
-static void attendGradientRows(const AttentionGradientArgs& g, int row, int nRows, int head, int nHeads) {
-  switch (nRows * nHeads) {
-    case 1:
-      return attendGradientTile<1, HALF>(g, row, nRows, head);
-    case 2:
-      return attendGradientTile<2, HALF>(g, row, nRows, head);
-    case 3:
-      return attendGradientTile<3, HALF>(g, row, nRows, head);
-    case 4:
-      return attendGradientTile<4, HALF>(g, row, nRows, head);
-    case 5:
-      return attendGradientTile<5, HALF>(g, row, nRows, head);
-    default:
-      return attendGradientTile<6, HALF>(g, row, nRows, head);
-  }
-}
-
 static void attentionGradient(const AttentionGradientArgs& g) {
-  const AttentionArgs& a = g.forward;
-  int nRows = a.group > ATTENTION_QUERIES ? 1 : ATTENTION_QUERIES / a.group;
-  int parts = (a.group + ATTENTION_QUERIES - 1) / ATTENTION_QUERIES;
-  for (int row = 0; row < a.nRows; row += nRows) {
-    int n = a.nRows - row < nRows ? a.nRows - row : nRows;
-    for (int part = 0; part < parts; part++) {
-      int head = a.group * part / parts, nHeads = a.group * (part + 1) / parts - head;
-      if (a.half)
-        attendGradientRows<true>(g, row, n, head, nHeads);
-      else
-        attendGradientRows<false>(g, row, n, head, nHeads);
-    }
-  }
+  eachTile(g.forward, [&](auto queries, int row, int nRows, int head) {
+    if (g.forward.half)
+      attendGradientTile<queries.n, true>(g, row, nRows, head);
+    else
+      attendGradientTile<queries.n, false>(g, row, nRows, head);
+  });
 }
 
 // AdamW (arXiv 1711.05101), as src/compute/gradients/adamw.ts but in float32.

@@ -1,10 +1,10 @@
-import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bundleCli, startCli } from "../../../test/support/cli-process.ts";
+import { safetensorsHashes } from "../../../test/support/safetensors-hashes.ts";
 import { writeTrainingText } from "../../../test/support/training-text.ts";
 import { collect } from "../terminal/collect-io.ts";
 
@@ -25,18 +25,6 @@ const argumentsFor = (out: string, ...more: string[]) => [
   ...["train", model, "--data", data, "--out", out, "--rank", "2", "--draft-vocabulary", "50", "--batch-rows", "12"],
   ...["--checkpoint-every", "2", "--held-out-rows", "2", ...more],
 ];
-
-/** Hashes of all safetensors files below a folder. */
-function hashes(folder: string): Record<string, string> {
-  const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) =>
-    name.endsWith(".safetensors"),
-  );
-  const hash = (name: string) =>
-    createHash("sha256")
-      .update(readFileSync(join(folder, name)))
-      .digest("hex");
-  return Object.fromEntries(names.sort().map((name) => [name, hash(name)]));
-}
 
 describe("idlm train", () => {
   it("prints an evaluation, and with --json a line per event", async () => {
@@ -93,7 +81,7 @@ describe("idlm train", () => {
     }
     expect(kills).toBeGreaterThan(1);
     expect(existsSync(join(killed, "idlm_config.json"))).toBe(true);
-    expect(hashes(killed)).toEqual(hashes(whole));
+    expect(safetensorsHashes(killed)).toEqual(safetensorsHashes(whole));
   });
 
   it("writes a checkpoint at Ctrl-C and says how to go on", async () => {

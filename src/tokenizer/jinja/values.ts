@@ -111,17 +111,9 @@ export class Undefined extends PyObject {
   }
 }
 
-export class Tuple extends PyObject {
-  override readonly typeName = "tuple";
-  readonly items: readonly Value[];
-  /** Names of the items of a named tuple (`groupby`). */
-  readonly names: readonly string[];
-
-  constructor(items: readonly Value[], names: readonly string[] = []) {
-    super();
-    this.items = items;
-    this.names = names;
-  }
+/** An object with items in order. */
+abstract class ItemsObject extends PyObject {
+  abstract readonly items: readonly Value[];
 
   override get isTrue(): boolean {
     return this.items.length > 0;
@@ -133,6 +125,19 @@ export class Tuple extends PyObject {
 
   override iterate(): Iterator<Value> {
     return this.items[Symbol.iterator]();
+  }
+}
+
+export class Tuple extends ItemsObject {
+  override readonly typeName = "tuple";
+  override readonly items: readonly Value[];
+  /** Names of the items of a named tuple (`groupby`). */
+  readonly names: readonly string[];
+
+  constructor(items: readonly Value[], names: readonly string[] = []) {
+    super();
+    this.items = items;
+    this.names = names;
   }
 
   override attribute(name: string, runtime: Runtime): Value | undefined {
@@ -197,9 +202,9 @@ export class Dict extends PyObject {
 }
 
 /** `dict.items()` and its like. */
-export class DictView extends PyObject {
+export class DictView extends ItemsObject {
   override readonly typeName: string;
-  readonly items: readonly Value[];
+  override readonly items: readonly Value[];
   readonly isSet: boolean;
 
   constructor(kind: "items" | "keys" | "values", dict: Dict) {
@@ -209,18 +214,6 @@ export class DictView extends PyObject {
     this.items = [...dict.entries].map(([key, value]) =>
       kind === "keys" ? key : kind === "values" ? value : new Tuple([key, value]),
     );
-  }
-
-  override get isTrue(): boolean {
-    return this.items.length > 0;
-  }
-
-  override get length(): number {
-    return this.items.length;
-  }
-
-  override iterate(): Iterator<Value> {
-    return this.items[Symbol.iterator]();
   }
 
   override show(runtime: Runtime): string {
