@@ -63,7 +63,11 @@ export async function train(request: TrainRequest): Promise<TrainResult> {
   const lock = await acquireLock(folder, "run", { subject: request.out, signal: request.signal });
   try {
     const run = prepareRun(request);
-    if (run.isFinished) return { status: "already finished", step: run.checkpoint?.step ?? 0 };
+    if (run.isFinished) {
+      // A kill after the adapter was written left older checkpoints behind.
+      run.checkpoints.keepOnly(run.checkpoints.steps.slice(-1));
+      return { status: "already finished", step: run.checkpoint?.step ?? 0 };
+    }
     const measured = await measuredForwards(run, request);
     const model = await request.backend.loadGated(run.program);
     try {
