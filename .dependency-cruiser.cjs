@@ -16,8 +16,9 @@ module.exports = {
     layer("model", ["compute", "formats", "tokenizer", "hub"]),
     layer("decoding", ["model", "compute", "formats", "tokenizer"]),
     layer("engine", ["decoding", "model", "compute", "formats", "tokenizer", "hub"]),
-    layer("openai", ["engine", "compute", "formats"]),
-    layer("batch", ["openai", "engine", "formats"]),
+    layer("answer", ["engine", "compute", "formats"]),
+    layer("apis", ["answer", "engine", "compute", "formats"]),
+    layer("batch", ["apis", "answer", "engine", "formats"]),
     layer("training", ["engine", "decoding", "model", "compute", "formats", "tokenizer", "hub"]),
     {
       name: "library-is-not-the-command-line",

@@ -1,11 +1,12 @@
 import type { Readable } from "node:stream";
+import { answer } from "../answer/answer.ts";
 import { usage, wrongKey } from "../engine/request/request-values.ts";
 import type { Model } from "../engine/types.ts";
 import type { KeyNames } from "../errors.ts";
 import { answerLine, type BatchOutput, BatchOutputFile, idOf, lineError, MAX_LINE_BYTES } from "./batch-file.ts";
 import { type FileLine, readLines } from "../formats/files/read-lines.ts";
-import { endpoints, type OpenAiRequest, readOpenAiRequest } from "../openai/request.ts";
-import { allChoices, openAiError, openAiResponse, resultsOf } from "../openai/response.ts";
+import { endpoints, type OpenAiRequest, readOpenAiRequest } from "../apis/openai/request.ts";
+import { openAiError, openAiResponse } from "../apis/openai/response.ts";
 
 export interface BatchOptions {
   /** The requests, one per line: {custom_id, method, url, body}. A path, or a stream. */
@@ -142,16 +143,15 @@ async function answerOf(
   let names: KeyNames = {};
   try {
     const request = read();
-    const { endpoint, requests } = request;
+    const { endpoint } = request;
     names = request.names;
-    const generations = requests.map((request) => model.generate({ ...request, signal }));
-    const results = resultsOf(request, await Promise.all(generations.map(({ result }) => result)));
+    const answered = await answer(model, { ...request, id }, signal).done;
     if (signal.aborted) return undefined;
     progress.answered++;
-    for (const result of results) for (const { tokens } of allChoices(result)) progress.tokens += tokens.length;
+    for (const { completion } of answered.choices) progress.tokens += completion.tokens.length;
     const created = Math.floor(Date.now() / 1000);
     const context = { id, model: modelName, created, tokenizer: model.tokenizer };
-    return answerLine(id, customId, 200, openAiResponse(endpoint, results, context), null);
+    return answerLine(id, customId, 200, openAiResponse(endpoint, answered, context), null);
   } catch (error) {
     if (signal.aborted) return undefined;
     progress.failed++;

@@ -130,6 +130,45 @@ export interface GenerationPart {
   readonly choice?: number;
   /** Rows of the round; absent if the part has only text that was held back. */
   readonly round?: { readonly proposals: number; readonly maskRows: number };
+  /** One entry per token, if requested. */
+  readonly logprobs?: readonly TokenLogprobs[];
+  /** What the round proposed and drew, if requested. */
+  readonly record?: RoundRecord;
+}
+
+/** What one round proposed and drew. */
+export interface RoundRecord {
+  /** Number of the forward that drew its tokens, from 1. */
+  readonly forward: number;
+  /** Time since the previous forward's tokens, or since the start. */
+  readonly ms: number;
+  /** Rows of the sequence in the forward. */
+  readonly rows: number;
+  /** Parents before children. */
+  readonly proposals: readonly ProposalRecord[];
+  /** The tokens of the part, in order. */
+  readonly tokens: readonly {
+    readonly id: number;
+    readonly text: string;
+    /** The proposer whose proposal it was; drawn: it was not proposed. */
+    readonly source: string;
+    /** Depth of the proposal, from 1; 0: not proposed. */
+    readonly depth: number;
+  }[];
+}
+
+export interface ProposalRecord {
+  readonly id: number;
+  readonly text: string;
+  /** Index of its parent among the proposals; -1: the last token before the round. */
+  readonly parent: number;
+  /** From 1. */
+  readonly depth: number;
+  /** Its proposer. */
+  readonly source: string;
+  /** Its probability as its proposer sees it, if it has one. */
+  readonly probability: number | null;
+  readonly accepted: boolean;
 }
 
 /** Natural log-probabilities under the model's distribution, before any sampling setting. */
@@ -143,7 +182,15 @@ export interface TokenLogprobs {
 /** One of several completions. */
 export type Choice = Pick<
   GenerationResult,
-  "text" | "tokens" | "sha256" | "finishReason" | "forwards" | "tokensPerForward" | "logprobs"
+  | "text"
+  | "tokens"
+  | "sha256"
+  | "finishReason"
+  | "endToken"
+  | "stopString"
+  | "forwards"
+  | "tokensPerForward"
+  | "logprobs"
 > & { readonly index: number };
 
 export interface GenerationResult {
@@ -157,6 +204,8 @@ export interface GenerationResult {
   readonly finishReason: "stop" | "length" | "cancelled";
   /** The end token that ended the text; absent where something else did. */
   readonly endToken?: number;
+  /** The stop string that ended the text. */
+  readonly stopString?: string;
   /** Forwards that drew tokens: the last one of the prefill, and one per round. */
   readonly forwards: number;
   /** Drawn tokens (an end token included) ÷ forwards: 1 for plain decoding. */

@@ -3,7 +3,7 @@ import { MAX_LOGPROBS } from "../../compute/sampling/settings.ts";
 import { MAX_CHOICES } from "../../engine/limits.ts";
 import { IdlmError } from "../../errors.ts";
 import type { GenerationResult, Model } from "../../index.ts";
-import { chatLogprobs } from "../../openai/logprobs.ts";
+import { chatLogprobs } from "../../apis/openai/logprobs.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
 import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } from "../options/generation-options.ts";
 import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";

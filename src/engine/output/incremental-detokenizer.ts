@@ -17,6 +17,11 @@ export class IncrementalDetokenizer {
     return this.#text;
   }
 
+  /** The stop string that ended the text. */
+  get stopString(): string | undefined {
+    return this.#stops.matched;
+  }
+
   /** True: a stop string is complete. */
   push(token: number): boolean {
     if (this.#stream !== undefined) this.#text += this.#stops.push(this.#stream.push(token));

@@ -23,7 +23,11 @@ describe("StopStrings", () => {
           expect(seen.startsWith(given)).toBe(true);
           const found = stops.map((stop) => seen.indexOf(stop)).filter((at) => at >= 0);
           expect(stream.isStopped).toBe(found.length > 0);
-          if (found.length > 0) expect(given).toBe(seen.slice(0, Math.min(...found)));
+          if (found.length > 0) {
+            expect(given).toBe(seen.slice(0, Math.min(...found)));
+            expect(seen.startsWith(stream.matched ?? "", given.length)).toBe(true);
+            expect(stops).toContain(stream.matched);
+          }
           // Only a possible start of a stop string is held back.
           else {
             const held = seen.slice(given.length);

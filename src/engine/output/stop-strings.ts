@@ -2,35 +2,39 @@
 export class StopStrings {
   readonly #stops: readonly string[];
   #held = "";
-  #isStopped = false;
+  #matched: string | undefined;
 
   constructor(stops: readonly string[]) {
     this.#stops = stops;
   }
 
   get isStopped(): boolean {
-    return this.#isStopped;
+    return this.#matched !== undefined;
+  }
+
+  /** The first stop string in the text. */
+  get matched(): string | undefined {
+    return this.#matched;
   }
 
   /** Text that is certainly before any stop string. */
   push(text: string): string {
-    if (this.#isStopped) return "";
+    if (this.isStopped) return "";
     this.#held += text;
     let cut = -1;
     for (const stop of this.#stops) {
       const at = this.#held.indexOf(stop);
-      if (at >= 0 && (cut < 0 || at < cut)) cut = at;
+      if (at < 0 || (cut >= 0 && at >= cut)) continue;
+      cut = at;
+      this.#matched = stop;
     }
-    if (cut >= 0) {
-      this.#isStopped = true;
-      return this.#take(cut);
-    }
+    if (cut >= 0) return this.#take(cut);
     return this.#take(this.#held.length - this.#heldLength());
   }
 
   /** The text held back: no more will come. */
   end(): string {
-    return this.#isStopped ? "" : this.#take(this.#held.length);
+    return this.isStopped ? "" : this.#take(this.#held.length);
   }
 
   #take(length: number): string {

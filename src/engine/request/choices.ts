@@ -58,7 +58,11 @@ class ChoiceStream implements SequenceStream {
 }
 
 function choiceOf(result: GenerationResult, index: number): Choice {
-  const { text, tokens, sha256, finishReason, forwards, tokensPerForward, logprobs } = result;
-  const completion = { index, text, tokens, sha256, finishReason, forwards, tokensPerForward };
-  return logprobs === undefined ? completion : { ...completion, logprobs };
+  const { text, tokens, sha256, finishReason, endToken, stopString, forwards, tokensPerForward, logprobs } = result;
+  return {
+    ...{ index, text, tokens, sha256, finishReason, forwards, tokensPerForward },
+    ...(endToken !== undefined && { endToken }),
+    ...(stopString !== undefined && { stopString }),
+    ...(logprobs !== undefined && { logprobs }),
+  };
 }

@@ -111,7 +111,10 @@ export class Sequence {
     const drawn = decoder.applyResults(this.#parts.model, this.kv, plan, result, rows);
     if (drawn.length > 0) {
       const tokens = drawn.map(({ token }) => token);
-      this.stream.emit({ text: this.#detokenizer.takeNew(), tokens, round: extraRows(plan) });
+      this.stream.emit({
+        ...{ text: this.#detokenizer.takeNew(), tokens, round: extraRows(plan) },
+        ...(this.request.settings.logprobs >= 0 && { logprobs: this.#logprobs.slice(-tokens.length) }),
+      });
     }
     const { finishReason } = decoder;
     if (finishReason !== undefined) this.end(finishReason);
@@ -165,7 +168,7 @@ export class Sequence {
     const { ids, rounds, settings } = this.request;
     const { verification } = rounds;
     const { backend } = this.#parts;
-    const { text } = this.#detokenizer;
+    const { text, stopString } = this.#detokenizer;
     const endMs = performance.now();
     const firstTokenMs = this.#firstTokenMs ?? endMs;
     const decoder = this.#decoder;
@@ -176,6 +179,7 @@ export class Sequence {
       sha256: createHash("sha256").update(text, "utf8").digest("hex"),
       finishReason,
       ...(decoder?.endToken === undefined ? {} : { endToken: decoder.endToken }),
+      ...(stopString === undefined ? {} : { stopString }),
       forwards,
       tokensPerForward: forwards === 0 ? 0 : (decoder?.nDrawn ?? 0) / forwards,
       proposedByDepth: decoder?.acceptance.proposed ?? [],

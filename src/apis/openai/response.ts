@@ -1,7 +1,9 @@
-import { IdlmError, type KeyNames } from "../errors.ts";
-import type { Choice, GenerationResult, TextTokenizer } from "../engine/types.ts";
+import { IdlmError, type KeyNames } from "../../errors.ts";
+import type { Answer } from "../../answer/types.ts";
+import type { GenerationResult, TextTokenizer } from "../../engine/types.ts";
+import { allChoices } from "../../answer/answer.ts";
 import { chatLogprobs, completionLogprobs } from "./logprobs.ts";
-import type { Endpoint, OpenAiRequest } from "./request.ts";
+import type { Endpoint } from "./request.ts";
 
 /** Fields of a response that do not come from its results. */
 export interface ResponseContext {
@@ -14,12 +16,12 @@ export interface ResponseContext {
   readonly tokenizer: TextTokenizer | undefined;
 }
 
-/** The response to a request without streaming. `results`: one per prompt, in order. */
-export function openAiResponse(endpoint: Endpoint, results: readonly GenerationResult[], context: ResponseContext) {
+/** The response to a request without streaming. */
+export function openAiResponse(endpoint: Endpoint, answer: Answer, context: ResponseContext) {
   const { id, model, created, tokenizer } = context;
   const isChat = endpoint === "chat";
-  const choices = results.flatMap(allChoices).map((choice, index) => {
-    const { text, logprobs, finishReason } = choice;
+  const { results } = answer;
+  const choices = answer.choices.map(({ index, text, finishReason, completion: { logprobs } }) => {
     const common = { index, finish_reason: finishReason };
     if (isChat) {
       const message = { role: "assistant", content: text, refusal: null };
@@ -41,20 +43,6 @@ export function openAiResponse(endpoint: Endpoint, results: readonly GenerationR
   };
 }
 
-/** The results of a request's generations; those of a request for no tokens are empty. */
-export function resultsOf({ isEmpty }: OpenAiRequest, results: readonly GenerationResult[]): GenerationResult[] {
-  const emptied = <One extends Omit<Choice, "index">>(one: One): One => ({
-    ...one,
-    ...{ text: "", tokens: [], finishReason: "length" },
-    ...(one.logprobs !== undefined && { logprobs: [] }),
-  });
-  if (!isEmpty) return [...results];
-  return results.map((result) => ({
-    ...emptied(result),
-    ...(result.choices !== undefined && { choices: result.choices.map(emptied) }),
-  }));
-}
-
 const SERVER_ERROR = 500;
 
 /** HTTP status and body of the response to a failed request. `names`: the request's names of keys. */
@@ -74,10 +62,6 @@ export function openAiError(error: unknown, names: KeyNames): { readonly status:
 function errorType(status: number): string {
   if (status === 429) return "rate_limit_error";
   return status < SERVER_ERROR ? "invalid_request_error" : "server_error";
-}
-
-export function allChoices(result: GenerationResult): readonly Omit<Choice, "index">[] {
-  return result.choices ?? [result];
 }
 
 function usageOf(results: readonly GenerationResult[]) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { TextTokenizer } from "../engine/types.ts";
+import type { TextTokenizer } from "../../engine/types.ts";
 import { completionLogprobs } from "./logprobs.ts";
 
 /** Bytes of tokens by id; two tokens are the same text, one has none. */

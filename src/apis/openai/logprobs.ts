@@ -1,4 +1,4 @@
-import type { TextTokenizer, TokenLogprobs } from "../engine/types.ts";
+import type { TextTokenizer, TokenLogprobs } from "../../engine/types.ts";
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 

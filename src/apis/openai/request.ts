@@ -1,10 +1,11 @@
-import { mapSettings } from "../compute/sampling/settings.ts";
-import { readMessages } from "../engine/request/messages.ts";
-import { shown, wrongKey } from "../engine/request/request-values.ts";
-import { proposeValues, shapeValues, verifyValues } from "../engine/request/round-options.ts";
-import type { ChatMessage, GenerateRequest } from "../engine/types.ts";
-import type { KeyNames } from "../errors.ts";
-import { Body } from "./body.ts";
+import { mapSettings } from "../../compute/sampling/settings.ts";
+import type { AnswerRequest } from "../../answer/types.ts";
+import { readMessages } from "../../engine/request/messages.ts";
+import { shown, wrongKey } from "../../engine/request/request-values.ts";
+import { proposeValues, shapeValues, verifyValues } from "../../engine/request/round-options.ts";
+import type { ChatMessage, GenerateRequest } from "../../engine/types.ts";
+import type { KeyNames } from "../../errors.ts";
+import { Body } from "../body.ts";
 
 /** Supported endpoints. */
 export type Endpoint = "chat" | "completions";
@@ -26,18 +27,12 @@ function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** A body of the OpenAI API as requests to the engine. */
-export interface OpenAiRequest {
+/** A body of the OpenAI API. `completions` may have several prompts. */
+export interface OpenAiRequest extends AnswerRequest {
   readonly endpoint: Endpoint;
-  /** One per prompt; `completions` may have several. */
-  readonly requests: readonly GenerateRequest[];
-  /** Whether no tokens are asked for: one is generated, and `resultsOf` drops it. */
-  readonly isEmpty: boolean;
   readonly stream: boolean;
   /** Whether the last chunk of a stream has the usage. */
   readonly streamsUsage: boolean;
-  /** The body's names of the engine's keys, for error messages. */
-  readonly names: KeyNames;
 }
 
 /** Limit of the API. */
@@ -66,7 +61,11 @@ export function readOpenAiRequest(endpoint: Endpoint, json: unknown): OpenAiRequ
   body.end();
   const isEmpty = endpoint === "completions" && asked[0]?.maxTokens === 0;
   const requests = isEmpty ? asked.map((request) => ({ ...request, maxTokens: 1 })) : asked;
-  return { endpoint, requests, isEmpty, stream, streamsUsage, names: endpoint === "chat" ? chatNames(body) : names };
+  return {
+    ...{ endpoint, requests, isEmpty, stream, streamsUsage, rounds: false, ignored: [] },
+    format: endpoint === "chat" ? { tools: [], toolChoice: "none", parallel: true, reasoning: false } : undefined,
+    names: endpoint === "chat" ? chatNames(body) : names,
+  };
 }
 
 function chatNames(body: Body): KeyNames {

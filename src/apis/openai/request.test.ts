@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { IdlmError } from "../errors.ts";
+import { IdlmError } from "../../errors.ts";
 import { readOpenAiRequest } from "./request.ts";
 
 const messages = [{ role: "user", content: "hi" }];

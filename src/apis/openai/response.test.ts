@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { wrongKey } from "../engine/request/request-values.ts";
-import { type ErrorCode, errorCatalogue, IdlmError } from "../errors.ts";
+import { wrongKey } from "../../engine/request/request-values.ts";
+import { type ErrorCode, errorCatalogue, IdlmError } from "../../errors.ts";
 import { openAiError } from "./response.ts";
 
 const typeOf = (error: unknown) => (openAiError(error, {}).body as { error: { type: string } }).error.type;
