@@ -143,15 +143,20 @@ async function answerOf(
   let names: KeyNames = {};
   try {
     const request = read();
-    const { endpoint } = request;
     names = request.names;
     const answered = await answer(model, { ...request, id }, signal).done;
     if (signal.aborted) return undefined;
     progress.answered++;
     for (const { completion } of answered.choices) progress.tokens += completion.tokens.length;
     const created = Math.floor(Date.now() / 1000);
-    const context = { id, model: modelName, created, tokenizer: model.tokenizer };
-    return answerLine(id, customId, 200, openAiResponse(endpoint, answered, context), null);
+    const context = {
+      id,
+      model: modelName,
+      created,
+      tokenizer: model.tokenizer,
+      numerics: model.info.backend.numerics,
+    };
+    return answerLine(id, customId, 200, openAiResponse(request, answered, context), null);
   } catch (error) {
     if (signal.aborted) return undefined;
     progress.failed++;

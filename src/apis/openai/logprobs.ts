@@ -1,4 +1,4 @@
-import type { TextTokenizer, TokenLogprobs } from "../../engine/types.ts";
+import type { TextStream, TextTokenizer, TokenLogprobs } from "../../engine/types.ts";
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -38,25 +38,62 @@ export function completionLogprobs(
   tokenizer: TextTokenizer | undefined,
   text: string,
 ): CompletionLogprobs {
-  const stream = tokenizer?.stream();
-  const length = Array.from(text).length;
-  let offset = 0;
-  const steps = logprobs.map((step) => {
-    const entries = new Map<string, number>();
-    const name = keyOf(step.token, tokenizer, entries);
-    entries.set(name, step.logprob);
-    for (const { token, logprob } of step.top) {
-      if (token !== step.token) entries.set(keyOf(token, tokenizer, entries), logprob);
+  const all = new CompletionLogprobsStream(tokenizer);
+  all.push(logprobs);
+  return all.end(Array.from(text).length);
+}
+
+interface CompletionStep {
+  readonly name: string;
+  readonly logprob: number;
+  readonly top: Readonly<Record<string, number>>;
+  readonly offset: number;
+}
+
+/** Log-probabilities of /v1/completions in parts: each token's are in the part in which its text begins. */
+export class CompletionLogprobsStream {
+  readonly #tokenizer: TextTokenizer | undefined;
+  readonly #stream: TextStream | undefined;
+  #steps: CompletionStep[] = [];
+  #offset = 0;
+
+  constructor(tokenizer: TextTokenizer | undefined) {
+    this.#tokenizer = tokenizer;
+    this.#stream = tokenizer?.stream();
+  }
+
+  push(logprobs: readonly TokenLogprobs[]): void {
+    for (const { token, logprob, top } of logprobs) {
+      const entries = new Map<string, number>();
+      const name = keyOf(token, this.#tokenizer, entries);
+      entries.set(name, logprob);
+      for (const other of top) {
+        if (other.token !== token) entries.set(keyOf(other.token, this.#tokenizer, entries), other.logprob);
+      }
+      this.#steps.push({ name, logprob, top: byProbability(entries), offset: this.#offset });
+      this.#offset += Array.from(this.#stream?.push(token) ?? "").length;
     }
-    const before = Math.min(offset, length);
-    offset += Array.from(stream?.push(step.token) ?? "").length;
-    return { name, before, top: byProbability(entries) };
-  });
+  }
+
+  /** Those of tokens whose text begins in the first `length` characters; undefined: none. */
+  take(length: number): CompletionLogprobs | undefined {
+    const first = this.#steps.findIndex(({ offset }) => offset >= length);
+    const taken = this.#steps.splice(0, first < 0 ? this.#steps.length : first);
+    return taken.length === 0 ? undefined : joined(taken, length);
+  }
+
+  /** The rest. `length` of the text, which a stop string may have cut. */
+  end(length: number): CompletionLogprobs {
+    return joined(this.#steps.splice(0), length);
+  }
+}
+
+function joined(steps: readonly CompletionStep[], length: number): CompletionLogprobs {
   return {
     tokens: steps.map(({ name }) => name),
-    token_logprobs: logprobs.map(({ logprob }) => logprob),
+    token_logprobs: steps.map(({ logprob }) => logprob),
     top_logprobs: steps.map(({ top }) => top),
-    text_offset: steps.map(({ before }) => before),
+    text_offset: steps.map(({ offset }) => Math.min(offset, length)),
   };
 }
 

@@ -1,9 +1,9 @@
 import { IdlmError, type KeyNames } from "../../errors.ts";
-import type { Answer } from "../../answer/types.ts";
+import type { Answer, AnsweredChoice, AnswerFinishReason } from "../../answer/types.ts";
 import type { GenerationResult, TextTokenizer } from "../../engine/types.ts";
 import { allChoices } from "../../answer/answer.ts";
 import { chatLogprobs, completionLogprobs } from "./logprobs.ts";
-import type { Endpoint } from "./request.ts";
+import type { OpenAiRequest } from "./request.ts";
 
 /** Fields of a response that do not come from its results. */
 export interface ResponseContext {
@@ -14,33 +14,54 @@ export interface ResponseContext {
   /** Seconds since 1970. */
   readonly created: number;
   readonly tokenizer: TextTokenizer | undefined;
+  readonly numerics: number;
 }
 
 /** The response to a request without streaming. */
-export function openAiResponse(endpoint: Endpoint, answer: Answer, context: ResponseContext) {
-  const { id, model, created, tokenizer } = context;
-  const isChat = endpoint === "chat";
-  const { results } = answer;
-  const choices = answer.choices.map(({ index, text, finishReason, completion: { logprobs } }) => {
-    const common = { index, finish_reason: finishReason };
-    if (isChat) {
-      const message = { role: "assistant", content: text, refusal: null };
-      return { ...common, message, logprobs: logprobs === undefined ? null : chatLogprobs(logprobs, tokenizer) };
-    }
-    return { ...common, text, logprobs: logprobs === undefined ? null : completionLogprobs(logprobs, tokenizer, text) };
-  });
-  const [first] = results;
+export function openAiResponse(request: OpenAiRequest, { results, choices }: Answer, context: ResponseContext) {
+  const isChat = request.endpoint === "chat";
   return {
-    id: `${isChat ? "chatcmpl" : "cmpl"}-${id}`,
-    object: isChat ? "chat.completion" : "text_completion",
-    created,
-    model,
-    system_fingerprint: `idlm-numerics-${first?.numerics ?? 0}`,
-    choices,
+    ...headOf(request, context, isChat ? "chat.completion" : "text_completion"),
+    choices: choices.map((choice) => (isChat ? chatChoice(choice, context) : completionChoice(choice, context))),
     usage: usageOf(results),
-    // An extension of the API: whether the output is that of plain decoding.
-    idlm: { verify: first?.verify, lossless: results.every(({ lossless }) => lossless) },
+    idlm: extensionOf(results),
   };
+}
+
+/** The fields that a response begins with, and every chunk of a stream. */
+export function headOf({ endpoint }: OpenAiRequest, { id, created, model, numerics }: ResponseContext, object: string) {
+  return {
+    id: `${endpoint === "chat" ? "chatcmpl" : "cmpl"}-${id}`,
+    ...{ object, created, model, system_fingerprint: `idlm-numerics-${numerics}` },
+  };
+}
+
+/** An extension of the API: whether the output is that of plain decoding. */
+function extensionOf(results: readonly GenerationResult[]) {
+  return { verify: results[0]?.verify, lossless: results.every(({ lossless }) => lossless) };
+}
+
+function chatChoice({ index, text, finishReason, completion }: AnsweredChoice, { tokenizer }: ResponseContext) {
+  const { logprobs } = completion;
+  return {
+    index,
+    finish_reason: finishReasonOf(finishReason),
+    message: { role: "assistant", content: text, refusal: null },
+    logprobs: logprobs === undefined ? null : chatLogprobs(logprobs, tokenizer),
+  };
+}
+
+function completionChoice({ index, text, finishReason, completion }: AnsweredChoice, { tokenizer }: ResponseContext) {
+  const { logprobs } = completion;
+  return {
+    ...{ index, finish_reason: finishReasonOf(finishReason), text },
+    logprobs: logprobs === undefined ? null : completionLogprobs(logprobs, tokenizer, text),
+  };
+}
+
+/** The API has no word for an output that was cut by the server's time limit. */
+export function finishReasonOf(reason: AnswerFinishReason): "stop" | "length" | "tool_calls" {
+  return reason === "cancelled" ? "length" : reason;
 }
 
 const SERVER_ERROR = 500;
@@ -64,7 +85,7 @@ function errorType(status: number): string {
   return status < SERVER_ERROR ? "invalid_request_error" : "server_error";
 }
 
-function usageOf(results: readonly GenerationResult[]) {
+export function usageOf(results: readonly GenerationResult[]) {
   const sum = (of: (result: GenerationResult) => number) => results.reduce((total, result) => total + of(result), 0);
   const prompt = sum(({ promptTokens }) => promptTokens);
   const completion = sum((result) => allChoices(result).reduce((total, { tokens }) => total + tokens.length, 0));

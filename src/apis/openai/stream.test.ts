@@ -1,0 +1,122 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { fakeEngine } from "../../../test/support/fake-engine.ts";
+import { foldChunks } from "../../../test/support/fold-chunks.ts";
+import { answer } from "../../answer/answer.ts";
+import type { EngineModel } from "../../engine/engine-model.ts";
+import { type Endpoint, readOpenAiRequest } from "./request.ts";
+import { openAiResponse } from "./response.ts";
+import { openAiStream } from "./stream.ts";
+
+interface Chunk {
+  readonly choices: readonly {
+    readonly index: number;
+    readonly delta?: Readonly<Record<string, unknown>>;
+    readonly finish_reason: string | null;
+  }[];
+  readonly usage?: unknown;
+}
+
+const never = new AbortController().signal;
+
+/** The chunks and the body of one request, run twice. */
+async function bothOf(engine: EngineModel, endpoint: Endpoint, body: object) {
+  const request = { ...readOpenAiRequest(endpoint, body), id: "x" };
+  const { tokenizer, info } = engine;
+  const context = { id: "x", model: "m", created: 1, tokenizer, numerics: info.backend.numerics };
+  const chunks: Chunk[] = [];
+  for await (const chunk of openAiStream(request, answer(engine, request, never), context)) chunks.push(chunk as Chunk);
+  return { chunks, body: openAiResponse(request, await answer(engine, request, never).done, context) };
+}
+
+/** Choices as in JSON; no log-probabilities at all are null in a stream. */
+function plain(choices: readonly object[]): unknown {
+  const json = JSON.parse(JSON.stringify(choices)) as { readonly logprobs: Readonly<Record<string, unknown>> | null }[];
+  return json.map((choice) => {
+    const { logprobs } = choice;
+    const isEmpty = [logprobs?.content, logprobs?.tokens].some((list) => Array.isArray(list) && list.length === 0);
+    return isEmpty ? { ...choice, logprobs: null } : choice;
+  });
+}
+
+const optional = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
+const common = {
+  n: optional(fc.integer({ min: 1, max: 3 })),
+  max_tokens: fc.integer({ min: 1, max: 12 }),
+  temperature: fc.constantFrom(0, 1),
+  seed: optional(fc.nat(100)),
+  stop: optional(fc.array(fc.constantFrom("a", "b", "ab", "ba ", "\n", "é"), { maxLength: 3 })),
+};
+
+describe("openAiStream", () => {
+  it("has chunks that together are the unstreamed chat completion", async () => {
+    const { engine } = fakeEngine({ endTokens: [5] });
+    const bodies = fc.record({
+      ...common,
+      messages: fc.constantFrom("a", "b ab").map((content) => [{ role: "user", content }]),
+      logprobs: optional(fc.boolean()),
+    });
+    await fc.assert(
+      fc.asyncProperty(bodies, async (asked) => {
+        const { chunks, body } = await bothOf(engine, "chat", asked);
+        const choices = foldChunks(chunks).map(({ message, ...choice }) => {
+          return { ...choice, message: { refusal: null, ...(message as object) } };
+        });
+        expect(choices).toEqual(plain(body.choices));
+      }),
+      { numRuns: 150 },
+    );
+    await engine.dispose();
+  });
+
+  it("has chunks that together are the unstreamed completion", async () => {
+    const { engine } = fakeEngine({ endTokens: [5] });
+    const bodies = fc.record({
+      ...common,
+      prompt: fc.constantFrom<unknown>("a", ["b ab", "a"], [1, 2], [[1], [0, 4]]),
+      logprobs: optional(fc.nat(3)),
+    });
+    await fc.assert(
+      fc.asyncProperty(bodies, async (asked) => {
+        const { chunks, body } = await bothOf(engine, "completions", asked);
+        expect(foldChunks(chunks)).toEqual(plain(body.choices));
+      }),
+      { numRuns: 150 },
+    );
+    await engine.dispose();
+  });
+
+  it("begins with the role and finishes without content", async () => {
+    const { engine } = fakeEngine();
+    const messages = [{ role: "user", content: "ab" }];
+    const { chunks } = await bothOf(engine, "chat", { messages, n: 2, max_tokens: 5 });
+    for (const index of [0, 1]) {
+      const own = chunks.flatMap(({ choices }) => choices).filter((choice) => choice.index === index);
+      expect(own[0]?.delta).toEqual({ role: "assistant", content: "" });
+      expect(own.filter(({ delta }) => delta?.role !== undefined).length).toBe(1);
+      expect(own.at(-1)).toEqual({ index, delta: {}, logprobs: null, finish_reason: "length" });
+      expect(own.slice(0, -1).every(({ finish_reason: reason }) => reason === null)).toBe(true);
+    }
+    expect(chunks.every((chunk) => !("usage" in chunk))).toBe(true);
+    await engine.dispose();
+  });
+
+  it.each(["chat", "completions"] as const)("has a chunk for the usage, if requested (%s)", async (endpoint) => {
+    const { engine } = fakeEngine();
+    const prompt = endpoint === "chat" ? { messages: [{ role: "user", content: "ab" }] } : { prompt: "ab" };
+    const asked = { ...prompt, max_tokens: 5, stream_options: { include_usage: true } };
+    const { chunks, body } = await bothOf(engine, endpoint, asked);
+    expect(chunks.slice(0, -1).every(({ usage }) => usage === null)).toBe(true);
+    const last = chunks.at(-1);
+    expect(last?.choices).toEqual([]);
+    expect(last?.usage).toMatchObject({ completion_tokens: 5, total_tokens: body.usage.total_tokens });
+    await engine.dispose();
+  });
+
+  it("fails before its first chunk if the request is wrong", async () => {
+    const { engine } = fakeEngine();
+    const messages = [{ role: "user", content: "a".repeat(engine.info.contextLength) }];
+    await expect(bothOf(engine, "chat", { messages })).rejects.toThrow(/do not fit/);
+    await engine.dispose();
+  });
+});

@@ -1,0 +1,113 @@
+import type { AnswerEvent, RunningAnswer } from "../../answer/types.ts";
+import type { TokenLogprobs } from "../../engine/types.ts";
+import { type ChatLogprobs, chatLogprobs, type CompletionLogprobs, CompletionLogprobsStream } from "./logprobs.ts";
+import type { OpenAiRequest } from "./request.ts";
+import { finishReasonOf, headOf, type ResponseContext, usageOf } from "./response.ts";
+
+/** A choice of a chunk, without its index. */
+interface ChunkChoice {
+  readonly delta?: Readonly<Record<string, unknown>>;
+  readonly text?: string;
+  readonly logprobs: ChatLogprobs | CompletionLogprobs | null;
+  readonly finish_reason: string | null;
+}
+
+/** Makes the chunks of one choice. */
+interface ChoiceChunks {
+  chunks(event: AnswerEvent): readonly ChunkChoice[];
+}
+
+/**
+ * Chunks of a streamed response, without the `[DONE]` that ends the stream. @throws the error of the answer, which comes
+ * before the first chunk if the request is wrong.
+ */
+export async function* openAiStream(
+  request: OpenAiRequest,
+  { events, done }: RunningAnswer,
+  context: ResponseContext,
+): AsyncGenerator<object> {
+  const isChat = request.endpoint === "chat";
+  const head = {
+    ...headOf(request, context, isChat ? "chat.completion.chunk" : "text_completion"),
+    choices: [],
+    ...(request.streamsUsage && { usage: null }),
+  };
+  const writers = new Map<number, ChoiceChunks>();
+  for await (const event of events) {
+    const { choice: index } = event;
+    const writer = writers.get(index) ?? (isChat ? new ChatChunks(context) : new CompletionChunks(context));
+    writers.set(index, writer);
+    for (const chunk of writer.chunks(event)) yield { ...head, choices: [{ index, ...chunk }] };
+  }
+  if (request.streamsUsage) yield { ...head, usage: usageOf((await done).results) };
+}
+
+class ChatChunks implements ChoiceChunks {
+  readonly #context: ResponseContext;
+  #isFirst = true;
+  /** Tokens whose text is not in a chunk yet. */
+  #logprobs: TokenLogprobs[] = [];
+
+  constructor(context: ResponseContext) {
+    this.#context = context;
+  }
+
+  chunks(event: AnswerEvent): readonly ChunkChoice[] {
+    const first = this.#isFirst ? [this.#chunk({ role: "assistant", content: "" })] : [];
+    this.#isFirst = false;
+    return [...first, ...this.#following(event)];
+  }
+
+  #following(event: AnswerEvent): readonly ChunkChoice[] {
+    switch (event.kind) {
+      case "text":
+        return [this.#chunk({ content: event.text }, this.#takeLogprobs())];
+      case "logprobs":
+        this.#logprobs.push(...event.logprobs);
+        return [];
+      case "end": {
+        const rest = this.#logprobs.length === 0 ? [] : [this.#chunk({ content: "" }, this.#takeLogprobs())];
+        return [...rest, { ...this.#chunk({}), finish_reason: finishReasonOf(event.finishReason) }];
+      }
+      default:
+        return [];
+    }
+  }
+
+  #takeLogprobs(): ChatLogprobs | null {
+    const logprobs = this.#logprobs.splice(0);
+    return logprobs.length === 0 ? null : chatLogprobs(logprobs, this.#context.tokenizer);
+  }
+
+  #chunk(delta: Readonly<Record<string, unknown>>, logprobs: ChatLogprobs | null = null): ChunkChoice {
+    return { delta, logprobs, finish_reason: null };
+  }
+}
+
+class CompletionChunks implements ChoiceChunks {
+  readonly #logprobs: CompletionLogprobsStream;
+  /** Characters so far. */
+  #length = 0;
+
+  constructor({ tokenizer }: ResponseContext) {
+    this.#logprobs = new CompletionLogprobsStream(tokenizer);
+  }
+
+  chunks(event: AnswerEvent): readonly ChunkChoice[] {
+    switch (event.kind) {
+      case "text":
+        this.#length += Array.from(event.text).length;
+        return [{ text: event.text, logprobs: this.#logprobs.take(this.#length) ?? null, finish_reason: null }];
+      case "logprobs":
+        this.#logprobs.push(event.logprobs);
+        return [];
+      case "end": {
+        const rest = this.#logprobs.end(this.#length);
+        const chunk = { text: "", logprobs: rest.tokens.length === 0 ? null : rest };
+        return [{ ...chunk, finish_reason: finishReasonOf(event.finishReason) }];
+      }
+      default:
+        return [];
+    }
+  }
+}
