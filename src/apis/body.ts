@@ -62,6 +62,13 @@ export class Body {
     if (value !== undefined && !isNeutral(value)) throw wrongKey(this.at(key), "not supported", hint);
   }
 
+  /** Paths of keys that have a value and were not read. */
+  unread(): readonly string[] {
+    return Object.keys(this.#values)
+      .filter((key) => !this.#read.has(key) && this.#values[key] !== null)
+      .map((key) => this.at(key));
+  }
+
   /** @throws IdlmError "usage" if a key was not read. */
   end(): void {
     const unknown = Object.keys(this.#values).find((key) => !this.#read.has(key));

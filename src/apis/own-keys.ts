@@ -1,0 +1,64 @@
+import { mapSettings, type SamplingRequest } from "../compute/sampling/settings.ts";
+import { proposeValues, shapeValues, verifyValues } from "../engine/request/round-options.ts";
+import type { GenerateRequest } from "../engine/types.ts";
+import type { KeyNames } from "../errors.ts";
+import { Body } from "./body.ts";
+
+/** Keys of idlm that every API takes, at the top level or under `idlm`. */
+export interface OwnKeys {
+  readonly settings: Pick<GenerateRequest, "propose" | "stride" | "shape" | "verify" | "tau" | "priority">;
+  /** Whether records of rounds are wanted. */
+  readonly rounds: boolean;
+  /** All sampling settings, in snake case. */
+  readonly sampling: SamplingRequest;
+  /** Unknown keys of `idlm`. */
+  readonly ignored: readonly string[];
+}
+
+/** The engine's keys in snake case. */
+export const snakeCaseNames: KeyNames = {
+  ...mapSettings(snakeCase),
+  ...{ maxTokens: "max_tokens", logitBias: "logit_bias", ids: "prompt" },
+  // Requirements that a client cannot meet, so described instead of named.
+  ...{ adapter: "an adapter", draftModel: "a draft model" },
+};
+
+/** @throws IdlmError "usage" with the key. */
+export function readOwnKeys(body: Body): OwnKeys {
+  const own = new Body(body.take("idlm") ?? {}, "idlm");
+  const [inner, outer] = [roundKeys(own), roundKeys(body)];
+  const [innerSampling, outerSampling] = [samplingOf(own), samplingOf(body)];
+  const rounds = own.boolean("rounds") ?? false;
+  return {
+    settings: {
+      propose: inner.propose ?? outer.propose,
+      stride: inner.stride ?? outer.stride,
+      shape: inner.shape ?? outer.shape,
+      verify: inner.verify ?? outer.verify,
+      tau: inner.tau ?? outer.tau,
+      priority: inner.priority ?? outer.priority,
+    },
+    sampling: mapSettings((name) => innerSampling[name] ?? outerSampling[name]),
+    rounds,
+    ignored: own.unread(),
+  };
+}
+
+function roundKeys(body: Body): OwnKeys["settings"] {
+  return {
+    propose: body.choice("propose", proposeValues),
+    stride: body.number("stride"),
+    shape: body.choice("shape", shapeValues),
+    verify: body.choice("verify", verifyValues),
+    tau: body.number("tau"),
+    priority: body.number("priority"),
+  };
+}
+
+function samplingOf(body: Body) {
+  return mapSettings((name) => body.number(snakeCase(name)));
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
