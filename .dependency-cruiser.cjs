@@ -19,6 +19,7 @@ module.exports = {
     layer("answer", ["engine", "compute", "formats"]),
     layer("apis", ["answer", "engine", "compute", "formats"]),
     layer("batch", ["apis", "answer", "engine", "formats"]),
+    layer("server", ["apis", "answer", "engine", "compute", "formats"]),
     layer("training", ["engine", "decoding", "model", "compute", "formats", "tokenizer", "hub"]),
     {
       name: "library-is-not-the-command-line",

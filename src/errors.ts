@@ -6,6 +6,22 @@
 export const errorCatalogue = {
   // exit 2: the command line or a request is wrong
   usage: { exit: 2, http: 400, message: "{problem}. {hint}" },
+  // exit 2, too: requests to the server that it refuses
+  unauthorized: { exit: 2, http: 401, message: "{problem}. {hint}" },
+  forbidden: { exit: 2, http: 403, message: "{problem}. {hint}" },
+  "path-not-found": { exit: 2, http: 404, message: "{path}: no such path. GET /openapi.json lists the paths." },
+  "model-not-found": {
+    exit: 2,
+    http: 404,
+    message: "the model {model} is not served here. GET /v1/models lists the models.",
+  },
+  "method-not-allowed": { exit: 2, http: 405, message: "{path}: {method} is not possible. Use {expected}." },
+  "body-too-large": {
+    exit: 2,
+    http: 413,
+    message: "the body is longer than {most} bytes. Send less, or in several requests.",
+  },
+  "not-offered": { exit: 2, http: 501, message: "{path}: not supported by this server. {hint}" },
   // exit 3: a file is missing, malformed, not writable or not supported
   "file-missing": { exit: 3, http: 500, message: "{path}: no such file or folder. {hint}" },
   "file-unreadable": { exit: 3, http: 500, message: "{path}: cannot be read: {reason}." },
@@ -34,6 +50,9 @@ export const errorCatalogue = {
     message: "about {needed} MB of memory needed, {available} MB available. Lower {what}.",
   },
   "queue-full": { exit: 5, http: 429, message: "the queue is full: {most} requests are waiting. Try again later." },
+  "rate-limited": { exit: 5, http: 429, message: "the limit of {most} {what} is reached. Try again in {seconds} s." },
+  timeout: { exit: 5, http: 504, message: "the request took longer than {seconds} s. Ask for fewer tokens." },
+  stopping: { exit: 5, http: 503, message: "the server is stopping. Try again later." },
   // exit 6: the network, a download, or the model cache
   download: { exit: 6, http: 502, message: "{name}: {reason}. {hint}" },
   checksum: {
@@ -57,6 +76,12 @@ export const errorCatalogue = {
     exit: 7,
     http: 500,
     message: "the outputs of {what} differ, but must be the same. Please report it with model, prompt and machine.",
+  },
+  // exit 7, too: what a client learns of an error whose message is for the operator
+  "server-error": {
+    exit: 7,
+    http: 500,
+    message: "the server could not do it ({code}). Its log has the reason, by the request id {id}.",
   },
   backend: { exit: 7, http: 500, message: "the backend {backend} is not available: {reason}. {hint}" },
 } as const satisfies Record<string, { exit: number; http: number; message: string }>;

@@ -21,6 +21,7 @@ import { registerRace } from "./commands/race.ts";
 import { registerRemove } from "./commands/remove.ts";
 import { registerRun } from "./commands/run.ts";
 import { registerScore } from "./commands/score.ts";
+import { registerServe } from "./commands/serve.ts";
 import { colorsFor } from "./terminal/style.ts";
 import { registerTokenize } from "./commands/tokenize.ts";
 import { registerTrain } from "./commands/train.ts";
@@ -35,6 +36,7 @@ const commands: readonly Register[] = [
   registerTrain,
   registerConvert,
   registerDoctor,
+  registerServe,
   registerBatch,
   registerWrite,
   registerBench,

@@ -6,4 +6,5 @@ export { locateUnchecked, resolveAdapter, resolveModel } from "./resolve-model.t
 export { type PackageOptions, type PackageWheel, withPackageFiles } from "./pip/package-files.ts";
 export { lockFolder } from "./store/lock-folder.ts";
 export { cachedPath } from "./store/model-folder.ts";
+export { isModelPath } from "./model-name.ts";
 export { type ListedModel, listModels, removeModel } from "./stored-models.ts";

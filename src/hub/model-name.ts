@@ -40,6 +40,11 @@ export function parseModelName(text: string): ModelName {
   return { kind: "hub", repository, selector };
 }
 
+/** Whether MODEL names a file or a folder. Errors: those of `parseModelName`. */
+export function isModelPath(text: string): boolean {
+  return parseModelName(text).kind === "path";
+}
+
 /** ORG/REPO or ORG/REPO:FILE. */
 export function nameText({ repository, selector }: Omit<HubName, "kind">): string {
   return selector === undefined ? repository : `${repository}:${selector}`;

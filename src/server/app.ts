@@ -1,0 +1,88 @@
+import { randomUUID } from "node:crypto";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { IdlmError } from "../errors.ts";
+import { familyOf } from "./api-family.ts";
+import type { ServerApp, ServerContext, ServerEnv } from "./context.ts";
+import { ClientGone, Exchange } from "./exchange.ts";
+import { addOpenAiRoutes } from "./routes/openai.ts";
+import { addStateRoutes } from "./routes/state.ts";
+import { Keys } from "./security/keys.ts";
+import { Origins } from "./security/origins.ts";
+
+/** Paths that need no key: probes of balancers, and the page, which asks for one. */
+const openPaths: ReadonlySet<string> = new Set(["/health", "/"]);
+
+/** The routes of all APIs behind the checks that every request passes. */
+export function createApp(context: ServerContext, stopping: AbortSignal): ServerApp {
+  const { settings, log } = context;
+  const app: ServerApp = new OpenAPIHono<ServerEnv>();
+  const keys = new Keys(settings.apiKeys);
+  const origins = new Origins(settings);
+  const running = new Set<Exchange>();
+
+  app.use(async (c, next) => {
+    const { incoming, outgoing } = c.env as { incoming: Exchange["incoming"]; outgoing: Exchange["outgoing"] };
+    const { path } = c.req;
+    const exchange = new Exchange(incoming, outgoing, randomUUID().replaceAll("-", ""), path, familyOf(path), settings);
+    exchange.redact = (text) => context.models.redact(text);
+    c.set("exchange", exchange);
+    outgoing.setHeader("x-request-id", exchange.id);
+    logWhenDone(exchange, log);
+    origins.check(incoming, outgoing);
+    if (origins.answerPreflight(incoming, outgoing)) return RESPONSE_ALREADY_SENT;
+    if (!openPaths.has(path)) exchange.share = keys.check(incoming.headers);
+    if (stopping.aborted) throw new IdlmError("stopping");
+    if (running.size >= settings.maxRequests) throw new IdlmError("queue-full", { most: settings.maxRequests });
+    running.add(exchange);
+    const timer = limitTime(exchange, settings.timeoutMs);
+    try {
+      await next();
+    } finally {
+      clearTimeout(timer);
+      running.delete(exchange);
+    }
+    return undefined;
+  });
+
+  addOpenAiRoutes(app, context);
+  addStateRoutes(app, context);
+
+  app.notFound((c) => {
+    throw new IdlmError("path-not-found", { path: c.req.path });
+  });
+  app.onError((error, c) => {
+    const exchange = c.get("exchange");
+    answerError(exchange, error, log);
+    return RESPONSE_ALREADY_SENT;
+  });
+  return app;
+}
+
+/** Answers in the form of the path's API. */
+function answerError(exchange: Exchange, error: unknown, log: ServerContext["log"]): void {
+  if (error instanceof ClientGone) return;
+  const { status, body } = exchange.errorOf(error);
+  if (status >= 500) log.error({ id: exchange.id, err: error }, "request failed");
+  exchange.send(status, body, status === 429 || status === 503 ? { "retry-after": "1" } : {});
+}
+
+function limitTime(exchange: Exchange, timeoutMs: number | undefined): NodeJS.Timeout | undefined {
+  if (timeoutMs === undefined) return undefined;
+  const error = new IdlmError("timeout", { seconds: timeoutMs / 1000 });
+  return setTimeout(() => exchange.abort(error), timeoutMs);
+}
+
+function logWhenDone(exchange: Exchange, log: ServerContext["log"]): void {
+  const { outgoing, incoming, id, path } = exchange;
+  outgoing.once("close", () => {
+    const ms = Math.round(performance.now() - exchange.startMs);
+    const status = outgoing.headersSent ? outgoing.statusCode : undefined;
+    const { model, share } = exchange;
+    const gone = outgoing.writableFinished ? {} : { aborted: true };
+    log.info(
+      { id, method: incoming.method, path, status, ms, model, ...(share !== "" && { key: share }), ...gone },
+      "request",
+    );
+  });
+}

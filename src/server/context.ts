@@ -1,0 +1,25 @@
+import type { HttpBindings } from "@hono/node-server";
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Logger } from "pino";
+import type { Exchange } from "./exchange.ts";
+import type { Models } from "./models/models.ts";
+import type { ServeSettings } from "./settings.ts";
+
+/** What routes share. */
+export interface ServerContext {
+  readonly models: Models;
+  readonly settings: ServeSettings;
+  readonly log: Logger;
+  /** Seconds since 1970 at which the server started. */
+  readonly startedSeconds: number;
+}
+
+export interface ServerEnv {
+  readonly Bindings: HttpBindings;
+  readonly Variables: { readonly exchange: Exchange };
+}
+
+export type ServerApp = OpenAPIHono<ServerEnv>;
+
+/** What a file of routes exports. */
+export type AddRoutes = (app: ServerApp, context: ServerContext) => void;

@@ -1,0 +1,131 @@
+import { setMaxListeners } from "node:events";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { usage } from "../engine/request/request-values.ts";
+import { IdlmError, type KeyNames } from "../errors.ts";
+import type { ApiFamily } from "./api-family.ts";
+import { shownError } from "./shown-error.ts";
+
+type Headers = Readonly<Record<string, string>>;
+
+/** A request and its response. */
+export class Exchange {
+  readonly incoming: IncomingMessage;
+  readonly outgoing: ServerResponse;
+  /** Identifies it in the log and in the header x-request-id. */
+  readonly id: string;
+  readonly path: string;
+  readonly api: ApiFamily;
+  readonly startMs = performance.now();
+  /** The body's names of the engine's keys, for messages; set by the route that reads the body. */
+  names: KeyNames = {};
+  /** The model that answers, for the log. */
+  model: string | undefined;
+  /** Whose share of the machine it takes: a hash of the key; "": no key. */
+  share = "";
+  /** Replaces paths of the machine in what is sent. */
+  redact: (text: string) => string = (text) => text;
+  readonly #controller = new AbortController();
+  readonly #maxBodyBytes: number;
+
+  constructor(
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+    id: string,
+    path: string,
+    api: ApiFamily,
+    limits: { readonly maxBodyBytes: number },
+  ) {
+    this.incoming = incoming;
+    this.outgoing = outgoing;
+    this.id = id;
+    this.path = path;
+    this.api = api;
+    this.#maxBodyBytes = limits.maxBodyBytes;
+    setMaxListeners(0, this.signal);
+    outgoing.once("close", () => {
+      if (!outgoing.writableFinished) this.abort(new ClientGone());
+    });
+  }
+
+  /** Aborted when nobody waits for the answer any more: the client has gone, the time is over, or the server stops. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Ends its work; `reason` is what it is answered with, where it can still be. */
+  abort(reason: Error): void {
+    this.#controller.abort(reason);
+  }
+
+  /** An error in the form of the path's API: what a client may know of it. */
+  errorOf(error: unknown): { readonly status: number; readonly body: unknown } {
+    return this.api.errorBody(shownError(error, this.id), this.names);
+  }
+
+  header(name: string): string | undefined {
+    const value = this.incoming.headers[name];
+    return Array.isArray(value) ? value.join(", ") : value;
+  }
+
+  /** The body as JSON. @throws IdlmError "body-too-large", "usage". */
+  async json(): Promise<unknown> {
+    const bytes = await this.#body();
+    let text: string;
+    try {
+      text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    } catch {
+      throw usage("the body is not UTF-8");
+    }
+    try {
+      return JSON.parse(text);
+    } catch (error) {
+      throw usage(`the body is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  /** Sends a whole response; a body that is not a string as JSON. */
+  send(status: number, body: unknown, headers: Headers = {}): void {
+    const { outgoing } = this;
+    if (outgoing.headersSent || outgoing.destroyed) return;
+    const text = this.redact(typeof body === "string" ? body : JSON.stringify(body));
+    const bytes = Buffer.from(text, "utf8");
+    outgoing.writeHead(status, {
+      "content-type": "application/json",
+      ...headers,
+      "content-length": String(bytes.byteLength),
+      // The connection cannot be used again before the rest of the body has been read, which nobody wants to.
+      ...(!this.incoming.complete && { connection: "close" }),
+    });
+    outgoing.end(this.incoming.method === "HEAD" ? undefined : bytes);
+  }
+
+  async #body(): Promise<Buffer> {
+    const { incoming, outgoing } = this;
+    const tooLarge = () => new IdlmError("body-too-large", { most: this.#maxBodyBytes });
+    const declared = Number(incoming.headers["content-length"] ?? 0);
+    if (declared > this.#maxBodyBytes) throw tooLarge();
+    if (/^100-continue$/i.test(incoming.headers.expect ?? "")) outgoing.writeContinue();
+    return new Promise((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let nBytes = 0;
+      incoming.on("data", (chunk: Buffer) => {
+        nBytes += chunk.byteLength;
+        if (nBytes > this.#maxBodyBytes) {
+          incoming.pause();
+          reject(tooLarge());
+        } else chunks.push(chunk);
+      });
+      incoming.once("end", () => resolve(Buffer.concat(chunks)));
+      incoming.once("error", () => reject(new ClientGone()));
+      incoming.once("close", () => reject(new ClientGone()));
+    });
+  }
+}
+
+/** The client closed the connection. */
+export class ClientGone extends Error {
+  constructor() {
+    super("the client has closed the connection");
+    this.name = "AbortError";
+  }
+}

@@ -1,0 +1,50 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { type Endpoint, endpoints, readOpenAiRequest } from "../../apis/openai/request.ts";
+import { openAiResponse } from "../../apis/openai/response.ts";
+import { openAiStream } from "../../apis/openai/stream.ts";
+import { startAnswer, wholeAnswer } from "../answering.ts";
+import type { AddRoutes } from "../context.ts";
+import type { Exchange } from "../exchange.ts";
+import { requiredModel, type ServedModel } from "../models/models.ts";
+import { addRoute } from "../route.ts";
+import { dataEvent, eventStream, sendStream } from "../stream.ts";
+
+/** Chat and completions of the OpenAI API. */
+export const addOpenAiRoutes: AddRoutes = (app, { models }) => {
+  for (const [path, endpoint] of Object.entries(endpoints)) {
+    addRoute(app, routeOf(path), async (exchange) => {
+      const json = await exchange.json();
+      const name = requiredModel((json as { readonly model?: unknown } | null)?.model);
+      await models.use(name, exchange.signal, (served) => respond(exchange, endpoint, json, served));
+    });
+  }
+};
+
+async function respond(exchange: Exchange, endpoint: Endpoint, json: unknown, served: ServedModel): Promise<void> {
+  const request = readOpenAiRequest(endpoint, json);
+  const { tokenizer, info } = served.model;
+  const created = Math.floor(Date.now() / 1000);
+  const context = { id: exchange.id, model: served.name, created, tokenizer, numerics: info.backend.numerics };
+  const running = startAnswer(exchange, served, request);
+  if (!request.stream) {
+    exchange.send(200, openAiResponse(request, await wholeAnswer(exchange, running), context));
+    return;
+  }
+  const events = eventsOf(openAiStream(request, running, context));
+  await sendStream(exchange, eventStream, events, (error) => dataEvent(exchange.errorOf(error).body));
+}
+
+async function* eventsOf(chunks: AsyncIterable<object>): AsyncGenerator<string> {
+  for await (const chunk of chunks) yield dataEvent(chunk);
+  yield dataEvent("[DONE]");
+}
+
+function routeOf(path: string) {
+  const body = z.looseObject({ model: z.string() });
+  return createRoute({
+    method: "post",
+    path,
+    request: { body: { content: { "application/json": { schema: body } } } },
+    responses: { 200: { content: { "application/json": { schema: z.looseObject({}) } }, description: "the answer" } },
+  });
+}

@@ -1,0 +1,85 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import type { Logger } from "pino";
+import { IdlmError, key, phrase } from "../errors.ts";
+import { createApp } from "./app.ts";
+import type { Models } from "./models/models.ts";
+import type { ServeSettings } from "./settings.ts";
+
+/** Most bytes of all headers of a request. */
+const MAX_HEADER_BYTES = 16 * 1024;
+/** Milliseconds that a connection may rest between two requests. */
+const KEEP_ALIVE_MS = 75_000;
+/** Connections beyond the requests that may run: those that rest, or are about to be refused. */
+const SPARE_CONNECTIONS = 256;
+
+export interface ServerParts {
+  /** Owned. */
+  readonly models: Models;
+  readonly settings: ServeSettings;
+  readonly log: Logger;
+}
+
+/** A server that listens. */
+export interface RunningServer {
+  /** http://HOST:PORT */
+  readonly url: string;
+  /** Refuses new requests, lets running ones end for as long as the settings say, and frees everything. */
+  stop(): Promise<void>;
+}
+
+/** Starts to listen. @throws IdlmError "busy" if the address is taken. */
+export async function startServer({ models, settings, log }: ServerParts): Promise<RunningServer> {
+  const stopping = new AbortController();
+  const app = createApp({ models, settings, log, startedSeconds: Math.floor(Date.now() / 1000) }, stopping.signal);
+  const listener = getRequestListener((request, env) => app.fetch(request, env), { overrideGlobalObjects: false });
+  const server = createServer({
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: settings.arrivalMs,
+    requestTimeout: settings.arrivalMs,
+    connectionsCheckingInterval: Math.ceil(settings.arrivalMs / 4),
+    keepAliveTimeout: KEEP_ALIVE_MS,
+  });
+  server.maxConnections = settings.maxRequests + SPARE_CONNECTIONS;
+  server.on("request", listener);
+  // The body is asked for by the route that reads it, after all checks.
+  server.on("checkContinue", listener);
+  const { port } = await listen(server, settings);
+  const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
+  return {
+    url: `http://${host}:${port}`,
+    stop: async () => {
+      stopping.abort();
+      await closed(server, settings.drainMs);
+      await models.dispose();
+    },
+  };
+}
+
+function listen(server: Server, { host, port }: ServeSettings): Promise<AddressInfo> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const reason = error.code === "EADDRINUSE" ? "the address is in use" : error.message;
+      reject(
+        new IdlmError("busy", {
+          name: `${host}:${port}`,
+          reason,
+          hint: phrase`Choose another ${key("port")} or ${key("host")}.`,
+        }),
+      );
+    });
+    server.listen(port, host, () => resolve(server.address() as AddressInfo));
+  });
+}
+
+/** Waits for running requests at most this long, then ends them. */
+async function closed(server: Server, drainMs: number): Promise<void> {
+  const end = new Promise<void>((resolve) => {
+    server.close(() => resolve());
+  });
+  server.closeIdleConnections();
+  const timer = setTimeout(() => server.closeAllConnections(), drainMs);
+  await end;
+  clearTimeout(timer);
+}

@@ -1,0 +1,69 @@
+import { ClientGone, type Exchange } from "./exchange.ts";
+
+/** Milliseconds without progress after which a client that does not read is taken as gone. */
+const STALL_MS = 120_000;
+
+export const eventStream = "text/event-stream";
+export const jsonLines = "application/x-ndjson";
+
+/**
+ * Sends a response piece by piece. The headers are sent with the first piece, so that an error before it has a status of
+ * its own; later ones are sent as `failed` writes them. Waits while the client reads slower than the pieces come.
+ */
+export async function sendStream(
+  exchange: Exchange,
+  contentType: string,
+  pieces: AsyncIterable<string>,
+  failed: (error: unknown) => string,
+): Promise<void> {
+  const { outgoing, signal, redact } = exchange;
+  try {
+    for await (const piece of pieces) {
+      signal.throwIfAborted();
+      if (!outgoing.headersSent) sendHeaders(exchange, contentType);
+      if (piece !== "" && !outgoing.write(piece)) await drained(exchange);
+    }
+    if (!outgoing.headersSent) sendHeaders(exchange, contentType);
+  } catch (error) {
+    if (!outgoing.headersSent) throw error;
+    if (!outgoing.destroyed) outgoing.write(redact(failed(error)));
+  }
+  outgoing.end();
+}
+
+function sendHeaders({ outgoing }: Exchange, contentType: string): void {
+  outgoing.writeHead(200, {
+    "content-type": contentType,
+    "cache-control": "no-cache",
+    // Proxies like nginx would collect the pieces.
+    "x-accel-buffering": "no",
+  });
+  outgoing.flushHeaders();
+}
+
+/** Waits until the client has read what was written. @throws ClientGone if it does not. */
+function drained(exchange: Exchange): Promise<void> {
+  const { outgoing, signal } = exchange;
+  return new Promise((resolve, reject) => {
+    const end = (error?: unknown) => {
+      clearTimeout(timer);
+      outgoing.off("drain", end);
+      signal.removeEventListener("abort", onAbort);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    const onAbort = () => end(signal.reason);
+    const timer = setTimeout(() => {
+      outgoing.destroy();
+      end(new ClientGone());
+    }, STALL_MS);
+    outgoing.once("drain", end);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+/** A server-sent event without a name. */
+export function dataEvent(value: unknown): string {
+  return `data: ${typeof value === "string" ? value : JSON.stringify(value)}\n\n`;
+}
