@@ -2,6 +2,7 @@ export type { BackendInfo } from "./compute/backend.ts";
 export { load } from "./engine/load/load.ts";
 export type {
   ChatMessage,
+  ChatOptions,
   Choice,
   ForestInput,
   ForwardOptions,
@@ -14,14 +15,18 @@ export type {
   LoadProgress,
   Model,
   ModelInfo,
+  ProposalRecord,
   Propose,
   ScoredText,
   ScoreRequest,
   RoundForm,
+  RoundRecord,
   Session,
   TextStream,
   TextTokenizer,
   TokenLogprobs,
+  ToolCallMessage,
+  ToolDefinition,
   Verify,
 } from "./engine/types.ts";
 export { type ErrorCode, errorCatalogue, IdlmError } from "./errors.ts";

@@ -36,10 +36,12 @@ describe("answer", () => {
         [4, 1],
       ],
     ]);
+    expect(events.filter(({ kind }) => kind === "start")).toMatchObject([{ promptTokens: 2 }, { promptTokens: 3 }]);
     for (const { index, text, finishReason, completion } of plain.choices) {
       const own = events.filter(({ choice }) => choice === index);
       expect(own.flatMap((event) => (event.kind === "text" ? event.text : [])).join("")).toBe(text);
-      expect(own.flatMap((event) => (event.kind === "logprobs" ? event.logprobs : []))).toEqual(completion.logprobs);
+      expect(own.flatMap((event) => (event.kind === "tokens" ? event.logprobs : []))).toEqual(completion.logprobs);
+      expect(own.flatMap((event) => (event.kind === "tokens" ? event.tokens : []))).toEqual(completion.tokens);
       expect(own.at(-1)).toMatchObject({ kind: "end", finishReason });
       expect(own.filter(({ kind }) => kind === "end").length).toBe(1);
     }

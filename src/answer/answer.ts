@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import type { Choice, Generation, GenerationPart, GenerationResult, Model } from "../engine/types.ts";
 import { merge } from "./merge.ts";
 import { messageOf, messageReader } from "./message-reader.ts";
+import { beginsInReasoning } from "./reasoning.ts";
 import type {
   Answer,
   AnsweredChoice,
@@ -19,23 +20,12 @@ import type {
  */
 export function answer(model: Model, request: AnswerRequest, signal: AbortSignal): RunningAnswer {
   const leaving = new AbortController();
-  const { id = randomUUID().replaceAll("-", "") } = request;
-  const reader = (choice: number) => messageReader(request.format, (index) => callId(id, choice, index));
   const generations = startAll(model, request, AbortSignal.any([signal, leaving.signal]), leaving);
-  const done = Promise.all(generations.map(({ result }) => result)).then((results) =>
-    answerOf(request, results, reader),
-  );
+  const messages = new Messages(model, request, generations);
+  const done = Promise.all(generations.map(({ result }) => result)).then((results) => messages.answer(results));
   // One that fails ends the others. Without a reader of `done`, the reader of the events gets the error.
   done.catch(() => leaving.abort());
-  return { events: eventsOf(request, generations, done, leaving, reader), done };
-}
-
-/** Makes the reader of a choice. */
-type ReaderOf = (choice: number) => MessageReader;
-
-/** The same in the stream and in the finished message. */
-function callId(id: string, choice: number, index: number): string {
-  return `call_${createHash("sha256").update(`${id} ${choice} ${index}`).digest("hex").slice(0, 24)}`;
+  return { events: eventsOf(request, generations, messages, done, leaving), done };
 }
 
 function startAll(
@@ -57,27 +47,77 @@ export function allChoices(result: GenerationResult): readonly Omit<Choice, "ind
   return result.choices ?? [result];
 }
 
+/** Reads the messages of an answer: the same ones in its stream and in its finished form. */
+class Messages {
+  readonly #request: AnswerRequest;
+  readonly #id: string;
+  readonly #opensReasoning: Promise<readonly boolean[]>;
+
+  constructor({ tokenizer }: Model, request: AnswerRequest, generations: readonly Generation[]) {
+    this.#request = request;
+    this.#id = request.id ?? randomUUID();
+    const opens = generations.map(async ({ promptIds }) => {
+      return request.format?.reasoning === true && beginsInReasoning(tokenizer, await promptIds);
+    });
+    this.#opensReasoning = Promise.all(opens);
+    // The results reject with the same error.
+    this.#opensReasoning.catch(() => {});
+  }
+
+  async reader(prompt: number, choice: number): Promise<MessageReader> {
+    const opensReasoning = (await this.#opensReasoning)[prompt] === true;
+    return messageReader(this.#request.format, { opensReasoning, callId: (index) => this.#callId(choice, index) });
+  }
+
+  async answer(generated: readonly GenerationResult[]): Promise<Answer> {
+    const results = this.#request.isEmpty === true ? generated.map(emptied) : generated;
+    const completions = results.flatMap((result, prompt) =>
+      allChoices(result).map((completion) => ({ prompt, completion })),
+    );
+    const choices = completions.map(async ({ prompt, completion }, index) => {
+      return { index, prompt, completion, ...messageFrom(await this.reader(prompt, index), completion) };
+    });
+    return { results, choices: await Promise.all(choices) };
+  }
+
+  #callId(choice: number, index: number): string {
+    return `call_${createHash("sha256").update(`${this.#id} ${choice} ${index}`).digest("hex").slice(0, 24)}`;
+  }
+}
+
 async function* eventsOf(
   request: AnswerRequest,
   generations: readonly Generation[],
+  messages: Messages,
   done: Promise<Answer>,
   leaving: AbortController,
-  reader: ReaderOf,
 ): AsyncGenerator<AnswerEvent> {
   const firstChoices = firstChoicesOf(request);
-  const readers = new Map<number, ChoiceEvents>();
-  const readerOf = (choice: number) => {
-    const known = readers.get(choice) ?? new ChoiceEvents(reader(choice), choice);
-    readers.set(choice, known);
-    return known;
-  };
+  const writers = new Map<number, ChoiceEvents>();
+  const begun = new Set<number>();
   try {
     for await (const [prompt, part] of merge(generations)) {
       const choice = (firstChoices[prompt] as number) + (part.choice ?? 0);
-      if (request.isEmpty !== true) yield* readerOf(choice).push(part);
+      if (!begun.has(prompt)) {
+        const promptTokens = (await (generations[prompt] as Generation).promptIds).length;
+        yield { kind: "start", choice, prompt, promptTokens, cachedTokens: part.cachedTokens ?? 0 };
+        begun.add(prompt);
+      }
+      if (request.isEmpty === true) continue;
+      const writer = writers.get(choice) ?? new ChoiceEvents(await messages.reader(prompt, choice), choice);
+      writers.set(choice, writer);
+      yield* writer.push(part);
     }
-    const { choices } = await done;
-    for (const choice of choices) yield* readerOf(choice.index).end(choice);
+    const { choices, results } = await done;
+    for (const choice of choices) {
+      const { prompt, index } = choice;
+      if (!begun.has(prompt)) {
+        const { promptTokens, cachedTokens } = results[prompt] as GenerationResult;
+        yield { kind: "start", choice: index, prompt, promptTokens, cachedTokens };
+        begun.add(prompt);
+      }
+      yield* (writers.get(index) ?? new ChoiceEvents(await messages.reader(prompt, index), index)).end(choice);
+    }
   } finally {
     leaving.abort();
   }
@@ -93,18 +133,20 @@ class ChoiceEvents {
     this.#choice = choice;
   }
 
-  push({ text, record, logprobs = [] }: GenerationPart): AnswerEvent[] {
+  push({ text, tokens, record, logprobs }: GenerationPart): AnswerEvent[] {
     const choice = this.#choice;
-    return [
-      ...(record === undefined ? [] : [{ choice, kind: "round" as const, round: record }]),
-      ...(logprobs.length === 0 ? [] : [{ choice, kind: "logprobs" as const, logprobs }]),
-      ...this.#placed(this.#reader.push(text)),
-    ];
+    const events: AnswerEvent[] = record === undefined ? [] : [{ choice, kind: "round", round: record }];
+    if (tokens.length > 0) events.push({ choice, kind: "tokens", tokens, ...(logprobs !== undefined && { logprobs }) });
+    return [...events, ...this.#placed(this.#reader.push(text))];
   }
 
-  end({ finishReason, completion }: AnsweredChoice): AnswerEvent[] {
-    const { stopString: stop } = completion;
-    return [...this.#placed(this.#reader.end()), { choice: this.#choice, kind: "end", finishReason, stop }];
+  end({ finishReason, completion: { stopString, endToken } }: AnsweredChoice): AnswerEvent[] {
+    const end: AnswerEvent = {
+      ...{ choice: this.#choice, kind: "end", finishReason },
+      ...(stopString !== undefined && { stop: stopString }),
+      ...(endToken !== undefined && { endToken }),
+    };
+    return [...this.#placed(this.#reader.end()), end];
   }
 
   #placed(deltas: readonly MessageDelta[]): AnswerEvent[] {
@@ -120,18 +162,6 @@ function firstChoicesOf({ requests }: AnswerRequest): readonly number[] {
     next += n;
     return first;
   });
-}
-
-function answerOf(request: AnswerRequest, generated: readonly GenerationResult[], reader: ReaderOf): Answer {
-  const results = request.isEmpty === true ? generated.map(emptied) : generated;
-  const completions = results.flatMap((result, prompt) =>
-    allChoices(result).map((completion) => ({ prompt, completion })),
-  );
-  const choices = completions.map((choice, index) => ({
-    ...{ index, ...choice },
-    ...messageFrom(reader(index), choice.completion),
-  }));
-  return { results, choices };
 }
 
 function messageFrom(reader: MessageReader, { text, finishReason }: Omit<Choice, "index">) {

@@ -1,8 +1,21 @@
+import { ReasoningReader } from "./reasoning.ts";
 import type { AnsweredChoice, MessageDelta, MessageFormat, MessageReader } from "./types.ts";
 
-/** The reader of a format; undefined: plain text. `callId`: id of the message's call with this index. */
-export function messageReader(_format: MessageFormat | undefined, _callId: (index: number) => string): MessageReader {
-  return { push: (text) => (text === "" ? [] : [{ kind: "text", text }]), end: () => [] };
+export interface MessageContext {
+  /** Whether the prompt ends with the opening tag of reasoning. */
+  readonly opensReasoning: boolean;
+  /** Id of the message's call with this index. */
+  readonly callId: (index: number) => string;
+}
+
+/** The reader of a format; undefined: plain text. */
+export function messageReader(format: MessageFormat | undefined, { opensReasoning }: MessageContext): MessageReader {
+  const text: MessageReader = { push: plainText, end: () => [] };
+  return format?.reasoning === true ? new ReasoningReader(text, opensReasoning) : text;
+}
+
+function plainText(text: string): readonly MessageDelta[] {
+  return text === "" ? [] : [{ kind: "text", text }];
 }
 
 /** A message of its parts. */

@@ -63,10 +63,24 @@ export type AnswerFinishReason = GenerationResult["finishReason"] | "tool_calls"
 /** Events of an answer. `choice` counts the completions of all prompts. Those of one choice are in order. */
 export type AnswerEvent = { readonly choice: number } & (
   | MessageDelta
-  /** Log-probabilities of tokens, before the text that they complete. */
-  | { readonly kind: "logprobs"; readonly logprobs: readonly TokenLogprobs[] }
+  /** The first event of each prompt, at its first choice to begin. */
+  | {
+      readonly kind: "start";
+      readonly prompt: number;
+      readonly promptTokens: number;
+      readonly cachedTokens: number;
+    }
+  /** Generated tokens, before the text that they complete. */
+  | { readonly kind: "tokens"; readonly tokens: readonly number[]; readonly logprobs?: readonly TokenLogprobs[] }
   | { readonly kind: "round"; readonly round: RoundRecord }
-  | { readonly kind: "end"; readonly finishReason: AnswerFinishReason; readonly stop?: string | undefined }
+  | {
+      readonly kind: "end";
+      readonly finishReason: AnswerFinishReason;
+      /** The stop string that ended the text. */
+      readonly stop?: string;
+      /** The end token that ended the text. */
+      readonly endToken?: number;
+    }
 );
 
 export interface ToolCall {

@@ -37,10 +37,10 @@ describe("OutputItems", () => {
   it("keeps log-probabilities with the text that they complete", () => {
     const logprobs = [1, 2, 3].map((token) => ({ token, logprob: -1, top: [] }));
     const items = new OutputItems();
-    items.push({ choice: 0, kind: "logprobs", logprobs: logprobs.slice(0, 2) });
+    items.push({ choice: 0, kind: "tokens", tokens: [1, 2], logprobs: logprobs.slice(0, 2) });
     const [, delta] = items.push({ choice: 0, kind: "text", text: "ab" });
     expect(delta).toMatchObject({ delta: "ab", logprobs: logprobs.slice(0, 2) });
-    items.push({ choice: 0, kind: "logprobs", logprobs: logprobs.slice(2) });
+    items.push({ choice: 0, kind: "tokens", tokens: [3], logprobs: logprobs.slice(2) });
     items.push({ choice: 0, kind: "text", text: "c" });
     expect(items.items).toEqual([{ kind: "text", text: "abc", logprobs }]);
   });

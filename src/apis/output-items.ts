@@ -40,8 +40,8 @@ export class OutputItems {
         return this.#begin({ kind: "tool-call", id: event.id, name: event.name, text: "" });
       case "tool-arguments":
         return event.text === "" ? [] : this.#add(event.text);
-      case "logprobs":
-        this.#logprobs.push(...event.logprobs);
+      case "tokens":
+        this.#logprobs.push(...(event.logprobs ?? []));
         return [];
       case "end":
         return this.#close();

@@ -7,7 +7,7 @@ import { fakeTokenizer } from "../../test/support/fake-tokenizer.ts";
 import { TableModel } from "../../test/support/table-model.ts";
 import { DraftModel } from "../decoding/proposers/draft-model.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
-import type { GenerateRequest, Generation, Model } from "./types.ts";
+import type { GenerateRequest, Generation, Model, TextTokenizer } from "./types.ts";
 
 async function read(generation: Generation) {
   const texts: string[] = [];
@@ -174,6 +174,29 @@ describe("generate", () => {
     const late = engine.generate({ messages });
     await engine.dispose();
     expect((await late.result).finishReason).toBe("cancelled");
+  });
+
+  it("renders tools and template arguments, and tells the prompt's tokens", async () => {
+    const asked: unknown[] = [];
+    const encodeChat: TextTokenizer["encodeChat"] = async (messages, options) => {
+      asked.push(options);
+      return fakeTokenizer.encodeChat(messages);
+    };
+    const engine = engineOver(new FakeModel(), { tokenizer: { ...fakeTokenizer, encodeChat } });
+    const chat = { tools: [{ name: "f", parameters: {} }], templateArguments: { a: 1 }, continueFinalMessage: true };
+    const request = { messages: [{ role: "user", content: "ab a" }], maxTokens: 4, ...chat } as const;
+    const generation = engine.generate(request);
+    const ids = await generation.promptIds;
+    expect(ids).toEqual(await fakeTokenizer.encodeChat(request.messages));
+    expect(await engine.promptIds(request)).toEqual(ids);
+    const parts = [];
+    for await (const part of generation) parts.push(part);
+    expect(parts.map(({ cachedTokens }) => cachedTokens)).toEqual([0, ...Array(parts.length - 1).fill(undefined)]);
+    expect(asked).toEqual([chat, chat]);
+    const failing = engine.generate({ messages: [{ role: "user", content: "a".repeat(200) }] });
+    await expect(failing.promptIds).rejects.toThrow("do not fit");
+    await expect(failing.result).rejects.toThrow("do not fit");
+    await engine.dispose();
   });
 
   it("cancels a request at once while its template is rendered", async () => {

@@ -89,6 +89,12 @@ export class EngineModel implements Model {
     return this.#submit(request, () => {});
   }
 
+  async promptIds(request: GenerateRequest): Promise<readonly number[]> {
+    this.#assertOpen();
+    const limits = this.#limits();
+    return (await withPrompt(checkRequest(request, limits), request, limits)).ids;
+  }
+
   session(): Session {
     const { pool } = this.#open();
     let last: Sequence | undefined;
@@ -194,6 +200,7 @@ export class EngineModel implements Model {
 
   #enqueue(checked: CheckedRequest, stream: GenerationStream): Sequence {
     const { pool, loop } = this.#open();
+    stream.setPrompt(checked.ids);
     const sequences = this.#createSequences(checked, stream, pool);
     for (const sequence of sequences) loop.add(sequence);
     return sequences[0] as Sequence;

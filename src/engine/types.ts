@@ -4,10 +4,44 @@ import type { SamplingRequest } from "../compute/sampling/settings.ts";
 import type { Shape } from "../decoding/planners/shapes.ts";
 import type { ProposerKind } from "../decoding/proposers/registry.ts";
 
-/** One message of a conversation. */
+/** One message of a conversation. What the chat template does not know is left out of the prompt. */
 export interface ChatMessage {
   readonly role: "system" | "user" | "assistant" | "tool";
+  /** May be empty beside calls. */
   readonly content: string;
+  /** Of a participant or a tool. */
+  readonly name?: string | undefined;
+  /** What the assistant thought before it wrote the content. */
+  readonly reasoning?: string | undefined;
+  /** The assistant's calls of tools. */
+  readonly toolCalls?: readonly ToolCallMessage[] | undefined;
+  /** The call that a tool's message is the result of. */
+  readonly toolCallId?: string | undefined;
+}
+
+export interface ToolCallMessage {
+  readonly id?: string | undefined;
+  readonly name: string;
+  /** An object, or its JSON text. */
+  readonly arguments: Readonly<Record<string, unknown>> | string;
+}
+
+/** A function that the model may call. */
+export interface ToolDefinition {
+  readonly name: string;
+  readonly description?: string | undefined;
+  /** JSON schema of its arguments. */
+  readonly parameters?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** How a conversation is rendered. */
+export interface ChatOptions {
+  /** Tools that the chat template describes to the model. */
+  readonly tools?: readonly ToolDefinition[] | undefined;
+  /** Variables for the chat template, such as `enable_thinking`. */
+  readonly templateArguments?: Readonly<Record<string, unknown>> | undefined;
+  /** Whether the model continues the last message instead of beginning one. Default: false. */
+  readonly continueFinalMessage?: boolean | undefined;
 }
 
 /** Progress of loading: downloading the model, then packing its weights. */
@@ -68,7 +102,7 @@ export type Verify = "exact" | "rejection" | "relaxed";
  * A request for completions. Exactly one of `prompt`, `messages` and `ids`. Sampling settings are off by default: the
  * most likely token is generated (temperature 0).
  */
-export interface GenerateRequest extends SamplingRequest {
+export interface GenerateRequest extends SamplingRequest, ChatOptions {
   /** Raw text, without a chat template. Special tokens in it are parsed. */
   readonly prompt?: string | undefined;
   /** A conversation, formatted by the model's chat template. Special tokens in the contents are plain text. */
@@ -113,6 +147,8 @@ export interface GenerateRequest extends SamplingRequest {
    * it. Default: "".
    */
   readonly share?: string | undefined;
+  /** Whether parts have a record of their round. Default: false. */
+  readonly rounds?: boolean | undefined;
   /** Context length of this request, at most that of `load`. */
   readonly context?: number | undefined;
   /** Cancels the generation: the output so far is kept, `finishReason` is "cancelled". */
@@ -134,6 +170,8 @@ export interface GenerationPart {
   readonly logprobs?: readonly TokenLogprobs[];
   /** What the round proposed and drew, if requested. */
   readonly record?: RoundRecord;
+  /** Prompt tokens found in the prefix cache; in the first part. */
+  readonly cachedTokens?: number;
 }
 
 /** What one round proposed and drew. */
@@ -250,6 +288,8 @@ export interface GenerationResult {
  * the reader is many parts behind.
  */
 export interface Generation extends AsyncIterable<GenerationPart> {
+  /** Token ids of the prompt, before the first part. Empty if it was cancelled before. Rejects as `result` does. */
+  readonly promptIds: Promise<readonly number[]>;
   /** Rejects with the error that iterating throws. */
   readonly result: Promise<GenerationResult>;
 }
@@ -351,6 +391,8 @@ export interface Model {
    * result instead. @throws IdlmError "usage", "context-too-long", "stride-too-long", "queue-full".
    */
   generate(request: GenerateRequest): Generation;
+  /** Token ids of a request's prompt, as `generate` computes it. @throws IdlmError "usage", "context-too-long". */
+  promptIds(request: GenerateRequest): Promise<readonly number[]>;
   /**
    * Log-probability of each token of a text, given those before it. A text longer than the context is scored in windows
    * that overlap by half. @throws IdlmError "usage", "not-finite"; the signal's reason.
@@ -377,7 +419,10 @@ export interface TextTokenizer {
    * template raises an error, fails or takes too long; "file-malformed" if it is not a template. `now`: for templates that
    * name the date.
    */
-  encodeChat(messages: readonly ChatMessage[], options?: { readonly now?: Date | undefined }): Promise<number[]>;
+  encodeChat(
+    messages: readonly ChatMessage[],
+    options?: ChatOptions & { readonly now?: Date | undefined },
+  ): Promise<number[]>;
 }
 
 export interface TextStream {

@@ -166,7 +166,8 @@ function protectTokens(value: unknown, tokens: readonly string[], standIns: read
   }
   if (Array.isArray(value)) return value.map((item) => protectTokens(item, tokens, standIns));
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, protectTokens(inner, tokens, standIns)]));
+  const protect = (inner: unknown) => protectTokens(inner, tokens, standIns);
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [protect(key), protect(inner)]));
 }
 
 /** A message as transformers passes it, with text parts joined, which is what most templates expect. */

@@ -1,4 +1,4 @@
-export { ChatTemplate, encodeChat } from "./chat-template.ts";
+export { ChatTemplate, encodeChat, type TemplateMessage } from "./chat-template.ts";
 export { checkGgufTokenizer, tokenizerFromGguf } from "./gguf-tokenizer.ts";
 export { tokenizerFromFolder } from "./huggingface-tokenizer.ts";
 export { type SpecialVariables, variablesOfFolder, variablesOfGguf } from "./special-variables.ts";

@@ -52,6 +52,11 @@ export function answerOfDeltas(deltas: readonly MessageDelta[], ending: Ending =
   const reasoning = deltas.some(({ kind }) => kind === "reasoning") ? joined("reasoning") : undefined;
   const choice: AnsweredChoice = { index: 0, prompt: 0, completion: result, text, reasoning, toolCalls, finishReason };
   const answer: Answer = { results: [result], choices: [choice] };
+  const end: AnswerEvent = {
+    ...{ choice: 0, kind: "end", finishReason },
+    ...(stopString !== undefined && { stop: stopString }),
+    ...(endToken !== undefined && { endToken }),
+  };
   const events: AnswerEvent[] = deltas.map((delta) => ({ ...delta, choice: 0 }));
-  return { answer, events: [...events, { choice: 0, kind: "end" as const, finishReason, stop: stopString }] };
+  return { answer, events: [...events, end] };
 }

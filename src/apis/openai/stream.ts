@@ -62,8 +62,8 @@ class ChatChunks implements ChoiceChunks {
     switch (event.kind) {
       case "text":
         return [this.#chunk({ content: event.text }, this.#takeLogprobs())];
-      case "logprobs":
-        this.#logprobs.push(...event.logprobs);
+      case "tokens":
+        this.#logprobs.push(...(event.logprobs ?? []));
         return [];
       case "end": {
         const rest = this.#logprobs.length === 0 ? [] : [this.#chunk({ content: "" }, this.#takeLogprobs())];
@@ -98,8 +98,8 @@ class CompletionChunks implements ChoiceChunks {
       case "text":
         this.#length += Array.from(event.text).length;
         return [{ text: event.text, logprobs: this.#logprobs.take(this.#length) ?? null, finish_reason: null }];
-      case "logprobs":
-        this.#logprobs.push(event.logprobs);
+      case "tokens":
+        this.#logprobs.push(event.logprobs ?? []);
         return [];
       case "end": {
         const rest = this.#logprobs.end(this.#length);

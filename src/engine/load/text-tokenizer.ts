@@ -1,4 +1,5 @@
 import { IdlmError, key, phrase } from "../../errors.ts";
+import { templateMessage, templateTool } from "./template-values.ts";
 import type { OpenedModel } from "../../model/open/open-model.ts";
 import {
   ChatTemplate,
@@ -10,7 +11,7 @@ import {
   variablesOfFolder,
   variablesOfGguf,
 } from "../../tokenizer/index.ts";
-import type { ChatMessage, TextTokenizer } from "../types.ts";
+import type { ChatMessage, ChatOptions, TextTokenizer } from "../types.ts";
 
 /** The tokenizer of a model, if any, and its end tokens. */
 export interface ModelText {
@@ -71,7 +72,7 @@ class ModelTokenizer implements TextTokenizer {
 
   async encodeChat(
     messages: readonly ChatMessage[],
-    { now }: { readonly now?: Date | undefined } = {},
+    options: ChatOptions & { readonly now?: Date | undefined } = {},
   ): Promise<number[]> {
     if (this.#template === undefined) {
       throw new IdlmError("usage", {
@@ -79,10 +80,12 @@ class ModelTokenizer implements TextTokenizer {
         hint: phrase`Give it raw text (${key("prompt")}).`,
       });
     }
+    const { tools, templateArguments, continueFinalMessage, now } = options;
     return encodeChat(this.#tokenizer, this.#template, {
-      messages: messages.map((message) => ({ ...message })),
-      kwargs: this.#variables,
-      now,
+      messages: messages.map(templateMessage),
+      tools: tools === undefined || tools.length === 0 ? undefined : tools.map(templateTool),
+      kwargs: { ...templateArguments, ...this.#variables },
+      ...{ continueFinalMessage, now },
     });
   }
 

@@ -24,6 +24,7 @@ export interface SequenceStream {
 /** The parts of a generation, between the engine and the reader. */
 export class GenerationStream implements Generation, SequenceStream {
   readonly result: Promise<GenerationResult>;
+  readonly promptIds: Promise<readonly number[]>;
   readonly signal: AbortSignal;
   onDrain: () => void = () => {};
   readonly #controller = new AbortController();
@@ -37,6 +38,7 @@ export class GenerationStream implements Generation, SequenceStream {
   #wake = () => {};
   #resolve: (result: GenerationResult) => void = () => {};
   #reject: (error: unknown) => void = () => {};
+  #resolvePrompt: (ids: readonly number[]) => void = () => {};
 
   constructor(signals: readonly AbortSignal[], mostUnread = MOST_UNREAD) {
     this.#mostUnread = mostUnread;
@@ -50,6 +52,13 @@ export class GenerationStream implements Generation, SequenceStream {
       this.#resolve = resolve;
       this.#reject = reject;
     });
+    this.promptIds = Promise.race([
+      new Promise<readonly number[]>((resolve) => {
+        this.#resolvePrompt = resolve;
+      }),
+      this.result.then(() => []),
+    ]);
+    this.promptIds.catch(() => {});
     // A reader of the parts gets the error there.
     this.result.catch(() => {});
   }
@@ -64,6 +73,11 @@ export class GenerationStream implements Generation, SequenceStream {
 
   /** An arrow function, since it is a listener of signals. */
   readonly cancel = (): void => this.#controller.abort();
+
+  /** Before the first part. */
+  setPrompt(ids: readonly number[]): void {
+    this.#resolvePrompt(ids);
+  }
 
   emit(part: GenerationPart): void {
     this.#parts.push(part);

@@ -24,6 +24,8 @@ const codeOf = (request: unknown, more: Partial<RequestLimits> = {}) => {
   }
 };
 
+const chat = { messages: [{ role: "user", content: "a" }] } as const;
+
 describe("checkRequest", () => {
   it("uses the names of the caller for keys", () => {
     const messageOf = (request: GenerateRequest) => {
@@ -74,9 +76,17 @@ describe("checkRequest", () => {
     [{ messages: [{ role: "robot", content: "a" }] }, "messages[0].role"],
     [{ messages: [{ role: "user", content: 1 }] }, "messages[0].content"],
     [
-      { messages: [{ role: "user", content: "a", name: "b" }] },
-      'messages[0]: expected only the keys role and content, found "name"',
+      { messages: [{ role: "user", content: "a", nam: "b" }] },
+      'messages[0]: expected only the keys role, content, name, reasoning, toolCalls, toolCallId, found "nam"',
     ],
+    [{ ids: [1], tools: [] }, "tools: needs messages"],
+    [{ ...chat, tools: [{}] }, "tools[0].name: expected a string that is not empty"],
+    [{ ...chat, tools: [{ name: "f", parameters: [] }] }, "tools[0].parameters: expected a JSON schema"],
+    [{ ...chat, tools: new Array(129).fill({ name: "f" }) }, "tools: expected at most 128 tools"],
+    [{ ...chat, templateArguments: { messages: [] } }, "templateArguments.messages: is set by the request"],
+    [{ ...chat, templateArguments: { a: "b".repeat(2 ** 24) } }, "expected at most 16777216 characters of JSON"],
+    [{ ...chat, continueFinalMessage: 1 }, "continueFinalMessage: expected true or false, found 1"],
+    [{ ids: [1], rounds: "yes" }, 'rounds: expected true or false, found "yes"'],
     [{ ids: [1], maxToken: 1 }, "unknown key maxToken"],
     [{ ids: [1], maxTokens: 0 }, "maxTokens: expected a whole number from 1"],
     [{ ids: [1], seed: -1 }, "seed"],

@@ -6,10 +6,11 @@ import {
 } from "../../compute/sampling/settings.ts";
 import { IdlmError } from "../../errors.ts";
 import { MAX_CHOICES } from "../limits.ts";
+import { chatOptions } from "./chat-options.ts";
 import { readMessages } from "./messages.ts";
 import { numberIn, shown, usage, wholeIn, wrongKey } from "./request-values.ts";
 import { type ProposalLimits, type RoundOptions, roundOptions } from "./round-options.ts";
-import type { GenerateRequest, TextTokenizer } from "../types.ts";
+import type { ChatOptions, GenerateRequest, TextTokenizer } from "../types.ts";
 
 const MAX_STOP_STRINGS = 16;
 /** UTF-16 units. Every suffix of the text is compared with prefixes of the stop strings, so their length is bounded. */
@@ -42,6 +43,10 @@ export interface CheckedOptions {
   readonly settings: SamplerSettings;
   readonly priority: number;
   readonly share: string;
+  /** How `messages` are rendered. */
+  readonly chat: ChatOptions;
+  /** Whether rounds are recorded. */
+  readonly recordsRounds: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -70,6 +75,10 @@ const keys: Readonly<Record<keyof GenerateRequest, true>> = {
   priority: true,
   share: true,
   context: true,
+  tools: true,
+  templateArguments: true,
+  continueFinalMessage: true,
+  rounds: true,
   signal: true,
 };
 
@@ -108,6 +117,8 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
     settings,
     priority: whole("priority", -MAX_PRIORITY, MAX_PRIORITY) ?? 0,
     share: checkShare(request.share),
+    chat: chatOptions(request),
+    recordsRounds: checkRounds(request.rounds),
     signal,
   };
 }
@@ -121,7 +132,7 @@ export function withPrompt(
   request: GenerateRequest,
   limits: RequestLimits,
 ): CheckedRequest | Promise<CheckedRequest> {
-  const ids = promptIds(request, limits);
+  const ids = promptIds(request, asked.chat, limits);
   return ids instanceof Promise ? ids.then((known) => fitted(asked, known)) : fitted(asked, ids);
 }
 
@@ -139,6 +150,11 @@ function predictedIds(predict: unknown, tokenizer: TextTokenizer | undefined): r
   if (typeof predict !== "string") throw wrongKey("predict", `expected a string, found ${shown(predict)}`);
   if (tokenizer === undefined) throw wrongKey("predict", "the model has no tokenizer", "Predicted outputs need one.");
   return tokenizer.encode(predict);
+}
+
+function checkRounds(rounds: unknown): boolean {
+  if (rounds === undefined || typeof rounds === "boolean") return rounds ?? false;
+  throw wrongKey("rounds", `expected true or false, found ${shown(rounds)}`);
 }
 
 function checkShare(share: unknown): string {
@@ -208,6 +224,7 @@ function checkStop(stop: GenerateRequest["stop"], tokenizer: TextTokenizer | und
 
 function promptIds(
   request: GenerateRequest,
+  chat: ChatOptions,
   { tokenizer, vocabSize }: RequestLimits,
 ): readonly number[] | Promise<readonly number[]> {
   const { prompt, messages, ids } = request;
@@ -232,6 +249,7 @@ function promptIds(
     readMessages(messages, (path, expected, found) =>
       wrongKey(`messages${path}`, `expected ${expected}, found ${found}`),
     ),
+    chat,
   );
 }
 

@@ -110,9 +110,11 @@ export class Sequence {
     const decoder = this.#startedDecoder;
     const drawn = decoder.applyResults(this.#parts.model, this.kv, plan, result, rows);
     if (drawn.length > 0) {
+      const isFirst = this.#tokens.length === drawn.length;
       const tokens = drawn.map(({ token }) => token);
       this.stream.emit({
         ...{ text: this.#detokenizer.takeNew(), tokens, round: extraRows(plan) },
+        ...(isFirst && { cachedTokens: this.#cachedTokens ?? 0 }),
         ...(this.request.settings.logprobs >= 0 && { logprobs: this.#logprobs.slice(-tokens.length) }),
       });
     }

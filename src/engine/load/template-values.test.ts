@@ -1,0 +1,33 @@
+import { describe, expect, it } from "vitest";
+import { templateMessage, templateTool } from "./template-values.ts";
+
+describe("templateMessage", () => {
+  it("has the names that templates expect, and arguments as objects", () => {
+    const calls = [
+      { id: "1", name: "f", arguments: { a: 1 } },
+      { name: "g", arguments: '{"b": [2]}' },
+      { name: "h", arguments: "{broken" },
+      { name: "i", arguments: "5" },
+    ];
+    expect(templateMessage({ role: "assistant", content: "", reasoning: "r", toolCalls: calls })).toEqual({
+      ...{ role: "assistant", content: "", reasoning_content: "r" },
+      tool_calls: [
+        { id: "1", type: "function", function: { name: "f", arguments: { a: 1 } } },
+        { type: "function", function: { name: "g", arguments: { b: [2] } } },
+        { type: "function", function: { name: "h", arguments: "{broken" } },
+        { type: "function", function: { name: "i", arguments: "5" } },
+      ],
+    });
+    const result = { role: "tool", content: "5", name: "f", toolCallId: "1" } as const;
+    expect(templateMessage(result)).toEqual({ role: "tool", content: "5", name: "f", tool_call_id: "1" });
+    expect(templateMessage({ role: "user", content: "a" })).toEqual({ role: "user", content: "a" });
+  });
+});
+
+describe("templateTool", () => {
+  it("is a function as in the OpenAI API", () => {
+    expect(templateTool({ name: "f" })).toEqual({ type: "function", function: { name: "f" } });
+    const described = { name: "f", description: "d", parameters: { type: "object" } };
+    expect(templateTool(described)).toEqual({ type: "function", function: described });
+  });
+});
