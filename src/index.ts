@@ -15,6 +15,8 @@ export type {
   LoadProgress,
   Model,
   ModelInfo,
+  ModelObserver,
+  ModelStats,
   ProposalRecord,
   Propose,
   ScoredText,

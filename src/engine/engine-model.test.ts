@@ -7,7 +7,7 @@ import { fakeTokenizer } from "../../test/support/fake-tokenizer.ts";
 import { TableModel } from "../../test/support/table-model.ts";
 import { DraftModel } from "../decoding/proposers/draft-model.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
-import type { GenerateRequest, Generation, Model, TextTokenizer } from "./types.ts";
+import type { GenerateRequest, Generation, GenerationResult, Model, ModelObserver, TextTokenizer } from "./types.ts";
 
 async function read(generation: Generation) {
   const texts: string[] = [];
@@ -311,6 +311,53 @@ describe("generate", () => {
     expect((await generation.result).finishReason).toBe("cancelled");
     expect(model.isDisposed).toBe(true);
     expect(() => engine.generate({ ids: [1] })).toThrow(/disposed/);
+  });
+});
+
+describe("stats and observer", () => {
+  it("tell what runs, and what each sequence did", async () => {
+    const ended: (GenerationResult | Error)[] = [];
+    const rounds: { readonly tokens: number; readonly ms: number | undefined }[] = [];
+    let rows = 0;
+    const observer: ModelObserver = {
+      onForward: (forward) => {
+        rows += forward.rows;
+      },
+      onTokens: (round) => rounds.push(round),
+      onEnd: (result, queueMs) => {
+        expect(queueMs).toBeGreaterThanOrEqual(0);
+        ended.push(result);
+      },
+    };
+    const { engine } = fakeEngine({ maxSequences: 1, hitRate: 0.5, observer });
+    const idle = engine.stats();
+    expect(idle).toMatchObject({ sequences: [], maxSequences: 1, preemptions: 0, cachePages: { used: 0 } });
+    const first = engine.generate({ ids: [1, 2, 3], maxTokens: 30 });
+    const second = engine.generate({ ids: [4], maxTokens: 5 });
+    const iterator = first[Symbol.asyncIterator]();
+    await iterator.next();
+    const { sequences, cachePages } = engine.stats();
+    expect(sequences).toEqual([
+      { isRunning: true, promptTokens: 3, generatedTokens: expect.any(Number) },
+      { isRunning: false, promptTokens: 1, generatedTokens: 0 },
+    ]);
+    expect(sequences[0]?.generatedTokens).toBeGreaterThan(0);
+    expect(cachePages.used).toBeGreaterThan(0);
+    await iterator.return?.();
+    await second.result;
+    const stopped = engine.generate({ ids: [1], maxTokens: 5, signal: AbortSignal.abort() });
+    await stopped.result;
+    expect(ended).toEqual([await first.result, await second.result, await stopped.result]);
+    expect(ended.map((one) => (one as GenerationResult).finishReason)).toEqual(["cancelled", "length", "cancelled"]);
+    expect(rounds.reduce((sum, { tokens }) => sum + tokens, 0)).toBe(
+      ended.reduce((sum, one) => sum + (one as GenerationResult).tokens.length, 0),
+    );
+    // The first tokens of two sequences.
+    expect(rounds.filter(({ ms }) => ms === undefined)).toHaveLength(2);
+    expect(rows).toBeGreaterThan(rounds.length);
+    // Its pages are freed after the forward that wrote to them.
+    await vi.waitFor(() => expect(engine.stats().cachePages.used).toBe(0));
+    await engine.dispose();
   });
 });
 

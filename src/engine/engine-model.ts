@@ -1,4 +1,5 @@
-import type { BackendInfo } from "../compute/backend.ts";
+import type { Backend, BackendInfo } from "../compute/backend.ts";
+import { PAGE_SIZE } from "../compute/forest/forest.ts";
 import type { LoadedModel } from "../compute/loaded-model.ts";
 import { Controller } from "../decoding/controller/controller.ts";
 import type { DraftModel } from "../decoding/proposers/draft-model.ts";
@@ -28,6 +29,8 @@ import type {
   Generation,
   Model,
   ModelInfo,
+  ModelObserver,
+  ModelStats,
   ScoredText,
   ScoreRequest,
   Session,
@@ -45,6 +48,9 @@ export interface EngineParts {
   readonly tokenizer: TextTokenizer | undefined;
   readonly endTokens: ReadonlySet<number>;
   readonly limits: EngineLimits;
+  /** The backend that loaded `model`, which may load another model that shares its weights. */
+  readonly loadedBy?: Backend | undefined;
+  readonly observer?: ModelObserver | undefined;
 }
 
 export interface EngineLimits {
@@ -129,6 +135,28 @@ export class EngineModel implements Model {
         return forward();
       });
     return score({ model, tokenizer, contextLength: info.contextLength, run }, request);
+  }
+
+  stats(): ModelStats {
+    this.#assertOpen();
+    const { maxSequences, nPages } = this.#parts.limits;
+    const { pool, scheduler } = this.#engine ?? {};
+    const sequences = (scheduler?.sequences ?? []).map((sequence) => ({
+      isRunning: scheduler?.isRunning(sequence) === true,
+      promptTokens: sequence.request.ids.length,
+      generatedTokens: sequence.nGenerated,
+    }));
+    const used = pool === undefined ? 0 : nPages - pool.nAvailable;
+    return {
+      ...{ sequences, maxSequences, preemptions: scheduler?.nPreempted ?? 0 },
+      cachePages: { total: nPages, used, size: PAGE_SIZE },
+    };
+  }
+
+  /** What another model needs to share its weights. */
+  get weights(): { readonly backend: Backend | undefined; readonly model: LoadedModel } {
+    this.#assertOpen();
+    return { backend: this.#parts.loadedBy, model: this.#parts.model };
   }
 
   forward(forest: ForestInput, options: ForwardOptions = {}): Promise<ForwardOutput> {
@@ -233,7 +261,7 @@ export class EngineModel implements Model {
       this.#engine = {
         pool,
         scheduler,
-        loop: new BatchLoop({ model, controller, pool, scheduler, mutex: this.#mutex }),
+        loop: new BatchLoop({ model, controller, pool, scheduler, mutex: this.#mutex, observer: this.#parts.observer }),
       };
     }
     return this.#engine;

@@ -74,6 +74,14 @@ export interface LoadOptions {
    * `maxSequences` contexts, as far as a quarter of the memory allows.
    */
   readonly cachePositions?: number | undefined;
+  /**
+   * A loaded model of the same MODEL, for instance with another adapter: its weights are used, not loaded again. Either may
+   * be disposed of first.
+   */
+  readonly shareWith?: Model | undefined;
+  /** Bytes of memory to leave to others. Default: 0. */
+  readonly reservedBytes?: number | undefined;
+  readonly observer?: ModelObserver | undefined;
   /** Whether to download a model that is not in the cache. Default: true. */
   readonly pull?: boolean | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
@@ -316,6 +324,8 @@ export interface ModelInfo {
   readonly contextLength: number;
   /** Bytes of the weights in memory. */
   readonly weightBytes: number;
+  /** Bytes of the KV cache, which become resident when they are used. */
+  readonly cacheBytes: number;
   readonly backend: BackendInfo;
   readonly loadMs: number;
   readonly adapter?: { readonly path: string; readonly depths: number; readonly entryLayer: number };
@@ -376,6 +386,32 @@ export interface ScoredText {
   readonly nWindows: number;
 }
 
+/** Is told what a model does. Its methods must be quick, and must not throw. */
+export interface ModelObserver {
+  /** After a forward: its rows, and the sequences that they belong to. */
+  onForward?(forward: { readonly rows: number; readonly sequences: number; readonly ms: number }): void;
+  /** A round of a sequence drew tokens, this long after its previous tokens; undefined: they are its first. */
+  onTokens?(round: { readonly tokens: number; readonly ms: number | undefined }): void;
+  /** A sequence ended; `queueMs`: its time before it started. An error: it failed. */
+  onEnd?(result: GenerationResult | Error, queueMs: number): void;
+}
+
+/** What a model does at a moment. */
+export interface ModelStats {
+  /** Unfinished sequences; one for each choice of a request. */
+  readonly sequences: readonly {
+    /** Whether it has a slot. */
+    readonly isRunning: boolean;
+    readonly promptTokens: number;
+    readonly generatedTokens: number;
+  }[];
+  readonly maxSequences: number;
+  /** Pages of the KV cache; `used`: those that running sequences need. */
+  readonly cachePages: { readonly total: number; readonly used: number; readonly size: number };
+  /** Sequences that gave up their slot, since the model was loaded. */
+  readonly preemptions: number;
+}
+
 export interface Model {
   readonly info: ModelInfo;
   /** Undefined if the model has none; prompts must then be `ids`. */
@@ -398,6 +434,7 @@ export interface Model {
    * that overlap by half. @throws IdlmError "usage", "not-finite"; the signal's reason.
    */
   score(request: ScoreRequest): Promise<ScoredText>;
+  stats(): ModelStats;
   /** Runs a forest from an empty KV cache. */
   forward(forest: ForestInput, options?: ForwardOptions): Promise<ForwardOutput>;
   /** Cancels all generations, waits for them and frees all memory. */

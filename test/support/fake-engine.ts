@@ -3,7 +3,7 @@ import type { DraftModel } from "../../src/decoding/proposers/draft-model.ts";
 import { EngineModel } from "../../src/engine/engine-model.ts";
 import { MAX_ROUND_ROWS } from "../../src/engine/limits.ts";
 import { pagesFor } from "../../src/engine/kv/page-pool.ts";
-import type { TextTokenizer } from "../../src/engine/types.ts";
+import type { ModelObserver, TextTokenizer } from "../../src/engine/types.ts";
 import { FakeModel, type FakeModelOptions } from "./fake-model.ts";
 import { fakeTokenizer } from "./fake-tokenizer.ts";
 
@@ -13,13 +13,14 @@ interface EngineOptions {
   readonly nPages?: number;
   readonly maxSequences?: number;
   readonly maxQueue?: number;
+  readonly observer?: ModelObserver;
 }
 
 export type FakeEngineOptions = FakeModelOptions & EngineOptions;
 
 /** An engine over a fake model. */
 export function fakeEngine(given: FakeEngineOptions = {}) {
-  const { context, endTokens, nPages, maxSequences, maxQueue, ...options } = given;
+  const { context, endTokens, nPages, maxSequences, maxQueue, observer, ...options } = given;
   const model = new FakeModel(options);
   return { engine: engineOver(model, given), model };
 }
@@ -42,13 +43,14 @@ export function engineOver(
     vocabSize: sizes.vocabSize,
     contextLength: context,
     weightBytes: 0,
+    cacheBytes: 0,
     backend,
     loadMs: 0,
     ...adapter,
   };
   const limits = { nPages, maxSequences, maxQueue };
   return new EngineModel({
-    ...{ model, draft, backend, info, limits, tokenizer },
+    ...{ model, draft, backend, info, limits, tokenizer, observer: given.observer },
     endTokens: new Set(endTokens),
   });
 }

@@ -31,15 +31,24 @@ export function kvBytesPerPosition(program: Program): number {
   return floats * (program.cacheType === "f16" ? 2 : 4);
 }
 
-/** Bytes of a loaded program without its KV cache. */
-export function programBytes(program: Program, backend: BackendInfo["name"]): number {
+/** Bytes of the base's weights, which another model may share. */
+export function baseBytes(program: Program, backend: BackendInfo["name"]): number {
   let bytes = 0;
   for (const { rows, cols, type, origin } of Object.values(program.parameters)) {
+    if (origin === "adapter") continue;
     const nElements = rows * cols;
-    // Adapter: float32 as read, and packed.
-    if (origin === "adapter") bytes += nElements * 6;
     // The reference keeps float32; the native backend repacks, with scales at least as wide as the file's.
-    else bytes += backend === "reference" ? nElements * 4 : (byteLength(type, nElements) ?? nElements * 4) * 1.1;
+    bytes += backend === "reference" ? nElements * 4 : (byteLength(type, nElements) ?? nElements * 4) * 1.1;
+  }
+  return bytes;
+}
+
+/** Bytes of a loaded program without its KV cache. */
+export function programBytes(program: Program, backend: BackendInfo["name"]): number {
+  let bytes = baseBytes(program, backend);
+  // Adapter: float32 as read, and packed.
+  for (const { rows, cols, origin } of Object.values(program.parameters)) {
+    if (origin === "adapter") bytes += rows * cols * 6;
   }
   const { forward, values, results, sizes } = program;
   const rowBytes = 4 * peakWidth(forward, values, [results.hidden]);

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { EngineModel } from "../engine-model.ts";
 import { load } from "./load.ts";
 import type { GenerateRequest, Model } from "../types.ts";
 
@@ -109,6 +110,18 @@ describe("load", () => {
     }
     await session.dispose();
     await model.dispose();
+  });
+
+  it("shares weights with a loaded model, which may be disposed of first", async () => {
+    const first = await load(llama, { adapter: join(fixtures, "idlm/llama-tiny-entry0") });
+    const second = await load(llama, { adapter: false, shareWith: first });
+    expect((second as EngineModel).weights.model.sharedWeightBytes).toBeGreaterThan(0);
+    const request = { ids: [1, 2, 3], maxTokens: 10 };
+    const { tokens } = await first.generate(request).result;
+    await first.dispose();
+    expect((await second.generate(request).result).tokens).toEqual(tokens);
+    await second.dispose();
+    await expect(load(llama, { shareWith: {} as Model })).rejects.toThrow(/shareWith: expected a loaded model/);
   });
 
   it("runs a forest", async () => {

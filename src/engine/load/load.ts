@@ -9,7 +9,7 @@ import type { OpenedModel } from "../../model/open/open-model.ts";
 import { type EngineLimits, EngineModel } from "../engine-model.ts";
 import { loadDraft } from "./load-draft.ts";
 import { DEFAULT_QUEUE, DEFAULT_SEQUENCES, MAX_SEQUENCES } from "../limits.ts";
-import { fittingContext, fittingPages } from "../kv/memory.ts";
+import { availableMemory, baseBytes, fittingContext, fittingPages, kvBytesPerPosition } from "../kv/memory.ts";
 import { chooseBackend, openProgram } from "./open-program.ts";
 import { shown, usage, wholeIn, wrongKey } from "../request/request-values.ts";
 import { textOf } from "./text-tokenizer.ts";
@@ -24,6 +24,9 @@ const keys: Readonly<Record<keyof LoadOptions, true>> = {
   maxSequences: true,
   maxQueue: true,
   cachePositions: true,
+  shareWith: true,
+  reservedBytes: true,
+  observer: true,
   pull: true,
   onProgress: true,
   onWarning: true,
@@ -51,7 +54,8 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
   checkOptions(model, options);
   const { signal, onProgress, onWarning, pull = true } = options;
   signal?.throwIfAborted();
-  const backend = chooseBackend(options);
+  const shared = options.shareWith === undefined ? undefined : weightsOf(options.shareWith);
+  const backend = shared?.backend ?? chooseBackend(options);
   const resolving = { pull, onProgress, onNotice: onWarning, signal };
   const location = await resolveModel(model, resolving);
   const adapterFolder =
@@ -72,11 +76,15 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
       const problem = `${options.context} is above the model's ${config.contextLength} positions`;
       throw wrongKey("context", problem, `Use ${config.contextLength} or less.`);
     }
-    const contextLength = fittingContext(program, backend.info.name, options.context, config.contextLength);
-    const limits = limitsOf(program, backend, contextLength, options);
+    const available =
+      availableMemory() -
+      (options.reservedBytes ?? 0) +
+      (shared === undefined ? 0 : baseBytes(program, backend.info.name));
+    const contextLength = fittingContext(program, backend.info.name, options.context, config.contextLength, available);
+    const limits = limitsOf(program, backend, contextLength, options, available);
     const text = textOf(opened);
     onProgress?.({ stage: "load", bytesDone: 0, bytesTotal: 1 });
-    const loaded = await backend.load(program);
+    const loaded = await backend.load(program, shared === undefined ? {} : { shareWith: shared.model });
     const draft = await draftOf(draftLocation, opened, backend, limits).catch((error) => {
       loaded.dispose();
       throw error;
@@ -88,8 +96,16 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
     signal?.throwIfAborted();
     onProgress?.({ stage: "load", bytesDone: 1, bytesTotal: 1 });
     const loadMs = performance.now() - startMs;
-    const info = infoOf(opened, program, backend, loaded.weightBytes, contextLength, loadMs, adapter);
-    return new EngineModel({ model: loaded, draft, backend: backend.info, info, limits, ...text });
+    const sizes = {
+      ...{ weightBytes: loaded.weightBytes, contextLength },
+      cacheBytes: limits.nPages * PAGE_SIZE * kvBytesPerPosition(program),
+    };
+    const info = infoOf(opened, program, backend, sizes, loadMs, adapter);
+    const { observer } = options;
+    return new EngineModel({
+      ...{ model: loaded, draft, backend: backend.info, info, limits, loadedBy: backend, observer },
+      ...text,
+    });
   } finally {
     opened.close();
   }
@@ -110,12 +126,13 @@ function limitsOf(
   backend: Backend,
   context: number,
   { maxSequences = DEFAULT_SEQUENCES, maxQueue = DEFAULT_QUEUE, cachePositions }: LoadOptions,
+  available: number,
 ): EngineLimits {
   if (cachePositions !== undefined && cachePositions < context) {
     const problem = `${cachePositions} is below the context of ${context}`;
     throw wrongKey("cachePositions", problem, phrase`Raise it or lower ${key("context")}.`);
   }
-  const nPages = fittingPages(program, backend.info.name, context, maxSequences, cachePositions);
+  const nPages = fittingPages(program, backend.info.name, context, maxSequences, cachePositions, available);
   return { nPages, maxSequences, maxQueue };
 }
 
@@ -123,8 +140,7 @@ function infoOf(
   { path, config }: OpenedModel,
   program: Program,
   backend: Backend,
-  weightBytes: number,
-  contextLength: number,
+  sizes: Pick<ModelInfo, "weightBytes" | "cacheBytes" | "contextLength">,
   loadMs: number,
   adapter: Adapter | undefined,
 ): ModelInfo {
@@ -134,14 +150,19 @@ function infoOf(
     architecture: config.architecture,
     nLayers: config.nLayers,
     vocabSize: config.vocabSize,
-    contextLength,
-    weightBytes,
+    ...sizes,
     backend: backend.info,
     loadMs,
     ...(adapter === undefined
       ? {}
       : { adapter: { path: adapter.path, depths: mask?.nDepths ?? 0, entryLayer: mask?.entryLayer ?? 0 } }),
   };
+}
+
+/** @throws IdlmError "usage" unless it is a model that `load` made. */
+function weightsOf(model: Model) {
+  if (model instanceof EngineModel) return model.weights;
+  throw wrongKey("shareWith", "expected a loaded model", "Give one that load returned.");
 }
 
 function checkOptions(model: string, options: LoadOptions): void {
@@ -167,6 +188,7 @@ function checkOptions(model: string, options: LoadOptions): void {
   }
   wholeIn("maxSequences", options.maxSequences, 1, MAX_SEQUENCES);
   wholeIn("maxQueue", options.maxQueue, 0, Number.MAX_SAFE_INTEGER);
+  wholeIn("reservedBytes", options.reservedBytes, 0, Number.MAX_SAFE_INTEGER);
   wholeIn("cachePositions", options.cachePositions, 1, Number.MAX_SAFE_INTEGER);
   if (backend !== undefined && backend !== "native" && backend !== "reference") {
     throw wrongKey("backend", `expected native or reference, found ${shown(backend)}`, "Leave it out for the fastest.");

@@ -8,6 +8,7 @@ import type { PagePool } from "../kv/page-pool.ts";
 import type { Mutex } from "./mutex.ts";
 import type { Scheduler, ScheduledSequence } from "./scheduler.ts";
 import type { Sequence } from "./sequence.ts";
+import type { ModelObserver } from "../types.ts";
 
 /** Dependencies of a BatchLoop. */
 export interface BatchLoopParts {
@@ -18,6 +19,7 @@ export interface BatchLoopParts {
   readonly scheduler: Scheduler;
   /** Guards the model's forwards. */
   readonly mutex: Mutex;
+  readonly observer?: ModelObserver | undefined;
 }
 
 /** Runs forwards, each for all sequences of the scheduler's batch, while there is work. */
@@ -135,6 +137,7 @@ export class BatchLoop {
     const ms = performance.now() - startMs + this.#choosingMs;
     this.#choosingMs = 0;
     controller.observeStep({ ...work, draftedTokens, tokens: nTokens, ms });
+    this.#parts.observer?.onForward?.({ rows: forest.tokens.length, sequences: scheduled.length, ms });
   }
 
   /**

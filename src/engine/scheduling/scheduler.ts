@@ -61,6 +61,12 @@ export class Scheduler {
     return [...this.#entries.keys()];
   }
 
+  /** Whether an unfinished sequence has a slot. */
+  isRunning(sequence: Sequence): boolean {
+    const entry = this.#entries.get(sequence);
+    return entry !== undefined && this.#running.has(entry);
+  }
+
   /**
    * Unfinished sequences that count towards the limit of the queue. A sequence whose reader lags does not count, since
    * it gives up its slot when another needs it; at most `maxSequences` of these are left out, to bound memory.

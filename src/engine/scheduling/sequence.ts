@@ -11,12 +11,13 @@ import type { SequenceStream } from "../output/generation.ts";
 import type { KvSequence } from "../kv/kv-sequence.ts";
 import type { CheckedRequest } from "../request/request.ts";
 import { IncrementalDetokenizer } from "../output/incremental-detokenizer.ts";
-import type { GenerationResult, TextTokenizer, TokenLogprobs } from "../types.ts";
+import type { GenerationResult, ModelObserver, TextTokenizer, TokenLogprobs } from "../types.ts";
 
 /** What all sequences of a model share. */
 export interface SequenceParts extends DecodingParts {
   readonly backend: BackendInfo;
   readonly tokenizer: TextTokenizer | undefined;
+  readonly observer?: ModelObserver | undefined;
 }
 
 /** One completion: its request, decoder, KV pages, output so far and stream. */
@@ -34,7 +35,10 @@ export class Sequence {
   #decoder: Decoder | undefined;
   /** Verified tokens without a decoder. */
   #verified: readonly number[];
+  readonly #createdMs = performance.now();
   #startMs: number | undefined;
+  /** When it drew its last tokens. */
+  #drawnMs: number | undefined;
   #firstTokenMs: number | undefined;
   /** Cached tokens when its first rows ran. */
   #cachedTokens: number | undefined;
@@ -51,6 +55,10 @@ export class Sequence {
   /** Verified tokens: prompt and output. */
   get tokens(): readonly number[] {
     return this.#decoder?.tokens ?? this.#verified;
+  }
+
+  get nGenerated(): number {
+    return this.#tokens.length;
   }
 
   /** Verified tokens that are not in the KV cache. */
@@ -111,6 +119,7 @@ export class Sequence {
     const drawn = decoder.applyResults(this.#parts.model, this.kv, plan, result, rows);
     if (drawn.length > 0) {
       const isFirst = this.#tokens.length === drawn.length;
+      this.#reportTokens(drawn.length);
       const tokens = drawn.map(({ token }) => token);
       this.stream.emit({
         ...{ text: this.#detokenizer.takeNew(), tokens, round: extraRows(plan) },
@@ -134,13 +143,16 @@ export class Sequence {
     this.#detokenizer.end();
     const rest = this.#detokenizer.takeNew();
     if (rest !== "") this.stream.emit({ text: rest, tokens: [] });
-    this.stream.end(this.#result(finishReason));
+    const result = this.#result(finishReason);
+    this.#parts.observer?.onEnd?.(result, this.#queueMs);
+    this.stream.end(result);
   }
 
   /** Ends the stream with an error. */
   fail(error: unknown): void {
     if (this.stream.isEnded) return;
     this.onEnd();
+    this.#parts.observer?.onEnd?.(error instanceof Error ? error : new Error(String(error)), this.#queueMs);
     this.stream.fail(error);
   }
 
@@ -157,6 +169,17 @@ export class Sequence {
   get #startedDecoder(): Decoder {
     if (this.#decoder === undefined) throw new Error("the sequence is not started");
     return this.#decoder;
+  }
+
+  get #queueMs(): number {
+    return (this.#startMs ?? performance.now()) - this.#createdMs;
+  }
+
+  #reportTokens(nTokens: number): void {
+    const nowMs = performance.now();
+    const beforeMs = this.#drawnMs;
+    this.#drawnMs = nowMs;
+    this.#parts.observer?.onTokens?.({ tokens: nTokens, ms: beforeMs === undefined ? undefined : nowMs - beforeMs });
   }
 
   #push({ token, logprob, top = [] }: Drawn): boolean {
