@@ -45,6 +45,14 @@ export class Body {
     throw wrongKey(this.at(key), `expected a number, found ${shown(value)}`);
   }
 
+  object(key: string): Readonly<Record<string, unknown>> | undefined {
+    const value = this.take(key);
+    if (value === undefined || (typeof value === "object" && value !== null && !Array.isArray(value))) {
+      return value as Readonly<Record<string, unknown>> | undefined;
+    }
+    throw wrongKey(this.at(key), `expected an object, found ${shown(value)}`);
+  }
+
   /** @throws IdlmError "usage" unless it is absent or one of the choices. */
   choice<T extends string>(key: string, choices: readonly T[]): T | undefined {
     const value = this.take(key);

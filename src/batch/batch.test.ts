@@ -76,9 +76,9 @@ describe("runBatch", () => {
   it("reports the error of each line, and continues", async () => {
     const { run, answers } = batchOf([
       ...["{", "[]", JSON.stringify({ custom_id: 7 })],
-      ...[chatLine("a"), chatLine("a"), chatLine("b", { foo: 1 }), chatLine("c", { max_tokens: 0 })],
+      ...[chatLine("a"), chatLine("a"), chatLine("b", { min_tokens: 1 }), chatLine("c", { max_tokens: 0 })],
       ...[chatLine("d").replace("chat/completions", "embeddings"), chatLine("e", { stream: true })],
-      chatLine("f"),
+      chatLine("f", { foo: 1 }),
     ]);
     expect(await run()).toMatchObject({ answered: 2, failed: 8 });
     const all = answers();
@@ -88,6 +88,8 @@ describe("runBatch", () => {
     const statuses = Object.fromEntries(
       all.filter(({ response }) => response !== null).map((one) => [one.custom_id, one.response.status_code]),
     );
+    const ignored = all.find(({ custom_id: id }) => id === "f").response.body.idlm.ignored;
+    expect(ignored).toEqual(["foo"]);
     expect(statuses).toEqual({ a: 200, b: 400, c: 400, d: 400, e: 400, f: 200 });
   });
 

@@ -5,6 +5,12 @@ import { readOpenAiRequest } from "./request.ts";
 const messages = [{ role: "user", content: "hi" }];
 const chat = (body: object) => readOpenAiRequest("chat", { messages, ...body }).requests[0];
 
+const tool = {
+  type: "function",
+  function: { name: "f", description: "d", parameters: { type: "object" }, strict: true },
+};
+const named = (name: string) => ({ type: "function", function: { name } });
+
 describe("readOpenAiRequest", () => {
   it("reads a conversation with all settings", () => {
     const body = {
@@ -52,7 +58,7 @@ describe("readOpenAiRequest", () => {
     expect(chat(nulls(keys))).toEqual(chat({}));
     const message = nulls(["name", "refusal", "audio", "tool_calls", "function_call", "annotations", "tool_call_id"]);
     expect(chat({ messages: [{ ...messages[0], ...message }] })).toEqual(chat({}));
-    expect(chat({ messages: [{ ...messages[0], name: "ann" }] })).toEqual(chat({}));
+    expect(chat({ messages: [{ ...messages[0], name: "ann" }] })?.messages).toEqual([{ ...messages[0], name: "ann" }]);
     const own = ["best_of", "echo", "suffix", "logprobs", "max_tokens", "prompt", "seed", "stop", "n"];
     expect(readOpenAiRequest("completions", nulls(own))).toEqual(readOpenAiRequest("completions", { prompt: "" }));
   });
@@ -87,6 +93,68 @@ describe("readOpenAiRequest", () => {
     ]);
   });
 
+  it("reads tools and their choice", () => {
+    const read = (more: object) => {
+      const { requests, format } = readOpenAiRequest("chat", { messages, tools: [tool], ...more });
+      return { format, tools: requests[0]?.tools };
+    };
+    const { strict, ...definition } = tool.function;
+    expect(read({})).toEqual({
+      format: { tools: [tool.function], toolChoice: "auto", parallel: true, reasoning: true },
+      tools: [definition],
+    });
+    expect(read({ tool_choice: "required", parallel_tool_calls: false }).format).toMatchObject({
+      ...{ toolChoice: "required", parallel: false },
+    });
+    expect(read({ tool_choice: named("f") }).format?.toolChoice).toEqual({ name: "f" });
+    const none = { format: { tools: [], toolChoice: "none", parallel: true, reasoning: true }, tools: undefined };
+    expect(read({ tool_choice: "none" })).toEqual(none);
+    expect(read({ tools: [] })).toEqual(none);
+    expect(strict).toBe(true);
+  });
+
+  it("takes calls and their results back", () => {
+    const call = { id: "c1", type: "function", index: 0, function: { name: "f", arguments: '{"a":1}' } };
+    const asked = [
+      ...messages,
+      { role: "assistant", content: null, reasoning_content: "hm", tool_calls: [call] },
+      { role: "tool", tool_call_id: "c1", content: [{ type: "text", text: "5" }] },
+      { role: "function", name: "g", content: "6" },
+    ];
+    expect(chat({ messages: asked })?.messages).toEqual([
+      ...messages,
+      { role: "assistant", content: "", reasoning: "hm", toolCalls: [{ id: "c1", name: "f", arguments: '{"a":1}' }] },
+      { role: "tool", toolCallId: "c1", content: "5", name: "f" },
+      { role: "tool", name: "g", content: "6" },
+    ]);
+  });
+
+  it("hands arguments to the chat template", () => {
+    expect(chat({})?.templateArguments).toBeUndefined();
+    const effort = { reasoning_effort: "none", chat_template_kwargs: { tool_call_start: "a" } };
+    expect(chat(effort)?.templateArguments).toEqual({
+      ...{ reasoning_effort: "none", enable_thinking: false, tool_call_start: "a" },
+    });
+    expect(chat({ reasoning_effort: "high" })?.templateArguments).toMatchObject({ enable_thinking: true });
+    expect(chat({ continue_final_message: true })?.continueFinalMessage).toBe(true);
+  });
+
+  it("lists unknown keys, wherever they stand", () => {
+    const asked = {
+      ...{ messages: [{ ...messages[0], nam: "b" }], foo: 1, bar: null, user: "u" },
+      ...{ stream_options: { other: 1 }, idlm: { rounds: true, stride: 2, own: 1 }, tools: [{ ...tool, extra: 1 }] },
+    };
+    const { ignored, rounds, requests } = readOpenAiRequest("chat", asked);
+    expect([...ignored].sort()).toEqual([
+      "foo",
+      "idlm.own",
+      "messages[0].nam",
+      "stream_options.other",
+      "tools[0].extra",
+    ]);
+    expect([rounds, requests[0]?.stride, requests[0]?.rounds]).toEqual([true, 2, true]);
+  });
+
   it("accepts prompts as strings, as ids, and lists of them", () => {
     const prompts = (prompt: unknown) => readOpenAiRequest("completions", { prompt, logprobs: 2 }).requests;
     expect(prompts([1, 2])).toMatchObject([{ ids: [1, 2], logprobs: 2 }]);
@@ -95,7 +163,6 @@ describe("readOpenAiRequest", () => {
   });
 
   it.each([
-    ["chat", { messages, foo: 1 }, /^foo: unknown key. Valid keys: .*frequency_penalty/],
     ["chat", [], /the body must be an object/],
     ["chat", {}, /^messages: expected an array of messages, found nothing/],
     ["chat", { messages: [{ role: "user" }] }, /^messages\[0\].content: expected a string, found nothing/],
@@ -105,12 +172,23 @@ describe("readOpenAiRequest", () => {
       /^messages\[0\].content\[0\].type: expected text, found "image_url"/,
     ],
     ["chat", { messages: [{ role: "user", content: "a", name: 5 }] }, /^messages\[0\].name: expected a string/],
-    ["chat", { messages: [{ role: "user", content: "a", nam: "b" }] }, /^messages\[0\].nam: unknown key/],
-    ["chat", { messages, reasoning_effort: "high" }, /^reasoning_effort: not supported/],
     ["chat", { messages, audio: { voice: "x" } }, /^audio: not supported/],
     ["chat", { messages, top_logprobs: 2 }, /requires logprobs/],
     ["chat", { messages, logprobs: true, top_logprobs: 21 }, /expected a whole number from 0 to 20, found 21/],
-    ["chat", { messages, tools: [{}] }, /^tools: not supported/],
+    ["chat", { messages, tools: [{}] }, /^tools\[0\].function: expected an object/],
+    ["chat", { messages, tools: [{ ...tool, type: "web_search" }] }, /^tools\[0\].type: expected "function"/],
+    ["chat", { messages, tools: [tool, tool] }, /^tools: two tools have the same name/],
+    ["chat", { messages, tool_choice: "required" }, /^tool_choice: required without tools/],
+    ["chat", { messages, tools: [tool], tool_choice: "f" }, /^tool_choice: expected auto, none, required/],
+    ["chat", { messages, tools: [tool], tool_choice: named("g") }, /^tool_choice.function.name: expected the name/],
+    ["chat", { messages: [{ role: "assistant", tool_calls: [{}] }] }, /^messages\[0\].tool_calls\[0\].function/],
+    ["chat", { messages, min_tokens: 4 }, /^min_tokens: not supported, found 4/],
+    ["chat", { messages, chat_template: "{{ 1 }}" }, /^chat_template: not supported/],
+    ["chat", { messages, chat_template_kwargs: [] }, /^chat_template_kwargs: expected an object/],
+    ["chat", { messages, idlm: { rounds: "yes" } }, /^idlm.rounds: expected true or false/],
+    ["chat", { messages, guided_regex: "a+" }, /^guided_regex: not supported/],
+    ["chat", { messages, echo: true }, /^echo: not supported/],
+    ["completions", { prompt: "a", suffix: "b" }, /^suffix: not supported/],
     ["chat", { messages, response_format: { type: "json_object" } }, /^response_format: not supported/],
     ["chat", { messages, temperature: "1" }, /temperature: expected a number/],
     ["chat", { messages: [{ role: "robot", content: "a" }] }, /^messages\[0\].role: expected one of system/],
@@ -122,7 +200,6 @@ describe("readOpenAiRequest", () => {
       /^prediction.content\[0\].type: expected text/,
     ],
     ["chat", { messages, stream: 1 }, /stream: expected true or false/],
-    ["chat", { messages, stream_options: { other: 1 } }, /^stream_options.other: unknown key/],
     ["chat", { messages, prediction: { type: "x" } }, /prediction.type/],
     ["completions", { prompt: "a", echo: true }, /^echo: not supported/],
     ["completions", { prompt: "a", best_of: 3 }, /^best_of: not supported/],

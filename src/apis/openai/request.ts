@@ -1,11 +1,11 @@
-import { mapSettings } from "../../compute/sampling/settings.ts";
 import type { AnswerRequest } from "../../answer/types.ts";
-import { readMessages } from "../../engine/request/messages.ts";
-import { shown, wrongKey } from "../../engine/request/request-values.ts";
-import { proposeValues, shapeValues, verifyValues } from "../../engine/request/round-options.ts";
-import type { ChatMessage, GenerateRequest } from "../../engine/types.ts";
+import { wrongKey } from "../../engine/request/request-values.ts";
+import type { GenerateRequest } from "../../engine/types.ts";
 import type { KeyNames } from "../../errors.ts";
 import { Body } from "../body.ts";
+import { type OwnKeys, readOwnKeys, snakeCaseNames } from "../own-keys.ts";
+import { refuseUnsupported } from "../unsupported-keys.ts";
+import { readChat } from "./chat-request.ts";
 
 /** Supported endpoints. */
 export type Endpoint = "chat" | "completions";
@@ -15,17 +15,11 @@ export const endpoints: Readonly<Record<string, Endpoint>> = {
   "/v1/completions": "completions",
 };
 
-/** The API's names of the engine's keys, where they differ. */
+/** The API's names of the engine's keys. */
 const names: KeyNames = {
-  ...mapSettings(snakeCase),
-  ...{ maxTokens: "max_tokens", logitBias: "logit_bias", predict: "prediction", ids: "prompt" },
-  // Requirements that a client cannot meet, so described instead of named.
-  ...{ adapter: "an adapter", draftModel: "a draft model" },
+  ...{ ...snakeCaseNames, predict: "prediction" },
+  ...{ templateArguments: "chat_template_kwargs", continueFinalMessage: "continue_final_message" },
 };
-
-function snakeCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
 
 /** A body of the OpenAI API. `completions` may have several prompts. */
 export interface OpenAiRequest extends AnswerRequest {
@@ -35,8 +29,12 @@ export interface OpenAiRequest extends AnswerRequest {
   readonly streamsUsage: boolean;
 }
 
-/** Limit of the API. */
-const MAX_TOP_LOGPROBS = 20;
+/** Keys that do not concern the text. */
+const withoutEffect = [
+  ...["model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"],
+  "prompt_cache_retention",
+];
+
 /** Default `max_tokens` of /v1/completions, as in the API. */
 const DEFAULT_COMPLETION_TOKENS = 16;
 const MAX_PROMPTS = 128;
@@ -46,51 +44,58 @@ const LEAST_TOP_P = 1e-30;
 
 /**
  * Reads the body of a request to /v1/chat/completions or /v1/completions. Accepts the API's keys, all other sampling
- * settings in snake case, as other servers do, and `propose`, `stride`, `shape`, `verify`, `tau`, `priority`. Default
- * temperature 1, as in the API, and seed 0: the same body yields the same text. @throws IdlmError "usage" with the key.
- * Ranges are validated by the engine.
+ * settings in snake case, as other servers do, and idlm's own ones. Default temperature 1, as in the API, and seed 0: the
+ * same body yields the same text. @throws IdlmError "usage" with the key, also for a key that would change the text and is
+ * not supported. Ranges are validated by the engine.
  */
 export function readOpenAiRequest(endpoint: Endpoint, json: unknown): OpenAiRequest {
   const body = new Body(json);
-  body.ignore("model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key");
-  body.ignore("prompt_cache_retention");
+  const isChat = endpoint === "chat";
+  const ignored: string[] = [];
+  body.ignore(...withoutEffect);
   const stream = body.boolean("stream") ?? false;
-  const streamsUsage = readStreamOptions(body.take("stream_options"));
-  const common = commonSettings(body);
-  const asked = endpoint === "chat" ? [{ ...common, ...chat(body) }] : completions(body, common);
-  body.end();
-  const isEmpty = endpoint === "completions" && asked[0]?.maxTokens === 0;
-  const requests = isEmpty ? asked.map((request) => ({ ...request, maxTokens: 1 })) : asked;
+  const streamsUsage = readStreamOptions(body.take("stream_options"), ignored);
+  const own = readOwnKeys(body);
+  const common = commonSettings(body, own);
+  const chat = isChat ? readChat(body, ignored) : undefined;
+  const asked = chat === undefined ? completions(body, common) : [{ ...common, ...chat.asked }];
+  refuseUnsupported(body, isChat ? { echo: (value) => value === false } : {});
+  refuseUnsupported(body, grammarKeys);
+  const isEmpty = !isChat && asked[0]?.maxTokens === 0;
   return {
-    ...{ endpoint, requests, isEmpty, stream, streamsUsage, rounds: false, ignored: [] },
-    format: endpoint === "chat" ? { tools: [], toolChoice: "none", parallel: true, reasoning: false } : undefined,
-    names: endpoint === "chat" ? chatNames(body) : names,
+    ...{ endpoint, isEmpty, stream, streamsUsage, rounds: own.rounds },
+    requests: isEmpty ? asked.map((request) => ({ ...request, maxTokens: 1 })) : asked,
+    ignored: [...body.unread(), ...own.ignored, ...ignored],
+    format: chat?.format,
+    names: isChat ? chatNames(body) : names,
   };
 }
+
+const isText = (value: unknown) => (value as { type?: unknown } | null)?.type === "text";
+const never = () => false;
+
+/** Keys that ask for a grammar. */
+const grammarKeys = {
+  ...{ response_format: isText, structured_outputs: never, grammar: never, json_schema: never, guided_json: never },
+  ...{ guided_regex: never, guided_choice: never, guided_grammar: never, regex: never, ebnf: never },
+};
 
 function chatNames(body: Body): KeyNames {
   const newer = body.take("max_completion_tokens") === undefined ? {} : { maxTokens: "max_completion_tokens" };
   return { ...names, ...newer, logprobs: "top_logprobs", prompt: "/v1/completions" };
 }
 
-function commonSettings(body: Body): GenerateRequest {
+function commonSettings(body: Body, { sampling, settings, rounds }: OwnKeys): GenerateRequest {
   const stop = body.take("stop");
-  const sampling = mapSettings((name) => body.number(snakeCase(name)));
   return {
-    n: body.number("n"),
-    ...sampling,
+    ...{ n: body.number("n"), ...sampling, ...settings },
     temperature: sampling.temperature ?? 1,
     topP: sampling.topP === 0 ? LEAST_TOP_P : sampling.topP,
     logitBias: body.take("logit_bias") as GenerateRequest["logitBias"],
     seed: seedOf(body.number("seed")),
     // Its strings are validated with the request.
     stop: typeof stop === "string" ? [stop] : (stop as GenerateRequest["stop"]),
-    propose: body.choice("propose", proposeValues),
-    stride: body.number("stride"),
-    shape: body.choice("shape", shapeValues),
-    verify: body.choice("verify", verifyValues),
-    tau: body.number("tau"),
-    priority: body.number("priority"),
+    rounds: rounds || undefined,
   };
 }
 
@@ -100,90 +105,13 @@ function seedOf(seed: number | undefined): number | undefined {
   return seed >= 0 && Number.isSafeInteger(seed) ? seed : Number(BigInt.asUintN(53, BigInt(seed)));
 }
 
-function readStreamOptions(value: unknown): boolean {
+function readStreamOptions(value: unknown, ignored: string[]): boolean {
   if (value === undefined) return false;
   const options = new Body(value, "stream_options");
   const includes = options.boolean("include_usage") ?? false;
   options.ignore("include_obfuscation");
-  options.end();
+  ignored.push(...options.unread());
   return includes;
-}
-
-function chat(body: Body): GenerateRequest {
-  const isEmpty = (value: unknown) => Array.isArray(value) && value.length === 0;
-  body.only("tools", isEmpty, "Leave it out.");
-  body.only("tool_choice", (value) => value === "none" || value === "auto", "Leave it out.");
-  body.only("functions", isEmpty, "Leave it out.");
-  body.only("modalities", (value) => Array.isArray(value) && value.every((one) => one === "text"), "Text is written.");
-  body.only("function_call", (value) => value === "none" || value === "auto", "Leave it out.");
-  body.only("reasoning_effort", (value) => value === "none", "Leave it out.");
-  body.only("verbosity", (value) => value === "medium", "Leave it out.");
-  body.only("audio", () => false, "Text is written.");
-  body.only("web_search_options", () => false, "Leave it out.");
-  body.ignore("parallel_tool_calls");
-  const isText = (value: unknown) => (value as { type?: unknown } | null)?.type === "text";
-  body.only("response_format", isText, "Only text is written.");
-  const logprobs = body.boolean("logprobs") ?? false;
-  const top = body.number("top_logprobs");
-  if (top !== undefined && !logprobs) throw wrongKey("top_logprobs", "requires logprobs", "Set logprobs to true.");
-  if (top !== undefined && !(Number.isInteger(top) && top >= 0 && top <= MAX_TOP_LOGPROBS)) {
-    throw wrongKey("top_logprobs", `expected a whole number from 0 to ${MAX_TOP_LOGPROBS}, found ${top}`);
-  }
-  const [older, newer] = [body.number("max_tokens"), body.number("max_completion_tokens")];
-  return {
-    messages: messagesOf(body.take("messages")),
-    maxTokens: newer ?? older,
-    logprobs: logprobs ? (top ?? 0) : undefined,
-    predict: predictionOf(body.take("prediction")),
-  };
-}
-
-function predictionOf(value: unknown): string | undefined {
-  if (value === undefined) return undefined;
-  const prediction = new Body(value, "prediction");
-  if (prediction.take("type") !== "content") throw wrongKey("prediction.type", 'expected "content"');
-  const text = textOf(prediction.take("content"), "prediction.content");
-  prediction.end();
-  return text;
-}
-
-function messagesOf(value: unknown): readonly ChatMessage[] {
-  const messages: unknown = Array.isArray(value) ? value.map(plainMessage) : value;
-  return readMessages(messages, (path, expected, found) =>
-    wrongKey(`messages${path}`, `expected ${expected}, found ${found}`),
-  );
-}
-
-/** A message of the API in the engine's form; `readMessages` validates it. */
-function plainMessage(message: unknown, i: number): unknown {
-  if (typeof message !== "object" || message === null || Array.isArray(message)) return message;
-  const body = new Body(message, `messages[${i}]`);
-  body.only("tool_calls", (calls) => Array.isArray(calls) && calls.length === 0, "Leave it out.");
-  body.only("function_call", () => false, "Leave it out.");
-  body.only("audio", () => false, "Leave it out.");
-  body.string("name");
-  body.ignore("refusal", "annotations", "tool_call_id");
-  const [role, content] = [body.take("role"), body.take("content")];
-  body.end();
-  return {
-    // Chat templates have no developer role.
-    role: role === "developer" ? "system" : role,
-    content: Array.isArray(content) ? textOf(content, body.at("content")) : content,
-  };
-}
-
-/** A string, or parts of type text. */
-function textOf(value: unknown, path: string): string {
-  if (typeof value === "string") return value;
-  if (!Array.isArray(value)) throw wrongKey(path, "expected a string or parts of type text");
-  return value
-    .map((part: unknown, i) => {
-      const { type, text } = (part ?? {}) as { readonly type?: unknown; readonly text?: unknown };
-      if (type !== "text") throw wrongKey(`${path}[${i}].type`, `expected text, found ${shown(type)}`);
-      if (typeof text !== "string") throw wrongKey(`${path}[${i}].text`, `expected a string, found ${shown(text)}`);
-      return text;
-    })
-    .join("");
 }
 
 function completions(body: Body, common: GenerateRequest): GenerateRequest[] {

@@ -1,5 +1,5 @@
-import { IdlmError, type KeyNames } from "../../errors.ts";
-import type { Answer, AnsweredChoice, AnswerFinishReason } from "../../answer/types.ts";
+import { type ErrorCode, IdlmError, type KeyNames } from "../../errors.ts";
+import type { Answer, AnsweredChoice, AnswerFinishReason, ToolCall } from "../../answer/types.ts";
 import type { GenerationResult, TextTokenizer } from "../../engine/types.ts";
 import { allChoices } from "../../answer/answer.ts";
 import { chatLogprobs, completionLogprobs } from "./logprobs.ts";
@@ -24,7 +24,7 @@ export function openAiResponse(request: OpenAiRequest, { results, choices }: Ans
     ...headOf(request, context, isChat ? "chat.completion" : "text_completion"),
     choices: choices.map((choice) => (isChat ? chatChoice(choice, context) : completionChoice(choice, context))),
     usage: usageOf(results),
-    idlm: extensionOf(results),
+    idlm: { ...extensionOf(results), ...ignoredOf(request), ...(request.rounds && resultOf(results)) },
   };
 }
 
@@ -41,14 +41,39 @@ function extensionOf(results: readonly GenerationResult[]) {
   return { verify: results[0]?.verify, lossless: results.every(({ lossless }) => lossless) };
 }
 
-function chatChoice({ index, text, finishReason, completion }: AnsweredChoice, { tokenizer }: ResponseContext) {
+/** Keys of the body that were ignored. */
+export function ignoredOf({ ignored }: OpenAiRequest) {
+  return ignored.length === 0 ? {} : { ignored: ignored.slice(0, MAX_IGNORED) };
+}
+
+/** Names of ignored keys in a response, so that a body of nonsense is not sent back. */
+const MAX_IGNORED = 32;
+
+/** How the first completion was decoded, for clients that ask for rounds. */
+export function resultOf([result]: readonly GenerationResult[]) {
+  if (result === undefined) return {};
+  const { sha256, forwards, tokensPerForward, prefillMs, decodeMs, lossless } = result;
+  return { result: { sha256, forwards, tokensPerForward, prefillMs, decodeMs, lossless } };
+}
+
+function chatChoice(choice: AnsweredChoice, { tokenizer }: ResponseContext) {
+  const { index, text, reasoning, toolCalls, finishReason, completion } = choice;
   const { logprobs } = completion;
+  const hasCalls = toolCalls.length > 0;
   return {
     index,
     finish_reason: finishReasonOf(finishReason),
-    message: { role: "assistant", content: text, refusal: null },
+    message: {
+      ...{ role: "assistant", content: text === "" && hasCalls ? null : text, refusal: null },
+      ...(reasoning !== undefined && { reasoning_content: reasoning }),
+      ...(hasCalls && { tool_calls: toolCalls.map(callOf) }),
+    },
     logprobs: logprobs === undefined ? null : chatLogprobs(logprobs, tokenizer),
   };
+}
+
+function callOf({ id, name, arguments: text }: ToolCall) {
+  return { id, type: "function", function: { name, arguments: text } };
 }
 
 function completionChoice({ index, text, finishReason, completion }: AnsweredChoice, { tokenizer }: ResponseContext) {
@@ -70,14 +95,20 @@ const SERVER_ERROR = 500;
 export function openAiError(error: unknown, names: KeyNames): { readonly status: number; readonly body: unknown } {
   if (error instanceof IdlmError) {
     const [status, param] = [error.httpStatus, error.fieldWith(names) ?? null];
-    return {
-      status,
-      body: { error: { message: error.messageWith(names), type: errorType(status), param, code: error.code } },
-    };
+    const code = codes[error.code] ?? error.code.replaceAll("-", "_");
+    return { status, body: { error: { message: error.messageWith(names), type: errorType(status), param, code } } };
   }
   const message = error instanceof Error ? error.message : String(error);
   return { status: SERVER_ERROR, body: { error: { message, type: "server_error", param: null, code: "unexpected" } } };
 }
+
+/** The API's codes, where they are not the catalogue's. */
+const codes: Readonly<Partial<Record<ErrorCode, string>>> = {
+  "context-too-long": "context_length_exceeded",
+  "queue-full": "rate_limit_exceeded",
+  "rate-limited": "rate_limit_exceeded",
+  unauthorized: "invalid_api_key",
+};
 
 /** The API's type of an error. */
 function errorType(status: number): string {

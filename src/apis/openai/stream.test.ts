@@ -1,11 +1,13 @@
+import { Readable } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { answerOfDeltas, messageDeltas } from "../../../test/support/answer-events.ts";
 import { fakeEngine } from "../../../test/support/fake-engine.ts";
 import { foldChunks } from "../../../test/support/fold-chunks.ts";
 import { answer } from "../../answer/answer.ts";
 import type { EngineModel } from "../../engine/engine-model.ts";
 import { type Endpoint, readOpenAiRequest } from "./request.ts";
-import { openAiResponse } from "./response.ts";
+import { openAiResponse, resultOf } from "./response.ts";
 import { openAiStream } from "./stream.ts";
 
 interface Chunk {
@@ -15,6 +17,7 @@ interface Chunk {
     readonly finish_reason: string | null;
   }[];
   readonly usage?: unknown;
+  readonly idlm?: unknown;
 }
 
 const never = new AbortController().signal;
@@ -37,6 +40,10 @@ function plain(choices: readonly object[]): unknown {
     const isEmpty = [logprobs?.content, logprobs?.tokens].some((list) => Array.isArray(list) && list.length === 0);
     return isEmpty ? { ...choice, logprobs: null } : choice;
   });
+}
+
+function omit(value: object | undefined, key: string): object {
+  return Object.fromEntries(Object.entries(value ?? {}).filter(([name]) => name !== key));
 }
 
 const optional = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
@@ -64,7 +71,7 @@ describe("openAiStream", () => {
         });
         expect(choices).toEqual(plain(body.choices));
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
     await engine.dispose();
   });
@@ -81,9 +88,36 @@ describe("openAiStream", () => {
         const { chunks, body } = await bothOf(engine, "completions", asked);
         expect(foldChunks(chunks)).toEqual(plain(body.choices));
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
     await engine.dispose();
+  });
+
+  it("has reasoning and calls, each call with its id and name once", async () => {
+    const request = readOpenAiRequest("chat", {
+      messages: [{ role: "user", content: "a" }],
+      foo: 1,
+      idlm: { rounds: true },
+    });
+    const context = { id: "x", model: "m", created: 1, tokenizer: undefined, numerics: 1 };
+    await fc.assert(
+      fc.asyncProperty(messageDeltas, async (deltas) => {
+        const { answer, events } = answerOfDeltas(deltas);
+        const running = { events: Readable.from(events), done: Promise.resolve(answer) };
+        const chunks: Chunk[] = [];
+        for await (const chunk of openAiStream(request, running, context)) chunks.push(chunk as Chunk);
+        const { choices, idlm } = openAiResponse(request, answer, context);
+        const [choice] = choices as readonly { readonly message: Readonly<Record<string, unknown>> }[];
+        const [folded] = foldChunks(chunks);
+        expect(folded).toEqual({
+          ...choice,
+          message: { ...omit(choice?.message, "refusal"), content: choice?.message.content ?? "" },
+        });
+        expect(chunks[0]?.idlm).toMatchObject({ ignored: ["foo"] });
+        expect(idlm).toMatchObject({ ignored: ["foo"], ...resultOf(answer.results) });
+        expect(chunks.at(-1)?.idlm).toMatchObject(resultOf(answer.results));
+      }),
+    );
   });
 
   it("begins with the role and finishes without content", async () => {

@@ -2,7 +2,7 @@ import type { AnswerEvent, RunningAnswer } from "../../answer/types.ts";
 import type { TokenLogprobs } from "../../engine/types.ts";
 import { type ChatLogprobs, chatLogprobs, type CompletionLogprobs, CompletionLogprobsStream } from "./logprobs.ts";
 import type { OpenAiRequest } from "./request.ts";
-import { finishReasonOf, headOf, type ResponseContext, usageOf } from "./response.ts";
+import { finishReasonOf, headOf, ignoredOf, type ResponseContext, resultOf, usageOf } from "./response.ts";
 
 /** A choice of a chunk, without its index. */
 interface ChunkChoice {
@@ -27,19 +27,37 @@ export async function* openAiStream(
   context: ResponseContext,
 ): AsyncGenerator<object> {
   const isChat = request.endpoint === "chat";
+  const { streamsUsage, rounds } = request;
   const head = {
     ...headOf(request, context, isChat ? "chat.completion.chunk" : "text_completion"),
     choices: [],
-    ...(request.streamsUsage && { usage: null }),
+    ...(streamsUsage && { usage: null }),
   };
   const writers = new Map<number, ChoiceChunks>();
+  let nOpen = request.requests.reduce((sum, { n = 1 }) => sum + n, 0);
+  let isFirst = true;
   for await (const event of events) {
-    const { choice: index } = event;
+    const { choice: index, kind } = event;
     const writer = writers.get(index) ?? (isChat ? new ChatChunks(context) : new CompletionChunks(context));
     writers.set(index, writer);
-    for (const chunk of writer.chunks(event)) yield { ...head, choices: [{ index, ...chunk }] };
+    if (kind === "end") nOpen--;
+    const isLast = nOpen === 0 && rounds && !streamsUsage;
+    const own = kind === "round" ? { round: event.round } : isLast ? resultOf((await done).results) : {};
+    const chunks = writer.chunks(event);
+    for (const [i, chunk] of chunks.entries()) {
+      const extension = { ...(isFirst && ignoredOf(request)), ...(i === chunks.length - 1 && own) };
+      yield { ...head, choices: [{ index, ...chunk }], ...withExtension(extension) };
+      isFirst = false;
+    }
   }
-  if (request.streamsUsage) yield { ...head, usage: usageOf((await done).results) };
+  if (!streamsUsage) return;
+  const { results } = await done;
+  yield { ...head, usage: usageOf(results), ...(rounds && withExtension(resultOf(results))) };
+}
+
+/** idlm's own key of a chunk, if there is anything in it. */
+function withExtension(idlm: object): { readonly idlm?: object } {
+  return Object.keys(idlm).length === 0 ? {} : { idlm };
 }
 
 class ChatChunks implements ChoiceChunks {
@@ -53,6 +71,7 @@ class ChatChunks implements ChoiceChunks {
   }
 
   chunks(event: AnswerEvent): readonly ChunkChoice[] {
+    if (event.kind === "start") return [];
     const first = this.#isFirst ? [this.#chunk({ role: "assistant", content: "" })] : [];
     this.#isFirst = false;
     return [...first, ...this.#following(event)];
@@ -62,6 +81,16 @@ class ChatChunks implements ChoiceChunks {
     switch (event.kind) {
       case "text":
         return [this.#chunk({ content: event.text }, this.#takeLogprobs())];
+      case "reasoning":
+        return [this.#chunk({ reasoning_content: event.text }, this.#takeLogprobs())];
+      case "tool-call": {
+        const { index, id, name } = event;
+        return [this.#call({ index, id, type: "function", function: { name, arguments: "" } })];
+      }
+      case "tool-arguments":
+        return [this.#call({ index: event.index, function: { arguments: event.text } })];
+      case "round":
+        return [this.#chunk({})];
       case "tokens":
         this.#logprobs.push(...(event.logprobs ?? []));
         return [];
@@ -72,6 +101,10 @@ class ChatChunks implements ChoiceChunks {
       default:
         return [];
     }
+  }
+
+  #call(call: object): ChunkChoice {
+    return this.#chunk({ tool_calls: [call] }, this.#takeLogprobs());
   }
 
   #takeLogprobs(): ChatLogprobs | null {
@@ -98,6 +131,8 @@ class CompletionChunks implements ChoiceChunks {
       case "text":
         this.#length += Array.from(event.text).length;
         return [{ text: event.text, logprobs: this.#logprobs.take(this.#length) ?? null, finish_reason: null }];
+      case "round":
+        return [{ text: "", logprobs: null, finish_reason: null }];
       case "tokens":
         this.#logprobs.push(event.logprobs ?? []);
         return [];

@@ -1,0 +1,58 @@
+import type { MessageFormat } from "../../answer/types.ts";
+import { wrongKey } from "../../engine/request/request-values.ts";
+import type { GenerateRequest } from "../../engine/types.ts";
+import { Body } from "../body.ts";
+import { messagesOf, textOf } from "./messages.ts";
+import { readTools } from "./tools.ts";
+
+/** Limit of the API. */
+const MAX_TOP_LOGPROBS = 20;
+
+/** The keys of /v1/chat/completions that /v1/completions has not. Unknown keys are added to `ignored`. */
+export function readChat(
+  body: Body,
+  ignored: string[],
+): { readonly asked: GenerateRequest; readonly format: MessageFormat } {
+  const tools = readTools(body, ignored);
+  const [older, newer] = [body.number("max_tokens"), body.number("max_completion_tokens")];
+  const asked = {
+    messages: messagesOf(body.take("messages"), ignored),
+    tools: tools.tools.length === 0 ? undefined : tools.tools.map(({ strict: _, ...tool }) => tool),
+    templateArguments: templateArgumentsOf(body),
+    continueFinalMessage: body.boolean("continue_final_message"),
+    maxTokens: newer ?? older,
+    logprobs: logprobsOf(body),
+    predict: predictionOf(body.take("prediction"), ignored),
+  };
+  return { asked, format: { ...tools, reasoning: true } };
+}
+
+function logprobsOf(body: Body): number | undefined {
+  const logprobs = body.boolean("logprobs") ?? false;
+  const top = body.number("top_logprobs");
+  if (top !== undefined && !(Number.isInteger(top) && top >= 0 && top <= MAX_TOP_LOGPROBS)) {
+    throw wrongKey("top_logprobs", `expected a whole number from 0 to ${MAX_TOP_LOGPROBS}, found ${top}`);
+  }
+  // Some clients send 0 for none.
+  if (top !== undefined && top > 0 && !logprobs) {
+    throw wrongKey("top_logprobs", "requires logprobs", "Set logprobs to true.");
+  }
+  return logprobs ? (top ?? 0) : undefined;
+}
+
+/** Templates take of these what they know. Those with reasoning can mostly only turn it on and off. */
+function templateArgumentsOf(body: Body): GenerateRequest["templateArguments"] {
+  const effort = body.string("reasoning_effort");
+  const given = body.object("chat_template_kwargs");
+  const known = effort === undefined ? {} : { reasoning_effort: effort, enable_thinking: effort !== "none" };
+  return effort === undefined && given === undefined ? undefined : { ...known, ...given };
+}
+
+function predictionOf(value: unknown, ignored: string[]): string | undefined {
+  if (value === undefined) return undefined;
+  const prediction = new Body(value, "prediction");
+  if (prediction.take("type") !== "content") throw wrongKey("prediction.type", 'expected "content"');
+  const text = textOf(prediction.take("content"), "prediction.content");
+  ignored.push(...prediction.unread());
+  return text;
+}

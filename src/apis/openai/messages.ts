@@ -1,0 +1,98 @@
+import { readMessages } from "../../engine/request/messages.ts";
+import { shown, wrongKey } from "../../engine/request/request-values.ts";
+import type { ChatMessage, ToolCallMessage } from "../../engine/types.ts";
+import { Body } from "../body.ts";
+
+/** Reads the messages of the API in the engine's form. Unknown keys are added to `ignored`. @throws IdlmError "usage". */
+export function messagesOf(value: unknown, ignored: string[]): readonly ChatMessage[] {
+  const messages: unknown = Array.isArray(value) ? value.map((one, i) => plainMessage(one, i, ignored)) : value;
+  const read = readMessages(messages, (path, expected, found) =>
+    wrongKey(`messages${path}`, `expected ${expected}, found ${found}`),
+  );
+  return withToolNames(read);
+}
+
+/** A message in the engine's form; `readMessages` validates it. */
+function plainMessage(message: unknown, i: number, ignored: string[]): unknown {
+  if (typeof message !== "object" || message === null || Array.isArray(message)) return message;
+  const body = new Body(message, `messages[${i}]`);
+  body.only("function_call", () => false, "Use tool_calls.");
+  body.only("audio", () => false, "Leave it out.");
+  body.ignore("refusal", "annotations");
+  const [role, content] = [body.take("role"), body.take("content")];
+  const toolCalls = callsOf(body, ignored);
+  const reasoning = body.string("reasoning_content") ?? body.string("reasoning");
+  const name = body.string("name");
+  const toolCallId = body.string("tool_call_id");
+  ignored.push(...body.unread());
+  const hasCalls = toolCalls !== undefined;
+  return {
+    role: roleOf(role),
+    content: contentOf(content, body.at("content"), hasCalls || reasoning !== undefined),
+    ...(name !== undefined && { name }),
+    ...(role === "assistant" && reasoning !== undefined && { reasoning }),
+    ...(role === "assistant" && hasCalls && { toolCalls }),
+    ...(role === "tool" && toolCallId !== undefined && { toolCallId }),
+  };
+}
+
+/** Chat templates have no developer role, and the older API called results of tools those of functions. */
+function roleOf(role: unknown): unknown {
+  if (role === "developer") return "system";
+  return role === "function" ? "tool" : role;
+}
+
+function contentOf(content: unknown, path: string, mayBeAbsent: boolean): unknown {
+  if (content === undefined && mayBeAbsent) return "";
+  return Array.isArray(content) ? textOf(content, path) : content;
+}
+
+/** Undefined: none. */
+function callsOf(body: Body, ignored: string[]): readonly ToolCallMessage[] | undefined {
+  const calls = body.take("tool_calls");
+  const path = body.at("tool_calls");
+  if (calls === undefined || (Array.isArray(calls) && calls.length === 0)) return undefined;
+  if (!Array.isArray(calls)) throw wrongKey(path, `expected an array of calls, found ${shown(calls)}`);
+  return calls.map((given: unknown, i) => {
+    const call = new Body(given, `${path}[${i}]`);
+    const type = call.string("type") ?? "function";
+    if (type !== "function") throw wrongKey(call.at("type"), `expected "function", found ${shown(type)}`);
+    const id = call.string("id");
+    const called = new Body(call.take("function"), call.at("function"));
+    const name = called.string("name");
+    if (name === undefined) throw wrongKey(called.at("name"), "expected a string, found nothing");
+    const text = called.take("arguments") ?? "{}";
+    const isObject = typeof text === "object" && !Array.isArray(text);
+    if (typeof text !== "string" && !isObject)
+      throw wrongKey(called.at("arguments"), `expected JSON text, found ${shown(text)}`);
+    call.ignore("index");
+    ignored.push(...call.unread(), ...called.unread());
+    return { ...(id !== undefined && { id }), name, arguments: text as ToolCallMessage["arguments"] };
+  });
+}
+
+/** Some templates name the tool of a result, which the API leaves to the call. */
+function withToolNames(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  const names = new Map<string, string>();
+  return messages.map((message) => {
+    for (const { id, name } of message.toolCalls ?? []) if (id !== undefined) names.set(id, name);
+    const { role, name, toolCallId } = message;
+    const known = role === "tool" && name === undefined ? names.get(toolCallId ?? "") : undefined;
+    return known === undefined ? message : { ...message, name: known };
+  });
+}
+
+/** A string, or parts of type text. */
+export function textOf(value: unknown, path: string): string {
+  if (typeof value === "string") return value;
+  if (!Array.isArray(value)) throw wrongKey(path, "expected a string or parts of type text");
+  return value
+    .map((part: unknown, i) => {
+      const { type, text, refusal } = (part ?? {}) as Readonly<Record<string, unknown>>;
+      if (type === "refusal" && typeof refusal === "string") return refusal;
+      if (type !== "text") throw wrongKey(`${path}[${i}].type`, `expected text, found ${shown(type)}`);
+      if (typeof text !== "string") throw wrongKey(`${path}[${i}].text`, `expected a string, found ${shown(text)}`);
+      return text;
+    })
+    .join("");
+}
