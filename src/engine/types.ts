@@ -212,8 +212,8 @@ export interface ProposalRecord {
   readonly depth: number;
   /** Its proposer. */
   readonly source: string;
-  /** Its probability as its proposer sees it, if it has one. */
-  readonly probability: number | null;
+  /** Its proposer's estimate, 0 to 1; not calibrated. */
+  readonly probability: number;
   readonly accepted: boolean;
 }
 
@@ -260,6 +260,8 @@ export interface GenerationResult {
   readonly proposedByDepth: readonly number[];
   /** Accepted proposals at depth i + 1. */
   readonly acceptedByDepth: readonly number[];
+  /** Tokens proposed from the predicted output, if there is one. */
+  readonly prediction?: { readonly accepted: number; readonly rejected: number };
   /** Acceptance rate at depth i + 1, among proposals whose ancestors were all accepted. */
   readonly acceptanceByDepth: readonly number[];
   /** Rounds by numbers of rows, the most frequent first. */

@@ -125,5 +125,9 @@ export function usageOf(results: readonly GenerationResult[]) {
     completion_tokens: completion,
     total_tokens: prompt + completion,
     prompt_tokens_details: { cached_tokens: sum(({ cachedTokens }) => cachedTokens) },
+    completion_tokens_details: {
+      accepted_prediction_tokens: sum(({ prediction }) => prediction?.accepted ?? 0),
+      rejected_prediction_tokens: sum(({ prediction }) => prediction?.rejected ?? 0),
+    },
   };
 }

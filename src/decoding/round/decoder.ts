@@ -66,6 +66,8 @@ export class Decoder {
   readonly tokens: number[];
   readonly nPrompt: number;
   readonly acceptance = new Acceptance();
+  /** The proposals of the last round that were accepted, from the first depth on. */
+  acceptedPath: readonly number[] = [];
   /** Forwards that drew tokens. */
   forwards = 0;
   /** Drawn tokens, including an end token. */
@@ -208,6 +210,7 @@ export class Decoder {
     const path = verified.path.slice(0, hasFailed ? nDrawn - 1 : nDrawn);
     this.nDrawn += nDrawn;
     this.acceptance.add(proposals, path, nDrawn);
+    this.acceptedPath = path;
     const learned = verified.drawn.slice(0, nDrawn).map(({ token }) => token);
     this.#options.planner.learn?.(plan, path, learned);
     moveIntoPlace(model, kv, pending.length, path);

@@ -11,7 +11,13 @@ export function choiceStreams(group: GenerationStream, n: number): SequenceStrea
   return Array.from({ length: n }, (_, index) => {
     const end = (result: GenerationResult) => {
       results[index] = result;
-      if (--nOpen === 0) group.end({ ...(results[0] as GenerationResult), choices: results.map(choiceOf) });
+      if (--nOpen > 0) return;
+      const prediction = allPredictions(results);
+      group.end({
+        ...(results[0] as GenerationResult),
+        ...(prediction !== undefined && { prediction }),
+        choices: results.map(choiceOf),
+      });
     };
     return new ChoiceStream(group, index, end);
   });
@@ -55,6 +61,14 @@ class ChoiceStream implements SequenceStream {
     this.#group.fail(error);
     this.#group.cancel();
   }
+}
+
+/** Predicted tokens of all completions; undefined: no predicted output. */
+function allPredictions(results: readonly GenerationResult[]): GenerationResult["prediction"] {
+  const all = results.flatMap(({ prediction }) => (prediction === undefined ? [] : [prediction]));
+  if (all.length === 0) return undefined;
+  const sum = (of: (one: (typeof all)[number]) => number) => all.reduce((total, one) => total + of(one), 0);
+  return { accepted: sum(({ accepted }) => accepted), rejected: sum(({ rejected }) => rejected) };
 }
 
 function choiceOf(result: GenerationResult, index: number): Choice {

@@ -10,6 +10,7 @@ import { createDecoder, type DecodingParts } from "./create-decoder.ts";
 import type { SequenceStream } from "../output/generation.ts";
 import type { KvSequence } from "../kv/kv-sequence.ts";
 import type { CheckedRequest } from "../request/request.ts";
+import { RoundRecorder } from "../output/round-recorder.ts";
 import { IncrementalDetokenizer } from "../output/incremental-detokenizer.ts";
 import type { GenerationResult, ModelObserver, TextTokenizer, TokenLogprobs } from "../types.ts";
 
@@ -36,6 +37,8 @@ export class Sequence {
   /** Verified tokens without a decoder. */
   #verified: readonly number[];
   readonly #createdMs = performance.now();
+  /** If rounds are recorded. */
+  #recorder: RoundRecorder | undefined;
   #startMs: number | undefined;
   /** When it drew its last tokens. */
   #drawnMs: number | undefined;
@@ -74,6 +77,7 @@ export class Sequence {
   /** Must be called before all methods below. */
   start(): void {
     this.#startMs = performance.now();
+    if (this.request.recordsRounds) this.#recorder = new RoundRecorder(this.#parts.tokenizer, this.#startMs);
     this.#decoder = createDecoder(this.#parts, this.request, (drawn) => this.#push(drawn));
   }
 
@@ -117,12 +121,17 @@ export class Sequence {
   applyResults(plan: RoundPlan, result: ForwardResult, rows: RoundRows): void {
     const decoder = this.#startedDecoder;
     const drawn = decoder.applyResults(this.#parts.model, this.kv, plan, result, rows);
-    if (drawn.length > 0) {
+    const record =
+      plan.sampler === undefined
+        ? undefined
+        : this.#recorder?.record(plan, decoder.acceptedPath, drawn, decoder.forwards);
+    if (drawn.length > 0 || record !== undefined) {
       const isFirst = this.#tokens.length === drawn.length;
       this.#reportTokens(drawn.length);
       const tokens = drawn.map(({ token }) => token);
       this.stream.emit({
         ...{ text: this.#detokenizer.takeNew(), tokens, round: extraRows(plan) },
+        ...(record !== undefined && { record }),
         ...(isFirst && { cachedTokens: this.#cachedTokens ?? 0 }),
         ...(this.request.settings.logprobs >= 0 && { logprobs: this.#logprobs.slice(-tokens.length) }),
       });
@@ -209,6 +218,7 @@ export class Sequence {
       tokensPerForward: forwards === 0 ? 0 : (decoder?.nDrawn ?? 0) / forwards,
       proposedByDepth: decoder?.acceptance.proposed ?? [],
       acceptedByDepth: decoder?.acceptance.accepted ?? [],
+      ...(this.request.predicted.length > 0 && { prediction: predictionOf(decoder) }),
       acceptanceByDepth: decoder?.acceptance.byDepth ?? [],
       rounds: decoder?.roundCounts ?? [],
       prefillMs: firstTokenMs - (this.#startMs ?? endMs),
@@ -227,4 +237,9 @@ export class Sequence {
       lossless: verification.mode !== "relaxed",
     };
   }
+}
+
+function predictionOf(decoder: Decoder | undefined): NonNullable<GenerationResult["prediction"]> {
+  const { proposed = 0, accepted = 0 } = decoder?.acceptance.bySource.get("predicted") ?? {};
+  return { accepted, rejected: proposed - accepted };
 }
