@@ -11,15 +11,12 @@ export interface Failure {
 
 const SERVER_ERROR = 500;
 
-/**
- * Errors that only the operator can correct are named in the log, not here: their messages hold paths of the machine.
- * `names`: the request's names of keys.
- */
+/** Errors outside of the catalogue are in the log only. `names`: the request's names of keys. */
 export function failureOf(error: unknown, names: KeyNames): Failure {
-  if (error instanceof IdlmError && error.httpStatus !== SERVER_ERROR) {
+  if (error instanceof IdlmError) {
     const { httpStatus: status, code } = error;
     return { status, message: error.messageWith(names), param: error.fieldWith(names), code };
   }
-  const code = error instanceof IdlmError ? error.code : "unexpected";
-  return { status: SERVER_ERROR, message: "The server failed. Its log has the reason.", param: undefined, code };
+  const message = "The server failed. Its log has the reason.";
+  return { status: SERVER_ERROR, message, param: undefined, code: "unexpected" };
 }

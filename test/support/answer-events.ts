@@ -57,6 +57,7 @@ export function answerOfDeltas(deltas: readonly MessageDelta[], ending: Ending =
     ...(stopString !== undefined && { stop: stopString }),
     ...(endToken !== undefined && { endToken }),
   };
+  const start: AnswerEvent = { choice: 0, kind: "start", prompt: 0, promptTokens: 9, cachedTokens: 2 };
   const events: AnswerEvent[] = deltas.map((delta) => ({ ...delta, choice: 0 }));
-  return { answer, events: [...events, end] };
+  return { answer, events: [start, ...events, end] };
 }

@@ -1,0 +1,97 @@
+import { shown, wrongKey } from "../../engine/request/request-values.ts";
+import type { ChatMessage } from "../../engine/types.ts";
+import { Body } from "../body.ts";
+
+const IMAGES = "The models read text only.";
+
+/** The conversation of a body: `system`, then `messages`. @throws IdlmError "usage" with the path. */
+export function readConversation(body: Body): readonly ChatMessage[] {
+  const system = body.take("system");
+  const messages = body.take("messages");
+  if (!Array.isArray(messages)) throw wrongKey("messages", `expected an array, found ${shown(messages)}`);
+  if (messages.length === 0) throw wrongKey("messages", "expected at least one message");
+  const read = messages.flatMap((message: unknown, i) => readMessage(new Body(message, `messages[${i}]`)));
+  if (read.at(-1)?.role === "assistant") {
+    const problem = "the last message is the assistant's, and continuing it is not supported";
+    throw wrongKey(`messages[${messages.length - 1}].role`, problem, "End with a message of the user.");
+  }
+  return system === undefined ? read : [{ role: "system", content: textOf(system, "system") }, ...read];
+}
+
+/** A message with tool results becomes several: chat templates have each result in a message of its own. */
+function readMessage(message: Body): readonly ChatMessage[] {
+  const role = message.choice("role", ["user", "assistant", "system"]);
+  if (role === undefined) throw wrongKey(message.at("role"), "expected user, assistant or system");
+  const content = message.take("content");
+  const path = message.at("content");
+  if (typeof content === "string") return [{ role, content }];
+  if (!Array.isArray(content)) throw wrongKey(path, `expected a string or content blocks, found ${shown(content)}`);
+  const blocks = content.map((block: unknown, i) => new Body(block, `${path}[${i}]`));
+  if (role === "assistant") return [assistantMessage(blocks)];
+  return role === "system" ? [{ role, content: textOf(content, path) }] : userMessages(blocks);
+}
+
+function assistantMessage(blocks: readonly Body[]): ChatMessage {
+  let content = "";
+  let reasoning: string | undefined;
+  const toolCalls: { readonly id: string; readonly name: string; readonly arguments: string }[] = [];
+  for (const block of blocks) {
+    const type = block.take("type");
+    if (type === "text") content += text(block, "text");
+    else if (type === "thinking") reasoning = (reasoning ?? "") + text(block, "thinking");
+    else if (type === "tool_use") {
+      const input = block.take("input") ?? {};
+      if (typeof input !== "object") throw wrongKey(block.at("input"), `expected an object, found ${shown(input)}`);
+      toolCalls.push({ id: text(block, "id"), name: text(block, "name"), arguments: JSON.stringify(input) });
+    } else if (type !== "redacted_thinking") {
+      throw wrongKey(block.at("type"), `expected text, thinking or tool_use, found ${shown(type)}`);
+    }
+  }
+  return {
+    role: "assistant",
+    content,
+    ...(reasoning !== undefined && { reasoning }),
+    ...(toolCalls.length > 0 && { toolCalls }),
+  };
+}
+
+/** Text in front of, between and behind results of tools becomes messages of the user, in that order. */
+function userMessages(blocks: readonly Body[]): readonly ChatMessage[] {
+  const messages: ChatMessage[] = [];
+  let pending: string | undefined;
+  const flush = () => {
+    if (pending !== undefined) messages.push({ role: "user", content: pending });
+    pending = undefined;
+  };
+  for (const block of blocks) {
+    const type = block.take("type");
+    if (type === "text") pending = (pending ?? "") + text(block, "text");
+    else if (type === "tool_result") {
+      flush();
+      const content = textOf(block.take("content") ?? "", block.at("content"));
+      messages.push({ role: "tool", content, toolCallId: text(block, "tool_use_id") });
+    } else throw wrongKey(block.at("type"), `expected text or tool_result, found ${shown(type)}`, IMAGES);
+  }
+  flush();
+  return messages.length > 0 ? messages : [{ role: "user", content: "" }];
+}
+
+function text(block: Body, key: string): string {
+  const value = block.string(key);
+  if (value === undefined) throw wrongKey(block.at(key), "expected a string");
+  return value;
+}
+
+/** A string, or blocks of type text. */
+function textOf(value: unknown, path: string): string {
+  if (typeof value === "string") return value;
+  if (!Array.isArray(value)) throw wrongKey(path, `expected a string or blocks of type text, found ${shown(value)}`);
+  return value
+    .map((one: unknown, i) => {
+      const block = new Body(one, `${path}[${i}]`);
+      const type = block.take("type");
+      if (type !== "text") throw wrongKey(block.at("type"), `expected text, found ${shown(type)}`, IMAGES);
+      return text(block, "text");
+    })
+    .join("");
+}

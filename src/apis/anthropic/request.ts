@@ -1,0 +1,120 @@
+import type { AnswerRequest, MessageFormat, Tool, ToolChoice } from "../../answer/types.ts";
+import { shown, wrongKey } from "../../engine/request/request-values.ts";
+import type { GenerateRequest } from "../../engine/types.ts";
+import { Body } from "../body.ts";
+import { type ApiGrammar, grammarSettings } from "../grammar-settings.ts";
+import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
+import { readConversation } from "./messages.ts";
+
+/** A body of POST /v1/messages or /v1/messages/count_tokens. */
+export interface MessagesRequest {
+  readonly answer: AnswerRequest;
+  readonly model: string | undefined;
+  readonly stream: boolean;
+}
+
+/** Keys of the API that do not change the text. */
+const withoutEffect = [
+  ...["metadata", "service_tier", "inference_geo", "cache_control", "diagnostics", "speed"],
+  ...["user_profile_id", "workspace_id", "betas"],
+];
+/** Keys of the API that would change the text. */
+const unsupported = ["container", "mcp_servers", "context_management"];
+
+/**
+ * Reads a body of the Messages API. `countsOnly`: of /v1/messages/count_tokens, which needs no `max_tokens`. Accepts
+ * idlm's own keys, too. @throws IdlmError "usage" with the key; ranges are validated by the engine.
+ */
+export function readMessagesRequest(json: unknown, countsOnly = false): MessagesRequest {
+  const body = new Body(json);
+  body.ignore(...withoutEffect);
+  for (const key of unsupported) body.only(key, () => false, "Leave it out.");
+  const [model, stream] = [body.string("model"), body.boolean("stream") ?? false];
+  const maxTokens = body.number("max_tokens");
+  if (maxTokens === undefined && !countsOnly) {
+    throw wrongKey("max_tokens", "missing", "Give the largest number of tokens to generate.");
+  }
+  const own = readOwnKeys(body);
+  const stop = body.take("stop_sequences") as GenerateRequest["stop"];
+  const format = readFormat(body);
+  const request: GenerateRequest = {
+    messages: readConversation(body),
+    maxTokens,
+    stop,
+    seed: body.number("seed"),
+    ...own.sampling,
+    temperature: own.sampling.temperature ?? 1,
+    ...own.settings,
+    ...(format.tools.length > 0 && { tools: format.tools }),
+    templateArguments: readThinking(body),
+    ...grammarSettings("output_config.format", readOutput(body)),
+  };
+  const ignored = [...body.unread(), ...own.ignored];
+  const names = { ...snakeCaseNames, stop: "stop_sequences" };
+  return { answer: { requests: [request], format, rounds: own.rounds, ignored, names }, model, stream };
+}
+
+function readFormat(body: Body): MessageFormat {
+  const given = body.take("tools") ?? [];
+  if (!Array.isArray(given)) throw wrongKey("tools", `expected an array, found ${shown(given)}`);
+  const tools = given.map((tool: unknown, i) => readTool(new Body(tool, `tools[${i}]`)));
+  const value = body.take("tool_choice");
+  if (value === undefined) return { tools, toolChoice: "auto", parallel: true, reasoning: true };
+  const choice = new Body(value, "tool_choice");
+  const parallel = !(choice.boolean("disable_parallel_tool_use") ?? false);
+  return { tools, toolChoice: readToolChoice(choice, tools), parallel, reasoning: true };
+}
+
+function readTool(tool: Body): Tool {
+  const type = tool.take("type");
+  if (type !== undefined && type !== "custom") {
+    throw wrongKey(tool.at("type"), `expected custom, found ${shown(type)}`, "Tools of the API's own are not offered.");
+  }
+  const name = tool.string("name");
+  if (name === undefined || name === "") throw wrongKey(tool.at("name"), "expected the name of the tool");
+  const schema = tool.take("input_schema");
+  if (typeof schema !== "object" || schema === null || Array.isArray(schema)) {
+    throw wrongKey(tool.at("input_schema"), `expected a JSON schema, found ${shown(schema)}`);
+  }
+  const parameters = schema as Readonly<Record<string, unknown>>;
+  return { name, description: tool.string("description"), parameters, strict: tool.boolean("strict") ?? false };
+}
+
+function readToolChoice(choice: Body, tools: readonly Tool[]): ToolChoice {
+  const type = choice.choice("type", ["auto", "any", "tool", "none"]);
+  if (type === undefined) throw wrongKey("tool_choice.type", "expected auto, any, tool or none");
+  if (type === "any") {
+    if (tools.length === 0) throw wrongKey("tool_choice", "needs tools", "Give at least one.");
+    return "required";
+  }
+  if (type !== "tool") return type;
+  const name = choice.string("name");
+  if (name === undefined || tools.every((tool) => tool.name !== name)) {
+    throw wrongKey("tool_choice.name", `expected the name of one of the tools, found ${shown(name)}`);
+  }
+  return { name };
+}
+
+/** Arguments for templates that can switch reasoning on and off. */
+function readThinking(body: Body): GenerateRequest["templateArguments"] {
+  const value = body.take("thinking");
+  if (value === undefined) return undefined;
+  const thinking = new Body(value, "thinking");
+  const type = thinking.string("type");
+  if (type === undefined) throw wrongKey("thinking.type", "expected enabled, disabled or adaptive");
+  return { enable_thinking: type !== "disabled" };
+}
+
+function readOutput(body: Body): ApiGrammar | undefined {
+  const [value, older] = [body.take("output_config"), body.take("output_format")];
+  const config = new Body(value ?? {}, "output_config");
+  // An effort is a hint to the model, which no template of these models knows.
+  config.ignore("effort");
+  const format = config.take("format") ?? older;
+  if (format === undefined) return undefined;
+  const wanted = new Body(format, older === format ? "output_format" : "output_config.format");
+  wanted.choice("type", ["json_schema"]);
+  const schema = wanted.take("schema");
+  if (schema === undefined) throw wrongKey(wanted.at("schema"), "expected a JSON schema");
+  return { kind: "schema", schema };
+}

@@ -1,0 +1,162 @@
+import type { AnswerRequest } from "../../answer/types.ts";
+import { shown, wrongKey } from "../../engine/request/request-values.ts";
+import type { GenerateRequest, TextTokenizer } from "../../engine/types.ts";
+import { Body } from "../body.ts";
+import { type ApiGrammar, grammarSettings } from "../grammar-settings.ts";
+import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
+import { encodePieces, readPrompts } from "./prompts.ts";
+
+/** A body of POST /completion. */
+export interface LlamaRequest {
+  readonly model: string | undefined;
+  readonly stream: boolean;
+  /** Whether the response is a list. */
+  readonly isList: boolean;
+  /** Whether ids of tokens are wanted without a stream. */
+  readonly returnsTokens: boolean;
+  /** Keys of the response that are wanted; empty: all. `a/b`: the key b of a, under that name. */
+  readonly responseFields: readonly string[];
+  /** `n_predict`. */
+  readonly maxTokens: number | undefined;
+  /** Settings that the response repeats. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Tokenizes the prompts. @throws IdlmError "usage". */
+  answer(tokenizer: TextTokenizer | undefined): AnswerRequest;
+}
+
+/** Keys of the API that do not change the text, or have no effect while others are neutral. */
+const withoutEffect = [
+  ...["cache_prompt", "id_slot", "n_keep", "n_discard", "n_cache_reuse", "user", "stream_options", "verbose"],
+  ...["timings_per_token", "return_progress", "sse_ping_interval", "backend_sampling", "dynatemp_exponent"],
+  ...["xtc_threshold", "mirostat_tau", "mirostat_eta", "adaptive_decay", "min_keep", "penalty_prompt"],
+  ...["dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers", "t_max_predict_ms"],
+];
+/** Keys that are supported with the value that switches them off. */
+const neutral: Readonly<Record<string, (value: unknown) => boolean>> = {
+  ...off(["dynatemp_range", "xtc_probability", "mirostat", "dry_multiplier", "n_indent"], 0),
+  ...off(["typical_p", "typ_p"], 1),
+  ...off(["post_sampling_probs", "ignore_eos", "grammar_lazy"], false),
+  ...{ top_n_sigma: isNegative, adaptive_target: isNegative },
+  lora: (value) => Array.isArray(value) && value.length === 0,
+};
+const names = {
+  ...snakeCaseNames,
+  ...{ maxTokens: "n_predict", repetitionPenalty: "repeat_penalty", logprobs: "n_probs", ids: "prompt", n: "n_cmpl" },
+};
+
+/**
+ * Reads a body of llama-server's own completion endpoint. Accepts idlm's own keys, too. Defaults are idlm's, temperature
+ * 1. @throws IdlmError "usage" with the key; ranges are validated by the engine.
+ */
+export function readLlamaRequest(json: unknown): LlamaRequest {
+  const body = new Body(json);
+  body.ignore(...withoutEffect);
+  for (const [key, isNeutral] of Object.entries(neutral)) body.only(key, isNeutral, "Leave it out.");
+  body.only("samplers", () => false, "The order of sampling settings is fixed.");
+  const { prompts, isList } = readPrompts(body.take("prompt"));
+  const own = readOwnKeys(body);
+  const bias = body.take("logit_bias");
+  const given = [body.number("n_predict"), body.number("max_tokens"), body.number("max_completion_tokens")];
+  const nPredict = given.find((value) => value !== undefined) ?? -1;
+  const maxTokens = nPredict < 0 ? undefined : nPredict;
+  const seed = body.number("seed");
+  const nProbs = body.number("n_probs") ?? body.number("logprobs") ?? 0;
+  const stop = body.take("stop");
+  const grammar = readGrammar(body);
+  const common: GenerateRequest = {
+    ...own.sampling,
+    ...readPenalties(body, own.sampling),
+    ...own.settings,
+    temperature: own.sampling.temperature ?? 1,
+    // One is generated, since the engine needs one, and left out.
+    maxTokens: maxTokens === 0 ? 1 : maxTokens,
+    // A negative seed stands for one that is not set.
+    seed: seed === undefined || seed < 0 ? undefined : seed,
+    n: body.number("n_cmpl") ?? body.number("n"),
+    // Its strings are validated with the request.
+    stop: typeof stop === "string" ? [stop] : (stop as GenerateRequest["stop"]),
+    logprobs: nProbs > 0 ? nProbs : undefined,
+    ...grammarSettings(grammar?.kind === "schema" ? "json_schema" : "grammar", grammar),
+  };
+  const [model, stream] = [body.string("model"), body.boolean("stream") ?? false];
+  const [returnsTokens, fields] = [body.boolean("return_tokens") ?? false, body.take("response_fields") ?? []];
+  if (!Array.isArray(fields) || !fields.every((one) => typeof one === "string")) {
+    throw wrongKey("response_fields", `expected names of keys, found ${shown(fields)}`);
+  }
+  const ignored = [...body.unread(), ...own.ignored];
+  return {
+    ...{ model, stream, returnsTokens, responseFields: fields, maxTokens },
+    isList: isList || (common.n ?? 1) > 1,
+    settings: settingsOf(common, {
+      ...{ n_predict: nPredict, max_tokens: nPredict, n_probs: nProbs, stream },
+      grammar: grammar?.kind === "ebnf" ? grammar.grammar : "",
+    }),
+    answer: (tokenizer) => {
+      const logitBias = readBias(bias, tokenizer);
+      const requests = prompts.map((pieces) => ({ ...common, logitBias, ids: encodePieces(pieces, tokenizer) }));
+      return { requests, format: undefined, rounds: own.rounds, isEmpty: maxTokens === 0, ignored, names };
+    },
+  };
+}
+
+function off(keys: readonly string[], neutralValue: unknown): Record<string, (value: unknown) => boolean> {
+  return Object.fromEntries(keys.map((key) => [key, (value: unknown) => value === neutralValue]));
+}
+
+function isNegative(value: unknown): boolean {
+  return typeof value === "number" && value <= 0;
+}
+
+/** Penalties here look at all tokens: a window (`repeat_last_n`) changes the text where one is set. */
+function readPenalties(body: Body, sampling: GenerateRequest): GenerateRequest {
+  const repetitionPenalty = body.number("repeat_penalty") ?? sampling.repetitionPenalty;
+  const { presencePenalty, frequencyPenalty } = sampling;
+  const window = body.number("repeat_last_n");
+  const isOff = (repetitionPenalty ?? 1) === 1 && (presencePenalty ?? 0) === 0 && (frequencyPenalty ?? 0) === 0;
+  if (isOff || window === 0) return { repetitionPenalty: 1, presencePenalty: 0, frequencyPenalty: 0 };
+  if (window === undefined || window < 0) return { repetitionPenalty };
+  throw wrongKey("repeat_last_n", "penalties for the last tokens only are not supported", "Set it to -1.");
+}
+
+function readGrammar(body: Body): ApiGrammar | undefined {
+  const [schema, grammar] = [body.take("json_schema"), body.string("grammar")];
+  if (schema !== undefined) return { kind: "schema", schema };
+  return grammar === undefined || grammar === "" ? undefined : { kind: "ebnf", grammar };
+}
+
+/** [[id or text, bias or false], …], or biases by id or text. Each token of a text gets its bias. */
+function readBias(value: unknown, tokenizer: TextTokenizer | undefined): GenerateRequest["logitBias"] {
+  if (value === undefined) return undefined;
+  if (typeof value !== "object" || value === null)
+    throw wrongKey("logit_bias", `expected pairs, found ${shown(value)}`);
+  const biases = new Map<number, number>();
+  for (const pair of Array.isArray(value) ? (value as unknown[]) : Object.entries(value)) {
+    const [token, bias] = Array.isArray(pair) ? (pair as unknown[]) : [];
+    const ids = typeof token === "string" && !/^\d+$/.test(token) ? tokenizer?.encode(token) : [Number(token)];
+    // The engine refuses what is no token, or no number.
+    for (const id of ids ?? []) biases.set(id, bias === false ? NEVER : (bias as number));
+  }
+  return biases;
+}
+
+/** The bias of a token that is never drawn. */
+const NEVER = -1e30;
+
+/** The settings as the API lists them, those included that are off. */
+function settingsOf(
+  request: GenerateRequest,
+  more: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const { stop = [], seed = 0, topK = 0, topP = 1, minP = 0 } = request;
+  return {
+    ...{ seed, temperature: request.temperature, dynatemp_range: 0, dynatemp_exponent: 1 },
+    ...{ top_k: topK, top_p: topP, min_p: minP, top_n_sigma: -1, xtc_probability: 0, xtc_threshold: 0.1, typical_p: 1 },
+    ...{ repeat_last_n: -1, repeat_penalty: request.repetitionPenalty ?? 1 },
+    ...{ presence_penalty: request.presencePenalty ?? 0, frequency_penalty: request.frequencyPenalty ?? 0 },
+    ...{ dry_multiplier: 0, dry_base: 1.75, dry_allowed_length: 2, dry_penalty_last_n: -1, dry_sequence_breakers: [] },
+    ...{ mirostat: 0, mirostat_tau: 5, mirostat_eta: 0.1, adaptive_target: -1, adaptive_decay: 0.9 },
+    ...{ stop, n_keep: 0, n_discard: 0, ignore_eos: false, logit_bias: [], min_keep: 0, lora: [] },
+    ...{ samplers: ["penalties", "temperature", "top_k", "top_p", "min_p"], post_sampling_probs: false },
+    ...more,
+  };
+}

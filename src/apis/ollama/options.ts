@@ -1,0 +1,60 @@
+import { wrongKey } from "../../engine/request/request-values.ts";
+import type { GenerateRequest } from "../../engine/types.ts";
+import { Body } from "../body.ts";
+
+/** Keys of `options` that do not change the text. */
+const withoutEffect = [
+  ...["num_keep", "num_batch", "num_gpu", "main_gpu", "low_vram", "f16_kv", "logits_all", "vocab_only", "use_mmap"],
+  ...["use_mlock", "embedding_only", "num_thread", "numa", "mirostat_tau", "mirostat_eta", "draft_num_predict"],
+];
+
+/** Default of the API. */
+const TEMPERATURE = 0.8;
+
+export interface OllamaOptions {
+  readonly settings: GenerateRequest;
+  /** `num_ctx`: positions of prompt and completion. */
+  readonly context: number | undefined;
+  /** Unknown options. */
+  readonly ignored: readonly string[];
+}
+
+/** Reads `options`. @throws IdlmError "usage" with the key; ranges are validated by the engine. */
+export function readOptions(value: unknown): OllamaOptions {
+  const options = new Body(value ?? {}, "options");
+  options.ignore(...withoutEffect);
+  const neutral = (key: string, off: number) => options.only(key, (given) => given === off, `Set it to ${off}.`);
+  neutral("mirostat", 0);
+  neutral("typical_p", 1);
+  neutral("tfs_z", 1);
+  const [nPredict, seed] = [options.number("num_predict") ?? 0, options.number("seed")];
+  const stop = options.take("stop");
+  const settings = {
+    ...readPenalties(options),
+    temperature: options.number("temperature") ?? TEMPERATURE,
+    topK: options.number("top_k"),
+    topP: options.number("top_p"),
+    minP: options.number("min_p"),
+    // Negative seeds stand for one that is not set, negative and zero limits for none.
+    seed: seed === undefined || seed < 0 ? undefined : seed,
+    maxTokens: nPredict > 0 ? nPredict : undefined,
+    // Its strings are validated with the request.
+    stop: typeof stop === "string" ? [stop] : (stop as GenerateRequest["stop"]),
+  };
+  return { settings, context: options.number("num_ctx"), ignored: options.unread() };
+}
+
+/** Penalties here look at all tokens: a window (`repeat_last_n`) changes the text where one is set. */
+function readPenalties(options: Body): GenerateRequest {
+  const repetitionPenalty = options.number("repeat_penalty");
+  const presencePenalty = options.number("presence_penalty");
+  const frequencyPenalty = options.number("frequency_penalty");
+  const [window, newlines] = [options.number("repeat_last_n"), options.boolean("penalize_newline")];
+  const isNeutral = (repetitionPenalty ?? 1) === 1 && (presencePenalty ?? 0) === 0 && (frequencyPenalty ?? 0) === 0;
+  if (isNeutral || window === 0) return {};
+  if (window !== undefined && window >= 0) {
+    throw wrongKey("options.repeat_last_n", "penalties for the last tokens only are not supported", "Set it to -1.");
+  }
+  if (newlines === false) throw wrongKey("options.penalize_newline", "not supported", "Leave it out.");
+  return { repetitionPenalty, presencePenalty, frequencyPenalty };
+}

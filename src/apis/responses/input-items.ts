@@ -1,0 +1,96 @@
+import { shown, wrongKey } from "../../engine/request/request-values.ts";
+import type { ChatMessage } from "../../engine/types.ts";
+import { Body } from "../body.ts";
+
+/** The messages of `input`: a text, or items. @throws IdlmError "usage" with the path. */
+export function readInput(value: unknown): readonly ChatMessage[] {
+  if (typeof value === "string") return [{ role: "user", content: value }];
+  if (!Array.isArray(value)) throw wrongKey("input", `expected a string or items, found ${shown(value)}`);
+  return joined(value.map((item: unknown, i) => readItem(new Body(item, `input[${i}]`))));
+}
+
+function readItem(item: Body): ChatMessage {
+  const type = item.take("type") ?? "message";
+  item.ignore("id", "status");
+  if (type === "message") return readMessage(item);
+  if (type === "function_call") {
+    const call = { id: text(item, "call_id"), name: text(item, "name"), arguments: text(item, "arguments") };
+    return { role: "assistant", content: "", toolCalls: [call] };
+  }
+  if (type === "function_call_output") {
+    const content = partsOf(item.take("output"), item.at("output"), ["input_text", "output_text"]);
+    return { role: "tool", content, toolCallId: text(item, "call_id") };
+  }
+  if (type === "reasoning") return { role: "assistant", content: "", reasoning: reasoningOf(item) };
+  const known = "message, function_call, function_call_output or reasoning";
+  throw wrongKey(item.at("type"), `expected ${known}, found ${shown(type)}`);
+}
+
+function readMessage(item: Body): ChatMessage {
+  const role = item.choice("role", ["user", "assistant", "system", "developer"]);
+  if (role === undefined) throw wrongKey(item.at("role"), "expected user, assistant, system or developer");
+  const content = partsOf(item.take("content"), item.at("content"), ["input_text", "output_text"]);
+  // Chat templates have no developer role.
+  return { role: role === "developer" ? "system" : role, content };
+}
+
+/** The text of the content, else of the summary. */
+function reasoningOf(item: Body): string {
+  const content = item.take("content");
+  return content === undefined
+    ? partsOf(item.take("summary") ?? "", item.at("summary"), ["summary_text"])
+    : partsOf(content, item.at("content"), ["reasoning_text"]);
+}
+
+function partsOf(value: unknown, path: string, types: readonly string[]): string {
+  if (typeof value === "string") return value;
+  if (!Array.isArray(value)) throw wrongKey(path, `expected a string or parts, found ${shown(value)}`);
+  return value
+    .map((one: unknown, i) => {
+      const part = new Body(one, `${path}[${i}]`);
+      const type = part.take("type");
+      if (type === "refusal") return text(part, "refusal");
+      if (!types.includes(String(type))) {
+        throw wrongKey(part.at("type"), `expected ${types.join(" or ")}, found ${shown(type)}`);
+      }
+      return text(part, "text");
+    })
+    .join("");
+}
+
+function text(item: Body, key: string): string {
+  const value = item.string(key);
+  if (value === undefined) throw wrongKey(item.at(key), "expected a string");
+  return value;
+}
+
+/** Reasoning, text and calls of one turn are items here, but one message in chat templates. */
+export function joined(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  const all: ChatMessage[] = [];
+  for (const message of messages) {
+    const last = all.at(-1);
+    if (last?.role === "assistant" && message.role === "assistant" && continues(last, message)) {
+      all[all.length - 1] = {
+        role: "assistant",
+        content: last.content + message.content,
+        ...withReasoning((last.reasoning ?? "") + (message.reasoning ?? "")),
+        ...withCalls([...(last.toolCalls ?? []), ...(message.toolCalls ?? [])]),
+      };
+    } else all.push(message);
+  }
+  return all;
+}
+
+/** Reasoning begins a turn; two texts are two messages. */
+function continues(last: ChatMessage, { content, reasoning }: ChatMessage): boolean {
+  if (reasoning !== undefined) return last.content === "" && last.toolCalls === undefined;
+  return content === "" || last.content === "";
+}
+
+function withReasoning(reasoning: string): Pick<ChatMessage, "reasoning"> {
+  return reasoning === "" ? {} : { reasoning };
+}
+
+function withCalls(toolCalls: NonNullable<ChatMessage["toolCalls"]>): Pick<ChatMessage, "toolCalls"> {
+  return toolCalls.length === 0 ? {} : { toolCalls };
+}

@@ -1,0 +1,191 @@
+import type { AnswerRequest, MessageFormat, Tool } from "../../answer/types.ts";
+import { oneOf, shown, wrongKey } from "../../engine/request/request-values.ts";
+import type { ChatMessage, GenerateRequest } from "../../engine/types.ts";
+import { Body } from "../body.ts";
+import { type ApiGrammar, grammarSettings } from "../grammar-settings.ts";
+import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
+import { readInput } from "./input-items.ts";
+
+/** A body of POST /v1/responses or /v1/responses/input_tokens. */
+export interface ResponsesRequest {
+  readonly answer: AnswerRequest;
+  readonly model: string | undefined;
+  readonly stream: boolean;
+  /** Whether the response can be got and continued later. */
+  readonly store: boolean;
+  /** The response that this one continues. */
+  readonly previous: string | undefined;
+  /** Messages of `input`. */
+  readonly input: readonly ChatMessage[];
+  /** Keys of the request that the response repeats. */
+  readonly echo: Readonly<Record<string, unknown>>;
+}
+
+/** Finds the messages up to the end of a stored response. */
+export type FindConversation = (id: string) => readonly ChatMessage[] | undefined;
+
+/** Keys of the API that do not change the text. */
+const withoutEffect = [
+  ...["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"],
+  ...["service_tier", "stream_options", "moderation", "max_tool_calls", "personality", "metadata"],
+];
+/** Keys of the API that would change the text. */
+const unsupported = ["conversation", "prompt", "context_management"];
+const MOST_TOP_LOGPROBS = 20;
+
+/**
+ * Reads a body of the Responses API. Accepts idlm's own keys, too. @throws IdlmError "usage" with the key; ranges are
+ * validated by the engine.
+ */
+export function readResponsesRequest(json: unknown, find: FindConversation): ResponsesRequest {
+  const body = new Body(json);
+  body.ignore(...withoutEffect);
+  for (const key of unsupported) body.only(key, () => false, "Leave it out.");
+  body.only("background", (value) => value === false, "Leave it out.");
+  body.choice("truncation", ["disabled", "auto"]);
+  const [model, stream, store] = [body.string("model"), body.boolean("stream") ?? false, body.boolean("store") ?? true];
+  const own = readOwnKeys(body);
+  const format = readFormat(body);
+  const [previous, instructions] = [body.string("previous_response_id"), body.string("instructions")];
+  const given = body.take("input");
+  const input = given === undefined ? [] : readInput(given);
+  const messages = [
+    ...(instructions === undefined ? [] : [{ role: "system" as const, content: instructions }]),
+    ...(previous === undefined ? [] : earlier(previous, find)),
+    ...input,
+  ];
+  if (messages.length === 0) throw wrongKey("input", "missing", "Give a text or items.");
+  const temperature = own.sampling.temperature ?? 1;
+  const request: GenerateRequest = {
+    messages,
+    maxTokens: body.number("max_output_tokens"),
+    seed: body.number("seed"),
+    ...own.sampling,
+    temperature,
+    ...own.settings,
+    ...(format.tools.length > 0 && { tools: format.tools }),
+    templateArguments: readReasoning(body),
+    logprobs: readLogprobs(body),
+    ...grammarSettings("text.format", readText(body)),
+  };
+  const names = { ...snakeCaseNames, maxTokens: "max_output_tokens", messages: "input", logprobs: "top_logprobs" };
+  const echo = echoOf(json as Readonly<Record<string, unknown>>, { temperature, store });
+  const ignored = [...body.unread(), ...own.ignored];
+  return {
+    answer: { requests: [request], format, rounds: own.rounds, ignored, names },
+    model,
+    stream,
+    store,
+    previous,
+    input,
+    echo,
+  };
+}
+
+function earlier(id: string, find: FindConversation): readonly ChatMessage[] {
+  const messages = find(id);
+  if (messages !== undefined) return messages;
+  const problem = `no response ${shown(id)} is stored`;
+  throw wrongKey("previous_response_id", problem, "Send the whole conversation as input.");
+}
+
+function echoOf(
+  body: Readonly<Record<string, unknown>>,
+  own: { readonly temperature: number; readonly store: boolean },
+) {
+  const or = (key: string, other: unknown) => body[key] ?? other;
+  return {
+    ...{ instructions: or("instructions", null), metadata: or("metadata", {}), tools: or("tools", []) },
+    ...{ tool_choice: or("tool_choice", "auto"), parallel_tool_calls: or("parallel_tool_calls", true) },
+    ...{ temperature: own.temperature, top_p: or("top_p", 1), max_output_tokens: or("max_output_tokens", null) },
+    ...{ previous_response_id: or("previous_response_id", null), reasoning: or("reasoning", null) },
+    ...{ text: or("text", { format: { type: "text" } }), truncation: or("truncation", "disabled") },
+    ...{ top_logprobs: or("top_logprobs", 0), user: or("user", null), store: own.store, background: false },
+    ...{ service_tier: "default", prompt_cache_key: or("prompt_cache_key", null) },
+    ...{ safety_identifier: or("safety_identifier", null), conversation: null, prompt: null },
+  };
+}
+
+function readFormat(body: Body): MessageFormat {
+  const given = body.take("tools") ?? [];
+  if (!Array.isArray(given)) throw wrongKey("tools", `expected an array, found ${shown(given)}`);
+  const tools = given.map((tool: unknown, i) => readTool(new Body(tool, `tools[${i}]`)));
+  const parallel = body.boolean("parallel_tool_calls") ?? true;
+  return { ...readToolChoice(body.take("tool_choice"), tools), parallel, reasoning: true };
+}
+
+function readTool(tool: Body): Tool {
+  const type = tool.take("type");
+  if (type !== "function") {
+    throw wrongKey(tool.at("type"), `expected function, found ${shown(type)}`, "Hosted tools are not offered.");
+  }
+  const name = tool.string("name");
+  if (name === undefined || name === "") throw wrongKey(tool.at("name"), "expected the name of the function");
+  const parameters = tool.take("parameters");
+  if (parameters !== undefined && (typeof parameters !== "object" || Array.isArray(parameters))) {
+    throw wrongKey(tool.at("parameters"), `expected a JSON schema, found ${shown(parameters)}`);
+  }
+  return {
+    ...{ name, description: tool.string("description"), strict: tool.boolean("strict") ?? false },
+    parameters: parameters as Tool["parameters"],
+  };
+}
+
+/** A choice of allowed tools leaves the others out. */
+function readToolChoice(value: unknown, tools: readonly Tool[]): Pick<MessageFormat, "tools" | "toolChoice"> {
+  if (value === undefined || typeof value === "string") {
+    const toolChoice = oneOf("tool_choice", value ?? "auto", ["auto", "none", "required"] as const);
+    if (toolChoice === "required" && tools.length === 0)
+      throw wrongKey("tool_choice", "needs tools", "Give at least one.");
+    return { tools, toolChoice };
+  }
+  const choice = new Body(value, "tool_choice");
+  const type = choice.choice("type", ["function", "allowed_tools"]);
+  if (type !== "allowed_tools") return { tools, toolChoice: { name: namedTool(choice, tools) } };
+  const allowed = choice.take("tools");
+  if (!Array.isArray(allowed)) throw wrongKey("tool_choice.tools", `expected an array, found ${shown(allowed)}`);
+  const names = allowed.map((tool: unknown, i) => namedTool(new Body(tool, `tool_choice.tools[${i}]`), tools));
+  const toolChoice = choice.choice("mode", ["auto", "required"] as const) ?? "auto";
+  return { tools: tools.filter(({ name }) => names.includes(name)), toolChoice };
+}
+
+function namedTool(choice: Body, tools: readonly Tool[]): string {
+  const name = choice.string("name");
+  if (name !== undefined && tools.some((tool) => tool.name === name)) return name;
+  throw wrongKey(choice.at("name"), `expected the name of one of the tools, found ${shown(name)}`);
+}
+
+function readText(body: Body): ApiGrammar | undefined {
+  const text = new Body(body.take("text") ?? {}, "text");
+  // A hint to the model that no template of these models knows.
+  text.ignore("verbosity");
+  const value = text.take("format");
+  if (value === undefined) return undefined;
+  const format = new Body(value, "text.format");
+  const type = format.choice("type", ["text", "json_object", "json_schema"]);
+  if (type === undefined) throw wrongKey("text.format.type", "expected text, json_object or json_schema");
+  if (type === "text") return undefined;
+  if (type === "json_object") return { kind: "json" };
+  const schema = format.take("schema");
+  if (schema === undefined) throw wrongKey("text.format.schema", "expected a JSON schema");
+  return { kind: "schema", schema };
+}
+
+/** Arguments for templates that know an effort, or can switch reasoning off. */
+function readReasoning(body: Body): GenerateRequest["templateArguments"] {
+  const value = body.take("reasoning");
+  if (value === undefined) return undefined;
+  const effort = new Body(value, "reasoning").string("effort");
+  return effort === undefined ? undefined : { reasoning_effort: effort, enable_thinking: effort !== "none" };
+}
+
+function readLogprobs(body: Body): number | undefined {
+  const include = body.take("include") ?? [];
+  if (!Array.isArray(include)) throw wrongKey("include", `expected an array, found ${shown(include)}`);
+  const top = body.number("top_logprobs");
+  if (top !== undefined && !(Number.isInteger(top) && top >= 0 && top <= MOST_TOP_LOGPROBS)) {
+    throw wrongKey("top_logprobs", `expected a whole number from 0 to ${MOST_TOP_LOGPROBS}, found ${top}`);
+  }
+  if (include.includes("message.output_text.logprobs")) return top ?? 0;
+  return top === 0 ? undefined : top;
+}
