@@ -21,6 +21,7 @@ module.exports = {
     layer("batch", ["apis", "answer", "engine", "formats"]),
     layer("server", ["apis", "answer", "engine", "compute", "formats"]),
     layer("training", ["engine", "decoding", "model", "compute", "formats", "tokenizer", "hub"]),
+    { name: "playground-stands-alone", severity: "error", from: { path: "^web/" }, to: { path: "^src/" } },
     {
       name: "library-is-not-the-command-line",
       severity: "error",

@@ -3,7 +3,7 @@ import { configDefaults, defineConfig } from "vitest/config";
 // Tests with a real model, and those that take minutes, run with vitest.model.config.ts.
 export default defineConfig({
   test: {
-    include: ["src/**/*.test.ts", "test/**/*.test.ts"],
+    include: ["src/**/*.test.ts", "test/**/*.test.ts", "web/**/*.test.ts"],
     exclude: [...configDefaults.exclude, "**/*.model.test.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,

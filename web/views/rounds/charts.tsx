@@ -1,0 +1,87 @@
+import { useLayoutEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import type { WireRound } from "../../api/wire.ts";
+import { seriesOf } from "../../rounds/statistics.ts";
+import { theme } from "../../state.ts";
+
+const HEIGHT = 130;
+
+interface ChartsProps {
+  readonly rounds: readonly WireRound[];
+  /** The list grows in place; without a property that changes it would not be shown again. */
+  readonly nRounds: number;
+}
+
+/** Tokens per forward and per second over the forwards so far, as moving means. */
+export function Charts({ rounds }: ChartsProps) {
+  const place = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | undefined>(undefined);
+  const colours = theme.value;
+  useLayoutEffect(() => {
+    const { current: element } = place;
+    if (element === null) return;
+    plot.current = new uPlot(options(element.clientWidth), [[], [], []], element);
+    const observer = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: HEIGHT }));
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      plot.current?.destroy();
+    };
+  }, [colours]);
+  const { forward, tokensPerForward, tokensPerSecond } = seriesOf(rounds);
+  useLayoutEffect(() => plot.current?.setData([forward, tokensPerForward, tokensPerSecond]));
+  return (
+    <>
+      <h3>
+        Over time <span class="muted">means of 16 forwards</span>
+      </h3>
+      <div
+        ref={place}
+        class="chart"
+        role="img"
+        aria-label={`Now ${(tokensPerForward.at(-1) ?? 0).toFixed(2)} tokens per forward, ${(tokensPerSecond.at(-1) ?? 0).toFixed(0)} tokens per second`}
+      />
+      <ul class="legend">
+        <li>
+          <span class="swatch line-forward" aria-hidden="true" />
+          tokens per forward (left)
+        </li>
+        <li>
+          <span class="swatch line-second" aria-hidden="true" />
+          tokens/s (right)
+        </li>
+      </ul>
+    </>
+  );
+}
+
+function options(width: number): uPlot.Options {
+  const styles = getComputedStyle(document.documentElement);
+  const colour = (name: string) => styles.getPropertyValue(`--${name}`).trim();
+  const axis = {
+    stroke: colour("muted"),
+    grid: { stroke: colour("line"), width: 1 },
+    ticks: { show: false },
+    font: "11px system-ui",
+  };
+  return {
+    ...{ width, height: HEIGHT },
+    legend: { show: false },
+    cursor: { show: false },
+    scales: {
+      x: { time: false },
+      forward: { range: (_, __, max) => [0, Math.max(2, max * 1.1)] },
+      second: { range: (_, __, max) => [0, Math.max(10, max * 1.1)] },
+    },
+    axes: [
+      { ...axis, size: 24 },
+      { ...axis, scale: "forward", size: 34 },
+      { ...axis, scale: "second", side: 1, size: 44, grid: { show: false } },
+    ],
+    series: [
+      {},
+      { scale: "forward", stroke: colour("source-mask-1"), width: 2, points: { show: false } },
+      { scale: "second", stroke: colour("source-lookup"), width: 1.5, dash: [4, 3], points: { show: false } },
+    ],
+  };
+}
