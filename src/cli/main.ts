@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-import { isatty } from "node:tty";
 import { fstatSync } from "node:fs";
+import { isatty } from "node:tty";
 import { errorCatalogue } from "../errors.ts";
 import { writeError } from "../formats/files/file-error.ts";
 import { runCli } from "./program.ts";

@@ -2,34 +2,36 @@ import { Command, CommanderError } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { errorCatalogue, IdlmError } from "../errors.ts";
 import { isClosedPipe } from "../formats/files/file-error.ts";
+import { addCommonOptions, applyCommonOptions, type Cli, examples, type Register } from "./cli.ts";
 import { registerBatch } from "./commands/batch.ts";
 import { registerBench } from "./commands/bench.ts";
 import { registerChat } from "./commands/chat.ts";
-import { addCommonOptions, applyCommonOptions, type Cli, examples, type Register } from "./cli.ts";
 import { registerCompletion } from "./commands/completion.ts";
 import { registerConvert } from "./commands/convert.ts";
 import { registerDoctor } from "./commands/doctor.ts";
 import { registerForward } from "./commands/forward.ts";
 import { registerGradients } from "./commands/gradients.ts";
 import { registerInspect } from "./commands/inspect.ts";
-import { INTERRUPTED, isAbort } from "./terminal/interrupt.ts";
-import { flagNames } from "./options/flag-names.ts";
-import type { CliIo } from "./terminal/io.ts";
 import { registerList } from "./commands/list.ts";
+import { registerPlay } from "./commands/play.ts";
 import { registerPull } from "./commands/pull.ts";
 import { registerRace } from "./commands/race.ts";
 import { registerRemove } from "./commands/remove.ts";
 import { registerRun } from "./commands/run.ts";
 import { registerScore } from "./commands/score.ts";
 import { registerServe } from "./commands/serve.ts";
-import { colorsFor } from "./terminal/style.ts";
 import { registerTokenize } from "./commands/tokenize.ts";
 import { registerTrain } from "./commands/train.ts";
 import { registerWrite } from "./commands/write.ts";
+import { flagNames } from "./options/flag-names.ts";
+import { INTERRUPTED, isAbort } from "./terminal/interrupt.ts";
+import type { CliIo } from "./terminal/io.ts";
+import { colorsFor } from "./terminal/style.ts";
 
 const commands: readonly Register[] = [
   registerRace,
   registerRun,
+  registerPlay,
   registerChat,
   registerForward,
   registerGradients,

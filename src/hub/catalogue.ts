@@ -1,7 +1,5 @@
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { IdlmError } from "../errors.ts";
+import { join } from "node:path";
+import { packageFolder } from "./package-folder.ts";
 
 /** A model that can be fetched by name. */
 export interface CatalogueEntry {
@@ -65,18 +63,4 @@ export function catalogueHint(): string {
 /** The bundled adapter folder for a model; undefined if there is none. */
 export function adapterFor(entry: CatalogueEntry): string | undefined {
   return entry.adapter === undefined ? undefined : join(packageFolder(), "models", entry.adapter);
-}
-
-/** This package's folder: the nearest one above this file with idlm's package.json, in `src` and in `dist`. */
-function packageFolder(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (;;) {
-    const manifest = join(folder, "package.json");
-    if (existsSync(manifest) && (JSON.parse(readFileSync(manifest, "utf8")) as { name?: string }).name === "idlm")
-      return folder;
-    const parent = dirname(folder);
-    if (parent === folder)
-      throw new IdlmError("file-missing", { path: "package.json of idlm", hint: "Install the package again." });
-    folder = parent;
-  }
 }

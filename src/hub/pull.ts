@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { IdlmError } from "../errors.ts";
-import { locatePath } from "./model-path.ts";
 import { type NamedModel, nameHint, parseModelName, textOf } from "./model-name.ts";
+import { locatePath } from "./model-path.ts";
 import { pullEntry } from "./pip/pull-entry.ts";
 import type { PullOptions } from "./pull-options.ts";
 import { cacheFolder } from "./store/cache-folder.ts";

@@ -3,9 +3,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { realModelPath } from "../../test/support/real-model.ts";
-import { toFloat32 } from "../formats/tensor/dequantise.ts";
-import { openGguf } from "../formats/gguf/gguf.ts";
 import { sha256File } from "../formats/files/sha256.ts";
+import { openGguf } from "../formats/gguf/gguf.ts";
+import { toFloat32 } from "../formats/tensor/dequantise.ts";
 import { catalogue } from "./catalogue.ts";
 
 interface GoldenTensor {

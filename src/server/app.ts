@@ -6,6 +6,7 @@ import { familyOf } from "./api-family.ts";
 import type { ServerApp, ServerContext, ServerEnv } from "./context.ts";
 import { ClientGone, Exchange } from "./exchange.ts";
 import { addOpenAiRoutes } from "./routes/openai.ts";
+import { addPageRoute } from "./routes/page.ts";
 import { addStateRoutes } from "./routes/state.ts";
 import { Keys } from "./security/keys.ts";
 import { Origins } from "./security/origins.ts";
@@ -47,6 +48,7 @@ export function createApp(context: ServerContext, stopping: AbortSignal): Server
 
   addOpenAiRoutes(app, context);
   addStateRoutes(app, context);
+  addPageRoute(app, context);
 
   app.notFound((c) => {
     throw new IdlmError("path-not-found", { path: c.req.path });

@@ -18,6 +18,8 @@ export interface ServeSettings {
   readonly drainMs: number;
   /** Milliseconds in which a request has to arrive whole. */
   readonly arrivalMs: number;
+  /** File with the page at /; undefined: none. */
+  readonly page: string | undefined;
   /** Requests that are read, wait or run at once, over all models. */
   readonly maxRequests: number;
 }
@@ -31,6 +33,7 @@ export const defaultSettings: ServeSettings = {
   // A context of 128 k tokens is about 0.6 MB of text; a list of prompts has several.
   maxBodyBytes: 16 * 2 ** 20,
   timeoutMs: undefined,
+  page: undefined,
   drainMs: 30_000,
   // With the interval at which Node checks (a quarter of it) below the two minutes that are promised.
   arrivalMs: 90_000,

@@ -1,14 +1,14 @@
 import { realpathSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { IdlmError } from "../../errors.ts";
 import { type BatchProgress, runBatch } from "../../batch/batch.ts";
+import { IdlmError } from "../../errors.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
 import { addLoadOptions, type LoadOptions } from "../options/generation-options.ts";
-import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
-import type { CliIo } from "../terminal/io.ts";
 import { integer } from "../options/numbers.ts";
 import { loadModel } from "../options/requests.ts";
+import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
+import type { CliIo } from "../terminal/io.ts";
 import { canRedraw, grouped, LiveLine } from "../terminal/style.ts";
 
 interface BatchOptions extends LoadOptions {

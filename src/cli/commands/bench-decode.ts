@@ -8,10 +8,10 @@ import {
   methodName,
 } from "../../bench/decode.ts";
 import { KINDS, type Kind, readPrompts } from "../../bench/prompts.ts";
-import { shapeNames, shapes } from "../../decoding/planners/shapes.ts";
-import { proposeValues } from "../../engine/request/round-options.ts";
 import { measureRowsAlone } from "../../bench/round-overhead.ts";
+import { shapeNames, shapes } from "../../decoding/planners/shapes.ts";
 import { load } from "../../engine/load/load.ts";
+import { proposeValues } from "../../engine/request/round-options.ts";
 import { IdlmError } from "../../errors.ts";
 import { addCommonOptions, type Cli, examples, printJson, writeJson } from "../cli.ts";
 import { defaultAdapter, loadBareModel } from "../options/bare-model.ts";

@@ -8,8 +8,8 @@ import { readJsonObject } from "../../formats/files/json.ts";
 import type { ModelConfig } from "../../model/config/config.ts";
 import { configFromHuggingFace } from "../../model/config/huggingface-config.ts";
 import { addCommonOptions, type Cli, examples } from "../cli.ts";
-import { withInterrupt } from "../terminal/interrupt.ts";
 import { integer } from "../options/numbers.ts";
+import { withInterrupt } from "../terminal/interrupt.ts";
 import { LiveLine, megabytes } from "../terminal/style.ts";
 
 interface MakeModelOptions {

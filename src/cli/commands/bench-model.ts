@@ -1,16 +1,16 @@
 import { type Command, Option } from "commander";
+import { type BenchConditions, benchConditions, isFullWidth } from "../../bench/conditions.ts";
 import { type Figures, type Measurement, measure, measurements } from "../../bench/figures.ts";
 import { type LoadFigures, loadTimed, measureLoad } from "../../bench/load-figures.ts";
 import { Peer } from "../../bench/peer.ts";
 import { billionGoals, type ReportLine, reportLines } from "../../bench/report.ts";
 import { createNativeBackend } from "../../compute/native/index.ts";
 import { openGguf } from "../../formats/gguf/gguf.ts";
-import { type BenchConditions, benchConditions, isFullWidth } from "../../bench/conditions.ts";
-import { benchHeader, benchTable } from "../terminal/bench-table.ts";
 import { addCommonOptions, type Cli, examples, printJson, writeJson } from "../cli.ts";
 import { threadsOption } from "../options/generation-options.ts";
-import { withInterrupt } from "../terminal/interrupt.ts";
 import { integer } from "../options/numbers.ts";
+import { benchHeader, benchTable } from "../terminal/bench-table.ts";
+import { withInterrupt } from "../terminal/interrupt.ts";
 import { LiveLine } from "../terminal/style.ts";
 
 const kinds = ["load", ...measurements] as const;

@@ -2,14 +2,14 @@ import type { Command } from "commander";
 import { IdlmError, type KeyNames } from "../../errors.ts";
 import type { ChatMessage, GenerateRequest, Generation, GenerationResult, Model } from "../../index.ts";
 import { addCommonOptions, type Cli, examples } from "../cli.ts";
-import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } from "../options/generation-options.ts";
 import { flagNames } from "../options/flag-names.ts";
+import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } from "../options/generation-options.ts";
+import { loadModel, textRequest } from "../options/requests.ts";
 import { withInterrupt } from "../terminal/interrupt.ts";
 import { type CliIo, write } from "../terminal/io.ts";
 import { lineReader } from "../terminal/line-reader.ts";
 import { notesOf, warningsOf } from "../terminal/notices.ts";
 import { speedOf } from "../terminal/race-table.ts";
-import { loadModel, textRequest } from "../options/requests.ts";
 import { colorsFor } from "../terminal/style.ts";
 
 interface ChatOptions extends LoadOptions, TextOptions {

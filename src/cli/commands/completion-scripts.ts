@@ -1,4 +1,4 @@
-import type { CommandWords, OptionWords, Completion } from "./completion-words.ts";
+import type { CommandWords, Completion, OptionWords } from "./completion-words.ts";
 
 export const shells = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof shells)[number];

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { toFloat32 } from "../../formats/tensor/dequantise.ts";
 import { openSafetensors } from "../../formats/safetensors/safetensors.ts";
+import { toFloat32 } from "../../formats/tensor/dequantise.ts";
 import { collect } from "../terminal/collect-io.ts";
 
 const fixtures = fileURLToPath(new URL("../../../test/fixtures/", import.meta.url));

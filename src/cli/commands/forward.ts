@@ -5,8 +5,8 @@ import { draftVocabularyOf, type Program } from "../../compute/program/program.t
 import { availableMemory, kvBytesPerPosition } from "../../engine/kv/memory.ts";
 import { IdlmError } from "../../errors.ts";
 import { type TensorToWrite, tensorOf, writeSafetensors } from "../../formats/safetensors/safetensors-writer.ts";
-import { loadBareModel } from "../options/bare-model.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
+import { loadBareModel } from "../options/bare-model.ts";
 import { checkVocabulary, type ForestFile, forestOf, readForestFile } from "../options/forest-file.ts";
 import { backendOption, threadsOption } from "../options/generation-options.ts";
 import { withInterrupt } from "../terminal/interrupt.ts";

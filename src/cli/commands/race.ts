@@ -9,11 +9,11 @@ import {
   strideOption,
   threadsOption,
 } from "../options/generation-options.ts";
+import { integer } from "../options/numbers.ts";
+import { loadModel } from "../options/requests.ts";
 import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
 import { type CliIo, write } from "../terminal/io.ts";
-import { integer } from "../options/numbers.ts";
 import { type Competitor, figures, raceTable, sameBytes, speedOf } from "../terminal/race-table.ts";
-import { loadModel } from "../options/requests.ts";
 import { colorsFor, LiveLine } from "../terminal/style.ts";
 
 interface RaceOptions {

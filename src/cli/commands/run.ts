@@ -1,19 +1,19 @@
 import type { Command } from "commander";
+import { chatLogprobs } from "../../apis/openai/logprobs.ts";
 import { MAX_LOGPROBS } from "../../compute/sampling/settings.ts";
 import { MAX_CHOICES } from "../../engine/limits.ts";
 import { IdlmError } from "../../errors.ts";
 import type { GenerationResult, Model } from "../../index.ts";
-import { chatLogprobs } from "../../apis/openai/logprobs.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
 import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } from "../options/generation-options.ts";
-import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
-import { write } from "../terminal/io.ts";
 import { readMessagesFile } from "../options/messages-file.ts";
-import { notesOf, warningsOf } from "../terminal/notices.ts";
 import { integer } from "../options/numbers.ts";
-import { speedOf } from "../terminal/race-table.ts";
 import { readText, readTextFile } from "../options/read-text.ts";
 import { loadModel, textRequest } from "../options/requests.ts";
+import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
+import { write } from "../terminal/io.ts";
+import { notesOf, warningsOf } from "../terminal/notices.ts";
+import { speedOf } from "../terminal/race-table.ts";
 import { colorsFor } from "../terminal/style.ts";
 
 interface RunOptions extends LoadOptions, TextOptions {

@@ -3,10 +3,10 @@ import { IdlmError } from "../../errors.ts";
 import type { Model, ScoredText } from "../../index.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
 import { backendOption, contextOption, threadsOption } from "../options/generation-options.ts";
-import { withInterrupt } from "../terminal/interrupt.ts";
-import type { CliIo } from "../terminal/io.ts";
 import { readText, readTextFile } from "../options/read-text.ts";
 import { loadModel } from "../options/requests.ts";
+import { withInterrupt } from "../terminal/interrupt.ts";
+import type { CliIo } from "../terminal/io.ts";
 import { grouped, LiveLine, table } from "../terminal/style.ts";
 
 interface ScoreOptions {

@@ -1,6 +1,8 @@
+import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { IdlmError } from "../../errors.ts";
-import type { LoadModel } from "../../server/models/models.ts";
+import { packageFolder } from "../../hub/index.ts";
+import type { LoadModel, ModelSpec } from "../../server/models/models.ts";
 import { defaultSettings, isLoopback, type ServeSettings } from "../../server/settings.ts";
 import { addCommonOptions, type Cli, examples } from "../cli.ts";
 import { backendOption, contextOption, type LoadOptions, threadsOption } from "../options/generation-options.ts";
@@ -32,8 +34,9 @@ interface ServeOptions extends Pick<LoadOptions, "draftModel" | "context" | "thr
 
 /** The engine's limit. */
 const MAX_CONCURRENCY = 256;
-const DEFAULT_CONCURRENCY = 16;
-const MAX_PORT = 65_535;
+export const DEFAULT_CONCURRENCY = 16;
+export const DEFAULT_MAX_QUEUE = 1024;
+export const MAX_PORT = 65_535;
 /** Shorter keys can be guessed. */
 const MIN_KEY_LENGTH = 8;
 
@@ -65,7 +68,12 @@ export function registerServe(program: Command, cli: Cli): void {
       integer({ min: 1, max: MAX_CONCURRENCY }),
       DEFAULT_CONCURRENCY,
     )
-    .option("--max-queue <n>", "answers that may wait; more are refused with status 429", integer({ min: 0 }), 1024)
+    .option(
+      "--max-queue <n>",
+      "answers that may wait; more are refused with status 429",
+      integer({ min: 0 }),
+      DEFAULT_MAX_QUEUE,
+    )
     .option("--timeout <seconds>", "most time of a request (default: none)", decimal({ min: 0, above: true }))
     .option("--drain <seconds>", "time that running requests have after SIGTERM", decimal({ min: 0 }), 30)
     .option("--host <address>", "address to listen on", "127.0.0.1")
@@ -104,9 +112,38 @@ export function registerServe(program: Command, cli: Cli): void {
 }
 
 async function serve(cli: Cli, sources: readonly string[], options: ServeOptions, signal: AbortSignal): Promise<void> {
-  const { io } = cli;
   const specs = modelSpecs(sources, options);
+  const [first] = sources.length === 0 ? [] : specs;
+  const onListening = (url: string) => {
+    cli.io.stderr.write(`listening on ${url}\n`);
+    if (options.json) cli.io.stdout.write(`${JSON.stringify({ url })}\n`);
+  };
+  const { adapter: _, ...load } = options;
   const settings = settingsOf(options);
+  await runServer(cli, { specs, preload: first?.name, settings, options: load, onListening }, signal);
+}
+
+/** What a server is started with. */
+export interface ServePlan {
+  readonly specs: readonly ModelSpec[];
+  /** The model that is loaded at once. */
+  readonly preload: string | undefined;
+  readonly settings: ServeSettings;
+  /** How models are loaded, and what is logged. */
+  readonly options: Pick<
+    ServeOptions,
+    "draftModel" | "context" | "threads" | "backend" | "concurrency" | "maxQueue" | "logLevel"
+  >;
+  /** Called with http://HOST:PORT. */
+  readonly onListening: (url: string) => void;
+}
+
+/** Serves until the signal is aborted. */
+export async function runServer(
+  { io }: Cli,
+  { specs, preload, settings, options, onListening }: ServePlan,
+  signal: AbortSignal,
+): Promise<void> {
   // Loaded here, so that other commands start without them.
   const [{ startServer }, { Models }, { pino }] = await Promise.all([
     import("../../server/server.ts"),
@@ -115,8 +152,7 @@ async function serve(cli: Cli, sources: readonly string[], options: ServeOptions
   ]);
   const { concurrency: maxSequences, maxQueue } = options;
   const load: LoadModel = ({ source, adapter }, loading) => {
-    const { adapter: _, ...given } = options;
-    return loadModel(io, source, { ...given, ...(adapter !== undefined && { adapter }) }, loading, {
+    return loadModel(io, source, { ...options, ...(adapter !== undefined && { adapter }) }, loading, {
       ...{ maxSequences, maxQueue },
     });
   };
@@ -124,10 +160,8 @@ async function serve(cli: Cli, sources: readonly string[], options: ServeOptions
   const log = pino({ level: options.logLevel, base: null }, { write: (line) => void io.stderr.write(line) });
   const server = await startServer({ models, settings, log });
   try {
-    io.stderr.write(`listening on ${server.url}\n`);
-    if (options.json) io.stdout.write(`${JSON.stringify({ url: server.url })}\n`);
-    const [first] = sources.length === 0 ? [] : specs;
-    if (first !== undefined) await models.preload(first.name, signal);
+    onListening(server.url);
+    if (preload !== undefined) await models.preload(preload, signal);
     await aborted(signal);
   } catch (error) {
     // Stopped while it loads.
@@ -155,8 +189,14 @@ function settingsOf(options: ServeOptions): ServeSettings {
     ...{ host, port, apiKeys, allowHosts: allowHost, cors: cors.map(originOf) },
     timeoutMs: timeout === undefined ? undefined : 1000 * timeout,
     drainMs: 1000 * drain,
+    page: playgroundFile(),
     maxRequests: maxQueue + concurrency,
   };
+}
+
+/** The page that `npm run build` makes. */
+export function playgroundFile(): string {
+  return join(packageFolder(), "dist", "playground.html");
 }
 
 /** The keys of a file: one per line; empty lines and lines that begin with # are none. */

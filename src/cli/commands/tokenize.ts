@@ -4,10 +4,10 @@ import { escapeControls } from "../../errors.ts";
 import { bareTokenizerFolder, openTokenizer } from "../../model/open/open-tokenizer.ts";
 import type { Tokenizer } from "../../tokenizer/index.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
-import { withInterrupt } from "../terminal/interrupt.ts";
-import { resolveWithProgress } from "./pull.ts";
 import { readText } from "../options/read-text.ts";
+import { withInterrupt } from "../terminal/interrupt.ts";
 import { grouped } from "../terminal/style.ts";
+import { resolveWithProgress } from "./pull.ts";
 
 interface TokenizeOptions {
   readonly special?: boolean;

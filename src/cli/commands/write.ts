@@ -6,8 +6,8 @@ import { integer } from "../options/numbers.ts";
 import { loadModel } from "../options/requests.ts";
 import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
 import type { CliIo } from "../terminal/io.ts";
-import { grouped, LiveLine, printable } from "../terminal/style.ts";
 import { Progress, stages } from "../terminal/progress.ts";
+import { grouped, LiveLine, printable } from "../terminal/style.ts";
 
 interface WriteOptions {
   readonly out: string;

@@ -1,6 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { MAX_THREADS } from "../../compute/backend.ts";
-import type { GenerateRequest, Propose, Verify } from "../../index.ts";
 import {
   type SamplingRequest,
   type SamplingSetting,
@@ -9,6 +8,7 @@ import {
   samplingSettings,
 } from "../../compute/sampling/settings.ts";
 import { proposeValues, shapeValues, verifyValues } from "../../engine/request/round-options.ts";
+import type { GenerateRequest, Propose, Verify } from "../../index.ts";
 import { optionFlag } from "./flag-names.ts";
 import { decimal, integer } from "./numbers.ts";
 

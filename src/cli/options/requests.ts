@@ -1,10 +1,10 @@
 import { mapSettings } from "../../compute/sampling/settings.ts";
 import { type GenerateRequest, load, type Model } from "../../index.ts";
-import type { LoadOptions, TextOptions } from "./generation-options.ts";
 import type { CliIo } from "../terminal/io.ts";
-import { readLogitBias } from "./messages-file.ts";
 import { Progress, stages } from "../terminal/progress.ts";
 import { megabytes, printable } from "../terminal/style.ts";
+import type { LoadOptions, TextOptions } from "./generation-options.ts";
+import { readLogitBias } from "./messages-file.ts";
 
 /** Loads a model with a command's options and shows the progress; downloads a catalogue model if necessary. */
 export async function loadModel(

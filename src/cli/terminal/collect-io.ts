@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import { Readable } from "node:stream";
-import type { CliIo } from "./io.ts";
 import { runCli } from "../program.ts";
+import type { CliIo } from "./io.ts";
 
 /** Settings for running a command line in a test. */
 export interface Collect {

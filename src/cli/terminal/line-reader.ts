@@ -1,8 +1,8 @@
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { IdlmError } from "../../errors.ts";
-import { type CliIo, write } from "./io.ts";
 import { decodeText, MAX_TEXT_BYTES } from "../options/read-text.ts";
+import { type CliIo, write } from "./io.ts";
 
 /** Reads lines from a terminal or a pipe. */
 export interface LineReader {

@@ -1,6 +1,6 @@
-import type { TrainEvent, TrainResult } from "../../training/train.ts";
-import type { Evaluation } from "../../training/evaluation/evaluation.ts";
 import type { DepthFigures } from "../../training/evaluation/evaluate.ts";
+import type { Evaluation } from "../../training/evaluation/evaluation.ts";
+import type { TrainEvent, TrainResult } from "../../training/train.ts";
 import type { Cli } from "../cli.ts";
 import { grouped, LiveLine, table } from "./style.ts";
 

@@ -1,4 +1,4 @@
-import { type Dispatcher, Agent, fetch, ProxyAgent, type Response } from "undici";
+import { Agent, type Dispatcher, fetch, ProxyAgent, type Response } from "undici";
 import { IdlmError } from "../../errors.ts";
 import type { HubAccess } from "./access.ts";
 import { proxyFor } from "./proxy.ts";
