@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { GatedModel } from "../compute/gradients/gated-step.ts";
 import { writeError } from "../formats/files/file-error.ts";
+import { requireFreeSpace } from "../formats/files/free-space.ts";
 import { malformed } from "../formats/files/malformed.ts";
 import { writeAdapter } from "../formats/adapter/write-adapter.ts";
 import { acquireLock } from "../hub/store/lock.ts";
@@ -68,6 +69,7 @@ export async function train(request: TrainRequest): Promise<TrainResult> {
       run.checkpoints.keepOnly(run.checkpoints.steps.slice(-1));
       return { status: "already finished", step: run.checkpoint?.step ?? 0 };
     }
+    await requireFreeSpace(folder, bytesToWrite(run, request));
     const measured = await measuredForwards(run, request);
     const model = await request.backend.loadGated(run.program);
     try {
@@ -78,6 +80,14 @@ export async function train(request: TrainRequest): Promise<TrainResult> {
   } finally {
     await lock.release();
   }
+}
+
+/** Of the checkpoints that are still missing, each with values and two moments, and of the adapter. */
+function bytesToWrite({ program, checkpoints, record }: PreparedRun, { keepCheckpoints }: TrainRequest): number {
+  const valueBytes = [...trainedValues(program).values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  // The oldest one is removed after the newest is written; a run of hours keeps its best one, too.
+  const most = keepCheckpoints + (record.settings.hours === undefined ? 1 : 2);
+  return valueBytes * (3 * Math.max(1, most - checkpoints.steps.length) + 1);
 }
 
 /** Times of forwards are measured once for a run, so that its predictions can be compared. */

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
-import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { NUMERICS } from "../../compute/backend.ts";
 import type { LoadProgress, Model } from "../../engine/types.ts";
-import { IdlmError, key, phrase } from "../../errors.ts";
+import { key, phrase } from "../../errors.ts";
+import { requireFreeSpace } from "../../formats/files/free-space.ts";
 import { lockFolder, type PackageOptions, resolveModel } from "../../hub/index.ts";
 import { openModel } from "../../model/open/open-model.ts";
 import { modelFingerprint } from "../model-fingerprint.ts";
@@ -94,7 +94,7 @@ export async function writeText(options: WriteTextOptions): Promise<TextManifest
   else checkSameText(out, found, { model, settings: { ...settings, ...(file && { prompts_sha256: file.sha256 }) } });
   if (found !== undefined && isFinished(out, found, tokens)) return found;
   await makeTextFolder(out);
-  await requireTextSpace(out, BYTES_PER_TOKEN * (tokens - (found?.response_tokens ?? 0)));
+  await requireFreeSpace(out, BYTES_PER_TOKEN * (tokens - (found?.response_tokens ?? 0)));
   const lock = await lockFolder(out, signal, options.packages?.cache);
   try {
     const { sources, sha256 } = file === undefined ? await mixedPrompts(options) : promptsOf(file);
@@ -196,14 +196,4 @@ function sampledQuestion(outcome: TextOutcome): string | undefined {
 function isFinished(out: string, { complete, response_tokens, files: [file] }: TextManifest, tokens: number): boolean {
   const size = statSync(join(out, TEXT_FILE), { throwIfNoEntry: false })?.size;
   return complete && response_tokens >= tokens && size === file.bytes;
-}
-
-/** Checked before hours are spent, if the free space is known. */
-async function requireTextSpace(path: string, nBytes: number): Promise<void> {
-  const disk = await statfs(path).catch(() => undefined);
-  const free = disk === undefined ? Number.POSITIVE_INFINITY : disk.bavail * disk.bsize;
-  if (nBytes <= free) return;
-  const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
-  const reason = `about ${megabytes(nBytes)} needed, ${megabytes(free)} free on its disk`;
-  throw new IdlmError("file-unwritable", { path, reason });
 }
