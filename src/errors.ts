@@ -15,6 +15,11 @@ export const errorCatalogue = {
     http: 404,
     message: "the model {model} is not served here. GET /v1/models lists the models.",
   },
+  "response-not-found": {
+    exit: 2,
+    http: 404,
+    message: "no response {id} is stored. Responses are kept in memory while there is room, and not with store: false.",
+  },
   "method-not-allowed": { exit: 2, http: 405, message: "{path}: {method} is not possible. Use {expected}." },
   "body-too-large": {
     exit: 2,

@@ -1,3 +1,6 @@
+import { anthropicError } from "../apis/anthropic/error.ts";
+import { llamaError } from "../apis/llama/error.ts";
+import { ollamaError } from "../apis/ollama/response.ts";
 import { openAiError } from "../apis/openai/response.ts";
 import type { KeyNames } from "../errors.ts";
 
@@ -10,7 +13,18 @@ export interface ApiFamily {
 
 const openai: ApiFamily = { name: "openai", errorBody: openAiError };
 
+/** APIs by the beginnings of their paths. */
+const families: readonly { readonly api: ApiFamily; readonly paths: RegExp }[] = [
+  { api: { name: "anthropic", errorBody: anthropicError }, paths: /^\/v1\/(messages|complete|organizations)(\/|$)/ },
+  { api: { name: "ollama", errorBody: ollamaError }, paths: /^\/api\// },
+  {
+    api: { name: "llama-server", errorBody: llamaError },
+    paths:
+      /^\/(completions?|tokenize|detokenize|apply-template|embeddings?|infill|rerank(ing)?|lora-adapters|slots|props)(\/|$)/,
+  },
+];
+
 /** The API that a path belongs to; OpenAI's form where none is known. */
-export function familyOf(_path: string): ApiFamily {
-  return openai;
+export function familyOf(path: string): ApiFamily {
+  return families.find(({ paths }) => paths.test(path))?.api ?? openai;
 }

@@ -5,8 +5,12 @@ import { IdlmError } from "../errors.ts";
 import { familyOf } from "./api-family.ts";
 import type { ServerApp, ServerContext, ServerEnv } from "./context.ts";
 import { ClientGone, Exchange } from "./exchange.ts";
+import { addAnthropicRoutes } from "./routes/anthropic.ts";
+import { addLlamaRoutes } from "./routes/llama.ts";
+import { addOllamaRoutes } from "./routes/ollama.ts";
 import { addOpenAiRoutes } from "./routes/openai.ts";
 import { addPageRoute } from "./routes/page.ts";
+import { addResponsesRoutes } from "./routes/responses.ts";
 import { addStateRoutes } from "./routes/state.ts";
 import { Keys } from "./security/keys.ts";
 import { Origins } from "./security/origins.ts";
@@ -47,6 +51,10 @@ export function createApp(context: ServerContext, stopping: AbortSignal): Server
   });
 
   addOpenAiRoutes(app, context);
+  addResponsesRoutes(app, context);
+  addAnthropicRoutes(app, context);
+  addOllamaRoutes(app, context);
+  addLlamaRoutes(app, context);
   addStateRoutes(app, context);
   addPageRoute(app, context);
 

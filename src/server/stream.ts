@@ -67,3 +67,8 @@ function drained(exchange: Exchange): Promise<void> {
 export function dataEvent(value: unknown): string {
   return `data: ${typeof value === "string" ? value : JSON.stringify(value)}\n\n`;
 }
+
+/** A server-sent event with a name. */
+export function namedEvent(name: string, value: unknown): string {
+  return `event: ${name}\ndata: ${JSON.stringify(value)}\n\n`;
+}

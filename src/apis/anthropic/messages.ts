@@ -11,9 +11,9 @@ export function readConversation(body: Body): readonly ChatMessage[] {
   if (!Array.isArray(messages)) throw wrongKey("messages", `expected an array, found ${shown(messages)}`);
   if (messages.length === 0) throw wrongKey("messages", "expected at least one message");
   const read = messages.flatMap((message: unknown, i) => readMessage(new Body(message, `messages[${i}]`)));
-  if (read.at(-1)?.role === "assistant") {
-    const problem = "the last message is the assistant's, and continuing it is not supported";
-    throw wrongKey(`messages[${messages.length - 1}].role`, problem, "End with a message of the user.");
+  if (read.at(-1)?.toolCalls !== undefined) {
+    const problem = "the last message has calls without results";
+    throw wrongKey(`messages[${messages.length - 1}].content`, problem, "Add a message with their results.");
   }
   return system === undefined ? read : [{ role: "system", content: textOf(system, "system") }, ...read];
 }

@@ -105,11 +105,25 @@ describe("readMessagesRequest", () => {
     ]);
   });
 
+  it("continues a last message of the assistant", () => {
+    const started = [...messages, { role: "assistant", content: "So" }];
+    expect(requestOf({ messages: started })).toMatchObject({ messages: started, continueFinalMessage: true });
+    expect(requestOf({})).not.toHaveProperty("continueFinalMessage");
+  });
+
   it.each([
     [{ max_tokens: undefined }, "max_tokens"],
     [{ messages: undefined }, "messages"],
     [{ messages: [] }, "messages"],
-    [{ messages: [...messages, { role: "assistant", content: "So" }] }, "messages[1].role"],
+    [
+      {
+        messages: [
+          ...messages,
+          { role: "assistant", content: [{ type: "tool_use", id: "t", name: "add", input: {} }] },
+        ],
+      },
+      "messages[1].content",
+    ],
     [{ messages: [{ role: "tool", content: "a" }] }, "messages[0].role"],
     [{ messages: [{ role: "user", content: [{ type: "image", source: {} }] }] }, "messages[0].content[0].type"],
     [{ messages: [{ role: "user", content: [{ type: "text" }] }] }, "messages[0].content[0].text"],

@@ -4,6 +4,7 @@ import type { GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
 import { type ApiGrammar, grammarSettings } from "../grammar-settings.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
+import { toolFormat, toolSettings } from "../tool-settings.ts";
 import { readConversation } from "./messages.ts";
 
 /** A body of POST /v1/messages or /v1/messages/count_tokens. */
@@ -37,15 +38,19 @@ export function readMessagesRequest(json: unknown, countsOnly = false): Messages
   const own = readOwnKeys(body);
   const stop = body.take("stop_sequences") as GenerateRequest["stop"];
   const format = readFormat(body);
+  const messages = readConversation(body);
   const request: GenerateRequest = {
-    messages: readConversation(body),
+    messages,
+    // The answer goes on where a last message of the assistant ends.
+    ...(messages.at(-1)?.role === "assistant" && { continueFinalMessage: true }),
     maxTokens,
     stop,
     seed: body.number("seed"),
     ...own.sampling,
     temperature: own.sampling.temperature ?? 1,
     ...own.settings,
-    ...(format.tools.length > 0 && { tools: format.tools }),
+    ...(own.rounds && { rounds: true }),
+    ...toolSettings(format.tools),
     templateArguments: readThinking(body),
     ...grammarSettings("output_config.format", readOutput(body)),
   };
@@ -59,10 +64,10 @@ function readFormat(body: Body): MessageFormat {
   if (!Array.isArray(given)) throw wrongKey("tools", `expected an array, found ${shown(given)}`);
   const tools = given.map((tool: unknown, i) => readTool(new Body(tool, `tools[${i}]`)));
   const value = body.take("tool_choice");
-  if (value === undefined) return { tools, toolChoice: "auto", parallel: true, reasoning: true };
+  if (value === undefined) return toolFormat({ tools, toolChoice: "auto", parallel: true });
   const choice = new Body(value, "tool_choice");
   const parallel = !(choice.boolean("disable_parallel_tool_use") ?? false);
-  return { tools, toolChoice: readToolChoice(choice, tools), parallel, reasoning: true };
+  return toolFormat({ tools, toolChoice: readToolChoice(choice, tools), parallel });
 }
 
 function readTool(tool: Body): Tool {

@@ -67,6 +67,7 @@ export function readLlamaRequest(json: unknown): LlamaRequest {
     ...own.sampling,
     ...readPenalties(body, own.sampling),
     ...own.settings,
+    ...(own.rounds && { rounds: true }),
     temperature: own.sampling.temperature ?? 1,
     // One is generated, since the engine needs one, and left out.
     maxTokens: maxTokens === 0 ? 1 : maxTokens,

@@ -4,6 +4,7 @@ import type { GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
 import { type ApiGrammar, grammarSettings } from "../grammar-settings.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
+import { toolFormat, toolSettings } from "../tool-settings.ts";
 import { readConversation, withoutImages } from "./messages.ts";
 import { readOptions } from "./options.ts";
 
@@ -53,16 +54,17 @@ export function readOllamaRequest(
     ...options.settings,
     ...sampling,
     ...own.settings,
+    ...(own.rounds && { rounds: true }),
     context: contextWithin(options.context, contextOf(model)),
     templateArguments: readThink(body.take("think")),
     logprobs: readLogprobs(body),
     ...grammarSettings("format", readFormat(body.take("format"))),
-    ...(tools.length > 0 && { tools }),
+    ...toolSettings(tools),
   };
   const prompt = endpoint === "chat" ? readChat(body) : readPrompt(body);
   const ignored = [...body.unread(), ...options.ignored, ...own.ignored];
   const isRaw = prompt?.prompt !== undefined;
-  const format = isRaw ? undefined : { tools, toolChoice: "auto" as const, parallel: true, reasoning: true };
+  const format = isRaw ? undefined : toolFormat({ tools, toolChoice: "auto", parallel: true });
   const requests = [{ ...common, ...prompt }];
   const answer = prompt && { requests, format, rounds: own.rounds, ignored, names };
   return { endpoint, model, stream, answer, keepAliveSeconds };

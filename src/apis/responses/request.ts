@@ -4,6 +4,7 @@ import type { ChatMessage, GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
 import { type ApiGrammar, grammarSettings } from "../grammar-settings.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
+import { toolFormat, toolSettings } from "../tool-settings.ts";
 import { readInput } from "./input-items.ts";
 
 /** A body of POST /v1/responses or /v1/responses/input_tokens. */
@@ -63,7 +64,8 @@ export function readResponsesRequest(json: unknown, find: FindConversation): Res
     ...own.sampling,
     temperature,
     ...own.settings,
-    ...(format.tools.length > 0 && { tools: format.tools }),
+    ...(own.rounds && { rounds: true }),
+    ...toolSettings(format.tools),
     templateArguments: readReasoning(body),
     logprobs: readLogprobs(body),
     ...grammarSettings("text.format", readText(body)),
@@ -111,7 +113,7 @@ function readFormat(body: Body): MessageFormat {
   if (!Array.isArray(given)) throw wrongKey("tools", `expected an array, found ${shown(given)}`);
   const tools = given.map((tool: unknown, i) => readTool(new Body(tool, `tools[${i}]`)));
   const parallel = body.boolean("parallel_tool_calls") ?? true;
-  return { ...readToolChoice(body.take("tool_choice"), tools), parallel, reasoning: true };
+  return toolFormat({ ...readToolChoice(body.take("tool_choice"), tools), parallel });
 }
 
 function readTool(tool: Body): Tool {

@@ -1,0 +1,56 @@
+import { z } from "@hono/zod-openapi";
+import type { RunningAnswer } from "../../answer/types.ts";
+import { type MessagesRequest, readMessagesRequest } from "../../apis/anthropic/request.ts";
+import { MessageBuilder, type MessagesEvent } from "../../apis/anthropic/response.ts";
+import { startAnswer, wholeAnswer } from "../answering.ts";
+import type { AddRoutes } from "../context.ts";
+import type { Exchange } from "../exchange.ts";
+import { requiredModel, type ServedModel } from "../models/models.ts";
+import { addRoute } from "../route.ts";
+import { eventStream, namedEvent, sendStream } from "../stream.ts";
+import { postRoute } from "./post-route.ts";
+
+/** Anthropic's Messages API. */
+export const addAnthropicRoutes: AddRoutes = (app, { models }) => {
+  addRoute(app, postRoute("/v1/messages", "the message", keys), async (exchange) => {
+    const request = readMessagesRequest(await exchange.json());
+    await models.use(requiredModel(request.model), exchange.signal, (served) => respond(exchange, request, served));
+  });
+  addRoute(app, postRoute("/v1/messages/count_tokens", "tokens of the prompt"), async (exchange) => {
+    const { answer, model } = readMessagesRequest(await exchange.json(), true);
+    exchange.names = answer.names;
+    await models.use(requiredModel(model), exchange.signal, async (served) => {
+      const [request = {}] = answer.requests;
+      const ids = await served.model.promptIds(request);
+      exchange.send(200, { input_tokens: ids.length });
+    });
+  });
+};
+
+const keys = { model: z.string(), max_tokens: z.number(), messages: z.array(z.looseObject({})) };
+
+async function respond(exchange: Exchange, request: MessagesRequest, served: ServedModel): Promise<void> {
+  const builder = new MessageBuilder({ id: exchange.id, model: served.name, ignored: request.answer.ignored });
+  exchange.outgoing.setHeader("request-id", exchange.id);
+  const running = startAnswer(exchange, served, { ...request.answer, id: exchange.id });
+  if (!request.stream) {
+    for await (const event of running.events) builder.push(event);
+    exchange.send(200, builder.body(await wholeAnswer(exchange, running)));
+    return;
+  }
+  const failed = (error: unknown) => namedEvent("error", exchange.errorOf(error).body);
+  await sendStream(exchange, eventStream, written(streamed(exchange, builder, running)), failed);
+}
+
+async function* streamed(
+  exchange: Exchange,
+  builder: MessageBuilder,
+  running: RunningAnswer,
+): AsyncGenerator<MessagesEvent> {
+  for await (const event of running.events) yield* builder.push(event);
+  yield* builder.end(await wholeAnswer(exchange, running));
+}
+
+async function* written(events: AsyncIterable<MessagesEvent>): AsyncGenerator<string> {
+  for await (const { event, data } of events) yield namedEvent(event, data);
+}

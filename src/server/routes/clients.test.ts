@@ -1,0 +1,255 @@
+import Anthropic from "@anthropic-ai/sdk";
+import { Ollama } from "ollama";
+import OpenAI from "openai";
+import { pino } from "pino";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fakeEngine } from "../../../test/support/fake-engine.ts";
+import { fakeTokenizer } from "../../../test/support/fake-tokenizer.ts";
+import { Models } from "../models/models.ts";
+import { startServer } from "../server.ts";
+import { defaultSettings } from "../settings.ts";
+
+const CONTEXT = 200;
+const { engine } = fakeEngine({ context: CONTEXT });
+const specs = ["m", "other"].map((name) => ({ name, aliases: [], source: name, adapter: undefined }));
+let server: Awaited<ReturnType<typeof startServer>>;
+let openai: OpenAI;
+let anthropic: Anthropic;
+let ollama: Ollama;
+
+beforeAll(async () => {
+  const models = new Models(specs, async () => engine);
+  const log = pino({ level: "silent" });
+  server = await startServer({ models, settings: { ...defaultSettings, port: 0 }, log });
+  openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
+  anthropic = new Anthropic({ baseURL: server.url, apiKey: "none", maxRetries: 0 });
+  ollama = new Ollama({ host: server.url });
+});
+afterAll(() => server.stop());
+
+const post = async (path: string, body: object) => {
+  const response = await fetch(`${server.url}${path}`, { method: "POST", body: JSON.stringify(body) });
+  return { status: response.status, body: JSON.parse(await response.text()) };
+};
+const error = async (promise: PromiseLike<unknown>) => {
+  try {
+    await promise;
+  } catch (caught) {
+    return caught as { readonly status?: number; readonly message: string; readonly error?: unknown };
+  }
+  throw new Error("no error");
+};
+
+/** What the command line writes. */
+async function plainText(content: string, options: object) {
+  const ids = await fakeTokenizer.encodeChat([{ role: "user", content }]);
+  return (await engine.generate({ ids, propose: "none", ...options }).result).text;
+}
+const long = "ab".repeat(CONTEXT);
+
+describe("openai: responses", () => {
+  const asked = { model: "m", input: "ab", max_output_tokens: 12 };
+
+  it("answers whole and streamed with the same text", async () => {
+    const whole = await openai.responses.create(asked);
+    expect(whole.output_text).toBe(await plainText("ab", { maxTokens: 12, temperature: 1 }));
+    const stream = openai.responses.stream(asked);
+    let deltas = "";
+    for await (const event of stream) if (event.type === "response.output_text.delta") deltas += event.delta;
+    const final = await stream.finalResponse();
+    expect([deltas, final.output_text]).toEqual([whole.output_text, whole.output_text]);
+    expect(final).toMatchObject({ status: whole.status, usage: { ...whole.usage, input_tokens_details: {} } });
+    expect(whole).toMatchObject({ status: "incomplete", incomplete_details: { reason: "max_output_tokens" } });
+  });
+
+  it("keeps responses, continues and deletes them", async () => {
+    const first = await openai.responses.create(asked);
+    expect(await openai.responses.retrieve(first.id)).toMatchObject({ id: first.id, output: first.output });
+    const next = await openai.responses.create({ ...asked, input: "b", previous_response_id: first.id });
+    const input = [
+      { role: "user" as const, content: "ab" },
+      { role: "assistant" as const, content: first.output_text },
+      { role: "user" as const, content: "b" },
+    ];
+    const sent = await openai.responses.create({ ...asked, input, store: false });
+    expect(next.output_text).toBe(sent.output_text);
+    const counted = await openai.responses.inputTokens.count({ model: "m", input });
+    expect(counted.input_tokens).toBe(next.usage?.input_tokens);
+    await openai.responses.delete(first.id);
+    for (const id of [first.id, sent.id]) {
+      expect(await error(openai.responses.retrieve(id))).toMatchObject({ status: 404 });
+    }
+    const broken = openai.responses.create({ ...asked, previous_response_id: next.id });
+    expect(await error(broken)).toMatchObject({ status: 400, param: "previous_response_id" });
+  });
+
+  it("refuses in the API's form", async () => {
+    const create = (body: object) => error(openai.responses.create({ ...asked, ...body } as typeof asked));
+    expect(await create({ model: "none" })).toMatchObject({ status: 404, code: "model_not_found" });
+    expect(await create({ model: undefined })).toMatchObject({ status: 400, param: "model" });
+    expect(await create({ input: long })).toMatchObject({ status: 400, code: "context_length_exceeded" });
+    expect(await create({ input: long, stream: true })).toMatchObject({ status: 400, code: "context_length_exceeded" });
+    expect(await create({ background: true })).toMatchObject({ status: 400, param: "background" });
+    expect(await create({ max_output_tokens: 0 })).toMatchObject({ status: 400, param: "max_output_tokens" });
+  });
+});
+
+describe("anthropic", () => {
+  const messages = [{ role: "user" as const, content: "ab" }];
+  const asked = { model: "m", max_tokens: 12, messages };
+
+  it("answers whole and streamed with the same text", async () => {
+    const whole = await anthropic.messages.create(asked);
+    const text = await plainText("ab", { maxTokens: 12, temperature: 1 });
+    expect(whole.content).toMatchObject([{ type: "text", text }]);
+    const stream = anthropic.messages.stream(asked);
+    let deltas = "";
+    stream.on("text", (delta) => {
+      deltas += delta;
+    });
+    const final = await stream.finalMessage();
+    expect([deltas, final.content]).toEqual([text, whole.content]);
+    expect(final).toMatchObject({ stop_reason: "max_tokens", usage: { output_tokens: 12 } });
+    const total = ({ usage }: Anthropic.Message) => usage.input_tokens + (usage.cache_read_input_tokens ?? 0);
+    expect([total(final), total(whole)]).toEqual([3, 3]);
+    expect(await anthropic.messages.countTokens({ model: "m", messages })).toEqual({ input_tokens: 3 });
+  });
+
+  it("ends at a stop sequence", async () => {
+    const text = await plainText("ab", { maxTokens: 12, temperature: 1 });
+    const stop = text.slice(4, 6);
+    const message = await anthropic.messages.create({ ...asked, stop_sequences: [stop] });
+    expect(message).toMatchObject({ stop_reason: "stop_sequence", stop_sequence: stop });
+    expect(message.content).toMatchObject([{ text: text.slice(0, text.indexOf(stop)) }]);
+  });
+
+  it("refuses in the API's form", async () => {
+    const create = (body: object) => error(anthropic.messages.create({ ...asked, ...body } as typeof asked));
+    const typed = (type: string) => ({ error: { type: "error", error: { type } } });
+    expect(await create({ model: "none" })).toMatchObject({ status: 404, ...typed("not_found_error") });
+    expect(await create({ model: undefined })).toMatchObject({ status: 400, ...typed("invalid_request_error") });
+    const tooLong = await create({ messages: [{ role: "user", content: long }] });
+    expect(tooLong).toMatchObject({ status: 400, ...typed("invalid_request_error") });
+    const unsupported = await create({ container: "c" });
+    expect(unsupported).toMatchObject({ status: 400, message: expect.stringContaining("container") });
+    expect(await create({ stream: true, stop_sequences: [""] })).toMatchObject({
+      ...{ status: 400, message: expect.stringContaining("stop_sequences[0]") },
+    });
+  });
+});
+
+describe("ollama", () => {
+  const messages = [{ role: "user", content: "ab" }];
+  const asked = { model: "m", messages, options: { num_predict: 12 } };
+
+  it("answers whole and streamed with the same text", async () => {
+    const whole = await ollama.chat(asked);
+    expect(whole.message.content).toBe(await plainText("ab", { maxTokens: 12, temperature: 0.8 }));
+    expect(whole).toMatchObject({ done: true, done_reason: "length", eval_count: 12, prompt_eval_count: 3 });
+    let streamed = "";
+    for await (const { message, done } of await ollama.chat({ ...asked, stream: true })) {
+      streamed += message.content;
+      expect(typeof done).toBe("boolean");
+    }
+    expect(streamed).toBe(whole.message.content);
+  });
+
+  it("generates from a prompt, in the template and raw", async () => {
+    const options = { num_predict: 12 };
+    const { response } = await ollama.generate({ model: "m:latest", prompt: "ab", options });
+    expect(response).toBe(await plainText("ab", { maxTokens: 12, temperature: 0.8 }));
+    const raw = await ollama.generate({ model: "m", prompt: "ab", raw: true, options });
+    const { text } = await engine.generate({ prompt: "ab", maxTokens: 12, temperature: 0.8, propose: "none" }).result;
+    expect(raw.response).toBe(text);
+    let streamed = "";
+    for await (const part of await ollama.generate({ model: "m", prompt: "ab", raw: true, options, stream: true })) {
+      streamed += part.response;
+    }
+    expect(streamed).toBe(text);
+    expect(await ollama.generate({ model: "m", prompt: "" })).toMatchObject({ done: true, done_reason: "load" });
+  });
+
+  it("lists and shows models", async () => {
+    expect((await ollama.list()).models.map(({ name }) => name)).toEqual(["m", "other"]);
+    expect((await ollama.ps()).models.map(({ name }) => name)).toEqual(["m"]);
+    const shown = await ollama.show({ model: "m" });
+    expect(shown.capabilities).toContain("completion");
+    const known = Object.entries(shown.model_info);
+    expect(known).toContainEqual([expect.stringMatching(/^\w+\.context_length$/), CONTEXT]);
+    expect((await ollama.version()).version).toMatch(/^\d+\.\d+\.\d+$/);
+  });
+
+  it("refuses in the API's form", async () => {
+    expect(await error(ollama.chat({ ...asked, model: "none" }))).toMatchObject({ status_code: 404 });
+    expect(await error(ollama.chat({ ...asked, messages: [{ role: "user", content: long }] }))).toMatchObject({
+      ...{ status_code: 400, message: expect.stringContaining("do not fit into the context") },
+    });
+    expect(await post("/api/chat", { messages })).toMatchObject({ status: 400, body: { error: expect.any(String) } });
+    const mirostat = error(ollama.chat({ ...asked, options: { mirostat: 2 } }));
+    expect((await mirostat).message).toContain("options.mirostat");
+    expect(await error(ollama.show({ model: "none" }))).toMatchObject({ status_code: 404 });
+  });
+});
+
+describe("llama-server's clients", () => {
+  const asked = { prompt: "ab", n_predict: 12 };
+
+  it("get the text of a raw prompt, whole and streamed", async () => {
+    const { text, tokens } = await engine.generate({ ids: [0, 1], maxTokens: 12, temperature: 1, propose: "none" })
+      .result;
+    const { body } = await post("/completion", { ...asked, return_tokens: true, n_probs: 2 });
+    expect(body).toMatchObject({ content: text, tokens, stop: true, stop_type: "limit", prompt: "ab", model: "m" });
+    expect(body.completion_probabilities).toHaveLength(12);
+    const response = await fetch(`${server.url}/completion`, {
+      method: "POST",
+      body: JSON.stringify({ ...asked, stream: true }),
+    });
+    const chunks = (await response.text())
+      .split("\n\n")
+      .slice(0, -1)
+      .map((event) => JSON.parse(event.slice(6)));
+    expect(chunks.map(({ content }) => content).join("")).toBe(text);
+    expect(chunks.flatMap((chunk) => chunk.tokens)).toEqual(tokens);
+    expect(chunks.map(({ stop }) => stop)).toEqual([...Array(chunks.length - 1).fill(false), true]);
+    expect(chunks.at(-1).timings).toMatchObject({ predicted_n: 12 });
+  });
+
+  it("get a list for a list of prompts", async () => {
+    const { body } = await post("/completion", { ...asked, prompt: ["ab", [0, 1], [0, "b"]] });
+    expect(body).toHaveLength(3);
+    expect(body[1].content).toBe(body[0].content);
+    expect(body[2].content).toBe(body[0].content);
+    const { body: empty } = await post("/completion", { ...asked, n_predict: 0 });
+    expect(empty).toMatchObject({ content: "", tokens_predicted: 0, stop_type: "limit" });
+  });
+
+  it("tokenize, as vLLM's do, and format conversations", async () => {
+    const { body } = await post("/tokenize", { content: "ab" });
+    expect(body).toEqual({ tokens: [0, 1] });
+    expect((await post("/tokenize", { content: "ab", with_pieces: true })).body.tokens).toEqual([
+      { id: 0, piece: "a" },
+      { id: 1, piece: "b" },
+    ]);
+    expect((await post("/tokenize", { model: "m", prompt: "ab", return_token_strs: true })).body).toEqual({
+      ...{ count: 2, max_model_len: CONTEXT, tokens: [0, 1], token_strs: ["a", "b"] },
+    });
+    const messages = [{ role: "user", content: "ab" }];
+    expect((await post("/tokenize", { model: "m", messages })).body.count).toBe(3);
+    expect((await post("/detokenize", { tokens: [0, 1] })).body).toEqual({ content: "ab", prompt: "ab" });
+    expect((await post("/apply-template", { messages })).body).toEqual({ prompt: "ab\n" });
+  });
+
+  it("are refused in the API's form", async () => {
+    const wrong = async (path: string, body: object) => {
+      const { status, body: answered } = await post(path, body);
+      expect(answered.error.code).toBe(status);
+      return [status, answered.error.type];
+    };
+    expect(await wrong("/completion", { prompt: long })).toEqual([400, "exceed_context_size_error"]);
+    expect(await wrong("/completion", { prompt: "ab", mirostat: 1 })).toEqual([400, "invalid_request_error"]);
+    expect(await wrong("/completion", { prompt: "ab", model: "none" })).toEqual([404, "not_found_error"]);
+    expect(await wrong("/detokenize", { tokens: ["a"] })).toEqual([400, "invalid_request_error"]);
+    expect(await wrong("/detokenize", { tokens: [99] })).toEqual([400, "invalid_request_error"]);
+    expect(await wrong("/tokenize", {})).toEqual([400, "invalid_request_error"]);
+  });
+});
