@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hasChromium, launchChromium, problemsOf, violationsOf } from "./support/browser.ts";
+import { startModelServer } from "./support/model-server.ts";
 import { playgroundPage } from "./support/playground-page.ts";
 import { type ReplayServer, type ReplaySettings, startReplayServer } from "./support/replay-server.ts";
 
@@ -83,6 +85,34 @@ describe.skipIf(!hasChromium)("the playground in a browser", () => {
       await answer.locator(".token.source-drawn").nth(1).hover();
       expect(await page.getByRole("tooltip").textContent()).toMatch(/^drawn by the base model.*· forward/);
     });
+  });
+
+  it("shows what the real server sends: with a tiny model, the bytes that arrived have the hash it reports", async () => {
+    const source = fileURLToPath(new URL("fixtures/gguf/tiny64-F16.gguf", import.meta.url));
+    const server = await startModelServer(html, source);
+    const page = await browser.newPage();
+    const problems = problemsOf(page);
+    try {
+      await page.goto(server.url);
+      expect(problems).toEqual([]);
+      await button(page, "Race").click();
+      await page.getByLabel("Most tokens").fill("24");
+      await page.getByRole("button", { name: "Start the race" }).click();
+      await page.getByText("Same bytes").waitFor();
+      expect(await page.getByText("computed here, too").count()).toBe(2);
+      await button(page, "Chat").click();
+      await button(page, "Settings").click();
+      await page.getByLabel("Most tokens", { exact: true }).fill("24");
+      await page.keyboard.press("Escape");
+      await ask(page);
+      await done(page);
+      expect(await answers(page).locator(".facts").textContent()).toMatch(/24 tokens in \d+ forwards.*SHA-256/);
+      await page.getByText("Rivals:").click();
+      expect(await page.locator(".rivals tr").count()).toBeGreaterThan(4);
+    } finally {
+      await page.close();
+      await server.stop();
+    }
   });
 
   it("stops, edits and retries, and keeps conversations over a reload", async () => {

@@ -66,19 +66,8 @@ function RaceForm({ isRunning }: { readonly isRunning: boolean }) {
           }}
         />
       </label>
-      <label>
-        Most tokens
-        <input
-          type="number"
-          min={2}
-          max={4096}
-          value={settings.numbers.max_completion_tokens ?? ""}
-          onInput={({ currentTarget: { value, valueAsNumber } }) => {
-            const { max_completion_tokens: _, ...others } = settings.numbers;
-            change({ numbers: value === "" ? others : { ...others, max_completion_tokens: valueAsNumber } });
-          }}
-        />
-      </label>
+      <NumberField label="Most tokens" name="max_completion_tokens" min={2} max={4096} />
+      <NumberField label="Temperature" name="temperature" min={0} max={2} />
       <label>
         Verification
         <select
@@ -110,6 +99,33 @@ function RaceForm({ isRunning }: { readonly isRunning: boolean }) {
         {isRunning ? "Stop" : "Start the race"}
       </button>
     </form>
+  );
+}
+
+interface NumberFieldProps {
+  readonly label: string;
+  /** The key of the API. */
+  readonly name: string;
+  readonly min: number;
+  readonly max: number;
+}
+
+function NumberField({ label, name, min, max }: NumberFieldProps) {
+  const { settings } = plan.value;
+  return (
+    <label>
+      {label}
+      <input
+        type="number"
+        {...{ min, max, step: "any" }}
+        value={settings.numbers[name] ?? ""}
+        onInput={({ currentTarget: { value, valueAsNumber } }) => {
+          const { [name]: _, ...others } = settings.numbers;
+          const numbers = value === "" ? others : { ...others, [name]: valueAsNumber };
+          plan.value = { ...plan.value, settings: { ...settings, numbers } };
+        }}
+      />
+    </label>
   );
 }
 

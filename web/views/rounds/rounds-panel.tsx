@@ -60,7 +60,7 @@ function Rounds({ answer, selected }: { readonly answer: Answer; readonly select
       <Figures statistics={statistics} />
       <Sources statistics={statistics} />
       <h3>
-        One column per forward <span class="muted">rows, filled if they stood; below: its time</span>
+        One column per forward <span class="muted">hollow: thrown away; faint: MASK rows; below: its time</span>
       </h3>
       <Strip rounds={rounds} selected={selected} onSelect={select} />
       <div class="row round-head">

@@ -1,5 +1,6 @@
 import type { WireRound } from "../../api/wire.ts";
 import { sourceKey } from "../../rounds/sources.ts";
+import { isPrefill } from "../../rounds/statistics.ts";
 import { Canvas, type Draw } from "./canvas.tsx";
 
 interface StripProps {
@@ -17,7 +18,7 @@ const MOST_ROWS = 12;
 /** Rows are as high as this many need, even if all have fewer. */
 const LEAST_ROWS = 5;
 
-/** One column per forward: its proposals, filled if they stood, and its time below. A slider for the keyboard. */
+/** One column per forward: its rows, filled if they stood, and its time below. A slider for the keyboard. */
 export function Strip({ rounds, selected, onSelect }: StripProps) {
   const round = rounds[selected];
   const accepted = round?.proposals.filter((proposal) => proposal.accepted).length ?? 0;
@@ -40,12 +41,13 @@ export function Strip({ rounds, selected, onSelect }: StripProps) {
         context.fillStyle = colour("selected");
         context.fillRect(x - 0.5, 0, COLUMN, height);
       }
-      cells(one).forEach(({ source, stood }, row) => {
+      cells(one).forEach((cell, row) => {
         if (row >= nRows) return;
         const y = base - (row + 1) * rowHeight;
-        context.fillStyle = context.strokeStyle = stood ? colour(`source-${source}`) : colour("rejected");
-        if (stood) context.fillRect(x, y + 1, COLUMN - 1.5, rowHeight - 1.5);
-        else context.strokeRect(x + 0.5, y + 1.5, COLUMN - 2.5, rowHeight - 2.5);
+        context.fillStyle = colour(cell.kind === "stood" ? `source-${cell.source}` : "line");
+        context.strokeStyle = colour("rejected");
+        if (cell.kind === "rejected") context.strokeRect(x + 0.5, y + 1.5, COLUMN - 2.5, rowHeight - 2.5);
+        else context.fillRect(x, y + 1, COLUMN - 1.5, rowHeight - 1.5);
       });
       context.fillStyle = colour("muted");
       const bar = Math.min(1, one.ms / slowest) * (TIME_HEIGHT - 2);
@@ -83,12 +85,15 @@ export function Strip({ rounds, selected, onSelect }: StripProps) {
   );
 }
 
-/** From below: the drawn token, the proposals that stood, the others. */
-function cells({ proposals, tokens }: WireRound): readonly { readonly source: string; readonly stood: boolean }[] {
+type Cell = { readonly kind: "stood"; readonly source: string } | { readonly kind: "rejected" | "ahead" };
+
+/** From below: the drawn token, the proposals that stood, the others, MASK rows. The rows of the prompt are left out. */
+function cells(round: WireRound): readonly Cell[] {
+  const { proposals, tokens, rows } = round;
+  const nMaskRows = isPrefill(round) ? 0 : Math.min(MOST_ROWS, Math.max(0, rows - 1 - proposals.length));
   return [
-    ...tokens.map(({ source, depth }) => ({ source: sourceKey(source, depth), stood: true })).reverse(),
-    ...proposals
-      .filter(({ accepted }) => !accepted)
-      .map(({ source, depth }) => ({ source: sourceKey(source, depth), stood: false })),
+    ...tokens.map(({ source, depth }) => ({ kind: "stood" as const, source: sourceKey(source, depth) })).reverse(),
+    ...proposals.filter(({ accepted }) => !accepted).map(() => ({ kind: "rejected" as const })),
+    ...Array.from({ length: nMaskRows }, () => ({ kind: "ahead" as const })),
   ];
 }
