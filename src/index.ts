@@ -20,6 +20,7 @@ export type {
   ProposalRecord,
   Propose,
   ScoredText,
+  ScoredToken,
   ScoreRequest,
   RoundForm,
   RoundRecord,

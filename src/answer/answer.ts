@@ -1,14 +1,12 @@
-import { createHash, randomUUID } from "node:crypto";
-import type { Choice, Generation, GenerationPart, GenerationResult, Model } from "../engine/types.ts";
+import type { Generation, GenerationPart, GenerationResult, Model } from "../engine/types.ts";
 import { merge } from "./merge.ts";
-import { messageOf, messageReader } from "./message-reader.ts";
-import { beginsInReasoning } from "./reasoning.ts";
+import { Messages } from "./messages.ts";
 import type {
   Answer,
   AnsweredChoice,
   AnswerEvent,
-  AnswerFinishReason,
   AnswerRequest,
+  EchoedPrompt,
   MessageDelta,
   MessageReader,
   RunningAnswer,
@@ -20,8 +18,9 @@ import type {
  */
 export function answer(model: Model, request: AnswerRequest, signal: AbortSignal): RunningAnswer {
   const leaving = new AbortController();
-  const generations = startAll(model, request, AbortSignal.any([signal, leaving.signal]), leaving);
-  const messages = new Messages(model, request, generations);
+  const ending = AbortSignal.any([signal, leaving.signal]);
+  const generations = startAll(model, request, ending, leaving);
+  const messages = new Messages(model, request, generations, ending);
   const done = Promise.all(generations.map(({ result }) => result)).then((results) => messages.answer(results));
   // One that fails ends the others. Without a reader of `done`, the reader of the events gets the error.
   done.catch(() => leaving.abort());
@@ -39,49 +38,6 @@ function startAll(
   } catch (error) {
     leaving.abort();
     throw error;
-  }
-}
-
-/** All completions of a result. */
-export function allChoices(result: GenerationResult): readonly Omit<Choice, "index">[] {
-  return result.choices ?? [result];
-}
-
-/** Reads the messages of an answer: the same ones in its stream and in its finished form. */
-class Messages {
-  readonly #request: AnswerRequest;
-  readonly #id: string;
-  readonly #opensReasoning: Promise<readonly boolean[]>;
-
-  constructor({ tokenizer }: Model, request: AnswerRequest, generations: readonly Generation[]) {
-    this.#request = request;
-    this.#id = request.id ?? randomUUID();
-    const opens = generations.map(async ({ promptIds }) => {
-      return request.format?.reasoning === true && beginsInReasoning(tokenizer, await promptIds);
-    });
-    this.#opensReasoning = Promise.all(opens);
-    // The results reject with the same error.
-    this.#opensReasoning.catch(() => {});
-  }
-
-  async reader(prompt: number, choice: number): Promise<MessageReader> {
-    const opensReasoning = (await this.#opensReasoning)[prompt] === true;
-    return messageReader(this.#request.format, { opensReasoning, callId: (index) => this.#callId(choice, index) });
-  }
-
-  async answer(generated: readonly GenerationResult[]): Promise<Answer> {
-    const results = this.#request.isEmpty === true ? generated.map(emptied) : generated;
-    const completions = results.flatMap((result, prompt) =>
-      allChoices(result).map((completion) => ({ prompt, completion })),
-    );
-    const choices = completions.map(async ({ prompt, completion }, index) => {
-      return { index, prompt, completion, ...messageFrom(await this.reader(prompt, index), completion) };
-    });
-    return { results, choices: await Promise.all(choices) };
-  }
-
-  #callId(choice: number, index: number): string {
-    return `call_${createHash("sha256").update(`${this.#id} ${choice} ${index}`).digest("hex").slice(0, 24)}`;
   }
 }
 
@@ -104,7 +60,9 @@ async function* eventsOf(
         begun.add(prompt);
       }
       if (request.isEmpty === true) continue;
-      const writer = writers.get(choice) ?? new ChoiceEvents(await messages.reader(prompt, choice), choice);
+      const known = writers.get(choice);
+      if (known === undefined) yield* openingOf(choice, await messages.opening(prompt));
+      const writer = known ?? new ChoiceEvents(await messages.reader(prompt, choice), choice);
       writers.set(choice, writer);
       yield* writer.push(part);
     }
@@ -116,11 +74,17 @@ async function* eventsOf(
         yield { kind: "start", choice: index, prompt, promptTokens, cachedTokens };
         begun.add(prompt);
       }
-      yield* (writers.get(index) ?? new ChoiceEvents(await messages.reader(prompt, index), index)).end(choice);
+      const known = writers.get(index);
+      if (known === undefined) yield* openingOf(index, await messages.opening(prompt));
+      yield* (known ?? new ChoiceEvents(await messages.reader(prompt, index), index)).end(choice);
     }
   } finally {
     leaving.abort();
   }
+}
+
+function openingOf(choice: number, prompts: readonly EchoedPrompt[]): AnswerEvent[] {
+  return prompts.map((prompt) => ({ choice, kind: "prompt", ...prompt }));
 }
 
 /** Events of one completion. */
@@ -140,11 +104,12 @@ class ChoiceEvents {
     return [...events, ...this.#placed(this.#reader.push(text))];
   }
 
-  end({ finishReason, completion: { stopString, endToken } }: AnsweredChoice): AnswerEvent[] {
+  end({ finishReason, completion: { stopString, endToken, endLogprobs } }: AnsweredChoice): AnswerEvent[] {
     const end: AnswerEvent = {
       ...{ choice: this.#choice, kind: "end", finishReason },
       ...(stopString !== undefined && { stop: stopString }),
       ...(endToken !== undefined && { endToken }),
+      ...(endLogprobs !== undefined && { endLogprobs }),
     };
     return [...this.#placed(this.#reader.end()), end];
   }
@@ -162,20 +127,4 @@ function firstChoicesOf({ requests }: AnswerRequest): readonly number[] {
     next += n;
     return first;
   });
-}
-
-function messageFrom(reader: MessageReader, { text, finishReason }: Omit<Choice, "index">) {
-  const message = messageOf([...reader.push(text), ...reader.end()]);
-  const isCall = message.toolCalls.length > 0 && finishReason === "stop";
-  const reason: AnswerFinishReason = isCall ? "tool_calls" : finishReason;
-  return { ...message, finishReason: reason };
-}
-
-function emptied(result: GenerationResult): GenerationResult {
-  const empty = <One extends Omit<Choice, "index">>({ endToken: _, stopString: __, ...one }: One) => ({
-    ...one,
-    ...{ text: "", tokens: [], finishReason: "length" as const },
-    ...(one.logprobs !== undefined && { logprobs: [] }),
-  });
-  return { ...empty(result), ...(result.choices !== undefined && { choices: result.choices.map(empty) }) };
 }

@@ -1,4 +1,11 @@
-import type { Choice, GenerateRequest, GenerationResult, RoundRecord, TokenLogprobs } from "../engine/types.ts";
+import type {
+  Choice,
+  GenerateRequest,
+  GenerationResult,
+  RoundRecord,
+  ScoredToken,
+  TokenLogprobs,
+} from "../engine/types.ts";
 import type { KeyNames } from "../errors.ts";
 
 /** A function that the model may call. */
@@ -34,6 +41,10 @@ export interface AnswerRequest {
   readonly rounds: boolean;
   /** No tokens are wanted: one is generated, since the engine needs one, and left out. */
   readonly isEmpty?: boolean | undefined;
+  /** Whether the prompts come first, and with how many log-probabilities beside each token's; undefined: none. */
+  readonly echo?: { readonly logprobs: number | undefined } | undefined;
+  /** Only the `keep` likeliest of the n completions of each prompt; needs log-probabilities. Not for streams. */
+  readonly best?: { readonly keep: number; readonly hasLogprobs: boolean } | undefined;
   /** Makes the ids of tool calls. Default: a random one. */
   readonly id?: string | undefined;
   /** Unknown keys of the body. */
@@ -60,6 +71,14 @@ export interface MessageReader {
 
 export type AnswerFinishReason = GenerationResult["finishReason"] | "tool_calls";
 
+/** A prompt as part of an answer. */
+export interface EchoedPrompt {
+  readonly text: string;
+  readonly ids: readonly number[];
+  /** One per token, if requested. */
+  readonly logprobs?: readonly ScoredToken[];
+}
+
 /** Events of an answer. `choice` counts the completions of all prompts. Those of one choice are in order. */
 export type AnswerEvent = { readonly choice: number } & (
   | MessageDelta
@@ -70,6 +89,8 @@ export type AnswerEvent = { readonly choice: number } & (
       readonly promptTokens: number;
       readonly cachedTokens: number;
     }
+  /** The prompt, if the request echoes it: the first event of each choice. */
+  | ({ readonly kind: "prompt" } & EchoedPrompt)
   /** Generated tokens, before the text that they complete. */
   | { readonly kind: "tokens"; readonly tokens: readonly number[]; readonly logprobs?: readonly TokenLogprobs[] }
   | { readonly kind: "round"; readonly round: RoundRecord }
@@ -80,6 +101,7 @@ export type AnswerEvent = { readonly choice: number } & (
       readonly stop?: string;
       /** The end token that ended the text. */
       readonly endToken?: number;
+      readonly endLogprobs?: TokenLogprobs;
     }
 );
 
@@ -108,6 +130,8 @@ export interface Answer {
   /** One per prompt. */
   readonly results: readonly GenerationResult[];
   readonly choices: readonly AnsweredChoice[];
+  /** One per prompt, if the request echoes them. */
+  readonly prompts?: readonly EchoedPrompt[];
 }
 
 /** An answer that is being generated. */

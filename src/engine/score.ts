@@ -3,15 +3,17 @@ import type { KvCache, LoadedModel } from "../compute/loaded-model.ts";
 import type { Draw } from "../compute/sampling/draw.ts";
 import type { Sampler } from "../compute/sampling/sampler.ts";
 import { exp } from "../compute/elementary.ts";
-import { neutralSettings } from "../compute/sampling/settings.ts";
+import { MAX_LOGPROBS, neutralSettings } from "../compute/sampling/settings.ts";
 import { IdlmError } from "../errors.ts";
 import { MAX_FORWARD_ROWS, MAX_ROUND_ROWS } from "./limits.ts";
-import type { ScoredText, ScoreRequest, TextTokenizer } from "./types.ts";
+import { wholeIn } from "./request/request-values.ts";
+import type { ScoredText, ScoreRequest, TextTokenizer, TokenLogprobs } from "./types.ts";
 
 const keys: Readonly<Record<keyof ScoreRequest, true>> = {
   text: true,
   ids: true,
   context: true,
+  logprobs: true,
   onProgress: true,
   signal: true,
 };
@@ -56,13 +58,13 @@ export function windowsOf(length: number, size: number, firstScored: number): Wi
  */
 export async function score(context: ScoreContext, request: ScoreRequest): Promise<ScoredText> {
   const { model, contextLength } = context;
-  const { ids, prefix, size } = checkScore(request, context);
+  const { ids, prefix, size, nTop } = checkScore(request, context);
   // Nothing predicts a first token without a BOS token.
   const firstScored = prefix.length === 0 ? 1 : 0;
   const windows = windowsOf(ids.length, size - prefix.length, firstScored);
   if (windows.length === 0) throw usage(`${ids.length} tokens are too few to score`, "Give a longer text.");
-  const logprobs: (number | undefined)[] = ids.map(() => undefined);
-  const scorer = new Scorer(model, Math.min(contextLength, size));
+  const known: (TokenScore | undefined)[] = ids.map(() => undefined);
+  const scorer = new Scorer(model, Math.min(contextLength, size), nTop ?? 0);
   try {
     for (const { from, to, scoredFrom } of windows) {
       const tokens = [...prefix, ...ids.slice(from, to)];
@@ -77,7 +79,7 @@ export async function score(context: ScoreContext, request: ScoreRequest): Promi
           : Math.min(first - 1, tokens.length - 1, at + MAX_FORWARD_ROWS);
         const start = at;
         const found = await context.run(() => scorer.run(tokens, start, end, isScored));
-        for (const [i, logprob] of found.entries()) logprobs[from - prefix.length + start + 1 + i] = logprob;
+        for (const [i, one] of found.entries()) known[from - prefix.length + start + 1 + i] = one;
         at = end;
         request.onProgress?.({
           tokensDone: Math.min(ids.length, from - prefix.length + at + 1),
@@ -88,10 +90,13 @@ export async function score(context: ScoreContext, request: ScoreRequest): Promi
   } finally {
     scorer.dispose();
   }
-  const scored = logprobs.filter((logprob) => logprob !== undefined);
-  const meanNll = -scored.reduce((sum, logprob) => sum + logprob, 0) / scored.length;
+  const scored = known.filter((one) => one !== undefined);
+  const meanNll = -scored.reduce((sum, { logprob }) => sum + logprob, 0) / scored.length;
   return {
-    tokens: ids.map((token, i) => ({ token, logprob: logprobs[i] })),
+    tokens: ids.map((token, i) => {
+      const { logprob, top = [] } = known[i] ?? {};
+      return nTop === undefined ? { token, logprob } : { token, logprob, top };
+    }),
     nScored: scored.length,
     meanNll,
     perplexity: exp(Math.min(meanNll, MAX_EXPONENT)),
@@ -103,6 +108,8 @@ export async function score(context: ScoreContext, request: ScoreRequest): Promi
 /** Largest exponent in double range, about e^709; a perplexity beyond it is meaningless. */
 const MAX_EXPONENT = 700;
 
+type TokenScore = Pick<TokenLogprobs, "logprob" | "top">;
+
 /** KV cache and sampler, used for one window at a time. */
 class Scorer {
   readonly #model: LoadedModel;
@@ -110,15 +117,15 @@ class Scorer {
   readonly #pages: Int32Array;
   readonly #sampler: Sampler;
 
-  constructor(model: LoadedModel, size: number) {
+  constructor(model: LoadedModel, size: number, nTop: number) {
     this.#model = model;
     this.#pages = Int32Array.from({ length: Math.ceil(size / PAGE_SIZE) }, (_, i) => i);
     this.#cache = model.createCache(this.#pages.length);
-    this.#sampler = model.createSampler({ ...neutralSettings, logprobs: 0 });
+    this.#sampler = model.createSampler({ ...neutralSettings, logprobs: nTop });
   }
 
   /** Runs tokens [start, end). If `isScored`, returns the log-probability of the token after each. */
-  async run(tokens: readonly number[], start: number, end: number, isScored: boolean): Promise<number[]> {
+  async run(tokens: readonly number[], start: number, end: number, isScored: boolean): Promise<TokenScore[]> {
     const nRows = end - start;
     const draws = isScored ? Array.from({ length: nRows }, (_, row) => this.#draw(row, start, tokens)) : [];
     const rows = [...Array(nRows).keys()];
@@ -135,10 +142,10 @@ class Scorer {
       this.#cache,
       { draws },
     );
-    return drawn.map(({ logprob, failure }) => {
+    return drawn.map(({ logprob, top = [], failure }) => {
       if (failure !== undefined) throw failure;
       if (logprob === undefined) throw new Error("a draw came without its log-probability");
-      return logprob;
+      return { logprob, top };
     });
   }
 
@@ -162,7 +169,7 @@ function checkScore(request: ScoreRequest, { tokenizer, contextLength, model }: 
   const unknown = Object.keys(request).find((key) => !Object.hasOwn(keys, key));
   if (unknown !== undefined)
     throw usage(`score: unknown key ${unknown}`, `Valid keys: ${Object.keys(keys).join(", ")}.`);
-  const { text, ids: given, context: size = contextLength } = request;
+  const { text, ids: given, context: size = contextLength, logprobs } = request;
   if ((text === undefined) === (given === undefined)) throw usage("score: expected one of text and ids", "");
   let ids: readonly number[] = given ?? [];
   let prefix: readonly number[] = [];
@@ -180,7 +187,7 @@ function checkScore(request: ScoreRequest, { tokenizer, contextLength, model }: 
   if (!Number.isSafeInteger(size) || size < least || size > contextLength) {
     throw usage(`score: context: expected a whole number from ${least} to ${contextLength}, found ${size}`, "");
   }
-  return { ids, prefix, size };
+  return { ids, prefix, size, nTop: wholeIn("logprobs", logprobs, 0, MAX_LOGPROBS) };
 }
 
 function usage(problem: string, hint: string): IdlmError {

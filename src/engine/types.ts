@@ -233,6 +233,7 @@ export type Choice = Pick<
   | "sha256"
   | "finishReason"
   | "endToken"
+  | "endLogprobs"
   | "stopString"
   | "forwards"
   | "tokensPerForward"
@@ -250,6 +251,8 @@ export interface GenerationResult {
   readonly finishReason: "stop" | "length" | "cancelled";
   /** The end token that ended the text; absent where something else did. */
   readonly endToken?: number;
+  /** Log-probabilities of the end token, if requested. */
+  readonly endLogprobs?: TokenLogprobs;
   /** The stop string that ended the text. */
   readonly stopString?: string;
   /** Forwards that drew tokens: the last one of the prefill, and one per round. */
@@ -371,14 +374,23 @@ export interface ScoreRequest {
   readonly ids?: readonly number[] | undefined;
   /** Positions of a window. Default and maximum: the context length of the model. */
   readonly context?: number | undefined;
+  /** How many of the most likely tokens are told beside each token, 0 to 64. Default: no `top`. */
+  readonly logprobs?: number | undefined;
   /** Called after each forward. */
   readonly onProgress?: ((progress: { readonly tokensDone: number; readonly tokensTotal: number }) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface ScoredToken {
+  readonly token: number;
+  readonly logprob: number | undefined;
+  /** The most likely tokens, best first, if requested. Empty if the token is not scored. */
+  readonly top?: TokenLogprobs["top"];
+}
+
 export interface ScoredText {
   /** Natural log-probabilities; undefined for a first token without a BOS token before it. */
-  readonly tokens: readonly { readonly token: number; readonly logprob: number | undefined }[];
+  readonly tokens: readonly ScoredToken[];
   readonly nScored: number;
   /** Mean negative log-probability, nats per token. */
   readonly meanNll: number;

@@ -1,4 +1,5 @@
-import type { TextStream, TextTokenizer, TokenLogprobs } from "../../engine/types.ts";
+import type { EchoedPrompt } from "../../answer/types.ts";
+import type { ScoredToken, TextStream, TextTokenizer, TokenLogprobs } from "../../engine/types.ts";
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -18,8 +19,9 @@ export interface ChatLogprobs {
 /** Log-probabilities of /v1/completions. */
 export interface CompletionLogprobs {
   readonly tokens: readonly string[];
-  readonly token_logprobs: readonly number[];
-  readonly top_logprobs: readonly Readonly<Record<string, number>>[];
+  /** Null for the first token of an echoed prompt. */
+  readonly token_logprobs: readonly (number | null)[];
+  readonly top_logprobs: readonly (Readonly<Record<string, number>> | null)[];
   /** Characters (code points) of the text before each token; a part of a character counts from where it begins. */
   readonly text_offset: readonly number[];
 }
@@ -32,28 +34,30 @@ export function chatLogprobs(logprobs: readonly TokenLogprobs[], tokenizer: Text
   return { content: logprobs.map((one) => ({ ...shown(one), top_logprobs: one.top.map(shown) })), refusal: null };
 }
 
-/** `text`: the completion, which a stop string may have cut. */
+/** `text`: the echoed prompt and the completion, which a stop string may have cut. */
 export function completionLogprobs(
   logprobs: readonly TokenLogprobs[],
   tokenizer: TextTokenizer | undefined,
   text: string,
+  prompt?: EchoedPrompt,
 ): CompletionLogprobs {
   const all = new CompletionLogprobsStream(tokenizer);
+  if (prompt !== undefined) all.echo(prompt);
   all.push(logprobs);
   return all.end(Array.from(text).length);
 }
 
 interface CompletionStep {
   readonly name: string;
-  readonly logprob: number;
-  readonly top: Readonly<Record<string, number>>;
+  readonly logprob: number | null;
+  readonly top: Readonly<Record<string, number>> | null;
   readonly offset: number;
 }
 
 /** Log-probabilities of /v1/completions in parts: each token's are in the part in which its text begins. */
 export class CompletionLogprobsStream {
   readonly #tokenizer: TextTokenizer | undefined;
-  readonly #stream: TextStream | undefined;
+  #stream: TextStream | undefined;
   #steps: CompletionStep[] = [];
   #offset = 0;
 
@@ -62,16 +66,31 @@ export class CompletionLogprobsStream {
     this.#stream = tokenizer?.stream();
   }
 
-  push(logprobs: readonly TokenLogprobs[]): void {
-    for (const { token, logprob, top } of logprobs) {
+  /** The prompt's tokens, before all others. A BOS token need not be in its text. */
+  echo({ text, ids, logprobs = [] }: EchoedPrompt): void {
+    const length = Array.from(text).length;
+    const decoded = this.#tokenizer?.decode(ids) ?? "";
+    this.#offset = decoded.endsWith(text) ? length - Array.from(decoded).length : 0;
+    this.push(logprobs);
+    this.#offset = length;
+    this.#stream = this.#tokenizer?.stream();
+  }
+
+  push(logprobs: readonly ScoredToken[]): void {
+    for (const { token, logprob, top = [] } of logprobs) {
       const entries = new Map<string, number>();
       const name = keyOf(token, this.#tokenizer, entries);
+      const offset = Math.max(0, this.#offset);
+      this.#offset += Array.from(this.#stream?.push(token) ?? "").length;
+      if (logprob === undefined) {
+        this.#steps.push({ name, logprob: null, top: null, offset });
+        continue;
+      }
       entries.set(name, logprob);
       for (const other of top) {
         if (other.token !== token) entries.set(keyOf(other.token, this.#tokenizer, entries), other.logprob);
       }
-      this.#steps.push({ name, logprob, top: byProbability(entries), offset: this.#offset });
-      this.#offset += Array.from(this.#stream?.push(token) ?? "").length;
+      this.#steps.push({ name, logprob, top: byProbability(entries), offset });
     }
   }
 

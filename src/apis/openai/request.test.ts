@@ -201,8 +201,10 @@ describe("readOpenAiRequest", () => {
     ],
     ["chat", { messages, stream: 1 }, /stream: expected true or false/],
     ["chat", { messages, prediction: { type: "x" } }, /prediction.type/],
-    ["completions", { prompt: "a", echo: true }, /^echo: not supported/],
-    ["completions", { prompt: "a", best_of: 3 }, /^best_of: not supported/],
+    ["completions", { prompt: "a", echo: 1 }, /^echo: expected true or false/],
+    ["completions", { prompt: "a", best_of: 3, n: 4 }, /^best_of: 3 is below n, which is 4/],
+    ["completions", { prompt: "a", best_of: 3, stream: true }, /^best_of: cannot be streamed/],
+    ["completions", { prompt: "a", best_of: 1.5 }, /^best_of: expected a whole number/],
     ["completions", { prompt: [] }, /prompt: expected/],
     ["completions", { prompt: ["a", 1] }, /^prompt\[1\]: expected a string or/],
   ] as const)("refuses %s %j", (endpoint, body, message) => {

@@ -1,11 +1,11 @@
 import type { AnswerRequest } from "../../answer/types.ts";
-import { wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import type { KeyNames } from "../../errors.ts";
 import { Body } from "../body.ts";
 import { type OwnKeys, readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
 import { readChat } from "./chat-request.ts";
+import { readCompletion } from "./completion-request.ts";
 
 /** Supported endpoints. */
 export type Endpoint = "chat" | "completions";
@@ -35,9 +35,6 @@ const withoutEffect = [
   "prompt_cache_retention",
 ];
 
-/** Default `max_tokens` of /v1/completions, as in the API. */
-const DEFAULT_COMPLETION_TOKENS = 16;
-const MAX_PROMPTS = 128;
 const MAX_SEED = 2 ** 63;
 /** In the API top_p may be 0: the most likely token alone. */
 const LEAST_TOP_P = 1e-30;
@@ -58,16 +55,15 @@ export function readOpenAiRequest(endpoint: Endpoint, json: unknown): OpenAiRequ
   const own = readOwnKeys(body);
   const common = commonSettings(body, own);
   const chat = isChat ? readChat(body, ignored) : undefined;
-  const asked = chat === undefined ? completions(body, common) : [{ ...common, ...chat.asked }];
+  const completion = isChat ? undefined : readCompletion(body, common, stream);
   refuseUnsupported(body, isChat ? { echo: (value) => value === false } : {});
   refuseUnsupported(body, grammarKeys);
-  const isEmpty = !isChat && asked[0]?.maxTokens === 0;
   return {
-    ...{ endpoint, isEmpty, stream, streamsUsage, rounds: own.rounds },
-    requests: isEmpty ? asked.map((request) => ({ ...request, maxTokens: 1 })) : asked,
+    ...{ endpoint, stream, streamsUsage, rounds: own.rounds },
+    ...(completion ?? { requests: [{ ...common, ...chat?.asked }] }),
     ignored: [...body.unread(), ...own.ignored, ...ignored],
     format: chat?.format,
-    names: isChat ? chatNames(body) : names,
+    names: isChat ? chatNames(body) : completion?.best === undefined ? names : { ...names, n: "best_of" },
   };
 }
 
@@ -112,31 +108,4 @@ function readStreamOptions(value: unknown, ignored: string[]): boolean {
   options.ignore("include_obfuscation");
   ignored.push(...options.unread());
   return includes;
-}
-
-function completions(body: Body, common: GenerateRequest): GenerateRequest[] {
-  body.only("echo", (value) => value === false, "Put the prompt in front yourself.");
-  body.only("suffix", (value) => value === "", "Leave it out.");
-  body.only("best_of", (value) => value === (common.n ?? 1), "Use n.");
-  const settings = {
-    ...common,
-    maxTokens: body.number("max_tokens") ?? DEFAULT_COMPLETION_TOKENS,
-    logprobs: body.number("logprobs"),
-  };
-  return promptsOf(body.take("prompt")).map((prompt) => ({ ...settings, ...prompt }));
-}
-
-/** A string, token ids, or a list of either. */
-function promptsOf(value: unknown): Pick<GenerateRequest, "prompt" | "ids">[] {
-  if (value === undefined || typeof value === "string") return [{ prompt: value ?? "" }];
-  if (!Array.isArray(value) || value.length === 0)
-    throw wrongKey("prompt", "expected a string, token ids, or a list of either");
-  if (typeof value[0] === "number") return [{ ids: value as number[] }];
-  if (value.length > MAX_PROMPTS)
-    throw wrongKey("prompt", `expected at most ${MAX_PROMPTS} prompts, found ${value.length}`);
-  return value.map((one: unknown, i) => {
-    if (typeof one === "string") return { prompt: one };
-    if (Array.isArray(one)) return { ids: one as number[] };
-    throw wrongKey(`prompt[${i}]`, "expected a string or a list of token ids");
-  });
 }

@@ -1,7 +1,7 @@
 import { type ErrorCode, IdlmError, type KeyNames } from "../../errors.ts";
-import type { Answer, AnsweredChoice, AnswerFinishReason, ToolCall } from "../../answer/types.ts";
+import type { Answer, AnsweredChoice, AnswerFinishReason, EchoedPrompt, ToolCall } from "../../answer/types.ts";
 import type { GenerationResult, TextTokenizer } from "../../engine/types.ts";
-import { allChoices } from "../../answer/answer.ts";
+import { allChoices } from "../../answer/best-of.ts";
 import { chatLogprobs, completionLogprobs } from "./logprobs.ts";
 import type { OpenAiRequest } from "./request.ts";
 
@@ -18,11 +18,14 @@ export interface ResponseContext {
 }
 
 /** The response to a request without streaming. */
-export function openAiResponse(request: OpenAiRequest, { results, choices }: Answer, context: ResponseContext) {
+export function openAiResponse(request: OpenAiRequest, answer: Answer, context: ResponseContext) {
+  const { results, choices, prompts } = answer;
   const isChat = request.endpoint === "chat";
   return {
     ...headOf(request, context, isChat ? "chat.completion" : "text_completion"),
-    choices: choices.map((choice) => (isChat ? chatChoice(choice, context) : completionChoice(choice, context))),
+    choices: choices.map((choice) => {
+      return isChat ? chatChoice(choice, context) : completionChoice(choice, prompts?.[choice.prompt], context);
+    }),
     usage: usageOf(results),
     idlm: { ...extensionOf(results), ...ignoredOf(request), ...(request.rounds && resultOf(results)) },
   };
@@ -76,11 +79,17 @@ function callOf({ id, name, arguments: text }: ToolCall) {
   return { id, type: "function", function: { name, arguments: text } };
 }
 
-function completionChoice({ index, text, finishReason, completion }: AnsweredChoice, { tokenizer }: ResponseContext) {
-  const { logprobs } = completion;
+function completionChoice(
+  { index, text: generated, finishReason, completion }: AnsweredChoice,
+  prompt: EchoedPrompt | undefined,
+  { tokenizer }: ResponseContext,
+) {
+  const { logprobs, endLogprobs } = completion;
+  const text = (prompt?.text ?? "") + generated;
+  const all = endLogprobs === undefined ? logprobs : [...(logprobs ?? []), endLogprobs];
   return {
     ...{ index, finish_reason: finishReasonOf(finishReason), text },
-    logprobs: logprobs === undefined ? null : completionLogprobs(logprobs, tokenizer, text),
+    logprobs: all === undefined ? null : completionLogprobs(all, tokenizer, text, prompt),
   };
 }
 

@@ -82,6 +82,7 @@ describe("openAiStream", () => {
       ...common,
       prompt: fc.constantFrom<unknown>("a", ["b ab", "a"], [1, 2], [[1], [0, 4]]),
       logprobs: optional(fc.nat(3)),
+      echo: optional(fc.boolean()),
     });
     await fc.assert(
       fc.asyncProperty(bodies, async (asked) => {

@@ -129,14 +129,17 @@ class CompletionChunks implements ChoiceChunks {
   chunks(event: AnswerEvent): readonly ChunkChoice[] {
     switch (event.kind) {
       case "text":
-        this.#length += Array.from(event.text).length;
-        return [{ text: event.text, logprobs: this.#logprobs.take(this.#length) ?? null, finish_reason: null }];
+        return [this.#text(event.text)];
       case "round":
         return [{ text: "", logprobs: null, finish_reason: null }];
       case "tokens":
         this.#logprobs.push(event.logprobs ?? []);
         return [];
+      case "prompt":
+        this.#logprobs.echo(event);
+        return [this.#text(event.text)];
       case "end": {
+        if (event.endLogprobs !== undefined) this.#logprobs.push([event.endLogprobs]);
         const rest = this.#logprobs.end(this.#length);
         const chunk = { text: "", logprobs: rest.tokens.length === 0 ? null : rest };
         return [{ ...chunk, finish_reason: finishReasonOf(event.finishReason) }];
@@ -144,5 +147,10 @@ class CompletionChunks implements ChoiceChunks {
       default:
         return [];
     }
+  }
+
+  #text(text: string): ChunkChoice {
+    this.#length += Array.from(text).length;
+    return { text, logprobs: this.#logprobs.take(this.#length) ?? null, finish_reason: null };
   }
 }

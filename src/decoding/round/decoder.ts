@@ -73,8 +73,8 @@ export class Decoder {
   /** Drawn tokens, including an end token. */
   nDrawn = 0;
   finishReason: FinishReason | undefined;
-  /** The end token that ended the output, which is no part of it. */
-  endToken: number | undefined;
+  /** The draw of the end token that ended the output, which is no part of it. */
+  endDrawn: Drawn | undefined;
   /** Rounds by "proposals+MASK rows". */
   readonly #roundCounts = new Map<string, RoundCount>();
   readonly #options: DecoderOptions;
@@ -205,7 +205,7 @@ export class Decoder {
     this.#countRound(plan);
     const verified = verify(proposals, (anchor) => result.drawn[rows.firstDraw + anchor + 1] as Drawn);
     const { output, hasFailed } = this.#append(verified.drawn);
-    const nDrawn = output.length + (this.endToken === undefined ? 0 : 1);
+    const nDrawn = output.length + (this.endDrawn === undefined ? 0 : 1);
     // If a draw failed, the last token stays pending: the next round repeats the failing draw and throws.
     const path = verified.path.slice(0, hasFailed ? nDrawn - 1 : nDrawn);
     this.nDrawn += nDrawn;
@@ -281,7 +281,7 @@ export class Decoder {
       }
       if (endTokens.has(next.token)) {
         this.finishReason = "stop";
-        this.endToken = next.token;
+        this.endDrawn = next;
         break;
       }
       output.push(next);

@@ -72,10 +72,22 @@ function allPredictions(results: readonly GenerationResult[]): GenerationResult[
 }
 
 function choiceOf(result: GenerationResult, index: number): Choice {
-  const { text, tokens, sha256, finishReason, endToken, stopString, forwards, tokensPerForward, logprobs } = result;
+  const {
+    text,
+    tokens,
+    sha256,
+    finishReason,
+    endToken,
+    endLogprobs,
+    stopString,
+    forwards,
+    tokensPerForward,
+    logprobs,
+  } = result;
   return {
     ...{ index, text, tokens, sha256, finishReason, forwards, tokensPerForward },
     ...(endToken !== undefined && { endToken }),
+    ...(endLogprobs !== undefined && { endLogprobs }),
     ...(stopString !== undefined && { stopString }),
     ...(logprobs !== undefined && { logprobs }),
   };

@@ -212,7 +212,7 @@ export class Sequence {
       tokens: this.#tokens,
       sha256: createHash("sha256").update(text, "utf8").digest("hex"),
       finishReason,
-      ...(decoder?.endToken === undefined ? {} : { endToken: decoder.endToken }),
+      ...endOf(decoder),
       ...(stopString === undefined ? {} : { stopString }),
       forwards,
       tokensPerForward: forwards === 0 ? 0 : (decoder?.nDrawn ?? 0) / forwards,
@@ -237,6 +237,13 @@ export class Sequence {
       lossless: verification.mode !== "relaxed",
     };
   }
+}
+
+/** The end token of the output. */
+function endOf(decoder: Decoder | undefined): Pick<GenerationResult, "endToken" | "endLogprobs"> {
+  if (decoder?.endDrawn === undefined) return {};
+  const { token, logprob, top = [] } = decoder.endDrawn;
+  return { endToken: token, ...(logprob !== undefined && { endLogprobs: { token, logprob, top } }) };
 }
 
 function predictionOf(decoder: Decoder | undefined): NonNullable<GenerationResult["prediction"]> {
