@@ -32,4 +32,5 @@ export type {
   ToolDefinition,
   Verify,
 } from "./engine/types.ts";
+export type { GrammarRequest } from "./grammar/grammar.ts";
 export { type ErrorCode, errorCatalogue, IdlmError } from "./errors.ts";

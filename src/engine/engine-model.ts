@@ -4,13 +4,11 @@ import type { LoadedModel } from "../compute/loaded-model.ts";
 import { Controller } from "../decoding/controller/controller.ts";
 import type { DraftModel } from "../decoding/proposers/draft-model.ts";
 import { IdlmError } from "../errors.ts";
-import { BatchLoop } from "./scheduling/batch-loop.ts";
-import { choiceStreams } from "./request/choices.ts";
-import type { DecodingParts } from "./scheduling/create-decoder.ts";
-import { GenerationStream } from "./output/generation.ts";
+import { Grammars } from "../grammar/grammar.ts";
 import { KvSequence } from "./kv/kv-sequence.ts";
 import { PagePool } from "./kv/page-pool.ts";
-import { Mutex } from "./scheduling/mutex.ts";
+import { GenerationStream } from "./output/generation.ts";
+import { choiceStreams } from "./request/choices.ts";
 import {
   type CheckedOptions,
   type CheckedRequest,
@@ -19,7 +17,11 @@ import {
   withPrompt,
 } from "./request/request.ts";
 import { runForest } from "./run-forest.ts";
+import { BatchLoop } from "./scheduling/batch-loop.ts";
+import type { DecodingParts } from "./scheduling/create-decoder.ts";
+import { Mutex } from "./scheduling/mutex.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
+import { Sequence } from "./scheduling/sequence.ts";
 import { score } from "./score.ts";
 import type {
   ForestInput,
@@ -36,7 +38,6 @@ import type {
   Session,
   TextTokenizer,
 } from "./types.ts";
-import { Sequence } from "./scheduling/sequence.ts";
 
 /** Dependencies of an EngineModel. */
 export interface EngineParts {
@@ -67,6 +68,7 @@ export class EngineModel implements Model {
   readonly info: ModelInfo;
   readonly tokenizer: TextTokenizer | undefined;
   readonly #parts: EngineParts & DecodingParts;
+  readonly #grammars: Grammars | undefined;
   readonly #mutex = new Mutex();
   readonly #closing = new AbortController();
   /** Created on first use. */
@@ -81,6 +83,8 @@ export class EngineModel implements Model {
     this.#parts = { ...parts, draft: parts.draft, controller };
     this.info = parts.info;
     this.tokenizer = parts.tokenizer;
+    this.#grammars =
+      parts.tokenizer === undefined ? undefined : grammarsOf(parts.tokenizer, sizes.vocabSize, parts.endTokens);
   }
 
   tokenize(text: string, options: { readonly special?: boolean } = {}): number[] {
@@ -248,7 +252,7 @@ export class EngineModel implements Model {
     const { mask, heads, sizes } = model.program;
     return {
       ...{ vocabSize: sizes.vocabSize, context: info.contextLength, mask, adapterPath: info.adapter?.path, tokenizer },
-      ...{ nExtraHeads: heads.extra.length, hasDraft: draft !== undefined },
+      ...{ nExtraHeads: heads.extra.length, hasDraft: draft !== undefined, grammars: this.#grammars },
     };
   }
 
@@ -275,4 +279,10 @@ export class EngineModel implements Model {
     if (this.tokenizer !== undefined) return this.tokenizer;
     throw new IdlmError("usage", { problem: `${this.info.path} has no tokenizer`, hint: "Use token ids." });
   }
+}
+
+/** Special tokens are not text: a grammar does not allow them. */
+function grammarsOf(tokenizer: TextTokenizer, vocabSize: number, endTokens: ReadonlySet<number>): Grammars {
+  const tokenBytes = (id: number) => (tokenizer.isSpecial(id) ? undefined : tokenizer.tokenBytes(id));
+  return new Grammars({ vocabSize, tokenBytes, endTokens });
 }

@@ -1,8 +1,9 @@
 import type { BackendInfo } from "../compute/backend.ts";
-import type { RoundCount } from "../decoding/round/decoder.ts";
 import type { SamplingRequest } from "../compute/sampling/settings.ts";
 import type { Shape } from "../decoding/planners/shapes.ts";
 import type { ProposerKind } from "../decoding/proposers/registry.ts";
+import type { RoundCount } from "../decoding/round/decoder.ts";
+import type { GrammarRequest } from "../grammar/grammar.ts";
 
 /** One message of a conversation. What the chat template does not know is left out of the prompt. */
 export interface ChatMessage {
@@ -133,6 +134,8 @@ export interface GenerateRequest extends SamplingRequest, ChatOptions {
   readonly tau?: number | undefined;
   /** Predicted output: text that the completion probably repeats in large part. */
   readonly predict?: string | undefined;
+  /** What the completion has to look like. It ends where the grammar does, or at `maxTokens`. Default: any text. */
+  readonly grammar?: GrammarRequest | undefined;
   /** Number of completions, 1 to 128, each with its own noise. Default: 1. */
   readonly n?: number | undefined;
 
@@ -463,6 +466,8 @@ export interface TextTokenizer {
   decode(ids: readonly number[]): string;
   /** Bytes of a token; undefined: not in the vocabulary. */
   tokenBytes(id: number): Uint8Array | undefined;
+  /** Whether a token is not text, but controls the model or the chat template. */
+  isSpecial(id: number): boolean;
   /** Decodes token by token, in whole characters. */
   stream(): TextStream;
   /**

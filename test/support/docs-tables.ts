@@ -3,6 +3,8 @@ import { samplingSettingNames, samplingSettings } from "../../src/compute/sampli
 import { shapeNames, shapes } from "../../src/decoding/planners/shapes.ts";
 import { proposerKinds, proposers, requirementOf } from "../../src/decoding/proposers/registry.ts";
 import { errorCatalogue } from "../../src/errors.ts";
+import { formats } from "../../src/grammar/schema/formats.ts";
+import { schemaKeywords } from "../../src/grammar/schema/keywords.ts";
 
 function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const line = (cells: readonly (string | number)[]) => `| ${cells.join(" | ")} |`;
@@ -44,12 +46,28 @@ function errorsTable(): string {
   return table(["code", "exit status", "HTTP status", "message"], rows);
 }
 
+function keywordsTable(): string {
+  const rows = Object.entries(schemaKeywords).map(([name, keyword]: [string, { treatment: string; note?: string }]) => [
+    `\`${name}\``,
+    keyword.treatment,
+    keyword.note ?? "",
+  ]);
+  return table(["keyword", "treatment", "note"], rows);
+}
+
+function formatsTable(): string {
+  const rows = Object.entries(formats).map(([name, regex]) => [`\`${name}\``, `\`${regex.replaceAll("|", "\\|")}\``]);
+  return table(["format", "regular expression"], rows);
+}
+
 /** Tables of the documentation that are derived from the code, by the name in their markers. */
 export const docsTables: Readonly<Record<string, () => string>> = {
   proposers: proposersTable,
   shapes: shapesTable,
   sampling: samplingTable,
   errors: errorsTable,
+  keywords: keywordsTable,
+  formats: formatsTable,
 };
 
 /** A page with its tables as the code has them: the text between `<!-- table NAME… -->` and `<!-- end of table -->`. */

@@ -22,6 +22,7 @@ export const fakeTokenizer: TextTokenizer = {
     return ids.map((id) => stream.push(id)).join("") + stream.end();
   },
   tokenBytes: (id) => pieces[id],
+  isSpecial: () => false,
   stream: () => {
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
     return { push: (id) => decoder.decode(pieces[id], { stream: true }), end: () => decoder.decode() };

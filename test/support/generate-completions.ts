@@ -1,8 +1,8 @@
 import type { LoadedModel } from "../../src/compute/loaded-model.ts";
 import type { SamplerSettings } from "../../src/compute/sampling/settings.ts";
-import { Decoder, type SequenceKv } from "../../src/decoding/round/decoder.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "../../src/decoding/planners/planner.ts";
 import type { Proposer } from "../../src/decoding/proposers/proposer.ts";
+import { Decoder, type SequenceKv } from "../../src/decoding/round/decoder.ts";
 import { candidatesAt, type Proposing } from "../../src/decoding/round/proposing.ts";
 import {
   layOut,
@@ -11,6 +11,7 @@ import {
   type RoundRows,
   type Verification,
 } from "../../src/decoding/round/round.ts";
+import type { SequenceGrammar } from "../../src/decoding/round/sequence-grammar.ts";
 import { mix } from "./fake-cache.ts";
 import { chooseRounds } from "./proposing.ts";
 
@@ -24,6 +25,7 @@ export interface SequenceSetup {
   readonly proposers: readonly Proposer[];
   readonly maxRun?: number;
   readonly endTokens?: ReadonlySet<number>;
+  readonly grammar?: SequenceGrammar | undefined;
 }
 
 export interface Completion {

@@ -51,7 +51,7 @@ describe("the command line rejects", () => {
     [["run", model, "a", "--min-p", "1.5"], "Expected a number from 0 up to 1."],
     [["run", model, "a", "--repetition-penalty", "0"], "Expected a number above 0 up to 1000."],
     [["run", model, "a", "--threads", "0"], "Expected a whole number from 1"],
-    [["run", model, "a", "--propose", "magic"], "none, predicted, mask, medusa, draft, lookup, auto"],
+    [["run", model, "a", "--propose", "magic"], "none, grammar, predicted, mask, medusa, draft, lookup, auto"],
     [["run", model, "a", "--verify", "never"], "exact, rejection, relaxed"],
     [["run", model, "a", "--shape", "round"], "chain, quadratic, tree, auto"],
     [["run", model, "a", "--tau", "0"], "Expected a number above 0 up to 1."],

@@ -1,14 +1,15 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { chatLogprobs } from "../../apis/openai/logprobs.ts";
 import { MAX_LOGPROBS } from "../../compute/sampling/settings.ts";
 import { MAX_CHOICES } from "../../engine/limits.ts";
 import { IdlmError } from "../../errors.ts";
-import type { GenerationResult, Model } from "../../index.ts";
+import { readJson } from "../../formats/files/json.ts";
+import type { GenerationResult, GrammarRequest, Model } from "../../index.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
 import { addLoadOptions, addTextOptions, type LoadOptions, type TextOptions } from "../options/generation-options.ts";
 import { readMessagesFile } from "../options/messages-file.ts";
 import { integer } from "../options/numbers.ts";
-import { readText, readTextFile } from "../options/read-text.ts";
+import { MAX_TEXT_BYTES, readText, readTextFile } from "../options/read-text.ts";
 import { loadModel, textRequest } from "../options/requests.ts";
 import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
 import { write } from "../terminal/io.ts";
@@ -21,6 +22,8 @@ interface RunOptions extends LoadOptions, TextOptions {
   readonly logprobs?: number;
   readonly n: number;
   readonly predict?: string;
+  readonly jsonSchema?: string;
+  readonly grammar?: string;
   readonly raw?: boolean;
   readonly json?: boolean;
 }
@@ -56,6 +59,8 @@ export function registerRun(program: Command, cli: Cli): void {
       1,
     )
     .option("--predict <file>", "predicted output: a text that the output probably repeats in large part")
+    .addOption(new Option("--json-schema <file>", "JSON schema that the answer has to follow").conflicts("grammar"))
+    .option("--grammar <file>", "EBNF, as llama.cpp has it (GBNF), that the answer has to follow")
     .option("--json", "print only text and statistics, as JSON")
     .addHelpText(
       "after",
@@ -71,6 +76,17 @@ export function registerRun(program: Command, cli: Cli): void {
     });
 }
 
+function readGrammar({ jsonSchema, grammar }: RunOptions): GrammarRequest | undefined {
+  if (grammar !== undefined) {
+    return { kind: "ebnf", grammar: readTextFile(grammar, "--grammar names a text file.") };
+  }
+  if (jsonSchema === undefined) return undefined;
+  return {
+    kind: "schema",
+    schema: readJson(jsonSchema, { maxBytes: MAX_TEXT_BYTES }, "--json-schema names a JSON file."),
+  };
+}
+
 async function run(
   cli: Cli,
   name: string,
@@ -84,7 +100,8 @@ async function run(
   const predict =
     options.predict === undefined ? undefined : readTextFile(options.predict, "--predict names a text file.");
   const { logprobs, n } = options;
-  const request = { ...textRequest(options), ...conversation, logprobs, n, predict, signal };
+  const grammar = readGrammar(options);
+  const request = { ...textRequest(options), ...conversation, logprobs, n, predict, grammar, signal };
   for (const line of [...warningsOf(options, predict), ...notesOf(options)]) io.notices.write(line);
   const model = await loadModel(io, name, options, signal);
   try {

@@ -27,8 +27,8 @@ function plainReason({ propose, stride }: GenerationOptions): string | undefined
 /** The option of one proposer has no effect if another one is selected. */
 function ruleOfProposer(kind: ProposerKind): Rule[] {
   const key = requirementOf(kind)?.key;
-  // An adapter serves several proposers.
-  if (key === undefined || key === "adapter") return [];
+  // An adapter serves several proposers, and a grammar limits the output.
+  if (key === undefined || key === "adapter" || key === "grammar") return [];
   const why = (options: GenerationOptions) => {
     const { propose } = options;
     if (options[key] === undefined) return undefined;

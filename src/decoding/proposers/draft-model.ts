@@ -1,6 +1,6 @@
 import { type Forest, PAGE_SIZE } from "../../compute/forest/forest.ts";
 import type { KvCache, LoadedModel } from "../../compute/loaded-model.ts";
-import type { Proposed, ProposalRequest, ProposeFor } from "../../compute/sampling/proposal.ts";
+import type { ProposalRequest, Proposed, ProposeFor } from "../../compute/sampling/proposal.ts";
 import type { Sampler } from "../../compute/sampling/sampler.ts";
 import { noCandidates } from "./proposer.ts";
 
@@ -25,6 +25,8 @@ export interface DraftStep {
   readonly sampler: Sampler;
   /** Tokens before the proposed one that the sampler has not accepted. */
   readonly unverified: readonly number[];
+  /** With a grammar: the tokens allowed there, a bit per token. */
+  readonly allowed?: Uint32Array;
   /** Most tokens to propose; 0: prefill only. */
   readonly count: number;
   readonly proposeFor: ProposeFor;
@@ -146,12 +148,21 @@ export class DraftModel {
         const requests: ProposalRequest[] = [];
         let row = -1;
         for (const step of batch) {
-          const { sequence, pending, sampler, unverified, count, proposeFor } = step;
+          const { sequence, pending, sampler, unverified, allowed, count, proposeFor } = step;
           row += pending.length;
           sequence.tokens.push(...pending);
           if (count === 0) continue;
           const position = sequence.tokens.length;
-          requests.push({ source: { kind: "token", row }, sampler, position, unverified, count, proposeFor });
+          const limits = allowed === undefined ? {} : { allowed };
+          requests.push({
+            source: { kind: "token", row },
+            sampler,
+            position,
+            unverified,
+            count,
+            proposeFor,
+            ...limits,
+          });
           proposing.push(step);
         }
         const proposed = requests.length === 0 ? [] : await result.propose(requests);

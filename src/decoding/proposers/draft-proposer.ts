@@ -1,8 +1,9 @@
 import type { Proposed, ProposeFor } from "../../compute/sampling/proposal.ts";
 import type { Sampler } from "../../compute/sampling/sampler.ts";
 import type { SamplerSettings } from "../../compute/sampling/settings.ts";
+import type { SequenceGrammar } from "../round/sequence-grammar.ts";
 import { type DraftModel, DraftSequence } from "./draft-model.ts";
-import { noCandidates, type Proposer, type PrefillBudget } from "./proposer.ts";
+import { noCandidates, type PrefillBudget, type Proposer } from "./proposer.ts";
 
 /** Most tokens that a draft computes itself without prefill: those of a few rounds, or of a short prompt. */
 const MAX_UNPREFILLED = 64;
@@ -15,6 +16,8 @@ export interface DraftOptions {
   readonly proposeFor: ProposeFor;
   /** Drafts end after them. */
   readonly endTokens: ReadonlySet<number>;
+  /** Limits drafts. */
+  readonly grammar?: SequenceGrammar | undefined;
 }
 
 /**
@@ -122,7 +125,15 @@ export class DraftProposer implements Proposer {
     const path: number[] = [];
     let pending: readonly number[] = this.#tokens.slice(cached.length);
     while (!signal?.aborted) {
-      const proposed = await this.#draft.step({ ...this.#common, pending, unverified: [...path], count: width });
+      const state = this.#options.grammar?.after(path);
+      const limits = state === undefined ? {} : { allowed: state.allowed };
+      const proposed = await this.#draft.step({
+        ...this.#common,
+        pending,
+        unverified: [...path],
+        count: width,
+        ...limits,
+      });
       const [token] = proposed.tokens;
       if (token === undefined) return;
       this.#chain.push(proposed);

@@ -4,6 +4,7 @@ import type { SamplerSettings } from "../../compute/sampling/settings.ts";
 import { key, type Phrase, phrase } from "../../errors.ts";
 import type { DraftModel } from "./draft-model.ts";
 import { DraftProposer } from "./draft-proposer.ts";
+import { type GrammarParts, GrammarProposer } from "./grammar-proposer.ts";
 import { LookupProposer } from "./lookup-proposer.ts";
 import { PredictedProposer } from "./predicted-proposer.ts";
 import { MaskProposer, MedusaProposer, type Proposer } from "./proposer.ts";
@@ -15,6 +16,7 @@ export interface ProposerResources {
   readonly nExtraHeads: number;
   readonly hasDraft: boolean;
   readonly hasPrediction: boolean;
+  readonly hasGrammar: boolean;
 }
 
 /** What the proposers of a sequence are created from. */
@@ -26,6 +28,8 @@ export interface ProposerParts {
   readonly settings: SamplerSettings;
   readonly proposeFor: ProposeFor;
   readonly endTokens: ReadonlySet<number>;
+  /** Present if `hasGrammar`. */
+  readonly forced?: GrammarParts | undefined;
 }
 
 /** Something that a proposer cannot work without. */
@@ -33,7 +37,7 @@ interface Requirement {
   /** As in "mask needs an adapter with MASK embeddings". */
   readonly what: string;
   /** The key of the request or of `load` that provides it. */
-  readonly key: "adapter" | "draftModel" | "predict";
+  readonly key: "adapter" | "draftModel" | "predict" | "grammar";
   readonly isMet: (resources: ProposerResources) => boolean;
 }
 
@@ -59,6 +63,18 @@ interface ProposerEntry {
  * `propose`, its errors, the options and the tables of the documentation are derived from this table.
  */
 export const proposers = {
+  grammar: {
+    label: "grammar",
+    description: "text that the [grammar](grammars.md) of the request forces",
+    requires: { what: "a grammar", key: "grammar", isMet: ({ hasGrammar }) => hasGrammar },
+    // The text is certain, its tokens nearly so.
+    priors: [0.9],
+    worksAhead: false,
+    create: ({ forced }) => {
+      if (forced === undefined) throw new TypeError("no grammar");
+      return new GrammarProposer(forced);
+    },
+  },
   predicted: {
     label: "predicted output",
     description: "a predicted output, realigned after each divergence",
@@ -91,9 +107,9 @@ export const proposers = {
     requires: { what: "a draft model", key: "draftModel", isMet: ({ hasDraft }) => hasDraft },
     priors: [0.6, 0.15, 0.07, 0.04],
     worksAhead: true,
-    create: ({ draft, ...options }) => {
+    create: ({ draft, forced, ...options }) => {
       if (draft === undefined) throw new TypeError("no draft model");
-      return new DraftProposer(draft, options);
+      return new DraftProposer(draft, { ...options, grammar: forced?.grammar });
     },
   },
   lookup: {
@@ -126,7 +142,10 @@ export function isAvailable(kind: ProposerKind, resources: ProposerResources): b
 export function hintFor(kind: ProposerKind): Phrase {
   const required = requirementOf(kind)?.key;
   if (required === undefined) return phrase``;
-  const action = required === "predict" ? phrase`Give ${key(required)}` : phrase`Load the model with ${key(required)}`;
+  const action =
+    required === "predict" || required === "grammar"
+      ? phrase`Give ${key(required)}`
+      : phrase`Load the model with ${key(required)}`;
   return phrase`${action}, or choose another source of proposals.`;
 }
 

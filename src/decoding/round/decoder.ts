@@ -1,10 +1,10 @@
-import type { Drawn } from "../../compute/sampling/draw.ts";
 import type { ForwardResult, KvCache, LoadedModel } from "../../compute/loaded-model.ts";
+import type { Drawn } from "../../compute/sampling/draw.ts";
 import type { ProposeFor } from "../../compute/sampling/proposal.ts";
 import type { Sampler } from "../../compute/sampling/sampler.ts";
 import { Acceptance } from "../controller/acceptance.ts";
 import type { LookAhead, PlanContext, Planner, RoundShape } from "../planners/planner.ts";
-import type { AnchorRun, Proposer, PrefillBudget } from "../proposers/proposer.ts";
+import type { AnchorRun, PrefillBudget, Proposer } from "../proposers/proposer.ts";
 import type { Proposing } from "./proposing.ts";
 import { RequestHistory } from "./request-history.ts";
 import {
@@ -16,6 +16,7 @@ import {
   type Verification,
   verify,
 } from "./round.ts";
+import { type SequenceGrammar, withinGrammar } from "./sequence-grammar.ts";
 
 /** A sequence's KV pages, as the decoder needs them. */
 export interface SequenceKv {
@@ -42,6 +43,8 @@ export interface DecoderOptions {
   readonly maxRows: number;
   /** They end the sequence and are not part of the output. */
   readonly endTokens: ReadonlySet<number>;
+  /** Limits the output; before its first token. */
+  readonly grammar?: SequenceGrammar | undefined;
   /** Called with each output token, in order; true: the output ends with it (a stop string). */
   readonly onToken?: ((drawn: Drawn) => boolean) | undefined;
 }
@@ -78,7 +81,7 @@ export class Decoder {
   /** Rounds by "proposals+MASK rows". */
   readonly #roundCounts = new Map<string, RoundCount>();
   readonly #options: DecoderOptions;
-  #shape: RoundShape = { proposals: [], maskRuns: [] };
+  #shape: RoundShape & Pick<RoundPlan, "allowed"> = { proposals: [], maskRuns: [] };
   #isChosen = false;
   #nDrafted = 0;
   /** Look-ahead of proposers that need prefill first. */
@@ -90,7 +93,12 @@ export class Decoder {
   #lookaheads: readonly RoundLookahead[] = [];
   #nHeads = 0;
 
-  constructor(options: DecoderOptions) {
+  constructor(given: DecoderOptions) {
+    const { grammar, proposers } = given;
+    const options =
+      grammar === undefined
+        ? given
+        : { ...given, proposers: proposers.map((proposer) => withinGrammar(proposer, grammar)) };
     this.#options = options;
     this.tokens = [...options.prompt];
     this.nPrompt = options.prompt.length;
@@ -144,7 +152,9 @@ export class Decoder {
 
   /** Chooses the next round: before the first `plan`, and after `applyResults` of each round. */
   *choose(): Proposing<void> {
-    this.#shape = yield* this.#options.planner.plan({ ...this.#context, proposers: this.#ready });
+    const { planner, grammar } = this.#options;
+    const shape = yield* planner.plan({ ...this.#context, proposers: this.#ready });
+    this.#shape = grammar === undefined ? shape : grammar.limit(shape);
     this.#isChosen = true;
     this.#lookaheads = (["mask", "head"] as const)
       .map((kind) => ({ kind, nHeads: this.#nHeads, ...this.#requests[kind].next() }))
@@ -180,8 +190,7 @@ export class Decoder {
     const isChunk = this.tokens.length - kv.length > maxPending;
     const pending = this.tokens.slice(kv.length, isChunk ? kv.length + maxPending : undefined);
     if (isChunk) return { sequence: kv, pending, proposals: [], maskRuns: [], verification };
-    const { proposals, maskRuns } = this.#shape;
-    return { sequence: kv, pending, proposals, maskRuns, sampler, verification, lookaheads: this.#lookaheads };
+    return { sequence: kv, pending, ...this.#shape, sampler, verification, lookaheads: this.#lookaheads };
   }
 
   /**
@@ -271,7 +280,7 @@ export class Decoder {
 
   /** Appends drawn tokens up to the end of the output or a failed draw. */
   #append(drawn: readonly Drawn[]): { readonly output: Drawn[]; readonly hasFailed: boolean } {
-    const { endTokens, onToken, sampler } = this.#options;
+    const { endTokens, onToken, sampler, grammar } = this.#options;
     const output: Drawn[] = [];
     const remaining = this.#remaining;
     for (const next of drawn) {
@@ -286,7 +295,10 @@ export class Decoder {
       }
       output.push(next);
       sampler.accept(next.token);
-      if (onToken?.(next)) this.finishReason = "stop";
+      grammar?.accept(next.token);
+      // Without an end token nothing could be drawn.
+      const isComplete = endTokens.size === 0 && grammar?.state.isComplete === true;
+      if (onToken?.(next) || isComplete) this.finishReason = "stop";
       else if (output.length === remaining) this.finishReason = "length";
       if (this.finishReason !== undefined) break;
     }
@@ -320,8 +332,9 @@ export class Decoder {
   }
 
   #common(kind: RoundLookahead["kind"], path: readonly number[], count: number) {
-    const { sampler } = this.#options;
-    this.#requests[kind].add(path.length, count);
+    const { sampler, grammar } = this.#options;
+    // A forward cannot propose ahead what the grammar will allow.
+    if (grammar === undefined) this.#requests[kind].add(path.length, count);
     return {
       ...{ sampler, position: this.tokens.length + path.length, unverified: path },
       ...{ count, proposeFor: this.#proposeFor },

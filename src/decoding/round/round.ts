@@ -37,6 +37,8 @@ export interface RoundPlan {
    */
   readonly sampler?: Sampler;
   readonly verification: Verification;
+  /** With a grammar: the tokens allowed at each anchor, as in `maskRuns`, a bit per token. */
+  readonly allowed?: readonly Uint32Array[];
   /** Proposals that will probably be requested after verification. */
   readonly lookaheads?: readonly RoundLookahead[];
 }
@@ -93,7 +95,7 @@ export function layOut(plans: readonly RoundPlan[]): {
     return positions.push(position) - 1;
   };
 
-  const tokenRows = plans.map(({ sequence: { length }, pending, proposals, sampler, verification }, own) => {
+  const tokenRows = plans.map(({ sequence: { length }, pending, proposals, sampler, verification, allowed }, own) => {
     const pendingRow = tokens.length;
     const firstDraw = draws.length;
     const isDrawn = sampler !== undefined;
@@ -103,15 +105,33 @@ export function layOut(plans: readonly RoundPlan[]): {
     const lastPending = tokens.length - 1;
     const paths: number[][] = [];
     const trials = trialsOf(proposals, verification);
+    const limits = (anchor: number) => {
+      const own = allowed?.[anchor + 1];
+      return own === undefined ? {} : { allowed: own };
+    };
     if (isDrawn)
-      draws.push({ row: lastPending, sampler, position: length + pending.length, unverified: [], ...trials(PENDING) });
+      draws.push({
+        row: lastPending,
+        sampler,
+        position: length + pending.length,
+        unverified: [],
+        ...trials(PENDING),
+        ...limits(PENDING),
+      });
     proposals.forEach(({ token, parent }, i) => {
       const path = [...(paths[parent] ?? []), token];
       paths.push(path);
       const position = length + pending.length - 1 + path.length;
       add(own, token, position, parent === PENDING ? lastPending : lastPending + 1 + parent, isDrawn);
       if (isDrawn) {
-        draws.push({ row: lastPending + 1 + i, sampler, position: position + 1, unverified: path, ...trials(i) });
+        draws.push({
+          row: lastPending + 1 + i,
+          sampler,
+          position: position + 1,
+          unverified: path,
+          ...trials(i),
+          ...limits(i),
+        });
       }
     });
     return { pendingRow, firstDraw, lastPending };

@@ -1,5 +1,4 @@
 import { IdlmError, key, phrase } from "../../errors.ts";
-import { templateMessage, templateTool } from "./template-values.ts";
 import type { OpenedModel } from "../../model/open/open-model.ts";
 import {
   ChatTemplate,
@@ -12,6 +11,7 @@ import {
   variablesOfGguf,
 } from "../../tokenizer/index.ts";
 import type { ChatMessage, ChatOptions, TextTokenizer } from "../types.ts";
+import { templateMessage, templateTool } from "./template-values.ts";
 
 /** The tokenizer of a model, if any, and its end tokens. */
 export interface ModelText {
@@ -95,6 +95,10 @@ class ModelTokenizer implements TextTokenizer {
 
   tokenBytes(id: number): Uint8Array | undefined {
     return this.#tokenizer.tokenBytes(id);
+  }
+
+  isSpecial(id: number): boolean {
+    return this.#tokenizer.isSpecial(id);
   }
 
   stream() {

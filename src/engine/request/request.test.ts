@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { fakeTokenizer } from "../../../test/support/fake-tokenizer.ts";
 import { IdlmError } from "../../errors.ts";
-import { checkRequest, type RequestLimits, withPrompt } from "./request.ts";
 import type { GenerateRequest } from "../types.ts";
+import { checkRequest, type RequestLimits, withPrompt } from "./request.ts";
 
 const mask = { nDepths: 3, sharedByDepth: false, entryLayer: 0 };
 const limits: RequestLimits = {
@@ -12,6 +12,7 @@ const limits: RequestLimits = {
   adapterPath: "some/adapter",
   nExtraHeads: 0,
   hasDraft: false,
+  grammars: undefined,
   tokenizer: fakeTokenizer,
 };
 const codeOf = (request: unknown, more: Partial<RequestLimits> = {}) => {

@@ -1,16 +1,18 @@
 import {
-  mapSettings,
   MAX_LOGPROBS,
+  mapSettings,
   type SamplerSettings,
   type SamplingSetting,
 } from "../../compute/sampling/settings.ts";
 import { IdlmError } from "../../errors.ts";
+import type { Grammars } from "../../grammar/grammar.ts";
+import type { TokenGrammar } from "../../grammar/grammar-state.ts";
 import { MAX_CHOICES } from "../limits.ts";
+import type { ChatOptions, GenerateRequest, TextTokenizer } from "../types.ts";
 import { chatOptions } from "./chat-options.ts";
 import { readMessages } from "./messages.ts";
 import { numberIn, shown, usage, wholeIn, wrongKey } from "./request-values.ts";
 import { type ProposalLimits, type RoundOptions, roundOptions } from "./round-options.ts";
-import type { ChatOptions, GenerateRequest, TextTokenizer } from "../types.ts";
 
 const MAX_STOP_STRINGS = 16;
 /** UTF-16 units. Every suffix of the text is compared with prefixes of the stop strings, so their length is bounded. */
@@ -26,6 +28,8 @@ export interface RequestLimits extends ProposalLimits {
   /** Context length (positions). */
   readonly context: number;
   readonly tokenizer: TextTokenizer | undefined;
+  /** Grammars over the tokenizer's tokens. */
+  readonly grammars: Grammars | undefined;
 }
 
 /** A valid request with all defaults filled in, except what depends on its prompt. */
@@ -35,6 +39,8 @@ export interface CheckedOptions {
   readonly n: number;
   /** Token ids of the predicted output; empty: none. */
   readonly predicted: readonly number[];
+  /** Limits the completion. */
+  readonly grammar: TokenGrammar | undefined;
   /** At least 1. */
   readonly maxTokens: number;
   /** Context length (positions). */
@@ -65,6 +71,7 @@ const keys: Readonly<Record<keyof GenerateRequest, true>> = {
   verify: true,
   tau: true,
   predict: true,
+  grammar: true,
   n: true,
   maxTokens: true,
   seed: true,
@@ -111,6 +118,7 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
     rounds,
     n: whole("n", 1, MAX_CHOICES) ?? 1,
     predicted: predictedIds(request.predict, limits.tokenizer),
+    grammar: checkGrammar(request.grammar, limits.grammars),
     maxTokens,
     context,
     stop,
@@ -155,6 +163,14 @@ function predictedIds(predict: unknown, tokenizer: TextTokenizer | undefined): r
 function checkRounds(rounds: unknown): boolean {
   if (rounds === undefined || typeof rounds === "boolean") return rounds ?? false;
   throw wrongKey("rounds", `expected true or false, found ${shown(rounds)}`);
+}
+
+function checkGrammar(grammar: GenerateRequest["grammar"], grammars: Grammars | undefined): TokenGrammar | undefined {
+  if (grammar === undefined) return undefined;
+  if (typeof grammar !== "object" || grammar === null)
+    throw wrongKey("grammar", `expected an object, found ${shown(grammar)}`);
+  if (grammars === undefined) throw wrongKey("grammar", "the model has no tokenizer", "Grammars need one.");
+  return grammars.compile(grammar);
 }
 
 function checkShare(share: unknown): string {

@@ -15,7 +15,7 @@ import type { GenerateRequest, Propose, RoundForm, Verify } from "../types.ts";
 import { numberIn, oneOf, wholeIn, wrongKey } from "./request-values.ts";
 
 /** Properties of a loaded model that limit its proposals. */
-export interface ProposalLimits extends Omit<ProposerResources, "hasPrediction"> {
+export interface ProposalLimits extends Omit<ProposerResources, "hasPrediction" | "hasGrammar"> {
   readonly adapterPath: string | undefined;
 }
 
@@ -86,8 +86,12 @@ function maskStride(mask: MaskRows | undefined): number {
   return Math.min(MAX_STRIDE, mask.nDepths + 1);
 }
 
-function sourcesOf(propose: Propose, { predict }: GenerateRequest, limits: ProposalLimits): readonly ProposerKind[] {
-  const resources = { ...limits, hasPrediction: predict !== undefined };
+function sourcesOf(
+  propose: Propose,
+  { predict, grammar }: GenerateRequest,
+  limits: ProposalLimits,
+): readonly ProposerKind[] {
+  const resources = { ...limits, hasPrediction: predict !== undefined, hasGrammar: grammar !== undefined };
   if (propose === "none") return [];
   if (propose === "auto") return proposerKinds.filter((kind) => isAvailable(kind, resources));
   if (!isAvailable(propose, resources)) {

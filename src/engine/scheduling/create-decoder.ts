@@ -1,11 +1,13 @@
 import type { LoadedModel } from "../../compute/loaded-model.ts";
 import type { Drawn } from "../../compute/sampling/draw.ts";
 import type { Controller } from "../../decoding/controller/controller.ts";
-import { Decoder } from "../../decoding/round/decoder.ts";
 import type { DraftModel } from "../../decoding/proposers/draft-model.ts";
 import { proposers } from "../../decoding/proposers/registry.ts";
+import { Decoder } from "../../decoding/round/decoder.ts";
+import { SequenceGrammar } from "../../decoding/round/sequence-grammar.ts";
 import { MAX_ROUND_ROWS } from "../limits.ts";
 import type { CheckedRequest } from "../request/request.ts";
+import type { TextTokenizer } from "../types.ts";
 
 /** What all decoders of a model share. */
 export interface DecodingParts {
@@ -14,6 +16,7 @@ export interface DecodingParts {
   /** Learns the time of steps and the acceptance of proposals. */
   readonly controller: Controller;
   readonly endTokens: ReadonlySet<number>;
+  readonly tokenizer: TextTokenizer | undefined;
 }
 
 export function createDecoder(
@@ -23,8 +26,12 @@ export function createDecoder(
 ): Decoder {
   const { model, draft, controller, endTokens } = parts;
   const { ids, rounds, settings, maxTokens, predicted: prediction } = request;
+  const grammar = request.grammar === undefined ? undefined : new SequenceGrammar(request.grammar.start);
+  const { tokenizer } = parts;
+  const forced =
+    grammar === undefined ? undefined : { grammar, encode: (text: string) => tokenizer?.encode(text) ?? [] };
   const proposeFor = rounds.verification.mode === "exact" ? "exact" : "rejection";
-  const proposerParts = { draft, prediction, settings, proposeFor, endTokens } as const;
+  const proposerParts = { draft, prediction, settings, proposeFor, endTokens, forced } as const;
   const sampler = model.createSampler(settings);
   sampler.prompt(Int32Array.from(ids));
   return new Decoder({
@@ -37,6 +44,7 @@ export function createDecoder(
     maxRun: rounds.maxRun,
     maxRows: MAX_ROUND_ROWS,
     endTokens,
+    grammar,
     onToken,
   });
 }

@@ -5,21 +5,28 @@ import { fakeTokenizer } from "../../../test/support/fake-tokenizer.ts";
 import { type Forest, PAGE_SIZE } from "../../compute/forest/forest.ts";
 import type { KvCache, SamplingRequests } from "../../compute/loaded-model.ts";
 import { Controller } from "../../decoding/controller/controller.ts";
-import { BatchLoop } from "./batch-loop.ts";
-import { GenerationStream } from "../output/generation.ts";
 import { KvSequence } from "../kv/kv-sequence.ts";
-import { MAX_ROUND_ROWS } from "../limits.ts";
 import { PagePool, pagesFor } from "../kv/page-pool.ts";
-import { Mutex } from "./mutex.ts";
+import { MAX_ROUND_ROWS } from "../limits.ts";
+import { GenerationStream } from "../output/generation.ts";
 import { type CheckedRequest, checkRequest, type RequestLimits, withPrompt } from "../request/request.ts";
-import { Scheduler } from "./scheduler.ts";
 import type { GenerateRequest, GenerationResult } from "../types.ts";
+import { BatchLoop } from "./batch-loop.ts";
+import { Mutex } from "./mutex.ts";
+import { Scheduler } from "./scheduler.ts";
 import { Sequence } from "./sequence.ts";
 
 const CONTEXT = 160;
 const MAX_QUEUE = 4;
 const bareLimits = {
-  ...{ vocabSize: 11, context: CONTEXT, mask: undefined, adapterPath: "", tokenizer: fakeTokenizer },
+  ...{
+    vocabSize: 11,
+    context: CONTEXT,
+    mask: undefined,
+    adapterPath: "",
+    tokenizer: fakeTokenizer,
+    grammars: undefined,
+  },
   ...{ nExtraHeads: 0, hasDraft: false },
 };
 const backend = { name: "reference", instructionSet: "typescript", threads: 1, numerics: 1 } as const;

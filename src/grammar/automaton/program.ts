@@ -1,0 +1,242 @@
+import type { CharacterSet } from "../characters.ts";
+import { type Expression, type Grammar, partsOf } from "../expression.ts";
+import { grammarProblem } from "../problem.ts";
+import { type ByteRange, utf8Of } from "./utf8.ts";
+
+/** Instructions of a compiled grammar; a number is the index of an instruction. */
+export type Instruction =
+  /** Reads a byte of the set. */
+  | { readonly op: "byte"; readonly set: ByteSet; readonly next: number }
+  | { readonly op: "jump"; targets: readonly number[] }
+  /** Runs a rule, then goes on at `next`. */
+  | { readonly op: "call"; readonly rule: string; readonly next: number }
+  /** Runs `body` `min` to `max` times. Each run reads something: empty runs are left out by `min`. */
+  | {
+      readonly op: "repeat";
+      body: number;
+      readonly next: number;
+      readonly min: number;
+      readonly max: number | undefined;
+    }
+  /** Ends a rule or the body of a repetition. */
+  | { readonly op: "return" };
+
+/** 1 for each of the 256 bytes that is in it. */
+export type ByteSet = Uint8Array;
+
+/** A compiled grammar. */
+export interface Program {
+  readonly instructions: readonly Instruction[];
+  readonly start: number;
+  /** Entries of the rules. */
+  readonly rules: ReadonlyMap<string, number>;
+}
+
+/** Most instructions; a grammar of them takes about 10 MB. */
+const MAX_INSTRUCTIONS = 200_000;
+/** Nesting of expressions, which are walked recursively. */
+const MAX_DEPTH = 500;
+
+/** The instruction that every program starts with. */
+const RETURN = 0;
+
+/**
+ * Compiles a grammar. @throws IdlmError "usage", naming `path`: a rule is missing or starts with itself, no text
+ * matches, or it is too large.
+ */
+export function compile(grammar: Grammar, path: string): Program {
+  for (const body of [grammar.root, ...grammar.rules.values()]) checkExpression(body, grammar, path, 0);
+  const isNullable = nullability(grammar);
+  checkLeftRecursion(grammar, isNullable, path);
+  if (!possibility(grammar)(grammar.root)) throw grammarProblem(path, "no text can match it");
+  const compiler = new Compiler(isNullable, path);
+  const rules = new Map<string, number>();
+  for (const [name, body] of grammar.rules) rules.set(name, compiler.emit(body, RETURN));
+  return { instructions: compiler.instructions, start: compiler.emit(grammar.root, RETURN), rules };
+}
+
+class Compiler {
+  readonly instructions: Instruction[] = [{ op: "return" }];
+  readonly #isNullable: (expression: Expression) => boolean;
+  readonly #path: string;
+  readonly #sets = new Map<string, ByteSet>();
+
+  constructor(isNullable: (expression: Expression) => boolean, path: string) {
+    this.#path = path;
+    this.#isNullable = isNullable;
+  }
+
+  /** Emits an expression that goes on at `next`. Returns its entry. */
+  emit(expression: Expression, next: number): number {
+    switch (expression.kind) {
+      case "text": {
+        const bytes = new TextEncoder().encode(expression.text);
+        let entry = next;
+        for (let i = bytes.length - 1; i >= 0; i--) {
+          const byte = bytes[i] as number;
+          entry = this.#byte([[byte, byte]], entry);
+        }
+        return entry;
+      }
+      case "characters":
+        return this.#characters(expression.set, next);
+      case "sequence":
+        return expression.parts.reduceRight((entry, part) => this.emit(part, entry), next);
+      case "choice":
+        return this.#add({ op: "jump", targets: expression.parts.map((part) => this.emit(part, next)) });
+      case "rule":
+        return this.#add({ op: "call", rule: expression.name, next });
+      case "repeat":
+        return this.#repeat(expression, next);
+    }
+  }
+
+  #repeat({ part, min, max }: Extract<Expression, { kind: "repeat" }>, next: number): number {
+    if (max === 0) return next;
+    if (min === 0 && max === 1) return this.#add({ op: "jump", targets: [this.emit(part, next), next] });
+    if (max === undefined && min <= 1) {
+      const loop = { op: "jump" as const, targets: [] as readonly number[] };
+      const index = this.#add(loop);
+      const body = this.emit(part, index);
+      loop.targets = [body, next];
+      return min === 0 ? index : body;
+    }
+    const counted = { op: "repeat" as const, body: RETURN, next, min: this.#isNullable(part) ? 0 : min, max };
+    const index = this.#add(counted);
+    counted.body = this.emit(part, RETURN);
+    return index;
+  }
+
+  /** The encodings of a set as a tree, those with the same rest together. */
+  #characters(set: CharacterSet, next: number): number {
+    const entries = new Map<string, { readonly ranges: ByteRange[]; readonly rest: readonly ByteRange[] }>();
+    for (const [first, ...rest] of utf8Of(set)) {
+      if (first === undefined) continue;
+      const key = rest.join(" ");
+      const same = entries.get(key);
+      if (same === undefined) entries.set(key, { ranges: [first], rest });
+      else same.ranges.push(first);
+    }
+    const targets = [...entries.values()].map(({ ranges, rest }) => {
+      return this.#byte(
+        ranges,
+        rest.reduceRight((entry, range) => this.#byte([range], entry), next),
+      );
+    });
+    return targets.length === 1 ? (targets[0] as number) : this.#add({ op: "jump", targets });
+  }
+
+  #byte(ranges: readonly ByteRange[], next: number): number {
+    const key = ranges.join(" ");
+    let set = this.#sets.get(key);
+    if (set === undefined) {
+      set = new Uint8Array(256);
+      for (const [first, last] of ranges) set.fill(1, first, last + 1);
+      this.#sets.set(key, set);
+    }
+    return this.#add({ op: "byte", set, next });
+  }
+
+  #add(instruction: Instruction): number {
+    if (this.instructions.length === MAX_INSTRUCTIONS) {
+      throw grammarProblem(this.#path, `it has more than ${MAX_INSTRUCTIONS} states`, "Make it smaller.");
+    }
+    return this.instructions.push(instruction) - 1;
+  }
+}
+
+/** Whether some text matches an expression. */
+function possibility(grammar: Grammar): (expression: Expression) => boolean {
+  return fixpoint(grammar, (expression, holds) => {
+    if (expression.kind === "characters") return expression.set.length > 0;
+    if (expression.kind === "sequence") return expression.parts.every(holds);
+    if (expression.kind === "choice") return expression.parts.some(holds);
+    return expression.kind === "text" || (expression.kind === "repeat" && expression.min === 0);
+  });
+}
+
+function checkExpression(expression: Expression, grammar: Grammar, path: string, depth: number): void {
+  if (depth > MAX_DEPTH) throw grammarProblem(path, `it is nested more than ${MAX_DEPTH} levels deep`);
+  if (expression.kind === "rule" && !grammar.rules.has(expression.name)) {
+    throw grammarProblem(path, `there is no rule ${expression.name}`);
+  }
+  for (const part of partsOf(expression)) checkExpression(part, grammar, path, depth + 1);
+}
+
+/** Whether an expression matches the empty text. */
+function nullability(grammar: Grammar): (expression: Expression) => boolean {
+  return fixpoint(grammar, (expression, holds) => {
+    if (expression.kind === "text") return expression.text === "";
+    if (expression.kind === "sequence") return expression.parts.every(holds);
+    if (expression.kind === "choice") return expression.parts.some(holds);
+    return expression.kind === "repeat" && expression.min === 0;
+  });
+}
+
+/**
+ * The least property of expressions that holds where `own` says so, of a repetition where it holds of its part, and of a
+ * rule where it holds of its body.
+ */
+function fixpoint(
+  { rules }: Grammar,
+  own: (expression: Expression, holds: (part: Expression) => boolean) => boolean,
+): (expression: Expression) => boolean {
+  const found = new Set<string>();
+  const holds = (expression: Expression): boolean => {
+    if (expression.kind === "rule") return found.has(expression.name);
+    return own(expression, holds) || (expression.kind === "repeat" && expression.max !== 0 && holds(expression.part));
+  };
+  const users = new Map<string, string[]>();
+  for (const [name, body] of rules) {
+    for (const used of rulesIn(body, new Set())) {
+      const own = users.get(used);
+      if (own === undefined) users.set(used, [name]);
+      else own.push(name);
+    }
+  }
+  const waiting = [...rules.keys()];
+  for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
+    const body = rules.get(name);
+    if (body === undefined || found.has(name) || !holds(body)) continue;
+    found.add(name);
+    waiting.push(...(users.get(name) ?? []));
+  }
+  return holds;
+}
+
+function rulesIn(expression: Expression, found: Set<string>): Set<string> {
+  if (expression.kind === "rule") found.add(expression.name);
+  for (const part of partsOf(expression)) rulesIn(part, found);
+  return found;
+}
+
+/** @throws if a rule can start with itself: reading would never get to a character. */
+function checkLeftRecursion(grammar: Grammar, isNullable: (expression: Expression) => boolean, path: string): void {
+  const firstRules = (expression: Expression, found: Set<string>): Set<string> => {
+    if (expression.kind === "rule") found.add(expression.name);
+    for (const part of partsOf(expression)) {
+      firstRules(part, found);
+      if (expression.kind === "sequence" && !isNullable(part)) break;
+    }
+    return found;
+  };
+  const states = new Map<string, "open" | "done">();
+  // A list in place of recursion: chains of rules may be long.
+  for (const start of grammar.rules.keys()) {
+    const stack: { readonly name: string; readonly rest: string[] }[] = [];
+    const enter = (name: string) => {
+      states.set(name, "open");
+      stack.push({ name, rest: [...firstRules(grammar.rules.get(name) as Expression, new Set())] });
+    };
+    if (!states.has(start)) enter(start);
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const next = top.rest.pop();
+      if (next === undefined) {
+        states.set(top.name, "done");
+        stack.pop();
+      } else if (states.get(next) === "open") {
+        throw grammarProblem(path, `the rule ${next} can start with itself`, "Write it so that it ends with itself.");
+      } else if (!states.has(next)) enter(next);
+    }
+  }
+}

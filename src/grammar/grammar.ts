@@ -1,0 +1,114 @@
+import { Automaton } from "./automaton/automaton.ts";
+import { compile, type Program } from "./automaton/program.ts";
+import { choice, type Grammar, rule, text } from "./expression.ts";
+import { TokenGrammar } from "./grammar-state.ts";
+import { parseGbnf } from "./languages/gbnf.ts";
+import { parseRegex } from "./languages/regex.ts";
+import { grammarProblem } from "./problem.ts";
+import { grammarOfSchema } from "./schema/json-schema.ts";
+import { ANY_OBJECT, valueRules } from "./schema/json-text.ts";
+import { type GrammarTokens, Vocabulary } from "./vocabulary.ts";
+
+/** What a completion has to look like. */
+export type GrammarRequest =
+  /** A JSON object. */
+  | { readonly kind: "json" }
+  /** A JSON value of a schema, in one line. docs/grammars.md lists the keywords. */
+  | { readonly kind: "schema"; readonly schema: unknown }
+  /** A text that a regular expression (ECMAScript, flag u) matches as a whole. */
+  | { readonly kind: "regex"; readonly pattern: string }
+  /** A text of the rule root of an EBNF, as llama.cpp has it (GBNF). */
+  | { readonly kind: "ebnf"; readonly grammar: string }
+  /** One of these texts. */
+  | { readonly kind: "choice"; readonly choices: readonly string[] };
+
+export type GrammarKind = GrammarRequest["kind"];
+
+/** Characters of all choices. */
+const MAX_CHOICES = 500_000;
+
+/** @throws IdlmError "usage", naming what is wrong at `path`, or not supported. */
+export function grammarOf(request: GrammarRequest, path: string): Grammar {
+  switch (request.kind) {
+    case "json":
+      return { root: rule(ANY_OBJECT), rules: valueRules };
+    case "schema":
+      return grammarOfSchema(request.schema, `${path}.schema`);
+    case "regex":
+      if (typeof request.pattern !== "string") throw grammarProblem(`${path}.pattern`, "expected a string");
+      return { root: parseRegex(request.pattern, { path: `${path}.pattern` }), rules: new Map() };
+    case "ebnf":
+      if (typeof request.grammar !== "string") throw grammarProblem(`${path}.grammar`, "expected a string");
+      return parseGbnf(request.grammar, `${path}.grammar`);
+    case "choice":
+      return grammarOfChoices(request.choices, `${path}.choices`);
+    default:
+      throw grammarProblem(`${path}.kind`, "expected json, schema, regex, ebnf or choice");
+  }
+}
+
+function grammarOfChoices(choices: readonly unknown[], path: string): Grammar {
+  if (!Array.isArray(choices) || choices.length === 0) throw grammarProblem(path, "expected a list of strings");
+  let nCharacters = 0;
+  const parts = choices.map((one: unknown, i) => {
+    if (typeof one !== "string" || one === "")
+      throw grammarProblem(`${path}[${i}]`, "expected a string that is not empty");
+    nCharacters += one.length;
+    if (nCharacters > MAX_CHOICES) throw grammarProblem(path, `they have more than ${MAX_CHOICES} characters`);
+    return text(one);
+  });
+  return { root: choice(...parts), rules: new Map() };
+}
+
+function programOf(request: GrammarRequest, path: string): Program {
+  try {
+    return compile(grammarOf(request, path), path);
+  } catch (error) {
+    // Constants are written recursively.
+    if (error instanceof RangeError) throw grammarProblem(path, "it is nested too deep");
+    throw error;
+  }
+}
+
+/** The same for equal requests. */
+function keyOf(request: GrammarRequest, path: string): string {
+  try {
+    return JSON.stringify(request);
+  } catch {
+    throw grammarProblem(path, "it cannot be written as JSON, or is nested too deep");
+  }
+}
+
+/** Compiled grammars that are kept. */
+const MAX_CACHED = 32;
+
+/** Compiles grammars for the vocabulary of a model, and keeps the last ones. */
+export class Grammars {
+  readonly #tokens: GrammarTokens;
+  /** Built on first use. */
+  #vocabulary: Vocabulary | undefined;
+  /** By request, in order of use. */
+  readonly #compiled = new Map<string, TokenGrammar>();
+
+  constructor(tokens: GrammarTokens) {
+    this.#tokens = tokens;
+  }
+
+  /** @throws IdlmError "usage", naming what is wrong at `path`. */
+  compile(request: GrammarRequest, path = "grammar"): TokenGrammar {
+    const key = keyOf(request, path);
+    let found = this.#compiled.get(key);
+    this.#compiled.delete(key);
+    if (found === undefined) {
+      const program = programOf(request, path);
+      this.#vocabulary ??= new Vocabulary(this.#tokens);
+      found = new TokenGrammar(new Automaton(program, path), this.#vocabulary);
+    }
+    this.#compiled.set(key, found);
+    if (this.#compiled.size > MAX_CACHED) {
+      const [oldest] = this.#compiled.keys();
+      this.#compiled.delete(oldest as string);
+    }
+    return found;
+  }
+}
