@@ -331,7 +331,7 @@ describe("stats and observer", () => {
     };
     const { engine } = fakeEngine({ maxSequences: 1, hitRate: 0.5, observer });
     const idle = engine.stats();
-    expect(idle).toMatchObject({ sequences: [], maxSequences: 1, preemptions: 0, cachePages: { used: 0 } });
+    expect(idle).toMatchObject({ sequences: [], maxSequences: 1, cachePages: { used: 0 } });
     const first = engine.generate({ ids: [1, 2, 3], maxTokens: 30 });
     const second = engine.generate({ ids: [4], maxTokens: 5 });
     const iterator = first[Symbol.asyncIterator]();

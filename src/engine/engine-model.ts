@@ -152,7 +152,7 @@ export class EngineModel implements Model {
     }));
     const used = pool === undefined ? 0 : nPages - pool.nAvailable;
     return {
-      ...{ sequences, maxSequences, preemptions: scheduler?.nPreempted ?? 0 },
+      ...{ sequences, maxSequences },
       cachePages: { total: nPages, used, size: PAGE_SIZE },
     };
   }

@@ -405,8 +405,13 @@ export interface ScoredText {
 
 /** Is told what a model does. Its methods must be quick, and must not throw. */
 export interface ModelObserver {
-  /** After a forward: its rows, and the sequences that they belong to. */
-  onForward?(forward: { readonly rows: number; readonly sequences: number; readonly ms: number }): void;
+  /** After a forward: its rows, the sequences that they belong to, and those that gave up their slot since the last one. */
+  onForward?(forward: {
+    readonly rows: number;
+    readonly sequences: number;
+    readonly preemptions: number;
+    readonly ms: number;
+  }): void;
   /** A round of a sequence drew tokens, this long after its previous tokens; undefined: they are its first. */
   onTokens?(round: { readonly tokens: number; readonly ms: number | undefined }): void;
   /** A sequence ended; `queueMs`: its time before it started. An error: it failed. */
@@ -425,8 +430,6 @@ export interface ModelStats {
   readonly maxSequences: number;
   /** Pages of the KV cache; `used`: those that running sequences need. */
   readonly cachePages: { readonly total: number; readonly used: number; readonly size: number };
-  /** Sequences that gave up their slot, since the model was loaded. */
-  readonly preemptions: number;
 }
 
 export interface Model {

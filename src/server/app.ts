@@ -9,11 +9,15 @@ import { addAnthropicRoutes } from "./routes/anthropic.ts";
 import { addLlamaRoutes } from "./routes/llama.ts";
 import { addOllamaRoutes } from "./routes/ollama.ts";
 import { addOpenAiRoutes } from "./routes/openai.ts";
+import { addDescription } from "./routes/description.ts";
 import { addPageRoute } from "./routes/page.ts";
 import { addResponsesRoutes } from "./routes/responses.ts";
 import { addStateRoutes } from "./routes/state.ts";
+import { addUnsupportedRoutes } from "./routes/unsupported.ts";
 import { Keys } from "./security/keys.ts";
 import { Origins } from "./security/origins.ts";
+import { RateLimits } from "./security/rate-limits.ts";
+import { traceRequest } from "./tracing.ts";
 
 /** Paths that need no key: probes of balancers, and the page, which asks for one. */
 const openPaths: ReadonlySet<string> = new Set(["/health", "/"]);
@@ -24,6 +28,7 @@ export function createApp(context: ServerContext, stopping: AbortSignal): Server
   const app: ServerApp = new OpenAPIHono<ServerEnv>();
   const keys = new Keys(settings.apiKeys);
   const origins = new Origins(settings);
+  const limits = new RateLimits(settings);
   const running = new Set<Exchange>();
 
   app.use(async (c, next) => {
@@ -33,12 +38,14 @@ export function createApp(context: ServerContext, stopping: AbortSignal): Server
     exchange.redact = (text) => context.models.redact(text);
     c.set("exchange", exchange);
     outgoing.setHeader("x-request-id", exchange.id);
-    logWhenDone(exchange, log);
+    logWhenDone(exchange, context);
+    traceRequest(exchange);
     origins.check(incoming, outgoing);
     if (origins.answerPreflight(incoming, outgoing)) return RESPONSE_ALREADY_SENT;
     if (!openPaths.has(path)) exchange.share = keys.check(incoming.headers);
     if (stopping.aborted) throw new IdlmError("stopping");
     if (running.size >= settings.maxRequests) throw new IdlmError("queue-full", { most: settings.maxRequests });
+    if (incoming.method === "POST") await limits.admit(exchange);
     running.add(exchange);
     const timer = limitTime(exchange, settings.timeoutMs);
     try {
@@ -50,6 +57,7 @@ export function createApp(context: ServerContext, stopping: AbortSignal): Server
     return undefined;
   });
 
+  addUnsupportedRoutes(app, context);
   addOpenAiRoutes(app, context);
   addResponsesRoutes(app, context);
   addAnthropicRoutes(app, context);
@@ -57,9 +65,15 @@ export function createApp(context: ServerContext, stopping: AbortSignal): Server
   addLlamaRoutes(app, context);
   addStateRoutes(app, context);
   addPageRoute(app, context);
+  addDescription(app);
 
   app.notFound((c) => {
-    throw new IdlmError("path-not-found", { path: c.req.path });
+    const { path, method } = c.req;
+    // All paths pass the checks above; those of a route have a handler more.
+    const expected = ["GET", "POST", "DELETE"].filter((other) => app.router.match(other, path)[0].length > 1);
+    if (expected.length === 0) throw new IdlmError("path-not-found", { path });
+    c.env.outgoing.setHeader("allow", expected.join(", "));
+    throw new IdlmError("method-not-allowed", { path, method, expected: expected.join(" or ") });
   });
   app.onError((error, c) => {
     const exchange = c.get("exchange");
@@ -74,7 +88,9 @@ function answerError(exchange: Exchange, error: unknown, log: ServerContext["log
   if (error instanceof ClientGone) return;
   const { status, body } = exchange.errorOf(error);
   if (status >= 500) log.error({ id: exchange.id, err: error }, "request failed");
-  exchange.send(status, body, status === 429 || status === 503 ? { "retry-after": "1" } : {});
+  const retry = status === 429 || status === 503 ? { "retry-after": String(exchange.retryAfterSeconds) } : {};
+  // The clients of OpenAI and Anthropic would repeat such a request.
+  exchange.send(status, body, status === 501 ? { "x-should-retry": "false" } : retry);
 }
 
 function limitTime(exchange: Exchange, timeoutMs: number | undefined): NodeJS.Timeout | undefined {
@@ -83,15 +99,21 @@ function limitTime(exchange: Exchange, timeoutMs: number | undefined): NodeJS.Ti
   return setTimeout(() => exchange.abort(error), timeoutMs);
 }
 
-function logWhenDone(exchange: Exchange, log: ServerContext["log"]): void {
+/** A line of the log; it holds no prompts unless the settings ask for them. */
+function logWhenDone(exchange: Exchange, { log, settings }: ServerContext): void {
   const { outgoing, incoming, id, path } = exchange;
   outgoing.once("close", () => {
-    const ms = Math.round(performance.now() - exchange.startMs);
-    const status = outgoing.headersSent ? outgoing.statusCode : undefined;
-    const { model, share } = exchange;
-    const gone = outgoing.writableFinished ? {} : { aborted: true };
+    const { model, share, startMs, body } = exchange;
     log.info(
-      { id, method: incoming.method, path, status, ms, model, ...(share !== "" && { key: share }), ...gone },
+      {
+        ...{ id, method: incoming.method, path },
+        status: outgoing.headersSent ? outgoing.statusCode : undefined,
+        ms: Math.round(performance.now() - startMs),
+        model,
+        ...(share !== "" && { key: share }),
+        ...(!outgoing.writableFinished && { aborted: true }),
+        ...(settings.logsPrompts && { body }),
+      },
       "request",
     );
   });

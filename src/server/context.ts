@@ -2,16 +2,16 @@ import type { HttpBindings } from "@hono/node-server";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Logger } from "pino";
 import type { Exchange } from "./exchange.ts";
+import type { Metrics } from "./metrics.ts";
 import type { Models } from "./models/models.ts";
 import type { ServeSettings } from "./settings.ts";
 
 /** What routes share. */
 export interface ServerContext {
   readonly models: Models;
+  readonly metrics: Metrics;
   readonly settings: ServeSettings;
   readonly log: Logger;
-  /** Seconds since 1970 at which the server started. */
-  readonly startedSeconds: number;
 }
 
 export interface ServerEnv {

@@ -22,6 +22,12 @@ export class Exchange {
   model: string | undefined;
   /** Whose share of the machine it takes: a hash of the key; "": no key. */
   share = "";
+  /** Counts tokens of its answer towards the limit of its key. */
+  spend: (nTokens: number) => void = () => {};
+  /** When to try again, for a request that is refused. */
+  retryAfterSeconds = 1;
+  /** The body, for the log. */
+  body: unknown;
   /** Replaces paths of the machine in what is sent. */
   redact: (text: string) => string = (text) => text;
   readonly #controller = new AbortController();
@@ -76,11 +82,13 @@ export class Exchange {
     } catch {
       throw usage("the body is not UTF-8");
     }
+    if (depthOf(text) > MAX_DEPTH) throw usage(`the body is nested more than ${MAX_DEPTH} levels deep`);
     try {
-      return JSON.parse(text);
+      this.body = JSON.parse(text);
     } catch (error) {
       throw usage(`the body is not JSON: ${error instanceof Error ? error.message : String(error)}`);
     }
+    return this.body;
   }
 
   /** Sends a whole response; a body that is not a string as JSON. */
@@ -120,6 +128,21 @@ export class Exchange {
       incoming.once("close", () => reject(new ClientGone()));
     });
   }
+}
+
+/** Most levels of objects and arrays in a body: far more than any request has, few enough for recursion. */
+const MAX_DEPTH = 128;
+
+/** Levels of objects and arrays in a JSON text. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  // Strings are skipped: they may hold brackets.
+  for (const [found] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[{]|[\]}]/gs)) {
+    if (found === "[" || found === "{") deepest = Math.max(deepest, ++depth);
+    else if (found === "]" || found === "}") depth--;
+  }
+  return deepest;
 }
 
 /** The client closed the connection. */

@@ -4,19 +4,22 @@ import { getRequestListener } from "@hono/node-server";
 import type { Logger } from "pino";
 import { IdlmError, key, phrase } from "../errors.ts";
 import { createApp } from "./app.ts";
-import type { Models } from "./models/models.ts";
+import { Metrics } from "./metrics.ts";
+import { type LoadModel, Models, type ModelSpec } from "./models/models.ts";
 import type { ServeSettings } from "./settings.ts";
 
 /** Most bytes of all headers of a request. */
 const MAX_HEADER_BYTES = 16 * 1024;
 /** Milliseconds that a connection may rest between two requests. */
 const KEEP_ALIVE_MS = 75_000;
+const IDLE_CHECK_MS = 20;
 /** Connections beyond the requests that may run: those that rest, or are about to be refused. */
 const SPARE_CONNECTIONS = 256;
 
 export interface ServerParts {
-  /** Owned. */
-  readonly models: Models;
+  /** The models to offer, the first one first. */
+  readonly specs: readonly ModelSpec[];
+  readonly load: LoadModel;
   readonly settings: ServeSettings;
   readonly log: Logger;
 }
@@ -25,14 +28,17 @@ export interface ServerParts {
 export interface RunningServer {
   /** http://HOST:PORT */
   readonly url: string;
+  readonly models: Models;
   /** Refuses new requests, lets running ones end for as long as the settings say, and frees everything. */
   stop(): Promise<void>;
 }
 
 /** Starts to listen. @throws IdlmError "busy" if the address is taken. */
-export async function startServer({ models, settings, log }: ServerParts): Promise<RunningServer> {
+export async function startServer({ specs, load, settings, log }: ServerParts): Promise<RunningServer> {
+  const metrics: Metrics = new Metrics(() => models.measured(), { vllm: settings.hasVllmMetrics });
+  const models: Models = new Models(specs, load, (name) => metrics.observer(name));
   const stopping = new AbortController();
-  const app = createApp({ models, settings, log, startedSeconds: Math.floor(Date.now() / 1000) }, stopping.signal);
+  const app = createApp({ models, metrics, settings, log }, stopping.signal);
   const listener = getRequestListener((request, env) => app.fetch(request, env), { overrideGlobalObjects: false });
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
@@ -49,6 +55,7 @@ export async function startServer({ models, settings, log }: ServerParts): Promi
   const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
   return {
     url: `http://${host}:${port}`,
+    models,
     stop: async () => {
       stopping.abort();
       await closed(server, settings.drainMs);
@@ -78,8 +85,11 @@ async function closed(server: Server, drainMs: number): Promise<void> {
   const end = new Promise<void>((resolve) => {
     server.close(() => resolve());
   });
+  // Connections become idle when their requests end.
   server.closeIdleConnections();
+  const interval = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
   const timer = setTimeout(() => server.closeAllConnections(), drainMs);
   await end;
+  clearInterval(interval);
   clearTimeout(timer);
 }

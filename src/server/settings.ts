@@ -22,6 +22,13 @@ export interface ServeSettings {
   readonly page: string | undefined;
   /** Requests that are read, wait or run at once, over all models. */
   readonly maxRequests: number;
+  /** Requests and tokens of a key (or, without keys, of an address) in a minute. */
+  readonly requestsPerMinute: number | undefined;
+  readonly tokensPerMinute: number | undefined;
+  /** Whether the log holds the bodies of requests. */
+  readonly logsPrompts: boolean;
+  /** Whether metrics also have vLLM's names. */
+  readonly hasVllmMetrics: boolean;
 }
 
 export const defaultSettings: ServeSettings = {
@@ -38,6 +45,10 @@ export const defaultSettings: ServeSettings = {
   // With the interval at which Node checks (a quarter of it) below the two minutes that are promised.
   arrivalMs: 90_000,
   maxRequests: 1024 + 16,
+  requestsPerMinute: undefined,
+  tokensPerMinute: undefined,
+  logsPrompts: false,
+  hasVllmMetrics: false,
 };
 
 const loopbackNames: ReadonlySet<string> = new Set(["localhost", "::1", "[::1]"]);

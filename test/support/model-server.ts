@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { load } from "../../src/engine/load/load.ts";
-import { Models } from "../../src/server/models/models.ts";
 import { startServer } from "../../src/server/server.ts";
 import { defaultSettings, type ServeSettings } from "../../src/server/settings.ts";
 
@@ -23,9 +22,9 @@ export async function startModelServer(
   writeFileSync(page, html);
   const { adapter, ...settings } = changes;
   const specs = [{ name: "served", aliases: [], source, adapter }];
-  const models = new Models(specs, (spec, signal) => load(spec.source, { adapter: spec.adapter, signal }));
   const server = await startServer({
-    models,
+    specs,
+    load: (spec, options) => load(spec.source, { adapter: spec.adapter, ...options }),
     settings: { ...defaultSettings, port: 0, drainMs: 0, page, ...settings },
     log: pino({ level: "silent" }),
   });

@@ -28,7 +28,11 @@ interface ServeOptions extends Pick<LoadOptions, "draftModel" | "context" | "thr
   readonly auth: boolean;
   readonly allowHost?: readonly string[];
   readonly cors?: readonly string[];
+  readonly requestsPerMinute?: number;
+  readonly tokensPerMinute?: number;
+  readonly metricsCompat?: "vllm";
   readonly logLevel: string;
+  readonly logPrompts?: boolean;
   readonly json?: boolean;
 }
 
@@ -76,6 +80,8 @@ export function registerServe(program: Command, cli: Cli): void {
     )
     .option("--timeout <seconds>", "most time of a request (default: none)", decimal({ min: 0, above: true }))
     .option("--drain <seconds>", "time that running requests have after SIGTERM", decimal({ min: 0 }), 30)
+    .option("--requests-per-minute <n>", "most requests of a key, or without keys of an address", integer({ min: 1 }))
+    .option("--tokens-per-minute <n>", "most tokens of a key, prompts and answers", integer({ min: 1 }))
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <n>", "port to listen on; 0: any free one", integer({ min: 0, max: MAX_PORT }), 8080)
     .addOption(new Option("--api-key <key>", "a key that gives access; may be given several times").argParser(collect))
@@ -97,6 +103,8 @@ export function registerServe(program: Command, cli: Cli): void {
         .choices(["silent", "error", "warn", "info", "debug"])
         .default("info"),
     )
+    .option("--log-prompts", "also log the bodies of requests")
+    .addOption(new Option("--metrics-compat <names>", "also name metrics like this server").choices(["vllm"]))
     .option("--json", "print the address on standard output, as JSON")
     .addHelpText(
       "after",
@@ -145,23 +153,18 @@ export async function runServer(
   signal: AbortSignal,
 ): Promise<void> {
   // Loaded here, so that other commands start without them.
-  const [{ startServer }, { Models }, { pino }] = await Promise.all([
-    import("../../server/server.ts"),
-    import("../../server/models/models.ts"),
-    import("pino"),
-  ]);
+  const [{ startServer }, { pino }] = await Promise.all([import("../../server/server.ts"), import("pino")]);
   const { concurrency: maxSequences, maxQueue } = options;
-  const load: LoadModel = ({ source, adapter }, loading) => {
-    return loadModel(io, source, { ...options, ...(adapter !== undefined && { adapter }) }, loading, {
-      ...{ maxSequences, maxQueue },
+  const load: LoadModel = ({ source, adapter }, { signal: stopped, ...beside }) => {
+    return loadModel(io, source, { ...options, ...(adapter !== undefined && { adapter }) }, stopped, {
+      ...{ maxSequences, maxQueue, ...beside },
     });
   };
-  const models = new Models(specs, load);
   const log = pino({ level: options.logLevel, base: null }, { write: (line) => void io.stderr.write(line) });
-  const server = await startServer({ models, settings, log });
+  const server = await startServer({ specs, load, settings, log });
   try {
     onListening(server.url);
-    if (preload !== undefined) await models.preload(preload, signal);
+    if (preload !== undefined) await server.models.preload(preload, signal);
     await aborted(signal);
   } catch (error) {
     // Stopped while it loads.
@@ -191,6 +194,8 @@ function settingsOf(options: ServeOptions): ServeSettings {
     drainMs: 1000 * drain,
     page: playgroundFile(),
     maxRequests: maxQueue + concurrency,
+    ...{ requestsPerMinute: options.requestsPerMinute, tokensPerMinute: options.tokensPerMinute },
+    ...{ logsPrompts: options.logPrompts === true, hasVllmMetrics: options.metricsCompat === "vllm" },
   };
 }
 

@@ -1,5 +1,5 @@
 import { mapSettings } from "../../compute/sampling/settings.ts";
-import { type GenerateRequest, load, type Model } from "../../index.ts";
+import { type GenerateRequest, type LoadOptions as LibraryOptions, load, type Model } from "../../index.ts";
 import type { CliIo } from "../terminal/io.ts";
 import { Progress, stages } from "../terminal/progress.ts";
 import { megabytes, printable } from "../terminal/style.ts";
@@ -12,7 +12,10 @@ export async function loadModel(
   name: string,
   options: Omit<LoadOptions, "adapter"> & { readonly adapter?: string | false },
   signal: AbortSignal,
-  limits: { readonly maxSequences?: number; readonly maxQueue?: number; readonly cachePositions?: number } = {},
+  limits: Pick<
+    LibraryOptions,
+    "maxSequences" | "maxQueue" | "cachePositions" | "shareWith" | "reservedBytes" | "observer"
+  > = {},
 ): Promise<Model> {
   const progress = new Progress(io);
   try {

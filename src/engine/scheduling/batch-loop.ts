@@ -37,6 +37,8 @@ export class BatchLoop {
   #hasDrawn = false;
   /** Time of choosing first rounds since the last observed step. */
   #choosingMs = 0;
+  /** Preemptions up to the last observed step. */
+  #nPreemptedBefore = 0;
   #released: Promise<unknown> = Promise.resolve();
 
   constructor(parts: BatchLoopParts) {
@@ -137,7 +139,12 @@ export class BatchLoop {
     const ms = performance.now() - startMs + this.#choosingMs;
     this.#choosingMs = 0;
     controller.observeStep({ ...work, draftedTokens, tokens: nTokens, ms });
-    this.#parts.observer?.onForward?.({ rows: forest.tokens.length, sequences: scheduled.length, ms });
+    const preemptions = scheduler.nPreempted - this.#nPreemptedBefore;
+    this.#nPreemptedBefore += preemptions;
+    this.#parts.observer?.onForward?.({
+      ...{ rows: forest.tokens.length, sequences: scheduled.length },
+      ...{ preemptions, ms },
+    });
   }
 
   /**

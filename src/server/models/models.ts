@@ -1,5 +1,6 @@
 import { wrongKey } from "../../engine/request/request-values.ts";
-import type { Model } from "../../engine/types.ts";
+import type { Model, ModelObserver } from "../../engine/types.ts";
+import type { MeasuredModel } from "../metrics.ts";
 import { IdlmError } from "../../errors.ts";
 
 /** A model that the server offers. */
@@ -40,14 +41,24 @@ interface Entry {
   lastUse: number;
 }
 
-/** Loads a model; the signal ends it. */
-export type LoadModel = (spec: ModelSpec, signal: AbortSignal) => Promise<Model>;
+/** How a model is loaded beside others. */
+export interface LoadingOptions {
+  readonly signal: AbortSignal;
+  /** A loaded model of the same source. */
+  readonly shareWith: Model | undefined;
+  /** Memory that the KV caches of other models may still take. */
+  readonly reservedBytes: number;
+  readonly observer: ModelObserver;
+}
+
+export type LoadModel = (spec: ModelSpec, options: LoadingOptions) => Promise<Model>;
 
 /** The offered models. They are loaded when a request names them, and unloaded where another needs their memory. */
 export class Models {
   readonly #entries: readonly Entry[];
   readonly #byName = new Map<string, Entry>();
   readonly #load: LoadModel;
+  readonly #observer: (name: string) => ModelObserver;
   readonly #closing = new AbortController();
   readonly #createdSeconds = Math.floor(Date.now() / 1000);
   #isReady = true;
@@ -55,8 +66,10 @@ export class Models {
   /** Loads one after the other: each measures the memory that is left. */
   #loads: Promise<unknown> = Promise.resolve();
 
-  constructor(specs: readonly ModelSpec[], load: LoadModel) {
+  /** `observer`: of a model, by its name. */
+  constructor(specs: readonly ModelSpec[], load: LoadModel, observer: (name: string) => ModelObserver = () => ({})) {
     this.#load = load;
+    this.#observer = observer;
     this.#entries = specs.map((spec) => ({ spec, loading: undefined, model: undefined, nUsers: 0, lastUse: 0 }));
     for (const entry of this.#entries) {
       for (const name of [entry.spec.name, ...entry.spec.aliases]) {
@@ -92,6 +105,13 @@ export class Models {
   /** All offered models, the first one first. */
   list(): readonly ModelDescription[] {
     return this.#entries.map((entry) => this.#describe(entry));
+  }
+
+  /** The loaded models. */
+  measured(): readonly MeasuredModel[] {
+    return this.#entries.flatMap(({ spec: { name }, model }) =>
+      model === undefined ? [] : [{ name, stats: () => model.stats() }],
+    );
   }
 
   /** The model of a name or an alias. */
@@ -139,11 +159,21 @@ export class Models {
     return entry.loading;
   }
 
+  #besideOthers({ spec }: Entry): LoadingOptions {
+    const loaded = this.#entries.filter(({ model }) => model !== undefined);
+    return {
+      signal: this.#closing.signal,
+      shareWith: loaded.find((other) => other.spec.source === spec.source)?.model,
+      reservedBytes: loaded.reduce((sum, { model }) => sum + (model?.info.cacheBytes ?? 0), 0),
+      observer: this.#observer(spec.name),
+    };
+  }
+
   /** Unloads idle models, the least recently used first, until there is memory for this one. */
   async #loadWithRoom(entry: Entry): Promise<Model> {
     while (true) {
       try {
-        const model = await this.#load(entry.spec, this.#closing.signal);
+        const model = await this.#load(entry.spec, this.#besideOthers(entry));
         entry.model = model;
         return model;
       } catch (error) {
@@ -164,6 +194,7 @@ export function requiredModel(value: unknown): string {
   throw wrongKey("model", "expected the name of a model", "GET /v1/models lists the names.");
 }
 
+/** Waits for a promise unless the signal is aborted first. */
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason);

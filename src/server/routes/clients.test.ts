@@ -5,7 +5,6 @@ import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fakeEngine } from "../../../test/support/fake-engine.ts";
 import { fakeTokenizer } from "../../../test/support/fake-tokenizer.ts";
-import { Models } from "../models/models.ts";
 import { startServer } from "../server.ts";
 import { defaultSettings } from "../settings.ts";
 
@@ -18,9 +17,8 @@ let anthropic: Anthropic;
 let ollama: Ollama;
 
 beforeAll(async () => {
-  const models = new Models(specs, async () => engine);
   const log = pino({ level: "silent" });
-  server = await startServer({ models, settings: { ...defaultSettings, port: 0 }, log });
+  server = await startServer({ specs, load: async () => engine, settings: { ...defaultSettings, port: 0 }, log });
   openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
   anthropic = new Anthropic({ baseURL: server.url, apiKey: "none", maxRetries: 0 });
   ollama = new Ollama({ host: server.url });

@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterAll, describe, expect, it } from "vitest";
-import { Models } from "../models/models.ts";
 import { startServer } from "../server.ts";
 import { defaultSettings } from "../settings.ts";
 
@@ -11,9 +10,9 @@ const folder = mkdtempSync(join(tmpdir(), "idlm-page-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 async function get(page: string | undefined, headers = {}): Promise<Response> {
-  const models = new Models([], () => Promise.reject(new Error("no model")));
+  const load = () => Promise.reject(new Error("no model"));
   const settings = { ...defaultSettings, port: 0, apiKeys: ["a key of the server"], page };
-  const server = await startServer({ models, settings, log: pino({ level: "silent" }) });
+  const server = await startServer({ specs: [], load, settings, log: pino({ level: "silent" }) });
   try {
     const response = await fetch(`${server.url}/`, { headers });
     return new Response(await response.text(), response);

@@ -1,17 +1,24 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import packageJson from "../../../package.json" with { type: "json" };
+import type { ModelStats } from "../../engine/types.ts";
 import { IdlmError } from "../../errors.ts";
 import type { AddRoutes } from "../context.ts";
-import type { ModelDescription } from "../models/models.ts";
+import type { ModelDescription, Models } from "../models/models.ts";
 import { addRoute } from "../route.ts";
+import { json } from "./schemas.ts";
 
-/** State of the server, and its models. */
-export const addStateRoutes: AddRoutes = (app, { models }) => {
+const { version } = packageJson;
+
+/** State of the server and its models, for people, monitoring and balancers. */
+export const addStateRoutes: AddRoutes = (app, { models, metrics }) => {
   addRoute(app, healthRoute, (exchange) => {
     if (models.isReady) exchange.send(200, { status: "ok" });
-    else exchange.send(503, { status: "loading" });
+    else exchange.send(503, { status: "loading model" });
   });
-  addRoute(app, versionRoute, (exchange) => exchange.send(200, { version: packageJson.version }));
+  addRoute(app, versionRoute, (exchange) => exchange.send(200, { version }));
+  addRoute(app, metricsRoute, async (exchange) =>
+    exchange.send(200, await metrics.text(), { "content-type": metrics.contentType }),
+  );
   addRoute(app, modelsRoute, (exchange) =>
     exchange.send(200, { object: "list", data: models.list().map((model) => modelBody(model, model.name)) }),
   );
@@ -20,15 +27,112 @@ export const addStateRoutes: AddRoutes = (app, { models }) => {
     if (model === undefined) throw new IdlmError("model-not-found", { model: id });
     exchange.send(200, modelBody(model, id));
   });
+  addRoute(app, propsRoute, (exchange) => exchange.send(200, propsOf(models)));
+  addRoute(app, slotsRoute, (exchange) => exchange.send(200, slotsOf(models)));
+  addRoute(app, serverInfoRoute, (exchange) => exchange.send(200, serverInfo(models)));
+  addRoute(app, modelInfoRoute, (exchange) => exchange.send(200, modelInfo(models)));
+  addRoute(app, loadsRoute, (exchange) => exchange.send(200, loadsOf(models)));
 };
 
-function modelBody({ createdSeconds, model }: ModelDescription, id: string) {
+function modelBody({ createdSeconds, model, spec }: ModelDescription, id: string) {
   return {
     id,
     object: "model",
     created: createdSeconds,
     owned_by: "idlm",
+    // As vLLM names them.
+    root: spec.name,
     ...(model !== undefined && { max_model_len: model.info.contextLength }),
+  };
+}
+
+/** The first model, which balancers and llama-server's clients take for the only one. */
+function firstOf(models: Models): ModelDescription {
+  const [first] = models.list();
+  if (first === undefined) throw new IdlmError("model-not-found", { model: "of no name" });
+  return first;
+}
+
+/** As llama-server has it, as far as it applies. */
+function propsOf(models: Models) {
+  const { name, model } = firstOf(models);
+  const nCtx = model?.info.contextLength ?? 0;
+  return {
+    default_generation_settings: { n_ctx: nCtx, params: { temperature: 1, seed: 0, stream: false } },
+    total_slots: model?.stats().maxSequences ?? 0,
+    model_alias: name,
+    model_path: name,
+    modalities: { vision: false, audio: false },
+    build_info: `idlm ${version}`,
+  };
+}
+
+/** As llama-server has it: a slot for each sequence that can run at once. */
+function slotsOf(models: Models) {
+  return models.list().flatMap(({ name, model }) => {
+    if (model === undefined) return [];
+    const { sequences, maxSequences } = model.stats();
+    const running = sequences.filter(({ isRunning }) => isRunning);
+    return Array.from({ length: maxSequences }, (_, id) => {
+      const sequence = running[id];
+      return {
+        ...{ id, model: name, n_ctx: model.info.contextLength, is_processing: sequence !== undefined },
+        ...{ n_prompt_tokens: sequence?.promptTokens ?? 0, n_decoded: sequence?.generatedTokens ?? 0 },
+      };
+    });
+  });
+}
+
+/** Capacity and use of a model, in tokens. */
+function loadOf({ sequences, maxSequences, cachePages: { total, used, size } }: ModelStats) {
+  const running = sequences.filter(({ isRunning }) => isRunning).length;
+  return {
+    ...{ num_running_reqs: running, num_waiting_reqs: sequences.length - running, num_total_reqs: sequences.length },
+    ...{ num_used_tokens: used * size, max_total_num_tokens: total * size, max_running_requests: maxSequences },
+    token_usage: total === 0 ? 0 : used / total,
+    utilization: running / maxSequences,
+  };
+}
+
+/** As SGLang has it: what its gateway chooses workers by. One entry per loaded model. */
+function loadsOf(models: Models) {
+  const loads = models.measured().map(({ stats }, rank) => ({ dp_rank: rank, ...loadOf(stats()) }));
+  const sum = (of: (load: (typeof loads)[number]) => number) => loads.reduce((total, load) => total + of(load), 0);
+  const mean = (of: (load: (typeof loads)[number]) => number) => (loads.length === 0 ? 0 : sum(of) / loads.length);
+  return {
+    ...{ timestamp: new Date().toISOString(), version, dp_rank_count: loads.length, loads },
+    aggregate: {
+      total_running_reqs: sum((load) => load.num_running_reqs),
+      total_waiting_reqs: sum((load) => load.num_waiting_reqs),
+      total_reqs: sum((load) => load.num_total_reqs),
+      avg_token_usage: mean((load) => load.token_usage),
+      avg_utilization: mean((load) => load.utilization),
+    },
+  };
+}
+
+function serverInfo(models: Models) {
+  const { name, model } = firstOf(models);
+  const stats = model?.stats();
+  return {
+    ...{ version, served_model_name: name, model_path: name, tp_size: 1, dp_size: 1 },
+    ...{ disable_radix_cache: false, status: models.isReady ? "ready" : "loading" },
+    ...(stats !== undefined && {
+      ...{ context_length: model?.info.contextLength, max_running_requests: stats.maxSequences },
+      max_total_num_tokens: stats.cachePages.total * stats.cachePages.size,
+    }),
+  };
+}
+
+function modelInfo(models: Models) {
+  const { name, model } = firstOf(models);
+  return {
+    ...{ model_path: name, tokenizer_path: name, served_model_name: name, is_generation: true },
+    ...{ has_image_understanding: false, has_audio_understanding: false },
+    ...(model !== undefined && {
+      ...{ model_type: model.info.architecture, vocab_size: model.info.vocabSize },
+      max_context_length: model.info.contextLength,
+    }),
   };
 }
 
@@ -37,37 +141,121 @@ const modelSchema = z.object({
   object: z.literal("model"),
   created: z.number(),
   owned_by: z.string(),
+  root: z.string(),
   max_model_len: z.number().optional(),
-});
-
-const json = <T extends z.ZodType>(schema: T, description: string) => ({
-  content: { "application/json": { schema } },
-  description,
 });
 
 const healthRoute = createRoute({
   method: "get",
   path: "/health",
   responses: {
-    200: json(z.object({ status: z.literal("ok") }), "ready"),
-    503: json(z.object({ status: z.string() }), "the model is being loaded"),
+    200: json(z.object({ status: z.literal("ok") }), "The server is ready."),
+    503: json(z.object({ status: z.string() }), "The first model is being loaded."),
   },
 });
+
 const versionRoute = createRoute({
   method: "get",
   path: "/version",
-  responses: { 200: json(z.object({ version: z.string() }), "version of idlm") },
+  responses: { 200: json(z.object({ version: z.string() }), "The version of idlm.") },
 });
+
+const metricsRoute = createRoute({
+  method: "get",
+  path: "/metrics",
+  responses: { 200: { content: { "text/plain": { schema: z.string() } }, description: "Metrics for Prometheus." } },
+});
+
 const modelsRoute = createRoute({
   method: "get",
   path: "/v1/models",
-  responses: {
-    200: json(z.object({ object: z.literal("list"), data: z.array(modelSchema) }), "models that are served"),
-  },
+  responses: { 200: json(z.object({ object: z.literal("list"), data: z.array(modelSchema) }), "The models.") },
 });
+
 const modelRoute = createRoute({
   method: "get",
   path: "/v1/models/{id}",
   request: { params: z.object({ id: z.string() }) },
-  responses: { 200: json(modelSchema, "one of them") },
+  responses: { 200: json(modelSchema, "A model.") },
+});
+
+const propsRoute = createRoute({
+  method: "get",
+  path: "/props",
+  responses: {
+    200: json(
+      z.object({
+        default_generation_settings: z.object({ n_ctx: z.number(), params: z.looseObject({}) }),
+        total_slots: z.number(),
+        model_alias: z.string(),
+        model_path: z.string(),
+        modalities: z.object({ vision: z.boolean(), audio: z.boolean() }),
+        build_info: z.string(),
+      }),
+      "Properties of the first model, as llama-server names them.",
+    ),
+  },
+});
+
+const slotsRoute = createRoute({
+  method: "get",
+  path: "/slots",
+  responses: {
+    200: json(
+      z.array(
+        z.object({
+          ...{ id: z.number(), model: z.string(), n_ctx: z.number(), is_processing: z.boolean() },
+          ...{ n_prompt_tokens: z.number(), n_decoded: z.number() },
+        }),
+      ),
+      "Sequences that can run at once, as llama-server names them.",
+    ),
+  },
+});
+
+const serverInfoRoute = createRoute({
+  method: "get",
+  path: "/server_info",
+  responses: {
+    200: json(
+      z.object({
+        ...{ version: z.string(), served_model_name: z.string(), model_path: z.string(), status: z.string() },
+        ...{ tp_size: z.number(), dp_size: z.number(), disable_radix_cache: z.boolean() },
+        ...{ context_length: z.number().optional(), max_running_requests: z.number().optional() },
+        max_total_num_tokens: z.number().optional(),
+      }),
+      "The server, as SGLang names its properties.",
+    ),
+  },
+});
+
+const modelInfoRoute = createRoute({
+  method: "get",
+  path: "/model_info",
+  responses: {
+    200: json(
+      z.object({
+        ...{ model_path: z.string(), tokenizer_path: z.string(), served_model_name: z.string() },
+        ...{ is_generation: z.boolean(), has_image_understanding: z.boolean(), has_audio_understanding: z.boolean() },
+        ...{ model_type: z.string().optional(), vocab_size: z.number().optional() },
+        max_context_length: z.number().optional(),
+      }),
+      "The first model, as SGLang names its properties.",
+    ),
+  },
+});
+
+const loadsRoute = createRoute({
+  method: "get",
+  path: "/v1/loads",
+  responses: {
+    200: json(
+      z.object({
+        ...{ timestamp: z.string(), version: z.string(), dp_rank_count: z.number() },
+        loads: z.array(z.object({ dp_rank: z.number() }).catchall(z.number())),
+        aggregate: z.record(z.string(), z.number()),
+      }),
+      "What runs and waits, as SGLang's gateway reads it.",
+    ),
+  },
 });

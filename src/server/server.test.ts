@@ -1,0 +1,228 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { fakeEngine } from "../../test/support/fake-engine.ts";
+import { exchangeBytes, spec, startTestServer, type TestServerOptions } from "../../test/support/test-server.ts";
+import { IdlmError } from "../errors.ts";
+
+const running: { stop(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const server of running.splice(0)) await server.stop();
+});
+const start = async (options: TestServerOptions = {}) => {
+  const server = await startTestServer(options);
+  running.push(server);
+  return server;
+};
+/** Generates until the context is full: the fake model never ends by itself. */
+const endless = { model: "m", prompt: "ab", max_tokens: 100_000 };
+const long = { context: 200_000, nPages: 20_000 };
+const short = { model: "m", prompt: "ab", max_tokens: 4 };
+const completions = "/v1/completions";
+
+describe("requests", () => {
+  it.each([true, false])(
+    "of clients that go away are cancelled, their pages are freed (stream: %s)",
+    async (stream) => {
+      const { post, engines } = await start({ engine: long });
+      const leaving = new AbortController();
+      const request = post(completions, { ...endless, stream, n: 3 }, { signal: leaving.signal });
+      const reading = request.then(async (response) => (await response.text()).length).catch(() => "aborted");
+      const stats = () => engines[0]?.stats();
+      await expect.poll(() => stats()?.sequences.filter(({ isRunning }) => isRunning).length).toBe(3);
+      leaving.abort();
+      expect(await reading).toBe("aborted");
+      await expect.poll(stats).toMatchObject({ sequences: [], cachePages: { used: 0 } });
+    },
+  );
+
+  it("that take too long end with an error, streamed or not", async () => {
+    const { post } = await start({ engine: long, settings: { timeoutMs: 150 } });
+    const whole = await post(completions, endless);
+    expect(whole.status).toBe(504);
+    const streamed = await post(completions, { ...endless, stream: true });
+    expect(streamed.status).toBe(200);
+    const last = (await streamed.text()).trimEnd().split("\n\n").at(-1) ?? "";
+    expect(JSON.parse(last.replace("data: ", ""))).toMatchObject({
+      error: { message: expect.stringMatching(/0.15 s/) },
+    });
+  });
+
+  it("for more answers than the queue takes are refused with 429 and Retry-After", async () => {
+    const { post, engines } = await start({ engine: { ...long, maxSequences: 2, maxQueue: 3 } });
+    const leaving = new AbortController();
+    post(completions, { ...endless, n: 4 }, { signal: leaving.signal }).catch(() => {});
+    await expect.poll(() => engines[0]?.stats().sequences.length).toBe(4);
+    const refused = await post(completions, { ...short, n: 2 });
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "1"]);
+    // A list of prompts runs as a whole or not at all.
+    expect((await post(completions, { ...short, prompt: ["a", "b"] })).status).toBe(429);
+    expect(engines[0]?.stats().sequences).toHaveLength(4);
+    leaving.abort();
+    await expect.poll(() => engines[0]?.stats().sequences.length).toBe(0);
+    expect((await post(completions, { ...short, n: 2 })).status).toBe(200);
+  });
+
+  it("beyond the limits of a key are refused, those of other keys are not", async () => {
+    const apiKeys = ["first-key", "second-key"];
+    const of = (key: string) => ({ headers: { "x-api-key": key } });
+    const requests = await start({ settings: { apiKeys, requestsPerMinute: 2 } });
+    const statuses: number[] = [];
+    for (let i = 0; i < 3; i++) statuses.push((await requests.post(completions, short, of("first-key"))).status);
+    expect(statuses).toEqual([200, 200, 429]);
+    const refused = await requests.post(completions, short, of("first-key"));
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(1);
+    expect((await requests.post(completions, short, of("second-key"))).status).toBe(200);
+    const tokens = await start({ settings: { apiKeys, tokensPerMinute: 5 } });
+    expect((await tokens.post(completions, short, of("first-key"))).status).toBe(200);
+    await expect.poll(async () => (await tokens.post(completions, short, of("first-key"))).status).toBe(429);
+    expect((await tokens.post(completions, short, of("second-key"))).status).toBe(200);
+  });
+
+  it("have errors without paths of the machine", async () => {
+    const path = "/secret/model.gguf";
+    const { post, lines } = await start({
+      load: async () => {
+        throw new IdlmError("file-missing", { path, hint: "" });
+      },
+    });
+    const failed = await post(completions, short);
+    expect(failed.status).toBe(500);
+    expect(await failed.text()).not.toContain("secret");
+    await expect.poll(() => JSON.stringify(lines)).toContain(path);
+  });
+
+  it("are logged without their prompts unless asked", async () => {
+    for (const logsPrompts of [false, true]) {
+      const { post, lines } = await start({ settings: { logsPrompts } });
+      await (await post(completions, { ...short, prompt: "a private text" })).text();
+      await (await post(completions, { ...short, prompt: "a private text", max_tokens: "none" })).text();
+      await expect.poll(() => lines.length).toBe(2);
+      expect(JSON.stringify(lines).includes("private")).toBe(logsPrompts);
+    }
+  });
+
+  it("for unknown paths, other methods and what is not offered are told apart", async () => {
+    const { get, post } = await start();
+    expect((await get("/v1/nothing")).status).toBe(404);
+    const wrong = await get(completions);
+    expect([wrong.status, wrong.headers.get("allow")]).toEqual([405, "POST"]);
+    for (const path of ["/v1/embeddings", "/v1/audio/speech", "/v1/images/generations", "/v1/files", "/api/embed"]) {
+      expect((await post(path, {})).status, path).toBe(501);
+    }
+  });
+});
+
+describe("models", () => {
+  it("are loaded when they are named, and unloaded where another needs the memory", async () => {
+    const loaded: string[] = [];
+    const open = new Set<string>();
+    const server = await start({
+      specs: ["a", "b", "c"].map((name) => spec(name, { aliases: [`${name}-alias`] })),
+      load: async ({ name }) => {
+        if (open.size === 2) throw new IdlmError("memory", { needed: 1, available: 0, what: "the model" });
+        loaded.push(name);
+        open.add(name);
+        const { engine } = fakeEngine();
+        const dispose = engine.dispose.bind(engine);
+        engine.dispose = () => {
+          open.delete(name);
+          return dispose();
+        };
+        return engine;
+      },
+    });
+    const ask = async (model: string) => (await server.post(completions, { ...short, model })).status;
+    expect(await ask("a")).toBe(200);
+    expect(await ask("b-alias")).toBe(200);
+    expect(await ask("a-alias")).toBe(200);
+    expect(loaded).toEqual(["a", "b"]);
+    // b was not used for longest.
+    expect(await ask("c")).toBe(200);
+    expect([...open]).toEqual(["a", "c"]);
+    expect(await Promise.all([ask("a"), ask("b"), ask("c"), ask("nothing")])).toEqual(
+      expect.arrayContaining([200, 200, 404]),
+    );
+    const { data } = JSON.parse(await (await server.get("/v1/models")).text());
+    expect(data.map(({ id }: { id: string }) => id)).toEqual(["a", "b", "c"]);
+    expect((await server.get("/v1/models/b-alias")).status).toBe(200);
+    expect((await server.get("/v1/models/org/b")).status).toBe(404);
+  });
+
+  it("that do not fit beside those in use are refused with 503", async () => {
+    let isFirst = true;
+    const { post, models } = await start({
+      specs: [spec("a"), spec("b")],
+      load: async () => {
+        if (!isFirst) throw new IdlmError("memory", { needed: 1, available: 0, what: "the model" });
+        isFirst = false;
+        return fakeEngine().engine;
+      },
+    });
+    await models.use("a", new AbortController().signal, async () => {
+      const refused = await post(completions, { ...short, model: "b" });
+      expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "1"]);
+    });
+  });
+
+  it("are loaded one at a time, share weights with those of the same source, and are told of the others' caches", async () => {
+    const { post } = await start({
+      specs: [spec("a", { source: "s" }), spec("a:base", { source: "s", adapter: false }), spec("b")],
+      load: async ({ name }, { shareWith, reservedBytes }) => {
+        expect(shareWith !== undefined).toBe(name === "a:base");
+        expect(reservedBytes).toBe({ a: 0, "a:base": 5, b: 10 }[name]);
+        const { engine } = fakeEngine();
+        return Object.assign(engine, { info: { ...engine.info, cacheBytes: 5 } });
+      },
+    });
+    const statuses = ["a", "a:base", "b"].map(async (model) => (await post(completions, { ...short, model })).status);
+    expect(await Promise.all(statuses)).toEqual([200, 200, 200]);
+  });
+
+  it("that are preloaded make the server ready, and requests wait for them", async () => {
+    let finish = () => {};
+    const loading = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const { get, post, models } = await start({
+      load: async () => {
+        await loading;
+        return fakeEngine().engine;
+      },
+    });
+    const ready = models.preload("m", new AbortController().signal);
+    expect((await get("/health")).status).toBe(503);
+    const waiting = post(completions, short);
+    finish();
+    await ready;
+    expect((await waiting).status).toBe(200);
+    expect((await get("/health")).status).toBe(200);
+  });
+});
+
+describe("stopping", () => {
+  it("lets streams end and refuses what is new", async () => {
+    const server = await startTestServer({ engine: long });
+    const streamed = await server.post(completions, { ...endless, max_tokens: 3000, stream: true });
+    const stopped = server.stop();
+    await expect(fetch(`${server.url}/health`)).rejects.toThrow();
+    const events = (await streamed.text()).trimEnd().split("\n\n");
+    expect(events.at(-1)).toBe("data: [DONE]");
+    await stopped;
+  });
+
+  it("ends what runs longer than it may", async () => {
+    const server = await startTestServer({ engine: long, settings: { drainMs: 100 } });
+    const streamed = await server.post(completions, { ...endless, stream: true });
+    await server.stop();
+    await expect(streamed.text()).rejects.toThrow();
+  });
+
+  it("refuses requests of connections that are open", async () => {
+    const server = await startTestServer({ engine: long });
+    const body = JSON.stringify({ ...endless, max_tokens: 500 });
+    const head = `POST ${completions} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    const received = exchangeBytes(server.url, [head, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"]);
+    await expect.poll(() => server.engines[0]?.stats().sequences.length).toBe(1);
+    await server.stop();
+    expect((await received).match(/HTTP\/1\.1 \d+/g)?.[0]).toBe("HTTP/1.1 200");
+  });
+});

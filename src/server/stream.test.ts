@@ -1,0 +1,106 @@
+import { createServer } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { familyOf } from "./api-family.ts";
+import { ClientGone, Exchange } from "./exchange.ts";
+import { dataEvent, eventStream, sendStream } from "./stream.ts";
+
+let close = () => {};
+afterEach(() => close());
+
+/** Answers with a stream of these pieces; returns a socket that asked for it, and how the stream ends. */
+async function streaming(pieces: (exchange: Exchange) => AsyncIterable<string>) {
+  let end: (error: unknown) => void = () => {};
+  const ended = new Promise<unknown>((resolve) => {
+    end = resolve;
+  });
+  const server = createServer((incoming, outgoing) => {
+    const exchange = new Exchange(incoming, outgoing, "id", "/", familyOf("/"), { maxBodyBytes: 1 });
+    const failed = (error: unknown) => dataEvent({ error: String(error) });
+    sendStream(exchange, eventStream, pieces(exchange), failed).then(end, (error: unknown) => {
+      end(error);
+      exchange.send(400, { error: String(error) });
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  close = () => {
+    socket.destroy();
+    server.close();
+    server.closeAllConnections();
+  };
+  socket.setEncoding("utf8");
+  socket.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  return { socket, ended };
+}
+
+async function textOf(socket: AsyncIterable<string>): Promise<string> {
+  let text = "";
+  for await (const part of socket) text += part;
+  return text;
+}
+
+describe("sendStream", () => {
+  it("takes no more pieces while the client does not read, and stops when it goes away", async () => {
+    let nPieces = 0;
+    let isLeft = false;
+    const { socket, ended } = await streaming(async function* () {
+      try {
+        while (true) {
+          nPieces++;
+          yield "x".repeat(2 ** 20);
+        }
+      } finally {
+        isLeft = true;
+      }
+    });
+    socket.pause();
+    // The buffers of a connection hold some megabytes.
+    await expect
+      .poll(async () => {
+        const before = nPieces;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        return nPieces > 0 && nPieces === before;
+      })
+      .toBe(true);
+    expect(nPieces).toBeLessThan(64);
+    socket.destroy();
+    await ended;
+    expect(isLeft).toBe(true);
+  });
+
+  it("sends an error before the first piece with a status of its own", async () => {
+    const { socket, ended } = await streaming(async function* () {
+      yield* [];
+      throw new Error("too early");
+    });
+    expect(await textOf(socket)).toMatch(/^HTTP\/1.1 400 [\s\S]*too early/);
+    expect(String(await ended)).toContain("too early");
+  });
+
+  it("sends an error after the first piece as an event", async () => {
+    const { socket, ended } = await streaming(async function* () {
+      yield dataEvent("one");
+      throw new Error("too late");
+    });
+    expect(await textOf(socket)).toMatch(/^HTTP\/1.1 200 [\s\S]*data: one[\s\S]*data: \{"error":"Error: too late"\}/);
+    expect(await ended).toBeUndefined();
+  });
+
+  it("ends with the reason for which the exchange was aborted", async () => {
+    const { socket } = await streaming(async function* (exchange) {
+      yield dataEvent("one");
+      exchange.abort(new Error("over"));
+      yield dataEvent("two");
+    });
+    const text = await textOf(socket);
+    expect(text).toContain("Error: over");
+    expect(text).not.toContain("two");
+  });
+
+  it("sends headers for a stream without pieces", async () => {
+    const { socket } = await streaming(async function* () {});
+    expect(await textOf(socket)).toMatch(/^HTTP\/1.1 200 OK\r\ncontent-type: text\/event-stream/);
+    expect(new ClientGone().name).toBe("AbortError");
+  });
+});
