@@ -1,5 +1,5 @@
 import { type GgufTensorToWrite, type GgufValueToWrite, writeGgufInTurns } from "../formats/gguf/gguf-writer.ts";
-import { byteLength, typeLayout, type TensorType } from "../formats/tensor/tensor-type.ts";
+import { byteLength, type TensorType, typeLayout } from "../formats/tensor/tensor-type.ts";
 import type { ModelConfig } from "../model/config/config.ts";
 import { ropeFrequencies } from "../model/config/rope.ts";
 import { ggufName, weightShapes } from "../model/open/weight-names.ts";

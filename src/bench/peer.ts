@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { IdlmError } from "../errors.ts";
-import { packageFolder } from "./prompts.ts";
 import { MAX_POSITIONS } from "./own-model.ts";
+import { packageFolder } from "./prompts.ts";
 
 interface Ready {
   readonly system: string;

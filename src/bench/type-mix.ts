@@ -1,4 +1,4 @@
-import { typeLayout, type TensorType } from "../formats/tensor/tensor-type.ts";
+import { type TensorType, typeLayout } from "../formats/tensor/tensor-type.ts";
 import type { ModelConfig } from "../model/config/config.ts";
 
 /** Types of a file's matrices: the type of most matrices, `general.file_type`, and exceptions. */

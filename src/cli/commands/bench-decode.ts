@@ -7,12 +7,14 @@ import {
   measureDecoding,
   methodName,
 } from "../../bench/decode.ts";
+import { type DecodeReport, decodePage, type TimedFigures } from "../../bench/decode-page.ts";
 import { KINDS, type Kind, readPrompts } from "../../bench/prompts.ts";
 import { measureRowsAlone } from "../../bench/round-overhead.ts";
 import { shapeNames, shapes } from "../../decoding/planners/shapes.ts";
 import { load } from "../../engine/load/load.ts";
 import { proposeValues } from "../../engine/request/round-options.ts";
 import { IdlmError } from "../../errors.ts";
+import { writeOutput } from "../../formats/files/write-output.ts";
 import { addCommonOptions, type Cli, examples, printJson, writeJson } from "../cli.ts";
 import { defaultAdapter, loadBareModel } from "../options/bare-model.ts";
 import { threadsOption } from "../options/generation-options.ts";
@@ -37,27 +39,7 @@ interface DecodeOptions {
   readonly rowsAlone?: boolean;
   readonly json?: boolean;
   readonly out?: string;
-}
-
-/** What `idlm bench decode --json` prints. */
-interface DecodeReport {
-  readonly date: string;
-  readonly cpu: string;
-  readonly instructionSet: string;
-  readonly threads: number;
-  readonly numerics: number;
-  readonly model: string;
-  readonly pairs: number;
-  readonly maxTokens: number;
-  /** If set, replaces the prompts' temperatures. */
-  readonly temperature?: number;
-  /** Plain decoding first. */
-  readonly figures: readonly TimedFigures[];
-}
-
-interface TimedFigures extends DecodeFigures {
-  /** With --rows-alone: time of forwards with the same rows, without anything else, relative to a plain forward. */
-  readonly rowsAlone?: number;
+  readonly html?: string;
 }
 
 const drafterNames = proposeValues.filter((name) => name !== "none");
@@ -84,18 +66,20 @@ export function registerBenchDecode(bench: Command, cli: Cli): void {
     .option("--adapter <folder>", "adapter to use instead of the catalogue's")
     .option("--rows-alone", "also time forwards with the same rows and nothing else, for batch size 1")
     .option("--out <file>", "also write the JSON to a file")
+    .option("--html <file>", "also write a page with pictures and tables to a file")
     .option("--json", "print only the results, as JSON")
     .addHelpText(
       "after",
       examples(
         "idlm bench decode --prompts 3 --pairs 3",
         "idlm bench decode --drafters mask auto --kinds chat code --batch 1 4 16",
-        "idlm bench decode --threads 2 --out decode.json",
+        "idlm bench decode --threads 2 --out decode.json --html decode.html",
       ),
     )
     .action(async (model: string, options: DecodeOptions) => {
       const report = await withInterrupt(cli.io, (signal) => run(cli, model, options, signal));
       if (options.out !== undefined) writeJson(options.out, report);
+      if (options.html !== undefined) writeOutput(options.html, [Buffer.from(decodePage(report))]);
       if (options.json) printJson(cli, report);
       else cli.io.stdout.write(textOf(report));
     });

@@ -13,7 +13,8 @@ import { integer } from "../options/numbers.ts";
 import { loadModel } from "../options/requests.ts";
 import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
 import { type CliIo, write } from "../terminal/io.ts";
-import { type Competitor, figures, raceTable, sameBytes, speedOf } from "../terminal/race-table.ts";
+import { racePicture } from "../terminal/race-picture.ts";
+import { type Competitor, figures, raceTable, type Step, sameBytes, speedOf } from "../terminal/race-table.ts";
 import { colorsFor, LiveLine } from "../terminal/style.ts";
 
 interface RaceOptions {
@@ -65,8 +66,8 @@ export function registerRace(program: Command, cli: Cli): void {
 async function race(cli: Cli, name: string, options: RaceOptions, signal: AbortSignal): Promise<number> {
   const { io } = cli;
   const model = await loadModel(io, name, options, signal);
-  const plain: Competitor<GenerationResult> = { name: "plain", laps: [] };
-  const proposing: Competitor<GenerationResult> = { name: "proposing", laps: [] };
+  const plain: Competitor<RaceLap> = { name: "plain", laps: [] };
+  const proposing: Competitor<RaceLap> = { name: "proposing", laps: [] };
   try {
     if (!options.json) await write(io.stdout, `${options.prompt}\n`);
     for (let round = 1; round <= options.rounds; round++) {
@@ -85,20 +86,26 @@ async function race(cli: Cli, name: string, options: RaceOptions, signal: AbortS
   const same = sameBytes([plain, proposing]);
   const complete = plain.laps.length > 0 && proposing.laps.length > 0;
   if (options.json) printJson(cli, jsonOf(name, options, plain, proposing));
-  else if (complete) io.stdout.write(`\n${raceTable(plain, proposing)}`);
+  else if (complete) {
+    const picture = racePicture([plain, proposing], colorsFor(io, io.stdout));
+    io.stdout.write(`\n${picture}${picture && "\n"}${raceTable(plain, proposing)}`);
+  }
   if (signal.aborted) return INTERRUPTED;
   if (!same) throw new IdlmError("bytes-differ", { what: "plain and proposing" });
   return 0;
 }
 
+/** A generation and the times of its forwards. */
+type RaceLap = GenerationResult & { readonly steps: readonly Step[] };
+
 async function runLap(
   io: CliIo,
   model: Model,
-  competitor: Competitor<GenerationResult>,
+  competitor: Competitor<RaceLap>,
   round: number,
   options: RaceOptions,
   signal: AbortSignal,
-): Promise<GenerationResult> {
+): Promise<RaceLap> {
   const { prompt, maxTokens, stride, rounds, json } = options;
   // The first round prints both texts; later rounds only measure speed.
   const shown = round === 1 && !json;
@@ -115,12 +122,18 @@ async function runLap(
   const startMs = performance.now();
   let text = "";
   let nTokens = 0;
+  const steps: Step[] = [];
+  let firstMs: number | undefined;
   // One digit per round: the number of its proposals.
   let choices = "";
   for await (const part of generation) {
     text += part.text;
     if (part.round !== undefined) choices += Math.min(9, part.round.proposals);
     nTokens += part.tokens.length;
+    const nowMs = performance.now();
+    if (firstMs !== undefined && part.round !== undefined)
+      steps.push({ endMs: nowMs - firstMs, tokens: part.tokens.length });
+    firstMs ??= nowMs;
     if (shown) await write(io.stdout, part.text);
     else live.show(liveText(competitor.name, round, rounds, nTokens, performance.now() - startMs, text));
   }
@@ -133,11 +146,11 @@ async function runLap(
       await write(io.stdout, `${colors.dim(`[proposals per forward: ${shortened(choices)}]`)}\n`);
     }
   }
-  return result;
+  return { ...result, steps };
 }
 
-/** Most rounds shown in the line of proposals. */
-const SHOWN_ROUNDS = 120;
+/** Most rounds shown in the line of proposals: it has 80 columns. */
+const SHOWN_ROUNDS = 54;
 
 function shortened(choices: string): string {
   return choices.length > SHOWN_ROUNDS ? `${choices.slice(0, SHOWN_ROUNDS)}…` : choices;
@@ -155,12 +168,7 @@ function liveText(
   return `${name.padEnd(9)} ${round}/${rounds}  ${String(nTokens).padStart(4)} tokens  ${speed.toFixed(0).padStart(4)}/s  …${text.slice(-40)}`;
 }
 
-function jsonOf(
-  name: string,
-  options: RaceOptions,
-  plain: Competitor<GenerationResult>,
-  proposing: Competitor<GenerationResult>,
-) {
+function jsonOf(name: string, options: RaceOptions, plain: Competitor<RaceLap>, proposing: Competitor<RaceLap>) {
   const [a, b] = [figures(plain), figures(proposing)];
   const last = proposing.laps.at(-1) ?? plain.laps.at(-1);
   return {

@@ -14,6 +14,7 @@ const lap = (changes: Partial<Lap> = {}): Lap => ({
   ],
   prefillMs: 3,
   decodeMs: 8,
+  steps: [],
   ...changes,
 });
 const plain = (...laps: Lap[]): Competitor => ({ name: "plain", laps });
@@ -43,16 +44,24 @@ describe("a race", () => {
     expect(sameBytes([plain(lap()), proposing(lap({ tokens: [1, 2, 3, 4, 6] }))])).toBe(false);
   });
 
-  it("ends in a table with both speeds, their ratio and both hashes", () => {
-    const table = raceTable(plain(lap()), proposing(lap({ decodeMs: 4, sha256: "bb" })));
-    expect(table).toMatch(/^tokens\/s \(median\) +500\.0 +1000\.0 +2\.00 x$/m);
-    expect(table).toMatch(/^acceptance by depth +0\.50 \/ 0\.25$/m);
-    expect(table).toMatch(/^rounds chosen +3 of 1 proposal and 2 MASK rows, 1 plain$/m);
-    expect(table).toMatch(/^SHA-256 plain +aa$/m);
-    expect(table).toMatch(/^SHA-256 proposing +bb$/m);
-    expect(table).toMatch(/^same bytes +NO$/m);
-    expect(raceTable(plain(lap()), proposing(lap({ acceptanceByDepth: [] })))).toMatch(
-      /no proposals\n(.*\n)*same bytes +yes$/m,
-    );
+  it("ends in a table with both speeds, their ratio, and one hash if it is the same", () => {
+    const other = raceTable(plain(lap()), proposing(lap({ decodeMs: 4, sha256: "bb" })));
+    expect(other).toMatch(/^tokens\/s \(median\) +500\.0 +1000\.0 +2\.00 x$/m);
+    expect(other).toMatch(/^acceptance by depth +0\.50 \/ 0\.25$/m);
+    expect(other).toMatch(/^rounds chosen +3 × 1 proposal, 2 MASK rows\n +1 × plain$/m);
+    expect(other).toMatch(/^same bytes +NO\nplain +aa\nproposing +bb$/m);
+    const same = raceTable(plain(lap()), proposing(lap({ acceptanceByDepth: [] })));
+    expect(same).toMatch(/no proposals\n(.*\n)*same bytes +yes\nSHA-256 +aa\n$/);
+  });
+
+  it("says how much longer a forward takes: the ratio is tokens per forward divided by it", () => {
+    const laps = [lap({ tokensPerForward: 1 }), lap({ tokensPerForward: 2, decodeMs: 5 })] as const;
+    expect(raceTable(plain(laps[0]), proposing(laps[1]))).toMatch(/^time per forward +1\.00 +1\.25$/m);
+  });
+
+  it("has at most 80 columns", () => {
+    const rounds = Array.from({ length: 9 }, (_, i) => ({ proposals: 10 + i, maskRows: 12, rounds: 1000 - i }));
+    const long = lap({ rounds, sha256: "a".repeat(64), acceptanceByDepth: Array<number>(8).fill(0.5) });
+    for (const line of raceTable(plain(long), proposing(long)).split("\n")) expect(line.length).toBeLessThanOrEqual(80);
   });
 });

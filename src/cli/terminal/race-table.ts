@@ -12,6 +12,13 @@ export interface Lap {
   readonly rounds: readonly { readonly proposals: number; readonly maskRows: number; readonly rounds: number }[];
   readonly prefillMs: number;
   readonly decodeMs: number;
+  readonly steps: readonly Step[];
+}
+
+/** A forward of decoding: when its tokens came, since the first token, and how many they were. */
+export interface Step {
+  readonly endMs: number;
+  readonly tokens: number;
 }
 
 /** A decoding method, with its laps in order. */
@@ -21,7 +28,7 @@ export interface Competitor<L extends Lap = Lap> {
 }
 
 /** Tokens per second after the prefill, which gives the first token and is the same for both. */
-export function speedOf(lap: Lap): number {
+export function speedOf(lap: Pick<Lap, "tokens" | "decodeMs">): number {
   return lap.tokens.length < 2 || lap.decodeMs <= 0 ? 0 : ((lap.tokens.length - 1) / lap.decodeMs) * 1000;
 }
 
@@ -49,24 +56,31 @@ export function sameBytes(competitors: readonly Competitor[]): boolean {
   return laps.every((lap) => lap.sha256 === first?.sha256 && lap.tokens.join() === first.tokens.join());
 }
 
-/** Most forms of rounds that a line names. */
+/** Most forms of rounds that are named. */
 const SHOWN_FORMS = 4;
 
-/** The shapes of a lap's rounds, most frequent first. */
-export function roundsText(rounds: Lap["rounds"]): string {
-  const shown = rounds.slice(0, SHOWN_FORMS).map(({ proposals, maskRows, rounds: n }) => {
-    if (proposals + maskRows === 0) return `${n} plain`;
-    return `${n} of ${proposals} proposal${proposals === 1 ? "" : "s"} and ${maskRows} MASK row${maskRows === 1 ? "" : "s"}`;
+/** The forms of a lap's rounds, most frequent first, one per line. */
+export function roundLines(rounds: Lap["rounds"]): string[] {
+  const shown = rounds.slice(0, SHOWN_FORMS).map(({ proposals, maskRows, rounds: n }): [number, string] => {
+    if (proposals + maskRows === 0) return [n, "plain"];
+    return [n, `${counted(proposals, "proposal")}, ${counted(maskRows, "MASK row")}`];
   });
   const others = rounds.slice(SHOWN_FORMS).reduce((sum, { rounds: n }) => sum + n, 0);
-  return [...shown, ...(others > 0 ? [`${others} others`] : [])].join(", ");
+  const all = [...shown, ...(others > 0 ? [[others, "others"] as const] : [])];
+  return all.map(([n, what]) => `${String(n).padStart(4)} × ${what}`);
 }
 
-/** The results of a race. */
+const counted = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`;
+
+/** The results of a race, in at most 80 columns. */
 export function raceTable(plain: Competitor, proposing: Competitor): string {
   const [a, b] = [figures(plain), figures(proposing)];
   const ratio = a.tokensPerSecond > 0 ? b.tokensPerSecond / a.tokensPerSecond : 0;
+  const overhead = ratio > 0 ? b.tokensPerForward / a.tokensPerForward / ratio : 0;
   const depths = b.acceptanceByDepth.map((share) => share.toFixed(2)).join(" / ");
+  const isSame = sameBytes([plain, proposing]);
+  const hashes = isSame ? [`SHA-256     ${a.sha256}`] : [`plain       ${a.sha256}`, `proposing   ${b.sha256}`];
+  const [firstForm = "", ...otherForms] = roundLines(b.rounds);
   return [
     table([
       ["", "plain", "proposing", "ratio"],
@@ -74,11 +88,13 @@ export function raceTable(plain: Competitor, proposing: Competitor): string {
       ["tokens", String(a.tokens), String(b.tokens), ""],
       ["forwards", String(a.forwards), String(b.forwards), ""],
       ["tokens per forward", a.tokensPerForward.toFixed(2), b.tokensPerForward.toFixed(2), ""],
+      ["time per forward", "1.00", overhead.toFixed(2), ""],
     ]),
     `acceptance by depth  ${depths === "" ? "no proposals" : depths}\n`,
-    `rounds chosen        ${roundsText(b.rounds)}\n`,
-    `SHA-256 plain        ${a.sha256}\n`,
-    `SHA-256 proposing    ${b.sha256}\n`,
-    `same bytes           ${sameBytes([plain, proposing]) ? "yes" : "NO"}\n`,
+    `rounds chosen     ${firstForm}\n`,
+    ...otherForms.map((form) => `${" ".repeat(18)}${form}\n`),
+    "\n",
+    `same bytes  ${isSame ? "yes" : "NO"}\n`,
+    ...hashes.map((hash) => `${hash}\n`),
   ].join("");
 }
