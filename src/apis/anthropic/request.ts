@@ -52,10 +52,10 @@ export function readMessagesRequest(json: unknown, countsOnly = false): Messages
     ...(own.rounds && { rounds: true }),
     ...toolSettings(format.tools),
     templateArguments: readThinking(body),
-    ...grammarSettings("output_config.format", readOutput(body)),
+    ...grammarSettings(readOutput(body)),
   };
   const ignored = [...body.unread(), ...own.ignored];
-  const names = { ...snakeCaseNames, stop: "stop_sequences" };
+  const names = { ...snakeCaseNames, stop: "stop_sequences", grammar: "output_config.format" };
   return { answer: { requests: [request], format, rounds: own.rounds, ignored, names }, model, stream };
 }
 

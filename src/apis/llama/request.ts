@@ -77,7 +77,7 @@ export function readLlamaRequest(json: unknown): LlamaRequest {
     // Its strings are validated with the request.
     stop: typeof stop === "string" ? [stop] : (stop as GenerateRequest["stop"]),
     logprobs: nProbs > 0 ? nProbs : undefined,
-    ...grammarSettings(grammar?.kind === "schema" ? "json_schema" : "grammar", grammar),
+    ...grammarSettings(grammar),
   };
   const [model, stream] = [body.string("model"), body.boolean("stream") ?? false];
   const [returnsTokens, fields] = [body.boolean("return_tokens") ?? false, body.take("response_fields") ?? []];

@@ -58,7 +58,7 @@ export function readOllamaRequest(
     context: contextWithin(options.context, contextOf(model)),
     templateArguments: readThink(body.take("think")),
     logprobs: readLogprobs(body),
-    ...grammarSettings("format", readFormat(body.take("format"))),
+    ...grammarSettings(readFormat(body.take("format"))),
     ...toolSettings(tools),
   };
   const prompt = endpoint === "chat" ? readChat(body) : readPrompt(body);

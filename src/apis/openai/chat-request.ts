@@ -2,6 +2,7 @@ import type { MessageFormat } from "../../answer/types.ts";
 import { wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
+import { toolFormat, toolSettings } from "../tool-settings.ts";
 import { messagesOf, textOf } from "./messages.ts";
 import { readTools } from "./tools.ts";
 
@@ -13,18 +14,18 @@ export function readChat(
   body: Body,
   ignored: string[],
 ): { readonly asked: GenerateRequest; readonly format: MessageFormat } {
-  const tools = readTools(body, ignored);
+  const format = toolFormat(readTools(body, ignored));
   const [older, newer] = [body.number("max_tokens"), body.number("max_completion_tokens")];
   const asked = {
     messages: messagesOf(body.take("messages"), ignored),
-    tools: tools.tools.length === 0 ? undefined : tools.tools.map(({ strict: _, ...tool }) => tool),
+    ...toolSettings(format.tools),
     templateArguments: templateArgumentsOf(body),
     continueFinalMessage: body.boolean("continue_final_message"),
     maxTokens: newer ?? older,
     logprobs: logprobsOf(body),
     predict: predictionOf(body.take("prediction"), ignored),
   };
-  return { asked, format: { ...tools, reasoning: true } };
+  return { asked, format };
 }
 
 function logprobsOf(body: Body): number | undefined {

@@ -155,6 +155,41 @@ describe("readOpenAiRequest", () => {
     expect([rounds, requests[0]?.stride, requests[0]?.rounds]).toEqual([true, 2, true]);
   });
 
+  it("reads what constrains the text, in the form of any server", () => {
+    const schema = { type: "object" };
+    const format = (value: object) => ({ response_format: value });
+    const cases: readonly (readonly [object, unknown, string?])[] = [
+      [format({ type: "text" }), undefined],
+      [format({ type: "json_object" }), { kind: "json" }, "response_format"],
+      [
+        format({ type: "json_schema", json_schema: { name: "n", strict: true, schema } }),
+        { kind: "schema", schema },
+        "response_format.json_schema",
+      ],
+      [format({ type: "json_object", schema }), { kind: "schema", schema }],
+      [{ structured_outputs: { json: JSON.stringify(schema) } }, { kind: "schema", schema }],
+      [{ structured_outputs: { choice: ["a", "b"] } }, { kind: "choice", choices: ["a", "b"] }],
+      [{ structured_outputs: { json_object: true } }, { kind: "json" }],
+      [{ guided_regex: "a+" }, { kind: "regex", pattern: "a+" }, "guided_regex"],
+      [
+        { grammar: 'root ::= "a"', json_schema: null },
+        { kind: "ebnf", grammar: 'root ::= "a"' },
+      ],
+      [
+        { json_schema: schema, grammar: "" },
+        { kind: "schema", schema },
+      ],
+    ];
+    for (const [asked, grammar, name] of cases) {
+      for (const endpoint of ["chat", "completions"] as const) {
+        const prompt = endpoint === "chat" ? { messages } : { prompt: "a" };
+        const { requests, names } = readOpenAiRequest(endpoint, { ...prompt, ...asked });
+        expect(requests[0]?.grammar).toEqual(grammar);
+        if (name !== undefined) expect(names.grammar).toBe(name);
+      }
+    }
+  });
+
   it("accepts prompts as strings, as ids, and lists of them", () => {
     const prompts = (prompt: unknown) => readOpenAiRequest("completions", { prompt, logprobs: 2 }).requests;
     expect(prompts([1, 2])).toMatchObject([{ ids: [1, 2], logprobs: 2 }]);
@@ -186,10 +221,21 @@ describe("readOpenAiRequest", () => {
     ["chat", { messages, chat_template: "{{ 1 }}" }, /^chat_template: not supported/],
     ["chat", { messages, chat_template_kwargs: [] }, /^chat_template_kwargs: expected an object/],
     ["chat", { messages, idlm: { rounds: "yes" } }, /^idlm.rounds: expected true or false/],
-    ["chat", { messages, guided_regex: "a+" }, /^guided_regex: not supported/],
     ["chat", { messages, echo: true }, /^echo: not supported/],
     ["completions", { prompt: "a", suffix: "b" }, /^suffix: not supported/],
-    ["chat", { messages, response_format: { type: "json_object" } }, /^response_format: not supported/],
+    ["chat", { messages, response_format: { type: "xml" } }, /^response_format.type: expected text, json_object/],
+    [
+      "chat",
+      { messages, response_format: { type: "json_schema", json_schema: {} } },
+      /json_schema.schema: expected a JSON/,
+    ],
+    [
+      "chat",
+      { messages, guided_regex: "a+", grammar: "root ::= x" },
+      /^guided_regex: grammar constrains the text, too/,
+    ],
+    ["chat", { messages, guided_json: "{" }, /^guided_json: expected a JSON schema, found text that is not JSON/],
+    ["chat", { messages, structured_outputs: { structural_tag: "a" } }, /^structured_outputs.structural_tag: not supp/],
     ["chat", { messages, temperature: "1" }, /temperature: expected a number/],
     ["chat", { messages: [{ role: "robot", content: "a" }] }, /^messages\[0\].role: expected one of system/],
     ["chat", { messages: [...messages, "a"] }, /^messages\[1\]: expected an object/],

@@ -2,10 +2,12 @@ import type { AnswerRequest } from "../../answer/types.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import type { KeyNames } from "../../errors.ts";
 import { Body } from "../body.ts";
+import { grammarSettings } from "../grammar-settings.ts";
 import { type OwnKeys, readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
 import { readChat } from "./chat-request.ts";
 import { readCompletion } from "./completion-request.ts";
+import { readGrammar } from "./grammar-request.ts";
 
 /** Supported endpoints. */
 export type Endpoint = "chat" | "completions";
@@ -53,28 +55,23 @@ export function readOpenAiRequest(endpoint: Endpoint, json: unknown): OpenAiRequ
   const stream = body.boolean("stream") ?? false;
   const streamsUsage = readStreamOptions(body.take("stream_options"), ignored);
   const own = readOwnKeys(body);
-  const common = commonSettings(body, own);
+  const grammar = readGrammar(body, ignored);
+  const common = { ...commonSettings(body, own), ...grammarSettings(grammar?.grammar) };
   const chat = isChat ? readChat(body, ignored) : undefined;
   const completion = isChat ? undefined : readCompletion(body, common, stream);
   refuseUnsupported(body, isChat ? { echo: (value) => value === false } : {});
-  refuseUnsupported(body, grammarKeys);
   return {
     ...{ endpoint, stream, streamsUsage, rounds: own.rounds },
     ...(completion ?? { requests: [{ ...common, ...chat?.asked }] }),
     ignored: [...body.unread(), ...own.ignored, ...ignored],
     format: chat?.format,
-    names: isChat ? chatNames(body) : completion?.best === undefined ? names : { ...names, n: "best_of" },
+    names: {
+      ...(isChat ? chatNames(body) : names),
+      ...(completion?.best !== undefined && { n: "best_of" }),
+      ...(grammar !== undefined && { grammar: grammar.path }),
+    },
   };
 }
-
-const isText = (value: unknown) => (value as { type?: unknown } | null)?.type === "text";
-const never = () => false;
-
-/** Keys that ask for a grammar. */
-const grammarKeys = {
-  ...{ response_format: isText, structured_outputs: never, grammar: never, json_schema: never, guided_json: never },
-  ...{ guided_regex: never, guided_choice: never, guided_grammar: never, regex: never, ebnf: never },
-};
 
 function chatNames(body: Body): KeyNames {
   const newer = body.take("max_completion_tokens") === undefined ? {} : { maxTokens: "max_completion_tokens" };

@@ -12,9 +12,7 @@ export function readTools(body: Body, ignored: string[]): ToolSettings {
   const tools = given.map((tool: unknown, i) => readTool(new Body(tool, `${body.at("tools")}[${i}]`), ignored));
   const names = new Set(tools.map(({ name }) => name));
   if (names.size < tools.length) throw wrongKey(body.at("tools"), "two tools have the same name");
-  const toolChoice = readChoice(body, names);
-  const parallel = body.boolean("parallel_tool_calls") ?? true;
-  return toolChoice === "none" ? { tools: [], toolChoice, parallel } : { tools, toolChoice, parallel };
+  return { tools, toolChoice: readChoice(body, names), parallel: body.boolean("parallel_tool_calls") ?? true };
 }
 
 function readTool(tool: Body, ignored: string[]): Tool {
@@ -30,13 +28,10 @@ function readTool(tool: Body, ignored: string[]): Tool {
   return { name, description, parameters, strict };
 }
 
-/** Without tools: none. */
 function readChoice(body: Body, names: ReadonlySet<string>): ToolChoice {
   const choice = body.take("tool_choice");
   const path = body.at("tool_choice");
-  if (choice === undefined || choice === "auto" || choice === "none") {
-    return names.size === 0 ? "none" : (choice ?? "auto");
-  }
+  if (choice === undefined || choice === "auto" || choice === "none") return choice ?? "auto";
   if (choice === "required") {
     if (names.size === 0) throw wrongKey(path, "required without tools", "Name at least one tool.");
     return choice;

@@ -68,9 +68,12 @@ export function readResponsesRequest(json: unknown, find: FindConversation): Res
     ...toolSettings(format.tools),
     templateArguments: readReasoning(body),
     logprobs: readLogprobs(body),
-    ...grammarSettings("text.format", readText(body)),
+    ...grammarSettings(readText(body)),
   };
-  const names = { ...snakeCaseNames, maxTokens: "max_output_tokens", messages: "input", logprobs: "top_logprobs" };
+  const names = {
+    ...{ ...snakeCaseNames, maxTokens: "max_output_tokens", messages: "input", logprobs: "top_logprobs" },
+    grammar: "text.format",
+  };
   const echo = echoOf(json as Readonly<Record<string, unknown>>, { temperature, store });
   const ignored = [...body.unread(), ...own.ignored];
   return {
