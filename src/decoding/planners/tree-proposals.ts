@@ -114,15 +114,23 @@ export class TreeProposals {
   }
 
   #followOthers(): void {
-    const candidates = this.#tree.proposed.flatMap((anchor) => anchor.candidates);
+    const nDepths = this.#options.stride - 1;
     for (const kind of kindsThatWorkAhead) {
-      const before = this.#others.get(kind) ?? new Array<number>(this.#options.stride - 1).fill(0);
-      const now = before.map((share, i) => {
-        const others = candidates.filter(({ source, depth }) => depth === i + 1 && source !== kind);
-        const sum = others.reduce((total, { reach }) => total + reach, 0);
-        return share + (sum - share) / OTHERS_WINDOW;
-      });
-      this.#others.set(kind, now);
+      let shares = this.#others.get(kind);
+      if (shares === undefined) {
+        shares = new Array<number>(nDepths).fill(0);
+        this.#others.set(kind, shares);
+      }
+      const now = new Array<number>(nDepths).fill(0);
+      for (const { candidates } of this.#tree.proposed) {
+        for (const { source, depth, reach } of candidates) {
+          if (source !== kind && depth <= nDepths) now[depth - 1] = (now[depth - 1] as number) + reach;
+        }
+      }
+      for (let i = 0; i < nDepths; i++) {
+        const share = shares[i] as number;
+        shares[i] = share + ((now[i] as number) - share) / OTHERS_WINDOW;
+      }
     }
   }
 }

@@ -98,7 +98,8 @@ function treeOf(best: readonly Node[], expanded: readonly Node[]): CandidateTree
   const indices = new Map<Node | undefined, number>([[undefined, PENDING]]);
   const candidates: Candidate[] = [];
   const candidateOf = ({ own, parent }: Node): Candidate => {
-    return { ...(own as NonNullable<Node["own"]>), parent: indices.get(parent) ?? PENDING };
+    const { token, source, rank, confidence, from, depth, reach } = own as NonNullable<Node["own"]>;
+    return { token, source, rank, confidence, from, depth, reach, parent: indices.get(parent) ?? PENDING };
   };
   for (const node of best) indices.set(node, candidates.push(candidateOf(node)) - 1);
   const proposed: AnchorCandidates[] = [];
@@ -123,7 +124,17 @@ function insert(best: Node[], node: Node): void {
   best.splice(at, 0, node);
 }
 
-/** Candidates of all proposers below a node, each token once. */
+/** A candidate of one place while its odds are estimated. */
+interface Contender {
+  readonly token: number;
+  readonly source: string;
+  readonly rank: number;
+  readonly confidence: number;
+  /** First its estimated acceptance, then its odds against all others. */
+  odds: number;
+}
+
+/** Candidates of all proposers below a node, each token once. In loops without copies: it runs in every round. */
 function childrenOf(
   node: Node,
   depth: number,
@@ -131,34 +142,34 @@ function childrenOf(
   answers: readonly Proposed[],
   acceptance: SequenceAcceptance,
 ): Node[] {
-  const found: { token: number; source: string; rank: number; confidence: number; odds: number }[] = [];
+  const found: Contender[] = [];
+  // Candidates of different sources compete: if one source is nearly sure of a token, other tokens are unlikely.
+  let all = 1;
   for (const [i, { tokens, confidences }] of answers.entries()) {
     const source = (proposers[i] as Proposer).kind;
-    const own = Array.from(tokens, (token, rank) => {
-      const trait = { source, rank, confidence: confidences[rank] ?? 0 };
-      return { token, ...trait, mean: acceptance.estimate(trait, depth).mean };
-    });
+    const own: Contender[] = [];
+    let sum = 0;
+    for (let rank = 0; rank < tokens.length; rank++) {
+      const trait = { token: tokens[rank] as number, source, rank, confidence: confidences[rank] ?? 0, odds: 0 };
+      trait.odds = acceptance.estimate(trait, depth).mean;
+      sum += trait.odds;
+      own.push(trait);
+    }
     // Candidates of one source exclude each other: their odds together are those of one of them being right.
-    const sum = own.reduce((total, { mean }) => total + mean, 0);
     const capped = Math.min(sum, 0.99);
-    for (const { mean, ...one } of own) {
-      const odds = sum === 0 ? 0 : (mean / sum) * (capped / (1 - capped));
+    const scale = sum === 0 ? 0 : capped / (1 - capped) / sum;
+    for (const one of own) {
+      one.odds *= scale;
       const other = found.findIndex(({ token }) => token === one.token);
-      if (other < 0) found.push({ ...one, odds });
-      else if ((found[other]?.odds ?? 0) < odds) found[other] = { ...one, odds };
+      if (other < 0) found.push(one);
+      else if ((found[other] as Contender).odds < one.odds) found[other] = one;
     }
   }
-  // Candidates of different sources compete: if one source is nearly sure of a token, other tokens are unlikely.
-  const all = 1 + found.reduce((total, { odds }) => total + odds, 0);
+  for (const { odds } of found) all += odds;
   const parent = node.own === undefined ? undefined : node;
-  return found.map(({ odds, ...one }) => {
+  return found.map(({ token, source, rank, confidence, odds }) => {
     const reach = (node.reach * odds) / all;
-    return {
-      parent,
-      path: [...node.path, one.token],
-      reach,
-      own: { ...one, from: undefined, depth, reach },
-      children: [],
-    };
+    const own = { token, source, rank, confidence, from: undefined, depth, reach };
+    return { parent, path: [...node.path, token], reach, own, children: [] };
   });
 }
