@@ -1,27 +1,28 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { LoadedModel } from "../src/compute/loaded-model.ts";
-import type { SamplerSettings } from "../src/compute/sampling/settings.ts";
 import { createNativeBackend, supportedInstructionSets } from "../src/compute/native/index.ts";
 import { createReferenceBackend } from "../src/compute/reference/index.ts";
+import type { SamplerSettings } from "../src/compute/sampling/settings.ts";
 import { neutralSettings } from "../src/compute/sampling/settings.ts";
-import { LookupProposer } from "../src/decoding/proposers/lookup-proposer.ts";
 import { FixedPlanner, type Planner } from "../src/decoding/planners/planner.ts";
-import { PredictedProposer } from "../src/decoding/proposers/predicted-proposer.ts";
-import { MaskProposer, type Proposer } from "../src/decoding/proposers/proposer.ts";
-import type { Verification } from "../src/decoding/round/round.ts";
 import { StaticTreePlanner } from "../src/decoding/planners/static-tree-planner.ts";
+import { LookupProposer } from "../src/decoding/proposers/lookup-proposer.ts";
+import type { Proposer } from "../src/decoding/proposers/proposer.ts";
+import { isAvailable, type ProposerKind, proposerKinds, proposers } from "../src/decoding/proposers/registry.ts";
+import type { Verification } from "../src/decoding/round/round.ts";
 import { readAdapter } from "../src/formats/adapter/adapter.ts";
 import { fixtures, loadFixture } from "./support/backend-contract.ts";
-import { quantised } from "./support/quantised-program.ts";
 import {
+  type Completion,
+  type GenerateOptions,
+  generateCompletions,
   RandomPlanner,
   type SequenceSetup,
-  type GenerateOptions,
-  type Completion,
-  generateCompletions,
 } from "./support/generate-completions.ts";
+import { quantised } from "./support/quantised-program.ts";
 
 const VOCABULARY = 320;
 const id = fc.nat(VOCABULARY - 1);
@@ -53,11 +54,23 @@ const anyText: fc.Arbitrary<AnyText> = fc.record({
   endToken: fc.option(id, { nil: undefined }),
 });
 
+/** Every proposer that works with the models here: a new one takes part without being named. */
+const kindsHere = proposerKinds.filter((kind) =>
+  isAvailable(kind, {
+    mask: { nDepths: 3, sharedByDepth: false, entryLayer: 0 },
+    ...{ nExtraHeads: 0, hasDraft: false, hasPrediction: true, hasGrammar: false },
+  }),
+);
+/** The others, with the test that covers them instead. */
+const covered: Partial<Record<ProposerKind, string>> = {
+  ...{ medusa: "medusa.test.ts", draft: "draft.test.ts", grammar: "grammar-verification.test.ts" },
+};
+
 const anyShape = fc.record({
   planner: fc.constantFrom("chain", "quadratic", "tree", "random", "random"),
   stride: fc.integer({ min: 2, max: 5 }),
   shapeSeed: fc.nat(),
-  sources: fc.subarray(["mask", "lookup", "predicted"] as const, { minLength: 1 }),
+  sources: fc.subarray(kindsHere, { minLength: 1 }),
 });
 type AnyShape = typeof anyShape extends fc.Arbitrary<infer T> ? T : never;
 
@@ -108,13 +121,16 @@ function proposing(
   { batch, chunkRows, preemptEvery }: Circumstances,
 ): Promise<Completion[]> {
   const setups = texts.map((text, i) => {
-    const make = {
-      mask: () => new MaskProposer(),
-      lookup: () => new LookupProposer({ leastConfidence: 0 }),
-      predicted: () => new PredictedProposer(predicted[i] ?? []),
+    const parts = {
+      ...{ draft: undefined, prediction: predicted[i] ?? [], settings: full(text.settings) },
+      proposeFor: verification.mode === "exact" ? ("exact" as const) : ("rejection" as const),
+      endTokens: new Set<number>(),
     };
-    const proposers = shape.sources.map((source) => make[source]());
-    return setupOf(text, plannerOf({ ...shape, shapeSeed: shape.shapeSeed + i }), proposers, verification);
+    const own = shape.sources.map((kind) =>
+      // Random tokens rarely repeat for as long as it usually asks for.
+      kind === "lookup" ? new LookupProposer({ leastConfidence: 0 }) : proposers[kind].create(parts),
+    );
+    return setupOf(text, plannerOf({ ...shape, shapeSeed: shape.shapeSeed + i }), own, verification);
   });
   const isPreempted: GenerateOptions["isPreempted"] = (text, forward) =>
     preemptEvery > 0 && (forward + text) % preemptEvery === preemptEvery - 1;
@@ -140,6 +156,16 @@ async function loaded(name: string, threads: number, instructionSet?: "avx512vnn
 const adapters = ["llama-tiny-entry0", "llama-tiny-entry1", "llama-tiny-entry0 Q4_1"];
 /** same-bits.test.ts covers threads. Several threads wait for each other at each step, which is slow on busy cores. */
 const threadsFor = (name: string): readonly number[] => (name === "llama-tiny-entry1" ? [1, 2, 3] : [1]);
+
+it("every proposer is covered here or elsewhere", () => {
+  expect(kindsHere).toContain("mask");
+  const elsewhere = proposerKinds.filter((kind) => !kindsHere.includes(kind));
+  for (const kind of elsewhere) {
+    const file = covered[kind];
+    expect(file, `the test of ${kind}`).toBeDefined();
+    expect(existsSync(new URL(file ?? "", import.meta.url)), file).toBe(true);
+  }
+});
 
 describe("exact verification", { timeout: 600_000 }, () => {
   it.each(adapters)("%s: plain decoding's tokens and the bits of its log-probabilities", async (name) => {

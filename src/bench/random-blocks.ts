@@ -1,6 +1,7 @@
 import { dequantise } from "../formats/tensor/dequantise.ts";
 import { floatToHalf } from "../formats/tensor/half.ts";
-import { type BlockScales, type TensorType, typeLayout } from "../formats/tensor/tensor-type.ts";
+import { type TensorType, typeLayout } from "../formats/tensor/tensor-type.ts";
+import type { BlockScales } from "../formats/tensor/type-layout.ts";
 
 /** Marsaglia's xorshift32: fast enough to fill gigabytes. */
 export class Xorshift32 {

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import type { Backend, ProgramLoadOptions } from "../../src/compute/backend.ts";
 import type { Forest } from "../../src/compute/forest/forest.ts";
 import type { LoadedModel } from "../../src/compute/loaded-model.ts";
-import type { Operation } from "../../src/compute/program/operations.ts";
+import { type Operation, operationKinds } from "../../src/compute/program/operations.ts";
 import { DRAFT_VOCABULARY, type Parameter, type Program } from "../../src/compute/program/program.ts";
 import { ReferenceExecutor } from "../../src/compute/reference/reference-executor.ts";
 import { type Adapter, readAdapter } from "../../src/formats/adapter/adapter.ts";
@@ -54,6 +54,39 @@ function retrained(program: Program): { readonly program: Program; readonly valu
 /** The adapter with a different draft vocabulary. */
 function withDraft(adapter: Adapter, draftVocabulary: Int32Array<ArrayBuffer>): Adapter {
   return { ...adapter, idlm: adapter.idlm && { ...adapter.idlm, draftVocabulary } };
+}
+
+/** Models and adapters whose values are compared with the reference's. */
+const keptPrograms: readonly (readonly [model: string, adapter: string | undefined])[] = [
+  ["llama-tiny", undefined],
+  ["qwen2-tiny", undefined],
+  ["qwen3-tiny", undefined],
+  ["llama-tiny", "llama-tiny-entry0"],
+  ["llama-tiny", "llama-tiny-entry1"],
+];
+
+/** A program with operations between others than the compiler puts them. */
+function withOtherOperations(): Program {
+  const program = compiled("llama-tiny", adapterOf("llama-tiny-entry0"));
+  const width = program.sizes.hiddenSize;
+  const mixing = Float32Array.from({ length: 2 * width * width }, (_, i) => Math.cos(i) / 8);
+  const mix = { rows: width, cols: 2 * width, type: "F32", origin: "base", isTrainable: false } as const;
+  const parameters = { ...program.parameters, mix: { ...mix, bytes: new Uint8Array(mixing.buffer) } };
+  const none = { parameters: {}, attributes: {} };
+  const added: readonly Operation[] = [
+    { kind: "silu", rows: "output", inputs: { x: "gathered" }, ...none, out: "a" },
+    { kind: "add", rows: "output", inputs: { x: "gathered", y: "a" }, ...none, out: "b" },
+    { kind: "concat", rows: "output", inputs: { x: "b", y: "a" }, ...none, out: "c" },
+    { kind: "linear", rows: "output", inputs: { x: "c" }, parameters: { weight: "mix" }, attributes: {}, out: "d" },
+    { kind: "swiglu", rows: "output", inputs: { gate: "d", up: "b" }, ...none, out: "e" },
+  ];
+  const forward = program.forward.flatMap((operation) => {
+    if (operation.kind === "gather") return [operation, ...added];
+    return operation.out === "hidden" ? [{ ...operation, inputs: { x: "e" } } as Operation] : [operation];
+  });
+  const widths = { a: width, b: width, c: 2 * width, d: width, e: width };
+  const own = Object.entries(widths).map(([id, w]) => [id, { width: w, rows: "output" as const }]);
+  return { ...program, parameters, forward, values: { ...program.values, ...Object.fromEntries(own) } };
 }
 
 /** The contract of programs: windows, parameters, lists in any order, kept values. Each backend's test calls this. */
@@ -250,26 +283,7 @@ export function describeProgram(name: string, create: () => Backend): void {
     });
 
     it("run the operations of a list in any valid order", async () => {
-      const program = compiled("llama-tiny", adapterOf("llama-tiny-entry0"));
-      const width = program.sizes.hiddenSize;
-      const mixing = Float32Array.from({ length: 2 * width * width }, (_, i) => Math.cos(i) / 8);
-      const mix = { rows: width, cols: 2 * width, type: "F32", origin: "base", isTrainable: false } as const;
-      const parameters = { ...program.parameters, mix: { ...mix, bytes: new Uint8Array(mixing.buffer) } };
-      const none = { parameters: {}, attributes: {} };
-      const added: readonly Operation[] = [
-        { kind: "silu", rows: "output", inputs: { x: "gathered" }, ...none, out: "a" },
-        { kind: "add", rows: "output", inputs: { x: "gathered", y: "a" }, ...none, out: "b" },
-        { kind: "concat", rows: "output", inputs: { x: "b", y: "a" }, ...none, out: "c" },
-        { kind: "linear", rows: "output", inputs: { x: "c" }, parameters: { weight: "mix" }, attributes: {}, out: "d" },
-        { kind: "swiglu", rows: "output", inputs: { gate: "d", up: "b" }, ...none, out: "e" },
-      ];
-      const forward = program.forward.flatMap((operation) => {
-        if (operation.kind === "gather") return [operation, ...added];
-        return operation.out === "hidden" ? [{ ...operation, inputs: { x: "e" } } as Operation] : [operation];
-      });
-      const widths = { a: width, b: width, c: 2 * width, d: width, e: width };
-      const own = Object.entries(widths).map(([id, w]) => [id, { width: w, rows: "output" as const }]);
-      const changed = { ...program, parameters, forward, values: { ...program.values, ...Object.fromEntries(own) } };
+      const changed = withOtherOperations();
       const reference = new ReferenceExecutor(changed);
       const oracle = await reference.forward(forest, reference.createCache(1));
       for (const keepValues of [false, true]) {
@@ -282,14 +296,16 @@ export function describeProgram(name: string, create: () => Backend): void {
       }
     });
 
+    it("have every kind of operation in this suite, so that each backend runs all of them", () => {
+      const programs = keptPrograms.map(([model, adapter]) =>
+        compiled(model, adapter === undefined ? undefined : adapterOf(adapter)),
+      );
+      const lists = [...programs, withOtherOperations()].flatMap(({ forward }) => forward);
+      expect(new Set(lists.map(({ kind }) => kind))).toEqual(new Set(Object.keys(operationKinds)));
+    });
+
     describe("values that are kept", () => {
-      it.each([
-        ["llama-tiny", undefined],
-        ["qwen2-tiny", undefined],
-        ["qwen3-tiny", undefined],
-        ["llama-tiny", "llama-tiny-entry0"],
-        ["llama-tiny", "llama-tiny-entry1"],
-      ])("are the reference's, of %s with %s", async (model, adapter) => {
+      it.each(keptPrograms)("are the reference's, of %s with %s", async (model, adapter) => {
         const program = compiled(model, adapter === undefined ? undefined : adapterOf(adapter));
         const used = program.mask === undefined ? forestOf({ tokens: [5, 17, 200, 31, 8] }) : forest;
         const kept = await runForest(await load(program, { keepValues: true }), used);

@@ -11,8 +11,6 @@ namespace idlm {
 
 namespace {
 
-constexpr float MINUS_INFINITY = -std::numeric_limits<float>::infinity();
-
 // Smallest weight relative to the largest: smaller ones are far below what 32 bits of noise can draw, and are left out
 // so that no probability is 0. Far above where float32 loses bits.
 constexpr float LEAST_WEIGHT = 1e-30f;
@@ -122,7 +120,7 @@ void SamplerState::propose(const KernelTable& k, const float* logits, const int3
     int32_t token = ids[i];
     float score = logits[i];
     if (!place.allows(token)) continue;
-    if (penalises()) {
+    if (settings.penalises()) {
       auto found = counts_.find(token);
       score = penalised(score, token, found == counts_.end() ? Counts{} : found->second, place);
     }
@@ -132,7 +130,7 @@ void SamplerState::propose(const KernelTable& k, const float* logits, const int3
     if (score > MINUS_INFINITY) c.push_back({score, 0, token});  // no NaN
   }
   out.isDrawn = forRejection && !isGreedy;
-  if (!isGreedy) filter(k, s);
+  if (!isGreedy) filterCandidates(settings, k, s);
   auto weigh = [&] {
     s.scores.resize(c.size()), s.weights.resize(c.size());
     for (size_t i = 0; i < c.size(); i++) s.scores[i] = c[i].score;

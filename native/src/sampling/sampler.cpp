@@ -9,29 +9,10 @@ namespace idlm {
 
 namespace {
 
-constexpr float MINUS_INFINITY = -std::numeric_limits<float>::infinity();
-
 int countOf(const int32_t* tokens, int n, int32_t token) {
   int count = 0;
   for (int i = 0; i < n; i++) count += tokens[i] == token;
   return count;
-}
-
-// Keeps the first candidates, at least one, whose weights sum to `goal`, in order. False: the sum of all is below it.
-bool keepFirst(std::vector<Candidate>& c, double goal) {
-  auto at = [&](size_t i) { return c.begin() + std::ptrdiff_t(i); };
-  // Sorts in growing steps: usually a few tokens suffice.
-  double reached = 0;
-  size_t kept = 0;
-  for (size_t upto = 0, step = 128; upto < c.size() && (kept == 0 || reached < goal); step *= 4) {
-    size_t from = upto;
-    upto = std::min(c.size(), from + step);
-    if (upto < c.size()) std::nth_element(at(from), at(upto), c.end(), before);
-    std::sort(at(from), at(upto), before);
-    for (kept = from; kept < upto && (kept == 0 || reached < goal); kept++) reached += double(c[kept].weight);
-  }
-  c.resize(kept);
-  return kept > 0 && !(reached < goal);
 }
 
 }  // namespace
@@ -76,15 +57,12 @@ void SamplerState::prompt(const int32_t* tokens, size_t n) {
 }
 
 float SamplerState::penalised(float logit, int32_t token, const Counts& counts, const DrawPlace& place) const {
-  int output = counts.output + countOf(place.unverified, place.nUnverified, token);
-  if (counts.prompt || output > 0)
-    logit = logit > 0 ? logit / settings.repetitionPenalty : logit * settings.repetitionPenalty;
-  if (output > 0) logit = logit - settings.presencePenalty - settings.frequencyPenalty * float(output);
-  return logit;
+  int nOutput = counts.output + countOf(place.unverified, place.nUnverified, token);
+  return idlm::penalised(settings, logit, counts.prompt, nOutput);
 }
 
 void SamplerState::adjust(float* scores, int vocab, const DrawPlace& place) const {
-  if (penalises()) {
+  if (settings.penalises()) {
     for (const auto& [token, counts] : counts_)
       if (token >= 0 && token < vocab) scores[token] = penalised(scores[token], token, counts, place);
     for (int i = 0; i < place.nUnverified; i++) {
@@ -102,86 +80,6 @@ void SamplerState::adjust(float* scores, int vocab, const DrawPlace& place) cons
       if (!place.allows(token)) scores[token] = MINUS_INFINITY;
 }
 
-void SamplerState::filter(const KernelTable& k, SamplerScratch& s) const {
-  std::vector<Candidate>& c = s.candidates;
-  if (settings.topK > 0 && size_t(settings.topK) < c.size()) {
-    std::nth_element(c.begin(), c.begin() + (settings.topK - 1), c.end(), before);
-    c.resize(size_t(settings.topK));
-    std::sort(c.begin(), c.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
-  }
-  if (settings.topP >= 1 && settings.minP <= 0) return;
-  // Weights in the order of ids, so that their sum does not depend on how much is sorted.
-  s.scores.resize(c.size()), s.weights.resize(c.size());
-  float largest = MINUS_INFINITY;
-  for (size_t i = 0; i < c.size(); i++) s.scores[i] = c[i].score, largest = std::max(largest, c[i].score);
-  float sum = k.exponentials(s.scores.data(), int(c.size()), largest, s.weights.data());
-  for (size_t i = 0; i < c.size(); i++) c[i].weight = s.weights[i];
-  if (settings.topP < 1) keepFirst(c, double(settings.topP) * double(sum));
-  dropUnlikely(c);
-}
-
-void SamplerState::dropUnlikely(std::vector<Candidate>& c) const {
-  if (settings.minP > 0)
-    c.erase(std::remove_if(c.begin(), c.end(), [&](const Candidate& x) { return !(x.weight >= settings.minP); }),
-            c.end());
-}
-
-void SamplerState::choose(const KernelTable& k, SamplerScratch& s, int n) const {
-  s.found.resize(size_t(n));
-  const int32_t* ids = nullptr;
-  auto take = [&](const float* x, float least) {
-    int count = k.indicesFrom(x, n, least, s.found.data());
-    s.candidates.clear();
-    for (int i = 0; i < count; i++) {
-      int32_t at = s.found[size_t(i)];
-      float score = s.scores[size_t(at)];
-      if (score > MINUS_INFINITY)
-        s.candidates.push_back({score, s.weights.empty() ? 0 : s.weights[size_t(at)], ids ? ids[at] : at});
-    }
-  };
-  s.weights.clear();
-  if (settings.topK > 0 && settings.topK < n) {
-    // At least k tokens reach the k-th largest of the blocks' maxima.
-    size_t blocks = size_t((n + BLOCK - 1) / BLOCK), wanted = size_t(settings.topK);
-    float least = MINUS_INFINITY;
-    if (wanted <= blocks) {
-      s.weights.resize(blocks);
-      k.blockMaxima(s.scores.data(), n, s.weights.data());
-      least = nthLargest(s.weights, wanted);
-      s.weights.clear();
-    }
-    take(s.scores.data(), least);
-    return filter(k, s);
-  }
-  if (settings.topP >= 1 && settings.minP <= 0) return take(s.scores.data(), MINUS_INFINITY);
-  // Candidates only, at consecutive places, since the bits of the sum depend on the places of its terms.
-  int32_t top = 0;
-  float largest = MINUS_INFINITY;
-  if (k.argmax(s.scores.data(), n, nullptr, &top)) {
-    largest = s.scores[size_t(top)];
-  } else {
-    s.ids.resize(size_t(n));
-    n = k.indicesFrom(s.scores.data(), n, -std::numeric_limits<float>::max(), s.ids.data());
-    for (size_t i = 0; i < size_t(n); i++)
-      s.scores[i] = s.scores[size_t(s.ids[i])], largest = std::max(largest, s.scores[i]);
-    ids = s.ids.data();
-  }
-  s.weights.resize(size_t(n));
-  float sum = k.exponentials(s.scores.data(), n, largest, s.weights.data());
-  if (settings.topP < 1) {
-    // The omitted tokens have less weight than top-p leaves out, up to rounding; if not, all are used.
-    double goal = double(settings.topP) * double(sum);
-    take(s.scores.data(), largest + k.logarithm((1 - settings.topP) * sum / float(n)));
-    if (!keepFirst(s.candidates, goal)) {
-      take(s.scores.data(), MINUS_INFINITY);
-      keepFirst(s.candidates, goal);
-    }
-    dropUnlikely(s.candidates);
-  } else {
-    take(s.weights.data(), settings.minP);
-  }
-}
-
 DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int vocab, const DrawPlace& place,
                               const Trial* trial, SamplerScratch& s, int32_t* topTokens, float* topLogprobs) const {
   DrawResult result;
@@ -193,13 +91,13 @@ DrawResult SamplerState::draw(const KernelTable& k, const float* logits, int voc
   }
   s.scores.assign(logits, logits + n);
   if (adjusts(place)) adjust(s.scores.data(), vocab, place);
-  bool isFiltered = settings.topK > 0 || settings.topP < 1 || settings.minP > 0;
+  bool isFiltered = settings.filters();
   if (settings.temperature == 0) {
     // Only one token can be drawn, whatever is tried.
     result.token = best(s.scores.data(), nullptr, n);
   } else {
     k.divide(s.scores.data(), vocab, settings.temperature);
-    if (isFiltered) choose(k, s, vocab);
+    if (isFiltered) chooseCandidates(settings, k, s, vocab);
     if (trial) {
       if (isFiltered) {
         std::sort(s.candidates.begin(), s.candidates.end(),

@@ -8,32 +8,12 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/table.h"
+#include "sampling/settings.h"
 
 namespace idlm {
 
 // Purpose of noise: each has its own, as has each kind of proposer (MASK rows, draft models, extra heads).
 enum class Purpose : uint32_t { Draw = 0, Acceptance = 1, Residual = 2, Proposal = 3, Draft = 4, ExtraHead = 5 };
-
-// Numeric settings (type, name, neutral value): samplingSettings of src/compute/sampling/settings.ts.
-#define IDLM_SAMPLING_SETTINGS(X) \
-  X(float, repetitionPenalty, 1)  \
-  X(float, presencePenalty, 0)    \
-  X(float, frequencyPenalty, 0)   \
-  X(float, temperature, 0)        \
-  X(int, topK, 0)                 \
-  X(float, topP, 1)               \
-  X(float, minP, 0)
-
-struct SamplerSettings {
-#define IDLM_SETTING(type, name, neutral) type name = neutral;
-  IDLM_SAMPLING_SETTINGS(IDLM_SETTING)
-#undef IDLM_SETTING
-  int choice = 0, logprobs = -1;
-  uint64_t seed = 0;
-  std::vector<int32_t> biasTokens;
-  std::vector<float> biasValues;
-};
 
 // Key of the noise of a position: Philox4x32-10 of (position, choice, purpose) with the seed as key.
 struct NoiseKey {
@@ -42,26 +22,6 @@ struct NoiseKey {
 NoiseKey noiseKey(uint64_t seed, int64_t position, int choice, Purpose purpose);
 // Exposed for tests with known answers.
 void philox4(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
-
-struct Candidate {
-  float score, weight;
-  int32_t id;
-};
-
-// The order of all comparisons; no two candidates are equal.
-inline bool before(const Candidate& a, const Candidate& b) {
-  return a.score != b.score ? a.score > b.score : a.id < b.id;
-}
-
-// The `count`-th largest, from 1; minus infinity if there are fewer. Reorders the values, which must not be NaN.
-float nthLargest(std::vector<float>& values, size_t count);
-
-struct SamplerScratch {
-  std::vector<Candidate> candidates;
-  std::vector<float> scores, weights;
-  std::vector<int32_t> ids, found;
-  std::vector<std::pair<size_t, float>> changed;  // original values of scores that a trial changed
-};
 
 // Proposals that a draw tries (src/compute/sampling/draw.ts, Trial).
 struct Trial {
@@ -130,19 +90,12 @@ class SamplerState {
     bool prompt = false;
     int output = 0;
   };
-  bool penalises() const {
-    return settings.repetitionPenalty != 1 || settings.presencePenalty != 0 || settings.frequencyPenalty != 0;
+  bool adjusts(const DrawPlace& place) const {
+    return settings.penalises() || !settings.biasTokens.empty() || place.allowed;
   }
-  bool adjusts(const DrawPlace& place) const { return penalises() || !settings.biasTokens.empty() || place.allowed; }
   float penalised(float logit, int32_t token, const Counts& counts, const DrawPlace& place) const;
   // Applies penalties, bias and allowed tokens to scores [vocab].
   void adjust(float* scores, int vocab, const DrawPlace& place) const;
-  // Applies top-k, top-p and min-p to scratch.candidates (divided by the temperature, ids ascending).
-  void filter(const KernelTable& k, SamplerScratch& scratch) const;
-  void dropUnlikely(std::vector<Candidate>& candidates) const;
-  // scratch.candidates: those that the settings leave of scratch.scores [n], the whole vocabulary divided by the
-  // temperature.
-  void choose(const KernelTable& k, SamplerScratch& scratch, int n) const;
   // Sets scratch.ids and scratch.scores to those of the candidates.
   static void spread(SamplerScratch& scratch);
   // Draws one of scratch.scores [n] (of tokens ids[i], ascending; null: i), trying proposals first; -1: none can be

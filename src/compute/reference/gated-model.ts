@@ -8,12 +8,13 @@ import type {
   GatedStep,
   LossSettings,
 } from "../gradients/gated-step.ts";
-import { logSoftmax, type LossOfMaskRow, lossOfMaskRow } from "../gradients/row-losses.ts";
+import { type LossOfMaskRow, logSoftmax, lossOfMaskRow } from "../gradients/row-losses.ts";
 import { checkGatedBatch, gatedForest, maskRowsOf } from "../gradients/training-forests.ts";
 import { draftVocabularyOf, HEAD_INPUT, type Program } from "../program/program.ts";
 import { validateProgram } from "../program/validate-program.ts";
 import { differentiate, ParameterGradients, runForest, type TrainingRun } from "./gradient-runs.ts";
-import { type Floats, type Run, runList } from "./operations.ts";
+import type { Floats, Run } from "./operation.ts";
+import { runList } from "./operations.ts";
 import { headRun, type Parameters, readParameters, replaceIn } from "./runs.ts";
 
 /** A MASK row's results. */

@@ -1,10 +1,10 @@
+import { layOutForest } from "../forest/layout.ts";
 import { type BackwardOperation, backwardList } from "../gradients/backward-list.ts";
 import type { TrainingForest } from "../gradients/training-forests.ts";
-import { layOutForest } from "../forest/layout.ts";
 import type { Operation } from "../program/operations.ts";
 import type { Program } from "../program/program.ts";
-import { type GradientRun, runBackward } from "./gradients.ts";
-import { type Run, runList } from "./operations.ts";
+import type { GradientRun, Run } from "./operation.ts";
+import { runBackward, runList } from "./operations.ts";
 import { ReferenceCache } from "./reference-cache.ts";
 import { forestRun, type Parameters } from "./runs.ts";
 

@@ -3,9 +3,10 @@ import { type ForestLayout, layOutForest } from "../forest/layout.ts";
 import type { Executor, KvCache, RowResults } from "../loaded-model.ts";
 import type { Program } from "../program/program.ts";
 import { checkReplacements, validateProgram } from "../program/validate-program.ts";
-import { type Floats, type Run, runList } from "./operations.ts";
-import { forestRun, type Parameters, readParameters, replaceIn, runHead } from "./runs.ts";
+import type { Floats, Run } from "./operation.ts";
+import { runList } from "./operations.ts";
 import { ReferenceCache } from "./reference-cache.ts";
+import { forestRun, type Parameters, readParameters, replaceIn, runHead } from "./runs.ts";
 
 /** A program with its parameters as float32. */
 export class ReferenceExecutor implements Executor {

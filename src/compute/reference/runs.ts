@@ -2,7 +2,8 @@ import { toFloat32 } from "../../formats/tensor/dequantise.ts";
 import type { ForestLayout } from "../forest/layout.ts";
 import type { RowSet } from "../program/operations.ts";
 import { HEAD_INPUT, type HeadProgram, idsOf, type Parameter, type Program, type Rope } from "../program/program.ts";
-import { type Floats, type Matrix, type Run, runList } from "./operations.ts";
+import type { Floats, Matrix, Run } from "./operation.ts";
+import { runList } from "./operations.ts";
 import type { ReferenceCache } from "./reference-cache.ts";
 
 /** A program's parameters as float32. */

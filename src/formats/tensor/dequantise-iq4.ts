@@ -1,32 +1,16 @@
 import { halfToFloat } from "./half.ts";
+import type { TypeTable } from "./type-layout.ts";
 
 /** Values of the 16 nibbles of IQ4_NL and IQ4_XS (ggml-common.h, `kvalues_iq4nl`), denser around 0. */
-export const iq4Values: Int8Array = Int8Array.of(
-  -127,
-  -104,
-  -83,
-  -65,
-  -49,
-  -35,
-  -22,
-  -10,
-  1,
-  13,
-  25,
-  38,
-  53,
-  69,
-  89,
-  113,
-);
+const iq4Values: Int8Array = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
 
 /** f16 scale, then nibbles as in Q4_0. */
-export function dequantiseIq4Nl(block: DataView, out: Float32Array, to: number): void {
+function dequantiseIq4Nl(block: DataView, out: Float32Array, to: number): void {
   dequantiseNibbles(block, 2, halfToFloat(block.getUint16(0, true)), out, to);
 }
 
 /** 8 groups of 32 with 6-bit scales (minus 32): f16 super-scale, upper 2 bits of each in bytes 2–3, lower 4 in bytes 4–7. */
-export function dequantiseIq4Xs(block: DataView, out: Float32Array, to: number): void {
+function dequantiseIq4Xs(block: DataView, out: Float32Array, to: number): void {
   const scale = halfToFloat(block.getUint16(0, true));
   const highBits = block.getUint16(2, true);
   for (let group = 0; group < 8; group++) {
@@ -43,3 +27,10 @@ function dequantiseNibbles(block: DataView, from: number, scale: number, out: Fl
     out[to + j + 16] = scale * (iq4Values[byte >> 4] as number);
   }
 }
+
+/** Types of nibbles that index a table. */
+export const iq4Types = {
+  // nibbles that index a table of 16 values
+  IQ4_NL: { blockSize: 32, blockBytes: 2 + 16, ggml: 20, block: dequantiseIq4Nl, scales: { scale: 0 } },
+  IQ4_XS: { blockSize: 256, blockBytes: 2 + 2 + 4 + 128, ggml: 23, block: dequantiseIq4Xs, scales: { scale: 0 } },
+} as const satisfies TypeTable;

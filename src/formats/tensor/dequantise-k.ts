@@ -1,10 +1,11 @@
 import { halfToFloat } from "./half.ts";
+import type { TypeTable } from "./type-layout.ts";
 
 // The K types: blocks of 256. An f16 super-scale times a small integer is the scale of a group. Super-scale, group
 // scale and value together have at most 24 significant bits, so each product is exact before the one rounding at the end.
 
 /** 16 groups of 16: bytes 0–15 hold scale (lower) and minimum (upper nibble) of each; 2 bits per value. */
-export function dequantiseQ2K(block: DataView, out: Float32Array, to: number): void {
+function dequantiseQ2K(block: DataView, out: Float32Array, to: number): void {
   const scale = halfToFloat(block.getUint16(80, true));
   const minScale = halfToFloat(block.getUint16(82, true));
   for (let i = 0; i < 256; i++) {
@@ -15,7 +16,7 @@ export function dequantiseQ2K(block: DataView, out: Float32Array, to: number): v
 }
 
 /** 16 groups of 16 with 6-bit scales (minus 32); 2 bits per value, a third in bytes 0–31, where 0 means minus 4. */
-export function dequantiseQ3K(block: DataView, out: Float32Array, to: number): void {
+function dequantiseQ3K(block: DataView, out: Float32Array, to: number): void {
   const scale = halfToFloat(block.getUint16(108, true));
   for (let i = 0; i < 256; i++) {
     const low = (block.getUint8(32 + byteOfQuarter(i)) >> shiftOfQuarter(i)) & 3;
@@ -25,12 +26,12 @@ export function dequantiseQ3K(block: DataView, out: Float32Array, to: number): v
 }
 
 /** 8 groups of 32 with 6-bit scales and minimums; 4 bits per value. */
-export function dequantiseQ4K(block: DataView, out: Float32Array, to: number): void {
+function dequantiseQ4K(block: DataView, out: Float32Array, to: number): void {
   dequantiseQ45K(block, out, to, 16, undefined);
 }
 
 /** As Q4_K, with fifth bits in bytes 16–47. */
-export function dequantiseQ5K(block: DataView, out: Float32Array, to: number): void {
+function dequantiseQ5K(block: DataView, out: Float32Array, to: number): void {
   dequantiseQ45K(block, out, to, 48, 16);
 }
 
@@ -56,7 +57,7 @@ function dequantiseQ45K(
 }
 
 /** 16 groups of 16 with 8-bit scales; 4 lower bits in bytes 0–127, 2 upper ones in bytes 128–191, minus 32. */
-export function dequantiseQ6K(block: DataView, out: Float32Array, to: number): void {
+function dequantiseQ6K(block: DataView, out: Float32Array, to: number): void {
   const scale = halfToFloat(block.getUint16(208, true));
   for (let i = 0; i < 256; i++) {
     const half = i >> 7;
@@ -94,3 +95,31 @@ function minimumOfQ45K(block: DataView, group: number): number {
   if (group < 4) return block.getUint8(8 + group) & 63;
   return (block.getUint8(8 + group) >> 4) | ((block.getUint8(4 + group) >> 6) << 4);
 }
+
+/** The K types. */
+export const kTypes = {
+  // K types: 256 elements in groups of 16 or 32; group scales are quantised, with one or two f16 super-scales
+  Q2_K: {
+    blockSize: 256,
+    blockBytes: 16 + 64 + 4,
+    ggml: 10,
+    block: dequantiseQ2K,
+    scales: { scale: 80, minimum: 82, minimumOverScale: 1.5 },
+  },
+  Q3_K: { blockSize: 256, blockBytes: 32 + 64 + 12 + 2, ggml: 11, block: dequantiseQ3K, scales: { scale: 108 } },
+  Q4_K: {
+    blockSize: 256,
+    blockBytes: 4 + 12 + 128,
+    ggml: 12,
+    block: dequantiseQ4K,
+    scales: { scale: 0, minimum: 2, minimumOverScale: 7.5 },
+  },
+  Q5_K: {
+    blockSize: 256,
+    blockBytes: 4 + 12 + 32 + 128,
+    ggml: 13,
+    block: dequantiseQ5K,
+    scales: { scale: 0, minimum: 2, minimumOverScale: 15.5 },
+  },
+  Q6_K: { blockSize: 256, blockBytes: 128 + 64 + 16 + 2, ggml: 14, block: dequantiseQ6K, scales: { scale: 208 } },
+} as const satisfies TypeTable;

@@ -1,34 +1,8 @@
-import { dequantiseIq4Nl, dequantiseIq4Xs } from "./dequantise-iq4.ts";
-import { dequantiseQ2K, dequantiseQ3K, dequantiseQ4K, dequantiseQ5K, dequantiseQ6K } from "./dequantise-k.ts";
-import { dequantiseQ40, dequantiseQ41, dequantiseQ50, dequantiseQ51, dequantiseQ80 } from "./dequantise-q.ts";
+import { iq4Types } from "./dequantise-iq4.ts";
+import { kTypes } from "./dequantise-k.ts";
+import { qTypes } from "./dequantise-q.ts";
 import { bfloat16ToFloat, halfToFloat } from "./half.ts";
-
-/** Storage layout of a type: `blockSize` elements of one row take `blockBytes` bytes. */
-export interface TypeLayout {
-  readonly blockSize: number;
-  readonly blockBytes: number;
-  /** Its number in a GGUF file (ggml.h, `enum ggml_type`); absent if ggml does not have it. */
-  readonly ggml?: number;
-  /** Whether safetensors files may have it. */
-  readonly isInSafetensors?: boolean;
-  /** Reads one element, for types with blocks of one. */
-  readonly element?: (bytes: DataView, offset: number) => number;
-  /**
-   * Writes one block's values to `out` from `to` on. Products are exact in a double, so each value is rounded once, to
-   * float32. Types that have it are weight types.
-   */
-  readonly block?: (block: DataView, out: Float32Array, to: number) => void;
-  /** Where a block has its scales, to make random weights. */
-  readonly scales?: BlockScales;
-}
-
-/** Byte offsets of a block's f16 scale and f16 minimum (minimum: added, or subtracted by the K types). */
-export interface BlockScales {
-  readonly scale: number;
-  readonly minimum?: number;
-  /** Ratio of minimum to scale for which the mean of random codes is zero. */
-  readonly minimumOverScale?: number;
-}
+import type { TypeLayout, TypeTable } from "./type-layout.ts";
 
 /**
  * Element and block types of stored tensors, by their names in GGUF and safetensors. `inspect` shows all of them; the
@@ -92,53 +66,9 @@ const types = {
   F6_E2M3: { blockSize: 4, blockBytes: 3, isInSafetensors: true },
   F6_E3M2: { blockSize: 4, blockBytes: 3, isInSafetensors: true },
   F4: { blockSize: 2, blockBytes: 1, isInSafetensors: true },
-  // scale f16, then nibbles
-  Q4_0: { blockSize: 32, blockBytes: 2 + 16, ggml: 2, block: dequantiseQ40, scales: { scale: 0 } },
-  // scale and minimum f16, then nibbles
-  Q4_1: {
-    blockSize: 32,
-    blockBytes: 4 + 16,
-    ggml: 3,
-    block: dequantiseQ41,
-    scales: { scale: 0, minimum: 2, minimumOverScale: -7.5 },
-  },
-  // like Q4, with 32 fifth bits before the nibbles
-  Q5_0: { blockSize: 32, blockBytes: 2 + 4 + 16, ggml: 6, block: dequantiseQ50, scales: { scale: 0 } },
-  Q5_1: {
-    blockSize: 32,
-    blockBytes: 4 + 4 + 16,
-    ggml: 7,
-    block: dequantiseQ51,
-    scales: { scale: 0, minimum: 2, minimumOverScale: -15.5 },
-  },
-  Q8_0: { blockSize: 32, blockBytes: 2 + 32, ggml: 8, block: dequantiseQ80, scales: { scale: 0 } },
-  // K types: 256 elements in groups of 16 or 32; group scales are quantised, with one or two f16 super-scales
-  Q2_K: {
-    blockSize: 256,
-    blockBytes: 16 + 64 + 4,
-    ggml: 10,
-    block: dequantiseQ2K,
-    scales: { scale: 80, minimum: 82, minimumOverScale: 1.5 },
-  },
-  Q3_K: { blockSize: 256, blockBytes: 32 + 64 + 12 + 2, ggml: 11, block: dequantiseQ3K, scales: { scale: 108 } },
-  Q4_K: {
-    blockSize: 256,
-    blockBytes: 4 + 12 + 128,
-    ggml: 12,
-    block: dequantiseQ4K,
-    scales: { scale: 0, minimum: 2, minimumOverScale: 7.5 },
-  },
-  Q5_K: {
-    blockSize: 256,
-    blockBytes: 4 + 12 + 32 + 128,
-    ggml: 13,
-    block: dequantiseQ5K,
-    scales: { scale: 0, minimum: 2, minimumOverScale: 15.5 },
-  },
-  Q6_K: { blockSize: 256, blockBytes: 128 + 64 + 16 + 2, ggml: 14, block: dequantiseQ6K, scales: { scale: 208 } },
-  // nibbles that index a table of 16 values
-  IQ4_NL: { blockSize: 32, blockBytes: 2 + 16, ggml: 20, block: dequantiseIq4Nl, scales: { scale: 0 } },
-  IQ4_XS: { blockSize: 256, blockBytes: 2 + 2 + 4 + 128, ggml: 23, block: dequantiseIq4Xs, scales: { scale: 0 } },
+  ...qTypes,
+  ...kTypes,
+  ...iq4Types,
   // below 4 bits, ternary, and 4-bit floats: only their sizes are known here
   IQ1_S: { blockSize: 256, blockBytes: 2 + 32 + 16, ggml: 19 },
   IQ1_M: { blockSize: 256, blockBytes: 32 + 16 + 8, ggml: 29 },
@@ -152,7 +82,7 @@ const types = {
   MXFP4: { blockSize: 32, blockBytes: 1 + 16, ggml: 39 },
   NVFP4: { blockSize: 64, blockBytes: 4 + 32, ggml: 40 },
   Q1_0: { blockSize: 128, blockBytes: 2 + 16, ggml: 41 },
-} as const satisfies Readonly<Record<string, TypeLayout>>;
+} as const satisfies TypeTable;
 
 export type TensorType = keyof typeof types;
 
