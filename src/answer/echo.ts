@@ -3,7 +3,7 @@ import type { AnswerRequest, EchoedPrompt } from "./types.ts";
 
 /**
  * The prompts of a request that wants them back, with their log-probabilities if it wants those: the ones that
- * `Model.score` gives. They are scored one after the other, since each needs a KV cache of its own.
+ * `Model.score` gives.
  */
 export function echoedPrompts(
   model: Model,
@@ -12,17 +12,13 @@ export function echoedPrompts(
   signal: AbortSignal,
 ): readonly Promise<EchoedPrompt>[] {
   if (echo === undefined) return [];
-  let last: Promise<unknown> = Promise.resolve();
   return generations.map(({ promptIds }, i) => {
-    const before = last;
     const echoed = (async (): Promise<EchoedPrompt> => {
       const ids = await promptIds;
       const text = requests[i]?.prompt ?? model.tokenizer?.decode(ids) ?? "";
-      await before;
       if (echo.logprobs === undefined) return { text, ids };
       return { text, ids, logprobs: await scored(model, ids, echo.logprobs, signal) };
     })();
-    last = echoed.catch(() => {});
     echoed.catch(() => {});
     return echoed;
   });

@@ -70,6 +70,8 @@ export class EngineModel implements Model {
   readonly #parts: EngineParts & DecodingParts;
   readonly #grammars: Grammars | undefined;
   readonly #mutex = new Mutex();
+  /** One text at a time is scored, since each has a KV cache of its own. */
+  readonly #scoring = new Mutex();
   readonly #closing = new AbortController();
   /** Created on first use. */
   #engine: { readonly pool: PagePool; readonly scheduler: Scheduler; readonly loop: BatchLoop } | undefined;
@@ -138,7 +140,11 @@ export class EngineModel implements Model {
         this.#assertOpen();
         return forward();
       });
-    return score({ model, tokenizer, contextLength: info.contextLength, run }, request);
+    return this.#scoring.runExclusive(async () => {
+      this.#assertOpen();
+      request.signal?.throwIfAborted();
+      return score({ model, tokenizer, contextLength: info.contextLength, run }, request);
+    });
   }
 
   stats(): ModelStats {
@@ -180,6 +186,7 @@ export class EngineModel implements Model {
   async #close(): Promise<void> {
     this.#closing.abort();
     await this.#engine?.loop.idle();
+    await this.#scoring.idle();
     await this.#mutex.idle();
     this.#engine?.pool.dispose();
     this.#engine = undefined;

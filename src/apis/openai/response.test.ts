@@ -23,6 +23,15 @@ describe("openAiError", () => {
     });
   });
 
+  it("has the API's codes", () => {
+    const codeOf = (code: ErrorCode) =>
+      (openAiError(new IdlmError(code), {}).body as { error: { code: string } }).error.code;
+    expect(codeOf("context-too-long")).toBe("context_length_exceeded");
+    expect(codeOf("model-not-found")).toBe("model_not_found");
+    expect(codeOf("unauthorized")).toBe("invalid_api_key");
+    expect(codeOf("queue-full")).toBe("rate_limit_exceeded");
+  });
+
   it("is a server error if it is not in the catalogue", () => {
     expect(openAiError(new Error("oops"), {})).toMatchObject({
       status: 500,
