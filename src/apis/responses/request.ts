@@ -100,15 +100,26 @@ function echoOf(
 ) {
   const or = (key: string, other: unknown) => body[key] ?? other;
   return {
-    ...{ instructions: or("instructions", null), metadata: or("metadata", {}), tools: or("tools", []) },
+    ...{ instructions: or("instructions", null), metadata: or("metadata", {}), tools: echoTools(body.tools) },
     ...{ tool_choice: or("tool_choice", "auto"), parallel_tool_calls: or("parallel_tool_calls", true) },
     ...{ temperature: own.temperature, top_p: or("top_p", 1), max_output_tokens: or("max_output_tokens", null) },
     ...{ previous_response_id: or("previous_response_id", null), reasoning: or("reasoning", null) },
     ...{ text: or("text", { format: { type: "text" } }), truncation: or("truncation", "disabled") },
     ...{ top_logprobs: or("top_logprobs", 0), user: or("user", null), store: own.store, background: false },
-    ...{ service_tier: "default", prompt_cache_key: or("prompt_cache_key", null) },
+    ...{ presence_penalty: or("presence_penalty", 0), frequency_penalty: or("frequency_penalty", 0) },
+    ...{
+      max_tool_calls: or("max_tool_calls", null),
+      service_tier: "default",
+      prompt_cache_key: or("prompt_cache_key", null),
+    },
     ...{ safety_identifier: or("safety_identifier", null), conversation: null, prompt: null },
   };
+}
+
+/** With the keys that clients expect in a response. */
+function echoTools(tools: unknown) {
+  if (!Array.isArray(tools)) return [];
+  return tools.map((tool: object) => ({ description: null, parameters: null, strict: false, ...tool }));
 }
 
 function readFormat(body: Body): MessageFormat {
