@@ -6,6 +6,7 @@ import { familyOf } from "./api-family.ts";
 import type { ServerApp, ServerContext, ServerEnv } from "./context.ts";
 import { ClientGone, Exchange } from "./exchange.ts";
 import { addAnthropicRoutes } from "./routes/anthropic.ts";
+import { addDoctorRoute } from "./routes/doctor.ts";
 import { addLlamaRoutes } from "./routes/llama.ts";
 import { addOllamaRoutes } from "./routes/ollama.ts";
 import { addOpenAiRoutes } from "./routes/openai.ts";
@@ -65,6 +66,7 @@ export function createApp(context: ServerContext, stopping: AbortSignal): Server
   addLlamaRoutes(app, context);
   addStateRoutes(app, context);
   addPageRoute(app, context);
+  addDoctorRoute(app, context);
   addDescription(app);
 
   app.notFound((c) => {

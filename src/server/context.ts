@@ -12,6 +12,8 @@ export interface ServerContext {
   readonly metrics: Metrics;
   readonly settings: ServeSettings;
   readonly log: Logger;
+  /** Measures the machine and returns what `idlm doctor` prints; undefined: not offered. */
+  readonly doctor: (() => Promise<string>) | undefined;
 }
 
 export interface ServerEnv {

@@ -22,6 +22,8 @@ export interface ServerParts {
   readonly load: LoadModel;
   readonly settings: ServeSettings;
   readonly log: Logger;
+  /** Measures the machine and returns what `idlm doctor` prints. */
+  readonly doctor?: () => Promise<string>;
 }
 
 /** A server that listens. */
@@ -34,11 +36,11 @@ export interface RunningServer {
 }
 
 /** Starts to listen. @throws IdlmError "busy" if the address is taken. */
-export async function startServer({ specs, load, settings, log }: ServerParts): Promise<RunningServer> {
+export async function startServer({ specs, load, settings, log, doctor }: ServerParts): Promise<RunningServer> {
   const metrics: Metrics = new Metrics(() => models.measured(), { vllm: settings.hasVllmMetrics });
   const models: Models = new Models(specs, load, (name) => metrics.observer(name));
   const stopping = new AbortController();
-  const app = createApp({ models, metrics, settings, log }, stopping.signal);
+  const app = createApp({ models, metrics, settings, log, doctor }, stopping.signal);
   const listener = getRequestListener((request, env) => app.fetch(request, env), { overrideGlobalObjects: false });
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,

@@ -72,6 +72,18 @@ export function registerDoctor(program: Command, cli: Cli): void {
     });
 }
 
+/** The report as text, without showing progress. `shown` stands for the model's name or path. */
+export async function doctorReport(
+  cli: Cli,
+  name: string,
+  shown: string,
+  options: Omit<DoctorOptions, "json">,
+  signal: AbortSignal,
+): Promise<string> {
+  const { model, ...machine } = await examine(cli, name, { ...options, json: true }, signal);
+  return textOf({ ...machine, ...(model && { model: { ...model, name: shown } }) });
+}
+
 async function examine(
   cli: Cli,
   name: string | undefined,

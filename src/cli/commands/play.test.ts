@@ -18,6 +18,9 @@ it("idlm play prints the address and opens it in the browser", async () => {
     expect([200, 503]).toContain(health.status);
     while (!existsSync(opened)) await new Promise((resolve) => setTimeout(resolve, 5));
     expect(readFileSync(opened, "utf8")).toBe(`${url}\n`);
+    const [report, same] = await Promise.all([1, 2].map(() => fetch(`${url}doctor`, { method: "POST" })));
+    expect(await report?.json()).toEqual({ report: expect.stringMatching(/^CPU .*\n[\s\S]*tiny64-F16, [\d.]+ MB read/) });
+    expect(same?.status).toBe(200);
     interrupt();
   };
   const onStderr = (text: string, interrupt: () => void) => {

@@ -11,6 +11,7 @@ import { decimal, integer } from "../options/numbers.ts";
 import { readTextFile } from "../options/read-text.ts";
 import { loadModel } from "../options/requests.ts";
 import { withInterrupt } from "../terminal/interrupt.ts";
+import { doctorReport } from "./doctor.ts";
 
 interface ServeOptions extends Pick<LoadOptions, "draftModel" | "context" | "threads" | "backend"> {
   readonly modelsDir?: string;
@@ -148,10 +149,11 @@ export interface ServePlan {
 
 /** Serves until the signal is aborted. */
 export async function runServer(
-  { io }: Cli,
+  cli: Cli,
   { specs, preload, settings, options, onListening }: ServePlan,
   signal: AbortSignal,
 ): Promise<void> {
+  const { io } = cli;
   // Loaded here, so that other commands start without them.
   const [{ startServer }, { pino }] = await Promise.all([import("../../server/server.ts"), import("pino")]);
   const { concurrency: maxSequences, maxQueue } = options;
@@ -161,7 +163,15 @@ export async function runServer(
     });
   };
   const log = pino({ level: options.logLevel, base: null }, { write: (line) => void io.stderr.write(line) });
-  const server = await startServer({ specs, load, settings, log });
+  const doctor = () => {
+    const [first] = specs;
+    if (first === undefined) throw new TypeError("no model is served");
+    const { threads } = options;
+    const adapter = first.adapter === false ? undefined : first.adapter;
+    const chosen = { ...(threads !== undefined && { threads }), ...(adapter !== undefined && { adapter }) };
+    return doctorReport(cli, first.source, first.name, chosen, signal);
+  };
+  const server = await startServer({ specs, load, settings, log, doctor });
   try {
     onListening(server.url);
     if (preload !== undefined) await server.models.preload(preload, signal);
