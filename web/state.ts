@@ -74,6 +74,10 @@ export function remembered(key: string, initial: string) {
 }
 
 export const theme = remembered("theme", "auto");
+// Before anything is drawn in its colours.
+theme.subscribe((chosen) => {
+  document.documentElement.dataset.theme = chosen;
+});
 /** Whether tokens are coloured by source. */
 export const showSources = remembered("sources", "yes");
 /** Whether rejected proposals stand in the text, struck through. */

@@ -5,7 +5,7 @@ import type { Logger } from "pino";
 import { IdlmError, key, phrase } from "../errors.ts";
 import { createApp } from "./app.ts";
 import { Metrics } from "./metrics.ts";
-import { type LoadModel, Models, type ModelSpec } from "./models/models.ts";
+import { type LoadModel, type ModelSpec, Models } from "./models/models.ts";
 import type { ServeSettings } from "./settings.ts";
 
 /** Most bytes of all headers of a request. */

@@ -8,9 +8,9 @@ import type { ForwardResult, LoadedModel, SamplingRequests } from "../../src/com
 import type { Program } from "../../src/compute/program/program.ts";
 import { neutralSettings } from "../../src/compute/sampling/settings.ts";
 import { readAdapter } from "../../src/formats/adapter/adapter.ts";
-import { toFloat32 } from "../../src/formats/tensor/dequantise.ts";
 import { readMaskEmbeddingFile } from "../../src/formats/adapter/mask-embedding.ts";
 import { openSafetensors } from "../../src/formats/safetensors/safetensors.ts";
+import { toFloat32 } from "../../src/formats/tensor/dequantise.ts";
 import { type CompileOptions, compileProgram } from "../../src/model/compile.ts";
 import { openModel } from "../../src/model/open/open-model.ts";
 

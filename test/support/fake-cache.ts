@@ -1,7 +1,7 @@
 import { type Forest, PAGE_SIZE } from "../../src/compute/forest/forest.ts";
+import { layOutForest } from "../../src/compute/forest/layout.ts";
 import type { KvCache } from "../../src/compute/loaded-model.ts";
 import type { Program } from "../../src/compute/program/program.ts";
-import { layOutForest } from "../../src/compute/forest/layout.ts";
 
 const POISON = -7;
 

@@ -1,8 +1,8 @@
 import type { LoadedModel } from "../../src/compute/loaded-model.ts";
 import type { DraftModel } from "../../src/decoding/proposers/draft-model.ts";
 import { EngineModel } from "../../src/engine/engine-model.ts";
-import { MAX_ROUND_ROWS } from "../../src/engine/limits.ts";
 import { pagesFor } from "../../src/engine/kv/page-pool.ts";
+import { MAX_ROUND_ROWS } from "../../src/engine/limits.ts";
 import type { ModelObserver, TextTokenizer } from "../../src/engine/types.ts";
 import { FakeModel, type FakeModelOptions } from "./fake-model.ts";
 import { fakeTokenizer } from "./fake-tokenizer.ts";

@@ -1,7 +1,7 @@
 import type { Forest } from "../../src/compute/forest/forest.ts";
 import type { Executor, ForwardResult, KvCache, RowResults, SamplingRequests } from "../../src/compute/loaded-model.ts";
 import type { Program } from "../../src/compute/program/program.ts";
-import type { Proposed, ProposalRequest } from "../../src/compute/sampling/proposal.ts";
+import type { ProposalRequest, Proposed } from "../../src/compute/sampling/proposal.ts";
 import { ReferenceSampler } from "../../src/compute/sampling/reference-sampler.ts";
 import { SampledModel } from "../../src/compute/sampling/sampled-model.ts";
 import type { Sampler } from "../../src/compute/sampling/sampler.ts";

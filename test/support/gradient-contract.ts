@@ -19,8 +19,8 @@ import { draftVocabularyOf, type Parameter, type Program } from "../../src/compu
 import { loadedValues } from "../../src/compute/reference/runs.ts";
 import { readAdapter } from "../../src/formats/adapter/adapter.ts";
 import { readMaskEmbeddingFile } from "../../src/formats/adapter/mask-embedding.ts";
-import { type CompileOptions, compileProgram } from "../../src/model/compile.ts";
 import { trainedTensorName, trainedTensorShape } from "../../src/model/compile/parameters.ts";
+import { type CompileOptions, compileProgram } from "../../src/model/compile.ts";
 import { openModel } from "../../src/model/open/open-model.ts";
 import { fixtures, golden, goldenTensors } from "./backend-contract.ts";
 import { quantised } from "./quantised-program.ts";

@@ -1,5 +1,5 @@
 import type { Decoder } from "../../src/decoding/round/decoder.ts";
-import { proposeTogether, type Proposing } from "../../src/decoding/round/proposing.ts";
+import { type Proposing, proposeTogether } from "../../src/decoding/round/proposing.ts";
 
 /** Result of a computation that needs no proposals from a model. */
 export function resultOf<T>(proposing: Proposing<T>): T {

@@ -147,6 +147,11 @@ function logprobOf(token: string) {
   return { token, logprob: -0.3, top_logprobs: top };
 }
 
+/** A text of about so many tokens. */
+export function longText(nTokens: number): string {
+  return DEFAULT_TEXT.repeat(Math.ceil(nTokens / 174));
+}
+
 const DEFAULT_TEXT = `Here are **three tips** for staying healthy:
 
 1. **Eat a balanced diet**: fruits, vegetables, whole grains, lean proteins and healthy fats give the body what it needs, and help to keep the weight where it should be.

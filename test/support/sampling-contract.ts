@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Backend } from "../../src/compute/backend.ts";
 import type { Forest } from "../../src/compute/forest/forest.ts";
 import type { ForwardResult, LoadedModel } from "../../src/compute/loaded-model.ts";
-import type { Proposed, ProposalRequest, ProposeFor } from "../../src/compute/sampling/proposal.ts";
+import type { ProposalRequest, Proposed, ProposeFor } from "../../src/compute/sampling/proposal.ts";
 import { SampledModel } from "../../src/compute/sampling/sampled-model.ts";
 import type { Sampler } from "../../src/compute/sampling/sampler.ts";
 import { neutralSettings, type SamplerSettings } from "../../src/compute/sampling/settings.ts";

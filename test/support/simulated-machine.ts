@@ -1,8 +1,8 @@
 import type { StepObservation } from "../../src/decoding/controller/cost-model.ts";
 import type { PlanContext, Planner, RoundShape } from "../../src/decoding/planners/planner.ts";
 import { type AnchorRun, MaskProposer, noCandidates, type Proposer } from "../../src/decoding/proposers/proposer.ts";
-import { resultOf } from "./proposing.ts";
 import { PENDING, type Proposal, proposalDepths } from "../../src/decoding/round/round.ts";
+import { resultOf } from "./proposing.ts";
 
 /** Numbers in [0, 1) from a seed. */
 export function randomFrom(seed: number): () => number {

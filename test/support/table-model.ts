@@ -3,7 +3,7 @@ import type { Executor, ForwardResult, KvCache, RowResults, SamplingRequests } f
 import { draftVocabularyOf, type Program } from "../../src/compute/program/program.ts";
 import type { Draw } from "../../src/compute/sampling/draw.ts";
 import { gumbel, noiseKey, Purpose } from "../../src/compute/sampling/philox.ts";
-import { type Proposed, type ProposalRequest, purposeOf } from "../../src/compute/sampling/proposal.ts";
+import { type ProposalRequest, type Proposed, purposeOf } from "../../src/compute/sampling/proposal.ts";
 import { ReferenceSampler } from "../../src/compute/sampling/reference-sampler.ts";
 import { SampledModel } from "../../src/compute/sampling/sampled-model.ts";
 import type { Sampler } from "../../src/compute/sampling/sampler.ts";

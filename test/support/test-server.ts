@@ -4,7 +4,7 @@ import type { EngineModel } from "../../src/engine/engine-model.ts";
 import type { ModelSpec } from "../../src/server/models/models.ts";
 import { startServer } from "../../src/server/server.ts";
 import { defaultSettings, type ServeSettings } from "../../src/server/settings.ts";
-import { fakeEngine, type FakeEngineOptions } from "./fake-engine.ts";
+import { type FakeEngineOptions, fakeEngine } from "./fake-engine.ts";
 
 export interface TestServerOptions {
   readonly settings?: Partial<ServeSettings>;

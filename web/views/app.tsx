@@ -1,6 +1,6 @@
 import { useEffect } from "preact/hooks";
 import { running, stop } from "../conversation/send.ts";
-import { currentId, notice, type Tab, tab, theme } from "../state.ts";
+import { currentId, notice, type Tab, tab } from "../state.ts";
 import { ChatView } from "./chat/chat-view.tsx";
 import { focusComposer } from "./chat/composer.tsx";
 import { ConversationList, startNew } from "./chat/conversation-list.tsx";
@@ -11,9 +11,6 @@ import { RoundsPanel } from "./rounds/rounds-panel.tsx";
 import { KeyDialog, ServerBanner } from "./server-state.tsx";
 
 export function App() {
-  useEffect(() => {
-    document.documentElement.dataset.theme = theme.value;
-  }, [theme.value]);
   useEffect(() => {
     document.addEventListener("keydown", onShortcut);
     return () => document.removeEventListener("keydown", onShortcut);

@@ -19,7 +19,9 @@ it("idlm play prints the address and opens it in the browser", async () => {
     while (!existsSync(opened)) await new Promise((resolve) => setTimeout(resolve, 5));
     expect(readFileSync(opened, "utf8")).toBe(`${url}\n`);
     const [report, same] = await Promise.all([1, 2].map(() => fetch(`${url}doctor`, { method: "POST" })));
-    expect(await report?.json()).toEqual({ report: expect.stringMatching(/^CPU .*\n[\s\S]*tiny64-F16, [\d.]+ MB read/) });
+    expect(await report?.json()).toEqual({
+      report: expect.stringMatching(/^CPU .*\n[\s\S]*tiny64-F16, [\d.]+ MB read/),
+    });
     expect(same?.status).toBe(200);
     interrupt();
   };

@@ -14,26 +14,23 @@ interface CanvasProps {
 /** A picture that is drawn anew with each rendering, sharp on every screen. Its meaning has to stand in text beside it. */
 export function Canvas({ height, draw }: CanvasProps) {
   const ref = useRef<HTMLCanvasElement>(null);
-  // Colours follow the theme.
-  theme.value;
+  // Asking for the width in every frame would make the browser lay out the page each time.
+  const width = useRef(0);
+  const latest = useRef(draw);
+  latest.current = draw;
+  const colour = coloursOf(theme.value);
   useLayoutEffect(() => {
     const { current: canvas } = ref;
     if (canvas === null) return;
-    const paint = () => {
-      const context = canvas.getContext("2d");
-      const width = canvas.clientWidth;
-      if (context === null || width === 0) return;
-      const ratio = window.devicePixelRatio || 1;
-      const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
-      if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
-      context.setTransform(ratio, 0, 0, ratio, 0, 0);
-      context.clearRect(0, 0, width, height);
-      draw(context, width, height, colours());
-    };
-    paint();
-    const observer = new ResizeObserver(paint);
+    const observer = new ResizeObserver(() => {
+      width.current = canvas.clientWidth;
+      paint(canvas, width.current, height, latest.current, coloursOf(theme.value));
+    });
     observer.observe(canvas);
     return () => observer.disconnect();
+  }, [height]);
+  useLayoutEffect(() => {
+    if (ref.current !== null) paint(ref.current, width.current, height, draw, colour);
   });
   return (
     <div aria-hidden="true">
@@ -42,12 +39,28 @@ export function Canvas({ height, draw }: CanvasProps) {
   );
 }
 
-function colours(): ColourOf {
-  const styles = getComputedStyle(document.documentElement);
-  const known = new Map<string, string>();
+function paint(canvas: HTMLCanvasElement, width: number, height: number, draw: Draw, colour: ColourOf): void {
+  const context = canvas.getContext("2d");
+  if (context === null || width === 0) return;
+  const ratio = window.devicePixelRatio || 1;
+  const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  draw(context, width, height, colour);
+}
+
+let known: { readonly look: string; readonly colours: Map<string, string> } | undefined;
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+
+/** Colours of the present look; each is asked for once. */
+function coloursOf(chosen: string): ColourOf {
+  const look = `${chosen} ${dark.matches}`;
+  if (known?.look !== look) known = { look, colours: new Map() };
+  const { colours } = known;
   return (name) => {
-    const colour = known.get(name) ?? styles.getPropertyValue(`--${name}`).trim();
-    known.set(name, colour);
+    const colour = colours.get(name) ?? getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    colours.set(name, colour);
     return colour;
   };
 }
