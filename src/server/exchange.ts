@@ -132,15 +132,23 @@ export class Exchange {
 
 /** Most levels of objects and arrays in a body: far more than any request has, few enough for recursion. */
 const MAX_DEPTH = 128;
+const [QUOTE, BACKSLASH] = [0x22, 0x5c];
+const [OPENING_BRACKET, CLOSING_BRACKET, OPENING_BRACE, CLOSING_BRACE] = [0x5b, 0x5d, 0x7b, 0x7d];
 
-/** Levels of objects and arrays in a JSON text. */
+/** Levels of objects and arrays in a JSON text, in one pass: the text may be hostile. */
 function depthOf(text: string): number {
   let depth = 0;
   let deepest = 0;
-  // Strings are skipped: they may hold brackets.
-  for (const [found] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[{]|[\]}]/gs)) {
-    if (found === "[" || found === "{") deepest = Math.max(deepest, ++depth);
-    else if (found === "]" || found === "}") depth--;
+  let isInString = false;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    // Strings may hold brackets.
+    if (isInString) {
+      if (unit === BACKSLASH) i++;
+      else if (unit === QUOTE) isInString = false;
+    } else if (unit === QUOTE) isInString = true;
+    else if (unit === OPENING_BRACKET || unit === OPENING_BRACE) deepest = Math.max(deepest, ++depth);
+    else if (unit === CLOSING_BRACKET || unit === CLOSING_BRACE) depth--;
   }
   return deepest;
 }

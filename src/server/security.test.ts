@@ -139,6 +139,7 @@ describe("sizes and times", () => {
   it.each([
     ["not JSON", "{", 400],
     ["not UTF-8", new Uint8Array([0xff, 0xfe]), 400],
+    ["a string of escaped quotes that does not end", `{"model": "${'\\"'.repeat(2_000_000)}`, 400],
     ["nested deeply", `{"model": "m", "messages": ${"[".repeat(200_000)}${"]".repeat(200_000)}}`, 400],
     ["no object", "[]", 400],
     ["of no model", JSON.stringify({ messages: [] }), 400],
