@@ -105,6 +105,14 @@ describe("readMessagesRequest", () => {
     ]);
   });
 
+  it("reads a schema for the output", () => {
+    const schema = { type: "object" };
+    const grammar = { kind: "schema", schema };
+    expect(requestOf({ output_config: { format: { type: "json_schema", schema } } })?.grammar).toEqual(grammar);
+    expect(requestOf({ output_format: { type: "json_schema", schema } })?.grammar).toEqual(grammar);
+    expect(requestOf({})?.grammar).toBeUndefined();
+  });
+
   it("continues a last message of the assistant", () => {
     const started = [...messages, { role: "assistant", content: "So" }];
     expect(requestOf({ messages: started })).toMatchObject({ messages: started, continueFinalMessage: true });
@@ -132,6 +140,8 @@ describe("readMessagesRequest", () => {
     [{ tools, tool_choice: { type: "tool", name: "b" } }, "tool_choice.name"],
     [{ tool_choice: { type: "any" } }, "tool_choice"],
     [{ container: "c" }, "container"],
+    [{ guided_json: {} }, "guided_json"],
+    [{ min_tokens: 5 }, "min_tokens"],
     [{ temperature: "hot" }, "temperature"],
   ])("names the key that is wrong: %j", (body, path) => {
     expect(failed(body)).toBe(path);

@@ -2,9 +2,10 @@ import type { AnswerRequest, MessageFormat, Tool, ToolChoice } from "../../answe
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
-import { type ApiGrammar, grammarSettings } from "../grammar-settings.ts";
+import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { toolFormat, toolSettings } from "../tool-settings.ts";
+import { refuseUnsupported } from "../unsupported-keys.ts";
 import { readConversation } from "./messages.ts";
 
 /** A body of POST /v1/messages or /v1/messages/count_tokens. */
@@ -52,8 +53,9 @@ export function readMessagesRequest(json: unknown, countsOnly = false): Messages
     ...(own.rounds && { rounds: true }),
     ...toolSettings(format.tools),
     templateArguments: readThinking(body),
-    ...grammarSettings(readOutput(body)),
+    grammar: readOutput(body),
   };
+  refuseUnsupported(body, otherGrammarKeys);
   const ignored = [...body.unread(), ...own.ignored];
   const names = { ...snakeCaseNames, stop: "stop_sequences", grammar: "output_config.format" };
   return { answer: { requests: [request], format, rounds: own.rounds, ignored, names }, model, stream };
@@ -110,7 +112,7 @@ function readThinking(body: Body): GenerateRequest["templateArguments"] {
   return { enable_thinking: type !== "disabled" };
 }
 
-function readOutput(body: Body): ApiGrammar | undefined {
+function readOutput(body: Body): GenerateRequest["grammar"] {
   const [value, older] = [body.take("output_config"), body.take("output_format")];
   const config = new Body(value ?? {}, "output_config");
   // An effort is a hint to the model, which no template of these models knows.

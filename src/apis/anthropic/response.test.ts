@@ -4,7 +4,7 @@ import { answerOfDeltas, messageDeltas } from "../../../test/support/answer-even
 import type { MessageDelta } from "../../answer/types.ts";
 import { MessageBuilder, type MessagesEvent } from "./response.ts";
 
-const context = { id: "1", model: "m", ignored: [] };
+const context = { id: "1", model: "m", asked: { ignored: [], rounds: false } };
 
 function run(deltas: readonly MessageDelta[], ending?: Parameters<typeof answerOfDeltas>[1]) {
   const { events, answer } = answerOfDeltas(deltas, ending);

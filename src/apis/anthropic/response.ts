@@ -1,6 +1,7 @@
 import type { Answer, AnswerEvent, AnsweredChoice } from "../../answer/types.ts";
 import type { GenerationResult } from "../../engine/types.ts";
 import { callArguments } from "../call-arguments.ts";
+import { type ExtensionRequest, extensionBody } from "../extension.ts";
 import { type ItemChange, type OutputItem, OutputItems } from "../output-items.ts";
 
 /** An event of a stream: its name and its data, which has the same `type`. */
@@ -14,8 +15,7 @@ export interface MessageContext {
   readonly id: string;
   /** As named in the request. */
   readonly model: string;
-  /** Unknown keys of the body. */
-  readonly ignored: readonly string[];
+  readonly asked: ExtensionRequest;
 }
 
 /** Turns the events of an answer into a message, and into the events of its stream. */
@@ -58,11 +58,11 @@ export class MessageBuilder {
     };
   }
 
-  #ending({ choices, results }: Answer) {
+  #ending(answer: Answer) {
+    const { choices, results } = answer;
     const [choice, result] = [choices[0], results[0]];
     if (choice === undefined || result === undefined) throw new Error("an answer without a choice");
-    const { ignored } = this.#context;
-    const idlm = { verify: result.verify, lossless: result.lossless, ...(ignored.length > 0 && { ignored }) };
+    const idlm = extensionBody(this.#context.asked, answer);
     const output_tokens = choice.completion.tokens.length;
     const usage = { ...usageOf(result), output_tokens };
     const stop_sequence = choice.completion.stopString ?? null;

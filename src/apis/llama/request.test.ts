@@ -113,6 +113,13 @@ describe("readLlamaRequest", () => {
     expect(read({ n_predict: 0 }).answer(fakeTokenizer)).toMatchObject({ isEmpty: true, requests: [{ maxTokens: 1 }] });
   });
 
+  it("reads grammars", () => {
+    expect(requestsOf({ grammar: 'root ::= "a"' })[0]?.grammar).toEqual({ kind: "ebnf", grammar: 'root ::= "a"' });
+    expect(requestsOf({ json_schema: {} })[0]?.grammar).toEqual({ kind: "schema", schema: {} });
+    expect(read({ json_schema: {} }).answer(fakeTokenizer).names.grammar).toBe("json_schema");
+    expect(requestsOf({ grammar: "" })[0]?.grammar).toBeUndefined();
+  });
+
   it("reads biases of ids and of texts", () => {
     const biasOf = (logit_bias: unknown) => requestsOf({ logit_bias })[0]?.logitBias;
     const [a = -1, b = -1] = fakeTokenizer.encode("ab");

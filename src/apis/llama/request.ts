@@ -2,8 +2,9 @@ import type { AnswerRequest } from "../../answer/types.ts";
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest, TextTokenizer } from "../../engine/types.ts";
 import { Body } from "../body.ts";
-import { type ApiGrammar, grammarSettings } from "../grammar-settings.ts";
+import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
+import { refuseUnsupported } from "../unsupported-keys.ts";
 import { encodePieces, readPrompts } from "./prompts.ts";
 
 /** A body of POST /completion. */
@@ -29,15 +30,16 @@ const withoutEffect = [
   ...["cache_prompt", "id_slot", "n_keep", "n_discard", "n_cache_reuse", "user", "stream_options", "verbose"],
   ...["timings_per_token", "return_progress", "sse_ping_interval", "backend_sampling", "dynatemp_exponent"],
   ...["xtc_threshold", "mirostat_tau", "mirostat_eta", "adaptive_decay", "min_keep", "penalty_prompt"],
-  ...["dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers", "t_max_predict_ms"],
+  ...["dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers"],
 ];
-/** Keys that are supported with the value that switches them off. */
-const neutral: Readonly<Record<string, (value: unknown) => boolean>> = {
-  ...off(["dynatemp_range", "xtc_probability", "mirostat", "dry_multiplier", "n_indent"], 0),
-  ...off(["typical_p", "typ_p"], 1),
-  ...off(["post_sampling_probs", "ignore_eos", "grammar_lazy"], false),
-  ...{ top_n_sigma: isNegative, adaptive_target: isNegative },
-  lora: (value) => Array.isArray(value) && value.length === 0,
+/** More keys that would change the text, or what is said of it, with what has no effect. */
+const unsupported = {
+  ...otherGrammarKeys,
+  // These two are read.
+  ...{ grammar: () => true, json_schema: () => true },
+  ...{ typ_p: (value: unknown) => value === 1, samplers: () => false },
+  ...{ post_sampling_probs: isFalse, grammar_lazy: isFalse },
+  adaptive_target: (value: unknown) => typeof value === "number" && value < 0,
 };
 const names = {
   ...snakeCaseNames,
@@ -51,8 +53,6 @@ const names = {
 export function readLlamaRequest(json: unknown): LlamaRequest {
   const body = new Body(json);
   body.ignore(...withoutEffect);
-  for (const [key, isNeutral] of Object.entries(neutral)) body.only(key, isNeutral, "Leave it out.");
-  body.only("samplers", () => false, "The order of sampling settings is fixed.");
   const { prompts, isList } = readPrompts(body.take("prompt"));
   const own = readOwnKeys(body);
   const bias = body.take("logit_bias");
@@ -77,13 +77,14 @@ export function readLlamaRequest(json: unknown): LlamaRequest {
     // Its strings are validated with the request.
     stop: typeof stop === "string" ? [stop] : (stop as GenerateRequest["stop"]),
     logprobs: nProbs > 0 ? nProbs : undefined,
-    ...grammarSettings(grammar),
+    grammar,
   };
   const [model, stream] = [body.string("model"), body.boolean("stream") ?? false];
   const [returnsTokens, fields] = [body.boolean("return_tokens") ?? false, body.take("response_fields") ?? []];
   if (!Array.isArray(fields) || !fields.every((one) => typeof one === "string")) {
     throw wrongKey("response_fields", `expected names of keys, found ${shown(fields)}`);
   }
+  refuseUnsupported(body, unsupported);
   const ignored = [...body.unread(), ...own.ignored];
   return {
     ...{ model, stream, returnsTokens, responseFields: fields, maxTokens },
@@ -93,19 +94,16 @@ export function readLlamaRequest(json: unknown): LlamaRequest {
       grammar: grammar?.kind === "ebnf" ? grammar.grammar : "",
     }),
     answer: (tokenizer) => {
+      const shownNames = { ...names, grammar: grammar?.kind === "schema" ? "json_schema" : "grammar" };
       const logitBias = readBias(bias, tokenizer);
       const requests = prompts.map((pieces) => ({ ...common, logitBias, ids: encodePieces(pieces, tokenizer) }));
-      return { requests, format: undefined, rounds: own.rounds, isEmpty: maxTokens === 0, ignored, names };
+      return { requests, format: undefined, rounds: own.rounds, isEmpty: maxTokens === 0, ignored, names: shownNames };
     },
   };
 }
 
-function off(keys: readonly string[], neutralValue: unknown): Record<string, (value: unknown) => boolean> {
-  return Object.fromEntries(keys.map((key) => [key, (value: unknown) => value === neutralValue]));
-}
-
-function isNegative(value: unknown): boolean {
-  return typeof value === "number" && value <= 0;
+function isFalse(value: unknown): boolean {
+  return value === false;
 }
 
 /** Penalties here look at all tokens: a window (`repeat_last_n`) changes the text where one is set. */
@@ -119,7 +117,7 @@ function readPenalties(body: Body, sampling: GenerateRequest): GenerateRequest {
   throw wrongKey("repeat_last_n", "penalties for the last tokens only are not supported", "Set it to -1.");
 }
 
-function readGrammar(body: Body): ApiGrammar | undefined {
+function readGrammar(body: Body): GenerateRequest["grammar"] {
   const [schema, grammar] = [body.take("json_schema"), body.string("grammar")];
   if (schema !== undefined) return { kind: "schema", schema };
   return grammar === undefined || grammar === "" ? undefined : { kind: "ebnf", grammar };

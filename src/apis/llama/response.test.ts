@@ -7,7 +7,13 @@ import { readLlamaRequest } from "./request.ts";
 import { LlamaBuilder, type LlamaObject } from "./response.ts";
 
 const context = {
-  ...{ model: "m", contextLength: 100, tokenizer: fakeTokenizer, ignored: [], prompts: [[1, 2]] },
+  ...{
+    model: "m",
+    contextLength: 100,
+    tokenizer: fakeTokenizer,
+    asked: { ignored: ["x"], rounds: true },
+    prompts: [[1, 2]],
+  },
   detokenize: (ids: readonly number[]) => ids.join(" "),
 };
 
@@ -52,7 +58,11 @@ describe("LlamaBuilder", () => {
     expect(body).toMatchObject({
       ...{ index: 0, content: "a\nb", tokens: [], id_slot: 0, stop: true, model: "m", tokens_predicted: 3 },
       ...{ tokens_evaluated: 9, tokens_cached: 2, prompt: "1 2", has_new_line: true, truncated: false },
-      ...{ stop_type: "limit", stopping_word: "", idlm: { verify: "exact", lossless: true } },
+      ...{
+        stop_type: "limit",
+        stopping_word: "",
+        idlm: { verify: "exact", lossless: true, ignored: ["x"], result: { forwards: 2, prefillMs: 4 } },
+      },
       generation_settings: { n_predict: 3, n_ctx: 100, temperature: 1 },
       timings: { cache_n: 2, prompt_n: 7, prompt_ms: 4, predicted_n: 3, predicted_ms: 6, predicted_per_second: 500 },
     });

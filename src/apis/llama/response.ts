@@ -1,5 +1,6 @@
 import type { Answer, AnswerEvent, AnsweredChoice } from "../../answer/types.ts";
 import type { GenerationResult, TextTokenizer, TokenLogprobs } from "../../engine/types.ts";
+import { type ExtensionRequest, extensionBody } from "../extension.ts";
 import type { LlamaRequest } from "./request.ts";
 
 export type LlamaObject = Readonly<Record<string, unknown>>;
@@ -11,8 +12,7 @@ export interface LlamaContext {
   /** Ids of the prompts. */
   readonly prompts: readonly (readonly number[])[];
   readonly detokenize: (ids: readonly number[]) => string;
-  /** Unknown keys of the body. */
-  readonly ignored: readonly string[];
+  readonly asked: ExtensionRequest;
 }
 
 /** What of a completion was not streamed yet. */
@@ -94,10 +94,11 @@ export class LlamaBuilder {
     }));
   }
 
-  #final(choice: AnsweredChoice, { results }: Answer): LlamaObject {
+  #final(choice: AnsweredChoice, answer: Answer): LlamaObject {
+    const { results } = answer;
     const { completion, index, prompt, text } = choice;
     const result = results[prompt] as GenerationResult;
-    const { model, contextLength, ignored } = this.#context;
+    const { model, contextLength, asked } = this.#context;
     const nTokens = completion.tokens.length;
     return {
       ...{ index, id_slot: 0, stop: true, model, tokens_predicted: nTokens, tokens_evaluated: result.promptTokens },
@@ -109,7 +110,7 @@ export class LlamaBuilder {
       stopping_word: completion.stopString ?? "",
       tokens_cached: result.cachedTokens,
       timings: timingsOf(result, nTokens),
-      idlm: { verify: result.verify, lossless: result.lossless, ...(ignored.length > 0 && { ignored }) },
+      idlm: extensionBody(asked, answer),
     };
   }
 

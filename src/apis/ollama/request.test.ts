@@ -62,6 +62,11 @@ describe("readOllamaRequest", () => {
     expect(requestOf({ format: "" })).toEqual(requestOf({}));
   });
 
+  it("reads the format", () => {
+    expect(requestOf({ format: "json" })?.grammar).toEqual({ kind: "json" });
+    expect(requestOf({ format: { type: "object" } })?.grammar).toEqual({ kind: "schema", schema: { type: "object" } });
+  });
+
   it("reads a conversation with tools", () => {
     const conversation = [
       { role: "system", content: "Add." },
@@ -98,6 +103,7 @@ describe("readOllamaRequest", () => {
     [{ options: { temperature: "x" } }, "options.temperature"],
     [{ format: "xml" }, "format"],
     [{ keep_alive: "soon" }, "keep_alive"],
+    [{ ignore_eos: true }, "ignore_eos"],
     [{ tools: [{ type: "function", function: {} }] }, "tools[0].function.name"],
     [{ prompt: "a", suffix: "b" }, "suffix", "generate"],
     [{ prompt: "a", template: "{{ .Prompt }}" }, "template", "generate"],

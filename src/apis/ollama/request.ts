@@ -2,9 +2,10 @@ import type { AnswerRequest, Tool } from "../../answer/types.ts";
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
-import { type ApiGrammar, grammarSettings } from "../grammar-settings.ts";
+import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { toolFormat, toolSettings } from "../tool-settings.ts";
+import { refuseUnsupported } from "../unsupported-keys.ts";
 import { readConversation, withoutImages } from "./messages.ts";
 import { readOptions } from "./options.ts";
 
@@ -24,7 +25,7 @@ export interface OllamaRequest {
 const names = {
   ...Object.fromEntries(Object.entries(snakeCaseNames).map(([key, name]) => [key, `options.${name}`])),
   ...{ maxTokens: "options.num_predict", repetitionPenalty: "options.repeat_penalty", context: "options.num_ctx" },
-  ...{ stop: "options.stop", seed: "options.seed", logprobs: "top_logprobs", ids: "prompt" },
+  ...{ stop: "options.stop", seed: "options.seed", logprobs: "top_logprobs", ids: "prompt", grammar: "format" },
   ...{ adapter: "an adapter", draftModel: "a draft model" },
 };
 
@@ -58,10 +59,11 @@ export function readOllamaRequest(
     context: contextWithin(options.context, contextOf(model)),
     templateArguments: readThink(body.take("think")),
     logprobs: readLogprobs(body),
-    ...grammarSettings(readFormat(body.take("format"))),
+    grammar: readFormat(body.take("format")),
     ...toolSettings(tools),
   };
   const prompt = endpoint === "chat" ? readChat(body) : readPrompt(body);
+  refuseUnsupported(body, otherGrammarKeys);
   const ignored = [...body.unread(), ...options.ignored, ...own.ignored];
   const isRaw = prompt?.prompt !== undefined;
   const format = isRaw ? undefined : toolFormat({ tools, toolChoice: "auto", parallel: true });
@@ -114,7 +116,7 @@ function readTools(value: unknown): readonly Tool[] {
   });
 }
 
-function readFormat(value: unknown): ApiGrammar | undefined {
+function readFormat(value: unknown): GenerateRequest["grammar"] {
   if (value === undefined || value === "") return undefined;
   if (value === "json") return { kind: "json" };
   if (typeof value === "object" && !Array.isArray(value)) return { kind: "schema", schema: value };

@@ -4,7 +4,7 @@ import { answerOfDeltas, messageDeltas } from "../../../test/support/answer-even
 import type { MessageDelta } from "../../answer/types.ts";
 import { OllamaBuilder, type OllamaObject } from "./response.ts";
 
-const context = { model: "m", created: new Date(0), tokenizer: undefined, ignored: [] };
+const context = { model: "m", created: new Date(0), tokenizer: undefined, asked: { ignored: [], rounds: false } };
 
 function run(deltas: readonly MessageDelta[], endpoint: "chat" | "generate" = "chat") {
   const { events, answer } = answerOfDeltas(deltas);

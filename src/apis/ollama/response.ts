@@ -2,6 +2,7 @@ import type { Answer, AnswerEvent } from "../../answer/types.ts";
 import type { GenerationResult, TextTokenizer, TokenLogprobs } from "../../engine/types.ts";
 import type { KeyNames } from "../../errors.ts";
 import { callArguments } from "../call-arguments.ts";
+import { type ExtensionRequest, extensionBody } from "../extension.ts";
 import { failureOf } from "../failure.ts";
 import { chatLogprobs } from "../openai/logprobs.ts";
 import { type OutputItem, OutputItems } from "../output-items.ts";
@@ -15,8 +16,7 @@ export interface OllamaContext {
   readonly model: string;
   readonly created: Date;
   readonly tokenizer: TextTokenizer | undefined;
-  /** Unknown keys of the body. */
-  readonly ignored: readonly string[];
+  readonly asked: ExtensionRequest;
 }
 
 const NS_PER_MS = 1e6;
@@ -83,11 +83,11 @@ export class OllamaBuilder {
     return this.#items.items.slice(0, before).filter(({ kind }) => kind === "tool-call").length;
   }
 
-  #ending({ choices, results }: Answer) {
+  #ending(answer: Answer) {
+    const { choices, results } = answer;
     const [choice, result] = [choices[0], results[0]];
     if (choice === undefined || result === undefined) throw new Error("an answer without a choice");
-    const { ignored } = this.#context;
-    const idlm = { verify: result.verify, lossless: result.lossless, ...(ignored.length > 0 && { ignored }) };
+    const idlm = extensionBody(this.#context.asked, answer);
     const isWhole = choice.finishReason === "stop" || choice.finishReason === "tool_calls";
     return { done: true, done_reason: isWhole ? "stop" : "length", ...metricsOf(result), idlm };
   }

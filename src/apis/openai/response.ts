@@ -3,6 +3,7 @@ import type { Answer, AnsweredChoice, AnswerFinishReason, EchoedPrompt, ToolCall
 import type { GenerationResult, TextTokenizer } from "../../engine/types.ts";
 import { allChoices } from "../../answer/best-of.ts";
 import { chatLogprobs, completionLogprobs } from "./logprobs.ts";
+import { extensionOf, ignoredOf, resultOf } from "../extension.ts";
 import type { OpenAiRequest } from "./request.ts";
 
 /** Fields of a response that do not come from its results. */
@@ -37,26 +38,6 @@ export function headOf({ endpoint }: OpenAiRequest, { id, created, model, numeri
     id: `${endpoint === "chat" ? "chatcmpl" : "cmpl"}-${id}`,
     ...{ object, created, model, system_fingerprint: `idlm-numerics-${numerics}` },
   };
-}
-
-/** An extension of the API: whether the output is that of plain decoding. */
-function extensionOf(results: readonly GenerationResult[]) {
-  return { verify: results[0]?.verify, lossless: results.every(({ lossless }) => lossless) };
-}
-
-/** Keys of the body that were ignored. */
-export function ignoredOf({ ignored }: OpenAiRequest) {
-  return ignored.length === 0 ? {} : { ignored: ignored.slice(0, MAX_IGNORED) };
-}
-
-/** Names of ignored keys in a response, so that a body of nonsense is not sent back. */
-const MAX_IGNORED = 32;
-
-/** How the first completion was decoded, for clients that ask for rounds. */
-export function resultOf([result]: readonly GenerationResult[]) {
-  if (result === undefined) return {};
-  const { sha256, forwards, tokensPerForward, prefillMs, decodeMs, lossless } = result;
-  return { result: { sha256, forwards, tokensPerForward, prefillMs, decodeMs, lossless } };
 }
 
 function chatChoice(choice: AnsweredChoice, { tokenizer }: ResponseContext) {

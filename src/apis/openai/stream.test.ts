@@ -7,7 +7,8 @@ import { foldChunks } from "../../../test/support/fold-chunks.ts";
 import { answer } from "../../answer/answer.ts";
 import type { EngineModel } from "../../engine/engine-model.ts";
 import { type Endpoint, readOpenAiRequest } from "./request.ts";
-import { openAiResponse, resultOf } from "./response.ts";
+import { resultOf } from "../extension.ts";
+import { openAiResponse } from "./response.ts";
 import { openAiStream } from "./stream.ts";
 
 interface Chunk {

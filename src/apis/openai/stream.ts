@@ -2,7 +2,8 @@ import type { AnswerEvent, RunningAnswer } from "../../answer/types.ts";
 import type { TokenLogprobs } from "../../engine/types.ts";
 import { type ChatLogprobs, chatLogprobs, type CompletionLogprobs, CompletionLogprobsStream } from "./logprobs.ts";
 import type { OpenAiRequest } from "./request.ts";
-import { finishReasonOf, headOf, ignoredOf, type ResponseContext, resultOf, usageOf } from "./response.ts";
+import { ignoredOf, resultOf } from "../extension.ts";
+import { finishReasonOf, headOf, type ResponseContext, usageOf } from "./response.ts";
 
 /** A choice of a chunk, without its index. */
 interface ChunkChoice {

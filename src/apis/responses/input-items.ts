@@ -2,16 +2,22 @@ import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { ChatMessage } from "../../engine/types.ts";
 import { Body } from "../body.ts";
 
+/** Finds an item of a stored response by its id. */
+export type FindItem = (id: string) => unknown;
+
 /** The messages of `input`: a text, or items. @throws IdlmError "usage" with the path. */
-export function readInput(value: unknown): readonly ChatMessage[] {
+export function readInput(value: unknown, find: FindItem): readonly ChatMessage[] {
   if (typeof value === "string") return [{ role: "user", content: value }];
   if (!Array.isArray(value)) throw wrongKey("input", `expected a string or items, found ${shown(value)}`);
-  return joined(value.map((item: unknown, i) => readItem(new Body(item, `input[${i}]`))));
+  return joined(value.map((item: unknown, i) => readItem(new Body(item, `input[${i}]`), find)));
 }
 
-function readItem(item: Body): ChatMessage {
-  const type = item.take("type") ?? "message";
-  item.ignore("id", "status");
+function readItem(item: Body, find: FindItem): ChatMessage {
+  const [given, id] = [item.take("type"), item.take("id")];
+  // An item with nothing but an id refers to a stored one.
+  const isReference = given === undefined && id !== undefined && item.take("role") === undefined;
+  const type = isReference ? "item_reference" : (given ?? "message");
+  item.ignore("status");
   if (type === "message") return readMessage(item);
   if (type === "function_call") {
     const call = { id: text(item, "call_id"), name: text(item, "name"), arguments: text(item, "arguments") };
@@ -22,7 +28,12 @@ function readItem(item: Body): ChatMessage {
     return { role: "tool", content, toolCallId: text(item, "call_id") };
   }
   if (type === "reasoning") return { role: "assistant", content: "", reasoning: reasoningOf(item) };
-  const known = "message, function_call, function_call_output or reasoning";
+  if (type === "item_reference") {
+    const found = find(text(item, "id"));
+    if (found === undefined) throw wrongKey(item.at("id"), `no item ${shown(id)} is stored`, "Send the item itself.");
+    return readItem(new Body(found, item.at("id")), () => undefined);
+  }
+  const known = "message, function_call, function_call_output, reasoning or item_reference";
   throw wrongKey(item.at("type"), `expected ${known}, found ${shown(type)}`);
 }
 

@@ -7,8 +7,12 @@ const earlier: readonly ChatMessage[] = [
   { role: "user", content: "a" },
   { role: "assistant", content: "b" },
 ];
-const find = (id: string) => (id === "resp_1" ? earlier : undefined);
-const read = (body: object) => readResponsesRequest({ model: "m", input: "hi", ...body }, find);
+const stored = {
+  conversation: (id: string) => (id === "resp_1" ? earlier : undefined),
+  item: (id: string) =>
+    id === "fc_1" ? { type: "function_call", id, call_id: "c1", name: "add", arguments: "{}" } : undefined,
+};
+const read = (body: object) => readResponsesRequest({ model: "m", input: "hi", ...body }, stored);
 const requestOf = (body: object) => read(body).answer.requests[0];
 const tools = [{ type: "function", name: "add", parameters: { type: "object" }, strict: true }];
 
@@ -97,9 +101,28 @@ describe("readResponsesRequest", () => {
     ]);
   });
 
+  it("finds items that are referred to", () => {
+    const result = { type: "function_call_output", call_id: "c1", output: "2" };
+    for (const reference of [{ type: "item_reference", id: "fc_1" }, { id: "fc_1" }]) {
+      expect(requestOf({ input: [reference, result] })?.messages).toEqual([
+        { role: "assistant", content: "", toolCalls: [{ id: "c1", name: "add", arguments: "{}" }] },
+        { role: "tool", content: "2", toolCallId: "c1" },
+      ]);
+    }
+    expect(failed({ input: [{ type: "item_reference", id: "fc_2" }] })).toBe("input[0].id");
+  });
+
   it("keeps two answers in a row apart", () => {
     const input = ["a", "b"].map((content) => ({ role: "assistant", content }));
     expect(requestOf({ input })?.messages).toEqual(input);
+  });
+
+  it("reads what the text has to be", () => {
+    const grammarOf = (format: object) => requestOf({ text: { format } })?.grammar;
+    const schema = { type: "object" };
+    expect(grammarOf({ type: "json_schema", name: "x", schema, strict: true })).toEqual({ kind: "schema", schema });
+    expect(grammarOf({ type: "json_object" })).toEqual({ kind: "json" });
+    expect(grammarOf({ type: "text" })).toBeUndefined();
   });
 
   it("leaves out tools that are not allowed", () => {
@@ -135,6 +158,7 @@ describe("readResponsesRequest", () => {
     [{ tool_choice: "required" }, "tool_choice"],
     [{ tools, tool_choice: { type: "function", name: "b" } }, "tool_choice.name"],
     [{ background: true }, "background"],
+    [{ response_format: { type: "json_object" } }, "response_format"],
     [{ conversation: "c" }, "conversation"],
     [{ text: { format: { type: "json_schema" } } }, "text.format.schema"],
     [{ top_logprobs: 21 }, "top_logprobs"],

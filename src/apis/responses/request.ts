@@ -2,10 +2,11 @@ import type { AnswerRequest, MessageFormat, Tool } from "../../answer/types.ts";
 import { oneOf, shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { ChatMessage, GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
-import { type ApiGrammar, grammarSettings } from "../grammar-settings.ts";
+import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { toolFormat, toolSettings } from "../tool-settings.ts";
-import { readInput } from "./input-items.ts";
+import { refuseUnsupported } from "../unsupported-keys.ts";
+import { type FindItem, readInput } from "./input-items.ts";
 
 /** A body of POST /v1/responses or /v1/responses/input_tokens. */
 export interface ResponsesRequest {
@@ -22,8 +23,12 @@ export interface ResponsesRequest {
   readonly echo: Readonly<Record<string, unknown>>;
 }
 
-/** Finds the messages up to the end of a stored response. */
-export type FindConversation = (id: string) => readonly ChatMessage[] | undefined;
+/** What is stored. */
+export interface StoredParts {
+  /** The messages up to the end of a response. */
+  readonly conversation: (id: string) => readonly ChatMessage[] | undefined;
+  readonly item: FindItem;
+}
 
 /** Keys of the API that do not change the text. */
 const withoutEffect = [
@@ -38,7 +43,7 @@ const MOST_TOP_LOGPROBS = 20;
  * Reads a body of the Responses API. Accepts idlm's own keys, too. @throws IdlmError "usage" with the key; ranges are
  * validated by the engine.
  */
-export function readResponsesRequest(json: unknown, find: FindConversation): ResponsesRequest {
+export function readResponsesRequest(json: unknown, stored: StoredParts): ResponsesRequest {
   const body = new Body(json);
   body.ignore(...withoutEffect);
   for (const key of unsupported) body.only(key, () => false, "Leave it out.");
@@ -49,10 +54,10 @@ export function readResponsesRequest(json: unknown, find: FindConversation): Res
   const format = readFormat(body);
   const [previous, instructions] = [body.string("previous_response_id"), body.string("instructions")];
   const given = body.take("input");
-  const input = given === undefined ? [] : readInput(given);
+  const input = given === undefined ? [] : readInput(given, stored.item);
   const messages = [
     ...(instructions === undefined ? [] : [{ role: "system" as const, content: instructions }]),
-    ...(previous === undefined ? [] : earlier(previous, find)),
+    ...(previous === undefined ? [] : earlier(previous, stored)),
     ...input,
   ];
   if (messages.length === 0) throw wrongKey("input", "missing", "Give a text or items.");
@@ -68,13 +73,17 @@ export function readResponsesRequest(json: unknown, find: FindConversation): Res
     ...toolSettings(format.tools),
     templateArguments: readReasoning(body),
     logprobs: readLogprobs(body),
-    ...grammarSettings(readText(body)),
+    grammar: readText(body),
   };
   const names = {
-    ...{ ...snakeCaseNames, maxTokens: "max_output_tokens", messages: "input", logprobs: "top_logprobs" },
+    ...snakeCaseNames,
+    maxTokens: "max_output_tokens",
+    messages: "input",
+    logprobs: "top_logprobs",
     grammar: "text.format",
   };
   const echo = echoOf(json as Readonly<Record<string, unknown>>, { temperature, store });
+  refuseUnsupported(body, otherGrammarKeys);
   const ignored = [...body.unread(), ...own.ignored];
   return {
     answer: { requests: [request], format, rounds: own.rounds, ignored, names },
@@ -87,8 +96,8 @@ export function readResponsesRequest(json: unknown, find: FindConversation): Res
   };
 }
 
-function earlier(id: string, find: FindConversation): readonly ChatMessage[] {
-  const messages = find(id);
+function earlier(id: string, { conversation }: StoredParts): readonly ChatMessage[] {
+  const messages = conversation(id);
   if (messages !== undefined) return messages;
   const problem = `no response ${shown(id)} is stored`;
   throw wrongKey("previous_response_id", problem, "Send the whole conversation as input.");
@@ -171,7 +180,7 @@ function namedTool(choice: Body, tools: readonly Tool[]): string {
   throw wrongKey(choice.at("name"), `expected the name of one of the tools, found ${shown(name)}`);
 }
 
-function readText(body: Body): ApiGrammar | undefined {
+function readText(body: Body): GenerateRequest["grammar"] {
   const text = new Body(body.take("text") ?? {}, "text");
   // A hint to the model that no template of these models knows.
   text.ignore("verbosity");

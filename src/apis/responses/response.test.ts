@@ -10,7 +10,10 @@ const context = { id: "1", model: "m", created: 7, tokenizer: undefined };
 
 function run(deltas: readonly MessageDelta[], ending?: Parameters<typeof answerOfDeltas>[1]) {
   const { events, answer } = answerOfDeltas(deltas, ending);
-  const request = readResponsesRequest({ model: "m", input: "hi", unknown: 1 }, () => undefined);
+  const request = readResponsesRequest(
+    { model: "m", input: "hi", unknown: 1 },
+    { conversation: () => undefined, item: () => undefined },
+  );
   const builder = new ResponseBuilder(request, context);
   const streamed = [...events.flatMap((event) => builder.push(event)), ...builder.end(answer)];
   return { streamed, body: { ...builder.body(answer), completed_at: 0 } as { readonly output?: unknown } };

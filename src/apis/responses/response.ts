@@ -1,5 +1,6 @@
 import type { Answer, AnswerEvent, AnswerFinishReason } from "../../answer/types.ts";
 import type { TextTokenizer, TokenLogprobs } from "../../engine/types.ts";
+import { extensionBody } from "../extension.ts";
 import { chatLogprobs } from "../openai/logprobs.ts";
 import { type ItemChange, type OutputItem, OutputItems } from "../output-items.ts";
 import type { ResponsesRequest } from "./request.ts";
@@ -69,7 +70,6 @@ export class ResponseBuilder {
     const [choice, result] = [answer.choices[0], answer.results[0]];
     if (choice === undefined || result === undefined) throw new Error("an answer without a choice");
     const status = isWhole(choice.finishReason) ? "completed" : "incomplete";
-    const { ignored } = this.#request.answer;
     const nOutput = choice.completion.tokens.length;
     return {
       ...this.#head(status),
@@ -81,7 +81,7 @@ export class ResponseBuilder {
         output_tokens_details: { reasoning_tokens: 0 },
         total_tokens: result.promptTokens + nOutput,
       },
-      idlm: { verify: result.verify, lossless: result.lossless, ...(ignored.length > 0 && { ignored }) },
+      idlm: extensionBody(this.#request.answer, answer),
     };
   }
 

@@ -27,6 +27,16 @@ describe("StoredResponses", () => {
     expect(responses.get("1", "a")).toBeDefined();
   });
 
+  it("finds items by their ids", () => {
+    const responses = new StoredResponses();
+    const id = "0123456789abcdef0123456789abcdef";
+    const output = [{ id: `rs_${id}0` }, { id: `msg_${id}1` }];
+    responses.add({ ...stored("1"), response: { id: `resp_${id}`, output } });
+    expect(responses.item(`msg_${id}1`, "a")).toBe(output[1]);
+    for (const other of [`fc_${id}1`, `msg_${id}2`, "msg_1", ""]) expect(responses.item(other, "a")).toBeUndefined();
+    expect(responses.item(`msg_${id}1`, "b")).toBeUndefined();
+  });
+
   it("drops what was used longest ago", () => {
     const few = new StoredResponses(3);
     for (const one of [stored("1"), stored("2", "1"), stored("other")]) few.add(one);

@@ -50,6 +50,16 @@ export class StoredResponses {
     return entry?.stored.owner === owner ? entry.stored : undefined;
   }
 
+  /** An item of the output of a response. */
+  item(id: string, owner: string): unknown {
+    const [, response = "", index = ""] = /^[a-z]+_(\w{32})(\d+)$/.exec(id) ?? [];
+    const output = this.get(`resp_${response}`, owner)?.response.output as
+      | readonly { readonly id: string }[]
+      | undefined;
+    const item = output?.[Number(index)];
+    return item?.id === id ? item : undefined;
+  }
+
   /** Whether there was one. */
   delete(id: string, owner: string): boolean {
     return this.get(id, owner) !== undefined && this.#drop(id);

@@ -30,7 +30,7 @@ export const addAnthropicRoutes: AddRoutes = (app, { models }) => {
 const keys = { model: z.string(), max_tokens: z.number(), messages: z.array(z.looseObject({})) };
 
 async function respond(exchange: Exchange, request: MessagesRequest, served: ServedModel): Promise<void> {
-  const builder = new MessageBuilder({ id: exchange.id, model: served.name, ignored: request.answer.ignored });
+  const builder = new MessageBuilder({ id: exchange.id, model: served.name, asked: request.answer });
   exchange.outgoing.setHeader("request-id", exchange.id);
   const running = startAnswer(exchange, served, { ...request.answer, id: exchange.id });
   if (!request.stream) {

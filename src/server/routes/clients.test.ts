@@ -73,6 +73,10 @@ describe("openai: responses", () => {
     expect(next.output_text).toBe(sent.output_text);
     const counted = await openai.responses.inputTokens.count({ model: "m", input });
     expect(counted.input_tokens).toBe(next.usage?.input_tokens);
+    const reference = { type: "item_reference" as const, id: first.output[0]?.id ?? "" };
+    const referred = input.map((message) => (message.role === "assistant" ? reference : message));
+    const withReference = await openai.responses.create({ ...asked, input: referred });
+    expect(withReference.output_text).toBe(next.output_text);
     await openai.responses.delete(first.id);
     for (const id of [first.id, sent.id]) {
       expect(await error(openai.responses.retrieve(id))).toMatchObject({ status: 404 });
@@ -210,6 +214,16 @@ describe("llama-server's clients", () => {
     expect(chunks.flatMap((chunk) => chunk.tokens)).toEqual(tokens);
     expect(chunks.map(({ stop }) => stop)).toEqual([...Array(chunks.length - 1).fill(false), true]);
     expect(chunks.at(-1).timings).toMatchObject({ predicted_n: 12 });
+  });
+
+  it("get text of a grammar, and what is wrong with one", async () => {
+    const grammar = 'root ::= "abab" "b"+';
+    const { body } = await post("/completion", { ...asked, grammar });
+    expect(body.content).toMatch(/^ababb+$/);
+    const wrong = await post("/completion", { ...asked, grammar: "root ::= (" });
+    expect(wrong).toMatchObject({ status: 400, body: { error: { message: expect.stringMatching(/^grammar/) } } });
+    const schema = await post("/completion", { ...asked, json_schema: { type: "nothing" } });
+    expect(schema).toMatchObject({ status: 400, body: { error: { message: expect.stringMatching(/^json_schema/) } } });
   });
 
   it("get a list for a list of prompts", async () => {

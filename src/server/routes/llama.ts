@@ -69,7 +69,7 @@ async function respond(exchange: Exchange, request: LlamaRequest, served: Served
     tokenizer: model.tokenizer,
     prompts: answer.requests.map(({ ids }) => ids ?? []),
     detokenize: (ids) => model.detokenize(ids),
-    ignored: answer.ignored,
+    asked: answer,
   });
   const running = startAnswer(exchange, served, answer);
   if (!request.stream) {

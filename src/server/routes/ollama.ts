@@ -48,8 +48,8 @@ export const addOllamaRoutes: AddRoutes = (app, { models }) => {
 async function respond(exchange: Exchange, request: OllamaRequest, served: ServedModel): Promise<void> {
   const { endpoint, answer, keepAliveSeconds } = request;
   const { tokenizer } = served.model;
-  const ignored = answer?.ignored ?? [];
-  const builder = new OllamaBuilder(endpoint, { model: served.name, created: new Date(), tokenizer, ignored });
+  const asked = answer ?? { ignored: [], rounds: false };
+  const builder = new OllamaBuilder(endpoint, { model: served.name, created: new Date(), tokenizer, asked });
   // Models are unloaded where another one needs their memory, not by the clock.
   if (answer === undefined) exchange.send(200, builder.loaded(keepAliveSeconds === 0 ? "unload" : "load"));
   else await respondWithAnswer(exchange, { ...request, answer }, served, builder);

@@ -19,8 +19,10 @@ import { postRoute } from "./post-route.ts";
 export const addResponsesRoutes: AddRoutes = (app, { models }) => {
   const stored = new StoredResponses();
   const read = async (exchange: Exchange) => {
-    const find = (id: string) => stored.conversation(id, exchange.share);
-    const request = readResponsesRequest(await exchange.json(), find);
+    const request = readResponsesRequest(await exchange.json(), {
+      conversation: (id) => stored.conversation(id, exchange.share),
+      item: (id) => stored.item(id, exchange.share),
+    });
     exchange.names = request.answer.names;
     return { request, name: requiredModel(request.model) };
   };
