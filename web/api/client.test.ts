@@ -50,6 +50,13 @@ describe("request", () => {
     await expect(failing(429, { "retry-after": "3" })).rejects.toMatchObject({ kind: "busy", retryAfterSeconds: 3 });
     await expect(failing(503)).rejects.toMatchObject({ kind: "busy", retryAfterSeconds: undefined });
     await expect(failing(400)).rejects.toMatchObject({ kind: "refused" });
+    // Another page's, or another machine's name: a key does not help.
+    await expect(failing(403)).rejects.toMatchObject({ kind: "refused" });
+    const loading = answering(new Response('{"status":"loading"}', { status: 503 }));
+    await expect(request(loading, "/health")).rejects.toMatchObject({
+      kind: "busy",
+      message: "The model is being loaded.",
+    });
     const gone = answering(() => {
       throw new TypeError("fetch failed");
     });

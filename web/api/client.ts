@@ -92,14 +92,21 @@ export function isAbort(error: unknown): boolean {
 }
 
 async function failureOf(response: Response): Promise<RequestFailure> {
-  const body = (await response.json().catch(() => undefined)) as { readonly error?: WireError } | undefined;
-  const message = messageOf(body?.error) || `The server answered with status ${response.status}.`;
+  const body = (await response.json().catch(() => undefined)) as FailureBody | undefined;
+  const other = body?.status === "loading" ? "The model is being loaded." : undefined;
+  const message = messageOf(body?.error) || (other ?? `The server answered with status ${response.status}.`);
   const seconds = Number(response.headers.get("retry-after") ?? Number.NaN);
   return new RequestFailure(kindOf(response.status), message, Number.isFinite(seconds) ? seconds : undefined);
 }
 
+interface FailureBody {
+  readonly error?: WireError;
+  /** Of /health. */
+  readonly status?: string;
+}
+
 function kindOf(status: number): FailureKind {
-  if (status === 401 || status === 403) return "key";
+  if (status === 401) return "key";
   return status === 429 || status === 503 ? "busy" : "refused";
 }
 

@@ -59,6 +59,10 @@ export function inWords(metrics: Metrics): readonly string[] {
     get("prompt_tokens_total"),
   );
   say((n) => `${count(n, "forward")} of the model.`, forwards);
+  say(
+    (rows, each) => `A forward has ${rows.toFixed(1)} rows on average, and gives an answer ${each.toFixed(2)} tokens.`,
+    ...[mean("rows_per_forward"), mean("tokens_per_forward")],
+  );
   const [drafted, accepted] = [get("spec_decode_num_draft_tokens_total"), get("spec_decode_num_accepted_tokens_total")];
   if (drafted !== undefined && drafted > 0) {
     say((n) => `${percent(n / drafted)} of ${count(drafted, "proposal")} stood.`, accepted);
