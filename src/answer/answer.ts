@@ -1,6 +1,7 @@
 import type { Generation, GenerationPart, GenerationResult, Model } from "../engine/types.ts";
 import { merge } from "./merge.ts";
 import { Messages } from "./messages.ts";
+import { withCalls } from "./tool-grammar.ts";
 import type {
   Answer,
   AnsweredChoice,
@@ -29,12 +30,15 @@ export function answer(model: Model, request: AnswerRequest, signal: AbortSignal
 
 function startAll(
   model: Model,
-  { requests }: AnswerRequest,
+  { requests, format }: AnswerRequest,
   signal: AbortSignal,
   leaving: AbortController,
 ): readonly Generation[] {
   try {
-    return requests.map((request) => model.generate({ ...request, signal }));
+    return requests.map((request) => {
+      const grammar = withCalls(request.grammar, format, model.tokenizer?.toolFormat);
+      return model.generate({ ...request, signal, ...(grammar !== undefined && { grammar }) });
+    });
   } catch (error) {
     leaving.abort();
     throw error;

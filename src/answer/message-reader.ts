@@ -1,4 +1,6 @@
+import type { ToolFormat } from "../grammar/tool-calls.ts";
 import { ReasoningReader } from "./reasoning.ts";
+import { ToolCallReader } from "./tool-calls.ts";
 import type { AnsweredChoice, MessageDelta, MessageFormat, MessageReader } from "./types.ts";
 
 export interface MessageContext {
@@ -6,11 +8,19 @@ export interface MessageContext {
   readonly opensReasoning: boolean;
   /** Id of the message's call with this index. */
   readonly callId: (index: number) => string;
+  /** How the model writes calls of tools. */
+  readonly toolFormat: ToolFormat;
 }
 
 /** The reader of a format; undefined: plain text. */
-export function messageReader(format: MessageFormat | undefined, { opensReasoning }: MessageContext): MessageReader {
-  const text: MessageReader = { push: plainText, end: () => [] };
+export function messageReader(
+  format: MessageFormat | undefined,
+  { opensReasoning, callId, toolFormat }: MessageContext,
+): MessageReader {
+  const hasTools = format !== undefined && format.tools.length > 0;
+  const text: MessageReader = hasTools
+    ? new ToolCallReader(format, toolFormat, callId)
+    : { push: plainText, end: () => [] };
   return format?.reasoning === true ? new ReasoningReader(text, opensReasoning) : text;
 }
 

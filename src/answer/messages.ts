@@ -1,15 +1,18 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { Choice, Generation, GenerationResult, Model } from "../engine/types.ts";
+import type { ToolFormat } from "../grammar/tool-calls.ts";
 import { bestOf } from "./best-of.ts";
 import { echoedPrompts } from "./echo.ts";
 import { messageOf, messageReader } from "./message-reader.ts";
 import { beginsInReasoning } from "./reasoning.ts";
+import { DEFAULT_TOOL_FORMAT } from "./tool-grammar.ts";
 import type { Answer, AnswerFinishReason, AnswerRequest, EchoedPrompt, MessageReader } from "./types.ts";
 
 /** Reads the messages of an answer: the same ones in its stream and in its finished form. */
 export class Messages {
   readonly #request: AnswerRequest;
   readonly #id: string;
+  readonly #toolFormat: ToolFormat;
   readonly #opensReasoning: Promise<readonly boolean[]>;
   /** If the request echoes the prompts. */
   readonly #prompts: readonly Promise<EchoedPrompt>[];
@@ -18,8 +21,11 @@ export class Messages {
     this.#request = request;
     this.#prompts = echoedPrompts(model, request, generations, signal);
     this.#id = request.id ?? randomUUID();
-    const opens = generations.map(async ({ promptIds }) => {
-      return request.format?.reasoning === true && beginsInReasoning(model.tokenizer, await promptIds);
+    this.#toolFormat = model.tokenizer?.toolFormat ?? DEFAULT_TOOL_FORMAT;
+    const opens = generations.map(async ({ promptIds }, prompt) => {
+      // A grammar leaves no place for reasoning.
+      if (request.format?.reasoning !== true || request.requests[prompt]?.grammar !== undefined) return false;
+      return beginsInReasoning(model.tokenizer, await promptIds);
     });
     this.#opensReasoning = Promise.all(opens);
     // The results reject with the same error.
@@ -34,7 +40,8 @@ export class Messages {
 
   async reader(prompt: number, choice: number): Promise<MessageReader> {
     const opensReasoning = (await this.#opensReasoning)[prompt] === true;
-    return messageReader(this.#request.format, { opensReasoning, callId: (index) => this.#callId(choice, index) });
+    const callId = (index: number) => this.#callId(choice, index);
+    return messageReader(this.#request.format, { opensReasoning, callId, toolFormat: this.#toolFormat });
   }
 
   async answer(generated: readonly GenerationResult[]): Promise<Answer> {

@@ -4,6 +4,7 @@ import type { Shape } from "../decoding/planners/shapes.ts";
 import type { ProposerKind } from "../decoding/proposers/registry.ts";
 import type { RoundCount } from "../decoding/round/decoder.ts";
 import type { GrammarRequest } from "../grammar/grammar.ts";
+import type { ToolFormat } from "../grammar/tool-calls.ts";
 
 /** One message of a conversation. What the chat template does not know is left out of the prompt. */
 export interface ChatMessage {
@@ -469,6 +470,8 @@ export interface TextTokenizer {
   decode(ids: readonly number[]): string;
   /** Bytes of a token; undefined: not in the vocabulary. */
   tokenBytes(id: number): Uint8Array | undefined;
+  /** How the model writes calls of tools. Default: hermes. */
+  readonly toolFormat?: ToolFormat;
   /** Whether a token is not text, but controls the model or the chat template. */
   isSpecial(id: number): boolean;
   /** Decodes token by token, in whole characters. */

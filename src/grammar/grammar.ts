@@ -7,6 +7,7 @@ import { parseRegex } from "./languages/regex.ts";
 import { grammarProblem } from "./problem.ts";
 import { grammarOfSchema } from "./schema/json-schema.ts";
 import { ANY_OBJECT, valueRules } from "./schema/json-text.ts";
+import { grammarOfTools, type ToolGrammarRequest } from "./tool-calls.ts";
 import { type GrammarTokens, Vocabulary } from "./vocabulary.ts";
 
 /** What a completion has to look like. */
@@ -20,30 +21,51 @@ export type GrammarRequest =
   /** A text of the rule root of an EBNF, as llama.cpp has it (GBNF). */
   | { readonly kind: "ebnf"; readonly grammar: string }
   /** One of these texts. */
-  | { readonly kind: "choice"; readonly choices: readonly string[] };
+  | { readonly kind: "choice"; readonly choices: readonly string[] }
+  /** Calls of tools, as the chat template has them; `text`: what may stand in place of them, by default any text. */
+  | ({ readonly kind: "tools"; readonly text?: GrammarRequest | undefined } & ToolGrammarRequest);
 
 export type GrammarKind = GrammarRequest["kind"];
 
 /** Characters of all choices. */
 const MAX_CHOICES = 500_000;
 
-/** @throws IdlmError "usage", naming what is wrong at `path`, or not supported. */
+/** The key of a request that holds its grammar. */
+const values = {
+  json: "kind",
+  schema: "schema",
+  regex: "pattern",
+  ebnf: "grammar",
+  choice: "choices",
+  tools: "",
+} as const;
+
+/** @throws IdlmError "usage", naming what is wrong at `path`, that of the request, or not supported. */
 export function grammarOf(request: GrammarRequest, path: string): Grammar {
+  if (!Object.hasOwn(values, request.kind)) {
+    throw grammarProblem(`${path}.kind`, `expected ${Object.keys(values).join(", ")}`);
+  }
+  const name = values[request.kind];
+  const at = name === "" ? path : `${path}.${name}`;
   switch (request.kind) {
     case "json":
       return { root: rule(ANY_OBJECT), rules: valueRules };
     case "schema":
-      return grammarOfSchema(request.schema, `${path}.schema`);
+      return grammarOfSchema(request.schema, at);
     case "regex":
-      if (typeof request.pattern !== "string") throw grammarProblem(`${path}.pattern`, "expected a string");
-      return { root: parseRegex(request.pattern, { path: `${path}.pattern` }), rules: new Map() };
+      if (typeof request.pattern !== "string") throw grammarProblem(at, "expected a string");
+      return { root: parseRegex(request.pattern, { path: at }), rules: new Map() };
     case "ebnf":
-      if (typeof request.grammar !== "string") throw grammarProblem(`${path}.grammar`, "expected a string");
-      return parseGbnf(request.grammar, `${path}.grammar`);
+      if (typeof request.grammar !== "string") throw grammarProblem(at, "expected a string");
+      return parseGbnf(request.grammar, at);
     case "choice":
-      return grammarOfChoices(request.choices, `${path}.choices`);
-    default:
-      throw grammarProblem(`${path}.kind`, "expected json, schema, regex, ebnf or choice");
+      return grammarOfChoices(request.choices, at);
+    case "tools":
+      return grammarOfTools(
+        request,
+        path,
+        request.text === undefined ? undefined : grammarOf(request.text, `${path}.text`),
+      );
   }
 }
 
@@ -60,9 +82,9 @@ function grammarOfChoices(choices: readonly unknown[], path: string): Grammar {
   return { root: choice(...parts), rules: new Map() };
 }
 
-function programOf(request: GrammarRequest, path: string): Program {
+function compiled(grammar: () => Grammar, path: string): Program {
   try {
-    return compile(grammarOf(request, path), path);
+    return compile(grammar(), path);
   } catch (error) {
     // Constants are written recursively.
     if (error instanceof RangeError) throw grammarProblem(path, "it is nested too deep");
@@ -100,7 +122,7 @@ export class Grammars {
     let found = this.#compiled.get(key);
     this.#compiled.delete(key);
     if (found === undefined) {
-      const program = programOf(request, path);
+      const program = compiled(() => grammarOf(request, path), path);
       this.#vocabulary ??= new Vocabulary(this.#tokens);
       found = new TokenGrammar(new Automaton(program, path), this.#vocabulary);
     }

@@ -10,6 +10,8 @@ import {
   variablesOfFolder,
   variablesOfGguf,
 } from "../../tokenizer/index.ts";
+import type { ToolFormat } from "../../grammar/tool-calls.ts";
+import { knowsTools, toolFormatOf, withToolText } from "./tool-messages.ts";
 import type { ChatMessage, ChatOptions, TextTokenizer } from "../types.ts";
 import { templateMessage, templateTool } from "./template-values.ts";
 
@@ -51,10 +53,12 @@ class ModelTokenizer implements TextTokenizer {
   readonly #template: ChatTemplate | undefined;
   readonly #variables: SpecialVariables;
   readonly #path: string;
+  readonly toolFormat: ToolFormat;
 
   constructor(tokenizer: Tokenizer, template: string | undefined, variables: SpecialVariables, path: string) {
     this.#tokenizer = tokenizer;
     this.#variables = variables;
+    this.toolFormat = toolFormatOf(template);
     this.#template = template === undefined ? undefined : new ChatTemplate(template, path);
     this.#path = path;
   }
@@ -81,9 +85,11 @@ class ModelTokenizer implements TextTokenizer {
       });
     }
     const { tools, templateArguments, continueFinalMessage, now } = options;
+    const given = { messages: messages.map(templateMessage), tools: (tools ?? []).map(templateTool) };
+    const isKnown = knowsTools(this.#template.source);
     return encodeChat(this.#tokenizer, this.#template, {
-      messages: messages.map(templateMessage),
-      tools: tools === undefined || tools.length === 0 ? undefined : tools.map(templateTool),
+      messages: isKnown ? given.messages : withToolText(given.messages, given.tools),
+      tools: isKnown && given.tools.length > 0 ? given.tools : undefined,
       kwargs: { ...templateArguments, ...this.#variables },
       ...{ continueFinalMessage, now },
     });

@@ -54,7 +54,7 @@ describe("regular expressions", () => {
       }),
       { numRuns: 500 },
     );
-    expect(matches).toBeGreaterThan(1000);
+    expect(matches).toBeGreaterThan(300);
   });
 
   it("may have anchors at the ends of alternatives", () => {

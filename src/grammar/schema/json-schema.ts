@@ -43,24 +43,26 @@ type Schema = Readonly<Record<string, unknown>>;
 
 /**
  * Converts a JSON schema to a grammar of values in one line, with `, ` and `: `. `path`: where the schema stands in the
- * request. @throws IdlmError "usage" that names the keyword which is wrong or not supported.
+ * request. `prefix` of the names of its rules. @throws IdlmError "usage" that names the keyword which is wrong or not supported.
  */
-export function grammarOfSchema(schema: unknown, path: string): Grammar {
-  return new SchemaConverter(schema, path).convert();
+export function grammarOfSchema(schema: unknown, path: string, prefix = ""): Grammar {
+  return new SchemaConverter(schema, path, prefix).convert();
 }
 
 class SchemaConverter {
   readonly #root: unknown;
   readonly #path: string;
+  readonly #prefix: string;
   readonly #rules = new Map(valueRules);
   /** Rules of `$ref`, by reference. */
   readonly #references = new Map<string, string>();
   #nSchemas = 0;
   #nConstants = 0;
 
-  constructor(root: unknown, path: string) {
+  constructor(root: unknown, path: string, prefix: string) {
     this.#root = root;
     this.#path = path;
+    this.#prefix = prefix;
   }
 
   convert(): Grammar {
@@ -136,7 +138,7 @@ class SchemaConverter {
     const known = this.#references.get(reference);
     if (known !== undefined) return rule(known);
     const target = this.#resolve(reference, field);
-    const name = `$ref ${this.#references.size}`;
+    const name = `${this.#prefix}$ref ${this.#references.size}`;
     this.#references.set(reference, name);
     this.#rules.set(name, empty);
     this.#rules.set(name, this.#expressionOf(target.schema, target.at, depth + 1));
@@ -361,7 +363,7 @@ class SchemaConverter {
     members: readonly { readonly isNeeded: boolean; readonly expression: Expression }[],
     added: Expression | undefined,
   ): Expression {
-    const prefix = `members ${this.#rules.size}`;
+    const prefix = `${this.#prefix}members ${this.#rules.size}`;
     const comma = text(COMMA);
     let first: Expression = added === undefined ? empty : list(added, 0, undefined);
     let next: Expression = added === undefined ? empty : repeat(sequence(comma, added), 0, undefined);

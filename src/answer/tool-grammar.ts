@@ -1,0 +1,30 @@
+import type { GrammarRequest } from "../grammar/grammar.ts";
+import type { ToolFormat } from "../grammar/tool-calls.ts";
+import type { MessageFormat } from "./types.ts";
+
+export const DEFAULT_TOOL_FORMAT: ToolFormat = "hermes";
+
+/**
+ * The grammar of a message that may call tools: where calls are demanded, or a tool is strict, or the text has a grammar of
+ * its own. Undefined: any text.
+ */
+export function withCalls(
+  text: GrammarRequest | undefined,
+  format: MessageFormat | undefined,
+  toolFormat: ToolFormat = DEFAULT_TOOL_FORMAT,
+): GrammarRequest | undefined {
+  if (format === undefined || format.tools.length === 0 || format.toolChoice === "none") return text;
+  const { toolChoice, parallel } = format;
+  const named = typeof toolChoice === "object" ? toolChoice.name : undefined;
+  const isRequired = toolChoice !== "auto";
+  if (!isRequired && text === undefined && !format.tools.some(({ strict }) => strict)) return undefined;
+  const tools = format.tools.filter(({ name }) => named === undefined || name === named);
+  return {
+    kind: "tools",
+    format: toolFormat,
+    tools: tools.map(({ name, parameters, strict }) => ({ name, parameters, strict })),
+    isRequired,
+    isParallel: parallel && named === undefined,
+    ...(text !== undefined && { text }),
+  };
+}
