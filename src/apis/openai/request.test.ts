@@ -1,4 +1,6 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { fakeEngine } from "../../../test/support/fake-engine.ts";
 import { IdlmError } from "../../errors.ts";
 import { readOpenAiRequest } from "./request.ts";
 
@@ -255,6 +257,82 @@ describe("readOpenAiRequest", () => {
     ["completions", { prompt: ["a", 1] }, /^prompt\[1\]: expected a string or/],
   ] as const)("refuses %s %j", (endpoint, body, message) => {
     expect(() => readOpenAiRequest(endpoint, body)).toThrow(message);
+  });
+
+  it("takes or refuses any body, and never fails otherwise", async () => {
+    const { engine } = fakeEngine();
+    const keys = [
+      ...[
+        "messages",
+        "prompt",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "structured_outputs",
+        "grammar",
+        "idlm",
+        "n",
+      ],
+      ...[
+        "stream_options",
+        "prediction",
+        "logprobs",
+        "top_logprobs",
+        "logit_bias",
+        "stop",
+        "seed",
+        "max_tokens",
+        "best_of",
+      ],
+      ...["echo", "chat_template_kwargs", "reasoning_effort", "temperature", "guided_choice", "parallel_tool_calls"],
+    ];
+    const part = fc.constantFrom(
+      "type",
+      "function",
+      "text",
+      "content",
+      "role",
+      "user",
+      "assistant",
+      "json_schema",
+      "f",
+    );
+    const value = fc.letrec<{ value: unknown }>((tie) => ({
+      value: fc.oneof(
+        ...[
+          fc.constantFrom<unknown>(null, true, false, 0, 1, -1, 2 ** 53, 0.5, "", "a", "\ud800", "auto", "none"),
+          part,
+        ],
+        fc.array(tie("value"), { maxLength: 3 }),
+        fc.dictionary(fc.oneof(part, fc.constantFrom("name", "parameters", "tool_calls", "schema")), tie("value"), {
+          maxKeys: 3,
+        }),
+      ),
+    })).value;
+    const wild = fc.array(fc.record({ role: part, content: value, tool_calls: value }, { requiredKeys: ["role"] }));
+    const extra = fc.dictionary(fc.constantFrom(...keys), value, { maxKeys: 2 });
+    const bodies = fc
+      .tuple(extra, fc.option(wild), fc.constantFrom("chat", "completions"))
+      .map(([body, wild, endpoint]) => {
+        const prompt = endpoint === "chat" ? { messages: wild ?? messages } : { prompt: "ab" };
+        return { endpoint, body: { ...prompt, ...body } } as const;
+      });
+    let nTaken = 0;
+    fc.assert(
+      fc.property(bodies, ({ body, endpoint }) => {
+        try {
+          const { requests } = readOpenAiRequest(endpoint, body);
+          for (const request of requests) engine.generate({ ...request, signal: AbortSignal.abort() });
+          nTaken++;
+        } catch (error) {
+          expect(error).toBeInstanceOf(IdlmError);
+          expect((error as IdlmError).httpStatus).toBe(400);
+        }
+      }),
+      { numRuns: 3000 },
+    );
+    expect(nTaken).toBeGreaterThan(100);
+    await engine.dispose();
   });
 
   it("reports the field that is invalid", () => {
