@@ -89,7 +89,7 @@ export function createApp(context: ServerContext, stopping: AbortSignal): Server
 function answerError(exchange: Exchange, error: unknown, log: ServerContext["log"]): void {
   if (error instanceof ClientGone) return;
   const { status, body } = exchange.errorOf(error);
-  if (status >= 500) log.error({ id: exchange.id, err: error }, "request failed");
+  if (status === 500 || status === 502) log.error({ id: exchange.id, err: error }, "request failed");
   const retry = status === 429 || status === 503 ? { "retry-after": String(exchange.retryAfterSeconds) } : {};
   // The clients of OpenAI and Anthropic would repeat such a request.
   exchange.send(status, body, status === 501 ? { "x-should-retry": "false" } : retry);

@@ -24,6 +24,8 @@ export class Exchange {
   share = "";
   /** Counts tokens of its answer towards the limit of its key. */
   spend: (nTokens: number) => void = () => {};
+  /** Milliseconds without an event after which a stream sends a comment. */
+  silenceMs = SILENCE_MS;
   /** When to try again, for a request that is refused. */
   retryAfterSeconds = 1;
   /** The body, for the log. */
@@ -129,6 +131,9 @@ export class Exchange {
     });
   }
 }
+
+/** Proxies close connections on which nothing comes for a minute, or less. */
+const SILENCE_MS = 15_000;
 
 /** Most levels of objects and arrays in a body: far more than any request has, few enough for recursion. */
 const MAX_DEPTH = 128;

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
+import { endpoints, readOpenAiRequest } from "../apis/openai/request.ts";
+import { bodySchemas, responseSchemas } from "./routes/openai-schemas.ts";
 import { startTestServer } from "../../test/support/test-server.ts";
 
 interface Description {
@@ -42,6 +44,21 @@ describe("state", () => {
         const body: unknown = type === "application/json" ? JSON.parse(text) : text;
         z.fromJSONSchema(schema as never).parse(body);
       }
+    }
+    await stop();
+  });
+
+  it("describes bodies with keys that their codecs know, and the responses that they get", async () => {
+    const { post, stop } = await startTestServer();
+    const least = { chat: { messages: [{ role: "user", content: "a" }] }, completions: { prompt: "a" } };
+    for (const [path, endpoint] of Object.entries(endpoints)) {
+      const keys = Object.keys(bodySchemas[endpoint].shape);
+      const nulls = Object.fromEntries(keys.map((key) => [key, null]));
+      expect(readOpenAiRequest(endpoint, { ...nulls, ...least[endpoint] }).ignored).toEqual([]);
+      const body = { model: "m", max_tokens: 3, ...least[endpoint] };
+      expect(bodySchemas[endpoint].parse(body)).toEqual(body);
+      const response = await post(path, body);
+      responseSchemas[endpoint].parse(JSON.parse(await response.text()));
     }
     await stop();
   });

@@ -16,6 +16,7 @@ async function streaming(pieces: (exchange: Exchange) => AsyncIterable<string>) 
   });
   const server = createServer((incoming, outgoing) => {
     const exchange = new Exchange(incoming, outgoing, "id", "/", familyOf("/"), { maxBodyBytes: 1 });
+    exchange.silenceMs = 10;
     const failed = (error: unknown) => dataEvent({ error: String(error) });
     sendStream(exchange, eventStream, pieces(exchange), failed).then(end, (error: unknown) => {
       end(error);
@@ -96,6 +97,15 @@ describe("sendStream", () => {
     const text = await textOf(socket);
     expect(text).toContain("Error: over");
     expect(text).not.toContain("two");
+  });
+
+  it("sends comments while it waits for a piece", async () => {
+    const { socket } = await streaming(async function* () {
+      yield dataEvent("one");
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      yield dataEvent("two");
+    });
+    expect(await textOf(socket)).toMatch(/data: one[\s\S]*: waiting[\s\S]*: waiting[\s\S]*data: two/);
   });
 
   it("sends headers for a stream without pieces", async () => {

@@ -8,7 +8,7 @@ export const jsonLines = "application/x-ndjson";
 
 /**
  * Sends a response piece by piece. The headers are sent with the first piece, so that an error before it has a status of
- * its own; later ones are sent as `failed` writes them. Waits while the client reads slower than the pieces come.
+ * its own (unless it comes after a long wait); later ones are sent as `failed` writes them. Waits while the client reads slower than the pieces come.
  */
 export async function sendStream(
   exchange: Exchange,
@@ -17,9 +17,11 @@ export async function sendStream(
   failed: (error: unknown) => string,
 ): Promise<void> {
   const { outgoing, signal, redact } = exchange;
+  const comments = contentType === eventStream ? sendComments(exchange, contentType) : undefined;
   try {
     for await (const piece of pieces) {
       signal.throwIfAborted();
+      comments?.refresh();
       if (!outgoing.headersSent) sendHeaders(exchange, contentType);
       if (piece !== "" && !outgoing.write(piece)) await drained(exchange);
     }
@@ -27,8 +29,25 @@ export async function sendStream(
   } catch (error) {
     if (!outgoing.headersSent) throw error;
     if (!outgoing.destroyed) outgoing.write(redact(failed(error)));
+  } finally {
+    clearTimeout(comments);
   }
   outgoing.end();
+}
+
+/**
+ * Sends a comment, which clients skip, where no event comes for long: a request that waits in the queue is not taken for
+ * dead by proxies, and a client that is gone is noticed.
+ */
+function sendComments(exchange: Exchange, contentType: string): NodeJS.Timeout {
+  const { outgoing } = exchange;
+  const timer = setTimeout(() => {
+    if (outgoing.destroyed || outgoing.writableNeedDrain) return;
+    if (!outgoing.headersSent) sendHeaders(exchange, contentType);
+    outgoing.write(": waiting\n\n");
+    timer.refresh();
+  }, exchange.silenceMs);
+  return timer;
 }
 
 function sendHeaders({ outgoing }: Exchange, contentType: string): void {

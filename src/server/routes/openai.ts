@@ -7,12 +7,13 @@ import type { AddRoutes } from "../context.ts";
 import type { Exchange } from "../exchange.ts";
 import { requiredModel, type ServedModel } from "../models/models.ts";
 import { addRoute } from "../route.ts";
+import { bodySchemas, responseSchemas } from "./openai-schemas.ts";
 import { dataEvent, eventStream, sendStream } from "../stream.ts";
 
 /** Chat and completions of the OpenAI API. */
 export const addOpenAiRoutes: AddRoutes = (app, { models }) => {
   for (const [path, endpoint] of Object.entries(endpoints)) {
-    addRoute(app, routeOf(path), async (exchange) => {
+    addRoute(app, routeOf(path, endpoint), async (exchange) => {
       const json = await exchange.json();
       const name = requiredModel((json as { readonly model?: unknown } | null)?.model);
       await models.use(name, exchange.signal, (served) => respond(exchange, endpoint, json, served));
@@ -39,12 +40,17 @@ async function* eventsOf(chunks: AsyncIterable<object>): AsyncGenerator<string> 
   yield dataEvent("[DONE]");
 }
 
-function routeOf(path: string) {
-  const body = z.looseObject({ model: z.string() });
+function routeOf(path: string, endpoint: Endpoint) {
+  const events = { schema: z.string().describe("Server-sent events, if stream is true.") };
   return createRoute({
     method: "post",
     path,
-    request: { body: { content: { "application/json": { schema: body } } } },
-    responses: { 200: { content: { "application/json": { schema: z.looseObject({}) } }, description: "the answer" } },
+    request: { body: { required: true, content: { "application/json": { schema: bodySchemas[endpoint] } } } },
+    responses: {
+      200: {
+        content: { "application/json": { schema: responseSchemas[endpoint] }, [eventStream]: events },
+        description: "The answer.",
+      },
+    },
   });
 }
