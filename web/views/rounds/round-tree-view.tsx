@@ -53,7 +53,7 @@ function note({ verdict, probability, source }: TreeNode): string {
   if (verdict === "pending") return "before";
   if (verdict === "drawn") return "drawn";
   const label = sourceOf(source).label;
-  return probability === undefined ? label : `${label} · ${percent(probability)}`;
+  return probability === undefined ? label : `${percent(probability)} ${label}`;
 }
 
 function percent(share: number): string {

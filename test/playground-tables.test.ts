@@ -1,0 +1,44 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { samplingSettingNames, samplingSettings } from "../src/compute/sampling/settings.ts";
+import { proposerKinds, proposers } from "../src/decoding/proposers/registry.ts";
+import { proposeValues, shapeValues, verifyValues } from "../src/engine/request/round-options.ts";
+import { choiceSettings, samplingSettings as pageSettings } from "../web/conversation/settings.ts";
+import { sourceKey, sourceKeys, sourceOf } from "../web/rounds/sources.ts";
+import { root } from "./support/doc-examples.ts";
+
+const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** The playground knows the server by its API only; these are what it has to know of the tables behind it. */
+describe("the playground's tables", () => {
+  it("name and colour every proposer as the registry does", () => {
+    for (const kind of proposerKinds) {
+      expect(sourceKeys).toContain(sourceKey(kind, 1));
+      if (kind !== "mask") expect(sourceOf(kind).label).toBe(proposers[kind].label);
+    }
+    const styles = ["base", "chat"].map((name) => readFileSync(join(root, `web/style/${name}.css`), "utf8")).join();
+    for (const key of sourceKeys) {
+      expect(styles.split(`  --source-${key}: #`).length - 1, `light and dark colours of ${key}`).toBe(3);
+      expect(styles).toContain(`.source-${key} {`);
+    }
+  });
+
+  it("have every sampling setting, within its range", () => {
+    for (const name of samplingSettingNames) {
+      const shown = pageSettings.find(({ key }) => key === snakeCase(name));
+      expect(shown, name).toBeDefined();
+      expect(shown?.min).toBeGreaterThanOrEqual(samplingSettings[name].min);
+      expect(shown?.max ?? 0).toBeLessThanOrEqual(samplingSettings[name].max);
+    }
+  });
+
+  it("offer choices that the API has", () => {
+    const known: Readonly<Record<string, readonly string[]>> = {
+      ...{ propose: proposeValues, shape: shapeValues, verify: verifyValues },
+    };
+    for (const { key, values } of choiceSettings) {
+      expect(values.filter((value) => !known[key]?.includes(value))).toEqual([]);
+    }
+  });
+});
