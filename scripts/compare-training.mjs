@@ -47,7 +47,7 @@ const folder = mkdtempSync(join(tmpdir(), "idlm-compare-"));
 const children = new Set();
 try {
   const idlm = await bundle();
-  const nTexts = mode === "speed" ? 16 : 64;
+  const nTexts = { speed: 16, loss: 64, backward: 320 }[mode];
   const texts = readTexts(nTexts);
   const textFile = join(folder, "texts.jsonl");
   writeFileSync(textFile, texts.map(({ line }) => `${line}\n`).join(""));

@@ -39,7 +39,7 @@ export const trainingDefaults = {
   masks: 3,
   rank: 32,
   alpha: 128,
-  draftVocabulary: 16_384,
+  draftVocabulary: 20_480,
   loss: "log_overlap",
   firstMiss: false,
   depthWeights: [1],
@@ -47,7 +47,7 @@ export const trainingDefaults = {
   roundStarts: 0.5,
   visits: 8,
   learningRate: 1e-3,
-  batchRows: 256,
+  batchRows: 128,
   store: "bf16",
 } as const satisfies Partial<TrainingSettings>;
 
