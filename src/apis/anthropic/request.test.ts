@@ -30,7 +30,12 @@ describe("readMessagesRequest", () => {
           { type: "text", text: "brief." },
         ],
       },
-      ...{ tools, tool_choice: { type: "any", disable_parallel_tool_use: true }, thinking: { type: "disabled" } },
+      ...{
+        tools,
+        tool_choice: { type: "any", disable_parallel_tool_use: true },
+        thinking: { type: "disabled" },
+        chat_template_kwargs: { a: 1 },
+      },
       ...{ propose: "none", idlm: { priority: 3, rounds: true, min_p: 0.1 } },
     };
     const { answer, model, stream } = read(body);
@@ -48,7 +53,7 @@ describe("readMessagesRequest", () => {
           propose: "none",
           priority: 3,
         },
-        templateArguments: { enable_thinking: false },
+        templateArguments: { enable_thinking: false, a: 1 },
       },
     ]);
     expect(answer.format).toEqual({

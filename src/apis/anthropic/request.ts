@@ -4,6 +4,7 @@ import type { GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
+import { templateArguments } from "../template-arguments.ts";
 import { toolFormat, toolSettings } from "../tool-settings.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
 import { readConversation } from "./messages.ts";
@@ -52,7 +53,7 @@ export function readMessagesRequest(json: unknown, countsOnly = false): Messages
     ...own.settings,
     ...(own.rounds && { rounds: true }),
     ...toolSettings(format.tools),
-    templateArguments: readThinking(body),
+    templateArguments: templateArguments(body, readThinking(body)),
     grammar: readOutput(body),
   };
   refuseUnsupported(body, otherGrammarKeys);

@@ -4,6 +4,7 @@ import type { GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
+import { templateArguments } from "../template-arguments.ts";
 import { toolFormat, toolSettings } from "../tool-settings.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
 import { readConversation, withoutImages } from "./messages.ts";
@@ -57,7 +58,7 @@ export function readOllamaRequest(
     ...own.settings,
     ...(own.rounds && { rounds: true }),
     context: contextWithin(options.context, contextOf(model)),
-    templateArguments: readThink(body.take("think")),
+    templateArguments: templateArguments(body, readThink(body.take("think"))),
     logprobs: readLogprobs(body),
     grammar: readFormat(body.take("format")),
     ...toolSettings(tools),

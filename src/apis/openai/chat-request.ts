@@ -2,6 +2,7 @@ import type { MessageFormat } from "../../answer/types.ts";
 import { wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
+import { templateArguments } from "../template-arguments.ts";
 import { toolFormat, toolSettings } from "../tool-settings.ts";
 import { messagesOf, textOf } from "./messages.ts";
 import { readTools } from "./tools.ts";
@@ -44,9 +45,8 @@ function logprobsOf(body: Body): number | undefined {
 /** Templates take of these what they know. Those with reasoning can mostly only turn it on and off. */
 function templateArgumentsOf(body: Body): GenerateRequest["templateArguments"] {
   const effort = body.string("reasoning_effort");
-  const given = body.object("chat_template_kwargs");
-  const known = effort === undefined ? {} : { reasoning_effort: effort, enable_thinking: effort !== "none" };
-  return effort === undefined && given === undefined ? undefined : { ...known, ...given };
+  const known = effort === undefined ? undefined : { reasoning_effort: effort, enable_thinking: effort !== "none" };
+  return templateArguments(body, known);
 }
 
 function predictionOf(value: unknown, ignored: string[]): string | undefined {

@@ -4,6 +4,7 @@ import type { ChatMessage, GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
+import { templateArguments } from "../template-arguments.ts";
 import { toolFormat, toolSettings } from "../tool-settings.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
 import { type FindItem, readInput } from "./input-items.ts";
@@ -71,7 +72,7 @@ export function readResponsesRequest(json: unknown, stored: StoredParts): Respon
     ...own.settings,
     ...(own.rounds && { rounds: true }),
     ...toolSettings(format.tools),
-    templateArguments: readReasoning(body),
+    templateArguments: templateArguments(body, readReasoning(body)),
     logprobs: readLogprobs(body),
     grammar: readText(body),
   };

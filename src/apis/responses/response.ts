@@ -41,7 +41,8 @@ export class ResponseBuilder {
       const response = { ...this.#head("in_progress"), output: [], usage: null };
       return [this.#event("response.created", { response }), this.#event("response.in_progress", { response })];
     }
-    if (event.kind === "round") return [this.#event("idlm.round", { idlm: { round: event.round } })];
+    // The official client fails at unknown events, and leaves these out.
+    if (event.kind === "round") return [this.#event("keepalive", { idlm: { round: event.round } })];
     const status = event.kind === "end" && !isWhole(event.finishReason) ? "incomplete" : "completed";
     return this.#items.push(event).flatMap((change) => this.#changed(change, status));
   }

@@ -1,7 +1,7 @@
 import { wrongKey } from "../../engine/request/request-values.ts";
 import type { Model, ModelObserver } from "../../engine/types.ts";
-import type { MeasuredModel } from "../metrics.ts";
 import { IdlmError } from "../../errors.ts";
+import type { MeasuredModel } from "../metrics.ts";
 
 /** A model that the server offers. */
 export interface ModelSpec {
@@ -137,6 +137,19 @@ export class Models {
     }
   }
 
+  /**
+   * Unloads a model that no request uses; whether it is not loaded afterwards. A request that names it loads it again.
+   * @throws IdlmError "model-not-found".
+   */
+  async unload(name: string): Promise<boolean> {
+    const entry = this.#byName.get(name);
+    if (entry === undefined) throw new IdlmError("model-not-found", { model: name });
+    // A model that is being loaded may share this one's weights.
+    await this.#loads;
+    if (entry.nUsers === 0) await unload(entry);
+    return entry.model === undefined;
+  }
+
   /** Cancels what runs, and frees everything. */
   async dispose(): Promise<void> {
     this.#closing.abort();
@@ -180,12 +193,16 @@ export class Models {
         const idle = this.#entries.filter(({ model, nUsers }) => model !== undefined && nUsers === 0);
         const [oldest] = idle.toSorted((a, b) => a.lastUse - b.lastUse);
         if (!(error instanceof IdlmError && error.code === "memory") || oldest === undefined) throw error;
-        const { model } = oldest;
-        oldest.model = undefined;
-        await model?.dispose();
+        await unload(oldest);
       }
     }
   }
+}
+
+async function unload(entry: Entry): Promise<void> {
+  const { model } = entry;
+  entry.model = undefined;
+  await model?.dispose();
 }
 
 /** The name in a body's key `model`. @throws IdlmError "usage" where there is none. */

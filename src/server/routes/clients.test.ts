@@ -18,7 +18,12 @@ let ollama: Ollama;
 
 beforeAll(async () => {
   const log = pino({ level: "silent" });
-  server = await startServer({ specs, load: async () => engine, settings: { ...defaultSettings, port: 0 }, log });
+  server = await startServer({
+    specs,
+    load: async (spec) => (spec.name === "m" ? engine : fakeEngine({ context: CONTEXT }).engine),
+    settings: { ...defaultSettings, port: 0 },
+    log,
+  });
   openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
   anthropic = new Anthropic({ baseURL: server.url, apiKey: "none", maxRetries: 0 });
   ollama = new Ollama({ host: server.url });
@@ -168,7 +173,18 @@ describe("ollama", () => {
       streamed += part.response;
     }
     expect(streamed).toBe(text);
-    expect(await ollama.generate({ model: "m", prompt: "" })).toMatchObject({ done: true, done_reason: "load" });
+    expect(await ollama.generate({ model: "other", prompt: "" })).toMatchObject({ done: true, done_reason: "load" });
+  });
+
+  it("unloads a model on request", async () => {
+    expect((await ollama.ps()).models.map(({ name }) => name)).toEqual(["m", "other"]);
+    expect(await ollama.generate({ model: "other", prompt: "", keep_alive: 0 })).toMatchObject({
+      done_reason: "unload",
+    });
+    expect((await ollama.ps()).models.map(({ name }) => name)).toEqual(["m"]);
+    expect(await error(ollama.generate({ model: "none", prompt: "", keep_alive: 0 }))).toMatchObject({
+      status_code: 404,
+    });
   });
 
   it("lists and shows models", async () => {
@@ -263,5 +279,62 @@ describe("llama-server's clients", () => {
     expect(await wrong("/detokenize", { tokens: ["a"] })).toEqual([400, "invalid_request_error"]);
     expect(await wrong("/detokenize", { tokens: [99] })).toEqual([400, "invalid_request_error"]);
     expect(await wrong("/tokenize", {})).toEqual([400, "invalid_request_error"]);
+  });
+});
+
+describe("records of rounds", () => {
+  const idlm = { rounds: true };
+  const record = expect.objectContaining({ forward: expect.any(Number), tokens: expect.any(Array) });
+  const streamed = async (path: string, body: object) => {
+    const request = { method: "POST", body: JSON.stringify({ model: "m", stream: true, idlm, ...body }) };
+    const text = await (await fetch(`${server.url}${path}`, request)).text();
+    const lines = text.split("\n").filter((line) => line.startsWith("data: ") || line.startsWith("{"));
+    return lines
+      .map((line) => JSON.parse(line.replace(/^data: /, "")))
+      .flatMap((value) => [value, value.response ?? {}]);
+  };
+  const messages = [{ role: "user" as const, content: "ab" }];
+
+  it.each<[string, object]>([
+    ["/v1/responses", { input: "ab", max_output_tokens: 8 }],
+    ["/v1/messages", { messages, max_tokens: 8 }],
+    ["/api/chat", { messages, options: { num_predict: 8 } }],
+    ["/completion", { prompt: "ab", n_predict: 8 }],
+  ])("%s has them where they are asked for", async (path, body) => {
+    const asked = (await streamed(path, body)).flatMap((value) => value.idlm ?? []);
+    expect(asked.filter(({ round }) => round !== undefined)).toEqual(expect.arrayContaining([{ round: record }]));
+    expect(asked.at(-1)).toMatchObject({ verify: "exact", lossless: true, result: { forwards: expect.any(Number) } });
+    const plain = (await streamed(path, { ...body, idlm: {} })).flatMap((value) => value.idlm ?? []);
+    expect(plain.map((value) => Object.keys(value))).toEqual([["verify", "lossless"]]);
+  });
+
+  it("do not disturb the official clients", async () => {
+    const asked = { model: "m", input: "ab", max_output_tokens: 8, idlm };
+    const whole = await openai.responses.create({ model: "m", input: "ab", max_output_tokens: 8 });
+    expect((await openai.responses.stream(asked).finalResponse()).output_text).toBe(whole.output_text);
+    const message = { model: "m", messages, max_tokens: 8, idlm };
+    const text = await anthropic.messages.stream(message).finalText();
+    expect(text).toBe(whole.output_text);
+  });
+});
+
+describe("keys", () => {
+  it("are asked for in the form of each API", async () => {
+    const settings = { ...defaultSettings, port: 0, apiKeys: ["secret"] };
+    const locked = await startServer({ specs, load: async () => engine, settings, log: pino({ level: "silent" }) });
+    const refusal = async (path: string) => {
+      const response = await fetch(`${locked.url}${path}`, { method: "POST", body: "{}" });
+      expect(response.status).toBe(401);
+      return JSON.parse(await response.text());
+    };
+    expect(await refusal("/v1/responses")).toMatchObject({ error: { code: "invalid_api_key" } });
+    expect(await refusal("/v1/messages")).toMatchObject({ type: "error", error: { type: "authentication_error" } });
+    expect(await refusal("/api/chat")).toEqual({ error: expect.stringContaining("API key") });
+    expect(await refusal("/completion")).toMatchObject({ error: { code: 401, type: "authentication_error" } });
+    const client = new Anthropic({ baseURL: locked.url, apiKey: "secret" });
+    expect(await client.messages.countTokens({ model: "m", messages: [{ role: "user", content: "ab" }] })).toEqual({
+      input_tokens: 3,
+    });
+    await locked.stop();
   });
 });

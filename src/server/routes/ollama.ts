@@ -5,6 +5,7 @@ import { Body } from "../../apis/body.ts";
 import { listedModel, OLLAMA_API_VERSION, runningModel, shownModel } from "../../apis/ollama/models.ts";
 import { type OllamaEndpoint, type OllamaRequest, readOllamaRequest } from "../../apis/ollama/request.ts";
 import { OllamaBuilder } from "../../apis/ollama/response.ts";
+import type { TextTokenizer } from "../../engine/types.ts";
 import { startAnswer, wholeAnswer } from "../answering.ts";
 import type { AddRoutes } from "../context.ts";
 import type { Exchange } from "../exchange.ts";
@@ -22,6 +23,11 @@ export const addOllamaRoutes: AddRoutes = (app, { models }) => {
     addRoute(app, postRoute(`/api/${endpoint}`, "the answer, as lines of JSON if streamed"), async (exchange) => {
       const request = readOllamaRequest(endpoint, await exchange.json(), contextOf);
       const name = requiredModel(request.model);
+      if (request.answer === undefined && request.keepAliveSeconds === 0) {
+        const isUnloaded = await models.unload(name);
+        exchange.send(200, builderOf(request, name).loaded(isUnloaded ? "unload" : "load"));
+        return;
+      }
       await models.use(name, exchange.signal, (served) => respond(exchange, request, served));
     });
   }
@@ -46,13 +52,16 @@ export const addOllamaRoutes: AddRoutes = (app, { models }) => {
 };
 
 async function respond(exchange: Exchange, request: OllamaRequest, served: ServedModel): Promise<void> {
-  const { endpoint, answer, keepAliveSeconds } = request;
-  const { tokenizer } = served.model;
-  const asked = answer ?? { ignored: [], rounds: false };
-  const builder = new OllamaBuilder(endpoint, { model: served.name, created: new Date(), tokenizer, asked });
-  // Models are unloaded where another one needs their memory, not by the clock.
-  if (answer === undefined) exchange.send(200, builder.loaded(keepAliveSeconds === 0 ? "unload" : "load"));
+  const { answer } = request;
+  const builder = builderOf(request, served.name, served.model.tokenizer);
+  // Models are unloaded on request, or where another one needs their memory, not by the clock.
+  if (answer === undefined) exchange.send(200, builder.loaded("load"));
   else await respondWithAnswer(exchange, { ...request, answer }, served, builder);
+}
+
+function builderOf({ endpoint, answer }: OllamaRequest, model: string, tokenizer?: TextTokenizer): OllamaBuilder {
+  const asked = answer ?? { ignored: [], rounds: false };
+  return new OllamaBuilder(endpoint, { model, created: new Date(), tokenizer, asked });
 }
 
 async function respondWithAnswer(

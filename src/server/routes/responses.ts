@@ -37,6 +37,10 @@ export const addResponsesRoutes: AddRoutes = (app, { models }) => {
       exchange.send(200, { object: "response.input_tokens", input_tokens: ids.length });
     });
   });
+  // Clients of the open form of this API expect 404 where there is no compaction, not 501.
+  app.all("/v1/responses/compact", (c) => {
+    throw new IdlmError("path-not-found", { path: c.req.path });
+  });
   addRoute(app, storedRoute("get", "a stored response"), (exchange, { id = "" }) => {
     if (/[?&]stream=true\b/.test(exchange.incoming.url ?? "")) {
       throw wrongKey("stream", "a stored response is not streamed again", "Leave it out.");

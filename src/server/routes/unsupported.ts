@@ -22,7 +22,7 @@ const paths: readonly string[] = [
     "/v1/realtime/*",
   ],
   ...["/v1/conversations/*", "/v1/containers/*", "/v1/evals/*", "/v1/organization/*"],
-  ...["/v1/responses/compact", "/v1/responses/:id/cancel", "/v1/responses/:id/input_items"],
+  ...["/v1/responses/:id/cancel", "/v1/responses/:id/input_items"],
   // Anthropic
   ...["/v1/complete", "/v1/messages/batches/*", "/v1/organizations/*"],
   // vLLM, SGLang and llama-server
