@@ -101,9 +101,9 @@ void Heads::plan() {
     // The last panel may have rows beyond the vocabulary, or beyond the draft vocabulary, which are ignored.
     int n = draft_.size;
     if (n % PANEL != 0) {
-      const float* own = rows_.logits + size_t(work.output) * rows_.logitsStride;
+      const float* logits = rows_.logits + size_t(work.output) * rows_.logitsStride;
       float* maxima = rows_.maxima + size_t(work.output - rows_.nTokens) * rows_.maximaStride;
-      kernels_->blockMaxima(own + n / PANEL * PANEL, n % PANEL, maxima + n / PANEL);
+      kernels_->blockMaxima(logits + n / PANEL * PANEL, n % PANEL, maxima + n / PANEL);
     }
     if (!hasSampler()) continue;
     work.samplerRow = nSamplerRows_++;
@@ -301,8 +301,8 @@ void Heads::answer(const ProposalInput& request, Work& work, Scratch& s, Propose
       work.logits[i] = panelLogits_[size_t(work.entries[panel]) * PANEL + size_t(shortlist[i] % PANEL)];
     }
   } else {
-    const float* own = ownLogits(work);
-    for (size_t i = 0; i < shortlist.size(); i++) work.logits[i] = own[shortlist[i]];
+    const float* logits = ownLogits(work);
+    for (size_t i = 0; i < shortlist.size(); i++) work.logits[i] = logits[shortlist[i]];
   }
   if (const int32_t* tokens = tokensOf(request.source.kind))
     for (int32_t& i : shortlist) i = tokens[i];
@@ -316,7 +316,7 @@ void Heads::draftLogits(const OutputRows& rows, const ProposalSource& source, fl
   int output = rows_.find(source.row), n = draftLength(kind), hiddenPanels = (program_.hidden + PANEL - 1) / PANEL;
   check(source, output);
   const Matrix& draft = draft_.matrix;
-  const float* own = rows_.logits + size_t(output) * rows_.logitsStride;
+  const float* found = rows_.logits + size_t(output) * rows_.logitsStride;
   std::vector<float> logits;
   if (kind == ProposalKind::Head) {
     HeadRow at{output, source.head};
@@ -324,7 +324,7 @@ void Heads::draftLogits(const OutputRows& rows, const ProposalSource& source, fl
     beginHead(0, at), headProduct(headOf(at), 0, 1, 0, hiddenPanels), endHead(0, at);
     logits.resize(headStride_);
     product(draft, extraAfter_, 0, 1, logits.data(), headStride_, 0, draft.panels());
-    own = logits.data();
+    found = logits.data();
   } else if (kind == ProposalKind::Mask && hasSampler()) {
     joined_.resize(1, 2 * program_.hidden), inner_.resize(1, program_.hidden), after_.resize(1, program_.hidden);
     joinSampler(0, output, source.previous, scratch_[0]);
@@ -334,11 +334,11 @@ void Heads::draftLogits(const OutputRows& rows, const ProposalSource& source, fl
     endSampler(0, output);
     logits.resize(size_t(draft.panels()) * PANEL);
     product(draft, after_, 0, 1, logits.data(), logits.size(), 0, draft.panels());
-    own = logits.data();
+    found = logits.data();
   }
   // By token, except for a draft vocabulary, which has its own order.
   const int32_t* tokens = n == program_.vocab ? tokensOf(kind) : nullptr;
-  for (int i = 0; i < n; i++) out[tokens ? tokens[i] : i] = own[i];
+  for (int i = 0; i < n; i++) out[tokens ? tokens[i] : i] = found[i];
 }
 
 }  // namespace idlm

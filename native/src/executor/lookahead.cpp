@@ -104,15 +104,15 @@ void Lookaheads::expand(size_t first, std::vector<Open>& next) const {
     for (size_t rank = 0; rank < proposed.tokens.size(); rank++) {
       // For rejection the tree must not depend on the confidence of draws, only on their rank.
       weight *= ahead.forRejection ? 0.5f : 1;
-      float own = ahead.forRejection ? weight : weight * proposed.confidences[rank];
-      Open open{lookahead, int(firstNode + i - first), int(rank), own, open_[i].unverified};
+      float childWeight = ahead.forRejection ? weight : weight * proposed.confidences[rank];
+      Open open{lookahead, int(firstNode + i - first), int(rank), childWeight, open_[i].unverified};
       open.unverified.push_back(proposed.tokens[rank]);
       found.push_back(std::move(open));
     }
   }
   std::stable_sort(found.begin(), found.end(), [](const Open& a, const Open& b) { return a.weight > b.weight; });
-  size_t most = size_t(std::max(0, ahead.widths[level_]));
-  for (size_t i = 0; i < found.size() && i < most; i++) next.push_back(std::move(found[i]));
+  size_t maxNodes = size_t(std::max(0, ahead.widths[level_]));
+  for (size_t i = 0; i < found.size() && i < maxNodes; i++) next.push_back(std::move(found[i]));
 }
 
 }  // namespace idlm

@@ -28,8 +28,8 @@ void largest(const float* x, int n, const float* maxima, int width, int count, s
   int parts = (n + width - 1) / width, each = BLOCK / width;
   blocks.assign(size_t((parts + each - 1) / each), LEAST);
   for (int p = 0; p < parts; p++) {
-    float& most = blocks[size_t(p / each)];
-    most = maxima[p] > most ? maxima[p] : most;
+    float& maximum = blocks[size_t(p / each)];
+    maximum = maxima[p] > maximum ? maxima[p] : maximum;
   }
   float threshold = nthLargest(blocks, size_t(count));
   out.clear();
@@ -47,21 +47,21 @@ void largest(const float* x, int n, const float* maxima, int width, int count, s
 // likely draws.
 void Heads::makeShortlist(const ProposalInput& request, Work& work, Scratch& s) {
   const SamplerSettings& settings = request.sampler->settings;
-  const float* own = ownLogits(work);
-  int n = draftLength(request.source.kind), most = std::min(n, std::max(SHORTLIST, request.count));
+  const float* logits = ownLogits(work);
+  int n = draftLength(request.source.kind), count = std::min(n, std::max(SHORTLIST, request.count));
   if (settings.temperature > 0 && !request.forRejection) {
-    s.scores.assign(own, own + n);
+    s.scores.assign(logits, logits + n);
     kernels_->divide(s.scores.data(), n, settings.temperature);
     noisyShortlist(n, tokensOf(request.source.kind),
-                   noiseKey(settings.seed, request.position, settings.choice, Purpose::Draw), most, work, s);
+                   noiseKey(settings.seed, request.position, settings.choice, Purpose::Draw), count, work, s);
   } else if (request.source.kind == ProposalKind::Mask) {
     // The forward has stored the largest logit of each panel.
     const float* maxima = rows_.maxima + size_t(work.output - rows_.nTokens) * rows_.maximaStride;
-    largest(own, n, maxima, PANEL, most, s.blockMaxima, work.shortlist);
+    largest(logits, n, maxima, PANEL, count, s.blockMaxima, work.shortlist);
   } else {
     s.maxima.resize(size_t((n + BLOCK - 1) / BLOCK));
-    kernels_->blockMaxima(own, n, s.maxima.data());
-    largest(own, n, s.maxima.data(), BLOCK, most, s.blockMaxima, work.shortlist);
+    kernels_->blockMaxima(logits, n, s.maxima.data());
+    largest(logits, n, s.maxima.data(), BLOCK, count, s.blockMaxima, work.shortlist);
   }
   work.panels.clear();
   if (work.samplerRow < 0) return;
@@ -76,10 +76,10 @@ void Heads::noisyShortlist(int n, const int32_t* tokens, NoiseKey key, int count
   s.maxima.resize(size_t(blocks));
   kernels_->blockMaxima(scores, n, s.maxima.data());
   s.blockMaxima = s.maxima;
-  float least = nthLargest(s.blockMaxima, size_t(probed));
+  float threshold = nthLargest(s.blockMaxima, size_t(probed));
   s.blockMaxima.clear();
   for (int b = 0; b < blocks && probed > 0; b++) {
-    if (s.maxima[size_t(b)] < least) continue;
+    if (s.maxima[size_t(b)] < threshold) continue;
     probed--;
     int begin = b * BLOCK, m = std::min(BLOCK, n - begin);
     int32_t ids[BLOCK];
@@ -89,9 +89,10 @@ void Heads::noisyShortlist(int n, const int32_t* tokens, NoiseKey key, int count
     for (int i = 0; i < m; i++)
       if (noisy[i] == noisy[i]) s.blockMaxima.push_back(noisy[i]);
   }
-  least = nthLargest(s.blockMaxima, size_t(count));
+  threshold = nthLargest(s.blockMaxima, size_t(count));
   if (s.noisy.size() < size_t(n)) s.noisy.resize(size_t(n)), s.noisyIndices.resize(size_t(n));
-  int found = kernels_->noisyFrom(scores, tokens, n, key.word, key.key, least, s.noisyIndices.data(), s.noisy.data());
+  int found =
+      kernels_->noisyFrom(scores, tokens, n, key.word, key.key, threshold, s.noisyIndices.data(), s.noisy.data());
   work.shortlist.resize(size_t(found));
   for (int32_t i = 0; i < found; i++) work.shortlist[size_t(i)] = i;
   keepLargest(s.noisy.data(), count, work.shortlist);

@@ -1,5 +1,5 @@
-// K and V of rows in training: pages as in the engine's KV cache, and each page once more with K and V exchanged, since
-// the gradients need products with V and sums of K.
+// K and V in training: pages as in the engine's KV cache, and a second copy of each page with K and V exchanged,
+// because the backward multiplies with V and sums up K.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -1,5 +1,5 @@
-// A block of rows that one thread takes through a plan: forward with the engine's numerics, and backward. The result of
-// a row does not depend on the block that it is in.
+// A block of rows that one thread runs through a plan, forward (with the engine's bits) and backward. The results of a
+// row do not depend on its block.
 #pragma once
 #include <atomic>
 #include <functional>
@@ -12,16 +12,16 @@
 namespace idlm {
 
 struct BlockRow {
-  int token = 0;  // a clean row's own, a MASK row's true token (the one before the predicted one)
+  int token = 0;  // clean row: its token; MASK row: the token before the predicted one
   int position = 0, depth = 0;
-  int anchor = 0;  // row of the sequence; of MASK rows
+  int anchor = 0;  // MASK row: its anchor, as a row of the sequence
   const CleanSequence* sequence = nullptr;
 };
 
-// Rows of one sequence that see one block table.
+// Rows of one sequence with the same block table.
 struct BlockRun {
   int first = 0, n = 0;        // rows of the block
-  int length = 0;              // of a MASK run: clean rows that it sees; of clean rows: 0
+  int length = 0;              // MASK run: number of clean rows it attends to; clean rows: 0
   std::vector<int32_t> pages;  // of layers from the entry layer on
   std::vector<int32_t> early;  // of those before, clean rows only
 };
@@ -43,7 +43,7 @@ struct BlockMemory {
   QuantisedRows rows, lowRank;
 };
 
-// Calls what adds to gradients of parameters of a node in the order of blocks.
+// Runs the additions to a node's parameter gradients in the order of the blocks.
 using InOrder = std::function<void(size_t node, const std::function<void()>& add)>;
 
 class Block {
@@ -52,9 +52,10 @@ class Block {
   Block(const TrainingProgram& program, const Plan& plan, const AttentionMemory& late, const AttentionMemory* early,
         BlockMemory& memory, std::vector<BlockRow> rows, std::vector<BlockRun> runs);
 
-  // `beforeAttention(layer)`: this block's K and V of a layer are stored; returns when those that it sees are, too.
+  // `beforeAttention(layer)`: this block's K and V of a layer are stored; returns when those it attends to are stored,
+  // too.
   void forward(const std::function<void(int)>& beforeAttention);
-  // From the gradients of the value that logits are made of.
+  // Starts from the gradients of the input of the logits.
   void backward(GradientBuffers& gradients, const InOrder& inOrder);
 
   int nRows() const { return n_; }
@@ -72,7 +73,7 @@ class Block {
   int stride(int id) const { return plan_.values[size_t(id)].stride; }
   int width(int id) const { return plan_.widths[size_t(id)]; }
   const float* ofDepth(int parameter, int r) const;
-  // Adds rows of gradients to what a value has, or begins it with them.
+  // Adds rows to a value's gradient, or initialises it with them.
   void flow(const float* from, size_t fromStride, int id, bool adds);
   void linear(const Node& n);
   void rotate(const Node& n);
@@ -82,7 +83,7 @@ class Block {
   void attentionGradient(const Node& n);
   AttentionArgs attentionArgs(const Node& n, const BlockRun& run, int head);
   int slotOf(const BlockRun& run, int row) const;
-  // Heads as the kernels read them, padded to dPad: [row][head][dPad]; the rows themselves where nothing is padded.
+  // Heads as the kernels read them, padded to dPad: [row][head][dPad]; without padding the rows themselves.
   struct Heads {
     float* data;
     size_t stride;

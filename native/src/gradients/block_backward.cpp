@@ -147,7 +147,7 @@ void Block::backward(GradientBuffers& gradients, const InOrder& inOrder) {
       case NodeKind::Linear:
         linearGradient(n, i, gradients, inOrder);
         break;
-      case NodeKind::Rope:  // by the negative angle
+      case NodeKind::Rope:  // rotates by the negative angle
         for (int r = 0; r < n_; r++) {
           float* dx = slope(n.x, r);
           memcpy(dx, slope(n.out, r), size_t(width(n.x)) * 4);
@@ -174,7 +174,7 @@ void Block::backward(GradientBuffers& gradients, const InOrder& inOrder) {
         if (n.yGets) flow(slope(n.out, 0) + width(n.x), size_t(slopeStride(n.out)), n.y, n.yAdds);
         break;
       case NodeKind::Embed:
-      case NodeKind::Logits:  // made together with the loss
+      case NodeKind::Logits:  // computed with the loss
         break;
     }
   }

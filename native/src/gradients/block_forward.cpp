@@ -48,7 +48,7 @@ Block::Block(const TrainingProgram& program, const Plan& plan, const AttentionMe
   reserve(memory_.attention, attentionGradientScratch(p_.attention.dPad, int(scoreStride_)));
 }
 
-// Where a row's K and V lie in its run's block table.
+// Slot of a row's K and V in its run's block table.
 int Block::slotOf(const BlockRun& run, int row) const {
   if (run.length == 0) return rows_[size_t(row)].position;
   return int((run.length + PAGE - 1) / PAGE * PAGE) + row - run.first;
@@ -236,7 +236,7 @@ void Block::forward(const std::function<void(int)>& beforeAttention) {
         }
         break;
       case NodeKind::Logits:
-        break;  // made together with the loss
+        break;  // computed with the loss
     }
   }
 }

@@ -1,5 +1,5 @@
-// The clean rows of sequences: what MASK rows need of them. It depends on the frozen base alone, so it is kept from
-// step to step, the least recently used sequences being dropped first.
+// Cache of the sequences' clean rows: their keys, values and target distributions. They depend only on the frozen base,
+// so they are kept between steps; the least recently used sequences are evicted first.
 #pragma once
 #include <map>
 #include <memory>
@@ -11,15 +11,15 @@ namespace idlm {
 
 // The base's distribution after a clean row: p = e^(logits - largest) / sum on the draft vocabulary.
 struct Target {
-  std::vector<float> logits;  // [padded draft vocabulary], -infinity behind it
+  std::vector<float> logits;  // [padded draft vocabulary], padding is -infinity
   float largest = 0, sum = 0;
-  int best = -1;  // index in the draft vocabulary of the likeliest token; -1: it is not in there
+  int best = -1;  // index of the most likely token in the draft vocabulary; -1: it is not part of it
 };
 
 struct CleanSequence {
   std::vector<int32_t> tokens;
   std::vector<int32_t> pages;
-  std::vector<float> entry, hidden;  // [row][padded hidden]: entering the entry layer; after the final norm
+  std::vector<float> entry, hidden;  // [row][padded hidden]: input of the entry layer; output of the final norm
   std::map<int, Target> targets;     // by row
   uint64_t lastUse = 0;
   bool isNew = true;
@@ -27,10 +27,10 @@ struct CleanSequence {
 
 class CleanRows {
  public:
-  // At most about `bytes` are kept, but always the sequences of one batch.
+  // Keeps about `bytes` at most, but always the sequences of the current batch.
   CleanRows(const AttentionShape& shape, int firstLayer, int nLayers, size_t bytes);
-  // Begins a step: makes room for these sequences and `extraPages` pages of MASK runs. Those that are not known are
-  // new.
+  // Begins a step: makes room for these sequences and for `extraPages` pages of MASK runs, and adds the sequences that
+  // are not cached.
   void begin(const std::vector<std::pair<int64_t, std::vector<int32_t>>>& batch, int extraPages, size_t targetBytes);
   CleanSequence& at(int64_t key) { return sequences_.at(key); }
   const AttentionMemory& memory() const { return memory_; }

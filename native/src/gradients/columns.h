@@ -1,4 +1,4 @@
-// Columns of a block's memory that values occupy for a while: first fit, neighbours are joined.
+// First-fit allocator of the columns of a block's memory; free neighbours are merged.
 #pragma once
 #include <cstddef>
 #include <map>

@@ -14,9 +14,9 @@ namespace {
 
 [[noreturn]] void fail(const std::string& what) { throw std::invalid_argument(what); }
 
-constexpr int CLEAN_ROWS = 64;  // of a chunk of clean rows
-constexpr int BLOCK_ROWS = 64;  // most MASK rows of a block: what keeps its activations in the cache's reach
-constexpr int LOGIT_ROWS = 16;  // rows whose logits are in memory together
+constexpr int CLEAN_ROWS = 64;  // most clean rows of a chunk
+constexpr int BLOCK_ROWS = 64;  // most MASK rows of a block, so that its activations fit into the cache
+constexpr int LOGIT_ROWS = 16;  // rows whose logits are in memory at a time
 
 constexpr float LEAST = -std::numeric_limits<float>::infinity();
 
@@ -64,7 +64,7 @@ int GatedTrainer::draftIndex(int token) const {
   return at < program_.draftSize ? at : -1;
 }
 
-// What memory safety depends on; the rest was checked in TypeScript.
+// Checks what memory safety depends on; TypeScript has checked the rest.
 void GatedTrainer::check(const GatedBatchInput& batch) const {
   constexpr int MOST = 1 << 20;
   if (batch.nMasks < 1 || batch.nMasks > MOST || batch.depthWeights.size() < size_t(batch.nMasks))
@@ -146,7 +146,7 @@ void GatedTrainer::computeClean(const GatedBatchInput& batch) {
   if (chunks.empty()) return;
   AttentionMemory early;
   if (program_.entryLayer > 0) early = AttentionMemory(program_.attention, 0, program_.entryLayer, nPages, false);
-  Progress stored(chunks.size());  // layers whose K and V a chunk has stored
+  Progress stored(chunks.size());  // number of layers whose K and V each chunk has stored
   runItems(*pool_, chunks.size(), &stored, [&](size_t i, int thread) {
     const Chunk& c = chunks[i];
     std::vector<BlockRow> rows(size_t(c.n));
@@ -172,7 +172,7 @@ void GatedTrainer::computeClean(const GatedBatchInput& batch) {
   for (CleanSequence* sequence : sequences) sequence->isNew = false;
 }
 
-// The base's distributions at rows where they are not known yet.
+// Computes the base's distributions at rows that have none yet.
 void GatedTrainer::computeTargets(const Rows& rows) {
   struct Missing {
     const CleanSequence* sequence;
@@ -187,7 +187,7 @@ void GatedTrainer::computeTargets(const Rows& rows) {
       auto [at, isNew] = sequence.targets.try_emplace(row);
       if (isNew || at->second.logits.empty()) missing.push_back({&sequence, row, &at->second});
     }
-  // A row may be missing twice: once is enough.
+  // Rows may be listed twice.
   std::sort(missing.begin(), missing.end(), [](const Missing& a, const Missing& b) { return a.target < b.target; });
   missing.erase(std::unique(missing.begin(), missing.end(),
                             [](const Missing& a, const Missing& b) { return a.target == b.target; }),
@@ -218,7 +218,7 @@ void GatedTrainer::computeTargets(const Rows& rows) {
       const float* logits = thread.logits.data() + r * vocab;
       Target& target = *missing[first + r].target;
       int32_t best = 0;
-      // Not finite: the row's loss will say so.
+      // If it is not finite, the row's loss reports it.
       bool isFinite = k.argmax(logits, program_.vocab, base.order.empty() ? nullptr : base.order.data(), &best);
       int at = base.inverse.empty() ? best : base.inverse[size_t(best)];
       target.largest = isFinite ? logits[at] : std::numeric_limits<float>::quiet_NaN();
@@ -278,7 +278,7 @@ void GatedTrainer::computeBlocks(const GatedBatchInput& batch, const Rows& rows,
   });
 }
 
-// Logits, losses, and the gradients of what the logits are made of.
+// Logits, losses, and the gradients of the logits' inputs.
 void GatedTrainer::lossOf(Block& block, const GatedBatchInput& batch, int firstRow, Thread& thread,
                           GatedStepResult& result) {
   const KernelTable& k = program_.kernels;
@@ -343,7 +343,7 @@ double GatedTrainer::finish(const std::vector<float*>& gradients, double total) 
   std::vector<double> squares(trainable_.size(), 0.0);
   runItems(*pool_, trainable_.size(), nullptr, [&](size_t i, int) {
     const GradientBuffers::Buffer& from = gradients_.of[size_t(trainable_[i])];
-    // Chains side by side, in an order that does not depend on the machine.
+    // Several chains at a time, in an order that does not depend on the machine.
     constexpr int CHAINS = 8;
     double sums[CHAINS] = {};
     for (int r = 0; r < from.rows; r++) {

@@ -1,6 +1,6 @@
 // A step of gated training (src/compute/gradients/gated-step.ts): clean rows once per sequence, then MASK rows in
-// blocks of whole runs, each taken forward and backward by one thread. Gradients of parameters are added up in the
-// order of rows, so that the bits depend on neither threads nor blocks.
+// blocks of whole runs, each run forward and backward by one thread. Parameter gradients are summed in the order of
+// rows, so that the bits do not depend on threads or blocks.
 #pragma once
 #include <atomic>
 #include <memory>
@@ -23,7 +23,7 @@ struct GatedBatchInput {
   bool firstMiss = false, wantsGradients = false;
 };
 
-// A trainable parameter's values, gradient, and running means of AdamW.
+// Values, gradient and AdamW moments of a trainable parameter.
 struct AdamWTensor {
   std::string id;
   float *values = nullptr, *first = nullptr, *second = nullptr;
@@ -32,7 +32,7 @@ struct AdamWTensor {
   float weightDecay = 0;
 };
 
-// By MASK row: sequences in order, their anchors, depths.
+// One entry per MASK row, ordered by sequence, anchor and depth.
 struct GatedStepResult {
   double loss = 0;
   double gradientNorm = 0;  // over all parameters
@@ -44,16 +44,16 @@ struct GatedStepResult {
 class GatedTrainer {
  public:
   struct Options {
-    size_t cacheBytes = 0;  // of clean rows that are kept
-    bool isExact = false;   // the backward's products with frozen weights are in float32, whatever their type
+    size_t cacheBytes = 0;  // of the cache of clean rows
+    bool isExact = false;   // float32 products with frozen weights in the backward, whatever their type
   };
   GatedTrainer(const ProgramSource& source, std::shared_ptr<Pool> pool, const KernelTable* kernels,
                const Options& options);
   ~GatedTrainer();
-  // `gradients`: memory of each trainable parameter, [rows * cols], by its place among `trainable`; written if wanted.
+  // `gradients`: memory of each trainable parameter, [rows * cols], in the order of `trainable`; written if requested.
   GatedStepResult step(const GatedBatchInput& batch, const std::vector<float*>& gradients);
   void replace(const std::vector<Replacement>& replacements) { program_.replace(replacements, *pool_); }
-  // Steps of AdamW in place; the new values become those of the program.
+  // An AdamW step in place; the program gets the new values.
   void update(const std::vector<AdamWTensor>& tensors, const AdamWArgs& args);
   // Trainable parameters, by index.
   const std::vector<int>& trainable() const { return trainable_; }
@@ -68,9 +68,9 @@ class GatedTrainer {
   void computeTargets(const Rows& rows);
   void computeBlocks(const GatedBatchInput& batch, const Rows& rows, GatedStepResult& result);
   void lossOf(Block& block, const GatedBatchInput& batch, int firstRow, Thread& thread, GatedStepResult& result);
-  // Of a token in the draft vocabulary; -1: it is not in there.
+  // Index of a token in the draft vocabulary; -1: it is not part of it.
   int draftIndex(int token) const;
-  // Gradients divided by the sum of the rows' weights; returns their norm.
+  // Divides the gradients by the sum of the rows' weights; returns their norm.
   double finish(const std::vector<float*>& gradients, double total);
 
   std::shared_ptr<Pool> pool_;

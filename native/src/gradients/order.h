@@ -1,4 +1,4 @@
-// Threads that work on numbered items in order, and wait for each other at numbered places.
+// Parallel work on numbered items that have to reach certain points in their order.
 #pragma once
 #include <atomic>
 #include <exception>
@@ -11,7 +11,7 @@
 
 namespace idlm {
 
-// Counters that only grow. Whoever waits throws where another thread has failed.
+// Monotonic counters to wait for. A waiting thread throws if another one has failed.
 class Progress {
  public:
   explicit Progress(size_t n) : counters_(std::make_unique<Counter[]>(n)) {}
@@ -33,7 +33,7 @@ class Progress {
   std::atomic<bool> failed_{false};
 };
 
-// Calls fn(item, thread) for each item, lower ones first, on all threads; throws the first exception.
+// Calls fn(item, thread) for each item on all threads, starting with the lowest; rethrows the first exception.
 template <class Fn>
 void runItems(Pool& pool, size_t n, Progress* progress, Fn fn) {
   std::atomic<size_t> next{0};

@@ -21,7 +21,7 @@ struct Planner {
   const ProgramSource& program;
   PlanKind kind;
   Plan plan;
-  std::vector<int> alias;  // values that are another one on these rows
+  std::vector<int> alias;  // values that equal another one on these rows
   Columns columns;
 
   bool isMask() const { return kind != PlanKind::Clean; }
@@ -113,7 +113,7 @@ struct Planner {
     plan.nodes.push_back(n);
   }
 
-  // Joins the linear operation whose result it adds to.
+  // Becomes part of the linear operation whose result it adds to.
   void addLora(const OperationSource& op, const Node& n) {
     Node* node = plan.nodes.empty() ? nullptr : &plan.nodes.back();
     if (!node || node->kind != NodeKind::Linear || node->x != n.x || node->parts.back().out != n.y)
@@ -125,7 +125,7 @@ struct Planner {
     part.rank = program.parameters[size_t(part.a)].rows;
   }
 
-  // Which values depend on what is trained, and which inputs a gradient flows to.
+  // Finds the values that depend on trained parameters, and the inputs that have gradients.
   void findGradients() {
     std::vector<bool> depends(plan.widths.size(), false);
     for (Node& n : plan.nodes) {
@@ -177,7 +177,7 @@ struct Planner {
     return kept;
   }
 
-  // Whether the backward of a kind writes the gradients of its inputs, and does not add to what is there already.
+  // Whether the backward of a kind overwrites the gradients of its inputs instead of adding to them.
   static bool overwritesGradients(NodeKind kind) {
     switch (kind) {
       case NodeKind::Attention:
@@ -236,14 +236,14 @@ struct Planner {
   }
 
   void placeGradients() {
-    // The node that writes a value, and the part.
+    // The node and part that write a value.
     std::vector<Node*> writers(plan.widths.size(), nullptr);
     std::vector<Part*> parts(plan.widths.size(), nullptr);
     for (Node& n : plan.nodes) {
       if (n.parts.empty()) writers[size_t(n.out)] = &n;
       for (Part& p : n.parts) writers[size_t(p.out)] = &n, parts[size_t(p.out)] = &p;
     }
-    // Whether there is a gradient already, to which another one is added.
+    // Whether a gradient exists already, so that another one is added.
     auto flow = [&](int value) {
       Place& place = plan.gradients[size_t(value)];
       if (place.exists()) return true;

@@ -1,6 +1,6 @@
-// A program's lists prepared for training: operations over values that lie in the memory of a block of rows, in the
-// order of the forward; the backward runs them in reverse. Linear operations of one input are one node, with their LoRA
-// terms, as the engine adds them.
+// A program's lists, prepared for training: nodes over values in a block's memory, in the order of the forward; the
+// backward runs them in reverse. Linear operations with the same input are one node, with their LoRA terms, as in the
+// engine.
 #pragma once
 #include <vector>
 
@@ -8,7 +8,7 @@
 
 namespace idlm {
 
-// Where a value (or its gradient) lies in a block of n rows: float `column` of row r is at
+// Location of a value or gradient in a block of n rows: float `column` of row r is at
 // memory[offset * n + r * stride + column].
 struct Place {
   size_t offset = 0;
@@ -20,12 +20,12 @@ enum class NodeKind { Embed, MaskEmbed, Enter, Norm, Linear, Rope, Attention, Sw
 
 struct Part {
   int weight = NONE, bias = NONE;  // parameters
-  int a = NONE, b = NONE;          // LoRA; NONE: there is none, or it does not act on these rows
+  int a = NONE, b = NONE;          // LoRA; NONE: none, or not on these rows
   float scale = 1;
   int width = 0, out = NONE;
   int rank = 0;
-  int inner = 0;  // column of its low-rank product among those of the node
-  int slope = 0;  // column of its result's gradient among those of the node
+  int inner = 0;  // first column of its low-rank product in the node's
+  int slope = 0;  // first column of its result's gradient in the node's
   bool trainsWeight = false;
 };
 
@@ -41,8 +41,8 @@ struct Node {
   Place inner;                         // low-rank products of the forward, kept
   Place slopes;                        // gradients of all parts' results
   bool hasBackward = false;
-  bool xGets = false, yGets = false, kGets = false, vGets = false;  // which inputs a gradient flows to (x: q, too)
-  bool xAdds = false, yAdds = false, kAdds = false, vAdds = false;  // and is added to what is there already
+  bool xGets = false, yGets = false, kGets = false, vGets = false;  // inputs that have a gradient (x: also q)
+  bool xAdds = false, yAdds = false, kAdds = false, vAdds = false;  // inputs whose gradient is added to an earlier one
 };
 
 struct Plan {
@@ -52,16 +52,16 @@ struct Plan {
   size_t floatsPerRow = 0;
   int hidden = NONE;  // after the final norm
   int logits = NONE;  // of MASK rows, after the sampler head
-  int entry = NONE;   // what MASK rows start from: a value of token rows; NONE: nothing
+  int entry = NONE;   // value of token rows that MASK rows start from; NONE: entry at layer 0
 };
 
 enum class PlanKind {
   Clean,    // token rows up to the final hidden state; values share memory
   Loss,     // MASK rows up to the logits; values share memory
-  Gradient  // the same with every value kept that a gradient needs, and the gradients
+  Gradient  // the same, keeping the values that gradients need, and the gradients
 };
 
-// Throws std::invalid_argument for a program that cannot be trained natively.
+// Throws std::invalid_argument if native code cannot train the program.
 Plan makePlan(const ProgramSource& program, PlanKind kind);
 
 }  // namespace idlm

@@ -5,7 +5,7 @@
 namespace idlm {
 
 void multiply(const KernelTable& k, const Matrix& m, const Product& p, int panels) {
-  // Rows of the low-rank term are those of the product. Few enough at a time that a table of them is constant.
+  // The low-rank term has the rows of the product. In batches, so that the table of rows has a fixed size.
   constexpr int ROWS = 64;
   struct Identity {
     int32_t of[ROWS];

@@ -1,4 +1,4 @@
-// Products of a few rows with a packed matrix, whatever its type.
+// Products of a few rows with a packed matrix of any type.
 #pragma once
 #include <vector>
 
@@ -27,7 +27,7 @@ struct Product {
   size_t outStride = 0;
   bool adds = false;
   const float* bias = nullptr;
-  // A low-rank term: this matrix times these rows. No data: none.
+  // Low-rank term: this matrix times these rows; without data: none.
   Matrix lowRank;
   const float* inner = nullptr;
   size_t innerStride = 0;

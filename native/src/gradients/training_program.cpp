@@ -9,7 +9,7 @@ namespace {
 
 [[noreturn]] void fail(const std::string& what) { throw std::invalid_argument(what); }
 
-// Of the attentions of the list, which have to be alike.
+// Sizes of the attention operations, which must be equal.
 AttentionShape attentionOf(const ProgramSource& source) {
   AttentionShape shape;
   for (const OperationSource& op : source.forward.operations) {
@@ -33,7 +33,7 @@ AttentionShape attentionOf(const ProgramSource& source) {
   return shape;
 }
 
-// Shapes that the nodes rely on.
+// Checks the shapes that the nodes rely on.
 void check(const Plan& plan, const ProgramSource& source, const Weights& weights) {
   auto expect = [](bool holds, const char* what) {
     if (!holds) fail(what);

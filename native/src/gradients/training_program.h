@@ -1,4 +1,4 @@
-// All that steps of training read and do not change: plans, packed weights, kernels.
+// What training steps only read: plans, packed weights, kernels.
 #pragma once
 #include <memory>
 
@@ -23,7 +23,7 @@ struct TrainingProgram {
   std::unique_ptr<TransposedWeights> transposed;
 
   int paddedDraft() const { return (draftSize + PANEL - 1) / PANEL * PANEL; }
-  // Replaces trainable parameters; no step may run.
+  // Replaces trainable parameters, while no step is running.
   void replace(const std::vector<Replacement>& replacements, Pool& pool);
 };
 

@@ -14,7 +14,7 @@ TransposedWeights::TransposedWeights(const Plan& plan, const ProgramSource& sour
   for (size_t i = 0; i < source.parameters.size(); i++) parameters_[source.parameters[i].id] = int(i);
   struct Frozen {
     Matrix* to;
-    std::vector<std::pair<Matrix, int>> from;  // and its first column
+    std::vector<std::pair<Matrix, int>> from;  // each with its first column
   };
   std::vector<Frozen> frozen;
   auto planned = [&](Format format, int rows, int cols) {
@@ -100,7 +100,7 @@ TransposedWeights::TransposedWeights(const Plan& plan, const ProgramSource& sour
   }
 }
 
-// The lanes of a panel are neighbours in a row of the parameter.
+// The lanes of a panel are consecutive in a row of the parameter.
 void TransposedWeights::packTrained(const Trained& t, const float* values) {
   uint8_t* to = memory_.writable(*t.to);
   for (int k = 0; k < t.rows; k++) {

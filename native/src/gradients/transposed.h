@@ -1,5 +1,5 @@
-// What the backward multiplies with: matrices transposed. The frozen ones of integer types are quantised again, to Q8S:
-// their groups run along the other dimension. Trained ones stay float32 and are packed again after each step.
+// Transposed matrices for the backward. Frozen matrices of integer types are requantised to Q8S, since their groups run
+// along the other dimension. Trained matrices stay float32 and are packed again after each step.
 #pragma once
 #include <deque>
 #include <map>
@@ -12,18 +12,17 @@
 namespace idlm {
 
 struct TransposedNode {
-  Matrix base;                // of all parts side by side: [inputs of the node, results of its parts]
-  Matrix lowRank;             // A of all parts: [inputs, low-rank products]; no data: no part has LoRA
+  Matrix base;                // all parts side by side: [inputs of the node, results of its parts]
+  Matrix lowRank;             // A of all parts: [inputs, low-rank products]; without data: no LoRA
   std::vector<Matrix> inner;  // of each part: its B times the scale, [rank, results]
 };
 
 class TransposedWeights {
  public:
-  // Packs those of the nodes that a gradient flows through, by the number of the node; all in float32 where the
-  // backward is to be exact.
+  // Packs the matrices of nodes that have a gradient, by node; all in float32 if the backward is exact.
   TransposedWeights(const Plan& plan, const ProgramSource& source, const Weights& weights, bool isExact, Pool& pool);
   const TransposedNode& node(size_t i) const { return nodes_[i]; }
-  // Packs the trained ones with new values.
+  // Packs the trained matrices with new values.
   void replace(const std::vector<Replacement>& replacements, Pool& pool);
   size_t bytes() const { return memory_.size(); }
 

@@ -29,7 +29,7 @@ const run = (model: string, batch: string, ...rest: string[]) =>
   collect(["gradients", join(fixtures, "models", model), "--batch", batch, "--out", out, ...rest]);
 
 describe.each(["native", "reference"])("idlm gradients --backend %s", (backend) => {
-  it("takes a golden of gated training and stores its tensors under the same names", async () => {
+  it("reproduces a golden of gated training, with the same tensor names", async () => {
     const { path, golden } = fixtureOf("gated-llama-m3");
     const adapter = [
       ...["--adapter", join(fixtures, "peft", golden.adapter)],
@@ -48,7 +48,7 @@ describe.each(["native", "reference"])("idlm gradients --backend %s", (backend) 
     expect(shapesOf(out)).toEqual(Object.fromEntries(ofLoss.map(([name, shape]) => [name.slice("tv.".length), shape])));
   });
 
-  it("takes a golden of full training, one step unless more are asked for", async () => {
+  it("reproduces a golden of full training, with one step by default", async () => {
     const { path, golden } = fixtureOf("full-b3");
     const { stdout, stderr, status } = await run(golden.model, path, "--backend", backend, "--json");
     expect(status).toBe(0);

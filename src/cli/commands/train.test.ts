@@ -46,7 +46,7 @@ describe("idlm train", () => {
     expect(again.stderr).toContain("finished already");
   });
 
-  it("gives the same bytes with any number of threads, and when it is killed at any moment", async () => {
+  it("writes the same bytes with any number of threads, and after being killed at any moment", async () => {
     const whole = join(root, "whole");
     expect(await collect(argumentsFor(whole, "--steps", "24", "--threads", "1"))).toMatchObject({ status: 0 });
     const killed = join(root, "killed");
@@ -84,7 +84,7 @@ describe("idlm train", () => {
     expect(safetensorsHashes(killed)).toEqual(safetensorsHashes(whole));
   });
 
-  it("writes a checkpoint at Ctrl-C and says how to go on", async () => {
+  it("writes a checkpoint at Ctrl-C and prints how to continue", async () => {
     const out = join(root, "stopped");
     const { child, ended } = startCli(main, argumentsFor(out, "--steps", "100000", "--verbose"), {});
     // Only the last checkpoints are kept, so a certain one may be gone already.

@@ -34,7 +34,7 @@ beforeAll(async () => {
 });
 
 describe("idlm write", () => {
-  it("reports progress with a sample, and what it has written and dropped", async () => {
+  it("reports progress with a sample, and numbers of rows and dropped requests", async () => {
     const { status, stdout, stderr } = await collect(argv(join(folder, "a"), 300));
     expect({ status, stdout }).toEqual({ status: 0, stdout: "" });
     expect(stderr).toMatch(/file, temperature [\d.]+: What comes after \d+\? → /);
@@ -43,7 +43,7 @@ describe("idlm write", () => {
     expect(await collect([...argv(join(folder, "b"), 300), "--quiet"])).toMatchObject({ stderr: "" });
   });
 
-  it("prints the manifest, also of a finished text", async () => {
+  it("prints the manifest, even if the text is complete", async () => {
     const { status, stdout, stderr } = await collect([...argv(undisturbed), "--json"]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(JSON.parse(stdout)).toEqual(JSON.parse(readFileSync(join(undisturbed, "manifest.json"), "utf8")));
@@ -91,7 +91,7 @@ describe("a process that is killed", () => {
     startCli(main, argv(out, tokens), { IDLM_HOME: join(folder, "home") });
   const sizeOf = (out: string) => statSync(join(out, "text.jsonl"), { throwIfNoEntry: false })?.size ?? 0;
 
-  it("at any moment loses no row, and the text ends in the same bytes", async () => {
+  it("at any moment loses no rows, and the final text has the same bytes", async () => {
     const out = join(folder, "killed");
     let size = 0;
     for (let kill = 0; kill < 5; kill++) {
@@ -109,7 +109,7 @@ describe("a process that is killed", () => {
     expect(contentOf(out)).toEqual(contentOf(undisturbed));
   });
 
-  it("by a full disk keeps its rows, and goes on when there is room", async (context) => {
+  it("by a full disk keeps its rows, and continues when there is space", async (context) => {
     const disk = join(folder, "disk");
     mkdirSync(disk);
     try {

@@ -24,7 +24,7 @@ export interface NativeBinding {
   mapFile(path: string): ArrayBuffer;
   /** Detaches the buffer, then unmaps. */
   unmapFile(buffer: ArrayBuffer): void;
-  /** Stored types that the kernels have panels for. */
+  /** Weight types that the kernels support. */
   readonly weightTypes: readonly string[];
   /** Compared with the values in TypeScript when the addon is loaded. */
   readonly constants: Readonly<Record<string, number>>;
@@ -117,7 +117,7 @@ export interface NativeModel {
 export interface NativeGatedTrainer {
   /** Ids of the trainable parameters, in the order of their gradients. */
   readonly trainable: readonly string[];
-  /** Runs a step on the pool's threads, off the event loop; writes the gradients where they are wanted. */
+  /** Runs a step on the pool's threads, off the event loop; writes the gradients if requested. */
   step(
     batch: Pick<GatedBatch, "sequences" | "nMasks"> & {
       readonly kl: number;

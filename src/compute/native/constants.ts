@@ -4,7 +4,7 @@ import { PAGE_SIZE } from "../forest/forest.ts";
 import { MAX_POSITION, MAX_ROWS } from "../forest/layout.ts";
 import { MAX_LOGPROBS } from "../sampling/settings.ts";
 
-/** What both sides of the boundary have to agree on; the addon exports its own (native/src/constants.h). */
+/** Constants that TypeScript and the addon must agree on; the addon exports its own (native/src/constants.h). */
 const constants: Readonly<Record<string, number>> = {
   numerics: NUMERICS,
   pageSize: PAGE_SIZE,

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { posix } from "node:path";
 
-/** Beyond this the kernels gain little. */
+/** More threads gain little. */
 const MOST_BY_DEFAULT = 16;
 
 /** The text of a file; undefined if it cannot be read. */
@@ -18,7 +18,7 @@ function readText(path: string): string | undefined {
 
 /**
  * Processors that the control groups of this process leave it (cgroup v2, `cpu.max`: quota and period), as containers set
- * them; undefined if there is no limit. Groups inside of each other all count.
+ * them; undefined if there is no limit. All nested groups count.
  */
 export function cpuQuota(read: ReadText = readText): number | undefined {
   const group = /^0::(\/.*)$/m.exec(read("/proc/self/cgroup") ?? "")?.[1] ?? "/";
@@ -32,7 +32,7 @@ export function cpuQuota(read: ReadText = readText): number | undefined {
   return quotas.length === 0 ? undefined : Math.min(...quotas);
 }
 
-/** Compute threads by default: one per core, at most as many as the quota pays for. */
+/** Compute threads by default: one per core, at most as many as the quota allows. */
 export function defaultThreads(read: ReadText = readText, cores = availableParallelism()): number {
   const quota = cpuQuota(read) ?? cores;
   return Math.max(1, Math.min(cores, Math.ceil(quota), MOST_BY_DEFAULT));

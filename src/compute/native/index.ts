@@ -26,7 +26,7 @@ export interface NativeGatedOptions {
    */
   readonly backward?: "integer" | "float";
   /**
-   * Bytes of clean rows that are kept between steps, the least recently used sequences being dropped first; those of one
+   * Size of the cache of clean rows between steps; the least recently used sequences are evicted first, and those of one
    * batch always fit. Default: 2 GiB, sequences of some ten thousand tokens of a small model.
    */
   readonly cacheBytes?: number;

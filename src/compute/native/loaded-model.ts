@@ -71,7 +71,7 @@ export class NativeLoadedModel implements LoadedModel {
     const requests = new PackedRequests(handleOf).addSampling(sampling);
     const { samplers, allowed, trials } = requests;
     const running = this.#handle.forward(data, cache, requests.data, samplers, allowed, trials);
-    // From here on there are no results of the one before, even if this one fails.
+    // The results of the previous forward are invalid from here on, even if this one fails.
     const forward = ++this.#nForwards;
     return new NativeResult(this.#handle, sampling, await running, () => forward === this.#nForwards);
   }

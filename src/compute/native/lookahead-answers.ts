@@ -4,14 +4,14 @@ import type { Sampler } from "../sampling/sampler.ts";
 import type { PackedProposals } from "./binding.ts";
 import { ProposalReader } from "./requests.ts";
 
-/** Proposals at a place of the tree, and what follows them. */
+/** Proposals at a node of the tree, and its children. */
 interface Node {
   readonly proposed: Proposed;
   /** By token. */
   readonly children: Map<number, Node>;
 }
 
-/** A tree of proposals behind the token that verification accepted last. */
+/** A tree of proposals below the last accepted token. */
 interface Tree {
   readonly lookahead: Lookahead;
   readonly sampler: Sampler | undefined;
@@ -22,7 +22,7 @@ interface Tree {
   readonly root: Node;
 }
 
-/** Proposals that a forward made ahead, by request. */
+/** Looks up requests among the proposals that a forward made ahead. */
 export class LookaheadAnswers {
   readonly #trees: Tree[] = [];
 
@@ -47,12 +47,12 @@ export class LookaheadAnswers {
     }
   }
 
-  /** The answer to a request, where it was made ahead. */
+  /** The answer to a request; undefined if it was not made ahead. */
   find({ source, sampler, unverified, count, proposeFor, allowed }: ProposalRequest): Proposed | undefined {
     if (source.kind === "token" || allowed !== undefined) return undefined;
-    for (const { lookahead, sampler: own, row, next, root } of this.#trees) {
+    for (const { lookahead, sampler: treeSampler, row, next, root } of this.#trees) {
       if (lookahead.kind !== source.kind || lookahead.proposeFor !== proposeFor || lookahead.count < count) continue;
-      if (own !== sampler || source.row !== (source.kind === "mask" ? row + unverified.length : row)) continue;
+      if (treeSampler !== sampler || source.row !== (source.kind === "mask" ? row + unverified.length : row)) continue;
       if (source.kind === "mask" && source.previous !== (unverified.at(-1) ?? next)) continue;
       let node: Node | undefined = root;
       for (const token of unverified) node = node?.children.get(token);
@@ -65,6 +65,6 @@ export class LookaheadAnswers {
 function atMost(count: number, proposed: Proposed): Proposed {
   const { tokens, confidences, from } = proposed;
   if (count >= tokens.length) return proposed;
-  const most = { tokens: tokens.subarray(0, count), confidences: confidences.subarray(0, count) };
-  return from === undefined ? most : { ...most, from };
+  const first = { tokens: tokens.subarray(0, count), confidences: confidences.subarray(0, count) };
+  return from === undefined ? first : { ...first, from };
 }

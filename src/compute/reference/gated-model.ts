@@ -61,8 +61,8 @@ export class ReferenceGatedModel implements GatedModel {
     const sums = new ParameterGradients(this.#parameters);
     if (wantsGradients) {
       sequences.forEach((sequence, i) => {
-        const own = weights[i]?.map((weight) => weight / total) ?? [];
-        this.#backward(sequence, own, sums);
+        const normalised = weights[i]?.map((weight) => weight / total) ?? [];
+        this.#backward(sequence, normalised, sums);
       });
     }
     const gradients = wantsGradients ? sums.finish(this.#trainable) : new Map<string, Float32Array>();
@@ -109,8 +109,8 @@ export class ReferenceGatedModel implements GatedModel {
           : head.read(heads.sampler?.logits ?? "", headRow);
       const base = run.read(results.logits, rowOf(position));
       const logP = logSoftmax(base);
-      const own = draft === undefined ? logP : Float64Array.from(draft, (id) => logP[id] as number);
-      const result = lossOfMaskRow(logits, own, mixture);
+      const target = draft === undefined ? logP : Float64Array.from(draft, (id) => logP[id] as number);
+      const result = lossOfMaskRow(logits, target, mixture);
       if (!Number.isFinite(result.loss)) throw new IdlmError("not-finite", { position });
       const best = base.indexOf(base.reduce((a, b) => Math.max(a, b)));
       const next = sequence.tokens[position + 1] ?? -1;
@@ -161,6 +161,6 @@ function weightsOf(rows: readonly MaskRow[], { depthWeights, firstMiss }: LossSe
 /** Rank of index `at` in the order of logits, the lower index first among equals; the number of logits if it is −1. */
 function rankOf(logits: Floats, at: number): number {
   if (at < 0) return logits.length;
-  const own = logits[at] as number;
-  return logits.reduce((rank, logit, i) => rank + (logit > own || (logit === own && i < at) ? 1 : 0), 0);
+  const logit = logits[at] as number;
+  return logits.reduce((rank, other, i) => rank + (other > logit || (other === logit && i < at) ? 1 : 0), 0);
 }

@@ -98,24 +98,24 @@ export class DraftProposer implements Proposer {
   async #prepare(depth: number, width: number, signal: AbortSignal | undefined): Promise<void> {
     const { contextLength } = this.#draft;
     this.#chain = [];
-    const most = Math.min(depth, contextLength - this.#tokens.length);
-    if (most < 1) return;
+    const nDrafts = Math.min(depth, contextLength - this.#tokens.length);
+    if (nDrafts < 1) return;
     this.#dropMismatch();
     this.#nPrefilled = 0;
     // Without exact verification the output depends on the proposals, so they must not depend on other drafts.
     const waits = this.#options.proposeFor === "rejection";
     if (!waits && this.#tokens.length - this.#sequence.tokens.length > MAX_UNPREFILLED) return;
-    const nTokens = this.#tokens.length + most - 1;
+    const nTokens = this.#tokens.length + nDrafts - 1;
     if (!(await this.#draft.admit(this.#sequence, nTokens, { waits, signal }))) return;
     try {
-      await this.#draftChain(most, width, signal);
+      await this.#draftChain(nDrafts, width, signal);
     } finally {
       this.#draft.release(this.#sequence);
     }
   }
 
-  /** Computes all new tokens, then drafts a chain of at most `most` tokens. */
-  async #draftChain(most: number, width: number, signal: AbortSignal | undefined): Promise<void> {
+  /** Computes all new tokens, then drafts a chain of at most `nDrafts` tokens. */
+  async #draftChain(nDrafts: number, width: number, signal: AbortSignal | undefined): Promise<void> {
     const cached = this.#sequence.tokens;
     while (!signal?.aborted && this.#tokens.length - cached.length > CHUNK_ROWS) {
       const pending = this.#tokens.slice(cached.length, cached.length + CHUNK_ROWS);
@@ -139,7 +139,7 @@ export class DraftProposer implements Proposer {
       this.#chain.push(proposed);
       path.push(token);
       pending = [token];
-      if (path.length === most || this.#options.endTokens.has(token)) return;
+      if (path.length === nDrafts || this.#options.endTokens.has(token)) return;
     }
   }
 
@@ -147,8 +147,8 @@ export class DraftProposer implements Proposer {
     const proposed = this.#chain[path.length];
     if (proposed === undefined || path.some((token, i) => token !== this.#chain[i]?.tokens[0])) return noCandidates;
     const { tokens, confidences, from } = proposed;
-    const most = { tokens: tokens.subarray(0, count), confidences: confidences.subarray(0, count) };
-    return from === undefined ? most : { ...most, from };
+    const first = { tokens: tokens.subarray(0, count), confidences: confidences.subarray(0, count) };
+    return from === undefined ? first : { ...first, from };
   }
 
   async dispose(): Promise<void> {
@@ -165,9 +165,9 @@ export class DraftProposer implements Proposer {
   /** Drops cached tokens that do not match the sequence, and its last token. */
   #dropMismatch(): void {
     const cached = this.#sequence.tokens;
-    const most = Math.min(cached.length, this.#tokens.length - 1);
-    let shared = Math.min(this.#nMatching, most);
-    while (shared < most && cached[shared] === this.#tokens[shared]) shared++;
+    const limit = Math.min(cached.length, this.#tokens.length - 1);
+    let shared = Math.min(this.#nMatching, limit);
+    while (shared < limit && cached[shared] === this.#tokens[shared]) shared++;
     this.#draft.truncate(this.#sequence, shared);
   }
 }

@@ -89,12 +89,12 @@ export class ExpressionParser {
     return this.#unknown.length;
   }
 
-  /** What was parsed since `mark` stands in a branch: what does not exist there is an error only if it is used. */
+  /** Everything parsed since `mark` is in a branch: unknown filters and tests there are errors only if they are used. */
   protected markBranch(mark: number): void {
     this.#unknown = this.#unknown.filter(({ isCertain }, i) => i < mark || isCertain);
   }
 
-  /** What was parsed since `mark` is the body of a loop, macro or block: Jinja2 checks it even inside a branch. */
+  /** Everything parsed since `mark` is the body of a loop, macro or block, which Jinja2 checks even inside a branch. */
   protected markFrame(mark: number): void {
     for (const call of this.#unknown.slice(mark)) call.isCertain = true;
   }
@@ -134,7 +134,7 @@ export class ExpressionParser {
     throw this.fail(`can't assign to '${expression.kind}'`, line);
   }
 
-  /** Name nodes whose name had been read before, so that as a target they do not take the reading back. */
+  /** Nodes whose name was read before: when such a node becomes a target, its name still counts as read. */
   readonly #readBefore = new WeakSet<Expression>();
 
   /** One expression, or a tuple where commas follow. */

@@ -47,7 +47,7 @@ const free = (runWith: (value: Value, args: CallArguments, runtime: Runtime) => 
 });
 const argumentError = (message: string) => new TemplateError("TemplateRuntimeError", message);
 
-/** A filter of a text: `str(value)`, then `run`. */
+/** A filter of a string: `str(value)`, then `run`. */
 const textFilter = (parameters: string, run: (text: string, args: Bound, runtime: Runtime) => Value): Filter =>
   filter(`s ${parameters}`, ([value = null, ...args], runtime) => {
     const text = runtime.str(value);
@@ -64,7 +64,7 @@ function textArgument(value: Value | undefined, what: string): string {
   return value;
 }
 
-/** A value that must be a text already, as an operation on it would find. */
+/** A value that must be a string. */
 function textValue(value: Value | undefined): string {
   if (value instanceof Undefined) throw value.error;
   if (typeof value !== "string")
@@ -98,7 +98,7 @@ function attributeGetter(
   };
 }
 
-/** A Python generator over a value, which is not looked at before it is read. */
+/** A lazy Python generator over a value. */
 function generator(make: () => Generator<Value, undefined>): PyIterator {
   return new PyIterator(make());
 }

@@ -237,7 +237,7 @@ export class Interpreter implements Runtime {
     return { positional, named };
   }
 
-  /** `self`, by which a template repeats its blocks. */
+  /** `self`, through which a template renders its blocks again. */
   #blocks(): Value {
     const { blocks } = this.#template;
     const items = [...blocks].map(([name, body]): [Value, Value] => [

@@ -93,7 +93,7 @@ class Lexer {
     }
   }
 
-  /** Text before a tag, as the sign of the tag and lstrip_blocks have it. */
+  /** Text before a tag, stripped as the tag's sign and lstrip_blocks demand. */
   #stripped(text: string, sign: string, isVariable: boolean): string {
     if (sign === "-") return text.replace(trailingSpace, "");
     if (sign === "+" || isVariable) return text;

@@ -242,7 +242,7 @@ class Parser extends ExpressionParser {
     return { kind: "block", name, isScoped, isRequired };
   }
 
-  /** A tag that needs other templates, of which there are none. Its use is an error; its expressions are not needed. */
+  /** A tag that loads another template, which does not exist: an error when it runs. Its expressions are skipped. */
   #parseLoad(what: "extends" | "include" | "import" | "from"): Statement {
     while (this.current.type !== "block_end" && this.current.type !== "eof") this.next();
     return { kind: "load", what };

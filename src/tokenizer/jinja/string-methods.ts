@@ -91,13 +91,13 @@ function countIn(text: string, args: Bound): bigint {
 
 function split(text: string, args: Bound, runtime: Runtime): string[] {
   const separator = optionalText(args[0], "split()");
-  const most = optionalInteger(args[1], -1);
+  const maxSplits = optionalInteger(args[1], -1);
   if (separator === "") throw valueError("empty separator");
   runtime.budget.spend(text.length);
   if (separator === undefined) {
     const parts: string[] = [];
     let rest = strip(text, undefined, "left");
-    const limit = most < 0 ? Number.POSITIVE_INFINITY : most;
+    const limit = maxSplits < 0 ? Number.POSITIVE_INFINITY : maxSplits;
     const pattern = new RegExp(spaces.source, "g");
     for (let at = 0; at <= rest.length && rest !== ""; ) {
       pattern.lastIndex = at;
@@ -113,21 +113,21 @@ function split(text: string, args: Bound, runtime: Runtime): string[] {
     return parts;
   }
   const parts = text.split(separator);
-  if (most < 0 || parts.length <= most + 1) return parts;
-  return [...parts.slice(0, most), parts.slice(most).join(separator)];
+  if (maxSplits < 0 || parts.length <= maxSplits + 1) return parts;
+  return [...parts.slice(0, maxSplits), parts.slice(maxSplits).join(separator)];
 }
 
 function splitFromEnd(text: string, args: Bound, runtime: Runtime): string[] {
   const separator = optionalText(args[0], "rsplit()");
-  const most = optionalInteger(args[1], -1);
-  if (most < 0) return split(text, args, runtime);
+  const maxSplits = optionalInteger(args[1], -1);
+  if (maxSplits < 0) return split(text, args, runtime);
   if (separator === "") throw valueError("empty separator");
   runtime.budget.spend(text.length);
   if (separator === undefined) {
     const parts: string[] = [];
     let rest = strip(text, undefined, "right");
     const last = new RegExp(`${SPACE_CLASS}`);
-    while (rest !== "" && parts.length < most) {
+    while (rest !== "" && parts.length < maxSplits) {
       let start = rest.length;
       while (start > 0 && !last.test(rest[start - 1] as string)) start--;
       parts.unshift(rest.slice(start));
@@ -136,8 +136,8 @@ function splitFromEnd(text: string, args: Bound, runtime: Runtime): string[] {
     return rest === "" ? parts : [rest, ...parts];
   }
   const parts = text.split(separator);
-  if (parts.length <= most + 1) return parts;
-  const head = parts.length - most;
+  if (parts.length <= maxSplits + 1) return parts;
+  const head = parts.length - maxSplits;
   return [parts.slice(0, head).join(separator), ...parts.slice(head)];
 }
 
@@ -148,9 +148,9 @@ function replace(text: string, args: Bound, runtime: Runtime): string {
 }
 
 /** `str.replace`; a negative count replaces all. */
-export function replaceText(text: string, old: string, replacement: string, most: number, runtime: Runtime): string {
+export function replaceText(text: string, old: string, replacement: string, count: number, runtime: Runtime): string {
   const parts = old === "" ? ["", ...characters(text), ""] : text.split(old);
-  const n = most < 0 ? parts.length - 1 : Math.min(most, parts.length - 1);
+  const n = count < 0 ? parts.length - 1 : Math.min(count, parts.length - 1);
   runtime.budget.spend(text.length + n * replacement.length);
   const replaced = parts.slice(0, n + 1).join(replacement);
   return n + 1 >= parts.length ? replaced : replaced + old + parts.slice(n + 1).join(old);
@@ -301,7 +301,7 @@ function isTitle(text: string): boolean {
 const method = (parameters: string, run: Method): StringMethod => ({ parameters, run });
 const check = (test: (text: string) => boolean) => method("", (text) => test(text));
 
-/** Methods of str, with Python's parameters. `encode` gives bytes, which nothing in a template takes. */
+/** Methods of str, with Python's parameters. `encode` returns bytes, which nothing in a template accepts. */
 const methods: Readonly<Record<string, StringMethod>> = {
   capitalize: method("", (text) => capitalize(text)),
   casefold: method("", (text) => text.toLowerCase().replaceAll("ß", "ss").replaceAll("ς", "σ")),

@@ -1,5 +1,5 @@
 /**
- * Texts as Python sees them: sequences of code points, with Python's white space and line ends.
+ * Python strings: sequences of code points, with Python's white space and line ends.
  */
 /** Python's `str.isspace`, inside brackets. */
 const SPACES = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";

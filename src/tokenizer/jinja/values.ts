@@ -12,7 +12,7 @@ export interface CallArguments {
   readonly named: ReadonlyMap<string, Value>;
 }
 
-/** What values and functions need of the rendering that they are part of. */
+/** The state of a rendering that values and functions use. */
 export interface Runtime {
   readonly budget: Budget;
   /** Methods of tuple and dict, which need functions that need values. */
@@ -307,7 +307,7 @@ export class PyFunction extends PyObject {
   }
 }
 
-/** A slice beside other indices (`x[1:2, 0]`), which nothing in a template takes. */
+/** A slice among other indices (`x[1:2, 0]`), which no value in a template accepts. */
 export class Slice extends PyObject {
   override readonly typeName = "slice";
 }

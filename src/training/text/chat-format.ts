@@ -4,7 +4,7 @@ import { IdlmError } from "../../errors.ts";
 /** Contents without common first or last tokens. */
 const PROBES = ["Yes", "the 7."] as const;
 
-/** For templates that name the date: a text must not depend on the day on which a run is resumed. */
+/** For templates with the date: the text must not depend on the day on which a run is resumed. */
 const DATE = new Date("2024-07-26T12:00:00Z");
 
 /** How the model's chat template lays out a chat. */
@@ -43,7 +43,7 @@ export class ChatFormat {
     return this.tokenizer.encodeChat(messages, { now: DATE });
   }
 
-  /** Whether tokens of the template stand in a text, so that it contains turns of its own. */
+  /** Whether a text contains tokens of the template, so that it would start turns of its own. */
   hasControlToken(tokens: readonly number[]): boolean {
     return tokens.some((token) => this.#controlTokens.has(token));
   }

@@ -1,4 +1,4 @@
-/** Finds where a run of tokens comes a second time. */
+/** Finds the first repetition of a run of tokens. */
 export class RepeatedRun {
   readonly #nTokens: number;
   readonly #last: number[] = [];
@@ -9,7 +9,7 @@ export class RepeatedRun {
     this.#nTokens = nTokens;
   }
 
-  /** Takes the next token. Returns where the second of two same runs begins (they may overlap) as soon as it is complete. */
+  /** Takes the next token. Returns where the second of two equal runs begins (they may overlap) as soon as it is complete. */
   push(token: number): number | undefined {
     this.#length++;
     this.#last.push(token);

@@ -13,14 +13,14 @@ const MANIFEST_FILE = "manifest.json";
 const KIND = "idlm-training-text";
 const FORMAT = 1;
 
-/** What text depends on: with the same settings a run continues another's text. */
+/** Everything that the text depends on: a run with the same settings can continue it. */
 export interface TextSettings {
   readonly seed: number;
   /** mixed: of people, of the model and from templates; file: those of a file. */
   readonly prompts: "mixed" | "file";
   readonly max_prompt_tokens: number;
   readonly max_answer_tokens: number;
-  /** Version of the bits that are computed, as of `idlm doctor`. */
+  /** Version of the numerics, as printed by `idlm doctor`. */
   readonly numerics: number;
 }
 
@@ -69,7 +69,7 @@ export function readTextManifest(folder: string): TextManifest | undefined {
   return json as unknown as TextManifest;
 }
 
-/** Replaces the manifest. It has nothing that a clock measures: the same text has the same manifest. */
+/** Replaces the manifest. It contains no times, so the same text has the same manifest. */
 export function writeTextManifest(
   folder: string,
   { model, settings, complete }: Pick<TextManifest, "model" | "settings" | "complete">,
@@ -87,7 +87,7 @@ export function writeTextManifest(
   writeOutput(join(folder, MANIFEST_FILE), [Buffer.from(text)]);
 }
 
-/** Of the document without spaces. */
+/** SHA-256 of the document without spaces. */
 function hashOf(manifest: JsonObject): string {
   return createHash("sha256").update(JSON.stringify(manifest)).digest("hex");
 }
