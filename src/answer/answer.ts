@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Generation, GenerationPart, GenerationResult, Model } from "../engine/types.ts";
 import { merge } from "./merge.ts";
 import { Messages } from "./messages.ts";
@@ -18,29 +19,36 @@ import type {
  * @throws what `Model.generate` throws; then no generation runs.
  */
 export function answer(model: Model, request: AnswerRequest, signal: AbortSignal): RunningAnswer {
-  const leaving = new AbortController();
-  const ending = AbortSignal.any([signal, leaving.signal]);
-  const generations = startAll(model, request, ending, leaving);
-  const messages = new Messages(model, request, generations, ending);
-  const done = Promise.all(generations.map(({ result }) => result)).then((results) => messages.answer(results));
+  const ending = new AbortController();
+  const end = () => ending.abort();
+  // AbortSignal.any would leave something on `signal` for each answer, and a batch has one signal for all of them.
+  setMaxListeners(0, signal);
+  if (signal.aborted) end();
+  else signal.addEventListener("abort", end, { once: true });
+  const generations = startAll(model, request, ending, () => signal.removeEventListener("abort", end));
+  const messages = new Messages(model, request, generations, ending.signal);
+  const done = Promise.all(generations.map(({ result }) => result))
+    .then((results) => messages.answer(results))
+    .finally(() => signal.removeEventListener("abort", end));
   // One that fails ends the others. Without a reader of `done`, the reader of the events gets the error.
-  done.catch(() => leaving.abort());
-  return { events: eventsOf(request, generations, messages, done, leaving), done };
+  done.catch(end);
+  return { events: eventsOf(request, generations, messages, done, ending), done };
 }
 
 function startAll(
   model: Model,
   { requests, format }: AnswerRequest,
-  signal: AbortSignal,
-  leaving: AbortController,
+  ending: AbortController,
+  onFailure: () => void,
 ): readonly Generation[] {
   try {
     return requests.map((request) => {
       const grammar = withCalls(request.grammar, format, model.tokenizer?.toolFormat);
-      return model.generate({ ...request, signal, ...(grammar !== undefined && { grammar }) });
+      return model.generate({ ...request, signal: ending.signal, ...(grammar !== undefined && { grammar }) });
     });
   } catch (error) {
-    leaving.abort();
+    ending.abort();
+    onFailure();
     throw error;
   }
 }
@@ -50,7 +58,7 @@ async function* eventsOf(
   generations: readonly Generation[],
   messages: Messages,
   done: Promise<Answer>,
-  leaving: AbortController,
+  ending: AbortController,
 ): AsyncGenerator<AnswerEvent> {
   const firstChoices = firstChoicesOf(request);
   const writers = new Map<number, ChoiceEvents>();
@@ -83,7 +91,7 @@ async function* eventsOf(
       yield* (known ?? new ChoiceEvents(await messages.reader(prompt, index), index)).end(choice);
     }
   } finally {
-    leaving.abort();
+    ending.abort();
   }
 }
 

@@ -49,6 +49,7 @@ function chatChoice(choice: AnsweredChoice, { tokenizer }: ResponseContext) {
     finish_reason: finishReasonOf(finishReason),
     message: {
       ...{ role: "assistant", content: text === "" && hasCalls ? null : text, refusal: null },
+      annotations: [],
       ...(reasoning !== undefined && { reasoning_content: reasoning }),
       ...(hasCalls && { tool_calls: toolCalls.map(callOf) }),
     },

@@ -68,7 +68,7 @@ describe("openAiStream", () => {
       fc.asyncProperty(bodies, async (asked) => {
         const { chunks, body } = await bothOf(engine, "chat", asked);
         const choices = foldChunks(chunks).map(({ message, ...choice }) => {
-          return { ...choice, message: { refusal: null, ...(message as object) } };
+          return { ...choice, message: { refusal: null, annotations: [], ...(message as object) } };
         });
         expect(choices).toEqual(plain(body.choices));
       }),
@@ -113,7 +113,7 @@ describe("openAiStream", () => {
         const [folded] = foldChunks(chunks);
         expect(folded).toEqual({
           ...choice,
-          message: { ...omit(choice?.message, "refusal"), content: choice?.message.content ?? "" },
+          message: { ...omit(omit(choice?.message, "refusal"), "annotations"), content: choice?.message.content ?? "" },
         });
         expect(chunks[0]?.idlm).toMatchObject({ ignored: ["foo"] });
         expect(idlm).toMatchObject({ ignored: ["foo"], ...resultOf(answer.results) });
