@@ -48,6 +48,19 @@ describe("keys", () => {
     expect(statusOf(await exchangeBytes(url, `${head}Expect: 100-continue\r\n\r\n`))).toBe(401);
   });
 
+  it("have a share of the machine each, so that one client's many requests do not delay another's", async () => {
+    const { post, engines } = await start({ settings, engine: { maxSequences: 1 } });
+    const ask = (key: string) => {
+      return post("/v1/chat/completions", { ...chat, max_tokens: 150 }, { headers: { "x-api-key": key } });
+    };
+    const ended: string[] = [];
+    const many = Array.from({ length: 12 }, () => ask("first-key-1").then(() => ended.push("first")));
+    await expect.poll(() => engines[0]?.stats().sequences.length, { interval: 2 }).toBeGreaterThan(8);
+    await ask("second-key").then(() => ended.push("second"));
+    await Promise.all(many);
+    expect(ended.indexOf("second")).toBeLessThan(ended.length - 1);
+  });
+
   it("are not in the log, which names their hashes", async () => {
     const { post, lines } = await start({ settings });
     await (await post("/v1/chat/completions", chat, { headers: { "x-api-key": "second-key" } })).text();
