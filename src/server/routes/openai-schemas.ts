@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
+import type { Endpoint } from "../../apis/openai/request.ts";
 import { samplingSettingNames } from "../../compute/sampling/settings.ts";
 import { proposeValues, shapeValues, verifyValues } from "../../engine/request/round-options.ts";
-import type { Endpoint } from "../../apis/openai/request.ts";
 
 const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 const text = () => z.string().nullish();

@@ -7,8 +7,8 @@ import type { AddRoutes } from "../context.ts";
 import type { Exchange } from "../exchange.ts";
 import { requiredModel, type ServedModel } from "../models/models.ts";
 import { addRoute } from "../route.ts";
-import { bodySchemas, responseSchemas } from "./openai-schemas.ts";
 import { dataEvent, eventStream, sendStream } from "../stream.ts";
+import { bodySchemas, responseSchemas } from "./openai-schemas.ts";
 
 /** Chat and completions of the OpenAI API. */
 export const addOpenAiRoutes: AddRoutes = (app, { models }) => {
