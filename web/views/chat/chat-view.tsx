@@ -61,6 +61,10 @@ export function ChatView() {
         </label>
       </div>
       <Messages id={id} messages={messages} />
+      {/* For those who do not see the text grow: its end is announced, not every word. */}
+      <p class="hidden" role="status">
+        {running.value.has(id) ? "Generating an answer." : messages.length > 0 ? "The answer is complete." : ""}
+      </p>
       <Composer key={id} />
       <TokenTip />
     </section>
