@@ -34,6 +34,21 @@ describe("OutputItems", () => {
     );
   });
 
+  it("counts tokens of reasoning", () => {
+    const items = new OutputItems();
+    const tokens = (n: number) => items.push({ choice: 0, kind: "tokens", tokens: Array(n).fill(0) });
+    tokens(3);
+    items.push({ choice: 0, kind: "reasoning", text: "a" });
+    tokens(2);
+    tokens(1);
+    items.push({ choice: 0, kind: "reasoning", text: "b" });
+    tokens(4);
+    items.push({ choice: 0, kind: "text", text: "c" });
+    tokens(5);
+    items.push({ choice: 0, kind: "text", text: "d" });
+    expect(items.nReasoningTokens).toBe(6);
+  });
+
   it("keeps log-probabilities with the text that they complete", () => {
     const logprobs = [1, 2, 3].map((token) => ({ token, logprob: -1, top: [] }));
     const items = new OutputItems();

@@ -22,10 +22,18 @@ export class OutputItems {
   readonly #closed: OutputItem[] = [];
   #open: OutputItem | undefined;
   #logprobs: TokenLogprobs[] = [];
+  /** Tokens whose text has not come yet. */
+  #nPending = 0;
+  #nReasoning = 0;
 
   /** All items, the open one included. */
   get items(): readonly OutputItem[] {
     return this.#open === undefined ? this.#closed : [...this.#closed, this.#open];
+  }
+
+  /** Tokens of reasoning. All tokens of a round count with the first text that they complete. */
+  get nReasoningTokens(): number {
+    return this.#nReasoning;
   }
 
   push(event: AnswerEvent): readonly ItemChange[] {
@@ -42,6 +50,7 @@ export class OutputItems {
         return event.text === "" ? [] : this.#add(event.text);
       case "tokens":
         this.#logprobs.push(...(event.logprobs ?? []));
+        this.#nPending += event.tokens.length;
         return [];
       case "end":
         return this.#close();
@@ -61,6 +70,8 @@ export class OutputItems {
     if (open === undefined) throw new Error("a part of an answer came before its beginning");
     const logprobs = this.#logprobs;
     this.#logprobs = [];
+    if (open.kind === "reasoning") this.#nReasoning += this.#nPending;
+    this.#nPending = 0;
     const text = open.text + delta;
     const known =
       open.kind === "tool-call" || logprobs.length === 0 ? {} : { logprobs: [...open.logprobs, ...logprobs] };

@@ -79,7 +79,7 @@ export class ResponseBuilder {
         input_tokens: result.promptTokens,
         input_tokens_details: { cached_tokens: result.cachedTokens, cache_write_tokens: 0 },
         output_tokens: nOutput,
-        output_tokens_details: { reasoning_tokens: 0 },
+        output_tokens_details: { reasoning_tokens: this.#items.nReasoningTokens },
         total_tokens: result.promptTokens + nOutput,
       },
       idlm: extensionBody(this.#request.answer, answer),

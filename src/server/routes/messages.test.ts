@@ -37,13 +37,16 @@ describe("a message with reasoning and calls", () => {
       { type: "function_call", name: "weather", arguments: '{"city": "Paris"}', call_id: expect.any(String) },
       { type: "function_call", name: "weather", arguments: '{"city": "Rome"}' },
     ]);
+    const nReasoning = whole.usage?.output_tokens_details.reasoning_tokens ?? 0;
+    expect(nReasoning).toBeGreaterThan(0);
     const stream = client.responses.stream(asked);
     const deltas = new Map<number, string>();
     for await (const event of stream) {
       if (!("delta" in event) || !("output_index" in event)) continue;
       deltas.set(event.output_index, `${deltas.get(event.output_index) ?? ""}${String(event.delta)}`);
     }
-    const { output } = await stream.finalResponse();
+    const { output, usage } = await stream.finalResponse();
+    expect(usage?.output_tokens_details.reasoning_tokens).toBe(nReasoning);
     const withoutIds = (items: readonly object[]) =>
       items.map((item) => Object.entries(item).filter(([key]) => !/id$|parsed/.test(key) && key !== "content"));
     expect(withoutIds(output)).toEqual(withoutIds(whole.output));
