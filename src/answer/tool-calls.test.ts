@@ -196,7 +196,7 @@ describe("the grammar of calls", () => {
     const parameters = { type: "object", not: {} };
     const request = (strict: boolean) =>
       withCalls(undefined, { ...format, toolChoice: "required", tools: [{ name: "a", parameters, strict }] });
-    expect(() => grammars.compile(request(true) as never)).toThrow("grammar.tools[0].parameters.not");
+    expect(() => grammars.compile(request(true) as never)).toThrow("tools[0].parameters.not");
     expect(() => grammars.compile(request(false) as never)).not.toThrow();
   });
 });

@@ -18,11 +18,11 @@ export function withCalls(
   const named = typeof toolChoice === "object" ? toolChoice.name : undefined;
   const isRequired = toolChoice !== "auto";
   if (!isRequired && text === undefined && !format.tools.some(({ strict }) => strict)) return undefined;
-  const tools = format.tools.filter(({ name }) => named === undefined || name === named);
   return {
     kind: "tools",
     format: toolFormat,
-    tools: tools.map(({ name, parameters, strict }) => ({ name, parameters, strict })),
+    tools: format.tools.map(({ name, parameters, strict }) => ({ name, parameters, strict })),
+    ...(named !== undefined && { name: named }),
     isRequired,
     isParallel: parallel && named === undefined,
     ...(text !== undefined && { text }),

@@ -47,6 +47,8 @@ export interface GrammarTool {
 export interface ToolGrammarRequest {
   readonly format: ToolFormat;
   readonly tools: readonly GrammarTool[];
+  /** Only this tool is called. */
+  readonly name?: string | undefined;
   /** Whether there has to be a call; else there may be text in place of it. */
   readonly isRequired: boolean;
   /** Whether several calls may follow each other. */
@@ -58,13 +60,15 @@ const anyText = repeat(characters(anyCharacter), 0, undefined);
 
 /** `plain`: the text in place of calls. Default: any. @throws IdlmError "usage" as `grammarOfSchema`, naming the tool. */
 export function grammarOfTools(request: ToolGrammarRequest, path: string, plain: Grammar | undefined): Grammar {
-  const { format, tools, isRequired, isParallel } = request;
+  const { format, tools, name, isRequired, isParallel } = request;
   if (!Object.hasOwn(toolFormats, format)) {
     throw grammarProblem(`${path}.format`, `expected ${Object.keys(toolFormats).join(" or ")}`);
   }
   if (!Array.isArray(tools) || tools.length === 0) throw grammarProblem(`${path}.tools`, "expected a list of tools");
   const rules = new Map([...valueRules, ...(plain?.rules ?? [])]);
-  const calls = tools.map((tool, i) => callOf(tool, format, `${path}.tools[${i}]`, `tool ${i} `, rules));
+  const calls = tools.flatMap((tool, i) =>
+    name !== undefined && tool?.name !== name ? [] : [callOf(tool, format, `tools[${i}]`, `tool ${i} `, rules)],
+  );
   rules.set("tool call", choice(...calls));
   const call = rule("tool call");
   const { separator } = toolFormats[format];

@@ -29,7 +29,7 @@ export interface State {
 }
 
 /** Most ways to read one text: more are an ambiguous grammar, whose masks would take too long. */
-const MAX_THREADS = 1000;
+const MAX_THREADS = 4000;
 /** Most states that are remembered. Beyond, all are forgotten, and computed again on demand. */
 const MAX_STATES = 4000;
 /** Steps of threads for one token mask, about a second. */

@@ -83,12 +83,37 @@ class Compiler {
       case "sequence":
         return expression.parts.reduceRight((entry, part) => this.emit(part, entry), next);
       case "choice":
+        if (expression.parts.length > 1 && expression.parts.every((part) => part.kind === "text")) {
+          const texts = expression.parts.map((part) => new TextEncoder().encode(part.text));
+          return this.#texts(texts.sort(Buffer.compare), 0, next);
+        }
         return this.#add({ op: "jump", targets: expression.parts.map((part) => this.emit(part, next)) });
       case "rule":
         return this.#add({ op: "call", rule: expression.name, next });
       case "repeat":
         return this.#repeat(expression, next);
     }
+  }
+
+  /** Texts in order, whose first `from` bytes are the same, as a tree: one way to read each beginning. */
+  #texts(texts: readonly Uint8Array[], from: number, next: number): number {
+    const targets: number[] = [];
+    for (let i = 0; i < texts.length; ) {
+      const byte = texts[i]?.[from];
+      let end = i + 1;
+      while (end < texts.length && texts[end]?.[from] === byte) end++;
+      const group = texts.slice(i, end);
+      const [only] = group;
+      if (byte === undefined) targets.push(next);
+      else if (group.length > 1) targets.push(this.#byte([[byte, byte]], this.#texts(group, from + 1, next)));
+      else {
+        const rest = Array.from(only?.subarray(from) ?? []);
+        targets.push(rest.reduceRight((entry, own) => this.#byte([[own, own]], entry), next));
+      }
+      i = end;
+    }
+    const [single] = targets;
+    return targets.length === 1 && single !== undefined ? single : this.#add({ op: "jump", targets });
   }
 
   #repeat({ part, min, max }: Extract<Expression, { kind: "repeat" }>, next: number): number {

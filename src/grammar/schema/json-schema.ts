@@ -271,7 +271,10 @@ class SchemaConverter {
           "Leave it out, or write a pattern.",
         );
       }
-      return quoted(parseRegex(regex, { path: `${this.#path}${at}.format`, character: stringCharacter }));
+      const name = `${this.#prefix}format ${String(format)}`;
+      if (this.#rules.has(name)) return rule(name);
+      const path = `${this.#path}${at}.format`;
+      return this.#named(name, quoted(parseRegex(regex, { path, character: stringCharacter })));
     }
     if (pattern !== undefined) {
       if (typeof pattern !== "string") throw this.#problem(`${at}.pattern`, "expected a string");

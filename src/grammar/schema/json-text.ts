@@ -80,7 +80,7 @@ export function quoted(body: Expression): Expression {
   return sequence(text('"'), body, text('"'));
 }
 
-export const anyString: Expression = quoted(repeat(anyStringCharacter, 0, undefined));
+export const anyString: Expression = rule("json string");
 
 /** A value as JSON text with our separators. */
 export function jsonText(value: unknown): string {
@@ -105,6 +105,7 @@ export const ANY_ARRAY = "json array";
 
 /** Rules of any JSON value. */
 export const valueRules: ReadonlyMap<string, Expression> = new Map([
+  ["json string", quoted(repeat(anyStringCharacter, 0, undefined))],
   [
     ANY_VALUE,
     choice(
