@@ -22,8 +22,9 @@ export interface RowResults {
    */
   draftLogits(source: ProposalSource): Float32Array;
   /**
-   * A value of the program's forward, [width], if the model was loaded with `keepValues`. Not available: results of
-   * linear operations that a low-rank term is added to, logits, and rows outside of the value's declared ones.
+   * A value of the program's forward, [width], if the model was loaded with `keepValues`. @throws for rows outside of the
+   * value's declared ones. Limits of the native backend: no logits (use `logits`), and no results of linear operations that
+   * a low-rank term is added to, since it adds the term in the same pass; their sum is available.
    */
   value(id: string, row: number): Float32Array;
 }

@@ -80,7 +80,11 @@ export interface Heads {
   readonly extra: readonly HeadProgram[];
 }
 
-/** Operations on rows of the set `head`, over the hidden state of a row and the previous token. */
+/**
+ * Operations on rows of the set `head`, over the hidden state of a row and the previous token. The reference executes any
+ * list. Limit of the native backend: it executes the two forms that model/compile/heads.ts emits (a sampler head and a
+ * Medusa head), in which it computes only the logits of a shortlist, and rejects other lists at load.
+ */
 export interface HeadProgram {
   /** Includes `HEAD_INPUT`, which no operation writes. */
   readonly values: Readonly<Record<string, Value>>;
