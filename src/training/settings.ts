@@ -42,7 +42,7 @@ export const trainingDefaults = {
   draftVocabulary: 20_480,
   loss: "log_overlap",
   firstMiss: false,
-  depthWeights: [1],
+  depthWeights: [1, 0.7, 0.5],
   maskCurriculum: 0,
   roundStarts: 0.5,
   visits: 8,

@@ -100,7 +100,7 @@ export function registerTrain(program: Command, cli: Cli): void {
     .addOption(
       new Option("--depth-weights <w,...>", "weights of the loss by depth; the last one holds for all deeper ones")
         .argParser(weights)
-        .default(d.depthWeights, "1"),
+        .default(d.depthWeights, d.depthWeights.join(",")),
     )
     .addOption(
       share("--mask-curriculum <share>", "share of the run in which runs grow from 1 MASK to all").default(
