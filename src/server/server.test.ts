@@ -218,7 +218,7 @@ describe("stopping", () => {
 
   it("refuses requests of connections that are open", async () => {
     const server = await startTestServer({ engine: long });
-    const body = JSON.stringify({ ...endless, max_tokens: 500 });
+    const body = JSON.stringify({ ...endless, max_tokens: 3000 });
     const head = `POST ${completions} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
     const received = exchangeBytes(server.url, [head, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"]);
     await expect.poll(() => server.engines[0]?.stats().sequences.length).toBe(1);

@@ -18,10 +18,12 @@ export async function sendStream(
 ): Promise<void> {
   const { outgoing, signal, redact } = exchange;
   const comments = contentType === eventStream ? sendComments(exchange, contentType) : undefined;
+  const writeLater = writesAfterForwardStarts(outgoing);
   try {
     for await (const piece of pieces) {
       signal.throwIfAborted();
       comments?.refresh();
+      writeLater();
       if (!outgoing.headersSent) sendHeaders(exchange, contentType);
       if (piece !== "" && !outgoing.write(piece)) await drained(exchange);
     }
@@ -33,6 +35,24 @@ export async function sendStream(
     clearTimeout(comments);
   }
   outgoing.end();
+}
+
+/**
+ * Holds what is written back for two turns of the event loop: the engine starts its next forward in the first one, so that the
+ * system calls of all streams run beside the forward, not between two of them.
+ */
+function writesAfterForwardStarts(outgoing: Exchange["outgoing"]): () => void {
+  let isHeld = false;
+  const release = () => {
+    isHeld = false;
+    if (!outgoing.writableEnded) outgoing.uncork();
+  };
+  return () => {
+    if (isHeld) return;
+    isHeld = true;
+    outgoing.cork();
+    setImmediate(() => setImmediate(release));
+  };
 }
 
 /**
