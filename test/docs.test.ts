@@ -27,9 +27,11 @@ const withInfo = (info: string) => fences.filter((fence) => fence.info === info)
 
 /**
  * Valid info strings. sh run, console run (with output), ts run: run here, with stand-ins for files. console model: run
- * by docs.model.test.ts. sh setup: npm commands. mermaid: see architecture.test.ts.
+ * by docs.model.test.ts. sh setup: npm commands. mermaid: see architecture.test.ts. sh serve and those of clients: run by
+ * clients/docs.client.test.ts.
  */
-const infos = ["sh run", "console run", "ts run", "console model", "sh setup", "mermaid", "text"];
+const clientInfos = ["sh serve", "sh client", "js client", "python client"];
+const infos = ["sh run", "console run", "ts run", "console model", "sh setup", "mermaid", "text", ...clientInfos];
 
 const folder = mkdtempSync(join(tmpdir(), "idlm-docs-"));
 const standIns = makeStandIns(folder);

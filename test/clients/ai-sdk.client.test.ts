@@ -43,7 +43,7 @@ describe("ai with @ai-sdk/openai-compatible", () => {
     expect((await result.usage).outputTokens).toBe(24);
   });
 
-  it.skip("generateObject and streamObject", async () => {
+  it("generateObject and streamObject", async () => {
     const request = { model: model(), ...common, maxOutputTokens: 200, schema: Weather };
     const { object } = await generateObject(request);
     expect(Weather.parse(object)).toEqual(object);
@@ -52,7 +52,7 @@ describe("ai with @ai-sdk/openai-compatible", () => {
     expect(await stream.object).toEqual(object);
   });
 
-  it.skip("calls tools, and hands their results back", async () => {
+  it("calls tools, and hands their results back", async () => {
     const places: unknown[] = [];
     const look = tool({
       description: "Weather of a city",

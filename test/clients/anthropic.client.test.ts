@@ -64,7 +64,7 @@ describe("@anthropic-ai/sdk", () => {
     expect(other.content).not.toEqual(stopped.content);
   });
 
-  it.skip("calls tools, streamed or not, and takes their results", async () => {
+  it("calls tools, streamed or not, and takes their results", async () => {
     const calling = { ...request, max_tokens: 60, tools: [lookUp], tool_choice: { type: "any" as const } };
     const message = await client.messages.create(calling);
     const call = message.content.find((block) => block.type === "tool_use");

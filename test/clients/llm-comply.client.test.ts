@@ -9,9 +9,9 @@ interface Report {
 
 /** The suites by API, and their tests that need a model that sees images. */
 const suites = {
-  "openai-chat": ["chat-image-input", "chat-tool-calling"],
-  "open-responses": ["image-input", "tool-calling"],
-  anthropic: ["anth-image-input", "anth-tool-calling"],
+  "openai-chat": ["chat-image-input"],
+  "open-responses": ["image-input"],
+  anthropic: ["anth-image-input"],
 };
 /** Reasoning is tested only on models with certain names. */
 const skipped = ["chat-reasoning-summary", "reasoning-summary", "anth-thinking-display"];

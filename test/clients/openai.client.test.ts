@@ -123,7 +123,7 @@ describe("openai: chat", () => {
 });
 
 describe("openai: structured outputs and tools", () => {
-  it.skip("parses by a zod schema, streamed or not", async () => {
+  it("parses by a zod schema, streamed or not", async () => {
     const request = { ...greedy, max_tokens: 200, response_format: zodResponseFormat(Weather, "weather") };
     const parsed = (await client.chat.completions.parse(request)).choices[0]?.message.parsed;
     expect(Weather.parse(parsed)).toEqual(parsed);
@@ -131,7 +131,7 @@ describe("openai: structured outputs and tools", () => {
     expect(streamed.choices[0]?.message.parsed).toEqual(parsed);
   });
 
-  it.skip("parses calls of zod tools", async () => {
+  it("parses calls of zod tools", async () => {
     const request = {
       ...greedy,
       max_tokens: 200,
@@ -146,7 +146,7 @@ describe("openai: structured outputs and tools", () => {
     expect(streamed.choices[0]?.message.tool_calls?.[0]?.function).toEqual(call?.function);
   });
 
-  it.skip("runs tools and hands results back", async () => {
+  it("runs tools and hands results back", async () => {
     const called: unknown[] = [];
     const run = (choice: object) =>
       client.chat.completions.runTools(
@@ -228,7 +228,7 @@ describe("openai: responses", () => {
     expect(numbers).toEqual(numbers.map((_, i) => i));
   });
 
-  it.skip("parses by a zod schema and calls functions", async () => {
+  it("parses by a zod schema and calls functions", async () => {
     const parsed = await client.responses.parse({
       ...request,
       max_output_tokens: 200,
