@@ -65,7 +65,7 @@ describe("ai with @ai-sdk/openai-compatible", () => {
     const request = {
       model: model(),
       ...common,
-      maxOutputTokens: 60,
+      maxOutputTokens: 400,
       tools: { look },
       toolChoice: "required" as const,
       stopWhen: stepCountIs(2),
@@ -83,7 +83,7 @@ describe("ai with @ai-sdk/openai-compatible", () => {
   });
 
   it("sees errors", async () => {
-    await expect(generateText({ model: model(), ...common, prompt: "word ".repeat(2000) })).rejects.toMatchObject({
+    await expect(generateText({ model: model(), ...common, prompt: "word ".repeat(9000) })).rejects.toMatchObject({
       statusCode: 400,
     });
   });

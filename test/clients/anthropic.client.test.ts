@@ -65,7 +65,7 @@ describe("@anthropic-ai/sdk", () => {
   });
 
   it("calls tools, streamed or not, and takes their results", async () => {
-    const calling = { ...request, max_tokens: 60, tools: [lookUp], tool_choice: { type: "any" as const } };
+    const calling = { ...request, max_tokens: 400, tools: [lookUp], tool_choice: { type: "any" as const } };
     const message = await client.messages.create(calling);
     const call = message.content.find((block) => block.type === "tool_use");
     expect(message.stop_reason).toBe("tool_use");

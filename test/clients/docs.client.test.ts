@@ -38,7 +38,7 @@ describe("docs/server.md", () => {
   });
 
   it("starts servers", async () => {
-    const words = makeStandIns(standIns);
+    const words = new Map([...makeStandIns(standIns), ["models", join(root, "test", "fixtures", "gguf")]]);
     for (const line of commandsOf("sh serve")) {
       const [command, ...args] = parseExample(line, words).argv;
       expect(command).toBe("serve");

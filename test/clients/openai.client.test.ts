@@ -107,7 +107,7 @@ describe("openai: chat", () => {
     expect(missing).toBeInstanceOf(OpenAI.NotFoundError);
     expect(missing).toMatchObject({ status: 404, code: "model_not_found" });
     const long = await error(
-      client.chat.completions.create({ ...greedy, messages: [{ role: "user", content: "word ".repeat(2000) }] }),
+      client.chat.completions.create({ ...greedy, messages: [{ role: "user", content: "word ".repeat(9000) }] }),
     );
     expect(long).toBeInstanceOf(OpenAI.BadRequestError);
     expect(long).toMatchObject({ code: "context_length_exceeded" });
@@ -152,7 +152,7 @@ describe("openai: structured outputs and tools", () => {
       client.chat.completions.runTools(
         {
           ...greedy,
-          max_tokens: 60,
+          max_tokens: 400,
           tools: [
             zodFunction({
               name: "look_up",

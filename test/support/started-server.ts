@@ -1,3 +1,4 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { collect } from "../../src/cli/terminal/collect-io.ts";
 import { type CliProcess, startCli } from "./cli-process.ts";
@@ -6,9 +7,23 @@ import { root } from "./doc-examples.ts";
 /** Where `npm run build` leaves the command line. */
 export const builtCli = join(root, "dist", "cli", "main.js");
 
+const LONG_CONTEXT = 4096;
+
 /** A model that answers in milliseconds; what it writes has no meaning. */
-const tinyPath = join(root, "test", "fixtures", "gguf", "tiny64-Q8_0.gguf");
-export const tiny = { path: tinyPath, name: "tiny64-Q8_0" };
+export const tiny = { path: tinyWithLongContext(), name: "tiny64-Q8_0" };
+
+/** Tools in a prompt take more than the 512 positions of the fixture, whose vocabulary is tiny, too. */
+function tinyWithLongContext(): string {
+  const bytes = readFileSync(join(root, "test", "fixtures", "gguf", "tiny64-Q8_0.gguf"));
+  const key = "llama.context_length";
+  // The key is followed by the type of the value, then by the value.
+  bytes.writeUInt32LE(LONG_CONTEXT, bytes.indexOf(key) + key.length + 4);
+  const folder = join(root, "node_modules", ".cache", "idlm-clients");
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, "tiny64-Q8_0.gguf");
+  writeFileSync(path, bytes);
+  return path;
+}
 
 /** What `idlm run` prints for a prompt, greedily and without proposals. */
 export async function textOfRun(model: string, prompt: string, maxTokens: number): Promise<string> {
