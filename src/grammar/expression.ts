@@ -22,8 +22,6 @@ export interface Grammar {
 export const MAX_REPEAT = 1_000_000;
 
 export const empty: Expression = { kind: "sequence", parts: [] };
-/** Matches no text at all. */
-export const nothing: Expression = { kind: "choice", parts: [] };
 
 export function text(value: string): Expression {
   return { kind: "text", text: value };

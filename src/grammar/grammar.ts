@@ -25,8 +25,6 @@ export type GrammarRequest =
   /** Calls of tools, as the chat template has them; `text`: what may stand in place of them, by default any text. */
   | ({ readonly kind: "tools"; readonly text?: GrammarRequest | undefined } & ToolGrammarRequest);
 
-export type GrammarKind = GrammarRequest["kind"];
-
 /** Characters of all choices. */
 const MAX_CHOICES = 500_000;
 
