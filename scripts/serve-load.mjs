@@ -114,16 +114,19 @@ async function nameOf(url) {
 
 /** Streams an answer; counts tokens by the usage that the server reports. */
 async function ask(url, name, prompt) {
+  const post = () =>
+    fetch(`${url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        ...{ model: name, messages: [{ role: "user", content: prompt }], temperature: 0, max_tokens: maxTokens },
+        ...{ stream: true, stream_options: { include_usage: true } },
+        ...(propose !== undefined && { propose }),
+      }),
+    });
   const start = performance.now();
-  const response = await fetch(`${url}/v1/chat/completions`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      ...{ model: name, messages: [{ role: "user", content: prompt }], temperature: 0, max_tokens: maxTokens },
-      ...{ stream: true, stream_options: { include_usage: true } },
-      ...(propose !== undefined && { propose }),
-    }),
-  });
+  // A connection that was idle while others had their turn may just be closed.
+  const response = await post().catch(post);
   if (response.status !== 200) throw new Error(`${url}: ${response.status} ${await response.text()}`);
   let firstMs;
   let lastMs = 0;
