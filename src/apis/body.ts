@@ -1,6 +1,6 @@
 import { oneOf, shown, usage, wrongKey } from "../engine/request/request-values.ts";
 
-/** A JSON object of a request. Keys that are never read are errors. */
+/** A JSON object of a request, and which of its keys were read. */
 export class Body {
   readonly #values: Readonly<Record<string, unknown>>;
   readonly #path: string;
@@ -37,6 +37,13 @@ export class Body {
     const value = this.take(key);
     if (value === undefined || typeof value === "string") return value;
     throw wrongKey(this.at(key), `expected a string, found ${shown(value)}`);
+  }
+
+  /** @throws IdlmError "usage" unless it is a string. */
+  requiredString(key: string): string {
+    const value = this.string(key);
+    if (value === undefined) throw wrongKey(this.at(key), "expected a string");
+    return value;
   }
 
   number(key: string): number | undefined {
@@ -76,12 +83,10 @@ export class Body {
       .filter((key) => !this.#read.has(key) && this.#values[key] !== null)
       .map((key) => this.at(key));
   }
+}
 
-  /** @throws IdlmError "usage" if a key was not read. */
-  end(): void {
-    const unknown = Object.keys(this.#values).find((key) => !this.#read.has(key));
-    if (unknown !== undefined) {
-      throw wrongKey(this.at(unknown), "unknown key", `Valid keys: ${[...this.#read].sort().join(", ")}.`);
-    }
-  }
+/** The objects of a list at a path of a body. @throws IdlmError "usage" unless it is an array of objects. */
+export function bodiesOf(value: unknown, path: string): readonly Body[] {
+  if (!Array.isArray(value)) throw wrongKey(path, `expected an array, found ${shown(value)}`);
+  return value.map((one: unknown, i) => new Body(one, `${path}[${i}]`));
 }

@@ -9,3 +9,8 @@ export function templateArguments(
   const given = body.object("chat_template_kwargs");
   return known === undefined && given === undefined ? undefined : { ...known, ...given };
 }
+
+/** An effort, for templates that know it, or can only turn reasoning on and off. */
+export function effortArguments(effort: string | undefined): GenerateRequest["templateArguments"] {
+  return effort === undefined ? undefined : { reasoning_effort: effort, enable_thinking: effort !== "none" };
+}

@@ -1,15 +1,7 @@
-import { afterEach, describe, expect, it } from "vitest";
-import { exchangeBytes, startTestServer, type TestServerOptions } from "../../test/support/test-server.ts";
+import { describe, expect, it } from "vitest";
+import { exchangeBytes, testServers } from "../../test/support/test-server.ts";
 
-const running: { stop(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const server of running.splice(0)) await server.stop();
-});
-const start = async (options: TestServerOptions = {}) => {
-  const server = await startTestServer(options);
-  running.push(server);
-  return server;
-};
+const start = testServers();
 const chat = { model: "m", messages: [{ role: "user", content: "ab" }], max_tokens: 4 };
 const paths = [
   ...["/v1/models", "/v1/models/m", "/metrics", "/version", "/props", "/slots", "/server_info", "/model_info"],

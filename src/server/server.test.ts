@@ -1,17 +1,9 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { fakeEngine } from "../../test/support/fake-engine.ts";
-import { exchangeBytes, spec, startTestServer, type TestServerOptions } from "../../test/support/test-server.ts";
+import { exchangeBytes, spec, startTestServer, testServers } from "../../test/support/test-server.ts";
 import { IdlmError } from "../errors.ts";
 
-const running: { stop(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const server of running.splice(0)) await server.stop();
-});
-const start = async (options: TestServerOptions = {}) => {
-  const server = await startTestServer(options);
-  running.push(server);
-  return server;
-};
+const start = testServers();
 /** Generates until the context is full: the fake model never ends by itself. */
 const endless = { model: "m", prompt: "ab", max_tokens: 100_000 };
 const long = { context: 200_000, nPages: 20_000 };

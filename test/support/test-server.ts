@@ -1,5 +1,6 @@
 import { connect } from "node:net";
 import { pino } from "pino";
+import { afterEach } from "vitest";
 import type { EngineModel } from "../../src/engine/engine-model.ts";
 import type { ModelSpec } from "../../src/server/models/models.ts";
 import { startServer } from "../../src/server/server.ts";
@@ -45,6 +46,19 @@ export async function startTestServer({
   const post = (path: string, body: unknown, init: RequestInit = {}) =>
     fetch(`${url}${path}`, { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body), ...init });
   return { ...server, get, post, lines, engines };
+}
+
+/** Starts test servers that are stopped after each test of the file. */
+export function testServers(): typeof startTestServer {
+  const running: { stop(): Promise<void> }[] = [];
+  afterEach(async () => {
+    for (const server of running.splice(0)) await server.stop();
+  });
+  return async (options) => {
+    const server = await startTestServer(options);
+    running.push(server);
+    return server;
+  };
 }
 
 /** Sends bytes over a connection of its own, and returns all that comes back until the server closes it. */

@@ -1,16 +1,15 @@
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { ChatMessage } from "../../engine/types.ts";
-import { Body } from "../body.ts";
+import { bodiesOf, Body } from "../body.ts";
 
 const IMAGES = "The models read text only.";
 
 /** The conversation of a body: `system`, then `messages`. @throws IdlmError "usage" with the path. */
 export function readConversation(body: Body): readonly ChatMessage[] {
   const system = body.take("system");
-  const messages = body.take("messages");
-  if (!Array.isArray(messages)) throw wrongKey("messages", `expected an array, found ${shown(messages)}`);
+  const messages = bodiesOf(body.take("messages"), "messages");
   if (messages.length === 0) throw wrongKey("messages", "expected at least one message");
-  const read = messages.flatMap((message: unknown, i) => readMessage(new Body(message, `messages[${i}]`)));
+  const read = messages.flatMap(readMessage);
   if (read.at(-1)?.toolCalls !== undefined) {
     const problem = "the last message has calls without results";
     throw wrongKey(`messages[${messages.length - 1}].content`, problem, "Add a message with their results.");
@@ -37,12 +36,16 @@ function assistantMessage(blocks: readonly Body[]): ChatMessage {
   const toolCalls: { readonly id: string; readonly name: string; readonly arguments: string }[] = [];
   for (const block of blocks) {
     const type = block.take("type");
-    if (type === "text") content += text(block, "text");
-    else if (type === "thinking") reasoning = (reasoning ?? "") + text(block, "thinking");
+    if (type === "text") content += block.requiredString("text");
+    else if (type === "thinking") reasoning = (reasoning ?? "") + block.requiredString("thinking");
     else if (type === "tool_use") {
       const input = block.take("input") ?? {};
       if (typeof input !== "object") throw wrongKey(block.at("input"), `expected an object, found ${shown(input)}`);
-      toolCalls.push({ id: text(block, "id"), name: text(block, "name"), arguments: JSON.stringify(input) });
+      toolCalls.push({
+        id: block.requiredString("id"),
+        name: block.requiredString("name"),
+        arguments: JSON.stringify(input),
+      });
     } else if (type !== "redacted_thinking") {
       throw wrongKey(block.at("type"), `expected text, thinking or tool_use, found ${shown(type)}`);
     }
@@ -65,21 +68,15 @@ function userMessages(blocks: readonly Body[]): readonly ChatMessage[] {
   };
   for (const block of blocks) {
     const type = block.take("type");
-    if (type === "text") pending = (pending ?? "") + text(block, "text");
+    if (type === "text") pending = (pending ?? "") + block.requiredString("text");
     else if (type === "tool_result") {
       flush();
       const content = textOf(block.take("content") ?? "", block.at("content"));
-      messages.push({ role: "tool", content, toolCallId: text(block, "tool_use_id") });
+      messages.push({ role: "tool", content, toolCallId: block.requiredString("tool_use_id") });
     } else throw wrongKey(block.at("type"), `expected text or tool_result, found ${shown(type)}`, IMAGES);
   }
   flush();
   return messages.length > 0 ? messages : [{ role: "user", content: "" }];
-}
-
-function text(block: Body, key: string): string {
-  const value = block.string(key);
-  if (value === undefined) throw wrongKey(block.at(key), "expected a string");
-  return value;
 }
 
 /** A string, or blocks of type text. */
@@ -91,7 +88,7 @@ function textOf(value: unknown, path: string): string {
       const block = new Body(one, `${path}[${i}]`);
       const type = block.take("type");
       if (type !== "text") throw wrongKey(block.at("type"), `expected text, found ${shown(type)}`, IMAGES);
-      return text(block, "text");
+      return block.requiredString("text");
     })
     .join("");
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { invalidField } from "../../../test/support/invalid-field.ts";
 import { IdlmError } from "../../errors.ts";
 import { anthropicError } from "./error.ts";
 import { readMessagesRequest } from "./request.ts";
@@ -9,15 +10,7 @@ const read = (body: object, countsOnly = false) =>
   readMessagesRequest({ model: "m", max_tokens: 8, messages, ...body }, countsOnly);
 const requestOf = (body: object) => read(body).answer.requests[0];
 
-const failed = (body: object) => {
-  try {
-    read(body);
-  } catch (error) {
-    if (error instanceof IdlmError) return error.fieldWith({});
-    throw error;
-  }
-  return "no error";
-};
+const failed = (body: object) => invalidField(() => read(body));
 
 describe("readMessagesRequest", () => {
   it("reads all settings", () => {

@@ -1,11 +1,11 @@
 import type { AnswerRequest, MessageFormat, Tool, ToolChoice } from "../../answer/types.ts";
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
-import { Body } from "../body.ts";
+import { bodiesOf, Body } from "../body.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { templateArguments } from "../template-arguments.ts";
-import { toolFormat, toolSettings } from "../tool-settings.ts";
+import { namedTool, toolFormat, toolSettings } from "../tool-settings.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
 import { readConversation } from "./messages.ts";
 
@@ -63,9 +63,7 @@ export function readMessagesRequest(json: unknown, countsOnly = false): Messages
 }
 
 function readFormat(body: Body): MessageFormat {
-  const given = body.take("tools") ?? [];
-  if (!Array.isArray(given)) throw wrongKey("tools", `expected an array, found ${shown(given)}`);
-  const tools = given.map((tool: unknown, i) => readTool(new Body(tool, `tools[${i}]`)));
+  const tools = bodiesOf(body.take("tools") ?? [], "tools").map(readTool);
   const value = body.take("tool_choice");
   if (value === undefined) return toolFormat({ tools, toolChoice: "auto", parallel: true });
   const choice = new Body(value, "tool_choice");
@@ -95,12 +93,7 @@ function readToolChoice(choice: Body, tools: readonly Tool[]): ToolChoice {
     if (tools.length === 0) throw wrongKey("tool_choice", "needs tools", "Give at least one.");
     return "required";
   }
-  if (type !== "tool") return type;
-  const name = choice.string("name");
-  if (name === undefined || tools.every((tool) => tool.name !== name)) {
-    throw wrongKey("tool_choice.name", `expected the name of one of the tools, found ${shown(name)}`);
-  }
-  return { name };
+  return type === "tool" ? { name: namedTool(choice, tools) } : type;
 }
 
 /** Arguments for templates that can switch reasoning on and off. */

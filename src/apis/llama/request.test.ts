@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { invalidField } from "../../../test/support/invalid-field.ts";
 import { fakeTokenizer } from "../../../test/support/fake-tokenizer.ts";
 import { IdlmError } from "../../errors.ts";
 import { llamaError } from "./error.ts";
@@ -7,15 +8,7 @@ import { readLlamaRequest } from "./request.ts";
 const read = (body: object) => readLlamaRequest({ prompt: "ab", ...body });
 const requestsOf = (body: object) => read(body).answer(fakeTokenizer).requests;
 
-const failed = (body: object) => {
-  try {
-    requestsOf(body);
-  } catch (error) {
-    if (error instanceof IdlmError) return error.fieldWith({});
-    throw error;
-  }
-  return "no error";
-};
+const failed = (body: object) => invalidField(() => requestsOf(body));
 
 describe("readLlamaRequest", () => {
   const ids = fakeTokenizer.encodePrompt("ab");

@@ -2,6 +2,7 @@ import type { AnswerRequest } from "../../answer/types.ts";
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest, TextTokenizer } from "../../engine/types.ts";
 import { Body } from "../body.ts";
+import { readSeedUnlessNegative, readStop } from "../common-keys.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
@@ -59,9 +60,7 @@ export function readLlamaRequest(json: unknown): LlamaRequest {
   const given = [body.number("n_predict"), body.number("max_tokens"), body.number("max_completion_tokens")];
   const nPredict = given.find((value) => value !== undefined) ?? -1;
   const maxTokens = nPredict < 0 ? undefined : nPredict;
-  const seed = body.number("seed");
   const nProbs = body.number("n_probs") ?? body.number("logprobs") ?? 0;
-  const stop = body.take("stop");
   const grammar = readGrammar(body);
   const common: GenerateRequest = {
     ...own.sampling,
@@ -71,11 +70,9 @@ export function readLlamaRequest(json: unknown): LlamaRequest {
     temperature: own.sampling.temperature ?? 1,
     // One is generated, since the engine needs one, and left out.
     maxTokens: maxTokens === 0 ? 1 : maxTokens,
-    // A negative seed stands for one that is not set.
-    seed: seed === undefined || seed < 0 ? undefined : seed,
+    seed: readSeedUnlessNegative(body),
     n: body.number("n_cmpl") ?? body.number("n"),
-    // Its strings are validated with the request.
-    stop: typeof stop === "string" ? [stop] : (stop as GenerateRequest["stop"]),
+    stop: readStop(body),
     logprobs: nProbs > 0 ? nProbs : undefined,
     grammar,
   };

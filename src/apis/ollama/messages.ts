@@ -1,11 +1,10 @@
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { ChatMessage } from "../../engine/types.ts";
-import { Body } from "../body.ts";
+import { bodiesOf, Body } from "../body.ts";
 
 /** The conversation of /api/chat. @throws IdlmError "usage" with the path. */
 export function readConversation(value: unknown): readonly ChatMessage[] {
-  if (!Array.isArray(value)) throw wrongKey("messages", `expected an array, found ${shown(value)}`);
-  return value.map((message: unknown, i) => readMessage(new Body(message, `messages[${i}]`)));
+  return bodiesOf(value, "messages").map(readMessage);
 }
 
 function readMessage(message: Body): ChatMessage {
@@ -30,9 +29,7 @@ export function withoutImages(body: Body): void {
 }
 
 function readCalls(value: unknown, path: string): NonNullable<ChatMessage["toolCalls"]> {
-  if (!Array.isArray(value)) throw wrongKey(path, `expected an array, found ${shown(value)}`);
-  return value.map((one: unknown, i) => {
-    const call = new Body(one, `${path}[${i}]`);
+  return bodiesOf(value, path).map((call) => {
     const [id, called] = [call.string("id"), new Body(call.take("function"), call.at("function"))];
     const [name, given] = [called.string("name"), called.take("arguments") ?? {}];
     if (name === undefined) throw wrongKey(called.at("name"), "expected the name of the function");

@@ -1,6 +1,7 @@
 import { wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
+import { readSeedUnlessNegative, readStop } from "../common-keys.ts";
 
 /** Keys of `options` that do not change the text. */
 const withoutEffect = [
@@ -27,19 +28,17 @@ export function readOptions(value: unknown): OllamaOptions {
   neutral("mirostat", 0);
   neutral("typical_p", 1);
   neutral("tfs_z", 1);
-  const [nPredict, seed] = [options.number("num_predict") ?? 0, options.number("seed")];
-  const stop = options.take("stop");
+  const nPredict = options.number("num_predict") ?? 0;
   const settings = {
     ...readPenalties(options),
     temperature: options.number("temperature") ?? TEMPERATURE,
     topK: options.number("top_k"),
     topP: options.number("top_p"),
     minP: options.number("min_p"),
-    // Negative seeds stand for one that is not set, negative and zero limits for none.
-    seed: seed === undefined || seed < 0 ? undefined : seed,
+    seed: readSeedUnlessNegative(options),
+    // Negative and zero limits stand for none.
     maxTokens: nPredict > 0 ? nPredict : undefined,
-    // Its strings are validated with the request.
-    stop: typeof stop === "string" ? [stop] : (stop as GenerateRequest["stop"]),
+    stop: readStop(options),
   };
   return { settings, context: options.number("num_ctx"), ignored: options.unread() };
 }

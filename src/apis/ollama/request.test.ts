@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { IdlmError } from "../../errors.ts";
+import { invalidField } from "../../../test/support/invalid-field.ts";
 import { type OllamaEndpoint, readOllamaRequest } from "./request.ts";
 
 const messages = [{ role: "user", content: "hi" }];
@@ -7,15 +7,7 @@ const read = (body: object, endpoint: OllamaEndpoint = "chat") =>
   readOllamaRequest(endpoint, { model: "m", ...(endpoint === "chat" && { messages }), ...body }, () => 100);
 const requestOf = (body: object, endpoint?: OllamaEndpoint) => read(body, endpoint).answer?.requests[0];
 
-const failed = (body: object, endpoint?: OllamaEndpoint) => {
-  try {
-    read(body, endpoint);
-  } catch (error) {
-    if (error instanceof IdlmError) return error.fieldWith({});
-    throw error;
-  }
-  return "no error";
-};
+const failed = (body: object, endpoint?: OllamaEndpoint) => invalidField(() => read(body, endpoint));
 
 describe("readOllamaRequest", () => {
   it("reads all settings", () => {

@@ -1,11 +1,12 @@
 import type { AnswerRequest, Tool } from "../../answer/types.ts";
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
-import { Body } from "../body.ts";
+import { bodiesOf, Body } from "../body.ts";
+import { readTopLogprobs } from "../common-keys.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { templateArguments } from "../template-arguments.ts";
-import { toolFormat, toolSettings } from "../tool-settings.ts";
+import { readFunction, toolFormat, toolSettings } from "../tool-settings.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
 import { readConversation, withoutImages } from "./messages.ts";
 import { readOptions } from "./options.ts";
@@ -29,8 +30,6 @@ const names = {
   ...{ stop: "options.stop", seed: "options.seed", logprobs: "top_logprobs", ids: "prompt", grammar: "format" },
   ...{ adapter: "an adapter", draftModel: "a draft model" },
 };
-
-const MOST_TOP_LOGPROBS = 20;
 
 /**
  * Reads a body of Ollama's API. `contextOf`: the context length of the model that it names, if that is loaded; a larger
@@ -101,19 +100,9 @@ function readPrompt(body: Body): GenerateRequest | undefined {
 
 function readTools(value: unknown): readonly Tool[] {
   if (value === undefined) return [];
-  if (!Array.isArray(value)) throw wrongKey("tools", `expected an array, found ${shown(value)}`);
-  return value.map((one: unknown, i) => {
-    const tool = new Body(one, `tools[${i}]`);
+  return bodiesOf(value, "tools").map((tool) => {
     tool.choice("type", ["function"]);
-    const definition = new Body(tool.take("function"), tool.at("function"));
-    const name = definition.string("name");
-    if (name === undefined || name === "") throw wrongKey(definition.at("name"), "expected the name of the function");
-    const parameters = definition.take("parameters");
-    if (parameters !== undefined && (typeof parameters !== "object" || Array.isArray(parameters))) {
-      throw wrongKey(definition.at("parameters"), `expected a JSON schema, found ${shown(parameters)}`);
-    }
-    const description = definition.string("description");
-    return { name, description, parameters: parameters as Tool["parameters"], strict: false };
+    return { ...readFunction(new Body(tool.take("function"), tool.at("function"))), strict: false };
   });
 }
 
@@ -133,10 +122,7 @@ function readThink(value: unknown): GenerateRequest["templateArguments"] {
 }
 
 function readLogprobs(body: Body): number | undefined {
-  const [logprobs, top] = [body.boolean("logprobs") ?? false, body.number("top_logprobs") ?? 0];
-  if (!(Number.isInteger(top) && top >= 0 && top <= MOST_TOP_LOGPROBS)) {
-    throw wrongKey("top_logprobs", `expected a whole number from 0 to ${MOST_TOP_LOGPROBS}, found ${top}`);
-  }
+  const [logprobs, top] = [body.boolean("logprobs") ?? false, readTopLogprobs(body) ?? 0];
   return logprobs || top > 0 ? top : undefined;
 }
 

@@ -2,13 +2,11 @@ import type { MessageFormat } from "../../answer/types.ts";
 import { wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
-import { templateArguments } from "../template-arguments.ts";
+import { readTopLogprobs } from "../common-keys.ts";
+import { effortArguments, templateArguments } from "../template-arguments.ts";
 import { toolFormat, toolSettings } from "../tool-settings.ts";
 import { messagesOf, textOf } from "./messages.ts";
 import { readTools } from "./tools.ts";
-
-/** Limit of the API. */
-const MAX_TOP_LOGPROBS = 20;
 
 /** The keys of /v1/chat/completions that /v1/completions has not. Unknown keys are added to `ignored`. */
 export function readChat(
@@ -20,7 +18,8 @@ export function readChat(
   const asked = {
     messages: messagesOf(body.take("messages"), ignored),
     ...toolSettings(format.tools),
-    templateArguments: templateArgumentsOf(body),
+    // Templates take of these what they know.
+    templateArguments: templateArguments(body, effortArguments(body.string("reasoning_effort"))),
     continueFinalMessage: body.boolean("continue_final_message"),
     maxTokens: newer ?? older,
     logprobs: logprobsOf(body),
@@ -31,22 +30,12 @@ export function readChat(
 
 function logprobsOf(body: Body): number | undefined {
   const logprobs = body.boolean("logprobs") ?? false;
-  const top = body.number("top_logprobs");
-  if (top !== undefined && !(Number.isInteger(top) && top >= 0 && top <= MAX_TOP_LOGPROBS)) {
-    throw wrongKey("top_logprobs", `expected a whole number from 0 to ${MAX_TOP_LOGPROBS}, found ${top}`);
-  }
+  const top = readTopLogprobs(body);
   // Some clients send 0 for none.
   if (top !== undefined && top > 0 && !logprobs) {
     throw wrongKey("top_logprobs", "requires logprobs", "Set logprobs to true.");
   }
   return logprobs ? (top ?? 0) : undefined;
-}
-
-/** Templates take of these what they know. Those with reasoning can mostly only turn it on and off. */
-function templateArgumentsOf(body: Body): GenerateRequest["templateArguments"] {
-  const effort = body.string("reasoning_effort");
-  const known = effort === undefined ? undefined : { reasoning_effort: effort, enable_thinking: effort !== "none" };
-  return templateArguments(body, known);
 }
 
 function predictionOf(value: unknown, ignored: string[]): string | undefined {

@@ -2,6 +2,7 @@ import type { AnswerRequest } from "../../answer/types.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import type { KeyNames } from "../../errors.ts";
 import { Body } from "../body.ts";
+import { readStop } from "../common-keys.ts";
 import { grammarSettings } from "../grammar-settings.ts";
 import { type OwnKeys, readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
@@ -79,15 +80,13 @@ function chatNames(body: Body): KeyNames {
 }
 
 function commonSettings(body: Body, { sampling, settings, rounds }: OwnKeys): GenerateRequest {
-  const stop = body.take("stop");
   return {
     ...{ n: body.number("n"), ...sampling, ...settings },
     temperature: sampling.temperature ?? 1,
     topP: sampling.topP === 0 ? LEAST_TOP_P : sampling.topP,
     logitBias: body.take("logit_bias") as GenerateRequest["logitBias"],
     seed: seedOf(body.number("seed")),
-    // Its strings are validated with the request.
-    stop: typeof stop === "string" ? [stop] : (stop as GenerateRequest["stop"]),
+    stop: readStop(body),
     rounds: rounds || undefined,
   };
 }

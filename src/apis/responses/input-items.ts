@@ -20,16 +20,20 @@ function readItem(item: Body, find: FindItem): ChatMessage {
   item.ignore("status");
   if (type === "message") return readMessage(item);
   if (type === "function_call") {
-    const call = { id: text(item, "call_id"), name: text(item, "name"), arguments: text(item, "arguments") };
+    const call = {
+      id: item.requiredString("call_id"),
+      name: item.requiredString("name"),
+      arguments: item.requiredString("arguments"),
+    };
     return { role: "assistant", content: "", toolCalls: [call] };
   }
   if (type === "function_call_output") {
     const content = partsOf(item.take("output"), item.at("output"), ["input_text", "output_text"]);
-    return { role: "tool", content, toolCallId: text(item, "call_id") };
+    return { role: "tool", content, toolCallId: item.requiredString("call_id") };
   }
   if (type === "reasoning") return { role: "assistant", content: "", reasoning: reasoningOf(item) };
   if (type === "item_reference") {
-    const found = find(text(item, "id"));
+    const found = find(item.requiredString("id"));
     if (found === undefined) throw wrongKey(item.at("id"), `no item ${shown(id)} is stored`, "Send the item itself.");
     return readItem(new Body(found, item.at("id")), () => undefined);
   }
@@ -60,19 +64,13 @@ function partsOf(value: unknown, path: string, types: readonly string[]): string
     .map((one: unknown, i) => {
       const part = new Body(one, `${path}[${i}]`);
       const type = part.take("type");
-      if (type === "refusal") return text(part, "refusal");
+      if (type === "refusal") return part.requiredString("refusal");
       if (!types.includes(String(type))) {
         throw wrongKey(part.at("type"), `expected ${types.join(" or ")}, found ${shown(type)}`);
       }
-      return text(part, "text");
+      return part.requiredString("text");
     })
     .join("");
-}
-
-function text(item: Body, key: string): string {
-  const value = item.string(key);
-  if (value === undefined) throw wrongKey(item.at(key), "expected a string");
-  return value;
 }
 
 /** Reasoning, text and calls of one turn are items here, but one message in chat templates. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { invalidField } from "../../../test/support/invalid-field.ts";
 import type { ChatMessage } from "../../engine/types.ts";
-import { IdlmError } from "../../errors.ts";
 import { readResponsesRequest } from "./request.ts";
 
 const earlier: readonly ChatMessage[] = [
@@ -16,15 +16,7 @@ const read = (body: object) => readResponsesRequest({ model: "m", input: "hi", .
 const requestOf = (body: object) => read(body).answer.requests[0];
 const tools = [{ type: "function", name: "add", parameters: { type: "object" }, strict: true }];
 
-const failed = (body: object) => {
-  try {
-    read(body);
-  } catch (error) {
-    if (error instanceof IdlmError) return error.fieldWith({});
-    throw error;
-  }
-  return "no error";
-};
+const failed = (body: object) => invalidField(() => read(body));
 
 describe("readResponsesRequest", () => {
   it("reads all settings", () => {

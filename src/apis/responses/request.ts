@@ -1,11 +1,12 @@
 import type { AnswerRequest, MessageFormat, Tool } from "../../answer/types.ts";
 import { oneOf, shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { ChatMessage, GenerateRequest } from "../../engine/types.ts";
-import { Body } from "../body.ts";
+import { bodiesOf, Body } from "../body.ts";
+import { readTopLogprobs } from "../common-keys.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
-import { templateArguments } from "../template-arguments.ts";
-import { toolFormat, toolSettings } from "../tool-settings.ts";
+import { effortArguments, templateArguments } from "../template-arguments.ts";
+import { namedTool, readFunction, toolFormat, toolSettings } from "../tool-settings.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
 import { type FindItem, readInput } from "./input-items.ts";
 
@@ -38,7 +39,6 @@ const withoutEffect = [
 ];
 /** Keys of the API that would change the text. */
 const unsupported = ["conversation", "prompt", "context_management"];
-const MOST_TOP_LOGPROBS = 20;
 
 /**
  * Reads a body of the Responses API. Accepts idlm's own keys, too. @throws IdlmError "usage" with the key; ranges are
@@ -133,9 +133,7 @@ function echoTools(tools: unknown) {
 }
 
 function readFormat(body: Body): MessageFormat {
-  const given = body.take("tools") ?? [];
-  if (!Array.isArray(given)) throw wrongKey("tools", `expected an array, found ${shown(given)}`);
-  const tools = given.map((tool: unknown, i) => readTool(new Body(tool, `tools[${i}]`)));
+  const tools = bodiesOf(body.take("tools") ?? [], "tools").map(readTool);
   const parallel = body.boolean("parallel_tool_calls") ?? true;
   return toolFormat({ ...readToolChoice(body.take("tool_choice"), tools), parallel });
 }
@@ -145,16 +143,7 @@ function readTool(tool: Body): Tool {
   if (type !== "function") {
     throw wrongKey(tool.at("type"), `expected function, found ${shown(type)}`, "Hosted tools are not offered.");
   }
-  const name = tool.string("name");
-  if (name === undefined || name === "") throw wrongKey(tool.at("name"), "expected the name of the function");
-  const parameters = tool.take("parameters");
-  if (parameters !== undefined && (typeof parameters !== "object" || Array.isArray(parameters))) {
-    throw wrongKey(tool.at("parameters"), `expected a JSON schema, found ${shown(parameters)}`);
-  }
-  return {
-    ...{ name, description: tool.string("description"), strict: tool.boolean("strict") ?? false },
-    parameters: parameters as Tool["parameters"],
-  };
+  return { ...readFunction(tool), strict: tool.boolean("strict") ?? false };
 }
 
 /** A choice of allowed tools leaves the others out. */
@@ -168,17 +157,9 @@ function readToolChoice(value: unknown, tools: readonly Tool[]): Pick<MessageFor
   const choice = new Body(value, "tool_choice");
   const type = choice.choice("type", ["function", "allowed_tools"]);
   if (type !== "allowed_tools") return { tools, toolChoice: { name: namedTool(choice, tools) } };
-  const allowed = choice.take("tools");
-  if (!Array.isArray(allowed)) throw wrongKey("tool_choice.tools", `expected an array, found ${shown(allowed)}`);
-  const names = allowed.map((tool: unknown, i) => namedTool(new Body(tool, `tool_choice.tools[${i}]`), tools));
+  const names = bodiesOf(choice.take("tools"), "tool_choice.tools").map((tool) => namedTool(tool, tools));
   const toolChoice = choice.choice("mode", ["auto", "required"] as const) ?? "auto";
   return { tools: tools.filter(({ name }) => names.includes(name)), toolChoice };
-}
-
-function namedTool(choice: Body, tools: readonly Tool[]): string {
-  const name = choice.string("name");
-  if (name !== undefined && tools.some((tool) => tool.name === name)) return name;
-  throw wrongKey(choice.at("name"), `expected the name of one of the tools, found ${shown(name)}`);
 }
 
 function readText(body: Body): GenerateRequest["grammar"] {
@@ -197,21 +178,16 @@ function readText(body: Body): GenerateRequest["grammar"] {
   return { kind: "schema", schema };
 }
 
-/** Arguments for templates that know an effort, or can switch reasoning off. */
 function readReasoning(body: Body): GenerateRequest["templateArguments"] {
   const value = body.take("reasoning");
   if (value === undefined) return undefined;
-  const effort = new Body(value, "reasoning").string("effort");
-  return effort === undefined ? undefined : { reasoning_effort: effort, enable_thinking: effort !== "none" };
+  return effortArguments(new Body(value, "reasoning").string("effort"));
 }
 
 function readLogprobs(body: Body): number | undefined {
   const include = body.take("include") ?? [];
   if (!Array.isArray(include)) throw wrongKey("include", `expected an array, found ${shown(include)}`);
-  const top = body.number("top_logprobs");
-  if (top !== undefined && !(Number.isInteger(top) && top >= 0 && top <= MOST_TOP_LOGPROBS)) {
-    throw wrongKey("top_logprobs", `expected a whole number from 0 to ${MOST_TOP_LOGPROBS}, found ${top}`);
-  }
+  const top = readTopLogprobs(body);
   if (include.includes("message.output_text.logprobs")) return top ?? 0;
   return top === 0 ? undefined : top;
 }
