@@ -61,6 +61,11 @@ describe.skipIf(!hasChromium || path === undefined)("the playground with the rea
 
   it("answers with plain decoding's bytes, and shows every round", async () => {
     await open(async (page) => {
+      // The controller's choices depend on measured times; a fixed stride does not.
+      await page.route("**/v1/chat/completions", async (route) => {
+        const body = { ...(route.request().postDataJSON() as object), propose: "mask", stride: 3 };
+        await route.continue({ postData: JSON.stringify(body) });
+      });
       await set(page, "Temperature", "0");
       await ask(page);
       await page.locator(`abbr[title$="${SHA256}"]`).waitFor();
