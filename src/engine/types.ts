@@ -472,6 +472,10 @@ export interface TextTokenizer {
   tokenBytes(id: number): Uint8Array | undefined;
   /** How the model writes calls of tools. Default: hermes. */
   readonly toolFormat?: ToolFormat;
+  /** The source of the model's chat template, if it has one. */
+  readonly chatTemplate?: string | undefined;
+  /** Special tokens by the names that chat templates know them by: `bos_token`, `eos_token` and so on. */
+  readonly specialTokens?: Readonly<Record<string, string>>;
   /** Whether a token is not text, but controls the model or the chat template. */
   isSpecial(id: number): boolean;
   /** Decodes token by token, in whole characters. */

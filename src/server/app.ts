@@ -9,6 +9,7 @@ import { addAnthropicRoutes } from "./routes/anthropic.ts";
 import { addDescription } from "./routes/description.ts";
 import { addDoctorRoute } from "./routes/doctor.ts";
 import { addLlamaRoutes } from "./routes/llama.ts";
+import { addLlamaStateRoutes } from "./routes/llama-state.ts";
 import { addOllamaRoutes } from "./routes/ollama.ts";
 import { addOpenAiRoutes } from "./routes/openai.ts";
 import { addPageRoute } from "./routes/page.ts";
@@ -65,6 +66,7 @@ export function createApp(context: ServerContext, stopping: AbortSignal): Server
   addOllamaRoutes(app, context);
   addLlamaRoutes(app, context);
   addStateRoutes(app, context);
+  addLlamaStateRoutes(app, context);
   addPageRoute(app, context);
   addDoctorRoute(app, context);
   addDescription(app);

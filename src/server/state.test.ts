@@ -2,6 +2,9 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { endpoints, readOpenAiRequest } from "../apis/openai/request.ts";
 import { bodySchemas, responseSchemas } from "./routes/openai-schemas.ts";
+import { engineOver } from "../../test/support/fake-engine.ts";
+import { FakeModel } from "../../test/support/fake-model.ts";
+import { fakeTokenizer } from "../../test/support/fake-tokenizer.ts";
 import { startTestServer } from "../../test/support/test-server.ts";
 
 interface Description {
@@ -45,6 +48,20 @@ describe("state", () => {
         z.fromJSONSchema(schema as never).parse(body);
       }
     }
+    await stop();
+  });
+
+  it("tells clients of llama-server and vLLM the template and the special tokens of the model", async () => {
+    const tokenizer = { ...fakeTokenizer, chatTemplate: "{{ messages }}", specialTokens: { eos_token: "<end>" } };
+    const { get, stop } = await startTestServer({ load: async () => engineOver(new FakeModel(), { tokenizer }) });
+    expect(await (await get("/tokenizer_info")).json()).toEqual({
+      ...{ tokenizer_class: "idlm", model_max_length: 200, add_bos_token: false },
+      ...{ eos_token: "<end>", chat_template: "{{ messages }}" },
+    });
+    expect(await (await get("/props")).json()).toMatchObject({
+      default_generation_settings: { n_ctx: 200, params: { temperature: 1, seed: 0, n_predict: -1 } },
+      ...{ total_slots: 16, chat_template: "{{ messages }}", bos_token: "", eos_token: "<end>" },
+    });
     await stop();
   });
 

@@ -51,16 +51,20 @@ function wrapped(
 class ModelTokenizer implements TextTokenizer {
   readonly #tokenizer: Tokenizer;
   readonly #template: ChatTemplate | undefined;
-  readonly #variables: SpecialVariables;
   readonly #path: string;
+  readonly specialTokens: SpecialVariables;
   readonly toolFormat: ToolFormat;
 
   constructor(tokenizer: Tokenizer, template: string | undefined, variables: SpecialVariables, path: string) {
     this.#tokenizer = tokenizer;
-    this.#variables = variables;
+    this.specialTokens = variables;
     this.toolFormat = toolFormatOf(template);
     this.#template = template === undefined ? undefined : new ChatTemplate(template, path);
     this.#path = path;
+  }
+
+  get chatTemplate(): string | undefined {
+    return this.#template?.source;
   }
 
   encode(text: string, options: { readonly special?: boolean } = {}): number[] {
@@ -90,7 +94,7 @@ class ModelTokenizer implements TextTokenizer {
     return encodeChat(this.#tokenizer, this.#template, {
       messages: isKnown ? given.messages : withToolText(given.messages, given.tools),
       tools: isKnown && given.tools.length > 0 ? given.tools : undefined,
-      kwargs: { ...templateArguments, ...this.#variables },
+      kwargs: { ...templateArguments, ...this.specialTokens },
       ...{ continueFinalMessage, now },
     });
   }

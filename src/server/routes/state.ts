@@ -27,8 +27,6 @@ export const addStateRoutes: AddRoutes = (app, { models, metrics }) => {
     if (model === undefined) throw new IdlmError("model-not-found", { model: id });
     exchange.send(200, modelBody(model, id));
   });
-  addRoute(app, propsRoute, (exchange) => exchange.send(200, propsOf(models)));
-  addRoute(app, slotsRoute, (exchange) => exchange.send(200, slotsOf(models)));
   addRoute(app, serverInfoRoute, (exchange) => exchange.send(200, serverInfo(models)));
   addRoute(app, modelInfoRoute, (exchange) => exchange.send(200, modelInfo(models)));
   addRoute(app, loadsRoute, (exchange) => exchange.send(200, loadsOf(models)));
@@ -47,40 +45,10 @@ function modelBody({ createdSeconds, model, spec }: ModelDescription, id: string
 }
 
 /** The first model, which balancers and llama-server's clients take for the only one. */
-function firstOf(models: Models): ModelDescription {
+export function firstOf(models: Models): ModelDescription {
   const [first] = models.list();
   if (first === undefined) throw new IdlmError("model-not-found", { model: "of no name" });
   return first;
-}
-
-/** As llama-server has it, as far as it applies. */
-function propsOf(models: Models) {
-  const { name, model } = firstOf(models);
-  const nCtx = model?.info.contextLength ?? 0;
-  return {
-    default_generation_settings: { n_ctx: nCtx, params: { temperature: 1, seed: 0, stream: false } },
-    total_slots: model?.stats().maxSequences ?? 0,
-    model_alias: name,
-    model_path: name,
-    modalities: { vision: false, audio: false },
-    build_info: `idlm ${version}`,
-  };
-}
-
-/** As llama-server has it: a slot for each sequence that can run at once. */
-function slotsOf(models: Models) {
-  return models.list().flatMap(({ name, model }) => {
-    if (model === undefined) return [];
-    const { sequences, maxSequences } = model.stats();
-    const running = sequences.filter(({ isRunning }) => isRunning);
-    return Array.from({ length: maxSequences }, (_, id) => {
-      const sequence = running[id];
-      return {
-        ...{ id, model: name, n_ctx: model.info.contextLength, is_processing: sequence !== undefined },
-        ...{ n_prompt_tokens: sequence?.promptTokens ?? 0, n_decoded: sequence?.generatedTokens ?? 0 },
-      };
-    });
-  });
 }
 
 /** Capacity and use of a model, in tokens. */
@@ -177,40 +145,6 @@ const modelRoute = createRoute({
   path: "/v1/models/{id}",
   request: { params: z.object({ id: z.string() }) },
   responses: { 200: json(modelSchema, "A model.") },
-});
-
-const propsRoute = createRoute({
-  method: "get",
-  path: "/props",
-  responses: {
-    200: json(
-      z.object({
-        default_generation_settings: z.object({ n_ctx: z.number(), params: z.looseObject({}) }),
-        total_slots: z.number(),
-        model_alias: z.string(),
-        model_path: z.string(),
-        modalities: z.object({ vision: z.boolean(), audio: z.boolean() }),
-        build_info: z.string(),
-      }),
-      "Properties of the first model, as llama-server names them.",
-    ),
-  },
-});
-
-const slotsRoute = createRoute({
-  method: "get",
-  path: "/slots",
-  responses: {
-    200: json(
-      z.array(
-        z.object({
-          ...{ id: z.number(), model: z.string(), n_ctx: z.number(), is_processing: z.boolean() },
-          ...{ n_prompt_tokens: z.number(), n_decoded: z.number() },
-        }),
-      ),
-      "Sequences that can run at once, as llama-server names them.",
-    ),
-  },
 });
 
 const serverInfoRoute = createRoute({
