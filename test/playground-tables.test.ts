@@ -4,7 +4,12 @@ import { describe, expect, it } from "vitest";
 import { samplingSettingNames, samplingSettings } from "../src/compute/sampling/settings.ts";
 import { proposerKinds, proposers } from "../src/decoding/proposers/registry.ts";
 import { proposeValues, shapeValues, verifyValues } from "../src/engine/request/round-options.ts";
-import { choiceSettings, samplingSettings as pageSettings } from "../web/conversation/settings.ts";
+import {
+  choiceSettings,
+  examples,
+  jsonProblem,
+  samplingSettings as pageSettings,
+} from "../web/conversation/settings.ts";
 import { sourceKey, sourceKeys, sourceOf } from "../web/rounds/sources.ts";
 import { root } from "./support/doc-examples.ts";
 
@@ -19,7 +24,7 @@ describe("the playground's tables", () => {
     }
     const styles = ["base", "chat"].map((name) => readFileSync(join(root, `web/style/${name}.css`), "utf8")).join();
     for (const key of sourceKeys) {
-      expect(styles.split(`  --source-${key}: #`).length - 1, `light and dark colours of ${key}`).toBe(3);
+      expect(styles.split(`  --source-${key}: #`).length - 1, `light and dark colours of ${key}`).toBe(2);
       expect(styles).toContain(`.source-${key} {`);
     }
   });
@@ -40,5 +45,10 @@ describe("the playground's tables", () => {
     for (const { key, values } of choiceSettings) {
       expect(values.filter((value) => !known[key]?.includes(value))).toEqual([]);
     }
+  });
+
+  it("have examples that the fields accept", () => {
+    expect(jsonProblem(examples.schema, "object")).toBeUndefined();
+    expect(jsonProblem(examples.tools, "list")).toBeUndefined();
   });
 });

@@ -98,6 +98,27 @@ describe.skipIf(!hasChromium || path === undefined)("the playground with the rea
     });
   });
 
+  it("calls a tool where one is required", async () => {
+    await open(async (page) => {
+      await set(page, "Temperature", "0");
+      await button(page, "Settings").click();
+      await page.getByRole("button", { name: "Tools (a JSON list, as in the API): use an example" }).click();
+      await page.getByLabel("Tool choice").selectOption("required");
+      await page.keyboard.press("Escape");
+      await page.getByLabel("Message", { exact: true }).fill("What is the weather in Paris?");
+      await button(page, "Send").click();
+      await page.getByLabel("Result of get_weather").first().fill("12 degrees, cloudy");
+      const call = (await page.locator(".call").first().textContent()) ?? "";
+      expect(JSON.parse(call.slice("get_weather(".length, -1))).toEqual({ city: expect.any(String) });
+      await button(page, "Settings").click();
+      await page.getByLabel("Tool choice").selectOption("none");
+      await page.keyboard.press("Escape");
+      await page.getByRole("button", { name: /^Send results?$/ }).click();
+      await page.locator("abbr[title]").nth(1).waitFor();
+      expect(await page.locator(".problem").count()).toBe(0);
+    });
+  });
+
   it("races on a phone: the same bytes", async () => {
     await open(
       async (page) => {

@@ -96,13 +96,13 @@ describe.skipIf(!hasChromium)("the playground in a browser", () => {
       await page.goto(server.url);
       expect(problems).toEqual([]);
       await button(page, "Race").click();
-      await page.getByLabel("Most tokens").fill("24");
+      await page.getByLabel("Max tokens").fill("24");
       await page.getByRole("button", { name: "Start the race" }).click();
       await page.getByText("Same bytes").waitFor();
       expect(await page.getByText("computed here, too").count()).toBe(2);
       await button(page, "Chat").click();
       await button(page, "Settings").click();
-      await page.getByLabel("Most tokens", { exact: true }).fill("24");
+      await page.getByLabel("Max tokens", { exact: true }).fill("24");
       await page.keyboard.press("Escape");
       await ask(page);
       await done(page);
@@ -153,6 +153,30 @@ describe.skipIf(!hasChromium)("the playground in a browser", () => {
       },
       { tokensPerSecond: 100 },
     );
+  });
+
+  it("calls a tool, and goes on with its result", async () => {
+    await open(async ({ page, server }) => {
+      await button(page, "Settings").click();
+      await page.getByRole("button", { name: "Tools (a JSON list, as in the API): use an example" }).click();
+      await page.getByLabel("Tool choice").selectOption("required");
+      await page.keyboard.press("Escape");
+      await ask(page, "What is the weather in Paris?");
+      await page.getByLabel("Result of get_weather").fill("12 degrees, cloudy");
+      expect(await answers(page).locator(".call").textContent()).toBe('get_weather({"city":"Paris"})');
+      await button(page, "Send result").click();
+      await page.getByText("The tool says: 12 degrees, cloudy").waitFor();
+      const [first, second] = server.bodies;
+      expect(first).toMatchObject({ tools: [{ function: { name: "get_weather" } }], tool_choice: "required" });
+      const call = { id: "call-1", type: "function", function: { name: "get_weather", arguments: '{"city":"Paris"}' } };
+      expect(second).toMatchObject({
+        messages: [
+          { role: "user", content: "What is the weather in Paris?" },
+          { role: "assistant", content: "", tool_calls: [call] },
+          { role: "tool", tool_call_id: "call-1", content: "12 degrees, cloudy" },
+        ],
+      });
+    });
   });
 
   it("races by turns: the same bytes, or what differs", async () => {
@@ -226,6 +250,10 @@ describe.skipIf(!hasChromium)("the playground in a browser", () => {
         await check("welcome");
         await ask(page);
         await done(page);
+        // What can be done with the answer is in sight, too.
+        await page.waitForFunction(
+          "(({ scrollTop, scrollHeight, clientHeight }) => scrollHeight - scrollTop - clientHeight < 1)(document.querySelector('.messages'))",
+        );
         await page.getByLabel("rejected").check();
         await check("answer");
         if (name === "phone") {

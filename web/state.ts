@@ -74,8 +74,15 @@ export function remembered(key: string, initial: string) {
 }
 
 export const theme = remembered("theme", "auto");
+const systemIsDark = window.matchMedia("(prefers-color-scheme: dark)");
+const system = signal(systemIsDark.matches);
+systemIsDark.addEventListener("change", ({ matches }) => {
+  system.value = matches;
+});
+/** The colours in use: the theme, or the system's. */
+export const look = computed(() => (theme.value === "auto" ? (system.value ? "dark" : "light") : theme.value));
 // Before anything is drawn in its colours.
-theme.subscribe((chosen) => {
+look.subscribe((chosen) => {
   document.documentElement.dataset.theme = chosen;
 });
 /** Whether tokens are coloured by source. */

@@ -23,7 +23,7 @@ export interface ReplayServer {
 
 /**
  * A server without a model: the page, and answers with made-up rounds at a fixed speed. The same request gets the same
- * bytes; with verify: relaxed, other ones.
+ * bytes; with verify: relaxed, other ones. With tools, the first one is called; its result is then repeated.
  */
 export async function startReplayServer(
   page: string,
@@ -78,7 +78,8 @@ async function respond(
 async function streamAnswer(settings: ReplaySettings, body: Record<string, unknown>, response: ServerResponse) {
   response.writeHead(200, { "content-type": "text/event-stream" });
   const send = (chunk: unknown) => response.write(`data: ${JSON.stringify(chunk)}\n\n`);
-  const text = body.verify === "relaxed" ? settings.text.replace(/ (\w+)\.$/m, " elsewhere.") : settings.text;
+  const call = callOf(body);
+  const text = call === undefined ? textOf(settings, body) : JSON.stringify(call);
   const isPlain = body.propose === "none";
   const msPerToken = 1000 / settings.tokensPerSecond;
   const start = performance.now();
@@ -91,17 +92,38 @@ async function streamAnswer(settings: ReplaySettings, body: Record<string, unkno
     const wait = start + nTokens * msPerToken - performance.now();
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
     if (response.destroyed) return;
-    const delta = { content: round.tokens.map((token) => token.text).join("") };
+    const written = round.tokens.map((token) => token.text).join("");
+    const delta = call === undefined ? { content: written } : {};
     const content = round.tokens.map((token) => logprobOf(token.text));
     send({ choices: [{ index: 0, delta, logprobs: body.logprobs ? { content } : null }], idlm: { round } });
   }
-  send({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] });
+  const calls = call && [{ index: 0, id: "call-1", type: "function", function: call }];
+  const finishReason = calls ? "tool_calls" : "stop";
+  send({ choices: [{ index: 0, delta: calls ? { tool_calls: calls } : {}, finish_reason: finishReason }] });
   const result = {
     ...{ sha256: createHash("sha256").update(text).digest("hex"), forwards: rounds.length, prefillMs: 20, decodeMs },
     ...{ tokensPerForward: nTokens / rounds.length, lossless: body.verify !== "relaxed" },
   };
   send({ choices: [], usage: { prompt_tokens: 30, completion_tokens: nTokens }, idlm: { result } });
   response.end("data: [DONE]\n\n");
+}
+
+interface ReplayBody {
+  readonly messages?: readonly { readonly role: string; readonly content: string }[];
+  readonly tools?: readonly { readonly function: { readonly name: string } }[];
+}
+
+/** The call of the first tool that follows a question. */
+function callOf({ messages, tools }: ReplayBody) {
+  const name = tools?.[0]?.function.name;
+  if (name === undefined || messages?.at(-1)?.role !== "user") return undefined;
+  return { name, arguments: JSON.stringify({ city: "Paris" }) };
+}
+
+function textOf(settings: ReplaySettings, body: Record<string, unknown>): string {
+  const last = (body as ReplayBody).messages?.at(-1);
+  if (last?.role === "tool") return `The tool says: ${last.content}`;
+  return body.verify === "relaxed" ? settings.text.replace(/ (\w+)\.$/m, " elsewhere.") : settings.text;
 }
 
 /** Rounds that generate the text: tokens are words with their spaces; which proposals stand depends on the text alone. */

@@ -1,5 +1,5 @@
 import { Answer, type StoredAnswer } from "./answer.ts";
-import { defaultSettings, type Settings } from "./settings.ts";
+import { defaultSettings, type Settings, toolChoice } from "./settings.ts";
 
 /** A message of a conversation. Those of the assistant are answers; results of tools belong to a call of the answer before. */
 export type Message =
@@ -46,7 +46,8 @@ const TOP_LOGPROBS = 5;
 
 /** The body of the request that continues the messages. */
 export function chatBody(messages: readonly Message[], settings: Settings, { model, overrides }: BodyOptions) {
-  const { system, numbers, choices, schema, tools, logprobs } = settings;
+  const { system, numbers, schema, tools, logprobs } = settings;
+  const { [toolChoice.key]: choice, ...choices } = settings.choices;
   return {
     model,
     messages: [...(system.trim() === "" ? [] : [{ role: "system", content: system }]), ...messages.map(wireMessage)],
@@ -58,7 +59,10 @@ export function chatBody(messages: readonly Message[], settings: Settings, { mod
         json_schema: { name: "answer", strict: true, schema: JSON.parse(schema) },
       },
     }),
-    ...(tools.trim() !== "" && { tools: JSON.parse(tools) as unknown }),
+    ...(tools.trim() !== "" && {
+      tools: JSON.parse(tools) as unknown,
+      ...(choice !== undefined && { [toolChoice.key]: choice }),
+    }),
     ...(logprobs && { logprobs: true, top_logprobs: TOP_LOGPROBS }),
     stream: true,
     stream_options: { include_usage: true },

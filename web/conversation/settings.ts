@@ -54,7 +54,7 @@ export const samplingSettings: readonly NumberSetting[] = [
   },
   { key: "seed", label: "Seed", byDefault: "0", min: 0, step: 1, help: "the same seed gives the same text" },
   {
-    ...{ key: "max_completion_tokens", label: "Most tokens", byDefault: "context", min: 1, step: 1 },
+    ...{ key: "max_completion_tokens", label: "Max tokens", byDefault: "context", min: 1, step: 1 },
     help: "ends the answer after so many",
   },
 ];
@@ -86,6 +86,45 @@ export const choiceSettings: readonly ChoiceSetting[] = [
     values: ["exact", "rejection", "relaxed"],
   },
 ];
+
+/** Sent with tools only. */
+export const toolChoice: ChoiceSetting = {
+  ...{
+    key: "tool_choice",
+    label: "Tool choice",
+    help: "required: the answer is a call, in the form that the tool asks for",
+  },
+  values: ["auto", "required", "none"],
+};
+
+/** What the fields of the settings begin with for those who want to try them. */
+export const examples = {
+  schema: `{
+  "type": "object",
+  "properties": {
+    "name": { "type": "string" },
+    "age": { "type": "integer" },
+    "hobbies": { "type": "array", "items": { "type": "string" }, "maxItems": 3 }
+  },
+  "required": ["name", "age", "hobbies"],
+  "additionalProperties": false
+}`,
+  tools: `[
+  {
+    "type": "function",
+    "function": {
+      "name": "get_weather",
+      "description": "The weather in a city",
+      "parameters": {
+        "type": "object",
+        "properties": { "city": { "type": "string" } },
+        "required": ["city"],
+        "additionalProperties": false
+      }
+    }
+  }
+]`,
+} as const;
 
 export interface Settings {
   readonly system: string;

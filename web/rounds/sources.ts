@@ -2,6 +2,8 @@
 export interface Source {
   readonly key: string;
   readonly label: string;
+  /** Where there is little room, if the label is long. */
+  readonly short?: string;
   readonly explanation: string;
 }
 
@@ -13,10 +15,15 @@ const known: readonly Source[] = [
   { key: "mask-1", label: "MASK 1", explanation: "proposed by the MASK row at depth 1, then verified" },
   { key: "mask-2", label: "MASK 2", explanation: "proposed by the MASK row at depth 2, then verified" },
   { key: "mask-3", label: "MASK 3+", explanation: "proposed by a MASK row at depth 3 or deeper, then verified" },
-  { key: "lookup", label: "prompt lookup", explanation: "copied from earlier text, then verified" },
-  { key: "predicted", label: "predicted output", explanation: "taken from the predicted output, then verified" },
-  { key: "draft", label: "draft model", explanation: "proposed by a smaller model, then verified" },
-  { key: "medusa", label: "Medusa heads", explanation: "proposed by extra heads, then verified" },
+  { key: "lookup", label: "prompt lookup", short: "lookup", explanation: "copied from earlier text, then verified" },
+  {
+    key: "predicted",
+    label: "predicted output",
+    short: "predicted",
+    explanation: "taken from the predicted output, then verified",
+  },
+  { key: "draft", label: "draft model", short: "draft", explanation: "proposed by a smaller model, then verified" },
+  { key: "medusa", label: "Medusa heads", short: "Medusa", explanation: "proposed by extra heads, then verified" },
   { key: "grammar", label: "grammar", explanation: "the only text that the grammar allows here, then verified" },
 ];
 

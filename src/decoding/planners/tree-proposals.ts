@@ -8,7 +8,7 @@ import { PENDING } from "../round/round.ts";
 
 export interface TreeProposalsOptions {
   readonly acceptance: SequenceAcceptance;
-  /** Most tokens of a round. */
+  /** Max tokens of a round. */
   readonly stride: number;
   /** Alternatives of a proposer at each anchor. */
   readonly width: number;

@@ -143,10 +143,11 @@ function ToolResults({ calls }: { readonly calls: readonly ToolCall[] }) {
     void send(calls.map(({ id }, i) => ({ role: "tool", callId: id, content: results[i] ?? "" })));
   };
   return (
-    <form onSubmit={submit}>
+    <form class="tool-results" onSubmit={submit}>
       {calls.map(({ id, name }, i) => (
         <label key={id}>
           Result of {name}
+          {calls.length > 1 && ` (${i + 1} of ${calls.length})`}
           <input value={results[i]} onInput={(event) => setResults(results.with(i, event.currentTarget.value))} />
         </label>
       ))}

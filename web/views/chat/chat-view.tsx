@@ -1,3 +1,4 @@
+import type { Signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { Message } from "../../conversation/conversation.ts";
 import { running, send } from "../../conversation/send.ts";
@@ -27,40 +28,26 @@ export function ChatView() {
       <div class="toolbar">
         <button
           type="button"
+          aria-label="Conversations"
           aria-expanded={isListOpen.value === "yes"}
           onClick={() => {
             isListOpen.value = isListOpen.value === "yes" ? "no" : "yes";
           }}
         >
-          Conversations
+          <span class="wide-only">Conversations</span>
+          <span class="narrow-only" aria-hidden="true">
+            ☰
+          </span>
         </button>
         <button type="button" title="Alt+N" onClick={startNew}>
           New
         </button>
         <SettingsButton />
         <span class="spring" />
-        <label class="check" title="Colour tokens by where they came from">
-          <input
-            type="checkbox"
-            checked={showSources.value === "yes"}
-            onChange={(event) => {
-              showSources.value = event.currentTarget.checked ? "yes" : "no";
-            }}
-          />
-          sources
-        </label>
-        <label class="check" title="Show what was proposed and thrown away">
-          <input
-            type="checkbox"
-            checked={showRejected.value === "yes"}
-            onChange={(event) => {
-              showRejected.value = event.currentTarget.checked ? "yes" : "no";
-            }}
-          />
-          rejected
-        </label>
+        <Toggle state={showSources} label="sources" title="Colour tokens by where they came from" />
+        <Toggle state={showRejected} label="rejected" title="Show what was proposed and thrown away" />
       </div>
-      <Messages id={id} messages={messages} />
+      <Messages messages={messages} />
       {/* For those who do not see the text grow: its end is announced, not every word. */}
       <p class="hidden" role="status">
         {running.value.has(id) ? "Generating an answer." : messages.length > 0 ? "The answer is complete." : ""}
@@ -71,16 +58,39 @@ export function ChatView() {
   );
 }
 
-function Messages({ id, messages }: { readonly id: string; readonly messages: readonly Message[] }) {
+interface ToggleProps {
+  readonly state: Signal<string>;
+  readonly label: string;
+  readonly title: string;
+}
+
+/** A remembered choice between yes and no. */
+function Toggle({ state, label, title }: ToggleProps) {
+  return (
+    <label class="check" title={title}>
+      <input
+        type="checkbox"
+        checked={state.value === "yes"}
+        onChange={(event) => {
+          state.value = event.currentTarget.checked ? "yes" : "no";
+        }}
+      />
+      {label}
+    </label>
+  );
+}
+
+function Messages({ messages }: { readonly messages: readonly Message[] }) {
   const list = useRef<HTMLDivElement>(null);
   const isFollowing = useRef(true);
   // Follows the text while it grows, unless the reader has scrolled up.
-  const isRunning = running.value.has(id);
-  const growth = isRunning ? frame.value : 0;
+  // The frame after the end, too: it shows what can be done with the answer.
+  const growth = frame.value;
+  const rejected = showRejected.value;
   useLayoutEffect(() => {
     const { current: element } = list;
     if (element !== null && isFollowing.current) element.scrollTop = element.scrollHeight;
-  }, [growth, messages]);
+  }, [growth, rejected, messages]);
   if (messages.length === 0) return <Welcome />;
   return (
     <div
@@ -135,6 +145,20 @@ function Welcome() {
           >
             Race it against plain decoding
           </button>
+        </li>
+      </ul>
+      <ul class="keys muted wide-only">
+        <li>
+          <kbd>Esc</kbd> stops
+        </li>
+        <li>
+          <kbd>/</kbd> message
+        </li>
+        <li>
+          <kbd>Alt</kbd> <kbd>N</kbd> new conversation
+        </li>
+        <li>
+          <kbd>Alt</kbd> <kbd>1</kbd> <kbd>2</kbd> <kbd>3</kbd> chat, race, hood
         </li>
       </ul>
     </div>

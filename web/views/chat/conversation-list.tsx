@@ -7,8 +7,14 @@ import { focusComposer } from "./composer.tsx";
 
 export const isListOpen = remembered("list", "no");
 
+/** Where the list covers the chat, it closes when a conversation is chosen. */
+function open(id: string): void {
+  currentId.value = id;
+  if (window.matchMedia("(max-width: 60rem)").matches) isListOpen.value = "no";
+}
+
 export function startNew(): void {
-  currentId.value = newId();
+  open(newId());
   tab.value = "chat";
   focusComposer();
 }
@@ -18,7 +24,13 @@ export function ConversationList() {
   const file = useRef<HTMLInputElement>(null);
   if (isListOpen.value !== "yes") return null;
   return (
-    <section class="conversations" aria-label="Conversations">
+    <section
+      class="conversations"
+      aria-label="Conversations"
+      onKeyDown={(event) => {
+        if (event.key === "Escape") isListOpen.value = "no";
+      }}
+    >
       <div class="row">
         <h2>Conversations</h2>
         <button
@@ -42,9 +54,7 @@ export function ConversationList() {
               type="button"
               class="title"
               aria-current={id === currentId.value ? "true" : undefined}
-              onClick={() => {
-                currentId.value = id;
-              }}
+              onClick={() => open(id)}
             >
               {title || "Untitled"}
             </button>

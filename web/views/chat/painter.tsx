@@ -75,7 +75,7 @@ function tokenOf(answer: Answer, index: number, text: string, isStart: boolean, 
     </span>
   );
   const lost = paint.showRejected && isStart && token.depth === 0 ? thrownAway(answer.rounds[round]) : "";
-  return lost === "" ? [shown] : [<del key={`d${index}`}>{lost}</del>, shown];
+  return lost === "" ? [shown] : [<del key={`d${index}`}>{lost.replaceAll("\n", "⏎")}</del>, shown];
 }
 
 /** Index of the first span that ends after `at`. */

@@ -1,12 +1,15 @@
 import { useRef } from "preact/hooks";
 import {
+  type ChoiceSetting,
   choiceSettings,
   defaultSettings,
+  examples,
   jsonProblem,
   type NumberSetting,
   proposalSettings,
   type Settings,
   samplingSettings,
+  toolChoice,
 } from "../../conversation/settings.ts";
 import { conversations, current, currentId, keep } from "../../state.ts";
 
@@ -39,22 +42,8 @@ export function SettingsButton() {
           <Numbers fields={samplingSettings} settings={settings} change={change} />
           <h3>Proposals</h3>
           <div class="fields">
-            {choiceSettings.map(({ key, label, values, help }) => (
-              <label key={key} title={help}>
-                {label}
-                <select
-                  value={settings.choices[key] ?? values[0]}
-                  onChange={(event) => {
-                    const { [key]: _, ...others } = settings.choices;
-                    const { value } = event.currentTarget;
-                    change({ choices: value === values[0] ? others : { ...others, [key]: value } });
-                  }}
-                >
-                  {values.map((value) => (
-                    <option key={value}>{value}</option>
-                  ))}
-                </select>
-              </label>
+            {choiceSettings.map((choice) => (
+              <Choice key={choice.key} choice={choice} settings={settings} change={change} />
             ))}
           </div>
           <Numbers fields={proposalSettings} settings={settings} change={change} />
@@ -63,14 +52,21 @@ export function SettingsButton() {
             label="JSON schema of the answer"
             value={settings.schema}
             expected="object"
+            example={examples.schema}
             set={(schema) => change({ schema })}
           />
           <JsonField
             label="Tools (a JSON list, as in the API)"
             value={settings.tools}
             expected="list"
+            example={examples.tools}
             set={(tools) => change({ tools })}
           />
+          {settings.tools.trim() !== "" && (
+            <div class="fields">
+              <Choice choice={toolChoice} settings={settings} change={change} />
+            </div>
+          )}
           <label class="check">
             <input
               type="checkbox"
@@ -90,6 +86,32 @@ export function SettingsButton() {
         </form>
       </dialog>
     </>
+  );
+}
+
+interface ChoiceProps {
+  readonly choice: ChoiceSetting;
+  readonly settings: Settings;
+  readonly change: (changes: Partial<Settings>) => void;
+}
+
+function Choice({ choice: { key, label, values, help }, settings, change }: ChoiceProps) {
+  return (
+    <label title={help}>
+      {label}
+      <select
+        value={settings.choices[key] ?? values[0]}
+        onChange={(event) => {
+          const { [key]: _, ...others } = settings.choices;
+          const { value } = event.currentTarget;
+          change({ choices: value === values[0] ? others : { ...others, [key]: value } });
+        }}
+      >
+        {values.map((value) => (
+          <option key={value}>{value}</option>
+        ))}
+      </select>
+    </label>
   );
 }
 
@@ -128,23 +150,36 @@ interface JsonFieldProps {
   readonly label: string;
   readonly value: string;
   readonly expected: "object" | "list";
+  readonly example: string;
   readonly set: (text: string) => void;
 }
 
-function JsonField({ label, value, expected, set }: JsonFieldProps) {
+function JsonField({ label, value, expected, example, set }: JsonFieldProps) {
   const problem = jsonProblem(value, expected);
   return (
-    <label>
-      {label}
-      <textarea
-        rows={3}
-        class="code"
-        spellcheck={false}
-        aria-invalid={problem !== undefined}
-        value={value}
-        onInput={(event) => set(event.currentTarget.value)}
-      />
-      {problem !== undefined && <span class="problem">{problem}</span>}
-    </label>
+    <div>
+      <label>
+        {label}
+        <textarea
+          rows={value === "" ? 2 : 6}
+          class="code"
+          spellcheck={false}
+          aria-invalid={problem !== undefined}
+          value={value}
+          onInput={(event) => set(event.currentTarget.value)}
+        />
+        {problem !== undefined && <span class="problem">{problem}</span>}
+      </label>
+      {value === "" && (
+        <button
+          type="button"
+          class="small example"
+          aria-label={`${label}: use an example`}
+          onClick={() => set(example)}
+        >
+          Use an example
+        </button>
+      )}
+    </div>
   );
 }

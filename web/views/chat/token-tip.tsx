@@ -32,7 +32,7 @@ export function TokenTip() {
       </div>
       {lost !== "" && (
         <div>
-          thrown away: <del>{lost}</del>
+          thrown away: <del>{lost.replaceAll("\n", "⏎")}</del>
         </div>
       )}
     </div>

@@ -20,7 +20,10 @@ export function UserMessage({ message, index }: UserMessageProps) {
   return (
     <article class={`message ${message.role}`} aria-label={message.role === "user" ? "You" : "Result of a tool"}>
       {edited === undefined ? (
-        <div class="text">{message.content}</div>
+        <div class="text">
+          {message.role === "tool" && <span class="muted">Result: </span>}
+          {message.content}
+        </div>
       ) : (
         <textarea
           aria-label="Edit the message"

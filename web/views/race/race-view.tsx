@@ -66,7 +66,7 @@ function RaceForm({ isRunning }: { readonly isRunning: boolean }) {
           }}
         />
       </label>
-      <NumberField label="Most tokens" name="max_completion_tokens" min={2} max={4096} />
+      <NumberField label="Max tokens" name="max_completion_tokens" min={2} max={4096} />
       <NumberField label="Temperature" name="temperature" min={0} max={2} />
       <label>
         Verification

@@ -1,5 +1,5 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { theme } from "../../state.ts";
+import { look } from "../../state.ts";
 
 /** Colours of the styles, by the name of their variable. */
 export type ColourOf = (name: string) => string;
@@ -18,13 +18,13 @@ export function Canvas({ height, draw }: CanvasProps) {
   const width = useRef(0);
   const latest = useRef(draw);
   latest.current = draw;
-  const colour = coloursOf(theme.value);
+  const colour = coloursOf(look.value);
   useLayoutEffect(() => {
     const { current: canvas } = ref;
     if (canvas === null) return;
     const observer = new ResizeObserver(() => {
       width.current = canvas.clientWidth;
-      paint(canvas, width.current, height, latest.current, coloursOf(theme.value));
+      paint(canvas, width.current, height, latest.current, coloursOf(look.value));
     });
     observer.observe(canvas);
     return () => observer.disconnect();
@@ -51,12 +51,10 @@ function paint(canvas: HTMLCanvasElement, width: number, height: number, draw: D
 }
 
 let known: { readonly look: string; readonly colours: Map<string, string> } | undefined;
-const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
-/** Colours of the present look; each is asked for once. */
+/** Colours of a look; each is asked for once. */
 function coloursOf(chosen: string): ColourOf {
-  const look = `${chosen} ${dark.matches}`;
-  if (known?.look !== look) known = { look, colours: new Map() };
+  if (known?.look !== chosen) known = { look: chosen, colours: new Map() };
   const { colours } = known;
   return (name) => {
     const colour = colours.get(name) ?? getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();

@@ -2,7 +2,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import type { WireRound } from "../../api/wire.ts";
 import { seriesOf } from "../../rounds/statistics.ts";
-import { theme } from "../../state.ts";
+import { look } from "../../state.ts";
 
 const HEIGHT = 130;
 
@@ -16,7 +16,7 @@ interface ChartsProps {
 export function Charts({ rounds }: ChartsProps) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
-  const colours = theme.value;
+  const colours = look.value;
   useLayoutEffect(() => {
     const { current: element } = place;
     if (element === null) return;
@@ -74,7 +74,8 @@ function options(width: number): uPlot.Options {
       second: { range: (_, __, max) => [0, Math.max(10, max * 1.1)] },
     },
     axes: [
-      { ...axis, size: 24 },
+      // Forwards are counted: no ticks between them.
+      { ...axis, size: 24, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] },
       { ...axis, scale: "forward", size: 34 },
       { ...axis, scale: "second", side: 1, size: 44, grid: { show: false } },
     ],

@@ -24,7 +24,7 @@ function TokenRivals({ entry }: { readonly entry: WireLogprob }) {
   return (
     <table>
       <caption>
-        <code>{visible(token)}</code>
+        In place of <code>{visible(token)}</code>
       </caption>
       <tbody>
         {all.map((rival, i) => (
@@ -32,8 +32,10 @@ function TokenRivals({ entry }: { readonly entry: WireLogprob }) {
             <th scope="row">
               <code>{visible(rival.token)}</code>
             </th>
-            <td class="track">
-              <span class="fill" style={{ width: `${100 * Math.exp(rival.logprob)}%` }} />
+            <td class="share">
+              <span class="track">
+                <span class="fill" style={{ width: `${100 * Math.exp(rival.logprob)}%` }} />
+              </span>
             </td>
             <td>{(100 * Math.exp(rival.logprob)).toFixed(1)} %</td>
             <td class="muted">{rival.logprob.toFixed(2)}</td>

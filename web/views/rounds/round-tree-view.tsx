@@ -2,9 +2,9 @@ import type { WireRound } from "../../api/wire.ts";
 import { layOut, type TreeNode, type Verdict } from "../../rounds/round-tree.ts";
 import { sourceOf } from "../../rounds/sources.ts";
 
-const COLUMN = 104;
+const COLUMN = 114;
 const LANE = 44;
-const BOX = { width: 88, height: 34 };
+const BOX = { width: 98, height: 34 };
 
 const verdictText: Readonly<Record<Verdict, string>> = {
   pending: "the token before",
@@ -52,12 +52,8 @@ export function RoundTreeView({ round, pending }: { readonly round: WireRound; r
 function note({ verdict, probability, source }: TreeNode): string {
   if (verdict === "pending") return "before";
   if (verdict === "drawn") return "drawn";
-  const label = sourceOf(source).label;
-  return probability === undefined ? label : `${percent(probability)} ${label}`;
-}
-
-function percent(share: number): string {
-  return share >= 0.995 ? "1.0" : share.toFixed(2).replace(/^0/, "");
+  const { label, short = label } = sourceOf(source);
+  return probability === undefined ? short : `${Math.round(100 * probability)} % ${short}`;
 }
 
 /** Spaces and line ends of a token are part of it. */

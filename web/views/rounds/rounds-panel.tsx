@@ -60,9 +60,10 @@ function Rounds({ answer, selected }: { readonly answer: Answer; readonly select
       <Figures statistics={statistics} />
       <Sources statistics={statistics} />
       <h3>
-        One column per forward <span class="muted">hollow: thrown away; faint: MASK rows; below: its time</span>
+        Forwards <span class="muted">one column each, one cell per row</span>
       </h3>
       <Strip rounds={rounds} selected={selected} onSelect={select} />
+      <StripLegend />
       <div class="row round-head">
         <h3>
           Forward {round.forward}{" "}
@@ -95,6 +96,29 @@ function Rounds({ answer, selected }: { readonly answer: Answer; readonly select
       <Charts rounds={rounds} nRounds={rounds.length} />
       <Depths statistics={statistics} />
     </>
+  );
+}
+
+function StripLegend() {
+  return (
+    <ul class="legend muted">
+      <li>
+        <span class="swatch source-mask-1" aria-hidden="true" />
+        stood
+      </li>
+      <li>
+        <span class="swatch rejected" aria-hidden="true" />
+        thrown away
+      </li>
+      <li>
+        <span class="swatch ahead" aria-hidden="true" />
+        MASK row
+      </li>
+      <li>
+        <span class="swatch time" aria-hidden="true" />
+        time
+      </li>
+    </ul>
   );
 }
 
