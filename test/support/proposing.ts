@@ -1,3 +1,4 @@
+import type { Controller } from "../../src/decoding/controller/controller.ts";
 import type { Decoder } from "../../src/decoding/round/decoder.ts";
 import { type Proposing, proposeTogether } from "../../src/decoding/round/proposing.ts";
 
@@ -8,13 +9,19 @@ export function resultOf<T>(proposing: Proposing<T>): T {
   return step.value;
 }
 
-/** Chooses the next rounds of several decoders. */
-export async function chooseRounds(decoders: readonly Decoder[], signal?: AbortSignal): Promise<void> {
+/** Plans and chooses the next rounds of several decoders; `controller`: if their planners are its own. */
+export async function chooseRounds(
+  decoders: readonly Decoder[],
+  signal?: AbortSignal,
+  controller?: Pick<Controller, "chooseRounds">,
+): Promise<void> {
   await Promise.all(decoders.map((decoder) => decoder.prepare(signal)));
   const fail = (error: unknown): never => {
     throw error;
   };
   await proposeTogether(
-    decoders.map((decoder) => ({ proposing: decoder.choose(), result: decoder.latestResult, fail })),
+    decoders.map((decoder) => ({ proposing: decoder.propose(), result: decoder.latestResult, fail })),
   );
+  controller?.chooseRounds();
+  for (const decoder of decoders) decoder.takeRound();
 }

@@ -1,12 +1,14 @@
 import { describe, expect, it } from "vitest";
 import {
+  type Deciding,
+  fixedRounds,
   randomFrom,
+  simulate,
   SimulatedClock,
   type SimulatedCost,
-  type SimulatedText,
-  type Simulation,
-  simulate,
-} from "../../../test/support/simulated-machine.ts";
+} from "../../../test/support/replay/simulation.ts";
+import { resultOf } from "../../../test/support/proposing.ts";
+import { SyntheticText, type TextKind } from "../../../test/support/replay/synthetic-text.ts";
 import { Controller } from "./controller.ts";
 import { CostModel, type StepWork } from "./cost-model.ts";
 import { FixedPlanner } from "../planners/planner.ts";
@@ -37,7 +39,7 @@ const machines: Readonly<Record<string, { readonly cost: SimulatedCost; readonly
   "dear rows, late entry": { cost: machine(0.25, 2, 0.05, 0.35), maskShare: 0.35 },
 };
 
-const texts: Readonly<Record<string, SimulatedText>> = {
+const texts: Readonly<Record<string, TextKind>> = {
   "high acceptance": { mask: [0.8, 0.75, 0.7], repeats: 0.05 },
   "low acceptance": { mask: [0.45, 0.35, 0.3], repeats: 0.05 },
   nothing: { mask: [0, 0, 0], repeats: 0 },
@@ -69,23 +71,48 @@ const fixed = [
   ["both 4", ["lookup", "mask"], "quadratic", 4],
 ] as const;
 
-function compare(simulation: Omit<Simulation, "sources">, maskShare: number) {
+interface Comparison {
+  readonly sequences: number;
+  /** Mean number of tokens per sequence. */
+  readonly nTokens: number;
+  readonly kindAt: (written: number) => TextKind;
+  readonly costAt: (written: number) => SimulatedCost;
+  readonly seed: number;
+}
+
+/** Tokens of each sequence, and steps, that are excluded as the start. */
+const START = 60;
+const START_STEPS = 40;
+
+function compare({ sequences, nTokens, kindAt, costAt, seed }: Comparison, maskShare: number) {
+  const run = (sources: readonly ("mask" | "lookup")[], deciding: Deciding) => {
+    const clock = new SimulatedClock();
+    const texts = Array.from({ length: sequences }, (_, i) => {
+      return new SyntheticText({ kindAt, sources, seed: seed * 1000 + i, clock });
+    }).values();
+    return simulate(
+      {
+        ...{ slots: sequences, texts, costAt, seed, clock },
+        goesOn: ({ tokens }) => tokens < nTokens * sequences,
+        counts: ({ steps, tokens }) => steps >= START_STEPS && tokens >= START * sequences,
+      },
+      deciding,
+    );
+  };
   const rates = fixed.map(([name, sources, shape, stride]) => {
-    const { ms, tokens } = simulate(
-      { ...simulation, sources },
-      () => new FixedPlanner(shape, stride),
-      () => {},
+    const { ms, tokens } = run(
+      sources,
+      fixedRounds(() => new FixedPlanner(shape, stride)),
     );
     return [name, tokens / ms] as const;
   });
-  const clock = new SimulatedClock();
   const controller = new Controller({ maskShare });
-  const auto = simulate(
-    { ...simulation, sources: ["mask", "lookup"], clock },
-    () => controller.planner({ shape: "auto", stride: 8, verification: { mode: "exact" } }),
-    (step) => controller.observeStep(step),
-    (ms) => controller.observeProposing(ms),
-  );
+  const auto = run(["mask", "lookup"], {
+    planner: () => controller.planner({ shape: "auto", stride: 8, verification: { mode: "exact" } }),
+    chooseRounds: () => controller.chooseRounds(),
+    observeProposing: (ms) => controller.observeProposing(ms),
+    observeStep: (step) => controller.observeStep(step),
+  });
   const [bestName, best] = rates.reduce((a, b) => (b[1] > a[1] ? b : a));
   const plain = rates[0]?.[1] ?? 0;
   const rate = auto.tokens / auto.ms;
@@ -100,7 +127,7 @@ describe("Controller", () => {
   it.each(cases)("$kind, $text, $sequences sequences", ({ kind, text, sequences }) => {
     const { cost, maskShare } = machines[kind] as (typeof machines)[string];
     const simulation = { sequences, nTokens: nTokens[sequences] ?? 0, seed: 5 };
-    const found = compare({ ...simulation, textAt: () => texts[text] as SimulatedText, costAt: () => cost }, maskShare);
+    const found = compare({ ...simulation, kindAt: () => texts[text] as TextKind, costAt: () => cost }, maskShare);
     expect(found.overPlain).toBeGreaterThan(0.97);
     expect(found.overBest).toBeGreaterThan(exceptions[`${kind}, ${text}, ${sequences}`] ?? 0.98);
   });
@@ -110,8 +137,8 @@ describe("Controller", () => {
 
   it("adapts to a changing text", () => {
     const kinds = ["nothing", "repeating text", "high acceptance", "nothing"];
-    const textAt = (written: number) => texts[kinds[Math.floor(written / 400) % 4] ?? ""] as SimulatedText;
-    const found = compare({ sequences: 1, nTokens: 1600, seed: 3, textAt, costAt: () => cheap.cost }, 1);
+    const kindAt = (written: number) => texts[kinds[Math.floor(written / 400) % 4] ?? ""] as TextKind;
+    const found = compare({ sequences: 1, nTokens: 1600, seed: 3, kindAt, costAt: () => cheap.cost }, 1);
     expect(found.overBest).toBeGreaterThan(1);
     expect(found.overPlain).toBeGreaterThan(1.2);
   });
@@ -119,10 +146,22 @@ describe("Controller", () => {
   it("adapts to other programs that use the cores for a while", () => {
     const slow: SimulatedCost = (work) => 2 * dear.cost(work);
     const costAt = (written: number) => (Math.floor(written / 400) % 2 === 0 ? cheap.cost : slow);
-    const textAt = () => texts["low acceptance"] as SimulatedText;
-    const found = compare({ sequences: 1, nTokens: 1600, seed: 3, textAt, costAt }, 1);
+    const kindAt = () => texts["low acceptance"] as TextKind;
+    const found = compare({ sequences: 1, nTokens: 1600, seed: 3, kindAt, costAt }, 1);
     expect(found.overBest).toBeGreaterThan(0.98);
     expect(found.overPlain).toBeGreaterThan(0.97);
+  });
+
+  it("chooses the rounds of all sequences together, once they have proposed", () => {
+    const controller = new Controller({ maskShare: 1 });
+    const context = { proposers: [], remaining: 10, maxRows: 64, maxRun: 3, position: 0 };
+    const planned = [1, 2].map(() => {
+      const planner = controller.planner({ shape: "auto", stride: 8, verification: { mode: "exact" } });
+      return resultOf(planner.plan(context));
+    });
+    expect(planned).toMatchObject([{ shape: undefined }, { shape: undefined }]);
+    controller.chooseRounds();
+    expect(planned).toMatchObject([{ shape: { proposals: [] } }, { shape: { proposals: [] } }]);
   });
 
   it("uses a fixed shape if the output depends on it", () => {

@@ -43,6 +43,11 @@ export class Controller {
     return shapes[shape].create({ stride, isExact, acceptance, rounds: this.#rounds });
   }
 
+  /** Chooses the rounds that were planned since the last call, of all sequences jointly. Before they are read. */
+  chooseRounds(): void {
+    this.#rounds.choose();
+  }
+
   /** Records the time of proposing for all sequences of a step, before observeStep of the same step. */
   observeProposing(ms: number): void {
     this.#rounds.observeProposing(ms);

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { randomFrom } from "../../../test/support/simulated-machine.ts";
+import { randomFrom } from "../../../test/support/replay/simulation.ts";
 import { Ledger } from "./ledger.ts";
 
 /** Share of rounds that ask, where each of them costs `price` and gains 1 with a chance. */

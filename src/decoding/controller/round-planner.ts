@@ -2,7 +2,7 @@ import { Audit } from "./audit.ts";
 import { CostModel, type StepObservation, type StepWork } from "./cost-model.ts";
 import { type Bid, type Choice, chooseTogether } from "./joint-choice.ts";
 import { runLengths } from "../round/mask-runs.ts";
-import type { RoundShape } from "../planners/planner.ts";
+import type { OpenRound, RoundShape } from "../planners/planner.ts";
 import { Prices } from "./prices.ts";
 
 /** EMA windows (steps): speed over plain decoding, and rows of a step. */
@@ -42,12 +42,25 @@ const PROPOSING_WINDOW = 32;
 export type Attempt = "trial" | "exploring";
 
 /** A round whose rows are not chosen yet. */
-interface PendingRound {
+class PendingRound implements OpenRound {
+  shape: RoundShape | undefined;
   /** Undefined: a plain round. */
   readonly bid: Bid | undefined;
   /** Undefined: rows are chosen by their value. */
   readonly attempt: Attempt | undefined;
-  readonly onChosen: (choice: Choice) => void;
+  readonly #onChosen: (choice: Choice) => void;
+
+  constructor(bid: Bid | undefined, attempt: Attempt | undefined, onChosen: (choice: Choice) => void) {
+    this.bid = bid;
+    this.attempt = attempt;
+    this.#onChosen = onChosen;
+  }
+
+  choose(choice: Choice): void {
+    const proposals = this.bid?.candidates.slice(0, choice.nProposals) ?? [];
+    this.shape = { proposals, maskRuns: runLengths(choice.maskRows, proposals.length + 1) };
+    this.#onChosen(choice);
+  }
 }
 
 const nothing: Choice = { nProposals: 0, maskRows: [], proposalsPrice: 0, masksPrice: 0 };
@@ -199,46 +212,18 @@ export class RoundPlanner {
     this.#anchorMs = usual + (Math.min(each, 4 * usual) - usual) / PROPOSING_WINDOW;
   }
 
-  /**
-   * Submits the rows that a sequence's next round may have. The rounds of all bids submitted so far are chosen jointly when the
-   * first of them is read.
-   */
-  bid(bid: Bid, attempt: Attempt | undefined, onChosen: (choice: Choice) => void): RoundShape {
+  /** Submits the rows that a sequence's next round may have. */
+  bid(bid: Bid, attempt: Attempt | undefined, onChosen: (choice: Choice) => void): OpenRound {
     return this.#add(bid, attempt, onChosen);
   }
 
   /** Submits a plain round. */
-  bidNothing(): RoundShape {
+  bidNothing(): OpenRound {
     return this.#add(undefined, undefined, () => {});
   }
 
-  #add(bid: Bid | undefined, attempt: Attempt | undefined, onChosen: (choice: Choice) => void): RoundShape {
-    let shape: RoundShape | undefined;
-    const pending: PendingRound = {
-      bid,
-      attempt,
-      onChosen: (choice) => {
-        const proposals = bid?.candidates.slice(0, choice.nProposals) ?? [];
-        shape = { proposals, maskRuns: runLengths(choice.maskRows, proposals.length + 1) };
-        onChosen(choice);
-      },
-    };
-    this.#pending.push(pending);
-    const chosen = (): RoundShape => {
-      if (shape === undefined) this.#chooseAll();
-      return shape as unknown as RoundShape;
-    };
-    return {
-      get proposals() {
-        return chosen().proposals;
-      },
-      get maskRuns() {
-        return chosen().maskRuns;
-      },
-    };
-  }
-
-  #chooseAll(): void {
+  /** Chooses the rounds of all bids since the last call, jointly. */
+  choose(): void {
     const rounds = this.#pending;
     this.#pending = [];
     const isPlain = this.#sincePlain >= this.#plainAfter;
@@ -257,10 +242,16 @@ export class RoundPlanner {
     }
   }
 
-  #choose({ bid, onChosen }: PendingRound, choice: Choice): void {
+  #add(...round: ConstructorParameters<typeof PendingRound>): OpenRound {
+    const pending = new PendingRound(...round);
+    this.#pending.push(pending);
+    return pending;
+  }
+
+  #choose(round: PendingRound, choice: Choice): void {
     this.#chosenRows += 1 + choice.nProposals;
-    this.#hasSkipped ||= bid === undefined;
-    onChosen(choice);
+    this.#hasSkipped ||= round.bid === undefined;
+    round.choose(choice);
   }
 
   #sawPlain(sequences: number): void {

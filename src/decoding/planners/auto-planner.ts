@@ -4,7 +4,7 @@ import { Ledger } from "../controller/ledger.ts";
 import type { Attempt, RoundPlanner } from "../controller/round-planner.ts";
 import type { Proposer } from "../proposers/proposer.ts";
 import type { Proposing } from "../round/proposing.ts";
-import type { LookAhead, PlanContext, Planner, RoundShape } from "./planner.ts";
+import type { LookAhead, OpenRound, PlanContext, Planner, RoundShape } from "./planner.ts";
 import { TreeProposals } from "./tree-proposals.ts";
 
 /** Rounds without observations after which a sequence's acceptance counts 1/e. */
@@ -71,7 +71,7 @@ export class AutoPlanner implements Planner {
     return { depth, width };
   }
 
-  *plan(context: PlanContext): Proposing<RoundShape> {
+  *plan(context: PlanContext): Proposing<OpenRound> {
     this.#stake = undefined;
     const rounds = this.#rounds;
     if (rounds.isPaused) return this.#planPlain();
@@ -114,7 +114,7 @@ export class AutoPlanner implements Planner {
     };
   }
 
-  #planPlain(): RoundShape {
+  #planPlain(): OpenRound {
     this.#ledger.skip();
     this.#tree.skip();
     this.#invested = 0;

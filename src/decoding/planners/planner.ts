@@ -16,15 +16,18 @@ export interface PlanContext {
   readonly position: number;
 }
 
-/**
- * Rows of a sequence's next round. A planner that chooses for all sequences together may defer the choice until the
- * first shape is read.
- */
+/** Rows of a sequence's next round. */
 export interface RoundShape {
   /** Parents before children. */
   readonly proposals: readonly Proposal[];
   /** Length of the MASK run at each anchor, [PENDING + 1 …, proposals…]; 0: none. */
   readonly maskRuns: readonly number[];
+}
+
+/** A round whose rows are chosen together with those of the other sequences, by `Controller.chooseRounds`. */
+export interface OpenRound {
+  /** Undefined until then. */
+  readonly shape: RoundShape | undefined;
 }
 
 /** Depth and number of alternatives that a proposer prepares. */
@@ -38,8 +41,8 @@ export interface LookAhead {
 export interface Planner {
   /** What a proposer with `prepare` should compute before `plan`. */
   lookAhead(proposer: Proposer, context: PlanContext): LookAhead;
-  /** Chooses the next round; yields its proposers' requests to the model. */
-  plan(context: PlanContext): Proposing<RoundShape>;
+  /** Plans the next round; yields its proposers' requests to the model. */
+  plan(context: PlanContext): Proposing<RoundShape | OpenRound>;
   /** Result of a round: the path of accepted proposals, and the drawn tokens (theirs and at most one more). */
   learn?(shape: RoundShape, path: readonly number[], drawn: readonly number[]): void;
 }

@@ -31,6 +31,8 @@ interface Setup extends Partial<Omit<DecoderOptions, "sampler" | "prompt">> {
   /** Number of forwards after which the cache is dropped. */
   readonly preemptAfter?: number;
   readonly signal?: AbortSignal;
+  /** Of `planner`. */
+  readonly controller?: Controller;
 }
 
 /** Scattered pages, so that neighbouring slots of a sequence are not neighbours in memory. */
@@ -57,14 +59,15 @@ function kvOf(model: FakeModel): SequenceKv & { readonly tokens: number[]; reser
 
 type Kv = ReturnType<typeof kvOf>;
 
-async function drive(model: FakeModel, kv: Kv, decoder: Decoder, { chunkRows = 16, signal, preemptAfter }: Setup) {
+async function drive(model: FakeModel, kv: Kv, decoder: Decoder, setup: Setup) {
+  const { chunkRows = 16, signal, preemptAfter, controller } = setup;
   const tokens: number[] = [];
   const read = async () => {
     do await decoder.prefillDraft({ tokens: 20 + chunkRows });
     while (decoder.isWaitingForDraft);
   };
   await read();
-  await chooseRounds([decoder]);
+  await chooseRounds([decoder], undefined, controller);
   for (let n = 1; decoder.finishReason === undefined && !signal?.aborted; n++) {
     await read();
     const plan = decoder.plan(kv, chunkRows);
@@ -72,7 +75,8 @@ async function drive(model: FakeModel, kv: Kv, decoder: Decoder, { chunkRows = 1
     const { forest, sampling, rows } = layOut([plan]);
     const result = await model.forward(forest, kv.cache, sampling);
     tokens.push(...decoder.applyResults(model, kv, plan, result, rows[0] as RoundRows).map(({ token }) => token));
-    if (plan.sampler !== undefined && decoder.finishReason === undefined) await chooseRounds([decoder]);
+    if (plan.sampler !== undefined && decoder.finishReason === undefined)
+      await chooseRounds([decoder], undefined, controller);
     if (n === preemptAfter && decoder.finishReason === undefined) kv.tokens.length = 0;
   }
   return tokens;
@@ -98,7 +102,7 @@ async function write(setup: Setup) {
   };
   if (nCached > 0) {
     const warmUp = decoderOf({ prompt: prompt.slice(0, nCached + 1), maxTokens: 1 }, neutralSettings);
-    await drive(model, kv, warmUp, { prompt, chunkRows: 5 });
+    await drive(model, kv, warmUp, { prompt, chunkRows: 5, ...(setup.controller && { controller: setup.controller }) });
     kv.tokens.length = Math.min(kv.tokens.length, nCached);
   }
   const before = model.rowCounts.length;
@@ -216,14 +220,15 @@ const ways = fc.record({
   treeSeed: fc.nat(),
 });
 
-function plannerOf(
+function planningOf(
   { proposer, tree, stride, treeSeed }: typeof ways extends fc.Arbitrary<infer Way> ? Way : never,
   truth: readonly number[],
-) {
-  if (proposer === "random") return new RandomPlanner(treeSeed, truth);
+): Pick<Setup, "planner" | "controller"> {
+  if (proposer === "random") return { planner: new RandomPlanner(treeSeed, truth) };
   const rows = treeSeed % 13;
-  if (tree === "static") return new StaticTreePlanner({ stride, maxProposals: rows, maxMaskRows: 2 * rows });
-  if (tree === undefined) return undefined;
+  const limits = { stride, maxProposals: rows, maxMaskRows: 2 * rows };
+  if (tree === "static") return { planner: new StaticTreePlanner(limits) };
+  if (tree === undefined) return {};
   if (tree === "auto") {
     const controller = new Controller({ maskShare: 1 });
     // A random history of steps.
@@ -232,10 +237,10 @@ function plannerOf(
       const step = { tokenRows: rows, drawnRows: rows, maskRows: i % 4, contextRows: 0, draftedTokens: i % 3 };
       controller.observeStep({ ...step, sequences: 1, tokens: 1, ms: 1 + (treeSeed % (7 * i)) });
     }
-    return controller.planner({ shape: "auto", stride, verification: { mode: "exact" } });
+    return { controller, planner: controller.planner({ shape: "auto", stride, verification: { mode: "exact" } }) };
   }
   const acceptance = new SequenceAcceptance(new AcceptanceModel());
-  return new TreePlanner({ acceptance, stride, width: 3, maxProposals: rows, maxMaskRows: 2 * rows });
+  return { planner: new TreePlanner({ acceptance, width: 3, ...limits }) };
 }
 
 describe("Decoder", () => {
@@ -271,10 +276,9 @@ describe("Decoder", () => {
           : [one.predicted(), one.draft(), one.medusa(), one.mask(), one.lookup(), one.oracle()];
         const nCached = Math.floor(way.cachedShare * (setup.prompt.length - 1));
         const { stride, shape, chunkRows, preemptAfter } = way;
-        const planner = plannerOf(way, plain.tokens);
         const fast = await write({
           ...common,
-          ...(planner === undefined ? {} : { planner }),
+          ...planningOf(way, plain.tokens),
           stride,
           shape,
           chunkRows,

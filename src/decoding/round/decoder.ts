@@ -3,7 +3,7 @@ import type { Drawn } from "../../compute/sampling/draw.ts";
 import type { ProposeFor } from "../../compute/sampling/proposal.ts";
 import type { Sampler } from "../../compute/sampling/sampler.ts";
 import { Acceptance } from "../controller/acceptance.ts";
-import type { LookAhead, PlanContext, Planner, RoundShape } from "../planners/planner.ts";
+import type { LookAhead, OpenRound, PlanContext, Planner, RoundShape } from "../planners/planner.ts";
 import type { AnchorRun, PrefillBudget, Proposer } from "../proposers/proposer.ts";
 import type { Proposing } from "./proposing.ts";
 import { RequestHistory } from "./request-history.ts";
@@ -83,6 +83,7 @@ export class Decoder {
   readonly #options: DecoderOptions;
   #shape: RoundShape & Pick<RoundPlan, "allowed"> = { proposals: [], maskRuns: [] };
   #isChosen = false;
+  #planned: RoundShape | OpenRound = { proposals: [], maskRuns: [] };
   #nDrafted = 0;
   /** Look-ahead of proposers that need prefill first. */
   readonly #postponed = new Map<Proposer, LookAhead>();
@@ -129,7 +130,7 @@ export class Decoder {
     for (const proposer of this.#toPrefill) await proposer.prefill?.(budget, signal);
   }
 
-  /** Lets proposers prepare the next round. Before each `choose`. */
+  /** Lets proposers prepare the next round. Before each `propose`. */
   async prepare(signal?: AbortSignal): Promise<void> {
     const { proposers, planner } = this.#options;
     const context = this.#context;
@@ -150,18 +151,24 @@ export class Decoder {
     this.#ready = ready;
   }
 
-  /** Chooses the next round: before the first `plan`, and after `applyResults` of each round. */
-  *choose(): Proposing<void> {
-    const { planner, grammar } = this.#options;
-    const shape = yield* planner.plan({ ...this.#context, proposers: this.#ready });
-    this.#shape = grammar === undefined ? shape : grammar.limit(shape);
-    this.#isChosen = true;
+  /** Collects the proposals of the next round: before the first `plan`, and after `applyResults` of each round. */
+  *propose(): Proposing<void> {
+    this.#planned = yield* this.#options.planner.plan({ ...this.#context, proposers: this.#ready });
     this.#lookaheads = (["mask", "head"] as const)
       .map((kind) => ({ kind, nHeads: this.#nHeads, ...this.#requests[kind].next() }))
       .filter(({ widths }) => widths.length > 0);
   }
 
-  /** The forward that verified the last tokens; requests of `choose` refer to its rows. */
+  /** Takes the chosen shape of the next round: after `propose`, once the rounds of all sequences are chosen. */
+  takeRound(): void {
+    const { grammar } = this.#options;
+    const shape = "proposals" in this.#planned ? this.#planned : this.#planned.shape;
+    if (shape === undefined) throw new Error("the round is not chosen yet");
+    this.#shape = grammar === undefined ? shape : grammar.limit(shape);
+    this.#isChosen = true;
+  }
+
+  /** The forward that verified the last tokens; requests of `propose` refer to its rows. */
   get latestResult(): ForwardResult | undefined {
     return this.#latest;
   }
@@ -178,7 +185,7 @@ export class Decoder {
     return [...this.#roundCounts.values()].sort((a, b) => b.rounds - a.rounds);
   }
 
-  /** Rows of the next round without its pending tokens. */
+  /** Rows of the next round without its pending tokens; of the last one, as an estimate, until the next is taken. */
   get nScratchRows(): number {
     const { proposals, maskRows } = extraRows(this.#shape);
     return proposals + maskRows;

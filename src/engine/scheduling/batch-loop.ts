@@ -29,13 +29,15 @@ export class BatchLoop {
   #inFlight: ReadonlySet<Sequence> = new Set();
   #running: Promise<void> | undefined;
   #hasWork = false;
-  /** Started sequences whose first round is not chosen yet. */
+  /** Started sequences without proposals for their first round yet. */
   readonly #awaitingFirstRound = new Set<Sequence>();
+  /** Sequences whose next round is planned and not chosen yet. */
+  #planned: readonly Sequence[] = [];
   /** Sequences that were scheduled in the last step. */
   #lastBatch: readonly Sequence[] = [];
   /** Whether the last forward drew tokens. */
   #hasDrawn = false;
-  /** Time of choosing first rounds since the last observed step. */
+  /** Time of proposing for first rounds, and of choosing rounds, since the last observed step. */
   #choosingMs = 0;
   /** Preemptions up to the last observed step. */
   #nPreemptedBefore = 0;
@@ -87,14 +89,19 @@ export class BatchLoop {
     }
   }
 
-  /** One forward. False: no sequence can run. */
+  /**
+   * One forward. Its rounds are planned in three parts: each sequence collects its proposals, at the end of the forward that
+   * they come from or when it starts; the controller chooses the rows of all of them; the forward runs. False: no sequence can
+   * run.
+   */
   async #step(): Promise<boolean> {
     const { scheduler } = this.#parts;
     const started = scheduler.admit();
     for (const sequence of started) this.#awaitingFirstRound.add(sequence);
     await this.#concurrently(started, async (sequence) => sequence.start());
     const hasPrefilled = await this.#prefillDrafts();
-    await this.#chooseFirstRounds();
+    await this.#proposeFirstRounds();
+    this.#chooseRounds();
 
     const batch = scheduler.schedule();
     this.#lastBatch = batch.map(({ sequence }) => sequence);
@@ -109,14 +116,14 @@ export class BatchLoop {
       try {
         await this.#runForward(scheduled);
       } catch (error) {
-        // Choosing their rounds or the forward failed, for all of them.
+        // Proposing or the forward failed, for all of them.
         for (const sequence of sequences) sequence.fail(error);
       }
     });
     return true;
   }
 
-  /** Runs a forward of these sequences, applies the results and chooses the next rounds. */
+  /** Runs a forward of these sequences, applies the results and collects proposals for the next rounds. */
   async #runForward(scheduled: readonly ScheduledSequence[]): Promise<void> {
     const { model, controller, pool, scheduler } = this.#parts;
     const startMs = performance.now();
@@ -131,7 +138,7 @@ export class BatchLoop {
     for (const [i, { sequence }] of scheduled.entries()) {
       this.#attempt(sequence, () => sequence.applyResults(plans[i] as RoundPlan, result, rows[i] as RoundRows));
     }
-    await this.#chooseRounds(sequences.filter((_, i) => plans[i]?.sampler !== undefined));
+    await this.#propose(sequences.filter((_, i) => plans[i]?.sampler !== undefined));
     const drawn = scheduled.map(({ sequence }, i) => sequence.tokens.length - (before[i] as number));
     for (const [i, entry] of scheduled.entries()) scheduler.recordServed(entry, drawn[i] as number);
     const nTokens = drawn.reduce((sum, n) => sum + n, 0);
@@ -160,22 +167,33 @@ export class BatchLoop {
     return prefilling.length > 0;
   }
 
-  /** Chooses the first rounds of started sequences. */
-  async #chooseFirstRounds(): Promise<void> {
+  /** Collects proposals for the first rounds of started sequences. */
+  async #proposeFirstRounds(): Promise<void> {
     const startMs = performance.now();
-    const choosing = [...this.#awaitingFirstRound].filter(({ canChooseRound }) => canChooseRound);
-    for (const sequence of choosing) this.#awaitingFirstRound.delete(sequence);
-    await this.#whileInFlight(choosing, () => this.#chooseRounds(choosing));
+    const proposing = [...this.#awaitingFirstRound].filter(({ canPropose }) => canPropose);
+    for (const sequence of proposing) this.#awaitingFirstRound.delete(sequence);
+    await this.#whileInFlight(proposing, () => this.#propose(proposing));
     this.#choosingMs += performance.now() - startMs;
   }
 
-  /** Chooses the next rounds of these sequences, with one model call per level of their trees. */
-  async #chooseRounds(sequences: readonly Sequence[]): Promise<void> {
+  /** Chooses the rounds of all sequences with new proposals. */
+  #chooseRounds(): void {
+    if (this.#planned.length === 0) return;
+    const startMs = performance.now();
+    this.#parts.controller.chooseRounds();
+    for (const sequence of this.#planned) this.#attempt(sequence, () => sequence.takeRound());
+    this.#planned = [];
+    this.#choosingMs += performance.now() - startMs;
+  }
+
+  /** Collects proposals for the next rounds of these sequences, with one model call per level of their trees. */
+  async #propose(sequences: readonly Sequence[]): Promise<void> {
     if (sequences.length === 0) return;
     // All at once: a draft model drafts for them in shared forwards.
     await Promise.all(sequences.map((sequence) => this.#attemptAsync(sequence, () => sequence.prepare())));
     const startMs = performance.now();
-    await proposeTogether(sequences.flatMap((sequence) => (sequence.stream.isEnded ? [] : [sequence.chooseRound()])));
+    await proposeTogether(sequences.flatMap((sequence) => (sequence.stream.isEnded ? [] : [sequence.propose()])));
+    this.#planned = [...this.#planned, ...sequences];
     this.#parts.controller.observeProposing(performance.now() - startMs);
   }
 

@@ -69,7 +69,7 @@ export class Sequence {
     return this.tokens.length - this.kv.length;
   }
 
-  /** Rows of its next round without its pending tokens. */
+  /** Rows of its next round without its pending tokens; of its last one until `takeRound`. */
   get nScratchRows(): number {
     return this.#decoder?.nScratchRows ?? 0;
   }
@@ -91,8 +91,8 @@ export class Sequence {
     return this.#startedDecoder.prefillDraft(budget, this.stream.signal);
   }
 
-  /** Whether its first round can be chosen. */
-  get canChooseRound(): boolean {
+  /** Whether proposals for its first round can be made. */
+  get canPropose(): boolean {
     return !this.#startedDecoder.isWaitingForDraft;
   }
 
@@ -101,10 +101,15 @@ export class Sequence {
     return this.#startedDecoder.prepare(this.stream.signal);
   }
 
-  /** Chooses its next round, after `prepare`. */
-  chooseRound(): ProposingTask {
+  /** Collects the proposals of its next round, after `prepare`. */
+  propose(): ProposingTask {
     const decoder = this.#startedDecoder;
-    return { proposing: decoder.choose(), result: decoder.latestResult, fail: (error) => this.fail(error) };
+    return { proposing: decoder.propose(), result: decoder.latestResult, fail: (error) => this.fail(error) };
+  }
+
+  /** Takes its next round, after `propose`, once the controller has chosen the rounds of all sequences. */
+  takeRound(): void {
+    this.#startedDecoder.takeRound();
   }
 
   /** How many of at most `maxPending` pending tokens can run now. Without a chosen round the last one cannot. */
