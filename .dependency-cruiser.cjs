@@ -1,4 +1,4 @@
-// Imports point downwards only: cli, server -> training -> engine -> decoding -> model -> compute -> formats.
+// Imports point downwards only: cli, server -> making -> training -> engine -> decoding -> model -> compute -> formats.
 const layer = (name, allowed) => ({
   name: `${name}-points-down`,
   severity: "error",
@@ -22,6 +22,7 @@ module.exports = {
     layer("batch", ["apis", "answer", "engine", "formats"]),
     layer("server", ["apis", "answer", "engine", "compute", "formats"]),
     layer("training", ["engine", "decoding", "model", "compute", "formats", "tokenizer", "hub"]),
+    layer("making", ["bench", "training", "engine", "model", "compute", "formats", "hub"]),
     { name: "playground-stands-alone", severity: "error", from: { path: "^web/" }, to: { path: "^src/" } },
     {
       name: "library-is-not-the-command-line",

@@ -13,6 +13,7 @@ import { registerForward } from "./commands/forward.ts";
 import { registerGradients } from "./commands/gradients.ts";
 import { registerInspect } from "./commands/inspect.ts";
 import { registerList } from "./commands/list.ts";
+import { registerMake } from "./commands/make.ts";
 import { registerPlay } from "./commands/play.ts";
 import { registerPull } from "./commands/pull.ts";
 import { registerRace } from "./commands/race.ts";
@@ -36,6 +37,7 @@ const commands: readonly Register[] = [
   registerForward,
   registerGradients,
   registerTrain,
+  registerMake,
   registerConvert,
   registerDoctor,
   registerServe,

@@ -1,8 +1,4 @@
-import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import packageJson from "../../../package.json" with { type: "json" };
 import { chooseBackend } from "../../engine/load/open-program.ts";
 import { IdlmError } from "../../errors.ts";
 import type { AdapterStore } from "../../formats/adapter/write-adapter.ts";
@@ -13,6 +9,7 @@ import { type TrainResult, train } from "../../training/train.ts";
 import { addCommonOptions, type Cli, examples } from "../cli.ts";
 import { backendOption, threadsOption } from "../options/generation-options.ts";
 import { decimal, integer } from "../options/numbers.ts";
+import { programVersions } from "../options/program-versions.ts";
 import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
 import { TrainingProgress } from "../terminal/training-progress.ts";
 import { resolveAdapterWithProgress, resolveWithProgress } from "./pull.ts";
@@ -166,7 +163,7 @@ async function run(cli: Cli, name: string, options: TrainOptions, signal: AbortS
       heldOutRows: options.heldOutRows,
       checkpointEvery: options.checkpointEvery,
       keepCheckpoints: options.keepCheckpoints,
-      program: versions(),
+      program: programVersions(),
       ...{ signal, onWarning },
       onEvent: (event) => progress.show(event),
     });
@@ -195,18 +192,4 @@ function settingsOf(options: TrainOptions) {
     ...(alpha !== undefined && { alpha }),
     ...(draftVocabulary !== undefined && { draftVocabulary }),
   };
-}
-
-/** The package's version, and in a checkout its commit. */
-function versions(): Record<string, string> {
-  const root = join(import.meta.dirname, "../../..");
-  const idlm = packageJson.version;
-  if (!existsSync(join(root, ".git"))) return { idlm };
-  try {
-    const commit = execFileSync("git", ["-C", root, "rev-parse", "HEAD"], { encoding: "utf8", stdio: "pipe" });
-    return { idlm, commit: commit.trim() };
-  } catch {
-    // Git is not installed.
-    return { idlm };
-  }
 }

@@ -61,6 +61,8 @@ export async function collect(argv: readonly string[], settings: Collect = {}): 
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    // Of the process that runs the tests.
+    lowerPriority() {},
     kill() {
       killed = true;
     },

@@ -1,3 +1,4 @@
+import { constants, setPriority } from "node:os";
 import type { Readable } from "node:stream";
 
 /** An output of a command: a process stream, or a collector in tests. */
@@ -21,6 +22,8 @@ export interface CliIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Calls `listener` at every Ctrl-C, and every SIGTERM, until the returned function is called. */
   onInterrupt(listener: () => void): () => void;
+  /** Lets other programs go first, also before threads that are started from now on. */
+  lowerPriority(): void;
   /** Ends the process like an unhandled Ctrl-C. */
   kill(): void;
 }
@@ -58,6 +61,13 @@ export function processIo(): CliIo {
       return () => {
         for (const signal of interrupts) process.off(signal, listener);
       };
+    },
+    lowerPriority() {
+      try {
+        setPriority(constants.priority.PRIORITY_LOW);
+      } catch {
+        // Not allowed here; it is a courtesy only.
+      }
     },
     kill() {
       process.removeAllListeners("SIGINT");

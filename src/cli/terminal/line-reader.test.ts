@@ -14,6 +14,7 @@ function pipe(chunks: readonly Uint8Array[]): { io: CliIo; interrupt: () => void
     notices: nowhere,
     isVerbose: false,
     env: {},
+    lowerPriority() {},
     onInterrupt(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

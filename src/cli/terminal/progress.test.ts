@@ -25,6 +25,7 @@ function screen(isTTY: boolean, env: Record<string, string> = {}): { io: CliIo; 
       notices: output,
       isVerbose: false,
       env,
+      lowerPriority() {},
       onInterrupt: () => () => {},
       kill() {},
     },

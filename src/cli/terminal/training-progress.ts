@@ -2,7 +2,7 @@ import type { DepthFigures } from "../../training/evaluation/evaluate.ts";
 import type { Evaluation } from "../../training/evaluation/evaluation.ts";
 import type { TrainEvent, TrainResult } from "../../training/train.ts";
 import type { Cli } from "../cli.ts";
-import { grouped, LiveLine, table } from "./style.ts";
+import { duration, grouped, LiveLine, table } from "./style.ts";
 
 /** Steps that a line of progress sums up. */
 const STEPS_PER_LINE = 10;
@@ -167,10 +167,4 @@ function shares(values: readonly number[]): string {
 
 function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
-}
-
-function duration(seconds: number): string {
-  const minutes = Math.round(seconds / 60);
-  if (minutes < 1) return `${Math.round(seconds)} s`;
-  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }

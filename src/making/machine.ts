@@ -1,0 +1,160 @@
+import { availableParallelism, cpus, totalmem } from "node:os";
+import type { Backend } from "../compute/backend.ts";
+import type { LossSettings } from "../compute/gradients/gated-step.ts";
+import { type Program, tokenMatrices } from "../compute/program/program.ts";
+import { load } from "../engine/load/load.ts";
+import { byteLength } from "../formats/tensor/tensor-type.ts";
+import { compileProgram } from "../model/compile.ts";
+import { newAdapter, baseOf } from "../training/adapter/start.ts";
+import { type MeasuredForwards, measureForwards } from "../training/evaluation/measure-forwards.ts";
+import type { BaseModel } from "../training/prepare.ts";
+import { trainingDefaults } from "../training/settings.ts";
+import type { MeasuredSpeeds } from "./plan.ts";
+
+/** A machine, and its speeds with a model. */
+export interface MachineFigures extends MeasuredSpeeds {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly backend: string;
+  readonly instructionSet: string;
+  readonly threads: number;
+  readonly numerics: number;
+  /** Bytes of weights that a forward of one row reads. */
+  readonly bytesPerForward: number;
+  /** Multiplications of weights per row. */
+  readonly productsPerRow: number;
+  /** Times of forwards with an untrained adapter of the default shape. */
+  readonly forwards: MeasuredForwards;
+}
+
+/** Sequences that `idlm write` generates at once. */
+const SEQUENCES = 32;
+const CONTEXT = 512;
+const PROMPT_TOKENS = 48;
+const WRITTEN_TOKENS = 48;
+/** Of plain decoding of one sequence. */
+const DECODED_TOKENS = 64;
+
+export interface MachineRequest {
+  readonly base: BaseModel;
+  /** Path of the model. */
+  readonly path: string;
+  readonly backend: Backend;
+  readonly threads: number | undefined;
+  readonly signal: AbortSignal;
+  readonly onPart: (what: string, share: number) => void;
+}
+
+/** Measures how fast this machine writes text, trains and decodes with a model, within some seconds. */
+export async function measureMachine(request: MachineRequest): Promise<MachineFigures> {
+  const { backend, signal, onPart } = request;
+  onPart("memory and arithmetic", 0);
+  onPart("speed of writing", 0.2);
+  const speeds = await decodingSpeeds(request);
+  signal.throwIfAborted();
+  const program = untrainedProgram(request);
+  onPart("times of forwards", 0.5);
+  const model = await backend.load(program);
+  let forwards: MeasuredForwards;
+  try {
+    forwards = await measureForwards(model, trainingDefaults.masks, signal);
+  } finally {
+    model.dispose();
+  }
+  onPart("speed of training", 0.7);
+  const trainRowsPerSecond = await trainingSpeed(backend, program, signal);
+  const { name, ...info } = backend.info;
+  return {
+    cpu: cpus()[0]?.model.trim() ?? "unknown",
+    cores: availableParallelism(),
+    memoryBytes: totalmem(),
+    ...{ backend: name, ...info, ...speeds, trainRowsPerSecond, ...readWeights(program), forwards },
+  };
+}
+
+/** Tokens per second of writing, and of plain decoding of one sequence. */
+async function decodingSpeeds({ base, path, threads, backend, signal }: MachineRequest) {
+  const { vocabSize, contextLength } = base.opened.config;
+  const context = Math.min(CONTEXT, contextLength);
+  const model = await load(path, {
+    ...{ adapter: false, threads, backend: backend.info.name, signal },
+    ...{ context, maxSequences: SEQUENCES, cachePositions: SEQUENCES * context },
+  });
+  const tokensPerSecond = async (sequences: number, maxTokens: number, temperature: number) => {
+    const startMs = performance.now();
+    const generations = Array.from({ length: sequences }, (_, sequence) => {
+      const ids = Array.from({ length: PROMPT_TOKENS }, (_, i) => ((sequence + 1) * 31 + i * 7) % vocabSize);
+      return model.generate({ ids, propose: "none", maxTokens, temperature, seed: sequence, signal }).result;
+    });
+    const results = await Promise.all(generations);
+    signal.throwIfAborted();
+    const nTokens = results.reduce((sum, { tokens }) => sum + Math.max(1, tokens.length), 0);
+    return (1000 * nTokens) / (performance.now() - startMs);
+  };
+  try {
+    // The first one warms up code and memory.
+    await tokensPerSecond(1, 8, 0);
+    return {
+      plainTokensPerSecond: await tokensPerSecond(1, DECODED_TOKENS, 0),
+      writeTokensPerSecond: await tokensPerSecond(SEQUENCES, WRITTEN_TOKENS, 0.7),
+    };
+  } finally {
+    await model.dispose();
+  }
+}
+
+/** The model with an adapter of the default shape before its first step. */
+function untrainedProgram({ base }: MachineRequest): Program {
+  const { opened, name, sha256 } = base;
+  const { nLayers, vocabSize } = opened.config;
+  const draftIds = Math.min(vocabSize, trainingDefaults.draftVocabulary);
+  const shape = {
+    ...{ masks: trainingDefaults.masks, rank: trainingDefaults.rank, alpha: trainingDefaults.alpha },
+    entryLayer: Math.floor((2 * nLayers) / 3),
+    draftVocabulary: Int32Array.from({ length: draftIds }, (_, id) => id),
+  };
+  const adapter = newAdapter(shape, opened, baseOf(opened, name, sha256), 0);
+  return compileProgram(opened, { adapter, ...(sha256 !== undefined && { modelSha256: sha256 }) });
+}
+
+const TRAIN_TOKENS = 192;
+const TRAIN_STEPS = 8;
+const TRAIN_SEQUENCES = 4;
+
+/** MASK rows per second of training steps, each sequence in as many of them as in training. */
+async function trainingSpeed(backend: Backend, program: Program, signal: AbortSignal): Promise<number> {
+  const { masks, batchRows, depthWeights } = trainingDefaults;
+  const nAnchors = Math.floor(batchRows / masks / TRAIN_SEQUENCES);
+  const model = await backend.loadGated(program);
+  const loss: LossSettings = { mixture: { log_overlap: 1 }, depthWeights, firstMiss: false };
+  const startMs = performance.now();
+  let nRows = 0;
+  try {
+    for (let step = 0; step < TRAIN_STEPS; step++) {
+      signal.throwIfAborted();
+      const sequences = Array.from({ length: TRAIN_SEQUENCES }, (_, key) => ({
+        key,
+        tokens: Int32Array.from({ length: TRAIN_TOKENS }, (_, i) => (key * 31 + i * 7) % program.sizes.vocabSize),
+        anchors: Int32Array.from({ length: nAnchors }, (_, i) => step + i * TRAIN_STEPS),
+      }));
+      const { rowLosses } = await model.step({ sequences, nMasks: masks }, loss, true);
+      nRows += rowLosses.length;
+    }
+  } finally {
+    model.dispose();
+  }
+  return (1000 * nRows) / (performance.now() - startMs);
+}
+
+/** What a forward of one token row reads of the base: all matrices but an untied embedding. */
+function readWeights(program: Program): { readonly bytesPerForward: number; readonly productsPerRow: number } {
+  const { embedding, output } = tokenMatrices(program);
+  let [bytesPerForward, productsPerRow] = [0, 0];
+  for (const [id, { origin, type, rows, cols }] of Object.entries(program.parameters)) {
+    if (origin !== "base" || rows === 1 || (id === embedding && embedding !== output)) continue;
+    bytesPerForward += byteLength(type, rows * cols) ?? 0;
+    productsPerRow += rows * cols;
+  }
+  return { bytesPerForward, productsPerRow };
+}

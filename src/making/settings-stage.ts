@@ -1,0 +1,86 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import type { DepthFigures } from "../training/evaluation/evaluate.ts";
+import type { PredictedSpeed } from "../training/evaluation/predict-speed.ts";
+import { trainingDefaults } from "../training/settings.ts";
+import type { StageContext } from "./context.ts";
+import type { Plan } from "./plan.ts";
+import { trainRun } from "./train-run.ts";
+
+/** What the comparison changes; absent: the default. */
+export interface VariantSettings {
+  readonly entryLayer?: number;
+  readonly masks?: number;
+}
+
+/** A setting that was tried, and what it came to. */
+export interface VariantFigures {
+  readonly name: string;
+  readonly settings: VariantSettings;
+  readonly steps: number;
+  readonly survival: DepthFigures["survival"];
+  /** Predicted over plain decoding of the same machine. */
+  readonly speedUp: number;
+  readonly predicted: PredictedSpeed | undefined;
+}
+
+export interface SettingsFigures {
+  readonly secondsEach: number;
+  /** The defaults first; empty if there was no time. */
+  readonly variants: readonly VariantFigures[];
+  readonly chosen: VariantSettings;
+}
+
+/** Predictions that differ by less are equal: the defaults win. */
+const LEAST_GAIN = 1.01;
+const HELD_OUT_ROWS = 12;
+/** Only the last step is evaluated. */
+const NO_CHECKPOINT = 1_000_000_000;
+
+/** Settings whose best value depends on the machine: how much MASK rows cost there. */
+function variantsOf(nLayers: number): { readonly name: string; readonly settings: VariantSettings }[] {
+  const at = (share: number) => Math.floor(share * nLayers);
+  return [
+    { name: `${trainingDefaults.masks} MASKs from layer ${at(2 / 3)}`, settings: {} },
+    { name: `2 MASKs from layer ${at(2 / 3)}`, settings: { masks: 2 } },
+    { name: `${trainingDefaults.masks} MASKs from layer ${at(1 / 3)}`, settings: { entryLayer: at(1 / 3) } },
+    { name: `${trainingDefaults.masks} MASKs from layer 0`, settings: { entryLayer: 0 } },
+  ];
+}
+
+/** Trains a short while with each of some settings, and chooses those with the best predicted speed. */
+export async function settingsStage(
+  context: StageContext,
+  { variants: nVariants, seconds }: Plan,
+  earlier: readonly VariantFigures[],
+  onVariant: (variants: readonly VariantFigures[]) => void,
+): Promise<SettingsFigures> {
+  const { base, out, signal, onProgress } = context;
+  if (nVariants < 2) return { secondsEach: 0, variants: [], chosen: {} };
+  const secondsEach = seconds.settings / nVariants;
+  const found = [...earlier];
+  const folder = join(out, "settings");
+  for (const { name, settings } of variantsOf(base.opened.config.nLayers).slice(found.length, nVariants)) {
+    signal.throwIfAborted();
+    const done = found.length;
+    const result = await trainRun(context, {
+      out: join(folder, String(done)),
+      settings: { ...settings, hours: secondsEach / 3600 },
+      ...{ heldOutRows: HELD_OUT_ROWS, checkpointEvery: NO_CHECKPOINT },
+      onEvent: (event) => {
+        if (event.kind === "step") onProgress((done + event.share) / nVariants, name);
+      },
+    });
+    const { steps, evaluation } = result;
+    const { survival = [], predicted } = evaluation ?? {};
+    const speedUp = predicted === undefined ? 1 : predicted.tokensPerSecond / predicted.plainTokensPerSecond;
+    found.push({ name, settings, steps, survival, speedUp, predicted });
+    onVariant(found);
+    rmSync(join(folder, String(done)), { recursive: true, force: true });
+  }
+  rmSync(folder, { recursive: true, force: true });
+  const [defaults, ...others] = found;
+  const best = others.reduce((a, b) => (b.speedUp > a.speedUp ? b : a), others[0] ?? (defaults as VariantFigures));
+  const isBetter = best.speedUp > LEAST_GAIN * (defaults?.speedUp ?? 1);
+  return { secondsEach, variants: found, chosen: isBetter ? best.settings : {} };
+}
