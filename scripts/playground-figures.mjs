@@ -1,10 +1,15 @@
-// Prints figures of the playground on standard error (npm run bench). Needs Chromium, and for the cost of records the model.
+/**
+ * Prints figures of the playground on standard error (npm run bench). Needs Chromium, and for the cost of records the model
+ * and Linux. --turns N: streams with and without records.
+ */
+import { parseArgs } from "node:util";
 import { runnerImport } from "vite";
 
 const load = async (path) => (await runnerImport(path, { configFile: false, logLevel: "error" })).module;
 const { hasChromium } = await load("./test/support/browser.ts");
-const { pageFigures, roundsCost } = await load("./test/support/playground-figures.ts");
+const { pageFigures, recordCosts } = await load("./test/support/playground-figures.ts");
 
+const { values: options } = parseArgs({ options: { turns: { type: "string", default: "30" } } });
 console.error("playground");
 if (hasChromium) {
   const { firstPaintMs, framesPerSecond, slowFrameMs } = await pageFigures();
@@ -13,11 +18,13 @@ if (hasChromium) {
   console.error(`  ${frames}; 99 % of frames within ${slowFrameMs.toFixed(1)} ms`);
 }
 try {
-  const { median, low, high } = await roundsCost();
+  const { rounds, page } = await recordCosts(Number(options.turns));
   const percent = (ratio) => `${((ratio - 1) * 100).toFixed(1)} %`;
-  console.error(
-    `  streaming with rounds takes ${percent(median)} longer (${percent(low)} to ${percent(high)}; goal: under 2)`,
-  );
+  const interval = ({ median, low, high }) => `${percent(median)} (95 %: ${percent(low)} to ${percent(high)})`;
+  for (const [what, { time, cpu }] of Object.entries({ rounds, "rounds and log-probabilities": page })) {
+    console.error(`  streams with ${what} take ${interval(time)} more time, ${interval(cpu)} more CPU time`);
+  }
+  console.error("  (goal for rounds: under 2 %)");
 } catch (error) {
-  console.error(`  the cost of rounds was not measured: ${error instanceof Error ? error.message : error}`);
+  console.error(`  the cost of records was not measured: ${error instanceof Error ? error.message : error}`);
 }

@@ -162,7 +162,7 @@ class Scorer {
   }
 }
 
-/** Max tokens of a text: the command line reads at most as many bytes. */
+/** Most tokens of a text: the command line reads at most as many bytes. */
 const MAX_TOKENS = 1 << 24;
 
 function checkScore(request: ScoreRequest, { tokenizer, contextLength, model }: ScoreContext) {

@@ -122,7 +122,7 @@ export interface GenerateRequest extends SamplingRequest, ChatOptions {
 
   /** Default: auto. */
   readonly propose?: Propose | undefined;
-  /** Max tokens per forward, 1 to 8. Default: depends on `shape`. */
+  /** Most tokens per forward, 1 to 8. Default: depends on `shape`. */
   readonly stride?: number | undefined;
   /** Default: chain if `stride` is given, else auto. With rejection and relaxed verification, auto is a fixed shape. */
   readonly shape?: Shape | undefined;
@@ -140,7 +140,7 @@ export interface GenerateRequest extends SamplingRequest, ChatOptions {
   /** Number of completions, 1 to 128, each with its own noise. Default: 1. */
   readonly n?: number | undefined;
 
-  /** Max tokens to generate. Default: until the context is full. */
+  /** Most tokens to generate. Default: until the context is full. */
   readonly maxTokens?: number | undefined;
   /** 0 … 2^53 − 1; default 0. */
   readonly seed?: number | undefined;

@@ -24,7 +24,7 @@ export interface ProposalRequest {
   readonly unverified: readonly number[];
   /** A bit per token of the vocabulary, 1: allowed. Absent: all are allowed. */
   readonly allowed?: Uint32Array;
-  /** Max tokens to propose. */
+  /** Most tokens to propose. */
   readonly count: number;
   readonly proposeFor: ProposeFor;
 }

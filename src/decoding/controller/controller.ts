@@ -14,7 +14,7 @@ export interface ControllerOptions {
 export interface PlannerRequest {
   /** plain: no proposals. Exact-only shapes need exact verification. */
   readonly shape: Shape | "plain";
-  /** Max tokens of a round. */
+  /** Most tokens of a round. */
   readonly stride: number;
   readonly verification: Verification;
 }

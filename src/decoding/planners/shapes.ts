@@ -5,7 +5,7 @@ import { FixedPlanner, type Planner } from "./planner.ts";
 import { StaticTreePlanner } from "./static-tree-planner.ts";
 import { TreePlanner } from "./tree-planner.ts";
 
-/** Max tokens of a round. */
+/** Most tokens of a round. */
 export const MAX_STRIDE = 8;
 
 /** Alternatives per anchor. */
@@ -13,7 +13,7 @@ const WIDTH = 3;
 
 /** What a planner of one sequence is created from. */
 export interface PlannerParts {
-  /** Max tokens of a round. */
+  /** Most tokens of a round. */
   readonly stride: number;
   /** Whether verification is exact. In the other modes the output depends on the rounds, so these must be fixed. */
   readonly isExact: boolean;

@@ -6,7 +6,7 @@ import { candidatesOf, type Proposing } from "../round/proposing.ts";
 import { PENDING, type Proposal } from "../round/round.ts";
 
 export interface StaticTreeOptions {
-  /** Max tokens of a round. */
+  /** Most tokens of a round. */
   readonly stride: number;
   readonly maxProposals: number;
   readonly maxMaskRows: number;

@@ -8,7 +8,7 @@ import { PENDING } from "../round/round.ts";
 
 export interface TreeProposalsOptions {
   readonly acceptance: SequenceAcceptance;
-  /** Max tokens of a round. */
+  /** Most tokens of a round. */
   readonly stride: number;
   /** Alternatives of a proposer at each anchor. */
   readonly width: number;

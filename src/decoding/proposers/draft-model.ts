@@ -27,7 +27,7 @@ export interface DraftStep {
   readonly unverified: readonly number[];
   /** With a grammar: the tokens allowed there, a bit per token. */
   readonly allowed?: Uint32Array;
-  /** Max tokens to propose; 0: prefill only. */
+  /** Most tokens to propose; 0: prefill only. */
   readonly count: number;
   readonly proposeFor: ProposeFor;
 }

@@ -5,7 +5,7 @@ import type { SequenceGrammar } from "../round/sequence-grammar.ts";
 import { type DraftModel, DraftSequence } from "./draft-model.ts";
 import { noCandidates, type PrefillBudget, type Proposer } from "./proposer.ts";
 
-/** Max tokens that a draft computes itself without prefill: those of a few rounds, or of a short prompt. */
+/** Most tokens that a draft computes itself without prefill: those of a few rounds, or of a short prompt. */
 const MAX_UNPREFILLED = 64;
 /** Rows of one step if everything has to be computed at once, so that other sequences' steps can run in between. */
 const CHUNK_ROWS = 256;

@@ -30,7 +30,7 @@ export interface CandidateTree {
 export const noCandidateTree: CandidateTree = { candidates: [], proposed: [], nAnchors: 0 };
 
 export interface GrowthLimits {
-  /** Max tokens below the pending one. */
+  /** Most tokens below the pending one. */
   readonly depth: number;
   /** Most candidates of a proposer at an anchor. */
   readonly width: number;

@@ -34,7 +34,7 @@ export interface RoundOptions {
   /** In order of preference; empty: plain decoding. */
   readonly sources: readonly ProposerKind[];
   readonly shape: RoundForm;
-  /** Max tokens per forward. */
+  /** Most tokens per forward. */
   readonly stride: number;
   /** Most MASK rows in a run. */
   readonly maxRun: number;
