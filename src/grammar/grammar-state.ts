@@ -64,7 +64,7 @@ export class TokenGrammar {
     if (this.#vocabulary.endTokens.has(token)) return from.canEnd ? this.#ended : undefined;
     const bytes = this.#vocabulary.bytesOf(token);
     if (bytes === undefined) return undefined;
-    this.#automaton.resetSteps();
+    this.#automaton.addSteps();
     let state: State | null = from;
     for (const byte of bytes) {
       state = this.#automaton.after(state, byte);
@@ -90,7 +90,7 @@ export class TokenGrammar {
     const automaton = this.#automaton;
     const mask = new Uint32Array(endMask.length);
     if (from.canEnd) mask.set(endMask);
-    automaton.resetSteps();
+    automaton.addSteps();
     const states: State[] = [from];
     for (let node = 0; node < byte.length; ) {
       const at = depth[node] as number;
@@ -108,7 +108,7 @@ export class TokenGrammar {
 
   #forced(from: State): string {
     const bytes: number[] = [];
-    this.#automaton.resetSteps();
+    this.#automaton.addSteps();
     for (let state: State | null = from; state !== null && bytes.length < MAX_FORCED; ) {
       const byte = state.canEnd ? undefined : this.#automaton.onlyByte(state);
       if (byte === undefined) break;

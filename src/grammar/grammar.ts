@@ -26,7 +26,7 @@ export type GrammarRequest =
   | ({ readonly kind: "tools"; readonly text?: GrammarRequest | undefined } & ToolGrammarRequest);
 
 /** Characters of all choices. */
-const MAX_CHOICES = 500_000;
+const MAX_CHOICES = 250_000;
 
 /** The key of a request that holds its grammar. */
 const values = {

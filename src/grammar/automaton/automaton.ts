@@ -32,8 +32,16 @@ export interface State {
 const MAX_THREADS = 4000;
 /** Most states that are remembered. Beyond, all are forgotten, and computed again on demand. */
 const MAX_STATES = 4000;
-/** Steps of threads for one token mask, about a second. */
-const MAX_STEPS = 5_000_000;
+/** Threads of all remembered states. */
+const MAX_REMEMBERED = 500_000;
+/**
+ * Most steps in a row that a grammar may take, under a tenth of a second, and those that each mask or token adds to what is
+ * left of them. Ambiguous grammars take more; the others take a few thousand for a mask, and none in a known state.
+ */
+const MAX_STEPS = 150_000;
+const STEPS_PER_CALL = 5_000;
+/** Threads that are looked at in the time of a step. */
+const THREADS_PER_STEP = 8;
 /** Bits of a key of `byThreads`. */
 const MAX_BITS = 30;
 /** Above the largest number of frames that are pushed without reading a byte. */
@@ -49,7 +57,9 @@ export class Automaton {
   #states = new Map<string, State>();
   #bottom = new Map<number, Frame>();
   #nFrames = 0;
-  #steps = 0;
+  #nThreads = 0;
+  /** Steps that are left. */
+  #steps = MAX_STEPS;
   #start: State;
 
   /** @throws IdlmError "usage", naming `path`, as `after`. */
@@ -64,9 +74,9 @@ export class Automaton {
     return this.#start;
   }
 
-  /** Starts to count the steps of a call of `after`, or of several that are bounded together. */
-  resetSteps(): void {
-    this.#steps = 0;
+  /** Has to be called before `after`, or several calls that make a mask or a token. */
+  addSteps(): void {
+    this.#steps = Math.min(MAX_STEPS, Math.max(0, this.#steps) + STEPS_PER_CALL);
   }
 
   /**
@@ -98,7 +108,7 @@ export class Automaton {
     const { instructions } = this.#program;
     const reading: Thread[] = [];
     let bits = 0;
-    this.#step(threads.length);
+    this.#step(Math.ceil(threads.length / THREADS_PER_STEP));
     for (const [i, { at, stack }] of threads.entries()) {
       const instruction = instructions[at];
       if (instruction?.op !== "byte" || instruction.set[byte] !== 1) continue;
@@ -181,7 +191,8 @@ export class Automaton {
     const key = `${canEnd} ${keys.join(" ")}`;
     const known = this.#states.get(key);
     if (known !== undefined) return known;
-    if (this.#states.size >= MAX_STATES) this.#forget();
+    if (this.#states.size >= MAX_STATES || this.#nThreads > MAX_REMEMBERED) this.#forget();
+    this.#nThreads += distinct.size;
     const state = {
       threads: keys.map((own) => distinct.get(own) as Thread),
       canEnd,
@@ -195,6 +206,7 @@ export class Automaton {
   /** States in use keep what they know; equal ones may exist twice from now on. */
   #forget(): void {
     this.#states = new Map();
+    this.#nThreads = 0;
     this.#bottom = new Map();
     if (this.#start !== undefined) this.#start = { ...this.#start, next: [], byThreads: new Map() };
   }
@@ -211,8 +223,8 @@ export class Automaton {
   }
 
   #step(n: number): void {
-    this.#steps += n;
-    if (this.#steps > MAX_STEPS) throw this.#tooComplex();
+    this.#steps -= n;
+    if (this.#steps < 0) throw this.#tooComplex();
   }
 
   #tooComplex() {

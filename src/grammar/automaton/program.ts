@@ -1,5 +1,6 @@
 import type { CharacterSet } from "../characters.ts";
 import { type Expression, type Grammar, partsOf } from "../expression.ts";
+import { GrammarSize } from "../grammar-size.ts";
 import { grammarProblem } from "../problem.ts";
 import { type ByteRange, utf8Of } from "./utf8.ts";
 
@@ -32,10 +33,12 @@ export interface Program {
   readonly rules: ReadonlyMap<string, number>;
 }
 
-/** Most instructions; a grammar of them takes about 10 MB. */
-const MAX_INSTRUCTIONS = 200_000;
+/** Most instructions; a grammar of them takes about 5 MB. */
+const MAX_INSTRUCTIONS = 100_000;
 /** Nesting of expressions, which are walked recursively. */
 const MAX_DEPTH = 500;
+/** Steps to find a property of all rules: rules that use each other take many. */
+const MAX_FIXPOINT_STEPS = 1_000_000;
 
 /** The instruction that every program starts with. */
 const RETURN = 0;
@@ -45,10 +48,11 @@ const RETURN = 0;
  * matches, or it is too large.
  */
 export function compile(grammar: Grammar, path: string): Program {
-  for (const body of [grammar.root, ...grammar.rules.values()]) checkExpression(body, grammar, path, 0);
-  const isNullable = nullability(grammar);
+  const size = new GrammarSize(path);
+  for (const body of [grammar.root, ...grammar.rules.values()]) checkExpression(body, grammar, path, size, 0);
+  const isNullable = remembered(nullability(grammar, path));
   checkLeftRecursion(grammar, isNullable, path);
-  if (!possibility(grammar)(grammar.root)) throw grammarProblem(path, "no text can match it");
+  if (!possibility(grammar, path)(grammar.root)) throw grammarProblem(path, "no text can match it");
   const compiler = new Compiler(isNullable, path);
   const rules = new Map<string, number>();
   for (const [name, body] of grammar.rules) rules.set(name, compiler.emit(body, RETURN));
@@ -171,8 +175,8 @@ class Compiler {
 }
 
 /** Whether some text matches an expression. */
-function possibility(grammar: Grammar): (expression: Expression) => boolean {
-  return fixpoint(grammar, (expression, holds) => {
+function possibility(grammar: Grammar, path: string): (expression: Expression) => boolean {
+  return fixpoint(grammar, path, (expression, holds) => {
     if (expression.kind === "characters") return expression.set.length > 0;
     if (expression.kind === "sequence") return expression.parts.every(holds);
     if (expression.kind === "choice") return expression.parts.some(holds);
@@ -180,17 +184,34 @@ function possibility(grammar: Grammar): (expression: Expression) => boolean {
   });
 }
 
-function checkExpression(expression: Expression, grammar: Grammar, path: string, depth: number): void {
+function checkExpression(
+  expression: Expression,
+  grammar: Grammar,
+  path: string,
+  size: GrammarSize,
+  depth: number,
+): void {
+  size.add(expression);
   if (depth > MAX_DEPTH) throw grammarProblem(path, `it is nested more than ${MAX_DEPTH} levels deep`);
   if (expression.kind === "rule" && !grammar.rules.has(expression.name)) {
     throw grammarProblem(path, `there is no rule ${expression.name}`);
   }
-  for (const part of partsOf(expression)) checkExpression(part, grammar, path, depth + 1);
+  for (const part of partsOf(expression)) checkExpression(part, grammar, path, size, depth + 1);
+}
+
+/** Remembers a property of expressions: they are shared, and asked for at each level of nesting. */
+function remembered(property: (expression: Expression) => boolean): (expression: Expression) => boolean {
+  const known = new Map<Expression, boolean>();
+  return (expression) => {
+    const own = known.get(expression) ?? property(expression);
+    known.set(expression, own);
+    return own;
+  };
 }
 
 /** Whether an expression matches the empty text. */
-function nullability(grammar: Grammar): (expression: Expression) => boolean {
-  return fixpoint(grammar, (expression, holds) => {
+function nullability(grammar: Grammar, path: string): (expression: Expression) => boolean {
+  return fixpoint(grammar, path, (expression, holds) => {
     if (expression.kind === "text") return expression.text === "";
     if (expression.kind === "sequence") return expression.parts.every(holds);
     if (expression.kind === "choice") return expression.parts.some(holds);
@@ -204,10 +225,13 @@ function nullability(grammar: Grammar): (expression: Expression) => boolean {
  */
 function fixpoint(
   { rules }: Grammar,
+  path: string,
   own: (expression: Expression, holds: (part: Expression) => boolean) => boolean,
 ): (expression: Expression) => boolean {
   const found = new Set<string>();
+  let nSteps = 0;
   const holds = (expression: Expression): boolean => {
+    nSteps++;
     if (expression.kind === "rule") return found.has(expression.name);
     return own(expression, holds) || (expression.kind === "repeat" && expression.max !== 0 && holds(expression.part));
   };
@@ -224,7 +248,9 @@ function fixpoint(
     const body = rules.get(name);
     if (body === undefined || found.has(name) || !holds(body)) continue;
     found.add(name);
-    waiting.push(...(users.get(name) ?? []));
+    for (const user of users.get(name) ?? []) waiting.push(user);
+    if (nSteps > MAX_FIXPOINT_STEPS)
+      throw grammarProblem(path, "its rules use each other too often", "Make it smaller.");
   }
   return holds;
 }

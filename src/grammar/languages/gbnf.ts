@@ -19,7 +19,7 @@ import {
 } from "../expression.ts";
 import { grammarProblem } from "../problem.ts";
 
-const MAX_LENGTH = 500_000;
+const MAX_LENGTH = 250_000;
 const MAX_RULES = 10_000;
 /** Nested parentheses, which are parsed recursively. */
 const MAX_DEPTH = 100;

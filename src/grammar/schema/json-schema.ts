@@ -10,11 +10,14 @@ import {
   sequence,
   text,
 } from "../expression.ts";
+import { GrammarSize } from "../grammar-size.ts";
 import { parseRegex } from "../languages/regex.ts";
 import { grammarProblem } from "../problem.ts";
 import { formats } from "./formats.ts";
 import {
   ANY_ARRAY,
+  ANY_INTEGER,
+  ANY_NUMBER,
   ANY_OBJECT,
   ANY_VALUE,
   anyString,
@@ -28,6 +31,7 @@ import {
   stringExcept,
   valueRules,
 } from "./json-text.ts";
+import { areDisjoint, kindOfValue } from "./disjoint.ts";
 import { keywordOf, type ValueType, valueTypes } from "./keywords.ts";
 import { type Bounds, integerWithin, numberWithin } from "./numbers.ts";
 
@@ -35,7 +39,9 @@ import { type Bounds, integerWithin, numberWithin } from "./numbers.ts";
 const MAX_SCHEMAS = 10_000;
 const MAX_DEPTH = 64;
 /** Characters of all constants. */
-const MAX_CONSTANTS = 500_000;
+const MAX_CONSTANTS = 250_000;
+/** Longest reference. */
+const MAX_REFERENCE = 1000;
 /** Longest name or path in a message. */
 const MAX_SHOWN = 80;
 
@@ -58,11 +64,13 @@ class SchemaConverter {
   readonly #references = new Map<string, string>();
   #nSchemas = 0;
   #nConstants = 0;
+  readonly #size: GrammarSize;
 
   constructor(root: unknown, path: string, prefix: string) {
     this.#root = root;
     this.#path = path;
     this.#prefix = prefix;
+    this.#size = new GrammarSize(path);
   }
 
   convert(): Grammar {
@@ -123,7 +131,14 @@ class SchemaConverter {
     if (name === "allOf" && value.length > 1) {
       throw this.#problem(field, "several schemas are not supported", "Write them as one.");
     }
-    if (name === "oneOf" && !this.#areDisjoint(value)) {
+    if (
+      name === "oneOf" &&
+      !areDisjoint(
+        value,
+        (schema) => this.#target(schema),
+        () => this.#problem(field, "it has too many alternatives to compare", "Write anyOf."),
+      )
+    ) {
       throw this.#problem(
         field,
         "a value may match several of these schemas",
@@ -134,7 +149,9 @@ class SchemaConverter {
   }
 
   #reference(reference: unknown, field: string, depth: number): Expression {
-    if (typeof reference !== "string") throw this.#problem(field, "expected a string");
+    if (typeof reference !== "string" || reference.length > MAX_REFERENCE) {
+      throw this.#problem(field, `expected a string of at most ${MAX_REFERENCE} characters`);
+    }
     const known = this.#references.get(reference);
     if (known !== undefined) return rule(known);
     const target = this.#resolve(reference, field);
@@ -143,6 +160,14 @@ class SchemaConverter {
     this.#rules.set(name, empty);
     this.#rules.set(name, this.#expressionOf(target.schema, target.at, depth + 1));
     return rule(name);
+  }
+
+  /** The schema that a chain of references leads to. */
+  #target(schema: unknown): unknown {
+    let own = schema;
+    for (let i = 0; i < MAX_DEPTH && isObject(own) && typeof own.$ref === "string"; i++)
+      own = this.#resolve(own.$ref, "").schema;
+    return own;
   }
 
   #resolve(reference: string, field: string): { readonly schema: unknown; readonly at: string } {
@@ -232,12 +257,14 @@ class SchemaConverter {
         return { value: open, isExclusive: true };
       return own === undefined ? undefined : { value: own, isExclusive: false };
     };
+    const names = ["minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"];
+    if (names.every((name) => schema[name] === undefined)) return rule(type === "integer" ? ANY_INTEGER : ANY_NUMBER);
     const bounds: Bounds = {
       min: bound("minimum", "exclusiveMinimum", Math.max),
       max: bound("maximum", "exclusiveMaximum", Math.min),
     };
     const found = type === "integer" ? integerWithin(bounds) : numberWithin(bounds);
-    if (found !== undefined) return found;
+    if (found !== undefined) return this.#counted(found);
     const { min, max } = bounds;
     const name =
       min === undefined
@@ -274,12 +301,12 @@ class SchemaConverter {
       const name = `${this.#prefix}format ${String(format)}`;
       if (this.#rules.has(name)) return rule(name);
       const path = `${this.#path}${at}.format`;
-      return this.#named(name, quoted(parseRegex(regex, { path, character: stringCharacter })));
+      return this.#named(name, this.#counted(quoted(parseRegex(regex, { path, character: stringCharacter }))));
     }
     if (pattern !== undefined) {
       if (typeof pattern !== "string") throw this.#problem(`${at}.pattern`, "expected a string");
       const path = `${this.#path}${at}.pattern`;
-      return quoted(parseRegex(pattern, { path, character: stringCharacter, isSearch: true }));
+      return this.#counted(quoted(parseRegex(pattern, { path, character: stringCharacter, isSearch: true })));
     }
     if (min === undefined && max === undefined) return anyString;
     this.#checkOrder(min, max, `${at}.${sized}`);
@@ -295,7 +322,7 @@ class SchemaConverter {
     if (prefixItems === undefined) {
       if (items === undefined && min === 0 && max === undefined) return rule(ANY_ARRAY);
       if (items === false) return this.#noMore(min, 0, at) ?? text("[]");
-      const item = this.#expressionOf(items ?? true, `${at}.items`, depth + 1);
+      const item = this.#item(items ?? true, at, depth);
       return sequence(text("["), list(item, min, max), text("]"));
     }
     if (!Array.isArray(prefixItems)) throw this.#problem(`${at}.prefixItems`, "expected a list");
@@ -305,7 +332,7 @@ class SchemaConverter {
     const comma = text(COMMA);
     let rest: Expression = empty;
     if (hasMore) {
-      const item = this.#expressionOf(items, `${at}.items`, depth + 1);
+      const item = this.#item(items, at, depth);
       if (first.length === 0) return sequence(text("["), list(item, min, max), text("]"));
       const most = max === undefined ? undefined : max - first.length;
       rest = repeat(sequence(comma, item), Math.max(0, min - first.length), most);
@@ -316,6 +343,11 @@ class SchemaConverter {
       rest = i < min ? own : optional(own);
     }
     return sequence(text("["), rest, text("]"));
+  }
+
+  /** A rule: lists have it in two places. */
+  #item(items: unknown, at: string, depth: number): Expression {
+    return this.#named(`${this.#prefix}item ${at}`, this.#expressionOf(items, `${at}.items`, depth + 1));
   }
 
   /** @throws if more items are needed than there can be. */
@@ -353,7 +385,7 @@ class SchemaConverter {
     });
     const added = hasMore
       ? sequence(
-          names.length === 0 ? anyString : stringExcept(names),
+          names.length === 0 ? anyString : stringExcept(names, this.#size),
           text(COLON),
           this.#expressionOf(moreSchema, `${at}.additionalProperties`, depth + 1),
         )
@@ -386,6 +418,12 @@ class SchemaConverter {
     return rule(name);
   }
 
+  /** What is built at once: it counts before there is more of it. */
+  #counted(expression: Expression): Expression {
+    this.#size.addAll(expression);
+    return expression;
+  }
+
   #count(schema: Schema, name: string, at: string): number | undefined {
     const value = schema[name];
     if (value === undefined) return undefined;
@@ -402,64 +440,9 @@ class SchemaConverter {
       throw this.#problem(field, "the minimum is above the maximum");
   }
 
-  /** Whether no value matches two of the schemas: their types differ, or a required property has other constants. */
-  #areDisjoint(schemas: readonly unknown[]): boolean {
-    const shapes = schemas.map((schema) => this.#shapeOf(schema));
-    return shapes.every((a, i) =>
-      shapes.slice(i + 1).every((b) => {
-        if (a === undefined || b === undefined) return false;
-        if (!a.kinds.some((kind) => b.kinds.includes(kind))) return true;
-        return [...a.constants].some(([name, values]) => {
-          const others = b.constants.get(name);
-          return others !== undefined && !values.some((value) => others.includes(value));
-        });
-      }),
-    );
-  }
-
-  /** Kinds of a schema's values, and the constants of its required properties ("" for those of the value itself). */
-  #shapeOf(
-    schema: unknown,
-  ): { readonly kinds: readonly string[]; readonly constants: Map<string, readonly string[]> } | undefined {
-    let own = schema;
-    for (let i = 0; i < MAX_DEPTH && isObject(own) && typeof own.$ref === "string"; i++)
-      own = this.#resolve(own.$ref, "").schema;
-    if (!isObject(own)) return undefined;
-    const constants = new Map<string, readonly string[]>();
-    const values = constantsOf(own);
-    if (values !== undefined) constants.set("", values.map(jsonText));
-    const { properties, required } = own;
-    for (const name of Array.isArray(required) ? required : []) {
-      const property = isObject(properties) && typeof name === "string" ? properties[name] : undefined;
-      const found = isObject(property) ? constantsOf(property) : undefined;
-      if (found !== undefined) constants.set(` ${name}`, found.map(jsonText));
-    }
-    const types =
-      values?.map(kindOfValue) ??
-      (Array.isArray(own.type)
-        ? own.type
-        : own.type === undefined
-          ? isObject(properties)
-            ? ["object"]
-            : undefined
-          : [own.type]);
-    if (types === undefined) return undefined;
-    return { kinds: types.map((type) => (type === "integer" ? "number" : String(type))), constants };
-  }
-
   #problem(at: string, problem: string, hint?: string) {
     return grammarProblem(`${this.#path}${at}`, problem, hint ?? "Correct the schema.");
   }
-}
-
-function constantsOf(schema: Schema): readonly unknown[] | undefined {
-  if (Object.hasOwn(schema, "const")) return [schema.const];
-  return Array.isArray(schema.enum) ? schema.enum : undefined;
-}
-
-function kindOfValue(value: unknown): string {
-  if (value === null) return "null";
-  return Array.isArray(value) ? "array" : typeof value;
 }
 
 function isOfType(value: unknown, type: ValueType): boolean {

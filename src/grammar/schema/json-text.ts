@@ -7,7 +7,8 @@ import {
   intersection,
 } from "../characters.ts";
 import { characters, choice, type Expression, empty, repeat, rule, sequence, text } from "../expression.ts";
-import { numberWithin } from "./numbers.ts";
+import type { GrammarSize } from "../grammar-size.ts";
+import { integerWithin, numberWithin } from "./numbers.ts";
 
 /** What stands between the items, and between a key and its value: fixed, so that it can be proposed. */
 export const COMMA = ", ";
@@ -60,16 +61,21 @@ export const anyStringCharacter: Expression = choice(
   ),
 );
 
-/** A character of a set, as it is written in a string. */
+const stringCharacters = new WeakMap<CharacterSet, Expression>([[anyCharacter, anyStringCharacter]]);
+
+/** A character of a set, as it is written in a string. The same for the same set. */
 export function stringCharacter(set: CharacterSet): Expression {
-  if (set === anyCharacter) return anyStringCharacter;
+  const known = stringCharacters.get(set);
+  if (known !== undefined) return known;
   const parts: Expression[] = [];
   const plain = intersection(set, PLAIN);
   if (plain.length > 0) parts.push(characters(plain));
   for (const [first, last] of difference(set, PLAIN)) {
     for (let code = first; code <= last; code++) parts.push(text(escaped(String.fromCharCode(code))));
   }
-  return choice(...parts);
+  const found = choice(...parts);
+  stringCharacters.set(set, found);
+  return found;
 }
 
 function escaped(character: string): string {
@@ -102,6 +108,8 @@ export function list(item: Expression, min: number, max: number | undefined): Ex
 export const ANY_VALUE = "json value";
 export const ANY_OBJECT = "json object";
 export const ANY_ARRAY = "json array";
+export const ANY_NUMBER = "json number";
+export const ANY_INTEGER = "json integer";
 
 /** Rules of any JSON value. */
 export const valueRules: ReadonlyMap<string, Expression> = new Map([
@@ -109,24 +117,32 @@ export const valueRules: ReadonlyMap<string, Expression> = new Map([
   [
     ANY_VALUE,
     choice(
-      ...[rule(ANY_OBJECT), rule(ANY_ARRAY), anyString, numberWithin({ min: undefined, max: undefined }) ?? empty],
+      ...[rule(ANY_OBJECT), rule(ANY_ARRAY), anyString, rule(ANY_NUMBER)],
       ...[text("true"), text("false"), text("null")],
     ),
   ],
+  [ANY_NUMBER, numberWithin({ min: undefined, max: undefined }) ?? empty],
+  [ANY_INTEGER, integerWithin({ min: undefined, max: undefined }) ?? empty],
   [ANY_OBJECT, sequence(text("{"), list(sequence(anyString, text(COLON), rule(ANY_VALUE)), 0, undefined), text("}"))],
   [ANY_ARRAY, sequence(text("["), list(rule(ANY_VALUE), 0, undefined), text("]"))],
 ]);
 
-/** A string that is none of these, written without escapes. */
-export function stringExcept(names: readonly string[]): Expression {
+/** A string that is none of these, written without escapes. @throws IdlmError "usage" if they are too long together. */
+export function stringExcept(names: readonly string[], size: GrammarSize): Expression {
   const root = new TrieNode();
   for (const name of names) {
     let node = root;
-    for (const character of name) node = node.child(character);
+    for (const character of name) {
+      size.addParts(PLACE_SIZE);
+      node = node.child(character);
+    }
     node.isExcluded = true;
   }
   return quoted(restOf(root));
 }
+
+/** Parts of a string that may differ at a place from a name, about. */
+const PLACE_SIZE = 8;
 
 class TrieNode {
   readonly children = new Map<string, TrieNode>();
