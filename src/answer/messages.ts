@@ -5,7 +5,7 @@ import { bestOf } from "./best-of.ts";
 import { echoedPrompts } from "./echo.ts";
 import { messageOf, messageReader } from "./message-reader.ts";
 import { beginsInReasoning } from "./reasoning.ts";
-import { DEFAULT_TOOL_FORMAT } from "./tool-grammar.ts";
+import { DEFAULT_TOOL_FORMAT, demandsCall } from "./tool-grammar.ts";
 import type { Answer, AnswerFinishReason, AnswerRequest, EchoedPrompt, MessageReader } from "./types.ts";
 
 /** Reads the messages of an answer: the same ones in its stream and in its finished form. */
@@ -24,7 +24,8 @@ export class Messages {
     this.#toolFormat = model.tokenizer?.toolFormat ?? DEFAULT_TOOL_FORMAT;
     const opens = generations.map(async ({ promptIds }, prompt) => {
       // A grammar leaves no place for reasoning.
-      if (request.format?.reasoning !== true || request.requests[prompt]?.grammar !== undefined) return false;
+      const hasGrammar = request.requests[prompt]?.grammar !== undefined || demandsCall(request.format);
+      if (request.format?.reasoning !== true || hasGrammar) return false;
       return beginsInReasoning(model.tokenizer, await promptIds);
     });
     this.#opensReasoning = Promise.all(opens);

@@ -4,6 +4,12 @@ import type { MessageFormat } from "./types.ts";
 
 export const DEFAULT_TOOL_FORMAT: ToolFormat = "hermes";
 
+/** Whether the whole message has to be calls. */
+export function demandsCall(format: MessageFormat | undefined): boolean {
+  if (format === undefined || format.tools.length === 0) return false;
+  return format.toolChoice !== "auto" && format.toolChoice !== "none";
+}
+
 /**
  * The grammar of a message that may call tools: where calls are demanded, or a tool is strict, or the text has a grammar of
  * its own. Undefined: any text.
@@ -16,7 +22,7 @@ export function withCalls(
   if (format === undefined || format.tools.length === 0 || format.toolChoice === "none") return text;
   const { toolChoice, parallel } = format;
   const named = typeof toolChoice === "object" ? toolChoice.name : undefined;
-  const isRequired = toolChoice !== "auto";
+  const isRequired = demandsCall(format);
   if (!isRequired && text === undefined && !format.tools.some(({ strict }) => strict)) return undefined;
   return {
     kind: "tools",

@@ -4,9 +4,12 @@ import type { GenerateRequest } from "../engine/types.ts";
 import type { KeyNames } from "../errors.ts";
 import { Body } from "./body.ts";
 
-/** Keys of idlm that every API takes, at the top level or under `idlm`. */
+/** Keys of idlm, and two of vLLM, that every API takes, at the top level or under `idlm`. */
 export interface OwnKeys {
-  readonly settings: Pick<GenerateRequest, "propose" | "stride" | "shape" | "verify" | "tau" | "priority">;
+  readonly settings: Pick<
+    GenerateRequest,
+    "propose" | "stride" | "shape" | "verify" | "tau" | "priority" | "ignoreEos" | "stopTokens"
+  >;
   /** Whether records of rounds are wanted. */
   readonly rounds: boolean;
   /** All sampling settings, in snake case. */
@@ -19,6 +22,7 @@ export interface OwnKeys {
 export const snakeCaseNames: KeyNames = {
   ...mapSettings(snakeCase),
   ...{ maxTokens: "max_tokens", logitBias: "logit_bias", ids: "prompt" },
+  ...{ ignoreEos: "ignore_eos", stopTokens: "stop_token_ids" },
   // Requirements that a client cannot meet, so described instead of named.
   ...{ adapter: "an adapter", draftModel: "a draft model" },
 };
@@ -37,6 +41,8 @@ export function readOwnKeys(body: Body): OwnKeys {
       verify: inner.verify ?? outer.verify,
       tau: inner.tau ?? outer.tau,
       priority: inner.priority ?? outer.priority,
+      ignoreEos: inner.ignoreEos ?? outer.ignoreEos,
+      stopTokens: inner.stopTokens ?? outer.stopTokens,
     },
     sampling: mapSettings((name) => innerSampling[name] ?? outerSampling[name]),
     rounds,
@@ -52,6 +58,8 @@ function roundKeys(body: Body): OwnKeys["settings"] {
     verify: body.choice("verify", verifyValues),
     tau: body.number("tau"),
     priority: body.number("priority"),
+    ignoreEos: body.boolean("ignore_eos"),
+    stopTokens: body.take("stop_token_ids") as GenerateRequest["stopTokens"],
   };
 }
 

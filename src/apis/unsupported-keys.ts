@@ -20,8 +20,8 @@ const unsupported: Readonly<Record<string, IsNeutral>> = {
   modalities: (value) => Array.isArray(value) && value.every((one) => one === "text"),
   verbosity: is("medium"),
   // vLLM, SGLang
-  ...{ use_beam_search: is(false), length_penalty: is(1), min_tokens: is(0), ignore_eos: is(false) },
-  ...{ stop_token_ids: isEmpty, bad_words: isEmpty, allowed_token_ids: never, truncate_prompt_tokens: never },
+  ...{ use_beam_search: is(false), length_penalty: is(1), min_tokens: is(0) },
+  ...{ bad_words: isEmpty, allowed_token_ids: never, truncate_prompt_tokens: never },
   ...{ include_stop_str_in_output: is(false), skip_special_tokens: is(true), no_stop_trim: is(false) },
   ...{ chat_template: never, documents: isEmpty, add_generation_prompt: is(true), add_special_tokens: never },
   ...{ custom_logit_processor: never, logits_processors: isEmpty, lora_path: never, thinking_token_budget: never },

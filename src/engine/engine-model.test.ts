@@ -69,6 +69,24 @@ describe("generate", () => {
     );
   });
 
+  it("draws no end token if it is to ignore them, and ends at stop tokens, whatever it proposes", async () => {
+    for (const propose of ["none", "mask"] as const) {
+      const { engine } = fakeEngine({ hitRate: 0.7, endTokens: [3, 5], context: 150 });
+      const way = { propose, stride: propose === "none" ? undefined : 4 };
+      const of = async (request: GenerateRequest) => await engine.generate({ prompt: "ab", ...way, ...request }).result;
+      const asked = { temperature: 1, maxTokens: 100 };
+      expect(await of(asked)).toMatchObject({ finishReason: "stop" });
+      const all = await of({ ...asked, ignoreEos: true });
+      expect([all.finishReason, all.tokens.length]).toEqual(["length", 100]);
+      expect(all.tokens.filter((token) => token === 3 || token === 5)).toEqual([]);
+      const [, , , , , last = -1] = all.tokens;
+      const stopped = await of({ ...asked, ignoreEos: true, stopTokens: [last] });
+      const expected = all.tokens.slice(0, all.tokens.indexOf(last));
+      expect(stopped).toMatchObject({ finishReason: "stop", endToken: last, tokens: expected });
+      await engine.dispose();
+    }
+  });
+
   it("ends at an accepted end token, which is not part of the output", async () => {
     const { engine: free } = fakeEngine({ hitRate: 1 });
     const request = { ids: [1, 2], maxTokens: 60, stride: 8 } as const;

@@ -255,11 +255,11 @@ export class EngineModel implements Model {
   }
 
   #limits(): RequestLimits {
-    const { model, draft, info, tokenizer } = this.#parts;
+    const { model, draft, info, tokenizer, endTokens } = this.#parts;
     const { mask, heads, sizes } = model.program;
     return {
       ...{ vocabSize: sizes.vocabSize, context: info.contextLength, mask, adapterPath: info.adapter?.path, tokenizer },
-      ...{ nExtraHeads: heads.extra.length, hasDraft: draft !== undefined, grammars: this.#grammars },
+      ...{ nExtraHeads: heads.extra.length, hasDraft: draft !== undefined, grammars: this.#grammars, endTokens },
     };
   }
 

@@ -42,6 +42,8 @@ export interface ChatOptions {
   readonly tools?: readonly ToolDefinition[] | undefined;
   /** Variables for the chat template, such as `enable_thinking`. */
   readonly templateArguments?: Readonly<Record<string, unknown>> | undefined;
+  /** Whether the prompt ends with the beginning of the model's message. Default: true. */
+  readonly addGenerationPrompt?: boolean | undefined;
   /** Whether the model continues the last message instead of beginning one. Default: false. */
   readonly continueFinalMessage?: boolean | undefined;
 }
@@ -150,6 +152,10 @@ export interface GenerateRequest extends SamplingRequest, ChatOptions {
 
   /** Stop strings, at most 16. The text ends before the first one. */
   readonly stop?: readonly string[] | undefined;
+  /** Token ids that end the text like the model's end tokens, at most 64. */
+  readonly stopTokens?: readonly number[] | undefined;
+  /** Whether the model's end tokens are never drawn, so that the completion has `maxTokens` tokens. Default: false. */
+  readonly ignoreEos?: boolean | undefined;
   /** Log-probabilities of each generated token and of the n most likely ones, 0 to 64. Default: none. */
   readonly logprobs?: number | undefined;
   /** -100 to 100; higher priorities run first, and waiting raises the priority. Default: 0. */

@@ -22,7 +22,7 @@ import { RateLimits } from "./security/rate-limits.ts";
 import { traceRequest } from "./tracing.ts";
 
 /** Paths that need no key: probes of balancers, and the page, which asks for one. */
-const openPaths: ReadonlySet<string> = new Set(["/health", "/"]);
+const openPaths: ReadonlySet<string> = new Set(["/health", "/v1/health", "/"]);
 
 /** The routes of all APIs behind the checks that every request passes. */
 export function createApp(context: ServerContext, stopping: AbortSignal): ServerApp {

@@ -26,6 +26,27 @@ describe("requests", () => {
     },
   );
 
+  it("name a model on OpenAI's paths; on llama-server's the first one answers without", async () => {
+    const { get, post } = await start();
+    const chat = { messages: [{ role: "user", content: "a" }], max_tokens: 2 };
+    const bodies = { "/chat/completions": chat, "/responses": { input: "a", max_output_tokens: 2 } };
+    for (const [path, body] of Object.entries(bodies)) {
+      expect((await post(`/v1${path}`, body)).status).toBe(400);
+      for (const named of [body, { ...body, model: "" }, { ...body, model: "m" }]) {
+        const response = await post(path, named);
+        expect([path, response.status]).toEqual([path, 200]);
+        expect(await response.json()).toMatchObject({ model: "m" });
+      }
+      expect((await post(path, { ...body, model: "other" })).status).toBe(404);
+    }
+    expect((await post("/responses/input_tokens", { input: "a" })).status).toBe(200);
+    const count = await post("/chat/completions/input_tokens", chat);
+    expect(await count.json()).toEqual({ object: "response.input_tokens", input_tokens: 2 });
+    expect((await post("/v1/chat/completions/input_tokens", chat)).status).toBe(400);
+    expect(await (await get("/models")).json()).toEqual(await (await get("/v1/models")).json());
+    expect((await get("/v1/health")).status).toBe(200);
+  });
+
   it("that take too long end with an error, streamed or not", async () => {
     const { post } = await start({ engine: long, settings: { timeoutMs: 150 } });
     const whole = await post(completions, endless);

@@ -135,7 +135,7 @@ describe("readLlamaRequest", () => {
     [{ prompt: { prompt_string: "a", multimodal_data: ["x"] } }, "prompt.multimodal_data"],
     [{ mirostat: 2 }, "mirostat"],
     [{ samplers: ["top_k"] }, "samplers"],
-    [{ ignore_eos: true }, "ignore_eos"],
+    [{ min_tokens: 1 }, "min_tokens"],
     [{ lora: [{ id: 0, scale: 1 }] }, "lora"],
     [{ repeat_penalty: 1.1, repeat_last_n: 64 }, "repeat_last_n"],
     [{ response_fields: [1] }, "response_fields"],

@@ -151,7 +151,7 @@ function settingsOf(
     ...{ presence_penalty: request.presencePenalty ?? 0, frequency_penalty: request.frequencyPenalty ?? 0 },
     ...{ dry_multiplier: 0, dry_base: 1.75, dry_allowed_length: 2, dry_penalty_last_n: -1, dry_sequence_breakers: [] },
     ...{ mirostat: 0, mirostat_tau: 5, mirostat_eta: 0.1, adaptive_target: -1, adaptive_decay: 0.9 },
-    ...{ stop, n_keep: 0, n_discard: 0, ignore_eos: false, logit_bias: [], min_keep: 0, lora: [] },
+    ...{ stop, n_keep: 0, n_discard: 0, ignore_eos: request.ignoreEos ?? false, logit_bias: [], min_keep: 0, lora: [] },
     ...{ samplers: ["penalties", "temperature", "top_k", "top_p", "min_p"], post_sampling_probs: false },
     ...more,
   };

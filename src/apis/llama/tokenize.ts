@@ -85,11 +85,14 @@ export function readTemplateRequest(json: unknown): {
   readonly chat: GenerateRequest & { readonly messages: readonly ChatMessage[] };
 } {
   const body = new Body(json);
-  body.only("add_generation_prompt", (value) => value === true, "Leave it out.");
   const messages = messagesOf(body.take("messages"), []);
   const { tools } = readTools(body, []);
   const templateArguments = body.object("chat_template_kwargs");
+  const addGenerationPrompt = body.boolean("add_generation_prompt");
   const continueFinalMessage = body.boolean("continue_final_message");
-  const chat = { messages, ...toolSettings(tools), templateArguments, continueFinalMessage };
+  const chat = {
+    ...{ messages, ...toolSettings(tools), templateArguments },
+    ...{ addGenerationPrompt, continueFinalMessage },
+  };
   return { model: body.string("model"), chat };
 }

@@ -95,7 +95,7 @@ describe("readOllamaRequest", () => {
     [{ options: { temperature: "x" } }, "options.temperature"],
     [{ format: "xml" }, "format"],
     [{ keep_alive: "soon" }, "keep_alive"],
-    [{ ignore_eos: true }, "ignore_eos"],
+    [{ min_tokens: 1 }, "min_tokens"],
     [{ tools: [{ type: "function", function: {} }] }, "tools[0].function.name"],
     [{ prompt: "a", suffix: "b" }, "suffix", "generate"],
     [{ prompt: "a", template: "{{ .Prompt }}" }, "template", "generate"],

@@ -20,6 +20,7 @@ export function readChat(
     ...toolSettings(format.tools),
     // Templates take of these what they know.
     templateArguments: templateArguments(body, effortArguments(body.string("reasoning_effort"))),
+    addGenerationPrompt: body.boolean("add_generation_prompt"),
     continueFinalMessage: body.boolean("continue_final_message"),
     maxTokens: newer ?? older,
     logprobs: logprobsOf(body),

@@ -139,6 +139,8 @@ describe("readOpenAiRequest", () => {
     });
     expect(chat({ reasoning_effort: "high" })?.templateArguments).toMatchObject({ enable_thinking: true });
     expect(chat({ continue_final_message: true })?.continueFinalMessage).toBe(true);
+    expect(chat({ add_generation_prompt: false })?.addGenerationPrompt).toBe(false);
+    expect(chat({ ignore_eos: true, stop_token_ids: [5] })).toMatchObject({ ignoreEos: true, stopTokens: [5] });
   });
 
   it("lists unknown keys, wherever they stand", () => {

@@ -22,6 +22,7 @@ export const endpoints: Readonly<Record<string, Endpoint>> = {
 const names: KeyNames = {
   ...{ ...snakeCaseNames, predict: "prediction" },
   ...{ templateArguments: "chat_template_kwargs", continueFinalMessage: "continue_final_message" },
+  addGenerationPrompt: "add_generation_prompt",
 };
 
 /** A body of the OpenAI API. `completions` may have several prompts. */
@@ -60,7 +61,7 @@ export function readOpenAiRequest(endpoint: Endpoint, json: unknown): OpenAiRequ
   const common = { ...commonSettings(body, own), ...grammarSettings(grammar?.grammar) };
   const chat = isChat ? readChat(body, ignored) : undefined;
   const completion = isChat ? undefined : readCompletion(body, common, stream);
-  refuseUnsupported(body, isChat ? { echo: (value) => value === false } : {});
+  refuseUnsupported(body, isChat ? { echo: (value) => value === false, add_generation_prompt: () => true } : {});
   return {
     ...{ endpoint, stream, streamsUsage, rounds: own.rounds },
     ...(completion ?? { requests: [{ ...common, ...chat?.asked }] }),

@@ -88,14 +88,14 @@ class ModelTokenizer implements TextTokenizer {
         hint: phrase`Give it raw text (${key("prompt")}).`,
       });
     }
-    const { tools, templateArguments, continueFinalMessage, now } = options;
+    const { tools, templateArguments, addGenerationPrompt, continueFinalMessage, now } = options;
     const given = { messages: messages.map(templateMessage), tools: (tools ?? []).map(templateTool) };
     const isKnown = knowsTools(this.#template.source);
     return encodeChat(this.#tokenizer, this.#template, {
       messages: isKnown ? given.messages : withToolText(given.messages, given.tools),
       tools: isKnown && given.tools.length > 0 ? given.tools : undefined,
       kwargs: { ...templateArguments, ...this.specialTokens },
-      ...{ continueFinalMessage, now },
+      ...{ addGenerationPrompt, continueFinalMessage, now },
     });
   }
 

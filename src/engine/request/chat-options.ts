@@ -11,8 +11,9 @@ const setOtherwise = ["messages", "tools", "add_generation_prompt", "bos_token",
 
 /** Validates how a conversation is to be rendered. @throws IdlmError "usage". */
 export function chatOptions({ messages, ...request }: GenerateRequest): ChatOptions {
-  const { tools, templateArguments, continueFinalMessage } = request;
-  for (const [name, value] of Object.entries({ tools, templateArguments, continueFinalMessage })) {
+  const { tools, templateArguments, addGenerationPrompt, continueFinalMessage } = request;
+  const given = { tools, templateArguments, addGenerationPrompt, continueFinalMessage };
+  for (const [name, value] of Object.entries(given)) {
     if (value === undefined) continue;
     if (messages === undefined) throw wrongKey(name, "needs messages", "Only chat templates know it.");
     if (isDeeperThan(value, MAX_DEPTH)) throw wrongKey(name, `expected values at most ${MAX_DEPTH} levels deep`);
@@ -20,12 +21,16 @@ export function chatOptions({ messages, ...request }: GenerateRequest): ChatOpti
       throw wrongKey(name, `expected at most ${MAX_CONTENT_LENGTH} characters of JSON`);
     }
   }
-  if (continueFinalMessage !== undefined && typeof continueFinalMessage !== "boolean") {
-    throw wrongKey("continueFinalMessage", `expected true or false, found ${shown(continueFinalMessage)}`);
+  for (const [name, value] of Object.entries({ addGenerationPrompt, continueFinalMessage })) {
+    if (value === undefined || typeof value === "boolean") continue;
+    throw wrongKey(name, `expected true or false, found ${shown(value)}`);
+  }
+  if (addGenerationPrompt === true && continueFinalMessage === true) {
+    throw wrongKey("addGenerationPrompt", "the model cannot both continue a message and begin one", "Leave one out.");
   }
   checkTools(tools);
   checkArguments(templateArguments);
-  return { tools, templateArguments, continueFinalMessage };
+  return given;
 }
 
 function checkTools(tools: unknown): void {

@@ -13,6 +13,7 @@ const limits: RequestLimits = {
   nExtraHeads: 0,
   hasDraft: false,
   grammars: undefined,
+  endTokens: new Set<number>(),
   tokenizer: fakeTokenizer,
 };
 const codeOf = (request: unknown, more: Partial<RequestLimits> = {}) => {
@@ -86,6 +87,14 @@ describe("checkRequest", () => {
     [{ ...chat, tools: new Array(129).fill({ name: "f" }) }, "tools: expected at most 128 tools"],
     [{ ...chat, templateArguments: { messages: [] } }, "templateArguments.messages: is set by the request"],
     [{ ...chat, templateArguments: { a: "b".repeat(2 ** 24) } }, "expected at most 16777216 characters of JSON"],
+    [{ ...chat, addGenerationPrompt: 1 }, "addGenerationPrompt: expected true or false, found 1"],
+    [
+      { ...chat, addGenerationPrompt: true, continueFinalMessage: true },
+      "addGenerationPrompt: the model cannot both continue a message and begin one",
+    ],
+    [{ prompt: "a", ignoreEos: 1 }, "ignoreEos: expected true or false, found 1"],
+    [{ prompt: "a", stopTokens: 5 }, "stopTokens: expected at most 64 token ids"],
+    [{ prompt: "a", stopTokens: [1, 99] }, "stopTokens[1]: 99 is not a token id below 11"],
     [{ ...chat, continueFinalMessage: 1 }, "continueFinalMessage: expected true or false, found 1"],
     [{ ids: [1], rounds: "yes" }, 'rounds: expected true or false, found "yes"'],
     [{ ids: [1], maxToken: 1 }, "unknown key maxToken"],

@@ -17,6 +17,9 @@ import { type ProposalLimits, type RoundOptions, roundOptions } from "./round-op
 const MAX_STOP_STRINGS = 16;
 /** UTF-16 units. Every suffix of the text is compared with prefixes of the stop strings, so their length is bounded. */
 const MAX_STOP_LENGTH = 1000;
+const MAX_STOP_TOKENS = 64;
+/** The bias of a token that is drawn only where a grammar allows no other. */
+const NEVER = -1e30;
 /** Priorities are from -MAX_PRIORITY to MAX_PRIORITY, which bounds the wait of the lowest one. */
 const MAX_PRIORITY = 100;
 /** UTF-16 units: enough for an API key or a name. */
@@ -30,6 +33,7 @@ export interface RequestLimits extends ProposalLimits {
   readonly tokenizer: TextTokenizer | undefined;
   /** Grammars over the tokenizer's tokens. */
   readonly grammars: Grammars | undefined;
+  readonly endTokens: ReadonlySet<number>;
 }
 
 /** A valid request with all defaults filled in, except what depends on its prompt. */
@@ -46,6 +50,8 @@ export interface CheckedOptions {
   /** Context length (positions). */
   readonly context: number;
   readonly stop: readonly string[];
+  /** End the text, with the model's end tokens. */
+  readonly stopTokens: readonly number[];
   readonly settings: SamplerSettings;
   readonly priority: number;
   readonly share: string;
@@ -78,12 +84,15 @@ const keys: Readonly<Record<keyof GenerateRequest, true>> = {
   logitBias: true,
   ...mapSettings(() => true as const),
   stop: true,
+  stopTokens: true,
+  ignoreEos: true,
   logprobs: true,
   priority: true,
   share: true,
   context: true,
   tools: true,
   templateArguments: true,
+  addGenerationPrompt: true,
   continueFinalMessage: true,
   rounds: true,
   signal: true,
@@ -112,7 +121,7 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
   const { signal } = request;
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrongKey("signal", "expected an AbortSignal");
   const maxTokens = whole("maxTokens", 1, Number.MAX_SAFE_INTEGER) ?? Number.MAX_SAFE_INTEGER;
-  const settings = checkSettings(request, whole, limits.vocabSize);
+  const settings = checkSettings(request, whole, limits);
   const stop = checkStop(request.stop, limits.tokenizer);
   return {
     rounds,
@@ -122,11 +131,12 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
     maxTokens,
     context,
     stop,
+    stopTokens: checkStopTokens(request.stopTokens, limits.vocabSize),
     settings,
     priority: whole("priority", -MAX_PRIORITY, MAX_PRIORITY) ?? 0,
     share: checkShare(request.share),
     chat: chatOptions(request),
-    recordsRounds: checkRounds(request.rounds),
+    recordsRounds: checkFlag("rounds", request.rounds),
     signal,
   };
 }
@@ -160,9 +170,9 @@ function predictedIds(predict: unknown, tokenizer: TextTokenizer | undefined): r
   return tokenizer.encode(predict);
 }
 
-function checkRounds(rounds: unknown): boolean {
-  if (rounds === undefined || typeof rounds === "boolean") return rounds ?? false;
-  throw wrongKey("rounds", `expected true or false, found ${shown(rounds)}`);
+function checkFlag(name: keyof GenerateRequest, value: unknown): boolean {
+  if (value === undefined || typeof value === "boolean") return value ?? false;
+  throw wrongKey(name, `expected true or false, found ${shown(value)}`);
 }
 
 function checkGrammar(grammar: GenerateRequest["grammar"], grammars: Grammars | undefined): TokenGrammar | undefined {
@@ -182,11 +192,13 @@ function checkShare(share: unknown): string {
 function checkSettings(
   request: GenerateRequest,
   whole: (name: keyof GenerateRequest, min: number, max: number) => number | undefined,
-  vocabSize: number,
+  { vocabSize, endTokens }: RequestLimits,
 ): SamplerSettings {
+  const bias = checkBias(request.logitBias, vocabSize);
+  const avoided = checkFlag("ignoreEos", request.ignoreEos) ? [...endTokens] : [];
   return {
     ...mapSettings((name, setting) => checkSetting(name, setting, request[name], vocabSize)),
-    logitBias: checkBias(request.logitBias, vocabSize),
+    logitBias: new Map([...bias, ...avoided.map((token) => [token, NEVER] as const)]),
     seed: whole("seed", 0, Number.MAX_SAFE_INTEGER) ?? 0,
     choice: 0,
     logprobs: whole("logprobs", 0, MAX_LOGPROBS) ?? -1,
@@ -236,6 +248,16 @@ function checkStop(stop: GenerateRequest["stop"], tokenizer: TextTokenizer | und
   if (stop.length > 0 && tokenizer === undefined)
     throw wrongKey("stop", "the model has no tokenizer", "Stop strings need one.");
   return [...stop];
+}
+
+function checkStopTokens(tokens: unknown, vocabSize: number): readonly number[] {
+  if (tokens === undefined) return [];
+  if (!Array.isArray(tokens) || tokens.length > MAX_STOP_TOKENS) {
+    throw wrongKey("stopTokens", `expected at most ${MAX_STOP_TOKENS} token ids`);
+  }
+  const wrong = (tokens as unknown[]).findIndex((id) => !isToken(id, vocabSize));
+  if (wrong < 0) return [...tokens];
+  throw wrongKey(`stopTokens[${wrong}]`, `${shown(tokens[wrong])} is not a token id below ${vocabSize}`);
 }
 
 function promptIds(

@@ -24,8 +24,9 @@ export function createDecoder(
   request: CheckedRequest,
   onToken: (drawn: Drawn) => boolean,
 ): Decoder {
-  const { model, draft, controller, endTokens } = parts;
-  const { ids, rounds, settings, maxTokens, predicted: prediction } = request;
+  const { model, draft, controller } = parts;
+  const { ids, rounds, settings, maxTokens, stopTokens, predicted: prediction } = request;
+  const endTokens = stopTokens.length === 0 ? parts.endTokens : new Set([...parts.endTokens, ...stopTokens]);
   const grammar = request.grammar === undefined ? undefined : new SequenceGrammar(request.grammar.start);
   const { tokenizer } = parts;
   const forced =

@@ -26,6 +26,7 @@ const bareLimits = {
     adapterPath: "",
     tokenizer: fakeTokenizer,
     grammars: undefined,
+    endTokens: new Set<number>(),
   },
   ...{ nExtraHeads: 0, hasDraft: false },
 };

@@ -211,6 +211,11 @@ export function requiredModel(value: unknown): string {
   throw wrongKey("model", "expected the name of a model", "GET /v1/models lists the names.");
 }
 
+/** As `requiredModel`, for clients of a server that has one model. Undefined: the first model. */
+export function modelOrFirst(value: unknown): string | undefined {
+  return value === undefined || value === null || value === "" ? undefined : requiredModel(value);
+}
+
 /** Waits for a promise unless the signal is aborted first. */
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -5,18 +5,34 @@ import { openAiStream } from "../../apis/openai/stream.ts";
 import { startAnswer, wholeAnswer } from "../answering.ts";
 import type { AddRoutes } from "../context.ts";
 import type { Exchange } from "../exchange.ts";
-import { requiredModel, type ServedModel } from "../models/models.ts";
+import { modelOrFirst, requiredModel, type ServedModel } from "../models/models.ts";
 import { addRoute } from "../route.ts";
 import { dataEvent, eventStream, sendStream } from "../stream.ts";
+import { postRoute } from "./post-route.ts";
 import { bodySchemas, responseSchemas } from "./openai-schemas.ts";
 
 /** Chat and completions of the OpenAI API. */
 export const addOpenAiRoutes: AddRoutes = (app, { models }) => {
-  for (const [path, endpoint] of Object.entries(endpoints)) {
+  const add = (path: string, endpoint: Endpoint, nameOf: (model: unknown) => string | undefined) =>
     addRoute(app, routeOf(path, endpoint), async (exchange) => {
       const json = await exchange.json();
-      const name = requiredModel((json as { readonly model?: unknown } | null)?.model);
+      const name = nameOf((json as { readonly model?: unknown } | null)?.model);
       await models.use(name, exchange.signal, (served) => respond(exchange, endpoint, json, served));
+    });
+  for (const [path, endpoint] of Object.entries(endpoints)) add(path, endpoint, requiredModel);
+  // llama-server's path; its /completions has a form of its own.
+  add("/chat/completions", "chat", modelOrFirst);
+  for (const [path, nameOf] of [["/v1", requiredModel] as const, ["", modelOrFirst] as const]) {
+    const route = postRoute(`${path}/chat/completions/input_tokens`, "tokens of the prompt");
+    addRoute(app, route, async (exchange) => {
+      const json = await exchange.json();
+      const { requests, names } = readOpenAiRequest("chat", json);
+      exchange.names = names;
+      const name = nameOf((json as { readonly model?: unknown }).model);
+      await models.use(name, exchange.signal, async ({ model }) => {
+        const ids = await model.promptIds(requests[0] ?? {});
+        exchange.send(200, { object: "response.input_tokens", input_tokens: ids.length });
+      });
     });
   }
 };

@@ -10,7 +10,7 @@ import { IdlmError } from "../../errors.ts";
 import { startAnswer, wholeAnswer } from "../answering.ts";
 import type { AddRoutes } from "../context.ts";
 import type { Exchange } from "../exchange.ts";
-import { requiredModel, type ServedModel } from "../models/models.ts";
+import { modelOrFirst, requiredModel, type ServedModel } from "../models/models.ts";
 import { addRoute } from "../route.ts";
 import { eventStream, namedEvent, sendStream } from "../stream.ts";
 import { postRoute } from "./post-route.ts";
@@ -18,25 +18,28 @@ import { postRoute } from "./post-route.ts";
 /** OpenAI's Responses API. */
 export const addResponsesRoutes: AddRoutes = (app, { models }) => {
   const stored = new StoredResponses();
-  const read = async (exchange: Exchange) => {
+  const read = async (exchange: Exchange, nameOf: (model: unknown) => string | undefined) => {
     const request = readResponsesRequest(await exchange.json(), {
       conversation: (id) => stored.conversation(id, exchange.share),
       item: (id) => stored.item(id, exchange.share),
     });
     exchange.names = request.answer.names;
-    return { request, name: requiredModel(request.model) };
+    return { request, name: nameOf(request.model) };
   };
-  addRoute(app, postRoute("/v1/responses", "the response"), async (exchange) => {
-    const { request, name } = await read(exchange);
-    await models.use(name, exchange.signal, (served) => respond(exchange, request, served, stored));
-  });
-  addRoute(app, postRoute("/v1/responses/input_tokens", "tokens of the prompt"), async (exchange) => {
-    const { request, name } = await read(exchange);
-    await models.use(name, exchange.signal, async ({ model }) => {
-      const ids = await model.promptIds(request.answer.requests[0] ?? {});
-      exchange.send(200, { object: "response.input_tokens", input_tokens: ids.length });
+  // The second is llama-server's.
+  for (const [path, nameOf] of [["/v1/responses", requiredModel] as const, ["/responses", modelOrFirst] as const]) {
+    addRoute(app, postRoute(path, "the response"), async (exchange) => {
+      const { request, name } = await read(exchange, nameOf);
+      await models.use(name, exchange.signal, (served) => respond(exchange, request, served, stored));
     });
-  });
+    addRoute(app, postRoute(`${path}/input_tokens`, "tokens of the prompt"), async (exchange) => {
+      const { request, name } = await read(exchange, nameOf);
+      await models.use(name, exchange.signal, async ({ model }) => {
+        const ids = await model.promptIds(request.answer.requests[0] ?? {});
+        exchange.send(200, { object: "response.input_tokens", input_tokens: ids.length });
+      });
+    });
+  }
   // Clients of the open form of this API expect 404 where there is no compaction, not 501.
   app.all("/v1/responses/compact", (c) => {
     throw new IdlmError("path-not-found", { path: c.req.path });

@@ -11,17 +11,22 @@ const { version } = packageJson;
 
 /** State of the server and its models, for people, monitoring and balancers. */
 export const addStateRoutes: AddRoutes = (app, { models, metrics }) => {
-  addRoute(app, healthRoute, (exchange) => {
-    if (models.isReady) exchange.send(200, { status: "ok" });
-    else exchange.send(503, { status: "loading model" });
-  });
+  // The second is llama-server's.
+  for (const path of ["/health", "/v1/health"]) {
+    addRoute(app, { ...healthRoute, path }, (exchange) => {
+      if (models.isReady) exchange.send(200, { status: "ok" });
+      else exchange.send(503, { status: "loading model" });
+    });
+  }
   addRoute(app, versionRoute, (exchange) => exchange.send(200, { version }));
   addRoute(app, metricsRoute, async (exchange) =>
     exchange.send(200, await metrics.text(), { "content-type": metrics.contentType }),
   );
-  addRoute(app, modelsRoute, (exchange) =>
-    exchange.send(200, { object: "list", data: models.list().map((model) => modelBody(model, model.name)) }),
-  );
+  for (const path of ["/v1/models", "/models"]) {
+    addRoute(app, { ...modelsRoute, path }, (exchange) =>
+      exchange.send(200, { object: "list", data: models.list().map((model) => modelBody(model, model.name)) }),
+    );
+  }
   addRoute(app, modelRoute, (exchange, { id = "" }) => {
     const model = models.find(id);
     if (model === undefined) throw new IdlmError("model-not-found", { model: id });
