@@ -27,7 +27,7 @@ export function Lane({ side, race, longestMs, replayMs }: LaneProps) {
       : isRunning
         ? "runs"
         : lap.isFinished
-          ? "finished"
+          ? ended(race, side)
           : "stopped";
   const hash = lap?.result?.sha256;
   return (
@@ -74,6 +74,12 @@ export function Lane({ side, race, longestMs, replayMs }: LaneProps) {
       )}
     </section>
   );
+}
+
+/** Of several runs the last one is shown. */
+function ended({ order, laps }: Race, side: Side): string {
+  const nRuns = order.length / 2;
+  return nRuns === 1 ? "finished" : `run ${laps.filter((lap) => lap.side === side).length} of ${nRuns} finished`;
 }
 
 function trackOf(lap: Lap | undefined, longestMs: number, shownMs: number): Draw {

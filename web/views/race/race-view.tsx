@@ -4,13 +4,17 @@ import { decodeMsOf, type Outcome, outcomeOf, type Race, type Side } from "../..
 import { Lane } from "./lane.tsx";
 import { plan, race, startRace, stopRunning } from "./race-state.ts";
 
+const sides = ["plain", "proposing"] as const;
+
 /** The same request plainly and with proposals, by turns on the same machine. */
 export function RaceView() {
   const state = race.value;
   const outcome = outcomeOf(state);
   const [replayMs, setReplayMs] = useState<number>();
   const replaying = useRef(0);
-  const longest = Math.max(1, ...state.laps.map(decodeMsOf));
+  // Of the laps that are shown: the last one of each side.
+  const shown = sides.flatMap((side) => state.laps.findLast((lap) => lap.side === side) ?? []);
+  const longest = Math.max(1, ...shown.map(decodeMsOf));
   const replay = () => {
     cancelAnimationFrame(replaying.current);
     const start = performance.now();
@@ -33,7 +37,7 @@ export function RaceView() {
       )}
       <div aria-live="polite">{outcome && <OutcomeCard outcome={outcome} race={state} onReplay={replay} />}</div>
       <div class="lanes">
-        {(["plain", "proposing"] as const).map((side) => (
+        {sides.map((side) => (
           <Lane key={side} side={side} race={state} longestMs={longest} replayMs={replayMs} />
         ))}
       </div>
@@ -145,6 +149,7 @@ function OutcomeCard({ outcome, race: state, onReplay }: OutcomeProps) {
           {sameBytes ? "Same bytes" : lossless ? "Other bytes" : "Other bytes, as relaxed verification allows"}
         </strong>
         <strong>{speedUp.toFixed(2)} × as fast</strong>
+        {state.order.length > 2 && <span class="muted small">medians of {state.order.length / 2} runs of each</span>}
       </div>
       <p>
         {tokensPerForward.toFixed(2)} tokens per forward, and a forward with proposals takes {overhead.toFixed(2)} × as

@@ -53,7 +53,11 @@ function note({ verdict, probability, source }: TreeNode): string {
   if (verdict === "pending") return "before";
   if (verdict === "drawn") return "drawn";
   const { label, short = label } = sourceOf(source);
-  return probability === undefined ? short : `${Math.round(100 * probability)} % ${short}`;
+  return probability === undefined ? short : `${percent(probability)} ${short}`;
+}
+
+function percent(share: number): string {
+  return share < 0.005 ? "<1 %" : `${Math.round(100 * share)} %`;
 }
 
 /** Spaces and line ends of a token are part of it. */
