@@ -28,8 +28,10 @@ describe("answers with grammars", () => {
     const requests = request.requests.map(({ messages: _, tools: __, ...own }) => ({ ...own, prompt: "weather: " }));
     const running = answer(model, { ...request, requests }, new AbortController().signal);
     const deltas: MessageDelta[] = [];
-    for await (const event of running.events) {
-      if (event.kind === "text" || event.kind === "tool-call" || event.kind === "tool-arguments") deltas.push(event);
+    for await (const events of running.events) {
+      for (const event of events) {
+        if (event.kind === "text" || event.kind === "tool-call" || event.kind === "tool-arguments") deltas.push(event);
+      }
     }
     const { choices, results } = await running.done;
     const [choice] = choices;

@@ -8,9 +8,9 @@ const request = (requests: AnswerRequest["requests"], more: Partial<AnswerReques
 });
 const never = new AbortController().signal;
 
-async function collect(events: AsyncIterable<AnswerEvent>): Promise<AnswerEvent[]> {
+async function collect(events: AsyncIterable<readonly AnswerEvent[]>): Promise<AnswerEvent[]> {
   const all: AnswerEvent[] = [];
-  for await (const event of events) all.push(event);
+  for await (const some of events) all.push(...some);
   return all;
 }
 
@@ -70,8 +70,8 @@ describe("answer", () => {
     const controller = new AbortController();
     const { events, done } = answer(engine, request([{ prompt: "ab" }, { prompt: "b" }]), controller.signal);
     const all: AnswerEvent[] = [];
-    for await (const event of events) {
-      all.push(event);
+    for await (const some of events) {
+      all.push(...some);
       controller.abort();
     }
     expect(all.slice(-2)).toMatchObject(Array(2).fill({ kind: "end", finishReason: "cancelled" }));

@@ -1,18 +1,9 @@
 import { setMaxListeners } from "node:events";
-import type { Generation, GenerationPart, GenerationResult, Model } from "../engine/types.ts";
-import { merge } from "./merge.ts";
+import type { Generation, Model } from "../engine/types.ts";
+import { AnswerEvents } from "./answer-events.ts";
 import { Messages } from "./messages.ts";
 import { withCalls } from "./tool-grammar.ts";
-import type {
-  Answer,
-  AnsweredChoice,
-  AnswerEvent,
-  AnswerRequest,
-  EchoedPrompt,
-  MessageDelta,
-  MessageReader,
-  RunningAnswer,
-} from "./types.ts";
+import type { AnswerRequest, RunningAnswer } from "./types.ts";
 
 /**
  * Runs a request of an API. When `signal` is aborted the output so far is kept, with the finish reason "cancelled".
@@ -32,7 +23,7 @@ export function answer(model: Model, request: AnswerRequest, signal: AbortSignal
     .finally(() => signal.removeEventListener("abort", end));
   // One that fails ends the others. Without a reader of `done`, the reader of the events gets the error.
   done.catch(end);
-  return { events: eventsOf(request, generations, messages, done, ending), done };
+  return { events: new AnswerEvents({ request, generations, messages, done, ending }), done };
 }
 
 function startAll(
@@ -51,92 +42,4 @@ function startAll(
     onFailure();
     throw error;
   }
-}
-
-async function* eventsOf(
-  request: AnswerRequest,
-  generations: readonly Generation[],
-  messages: Messages,
-  done: Promise<Answer>,
-  ending: AbortController,
-): AsyncGenerator<AnswerEvent> {
-  const firstChoices = firstChoicesOf(request);
-  const writers = new Map<number, ChoiceEvents>();
-  const begun = new Set<number>();
-  try {
-    for await (const [prompt, part] of merge(generations)) {
-      const choice = (firstChoices[prompt] as number) + (part.choice ?? 0);
-      if (!begun.has(prompt)) {
-        const promptTokens = (await (generations[prompt] as Generation).promptIds).length;
-        yield { kind: "start", choice, prompt, promptTokens, cachedTokens: part.cachedTokens ?? 0 };
-        begun.add(prompt);
-      }
-      if (request.isEmpty === true) continue;
-      const known = writers.get(choice);
-      if (known === undefined) yield* openingOf(choice, await messages.opening(prompt));
-      const writer = known ?? new ChoiceEvents(await messages.reader(prompt, choice), choice);
-      writers.set(choice, writer);
-      yield* writer.push(part);
-    }
-    const { choices, results } = await done;
-    for (const choice of choices) {
-      const { prompt, index } = choice;
-      if (!begun.has(prompt)) {
-        const { promptTokens, cachedTokens } = results[prompt] as GenerationResult;
-        yield { kind: "start", choice: index, prompt, promptTokens, cachedTokens };
-        begun.add(prompt);
-      }
-      const known = writers.get(index);
-      if (known === undefined) yield* openingOf(index, await messages.opening(prompt));
-      yield* (known ?? new ChoiceEvents(await messages.reader(prompt, index), index)).end(choice);
-    }
-  } finally {
-    ending.abort();
-  }
-}
-
-function openingOf(choice: number, prompts: readonly EchoedPrompt[]): AnswerEvent[] {
-  return prompts.map((prompt) => ({ choice, kind: "prompt", ...prompt }));
-}
-
-/** Events of one completion. */
-class ChoiceEvents {
-  readonly #reader: MessageReader;
-  readonly #choice: number;
-
-  constructor(reader: MessageReader, choice: number) {
-    this.#reader = reader;
-    this.#choice = choice;
-  }
-
-  push({ text, tokens, record, logprobs }: GenerationPart): AnswerEvent[] {
-    const choice = this.#choice;
-    const events: AnswerEvent[] = record === undefined ? [] : [{ choice, kind: "round", round: record }];
-    if (tokens.length > 0) events.push({ choice, kind: "tokens", tokens, ...(logprobs !== undefined && { logprobs }) });
-    return [...events, ...this.#placed(this.#reader.push(text))];
-  }
-
-  end({ finishReason, completion: { stopString, endToken, endLogprobs } }: AnsweredChoice): AnswerEvent[] {
-    const end: AnswerEvent = {
-      ...{ choice: this.#choice, kind: "end", finishReason },
-      ...(stopString !== undefined && { stop: stopString }),
-      ...(endToken !== undefined && { endToken }),
-      ...(endLogprobs !== undefined && { endLogprobs }),
-    };
-    return [...this.#placed(this.#reader.end()), end];
-  }
-
-  #placed(deltas: readonly MessageDelta[]): AnswerEvent[] {
-    return deltas.map((delta) => ({ ...delta, choice: this.#choice }));
-  }
-}
-
-/** Index of the first choice of each prompt. */
-function firstChoicesOf({ requests }: AnswerRequest): readonly number[] {
-  let next = 0;
-  return requests.map(({ n = 1 }) => {
-    const first = next;
-    next += n;
-    return first;
-  });
 }

@@ -136,8 +136,11 @@ export interface Answer {
 
 /** An answer that is being generated. */
 export interface RunningAnswer {
-  /** Can be iterated once; leaving the loop early cancels the generations. Without a reader they run to their end. */
-  readonly events: AsyncIterable<AnswerEvent>;
+  /**
+   * Events that came together. Can be iterated once; leaving the loop early cancels the generations. Without a reader they
+   * run to their end.
+   */
+  readonly events: AsyncIterable<readonly AnswerEvent[]>;
   /** Rejects with the error that iterating throws. */
   readonly done: Promise<Answer>;
 }

@@ -302,6 +302,7 @@ describe("generate", () => {
     await new Promise((resolve) => setImmediate(resolve));
     process.off("warning", listen);
     expect(warnings).toEqual([]);
+    await engine.dispose();
   });
 
   it("fails all sequences if scheduling fails, and continues with new ones", async () => {

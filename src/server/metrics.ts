@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type MetricConfiguration, Registry } from "prom-client";
 import type { GenerationResult, ModelObserver, ModelStats } from "../engine/types.ts";
+import { PendingValues } from "./pending-values.ts";
 
 const PREFIX = "idlm:";
 const VLLM_PREFIX = "vllm:";
@@ -38,6 +39,9 @@ export class Metrics {
   readonly #hasVllmNames: boolean;
   readonly #counters: Readonly<Record<CounterName, Counter>>;
   readonly #histograms: Readonly<Record<HistogramName, Histogram>>;
+  /** By model; a model that is loaded again keeps its own. */
+  readonly #observers = new Map<string, ModelObserver>();
+  readonly #pendingValues: PendingValues[] = [];
 
   constructor(models: () => readonly MeasuredModel[], { vllm }: { readonly vllm: boolean }) {
     this.#models = models;
@@ -64,24 +68,40 @@ export class Metrics {
 
   /** Counts what a model does. */
   observer(model: string): ModelObserver {
+    const known = this.#observers.get(model);
+    if (known !== undefined) return known;
+    const observer = this.#observe(model);
+    this.#observers.set(model, observer);
+    return observer;
+  }
+
+  #observe(model: string): ModelObserver {
     const labels = { model_name: model };
     // Looked up once, not in every forward.
     const forwards = this.#counters.forwards_total.labels(labels);
     const preemptions = this.#counters.num_preemptions_total.labels(labels);
+    preemptions.inc(0);
     const generated = this.#counters.generation_tokens_total.labels(labels);
     const rows = this.#histograms.rows_per_forward.labels(labels);
     const tokensOf = this.#histograms.tokens_per_forward.labels(labels);
     const between = this.#histograms.inter_token_latency_seconds.labels(labels);
+    const rowsOfForwards = this.#pending((n) => {
+      forwards.inc();
+      rows.observe(n);
+    });
+    const tokensOfForwards = this.#pending((n) => {
+      tokensOf.observe(n);
+      generated.inc(n);
+    });
+    const betweenMs = this.#pending((ms) => between.observe(ms / 1000));
     return {
       onForward: (forward) => {
-        forwards.inc();
-        rows.observe(forward.rows);
-        preemptions.inc(forward.preemptions);
+        rowsOfForwards.push(forward.rows);
+        if (forward.preemptions > 0) preemptions.inc(forward.preemptions);
       },
       onTokens: ({ tokens, ms }) => {
-        tokensOf.observe(tokens);
-        generated.inc(tokens);
-        if (ms !== undefined) between.observe(ms / 1000);
+        tokensOfForwards.push(tokens);
+        if (ms !== undefined) betweenMs.push(ms);
       },
       onEnd: (result, queueMs) => this.#countEnd(labels, result, queueMs),
     };
@@ -89,12 +109,19 @@ export class Metrics {
 
   /** All metrics in Prometheus's text format. */
   async text(): Promise<string> {
+    for (const values of this.#pendingValues) values.flush();
     const text = await this.#registry.metrics();
     return this.#hasVllmNames ? `${text}${vllmNames(text)}` : text;
   }
 
   get contentType(): string {
     return this.#registry.contentType;
+  }
+
+  #pending(record: (value: number) => void): PendingValues {
+    const values = new PendingValues(record);
+    this.#pendingValues.push(values);
+    return values;
   }
 
   #countEnd(labels: { readonly model_name: string }, result: GenerationResult | Error, queueMs: number): void {

@@ -18,7 +18,8 @@ async function streaming(pieces: (exchange: Exchange) => AsyncIterable<string>) 
     const exchange = new Exchange(incoming, outgoing, "id", "/", familyOf("/"), { maxBodyBytes: 1 });
     exchange.silenceMs = 10;
     const failed = (error: unknown) => dataEvent({ error: String(error) });
-    sendStream(exchange, eventStream, pieces(exchange), failed).then(end, (error: unknown) => {
+    const form = { write: (piece: string) => piece, end: async () => "", failed };
+    sendStream(exchange, eventStream, pieces(exchange), form).then(end, (error: unknown) => {
       end(error);
       exchange.send(400, { error: String(error) });
     });

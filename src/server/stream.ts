@@ -1,3 +1,5 @@
+import type { EventEmitter } from "node:events";
+import type { ServerResponse } from "node:http";
 import { ClientGone, type Exchange } from "./exchange.ts";
 
 /** Milliseconds without progress after which a client that does not read is taken as gone. */
@@ -6,68 +8,87 @@ const STALL_MS = 120_000;
 export const eventStream = "text/event-stream";
 export const jsonLines = "application/x-ndjson";
 
-/**
- * Sends a response piece by piece. The headers are sent with the first piece, so that an error before it has a status of
- * its own (unless it comes after a long wait); later ones are sent as `failed` writes them. Waits while the client reads slower than the pieces come.
- */
-export async function sendStream(
-  exchange: Exchange,
-  contentType: string,
-  pieces: AsyncIterable<string>,
-  failed: (error: unknown) => string,
-): Promise<void> {
-  const { outgoing, signal, redact } = exchange;
-  const comments = contentType === eventStream ? sendComments(exchange, contentType) : undefined;
-  const writeLater = writesAfterForwardStarts(outgoing);
-  try {
-    for await (const piece of pieces) {
-      signal.throwIfAborted();
-      comments?.refresh();
-      writeLater();
-      if (!outgoing.headersSent) sendHeaders(exchange, contentType);
-      if (piece !== "" && !outgoing.write(piece)) await drained(exchange);
-    }
-    if (!outgoing.headersSent) sendHeaders(exchange, contentType);
-  } catch (error) {
-    if (!outgoing.headersSent) throw error;
-    if (!outgoing.destroyed) outgoing.write(redact(failed(error)));
-  } finally {
-    clearTimeout(comments);
-  }
-  outgoing.end();
+/** How a stream is written. */
+export interface StreamForm<T> {
+  write(value: T): string;
+  /** What follows the last value. */
+  end(): Promise<string>;
+  /** An error after the first piece. */
+  failed(error: unknown): string;
 }
 
 /**
- * Holds what is written back for two turns of the event loop: the engine starts its next forward in the first one, so that the
- * system calls of all streams run beside the forward, not between two of them.
+ * Sends a response piece by piece, each one as soon as its value comes. The headers are sent with the first piece, so that an
+ * error before it has a status of its own (unless it comes after a long wait). Waits while the client reads slower than the
+ * pieces come.
  */
-function writesAfterForwardStarts(outgoing: Exchange["outgoing"]): () => void {
-  let isHeld = false;
-  const release = () => {
-    isHeld = false;
-    if (!outgoing.writableEnded) outgoing.uncork();
-  };
-  return () => {
-    if (isHeld) return;
-    isHeld = true;
-    outgoing.cork();
-    setImmediate(() => setImmediate(release));
-  };
+export async function sendStream<T>(
+  exchange: Exchange,
+  contentType: string,
+  values: AsyncIterable<T>,
+  form: StreamForm<T>,
+): Promise<void> {
+  const { outgoing, signal, redact } = exchange;
+  const comments = contentType === eventStream ? new Comments(exchange, contentType) : undefined;
+  let last = "";
+  try {
+    for await (const value of values) {
+      signal.throwIfAborted();
+      const piece = form.write(value);
+      if (!outgoing.headersSent) sendHeaders(exchange, contentType);
+      if (piece === "") continue;
+      if (comments !== undefined) comments.isSilent = false;
+      const full = writeChunk(outgoing, piece);
+      if (full !== undefined) await drained(exchange, full);
+    }
+    last = await form.end();
+    signal.throwIfAborted();
+    if (!outgoing.headersSent) sendHeaders(exchange, contentType);
+  } catch (error) {
+    if (!outgoing.headersSent) throw error;
+    last = redact(form.failed(error));
+  } finally {
+    comments?.stop();
+  }
+  outgoing.end(outgoing.destroyed ? undefined : last);
+}
+
+/**
+ * Writes a chunk; returns what has to drain before the next one. Node's own `write` of a chunked response writes four
+ * pieces (length, line end, text, line end) through two queues, which costs more than making the text.
+ */
+function writeChunk(outgoing: ServerResponse, text: string): EventEmitter | undefined {
+  const { socket } = outgoing;
+  // Without a socket, another response on this connection comes first.
+  if (socket === null || !outgoing.chunkedEncoding) return outgoing.write(text) ? undefined : outgoing;
+  return socket.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`) ? undefined : socket;
 }
 
 /**
  * Sends a comment, which clients skip, where no event comes for long: a request that waits in the queue is not taken for
  * dead by proxies, and a client that is gone is noticed.
  */
-function sendComments(exchange: Exchange, contentType: string): NodeJS.Timeout {
-  const { outgoing } = exchange;
-  const timer = setTimeout(() => {
-    if (outgoing.destroyed || outgoing.writableNeedDrain) return;
-    if (!outgoing.headersSent) sendHeaders(exchange, contentType);
-    outgoing.write(": waiting\n\n");
-    timer.refresh();
-  }, exchange.silenceMs);
-  return timer;
+class Comments {
+  /** Whether no event came since the last look. */
+  isSilent = true;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(exchange: Exchange, contentType: string) {
+    const { outgoing } = exchange;
+    // Not restarted by every event, which would take as long as writing it: a comment comes after one to two intervals.
+    this.#timer = setInterval(() => {
+      const isFull = outgoing.writableNeedDrain || outgoing.socket?.writableNeedDrain === true;
+      if (this.isSilent && !outgoing.destroyed && !isFull) {
+        if (!outgoing.headersSent) sendHeaders(exchange, contentType);
+        outgoing.write(": waiting\n\n");
+      }
+      this.isSilent = true;
+    }, exchange.silenceMs);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
 }
 
 function sendHeaders({ outgoing }: Exchange, contentType: string): void {
@@ -80,13 +101,13 @@ function sendHeaders({ outgoing }: Exchange, contentType: string): void {
   outgoing.flushHeaders();
 }
 
-/** Waits until the client has read what was written. @throws ClientGone if it does not. */
-function drained(exchange: Exchange): Promise<void> {
+/** Waits until the client has read what was written to `full`. @throws ClientGone if it does not. */
+function drained(exchange: Exchange, full: EventEmitter): Promise<void> {
   const { outgoing, signal } = exchange;
   return new Promise((resolve, reject) => {
     const end = (error?: unknown) => {
       clearTimeout(timer);
-      outgoing.off("drain", end);
+      full.off("drain", end);
       signal.removeEventListener("abort", onAbort);
       if (error === undefined) resolve();
       else reject(error);
@@ -96,7 +117,7 @@ function drained(exchange: Exchange): Promise<void> {
       outgoing.destroy();
       end(new ClientGone());
     }, STALL_MS);
-    outgoing.once("drain", end);
+    full.once("drain", end);
     if (signal.aborted) onAbort();
     else signal.addEventListener("abort", onAbort, { once: true });
   });

@@ -5,11 +5,12 @@ import { answerOfDeltas, messageDeltas } from "../../../test/support/answer-even
 import { fakeEngine } from "../../../test/support/fake-engine.ts";
 import { foldChunks } from "../../../test/support/fold-chunks.ts";
 import { answer } from "../../answer/answer.ts";
+import type { RunningAnswer } from "../../answer/types.ts";
 import type { EngineModel } from "../../engine/engine-model.ts";
 import { type Endpoint, readOpenAiRequest } from "./request.ts";
 import { resultOf } from "../extension.ts";
 import { openAiResponse } from "./response.ts";
-import { openAiStream } from "./stream.ts";
+import { OpenAiStream } from "./stream.ts";
 
 interface Chunk {
   readonly choices: readonly {
@@ -28,9 +29,20 @@ async function bothOf(engine: EngineModel, endpoint: Endpoint, body: object) {
   const request = { ...readOpenAiRequest(endpoint, body), id: "x" };
   const { tokenizer, info } = engine;
   const context = { id: "x", model: "m", created: 1, tokenizer, numerics: info.backend.numerics };
-  const chunks: Chunk[] = [];
-  for await (const chunk of openAiStream(request, answer(engine, request, never), context)) chunks.push(chunk as Chunk);
+  const chunks = await chunksOf(new OpenAiStream(request, context), answer(engine, request, never));
   return { chunks, body: openAiResponse(request, await answer(engine, request, never).done, context) };
+}
+
+async function chunksOf(stream: OpenAiStream, { events, done }: RunningAnswer): Promise<readonly Chunk[]> {
+  const texts: string[] = [];
+  for await (const some of events) texts.push(...some.flatMap((event) => stream.push(event)));
+  texts.push(...stream.end(await done));
+  return texts.map((text) => {
+    const chunk: Chunk = JSON.parse(text);
+    // Written as JSON.stringify does, although not by it.
+    expect(JSON.stringify(chunk)).toBe(text);
+    return chunk;
+  });
 }
 
 /** Choices as in JSON; no log-probabilities at all are null in a stream. */
@@ -56,7 +68,7 @@ const common = {
   stop: optional(fc.array(fc.constantFrom("a", "b", "ab", "ba ", "\n", "é"), { maxLength: 3 })),
 };
 
-describe("openAiStream", () => {
+describe("OpenAiStream", () => {
   it("has chunks that together are the unstreamed chat completion", async () => {
     const { engine } = fakeEngine({ endTokens: [5] });
     const bodies = fc.record({
@@ -105,9 +117,8 @@ describe("openAiStream", () => {
     await fc.assert(
       fc.asyncProperty(messageDeltas, async (deltas) => {
         const { answer, events } = answerOfDeltas(deltas);
-        const running = { events: Readable.from(events), done: Promise.resolve(answer) };
-        const chunks: Chunk[] = [];
-        for await (const chunk of openAiStream(request, running, context)) chunks.push(chunk as Chunk);
+        const running = { events: Readable.from([events]), done: Promise.resolve(answer) };
+        const chunks = await chunksOf(new OpenAiStream(request, context), running);
         const { choices, idlm } = openAiResponse(request, answer, context);
         const [choice] = choices as readonly { readonly message: Readonly<Record<string, unknown>> }[];
         const [folded] = foldChunks(chunks);

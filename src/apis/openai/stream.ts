@@ -1,64 +1,88 @@
-import type { AnswerEvent, RunningAnswer } from "../../answer/types.ts";
+import type { Answer, AnswerEvent } from "../../answer/types.ts";
 import type { TokenLogprobs } from "../../engine/types.ts";
 import { type ChatLogprobs, chatLogprobs, type CompletionLogprobs, CompletionLogprobsStream } from "./logprobs.ts";
 import type { OpenAiRequest } from "./request.ts";
 import { ignoredOf, resultOf } from "../extension.ts";
 import { finishReasonOf, headOf, type ResponseContext, usageOf } from "./response.ts";
 
-/** A choice of a chunk, without its index. */
-interface ChunkChoice {
-  readonly delta?: Readonly<Record<string, unknown>>;
-  readonly text?: string;
-  readonly logprobs: ChatLogprobs | CompletionLogprobs | null;
-  readonly finish_reason: string | null;
-}
-
-/** Makes the chunks of one choice. */
+/** Makes the chunks of one choice: JSON texts of a choice, without its index and braces. */
 interface ChoiceChunks {
-  chunks(event: AnswerEvent): readonly ChunkChoice[];
+  chunks(event: AnswerEvent): readonly string[];
 }
 
 /**
- * Chunks of a streamed response, without the `[DONE]` that ends the stream. @throws the error of the answer, which comes
- * before the first chunk if the request is wrong.
+ * Chunks of a streamed response, as JSON texts, without the `[DONE]` that ends the stream. What all chunks have in common is
+ * written once, since every token has one.
  */
-export async function* openAiStream(
-  request: OpenAiRequest,
-  { events, done }: RunningAnswer,
-  context: ResponseContext,
-): AsyncGenerator<object> {
-  const isChat = request.endpoint === "chat";
-  const { streamsUsage, rounds } = request;
-  const head = {
-    ...headOf(request, context, isChat ? "chat.completion.chunk" : "text_completion"),
-    choices: [],
-    ...(streamsUsage && { usage: null }),
-  };
-  const writers = new Map<number, ChoiceChunks>();
-  let nOpen = request.requests.reduce((sum, { n = 1 }) => sum + n, 0);
-  let isFirst = true;
-  for await (const event of events) {
-    const { choice: index, kind } = event;
-    const writer = writers.get(index) ?? (isChat ? new ChatChunks(context) : new CompletionChunks(context));
-    writers.set(index, writer);
-    if (kind === "end") nOpen--;
-    const isLast = nOpen === 0 && rounds && !streamsUsage;
-    const own = kind === "round" ? { round: event.round } : isLast ? resultOf((await done).results) : {};
-    const chunks = writer.chunks(event);
-    for (const [i, chunk] of chunks.entries()) {
-      const extension = { ...(isFirst && ignoredOf(request)), ...(i === chunks.length - 1 && own) };
-      yield { ...head, choices: [{ index, ...chunk }], ...withExtension(extension) };
-      isFirst = false;
-    }
-  }
-  if (!streamsUsage) return;
-  const { results } = await done;
-  yield { ...head, usage: usageOf(results), ...(rounds && withExtension(resultOf(results))) };
-}
+export class OpenAiStream {
+  readonly #request: OpenAiRequest;
+  readonly #context: ResponseContext;
+  readonly #head: string;
+  readonly #tail: string;
+  readonly #writers = new Map<number, ChoiceChunks>();
+  #nOpen: number;
+  #isFirst = true;
+  /** The last chunk of all choices, if it has the result, which is not known before the end. */
+  #last: { readonly choices: string; readonly idlm: object | undefined } | undefined;
 
-/** idlm's own key of a chunk, if there is anything in it. */
-function withExtension(idlm: object): { readonly idlm?: object } {
-  return Object.keys(idlm).length === 0 ? {} : { idlm };
+  constructor(request: OpenAiRequest, context: ResponseContext) {
+    const isChat = request.endpoint === "chat";
+    this.#request = request;
+    this.#context = context;
+    const head = headOf(request, context, isChat ? "chat.completion.chunk" : "text_completion");
+    // Up to its closing brace.
+    this.#head = JSON.stringify(head).slice(0, -1);
+    this.#tail = request.streamsUsage ? ',"usage":null' : "";
+    this.#nOpen = request.requests.reduce((sum, { n = 1 }) => sum + n, 0);
+  }
+
+  push(event: AnswerEvent): readonly string[] {
+    const { choice: index, kind } = event;
+    if (kind === "end") this.#nOpen--;
+    const choices = this.#writer(index)
+      .chunks(event)
+      .map((choice) => `{"index":${index},${choice}}`);
+    const last = choices.pop();
+    if (last === undefined) return [];
+    const chunks = choices.map((choice) => this.#chunk(choice, this.#ignored()));
+    const idlm = kind === "round" ? { ...this.#ignored(), round: event.round } : this.#ignored();
+    const { rounds, streamsUsage } = this.#request;
+    if (this.#nOpen === 0 && rounds && !streamsUsage) this.#last = { choices: last, idlm };
+    else chunks.push(this.#chunk(last, idlm));
+    return chunks;
+  }
+
+  /** What follows the last event. */
+  end({ results }: Answer): readonly string[] {
+    const { rounds, streamsUsage } = this.#request;
+    const { choices, idlm } = this.#last ?? {};
+    const last = choices === undefined ? [] : [this.#chunk(choices, { ...idlm, ...resultOf(results) })];
+    if (!streamsUsage) return last;
+    const usage = `,"usage":${JSON.stringify(usageOf(results))}`;
+    return [...last, this.#chunk("", rounds ? resultOf(results) : undefined, usage)];
+  }
+
+  #writer(index: number): ChoiceChunks {
+    const known = this.#writers.get(index);
+    if (known !== undefined) return known;
+    const isChat = this.#request.endpoint === "chat";
+    const writer = isChat ? new ChatChunks(this.#context) : new CompletionChunks(this.#context);
+    this.#writers.set(index, writer);
+    return writer;
+  }
+
+  /** Keys of the body that were ignored: in the first chunk, if there are any. */
+  #ignored(): object | undefined {
+    if (!this.#isFirst) return undefined;
+    this.#isFirst = false;
+    return this.#request.ignored.length === 0 ? undefined : ignoredOf(this.#request);
+  }
+
+  /** `idlm`: our own key. */
+  #chunk(choices: string, idlm: object | undefined, tail = this.#tail): string {
+    const own = idlm === undefined ? "" : `,"idlm":${JSON.stringify(idlm)}`;
+    return `${this.#head},"choices":[${choices}]${tail}${own}}`;
+  }
 }
 
 class ChatChunks implements ChoiceChunks {
@@ -71,14 +95,14 @@ class ChatChunks implements ChoiceChunks {
     this.#context = context;
   }
 
-  chunks(event: AnswerEvent): readonly ChunkChoice[] {
+  chunks(event: AnswerEvent): readonly string[] {
     if (event.kind === "start") return [];
     const first = this.#isFirst ? [this.#chunk({ role: "assistant", content: "" })] : [];
     this.#isFirst = false;
     return [...first, ...this.#following(event)];
   }
 
-  #following(event: AnswerEvent): readonly ChunkChoice[] {
+  #following(event: AnswerEvent): readonly string[] {
     switch (event.kind) {
       case "text":
         return [this.#chunk({ content: event.text }, this.#takeLogprobs())];
@@ -97,14 +121,14 @@ class ChatChunks implements ChoiceChunks {
         return [];
       case "end": {
         const rest = this.#logprobs.length === 0 ? [] : [this.#chunk({ content: "" }, this.#takeLogprobs())];
-        return [...rest, { ...this.#chunk({}), finish_reason: finishReasonOf(event.finishReason) }];
+        return [...rest, this.#chunk({}, null, finishReasonOf(event.finishReason))];
       }
       default:
         return [];
     }
   }
 
-  #call(call: object): ChunkChoice {
+  #call(call: object): string {
     return this.#chunk({ tool_calls: [call] }, this.#takeLogprobs());
   }
 
@@ -113,8 +137,8 @@ class ChatChunks implements ChoiceChunks {
     return logprobs.length === 0 ? null : chatLogprobs(logprobs, this.#context.tokenizer);
   }
 
-  #chunk(delta: Readonly<Record<string, unknown>>, logprobs: ChatLogprobs | null = null): ChunkChoice {
-    return { delta, logprobs, finish_reason: null };
+  #chunk(delta: object, logprobs: ChatLogprobs | null = null, finishReason: string | null = null): string {
+    return `"delta":${JSON.stringify(delta)},${endOf(logprobs, finishReason)}`;
   }
 }
 
@@ -127,12 +151,12 @@ class CompletionChunks implements ChoiceChunks {
     this.#logprobs = new CompletionLogprobsStream(tokenizer);
   }
 
-  chunks(event: AnswerEvent): readonly ChunkChoice[] {
+  chunks(event: AnswerEvent): readonly string[] {
     switch (event.kind) {
       case "text":
         return [this.#text(event.text)];
       case "round":
-        return [{ text: "", logprobs: null, finish_reason: null }];
+        return [`"text":"",${endOf(null, null)}`];
       case "tokens":
         this.#logprobs.push(event.logprobs ?? []);
         return [];
@@ -142,16 +166,21 @@ class CompletionChunks implements ChoiceChunks {
       case "end": {
         if (event.endLogprobs !== undefined) this.#logprobs.push([event.endLogprobs]);
         const rest = this.#logprobs.end(this.#length);
-        const chunk = { text: "", logprobs: rest.tokens.length === 0 ? null : rest };
-        return [{ ...chunk, finish_reason: finishReasonOf(event.finishReason) }];
+        const logprobs = rest.tokens.length === 0 ? null : rest;
+        return [`"text":"",${endOf(logprobs, finishReasonOf(event.finishReason))}`];
       }
       default:
         return [];
     }
   }
 
-  #text(text: string): ChunkChoice {
+  #text(text: string): string {
     this.#length += Array.from(text).length;
-    return { text, logprobs: this.#logprobs.take(this.#length) ?? null, finish_reason: null };
+    return `"text":${JSON.stringify(text)},${endOf(this.#logprobs.take(this.#length) ?? null, null)}`;
   }
+}
+
+/** The last keys of a choice. */
+function endOf(logprobs: ChatLogprobs | CompletionLogprobs | null, finishReason: string | null): string {
+  return `"logprobs":${JSON.stringify(logprobs)},"finish_reason":${JSON.stringify(finishReason)}`;
 }

@@ -7,6 +7,8 @@ import type { Generation, GenerationPart, GenerationResult } from "../types.ts";
  */
 const MOST_UNREAD = 64;
 
+type Step = IteratorResult<GenerationPart, undefined>;
+
 /** Output of a sequence. It ends once. */
 export interface SequenceStream {
   /** Aborted when the generation is cancelled. */
@@ -35,7 +37,8 @@ export class GenerationStream implements Generation, SequenceStream {
   #isRead = false;
   #needsDrain = false;
   #isEnded = false;
-  #wake = () => {};
+  /** Calls of `next` that wait for a part, or for the end (undefined); then no part is unread. */
+  readonly #waiting: ((step: Step | undefined) => void)[] = [];
   #resolve: (result: GenerationResult) => void = () => {};
   #reject: (error: unknown) => void = () => {};
   #resolvePrompt: (ids: readonly number[]) => void = () => {};
@@ -80,9 +83,13 @@ export class GenerationStream implements Generation, SequenceStream {
   }
 
   emit(part: GenerationPart): void {
+    const waiting = this.#waiting.shift();
+    if (waiting !== undefined) {
+      waiting({ value: part, done: false });
+      return;
+    }
     this.#parts.push(part);
     this.#needsDrain ||= this.#isRead && this.#nUnread >= this.#mostUnread;
-    this.#wake();
   }
 
   end(result: GenerationResult): void {
@@ -96,24 +103,36 @@ export class GenerationStream implements Generation, SequenceStream {
     this.#close();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<GenerationPart, void, undefined> {
+  /** By hand: the promises of an async generator take more time than all else that happens to a part. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<GenerationPart> {
     if (this.#isRead) throw new TypeError("a generation can be iterated once");
     this.#isRead = true;
-    try {
-      while (true) {
-        const part = this.#take();
-        if (part !== undefined) yield part;
-        else if (this.#isEnded) break;
-        else {
-          await new Promise<void>((resolve) => {
-            this.#wake = resolve;
-          });
-        }
-      }
-      await this.result;
-    } finally {
+    let isOver = false;
+    const over: Step = { value: undefined, done: true };
+    const end = async (): Promise<Step> => {
+      if (isOver) return over;
+      isOver = true;
       this.cancel();
-    }
+      await this.result;
+      return over;
+    };
+    const iterator: AsyncIterableIterator<GenerationPart> = {
+      [Symbol.asyncIterator]: () => iterator,
+      next: () => {
+        const value = isOver ? undefined : this.#take();
+        if (value !== undefined) return Promise.resolve({ value, done: false });
+        if (isOver || this.#isEnded) return end();
+        return new Promise((resolve) => {
+          this.#waiting.push((step) => resolve(step === undefined ? end() : step));
+        });
+      },
+      return: () => {
+        isOver = true;
+        this.cancel();
+        return Promise.resolve(over);
+      },
+    };
+    return iterator;
   }
 
   get #nUnread(): number {
@@ -140,6 +159,6 @@ export class GenerationStream implements Generation, SequenceStream {
     this.#isEnded = true;
     this.#needsDrain = false;
     for (const signal of this.#sources) signal.removeEventListener("abort", this.cancel);
-    this.#wake();
+    for (const waiting of this.#waiting.splice(0)) waiting(undefined);
   }
 }

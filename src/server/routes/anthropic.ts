@@ -1,5 +1,4 @@
 import { z } from "@hono/zod-openapi";
-import type { RunningAnswer } from "../../answer/types.ts";
 import { type MessagesRequest, readMessagesRequest } from "../../apis/anthropic/request.ts";
 import { MessageBuilder, type MessagesEvent } from "../../apis/anthropic/response.ts";
 import { startAnswer, wholeAnswer } from "../answering.ts";
@@ -34,23 +33,14 @@ async function respond(exchange: Exchange, request: MessagesRequest, served: Ser
   exchange.outgoing.setHeader("request-id", exchange.id);
   const running = startAnswer(exchange, served, { ...request.answer, id: exchange.id });
   if (!request.stream) {
-    for await (const event of running.events) builder.push(event);
+    for await (const events of running.events) for (const event of events) builder.push(event);
     exchange.send(200, builder.body(await wholeAnswer(exchange, running)));
     return;
   }
-  const failed = (error: unknown) => namedEvent("error", exchange.errorOf(error).body);
-  await sendStream(exchange, eventStream, written(streamed(exchange, builder, running)), failed);
-}
-
-async function* streamed(
-  exchange: Exchange,
-  builder: MessageBuilder,
-  running: RunningAnswer,
-): AsyncGenerator<MessagesEvent> {
-  for await (const event of running.events) yield* builder.push(event);
-  yield* builder.end(await wholeAnswer(exchange, running));
-}
-
-async function* written(events: AsyncIterable<MessagesEvent>): AsyncGenerator<string> {
-  for await (const { event, data } of events) yield namedEvent(event, data);
+  const written = (all: readonly MessagesEvent[]) => all.map(({ event, data }) => namedEvent(event, data)).join("");
+  await sendStream(exchange, eventStream, running.events, {
+    write: (events) => written(events.flatMap((event) => builder.push(event))),
+    end: async () => written(builder.end(await wholeAnswer(exchange, running))),
+    failed: (error) => namedEvent("error", exchange.errorOf(error).body),
+  });
 }

@@ -1,5 +1,4 @@
 import { z } from "@hono/zod-openapi";
-import type { RunningAnswer } from "../../answer/types.ts";
 import { type LlamaRequest, readLlamaRequest } from "../../apis/llama/request.ts";
 import { LlamaBuilder } from "../../apis/llama/response.ts";
 import {
@@ -76,11 +75,17 @@ async function respond(exchange: Exchange, request: LlamaRequest, served: Served
     exchange.send(200, builder.body(await wholeAnswer(exchange, running)));
     return;
   }
-  const failed = (error: unknown) => dataEvent(exchange.errorOf(error).body);
-  await sendStream(exchange, eventStream, streamed(exchange, builder, running), failed);
-}
-
-async function* streamed(exchange: Exchange, builder: LlamaBuilder, running: RunningAnswer): AsyncGenerator<string> {
-  for await (const event of running.events) for (const chunk of builder.push(event)) yield dataEvent(chunk);
-  for (const chunk of builder.end(await wholeAnswer(exchange, running))) yield dataEvent(chunk);
+  await sendStream(exchange, eventStream, running.events, {
+    write: (events) =>
+      events
+        .flatMap((event) => builder.push(event))
+        .map(dataEvent)
+        .join(""),
+    end: async () =>
+      builder
+        .end(await wholeAnswer(exchange, running))
+        .map(dataEvent)
+        .join(""),
+    failed: (error) => dataEvent(exchange.errorOf(error).body),
+  });
 }

@@ -1,6 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import packageJson from "../../../package.json" with { type: "json" };
-import type { AnswerRequest, RunningAnswer } from "../../answer/types.ts";
+import type { AnswerRequest } from "../../answer/types.ts";
 import { Body } from "../../apis/body.ts";
 import { listedModel, OLLAMA_API_VERSION, runningModel, shownModel } from "../../apis/ollama/models.ts";
 import { type OllamaEndpoint, type OllamaRequest, readOllamaRequest } from "../../apis/ollama/request.ts";
@@ -72,17 +72,19 @@ async function respondWithAnswer(
 ): Promise<void> {
   const running = startAnswer(exchange, served, { ...answer, id: exchange.id });
   if (!stream) {
-    for await (const event of running.events) builder.push(event);
+    for await (const events of running.events) for (const event of events) builder.push(event);
     exchange.send(200, builder.body(await wholeAnswer(exchange, running)));
     return;
   }
-  const failed = (error: unknown) => line(exchange.errorOf(error).body);
-  await sendStream(exchange, jsonLines, streamed(exchange, builder, running), failed);
-}
-
-async function* streamed(exchange: Exchange, builder: OllamaBuilder, running: RunningAnswer): AsyncGenerator<string> {
-  for await (const event of running.events) for (const one of builder.push(event)) yield line(one);
-  yield line(builder.end(await wholeAnswer(exchange, running)));
+  await sendStream(exchange, jsonLines, running.events, {
+    write: (events) =>
+      events
+        .flatMap((event) => builder.push(event))
+        .map(line)
+        .join(""),
+    end: async () => line(builder.end(await wholeAnswer(exchange, running))),
+    failed: (error) => line(exchange.errorOf(error).body),
+  });
 }
 
 function line(value: unknown): string {

@@ -1,7 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { type Endpoint, endpoints, readOpenAiRequest } from "../../apis/openai/request.ts";
 import { openAiResponse } from "../../apis/openai/response.ts";
-import { openAiStream } from "../../apis/openai/stream.ts";
+import { OpenAiStream } from "../../apis/openai/stream.ts";
 import { startAnswer, wholeAnswer } from "../answering.ts";
 import type { AddRoutes } from "../context.ts";
 import type { Exchange } from "../exchange.ts";
@@ -47,13 +47,16 @@ async function respond(exchange: Exchange, endpoint: Endpoint, json: unknown, se
     exchange.send(200, openAiResponse(request, await wholeAnswer(exchange, running), context));
     return;
   }
-  const events = eventsOf(openAiStream(request, running, context));
-  await sendStream(exchange, eventStream, events, (error) => dataEvent(exchange.errorOf(error).body));
-}
-
-async function* eventsOf(chunks: AsyncIterable<object>): AsyncGenerator<string> {
-  for await (const chunk of chunks) yield dataEvent(chunk);
-  yield dataEvent("[DONE]");
+  const stream = new OpenAiStream(request, context);
+  await sendStream(exchange, eventStream, running.events, {
+    write: (events) =>
+      events
+        .flatMap((event) => stream.push(event))
+        .map(dataEvent)
+        .join(""),
+    end: async () => [...stream.end(await running.done), "[DONE]"].map(dataEvent).join(""),
+    failed: (error) => dataEvent(exchange.errorOf(error).body),
+  });
 }
 
 function routeOf(path: string, endpoint: Endpoint) {

@@ -1,5 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import type { Answer, RunningAnswer } from "../../answer/types.ts";
+import type { Answer } from "../../answer/types.ts";
 import { joined } from "../../apis/responses/input-items.ts";
 import { type ResponsesRequest, readResponsesRequest } from "../../apis/responses/request.ts";
 import { ResponseBuilder, type ResponsesEvent } from "../../apis/responses/response.ts";
@@ -75,30 +75,25 @@ async function respond(
     stored.add({ response, messages, previous: request.previous, owner: exchange.share });
   };
   if (!request.stream) {
-    for await (const event of running.events) builder.push(event);
+    for await (const events of running.events) for (const event of events) builder.push(event);
     const answer = await wholeAnswer(exchange, running);
     keep(answer);
     exchange.send(200, builder.body(answer));
     return;
   }
-  const failed = (error: unknown) => builder.failed(messageOf(exchange, error)).map(written).join("");
-  await sendStream(exchange, eventStream, streamed(exchange, builder, running, keep), failed);
+  await sendStream(exchange, eventStream, running.events, {
+    write: (events) => written(events.flatMap((event) => builder.push(event))),
+    end: async () => {
+      const answer = await wholeAnswer(exchange, running);
+      keep(answer);
+      return written(builder.end(answer));
+    },
+    failed: (error) => written(builder.failed(messageOf(exchange, error))),
+  });
 }
 
-async function* streamed(
-  exchange: Exchange,
-  builder: ResponseBuilder,
-  running: RunningAnswer,
-  keep: (answer: Answer) => void,
-): AsyncGenerator<string> {
-  for await (const event of running.events) for (const one of builder.push(event)) yield written(one);
-  const answer = await wholeAnswer(exchange, running);
-  keep(answer);
-  for (const one of builder.end(answer)) yield written(one);
-}
-
-function written({ event, data }: ResponsesEvent): string {
-  return namedEvent(event, data);
+function written(events: readonly ResponsesEvent[]): string {
+  return events.map(({ event, data }) => namedEvent(event, data)).join("");
 }
 
 /** What later responses continue. */
