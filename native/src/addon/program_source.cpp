@@ -28,18 +28,16 @@ const Named<RowSet> rowSets[] = {
     {"output-token", RowSet::OutputToken},
     {"output-mask", RowSet::OutputMask},
 };
-const Named<int Inputs::*> inputFields[] = {{"x", &Inputs::x},   {"y", &Inputs::y},         {"q", &Inputs::q},
-                                            {"k", &Inputs::k},   {"v", &Inputs::v},         {"gate", &Inputs::gate},
-                                            {"up", &Inputs::up}, {"token", &Inputs::token}, {"mask", &Inputs::mask}};
-const Named<int Parameters::*> parameterFields[] = {
-    {"weight", &Parameters::weight}, {"bias", &Parameters::bias},   {"a", &Parameters::a},
-    {"b", &Parameters::b},           {"scale", &Parameters::scale}, {"embedding", &Parameters::embedding},
-    {"ids", &Parameters::ids}};
-const Named<int Attributes::*> integerAttributes[] = {
-    {"width", &Attributes::width},   {"headDim", &Attributes::headDim},   {"layer", &Attributes::layer},
-    {"nHeads", &Attributes::nHeads}, {"nKvHeads", &Attributes::nKvHeads}, {"window", &Attributes::window}};
-const Named<double Attributes::*> numberAttributes[] = {{"epsilon", &Attributes::epsilon},
-                                                        {"scale", &Attributes::scale}};
+#define IDLM_INPUT(name) {#name, &Inputs::name},
+#define IDLM_PARAMETER(name) {#name, &Parameters::name},
+#define IDLM_ATTRIBUTE(name) {#name, &Attributes::name},
+const Named<int Inputs::*> inputFields[] = {IDLM_INPUTS(IDLM_INPUT)};
+const Named<int Parameters::*> parameterFields[] = {IDLM_PARAMETERS(IDLM_PARAMETER)};
+const Named<int Attributes::*> integerAttributes[] = {IDLM_INTEGERS(IDLM_ATTRIBUTE)};
+const Named<double Attributes::*> numberAttributes[] = {IDLM_NUMBERS(IDLM_ATTRIBUTE)};
+#undef IDLM_INPUT
+#undef IDLM_PARAMETER
+#undef IDLM_ATTRIBUTE
 
 // The value for `name`; null: unknown.
 template <class T, size_t N>

@@ -15,9 +15,10 @@ int padded(int n) { return (n + PANEL - 1) / PANEL * PANEL; }
 // fn(value) for each input that is present.
 template <class Fn>
 void eachInput(const OperationSource& op, Fn fn) {
-  const auto& in = op.inputs;
-  for (int value : {in.x, in.y, in.q, in.k, in.v, in.gate, in.up, in.token, in.mask})
+#define IDLM_INPUT(name) op.inputs.name,
+  for (int value : {IDLM_INPUTS(IDLM_INPUT)})
     if (value != NONE) fn(value);
+#undef IDLM_INPUT
 }
 
 // fn(buffer) for each buffer that a step reads or writes.

@@ -28,22 +28,34 @@ struct ParameterSource {
   size_t size = 0;
 };
 
+// Names of the fields of operations, as in src/compute/program/operations.ts. A new kind may add some.
+#define IDLM_INPUTS(X) X(x) X(y) X(q) X(k) X(v) X(gate) X(up) X(token) X(mask)
+#define IDLM_PARAMETERS(X) X(weight) X(bias) X(a) X(b) X(scale) X(embedding) X(ids)
+#define IDLM_NUMBERS(X) X(epsilon) X(scale)
+#define IDLM_INTEGERS(X) X(width) X(headDim) X(layer) X(nHeads) X(nKvHeads) X(window)
+
 // An operation of any kind. src/compute/program/operations.ts describes the kinds and their fields; unused fields are
 // NONE, or 0.
 struct OperationSource {
   std::string kind;
   RowSet rows = RowSet::All;
   int out = NONE;
+#define IDLM_INDEX(name) int name = NONE;
+#define IDLM_NUMBER(name) double name = 0;
+#define IDLM_INTEGER(name) int name = 0;
   struct {
-    int x = NONE, y = NONE, q = NONE, k = NONE, v = NONE, gate = NONE, up = NONE, token = NONE, mask = NONE;
+    IDLM_INPUTS(IDLM_INDEX)
   } inputs;  // values
   struct {
-    int weight = NONE, bias = NONE, a = NONE, b = NONE, scale = NONE, embedding = NONE, ids = NONE;
+    IDLM_PARAMETERS(IDLM_INDEX)
   } parameters;
   struct {
-    double epsilon = 0, scale = 0;
-    int width = 0, headDim = 0, layer = 0, nHeads = 0, nKvHeads = 0, window = 0;
+    IDLM_NUMBERS(IDLM_NUMBER)
+    IDLM_INTEGERS(IDLM_INTEGER)
   } attributes;
+#undef IDLM_INDEX
+#undef IDLM_NUMBER
+#undef IDLM_INTEGER
 
   bool is(const char* name) const { return kind == name; }
 };

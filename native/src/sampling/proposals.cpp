@@ -13,7 +13,7 @@ namespace {
 
 // Smallest weight relative to the largest: smaller ones are far below what 32 bits of noise can draw, and are left out
 // so that no probability is 0. Far above where float32 loses bits.
-constexpr float LEAST_WEIGHT = 1e-30f;
+constexpr float MIN_WEIGHT = 1e-30f;
 
 // Makes scores relative to the largest, so that later additions are not rounded away. If some are infinite, only these
 // remain.
@@ -146,7 +146,7 @@ void SamplerState::propose(const KernelTable& k, const float* logits, const int3
   };
   if (out.isDrawn) {
     weigh();
-    c.erase(std::remove_if(c.begin(), c.end(), [](const Candidate& x) { return !(x.weight >= LEAST_WEIGHT); }),
+    c.erase(std::remove_if(c.begin(), c.end(), [](const Candidate& x) { return !(x.weight >= MIN_WEIGHT); }),
             c.end());
     addNoise(purpose);
   } else {

@@ -33,7 +33,9 @@ struct SamplerSettings {
 
   bool penalises() const { return repetitionPenalty != 1 || presencePenalty != 0 || frequencyPenalty != 0; }
   // Whether they exclude unlikely tokens.
-  bool filters() const { return topK > 0 || topP < 1 || minP > 0; }
+  bool filters() const { return topK > 0 || usesWeights(); }
+  // Whether they do so by probability.
+  bool usesWeights() const { return topP < 1 || minP > 0; }
 };
 
 struct Candidate {
@@ -81,6 +83,7 @@ inline bool keepFirst(std::vector<Candidate>& c, double goal) {
   return kept > 0 && !(reached < goal);
 }
 
+// Drops candidates by their weights relative to the largest one, which is 1.
 inline void dropUnlikely(const SamplerSettings& settings, std::vector<Candidate>& c) {
   if (settings.minP > 0)
     c.erase(std::remove_if(c.begin(), c.end(), [&](const Candidate& x) { return !(x.weight >= settings.minP); }),
@@ -95,7 +98,7 @@ inline void filterCandidates(const SamplerSettings& settings, const KernelTable&
     c.resize(size_t(settings.topK));
     std::sort(c.begin(), c.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
   }
-  if (settings.topP >= 1 && settings.minP <= 0) return;
+  if (!settings.usesWeights()) return;
   // Weights in the order of ids, so that their sum does not depend on how much is sorted.
   s.scores.resize(c.size()), s.weights.resize(c.size());
   float largest = MINUS_INFINITY;
@@ -134,7 +137,7 @@ inline void chooseCandidates(const SamplerSettings& settings, const KernelTable&
     take(s.scores.data(), least);
     return filterCandidates(settings, k, s);
   }
-  if (settings.topP >= 1 && settings.minP <= 0) return take(s.scores.data(), MINUS_INFINITY);
+  if (!settings.usesWeights()) return take(s.scores.data(), MINUS_INFINITY);
   // Candidates only, at consecutive places, since the bits of the sum depend on the places of its terms.
   int32_t top = 0;
   float largest = MINUS_INFINITY;
@@ -157,10 +160,10 @@ inline void chooseCandidates(const SamplerSettings& settings, const KernelTable&
       take(s.scores.data(), MINUS_INFINITY);
       keepFirst(s.candidates, goal);
     }
-    dropUnlikely(settings, s.candidates);
   } else {
     take(s.weights.data(), settings.minP);
   }
+  dropUnlikely(settings, s.candidates);
 }
 
 }  // namespace idlm

@@ -66,9 +66,6 @@ const types = {
   F6_E2M3: { blockSize: 4, blockBytes: 3, isInSafetensors: true },
   F6_E3M2: { blockSize: 4, blockBytes: 3, isInSafetensors: true },
   F4: { blockSize: 2, blockBytes: 1, isInSafetensors: true },
-  ...qTypes,
-  ...kTypes,
-  ...iq4Types,
   // below 4 bits, ternary, and 4-bit floats: only their sizes are known here
   IQ1_S: { blockSize: 256, blockBytes: 2 + 32 + 16, ggml: 19 },
   IQ1_M: { blockSize: 256, blockBytes: 32 + 16 + 8, ggml: 29 },
@@ -82,6 +79,10 @@ const types = {
   MXFP4: { blockSize: 32, blockBytes: 1 + 16, ggml: 39 },
   NVFP4: { blockSize: 64, blockBytes: 4 + 32, ggml: 40 },
   Q1_0: { blockSize: 128, blockBytes: 2 + 16, ggml: 41 },
+  // weight types; last, so that a type with an entry above is a compile error
+  ...qTypes,
+  ...kTypes,
+  ...iq4Types,
 } as const satisfies TypeTable;
 
 export type TensorType = keyof typeof types;
