@@ -12,6 +12,7 @@ import { gumbel, noiseKey, Purpose } from "../src/compute/sampling/philox.ts";
 import { ReferenceSampler } from "../src/compute/sampling/reference-sampler.ts";
 import { MAX_LOGPROBS, neutralSettings } from "../src/compute/sampling/settings.ts";
 import { readAdapter } from "../src/formats/adapter/adapter.ts";
+import { anyFloat, anySamplingNumbers } from "./support/any-settings.ts";
 import { chain, fixtures, forestOf, golden, loadFixture, runForest } from "./support/backend-contract.ts";
 import {
   at,
@@ -152,24 +153,16 @@ describe("native draws equal the reference's", () => {
   /** Noisy scores closer than this are a tie: float32 scores and noise are within 1e-5 of those in double. */
   const NEAR_TIE = 1e-4;
 
-  /** Values that float32 represents exactly, since the addon stores settings as float32. */
-  const float = (min: number, max: number) =>
-    fc.float({ min: Math.fround(min), max: Math.fround(max), noNaN: true, noDefaultInfinity: true });
   const id = fc.nat(319);
-  const orOff = <T>(value: fc.Arbitrary<T>, off: T) => fc.oneof(fc.constant(off), value);
-  const anySettings = fc.record({
-    repetitionPenalty: orOff(float(0.5, 2), 1),
-    presencePenalty: orOff(float(-2, 2), 0),
-    frequencyPenalty: orOff(float(-1, 1), 0),
-    logitBias: fc.array(fc.tuple(id, float(-10, 10)), { maxLength: 5 }).map((pairs) => new Map(pairs)),
-    temperature: fc.oneof({ weight: 1, arbitrary: fc.constant(0) }, { weight: 4, arbitrary: float(0.05, 3) }),
-    topK: orOff(fc.integer({ min: 1, max: 400 }), 0),
-    topP: orOff(float(0, 1), 1),
-    minP: orOff(float(0, 1), 0),
-    seed: fc.maxSafeNat(),
-    choice: fc.nat(2 ** 31 - 1),
-    logprobs: fc.integer({ min: -1, max: MAX_LOGPROBS }),
-  });
+  const anySettings = fc.tuple(
+    anySamplingNumbers,
+    fc.record({
+      logitBias: fc.array(fc.tuple(id, anyFloat(-10, 10)), { maxLength: 5 }).map((pairs) => new Map(pairs)),
+      seed: fc.maxSafeNat(),
+      choice: fc.nat(2 ** 31 - 1),
+      logprobs: fc.integer({ min: -1, max: MAX_LOGPROBS }),
+    }),
+  );
   const anyHistory = fc.record({
     prompt: fc.array(id, { maxLength: 20 }),
     output: fc.array(id, { maxLength: 20 }),
@@ -207,7 +200,8 @@ describe("native draws equal the reference's", () => {
         anyHistory,
         anyUnverified,
         fc.nat(1e6),
-        async (settings, history, unverified, offset) => {
+        async ([numbers, others], history, unverified, offset) => {
+          const settings = { ...numbers, ...others };
           const output = [...history.output, ...unverified];
           const { probabilities, adjusted, margin } = exactDistribution(logits, settings, { ...history, output });
           fc.pre(margin > 1e-5);
