@@ -29,10 +29,10 @@ const slope =
     1e-9,
     points.reduce((sum, { rows }) => sum + (rows - 1) ** 2, 0),
   );
-const most = Math.max(2, ...points.map(({ rows }) => rows));
+const maxRows = Math.max(2, ...points.map(({ rows }) => rows));
 const limits = [1.25, 1.5, 2, 2.5].flatMap((tpf) =>
   Array.from({ length: 41 }, (_, i) => {
-    const rows = 1 + ((most - 1) * i) / 40;
+    const rows = 1 + ((maxRows - 1) * i) / 40;
     return { tpf, rows, limit: tpf / (1 + slope * (rows - 1)) };
   }),
 );
@@ -50,7 +50,7 @@ const plot = Plot.plot({
     Plot.ruleY([1], { stroke: "#888" }),
     Plot.line(limits, { x: "rows", y: "limit", z: "tpf", stroke: "#bbb", strokeDasharray: "4 3" }),
     Plot.text(
-      limits.filter(({ rows }) => rows === most),
+      limits.filter(({ rows }) => rows === maxRows),
       { x: "rows", y: "limit", text: ({ tpf }) => `TPF ${tpf}`, textAnchor: "end", dy: -6, fill: "#888" },
     ),
     Plot.ruleX(points, { x: "rows", y1: "low", y2: "high", stroke: "kind" }),

@@ -111,7 +111,7 @@ async function lookup(...names) {
     const right = bucket.filter(({ isRight }) => isRight).length / bucket.length;
     console.log(`${LENGTHS[i]}\t${bucket.length}\t${right.toFixed(3)}\t${discount.toFixed(2)}`);
   }
-  for (const name of names) compare(name, () => new LookupProposer({ leastConfidence: 0.02 }), read(name));
+  for (const name of names) compare(name, () => new LookupProposer({ minConfidence: 0.02 }), read(name));
 }
 
 /** Predicted against actual rates, with the text to rewrite as the predicted output. */

@@ -22,10 +22,10 @@ const { values: options } = parseArgs({
 });
 const nRequests = Number(options.requests);
 /** Growth of resident memory from the first fifth of the run to its end that caches and the heap's own slack explain. */
-const MOST_GROWTH = 0.2;
+const MAX_GROWTH = 0.2;
 /** Caches and the heap still fill up in a shorter run. */
 const FEWEST_TO_SETTLE = 5000;
-const MOST_ABORT_MS = 60;
+const MAX_ABORT_MS = 60;
 
 /** mulberry32: the same requests for the same seed. */
 function random(seed) {
@@ -160,7 +160,7 @@ async function ask() {
     return;
   }
   const number = Math.floor(draw() * cases.length);
-  const [api, stream, aborted, abortMs] = [pick(apis), draw() < 0.5, kind < 0.1 + 1 / 3, draw() * MOST_ABORT_MS];
+  const [api, stream, aborted, abortMs] = [pick(apis), draw() < 0.5, kind < 0.1 + 1 / 3, draw() * MAX_ABORT_MS];
   const body = JSON.stringify({ model: name, ...api.body(cases[number], stream) });
   const signal = aborted ? AbortSignal.timeout(Math.round(abortMs)) : undefined;
   try {
@@ -207,7 +207,7 @@ for (const gauge of ["num_requests_running", "num_requests_waiting", "kv_cache_u
 }
 memory.push(Math.round(value("process_resident_memory_bytes") / 2 ** 20));
 const settled = memory[Math.floor(memory.length / 5)];
-if (nRequests >= FEWEST_TO_SETTLE && memory.at(-1) > settled * (1 + MOST_GROWTH))
+if (nRequests >= FEWEST_TO_SETTLE && memory.at(-1) > settled * (1 + MAX_GROWTH))
   failures.push(`resident memory grew: ${memory.join(", ")} MB`);
 if (ended) failures.push("the server ended");
 else {

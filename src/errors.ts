@@ -24,7 +24,7 @@ export const errorCatalogue = {
   "body-too-large": {
     exit: 2,
     http: 413,
-    message: "the body is longer than {most} bytes. Send less, or in several requests.",
+    message: "the body is longer than {max} bytes. Send less, or in several requests.",
   },
   "not-offered": { exit: 2, http: 501, message: "{path}: not supported by this server. {hint}" },
   // exit 3: a file is missing, malformed, not writable or not supported
@@ -54,8 +54,8 @@ export const errorCatalogue = {
     http: 503,
     message: "about {needed} MB of memory needed, {available} MB available. Lower {what}.",
   },
-  "queue-full": { exit: 5, http: 429, message: "the queue is full: {most} requests are waiting. Try again later." },
-  "rate-limited": { exit: 5, http: 429, message: "the limit of {most} {what} is reached. Try again in {seconds} s." },
+  "queue-full": { exit: 5, http: 429, message: "the queue is full: {max} requests are waiting. Try again later." },
+  "rate-limited": { exit: 5, http: 429, message: "the limit of {max} {what} is reached. Try again in {seconds} s." },
   timeout: { exit: 5, http: 504, message: "the request took longer than {seconds} s. Ask for fewer tokens." },
   stopping: { exit: 5, http: 503, message: "the server is stopping. Try again later." },
   // exit 6: the network, a download, or the model cache

@@ -99,7 +99,7 @@ function generate(
     const make = {
       grammar: () => new GrammarProposer({ grammar, encode }),
       mask: () => new MaskProposer(),
-      lookup: () => new LookupProposer({ leastConfidence: 0 }),
+      lookup: () => new LookupProposer({ minConfidence: 0 }),
       predicted: () => new PredictedProposer(predicted[i] ?? []),
     };
     const planner = shape === undefined ? new FixedPlanner("chain", 1) : plannerOf({ ...shape, seed: shape.seed + i });

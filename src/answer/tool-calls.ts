@@ -109,8 +109,8 @@ export class ToolCallReader implements MessageReader {
   #arguments(): readonly MessageDelta[] {
     const text = this.#take(this.#value.push(this.#held));
     if (this.#value.isComplete) this.#place = "after";
-    const own = this.#value.isFirst ? text.trimStart() : text;
-    return own === "" ? [] : [{ kind: "tool-arguments", index: this.#nCalls - 1, text: own }];
+    const piece = this.#value.isFirst ? text.trimStart() : text;
+    return piece === "" ? [] : [{ kind: "tool-arguments", index: this.#nCalls - 1, text: piece }];
   }
 
   /** What closes a call is left out. */
@@ -212,9 +212,9 @@ function parsed(text: string): unknown {
 function callOf(value: unknown): { readonly name: string; readonly arguments: string } | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { name, arguments: given, parameters } = value as Readonly<Record<string, unknown>>;
-  const own = given ?? parameters ?? {};
+  const content = given ?? parameters ?? {};
   return typeof name === "string"
-    ? { name, arguments: typeof own === "string" ? own : JSON.stringify(own) }
+    ? { name, arguments: typeof content === "string" ? content : JSON.stringify(content) }
     : undefined;
 }
 

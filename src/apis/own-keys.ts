@@ -29,10 +29,10 @@ export const snakeCaseNames: KeyNames = {
 
 /** @throws IdlmError "usage" with the key. */
 export function readOwnKeys(body: Body): OwnKeys {
-  const own = new Body(body.take("idlm") ?? {}, "idlm");
-  const [inner, outer] = [roundKeys(own), roundKeys(body)];
-  const [innerSampling, outerSampling] = [samplingOf(own), samplingOf(body)];
-  const rounds = own.boolean("rounds") ?? false;
+  const extension = new Body(body.take("idlm") ?? {}, "idlm");
+  const [inner, outer] = [roundKeys(extension), roundKeys(body)];
+  const [innerSampling, outerSampling] = [samplingOf(extension), samplingOf(body)];
+  const rounds = extension.boolean("rounds") ?? false;
   return {
     settings: {
       propose: inner.propose ?? outer.propose,
@@ -46,7 +46,7 @@ export function readOwnKeys(body: Body): OwnKeys {
     },
     sampling: mapSettings((name) => innerSampling[name] ?? outerSampling[name]),
     rounds,
-    ignored: own.unread(),
+    ignored: extension.unread(),
   };
 }
 

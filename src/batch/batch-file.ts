@@ -151,11 +151,11 @@ async function statOf(path: string): Promise<Stats | undefined> {
 
 /** Whether the bytes at `offset` are the start of an output line, even if only a few. */
 async function beginsLikeOutput(path: string, offset: number): Promise<boolean> {
-  const most = Math.max(...BEGINNINGS.map(({ length }) => length));
+  const longest = Math.max(...BEGINNINGS.map(({ length }) => length));
   let file: FileHandle | undefined;
   try {
     file = await open(path, "r");
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(most), 0, most, offset);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(longest), 0, longest, offset);
     const found = buffer.toString("latin1", 0, bytesRead);
     return BEGINNINGS.some((beginning) => beginning.startsWith(found) || found.startsWith(beginning));
   } catch (error) {

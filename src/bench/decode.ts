@@ -76,11 +76,11 @@ export async function measureDecoding(model: Model, plan: DecodePlan): Promise<D
   const kinds = [...new Set(plan.prompts.map(({ kind }) => kind))];
   for (const batch of plan.batches) {
     for (const kind of kinds) {
-      const own = prompts.filter((prompt) => prompt.kind === kind);
+      const ofKind = prompts.filter((prompt) => prompt.kind === kind);
       for (const method of plan.methods) {
-        if (method.drafter === "predicted" && !own.every(({ predict }) => predict !== undefined)) continue;
+        if (method.drafter === "predicted" && !ofKind.every(({ predict }) => predict !== undefined)) continue;
         plan.onStage(`batch ${batch}, ${kind}, ${methodName(method)}`);
-        figures.push(await measureMethod(model, plan, { method, batch, kind, prompts: own }));
+        figures.push(await measureMethod(model, plan, { method, batch, kind, prompts: ofKind }));
       }
     }
   }
@@ -107,17 +107,17 @@ async function measureMethod(model: Model, plan: DecodePlan, testCase: Case): Pr
   let isSameText = true;
   for (let pair = 0; pair < plan.pairs; pair++) {
     const before: Pass[] = [];
-    const own: Pass[] = [];
+    const passes: Pass[] = [];
     for (const [i, group] of groups.entries()) {
       const isFirst = (pair + i) % 2 === 1;
       const early = isFirst ? await generate(method, group) : undefined;
       before.push(await generate(plain, group));
-      own.push(early ?? (await generate(method, group)));
+      passes.push(early ?? (await generate(method, group)));
     }
-    const rate = rateOf(own);
+    const rate = rateOf(passes);
     ratios.push(rate / rateOf(before));
     rates.push(rate);
-    const ownResults = own.flatMap((pass) => pass.results);
+    const ownResults = passes.flatMap((pass) => pass.results);
     const plainResults = before.flatMap((pass) => pass.results);
     isSameText &&= ownResults.every(({ sha256 }, at) => sha256 === plainResults[at]?.sha256);
     results.push(...ownResults);
@@ -171,8 +171,8 @@ async function generateGroup(
     while (next < group.length) {
       const at = next++;
       const request = requestOf(group[at] as ReadyPrompt, method, at);
-      const own = batch === 1 ? maxTokens : lengthOf(at, maxTokens);
-      const generation = model.generate({ ...request, maxTokens: own, signal });
+      const limit = batch === 1 ? maxTokens : lengthOf(at, maxTokens);
+      const generation = model.generate({ ...request, maxTokens: limit, signal });
       for await (const { tokens } of generation) {
         if (startMs === undefined) startMs = performance.now();
         else if (endMs === undefined) nTokens += tokens.length;
@@ -225,12 +225,14 @@ function acceptanceOf(results: readonly GenerationResult[]): number[] {
     let accepted = 0;
     let reached = 0;
     for (const { acceptedByDepth, acceptanceByDepth, proposedByDepth } of results) {
-      const own = acceptedByDepth[i] ?? 0;
+      const count = acceptedByDepth[i] ?? 0;
       const share = acceptanceByDepth[i] ?? 0;
-      accepted += own;
+      accepted += count;
       // If none was accepted: all that were proposed below an accepted one.
       reached +=
-        share > 0 ? own / share : Math.min(proposedByDepth[i] ?? 0, acceptedByDepth[i - 1] ?? Number.POSITIVE_INFINITY);
+        share > 0
+          ? count / share
+          : Math.min(proposedByDepth[i] ?? 0, acceptedByDepth[i - 1] ?? Number.POSITIVE_INFINITY);
     }
     return reached === 0 ? 0 : accepted / reached;
   });

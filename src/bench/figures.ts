@@ -120,16 +120,16 @@ async function second(time: () => Promise<number>): Promise<number> {
   return time();
 }
 
-function ownEngine(own: OwnModel): Engine {
+function ownEngine(model: OwnModel): Engine {
   return {
-    decode: () => own.decode(),
-    prefill: () => second(() => own.prefill()),
-    rows: (rows, context) => own.rows(rows, context),
+    decode: () => model.decode(),
+    prefill: () => second(() => model.prefill()),
+    rows: (rows, context) => model.rows(rows, context),
   };
 }
 
-function peerEngine(peer: Peer, own: OwnModel, tokens: number): Engine {
-  const prompt = own.promptIds(PROMPT_TOKENS);
+function peerEngine(peer: Peer, model: OwnModel, tokens: number): Engine {
+  const prompt = model.promptIds(PROMPT_TOKENS);
   return {
     decode: async () => (await peer.ask({ op: "decode", prompt, tokens })).ms / tokens,
     prefill: () => second(async () => (await peer.ask({ op: "prefill", tokens: PREFILL_TOKENS })).ms),

@@ -76,8 +76,8 @@ export async function timeRows(
   onRound: (round: number, of: number) => void,
 ): Promise<number[]> {
   const { vocabSize } = model.program.sizes;
-  const mostRows = Math.max(...shapes.map(({ nTokens, nMasks }) => nTokens + nMasks));
-  const nPages = Math.ceil((CONTEXT_TOKENS + mostRows) / PAGE_SIZE);
+  const maxRows = Math.max(...shapes.map(({ nTokens, nMasks }) => nTokens + nMasks));
+  const nPages = Math.ceil((CONTEXT_TOKENS + maxRows) / PAGE_SIZE);
   const pages = Int32Array.from({ length: nPages }, (_, i) => i);
   const cache = model.createCache(nPages);
   const sampler = model.createSampler(neutralSettings);

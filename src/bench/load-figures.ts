@@ -51,7 +51,7 @@ export async function measureLoad(
   options: { readonly rounds: number; readonly signal: AbortSignal; readonly onStage: (text: string) => void },
 ): Promise<LoadFigures> {
   await sha256File(path, undefined, options.signal); // reads the whole file into the page cache
-  const own = { load: [] as number[], first: [] as number[] };
+  const times = { load: [] as number[], first: [] as number[] };
   const theirs = startPeers.map(() => ({
     name: "",
     load: [] as number[],
@@ -67,8 +67,8 @@ export async function measureLoad(
     if (round === 0) residentBytes = process.memoryUsage.rss();
     weightBytes = model.weightBytes;
     model.dispose();
-    own.load.push(loadMs);
-    own.first.push(firstMs);
+    times.load.push(loadMs);
+    times.first.push(firstMs);
     for (const [i, start] of startPeers.entries()) {
       const peer = await start();
       const found = theirs[i] as (typeof theirs)[number];
@@ -80,8 +80,8 @@ export async function measureLoad(
     }
   }
   return {
-    loadMs: spread(own.load),
-    firstMs: spread(own.first),
+    loadMs: spread(times.load),
+    firstMs: spread(times.first),
     weightBytes,
     residentBytes,
     peers: theirs.map(({ name, load, first, resident }) => ({

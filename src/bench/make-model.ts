@@ -38,9 +38,9 @@ export async function makeModel(path: string, options: ModelToMake): Promise<num
     const pieces = function* (): Generator<Uint8Array> {
       // Pieces consist of whole blocks.
       const { blockSize } = typeLayout(type);
-      const most = Math.max(blockSize, Math.floor(PIECE_ELEMENTS / blockSize) * blockSize);
-      for (let at = 0; at < nElements; at += most) {
-        const n = Math.min(most, nElements - at);
+      const step = Math.max(blockSize, Math.floor(PIECE_ELEMENTS / blockSize) * blockSize);
+      for (let at = 0; at < nElements; at += step) {
+        const n = Math.min(step, nElements - at);
         const bytes =
           deviation === "one"
             ? new Uint8Array(new Float32Array(n).fill(1).buffer)
@@ -103,29 +103,29 @@ function ropeTensor({ rope, headDim }: ModelConfig): GgufTensorToWrite | undefin
 
 function metadataOf(config: ModelConfig, name: string, mix: TypeMixName): [string, GgufValueToWrite][] {
   const { architecture, rope } = config;
-  const own = (key: string, value: GgufValueToWrite): [string, GgufValueToWrite] => [`${architecture}.${key}`, value];
+  const named = (key: string, value: GgufValueToWrite): [string, GgufValueToWrite] => [`${architecture}.${key}`, value];
   const f32 = (value: number) => ({ type: "f32", value }) as const;
   const metadata: [string, GgufValueToWrite][] = [
     ["general.architecture", architecture],
     ["general.name", name],
     ["general.file_type", fileTypeOf(mix)],
-    own("block_count", config.nLayers),
-    own("context_length", config.contextLength),
-    own("embedding_length", config.hiddenSize),
-    own("feed_forward_length", config.mlpSize),
-    own("attention.head_count", config.nHeads),
-    own("attention.head_count_kv", config.nKvHeads),
-    own("attention.key_length", config.headDim),
-    own("attention.value_length", config.headDim),
-    own("attention.layer_norm_rms_epsilon", f32(config.normEpsilon)),
-    own("rope.dimension_count", config.headDim),
-    own("rope.freq_base", f32(rope.theta)),
-    own("vocab_size", config.vocabSize),
+    named("block_count", config.nLayers),
+    named("context_length", config.contextLength),
+    named("embedding_length", config.hiddenSize),
+    named("feed_forward_length", config.mlpSize),
+    named("attention.head_count", config.nHeads),
+    named("attention.head_count_kv", config.nKvHeads),
+    named("attention.key_length", config.headDim),
+    named("attention.value_length", config.headDim),
+    named("attention.layer_norm_rms_epsilon", f32(config.normEpsilon)),
+    named("rope.dimension_count", config.headDim),
+    named("rope.freq_base", f32(rope.theta)),
+    named("vocab_size", config.vocabSize),
   ];
   if (rope.kind === "linear" || rope.kind === "yarn") {
-    metadata.push(own("rope.scaling.type", rope.kind), own("rope.scaling.factor", f32(rope.factor)));
+    metadata.push(named("rope.scaling.type", rope.kind), named("rope.scaling.factor", f32(rope.factor)));
   }
-  if (rope.kind === "yarn") metadata.push(own("rope.scaling.original_context_length", rope.originalContext));
+  if (rope.kind === "yarn") metadata.push(named("rope.scaling.original_context_length", rope.originalContext));
   const pre = architecture === "llama" ? "llama-bpe" : "qwen2";
   return [...metadata, ...paddedVocabulary(config.vocabSize, pre)];
 }

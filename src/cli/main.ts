@@ -8,9 +8,9 @@ import { FileStream } from "./terminal/file-stream.ts";
 import { processIo } from "./terminal/io.ts";
 
 const { exit: unwritable } = errorCatalogue["file-unwritable"];
-let leastStatus = 0;
+let minStatus = 0;
 
-/** A file or a device, but no terminal: Node's own stream loses the rest of a text that does not fit on the disk. */
+/** A file or a device that is not a terminal: Node's own stream loses the rest of a text that does not fit on the disk. */
 function isFile(descriptor: number): boolean {
   const stats = fstatSync(descriptor);
   return !isatty(descriptor) && (stats.isFile() || stats.isCharacterDevice() || stats.isBlockDevice());
@@ -26,10 +26,10 @@ stdout.on("error", (error: NodeJS.ErrnoException) => {
 process.stderr.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
   // What was to be computed is computed.
-  leastStatus = unwritable;
+  minStatus = unwritable;
 });
 
 const status = await runCli(process.argv.slice(2), { ...processIo(), stdout });
 // Exits once the output has been flushed, so that an open worker or socket does not keep the process running.
 await new Promise((resolve) => stdout.write("", resolve));
-process.exit(status === 0 ? leastStatus : status);
+process.exit(status === 0 ? minStatus : status);

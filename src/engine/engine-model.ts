@@ -202,7 +202,7 @@ export class EngineModel implements Model {
     const { n, signal } = options;
     const { maxSequences, maxQueue } = this.#parts.limits;
     if (scheduler.occupancy + this.#nPreparing + n > maxSequences + maxQueue) {
-      throw new IdlmError("queue-full", { most: maxQueue });
+      throw new IdlmError("queue-full", { max: maxQueue });
     }
     const checked = withPrompt(options, request, limits);
     const stream = new GenerationStream([this.#closing.signal, ...(signal === undefined ? [] : [signal])]);

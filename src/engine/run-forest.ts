@@ -40,9 +40,9 @@ function forestOf(input: ForestInput): { readonly forest: Forest; readonly nPage
   const sequence = new Int32Array(nRows);
   const rowsOf: number[] = [];
   parents.forEach((parent, row) => {
-    const own = parent < 0 || parent >= row ? rowsOf.length : (sequence[parent] ?? 0);
-    sequence[row] = own;
-    rowsOf[own] = (rowsOf[own] ?? 0) + 1;
+    const root = parent < 0 || parent >= row ? rowsOf.length : (sequence[parent] ?? 0);
+    sequence[row] = root;
+    rowsOf[root] = (rowsOf[root] ?? 0) + 1;
   });
   let nPages = 0;
   const sequences = rowsOf.map((n): ForestSequence => {

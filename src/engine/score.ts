@@ -183,9 +183,9 @@ function checkScore(request: ScoreRequest, { tokenizer, contextLength, model }: 
   if (!Array.isArray(ids) || ids.length > MAX_TOKENS) throw usage("score: ids: expected an array of tokens", "");
   const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
   if (wrong !== undefined) throw usage(`score: ids: expected tokens from 0 to ${vocabSize - 1}, found ${wrong}`, "");
-  const least = prefix.length + 2;
-  if (!Number.isSafeInteger(size) || size < least || size > contextLength) {
-    throw usage(`score: context: expected a whole number from ${least} to ${contextLength}, found ${size}`, "");
+  const min = prefix.length + 2;
+  if (!Number.isSafeInteger(size) || size < min || size > contextLength) {
+    throw usage(`score: context: expected a whole number from ${min} to ${contextLength}, found ${size}`, "");
   }
   return { ids, prefix, size, nTop: wholeIn("logprobs", logprobs, 0, MAX_LOGPROBS) };
 }

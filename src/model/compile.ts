@@ -34,8 +34,8 @@ export function compileProgram(model: OpenedModel, options: CompileOptions = {})
     const term = lora.get(module);
     if (term === undefined) return y;
     const { scale } = term;
-    const own = { a: adapterParameters.loraA(module), b: adapterParameters.loraB(module) };
-    return list.add("lora", rows, `${out}.lora`, { y, x }, own, { scale });
+    const matrices = { a: adapterParameters.loraA(module), b: adapterParameters.loraB(module) };
+    return list.add("lora", rows, `${out}.lora`, { y, x }, matrices, { scale });
   };
 
   let x = list.add("embed", "token", "embed", {}, { weight: EMBEDDING }, {});

@@ -46,7 +46,7 @@ export function createApp(context: ServerContext, stopping: AbortSignal): Server
     if (origins.answerPreflight(incoming, outgoing)) return RESPONSE_ALREADY_SENT;
     if (!openPaths.has(path)) exchange.share = keys.check(incoming.headers);
     if (stopping.aborted) throw new IdlmError("stopping");
-    if (running.size >= settings.maxRequests) throw new IdlmError("queue-full", { most: settings.maxRequests });
+    if (running.size >= settings.maxRequests) throw new IdlmError("queue-full", { max: settings.maxRequests });
     if (incoming.method === "POST") await limits.admit(exchange);
     running.add(exchange);
     const timer = limitTime(exchange, settings.timeoutMs);

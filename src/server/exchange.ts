@@ -55,12 +55,12 @@ export class Exchange {
     });
   }
 
-  /** Aborted when nobody waits for the answer any more: the client has gone, the time is over, or the server stops. */
+  /** Aborted when the client has disconnected, the time is over, or the server stops. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
-  /** Ends its work; `reason` is what it is answered with, where it can still be. */
+  /** Aborts the request; `reason` becomes its response if none has begun. */
   abort(reason: Error): void {
     this.#controller.abort(reason);
   }
@@ -103,7 +103,7 @@ export class Exchange {
       "content-type": "application/json",
       ...headers,
       "content-length": String(bytes.byteLength),
-      // The connection cannot be used again before the rest of the body has been read, which nobody wants to.
+      // Closed: it could be used again only after the rest of the body has been read.
       ...(!this.incoming.complete && { connection: "close" }),
     });
     outgoing.end(this.incoming.method === "HEAD" ? undefined : bytes);
@@ -111,7 +111,7 @@ export class Exchange {
 
   async #body(): Promise<Buffer> {
     const { incoming, outgoing } = this;
-    const tooLarge = () => new IdlmError("body-too-large", { most: this.#maxBodyBytes });
+    const tooLarge = () => new IdlmError("body-too-large", { max: this.#maxBodyBytes });
     const declared = Number(incoming.headers["content-length"] ?? 0);
     if (declared > this.#maxBodyBytes) throw tooLarge();
     if (/^100-continue$/i.test(incoming.headers.expect ?? "")) outgoing.writeContinue();
@@ -132,7 +132,7 @@ export class Exchange {
   }
 }
 
-/** Proxies close connections on which nothing comes for a minute, or less. */
+/** Proxies close connections that are silent for a minute, or less. */
 const SILENCE_MS = 15_000;
 
 /** Most levels of objects and arrays in a body: far more than any request has, few enough for recursion. */

@@ -10,10 +10,10 @@ import type { ServeSettings } from "./settings.ts";
 
 /** Most bytes of all headers of a request. */
 const MAX_HEADER_BYTES = 16 * 1024;
-/** Milliseconds that a connection may rest between two requests. */
+/** Milliseconds that a connection may be idle between two requests. */
 const KEEP_ALIVE_MS = 75_000;
 const IDLE_CHECK_MS = 20;
-/** Connections beyond the requests that may run: those that rest, or are about to be refused. */
+/** Connections beyond the requests that may run: idle ones, and those about to be refused. */
 const SPARE_CONNECTIONS = 256;
 
 export interface ServerParts {

@@ -10,7 +10,7 @@ const told: ReadonlySet<string> = new Set([
   "server-error",
 ]);
 
-/** What a client is told of an error: those that it can do nothing about have messages for the operator, in the log. */
+/** What a client is told of an error. Messages of errors that it cannot correct are in the log only, for the operator. */
 export function shownError(error: unknown, id: string): unknown {
   if (!(error instanceof IdlmError)) return new IdlmError("server-error", { code: "unexpected", id });
   if (error.httpStatus < 500 || told.has(error.code)) return error;

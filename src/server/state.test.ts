@@ -67,12 +67,12 @@ describe("state", () => {
 
   it("describes bodies with keys that their codecs know, and the responses that they get", async () => {
     const { post, stop } = await startTestServer();
-    const least = { chat: { messages: [{ role: "user", content: "a" }] }, completions: { prompt: "a" } };
+    const smallest = { chat: { messages: [{ role: "user", content: "a" }] }, completions: { prompt: "a" } };
     for (const [path, endpoint] of Object.entries(endpoints)) {
       const keys = Object.keys(bodySchemas[endpoint].shape);
       const nulls = Object.fromEntries(keys.map((key) => [key, null]));
-      expect(readOpenAiRequest(endpoint, { ...nulls, ...least[endpoint] }).ignored).toEqual([]);
-      const body = { model: "m", max_tokens: 3, ...least[endpoint] };
+      expect(readOpenAiRequest(endpoint, { ...nulls, ...smallest[endpoint] }).ignored).toEqual([]);
+      const body = { model: "m", max_tokens: 3, ...smallest[endpoint] };
       expect(bodySchemas[endpoint].parse(body)).toEqual(body);
       const response = await post(path, body);
       responseSchemas[endpoint].parse(JSON.parse(await response.text()));

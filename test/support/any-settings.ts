@@ -12,7 +12,7 @@ const ranges: Partial<Record<SamplingSettingName, readonly [min: number, max: nu
 export const anyFloat = (min: number, max: number): fc.Arbitrary<number> =>
   fc.float({ min: Math.fround(min), max: Math.fround(max), noNaN: true, noDefaultInfinity: true });
 
-const valueOf = (name: SamplingSettingName, { min, max, isCount }: SamplingSetting): fc.Arbitrary<number> => {
+const anyValue = (name: SamplingSettingName, { min, max, isCount }: SamplingSetting): fc.Arbitrary<number> => {
   if (isCount) return fc.integer({ min: 1, max: 400 });
   const [from, to] = ranges[name] ?? [Math.max(min, -2), Math.min(max, 2)];
   return anyFloat(from, to);
@@ -21,6 +21,6 @@ const valueOf = (name: SamplingSettingName, { min, max, isCount }: SamplingSetti
 /** Every numeric setting of the table, off in a third of the cases: a new one takes part without being named. */
 export const anySamplingNumbers = fc.record(
   mapSettings((name, setting) =>
-    fc.oneof({ weight: 1, arbitrary: fc.constant(setting.neutral) }, { weight: 2, arbitrary: valueOf(name, setting) }),
+    fc.oneof({ weight: 1, arbitrary: fc.constant(setting.neutral) }, { weight: 2, arbitrary: anyValue(name, setting) }),
   ),
 );

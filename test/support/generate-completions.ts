@@ -134,13 +134,13 @@ function kvOf(cache: SequenceKv["cache"], pages: readonly number[]) {
 export class RandomPlanner implements Planner {
   readonly #seed: number;
   readonly #depth: number;
-  readonly #most: number;
+  readonly #maxProposals: number;
   #round = 0;
 
-  constructor(seed: number, { depth = 3, most = 8 } = {}) {
+  constructor(seed: number, { depth = 3, maxProposals = 8 } = {}) {
     this.#seed = seed;
     this.#depth = depth;
-    this.#most = most;
+    this.#maxProposals = maxProposals;
   }
 
   lookAhead(): LookAhead {
@@ -155,7 +155,7 @@ export class RandomPlanner implements Planner {
     };
     const proposals: Proposal[] = [];
     const depth = this.#depth;
-    const most = this.#most;
+    const maxProposals = this.#maxProposals;
     function* grow(parent: number, path: readonly number[]): Proposing<void> {
       if (path.length + 1 >= Math.min(remaining, depth + 1)) return;
       const siblings: Proposal[] = [];
@@ -170,7 +170,7 @@ export class RandomPlanner implements Planner {
         if (next(2) === 0) break;
       }
       for (const sibling of siblings) {
-        if (proposals.length === most) return;
+        if (proposals.length === maxProposals) return;
         const index = proposals.push(sibling) - 1;
         if (next(4) > 0) yield* grow(index, [...path, sibling.token]);
       }

@@ -27,7 +27,7 @@ import { quantised } from "./quantised-program.ts";
 
 /** Tolerances of the fixtures' README. */
 const NOISE_FACTOR = 8;
-const MOST_MEAN_OF_FINAL = 1e-5;
+const MAX_MEAN_OF_FINAL = 1e-5;
 
 export function openFixture<T>(
   model: string,
@@ -309,13 +309,13 @@ async function resultsOfForward(loaded: LoadedModel, sequence: GatedSequence, mi
   const results = await loaded.forward(forest, cache);
   const found = maskRows.map(({ row, position }) => {
     const previous = sequence.tokens[position] as number;
-    const own = results.draftLogits({ kind: "mask", row, previous }).slice();
-    const order = [...own.keys()].sort((a, b) => (own[b] as number) - (own[a] as number) || a - b);
+    const maskLogits = results.draftLogits({ kind: "mask", row, previous }).slice();
+    const order = [...maskLogits.keys()].sort((a, b) => (maskLogits[b] as number) - (maskLogits[a] as number) || a - b);
     const rankOf = (id: number) => (ids.includes(id) ? order.indexOf(ids.indexOf(id)) : ids.length);
     const clean = results.logits(position);
     const logP = logSoftmax(clean);
     const { loss, overlap } = lossOfMaskRow(
-      own,
+      maskLogits,
       Float64Array.from(ids, (id) => logP[id] as number),
       mixture,
     );
@@ -337,9 +337,9 @@ function directionAlong(gradient: Float32Array, seed: number): Float64Array {
     const length = Math.hypot(...x) || 1;
     return x.map((v) => v / length);
   };
-  const own = unit(Float64Array.from(gradient));
+  const direction = unit(Float64Array.from(gradient));
   const other = unit(random);
-  return unit(own.map((g, i) => g + (other[i] as number)));
+  return unit(direction.map((g, i) => g + (other[i] as number)));
 }
 
 interface GoldenRun {
@@ -363,7 +363,7 @@ function expectGolden(
     expectWithin(result.gradients.get(id) as Float32Array, gradient, NOISE_FACTOR * (noise.grad as number), name);
     const final = tensors.get(`${prefix}final.${name}`) as Float32Array;
     const difference = values.reduce((sum, v, i) => sum + Math.abs(v - (final[i] as number)), 0) / values.length;
-    expect(difference, `final ${name}`).toBeLessThan(MOST_MEAN_OF_FINAL);
+    expect(difference, `final ${name}`).toBeLessThan(MAX_MEAN_OF_FINAL);
   }
   const expected = [...tensors.keys()].filter((name) => name.startsWith(`${prefix}grad.`));
   expect(expected.sort()).toEqual([...trained.keys()].map((id) => `${prefix}grad.${trainedTensorName(id)}`).sort());
@@ -371,6 +371,6 @@ function expectGolden(
 
 function expectWithin(found: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what = ""): void {
   expect(found.length, what).toBe(expected.length);
-  const most = Array.from(expected).reduce((m, e, i) => Math.max(m, Math.abs((found[i] as number) - e)), 0);
-  expect(most, what).toBeLessThanOrEqual(tolerance);
+  const largest = Array.from(expected).reduce((m, e, i) => Math.max(m, Math.abs((found[i] as number) - e)), 0);
+  expect(largest, what).toBeLessThanOrEqual(tolerance);
 }

@@ -8,14 +8,14 @@ interface NativeTestBinding {
   readonly Sampler: NativeBinding["Sampler"];
   /** exp (0), log (1) or silu (2) of 16·n floats by one instruction set's kernels. */
   math(isa: string, which: number, x: Float32Array): Float32Array;
-  /** All scores with noise, the index of the best, and index and score of those from `least` on. */
+  /** All scores with noise, the index of the best, and index and score of those from `min` on. */
   noisy(
     isa: string,
     scores: Float32Array,
     ids: Int32Array | undefined,
     word: number,
     key: number,
-    least: number,
+    min: number,
   ): { readonly all: Float32Array; readonly best: number; readonly from: readonly (readonly [number, number])[] };
   /** The drawn token; -1: none. */
   drawFrom(

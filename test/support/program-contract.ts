@@ -269,8 +269,8 @@ export function describeProgram(name: string, create: () => Backend): void {
         const own = two.weightBytes - two.sharedWeightBytes;
         const ids = second.parameters[DRAFT_VOCABULARY]?.cols ?? 0;
         const adapters = Object.values(second.parameters).filter(({ origin }) => origin === "adapter");
-        const most = adapters.reduce((sum, { rows, cols }) => sum + rows * cols * 4, 0);
-        expect(own).toBeLessThanOrEqual(2 * most + (ids + 16) * second.sizes.hiddenSize * 4);
+        const max = adapters.reduce((sum, { rows, cols }) => sum + rows * cols * 4, 0);
+        expect(own).toBeLessThanOrEqual(2 * max + (ids + 16) * second.sizes.hiddenSize * 4);
         expect(two.sharedWeightBytes).toBeLessThanOrEqual(one.weightBytes);
         one.dispose();
         expect(await run(two)).toEqual(expected);

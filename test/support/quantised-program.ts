@@ -13,22 +13,22 @@ function quantise(values: Float32Array, type: BlockType): Uint8Array {
   for (let block = 0; block * GROUP < values.length; block++) {
     const group = values.subarray(block * GROUP, (block + 1) * GROUP);
     const at = block * blockBytes[type];
-    const [least, most] = [Math.min(...group), Math.max(...group)];
+    const [min, max] = [Math.min(...group), Math.max(...group)];
     const clamp = (q: number, low: number, high: number) => Math.min(Math.max(Math.round(q), low), high);
     if (type === "Q8_0") {
-      const d = Math.max(most / 127, -least / 128) || 1;
+      const d = Math.max(max / 127, -min / 128) || 1;
       view.setUint16(at, floatToHalf(d), true);
       group.forEach((v, i) => {
         view.setInt8(at + 2 + i, clamp(v / d, -128, 127));
       });
       continue;
     }
-    const d = type === "Q4_1" ? (most - least) / 15 || 1 : Math.max(most / 7, -least / 8) || 1;
+    const d = type === "Q4_1" ? (max - min) / 15 || 1 : Math.max(max / 7, -min / 8) || 1;
     view.setUint16(at, floatToHalf(d), true);
-    if (type === "Q4_1") view.setUint16(at + 2, floatToHalf(least), true);
+    if (type === "Q4_1") view.setUint16(at + 2, floatToHalf(min), true);
     const q = (i: number) => {
       const v = group[i] as number;
-      return type === "Q4_1" ? clamp((v - least) / d, 0, 15) : clamp(v / d + 8, 0, 15);
+      return type === "Q4_1" ? clamp((v - min) / d, 0, 15) : clamp(v / d + 8, 0, 15);
     };
     for (let i = 0; i < 16; i++) view.setUint8(at + (type === "Q4_1" ? 4 : 2) + i, q(i) | (q(i + 16) << 4));
   }

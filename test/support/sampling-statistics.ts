@@ -71,7 +71,7 @@ export function exactDistribution(
 const FALSE_ALARM = 1e-4;
 
 /** Smallest expected count of a cell; rarer outcomes are merged. */
-const LEAST_EXPECTED = 10;
+const MIN_EXPECTED = 10;
 
 export interface ChiSquare {
   readonly statistic: number;
@@ -91,9 +91,9 @@ export function chiSquare(outcomes: readonly number[], probabilities: Float64Arr
     const count = at(counts, id);
     if (probability === 0) impossible += count;
     const expected = probability * outcomes.length;
-    if (expected >= LEAST_EXPECTED) cells.push({ expected, count });
+    if (expected >= MIN_EXPECTED) cells.push({ expected, count });
     else rest = { expected: rest.expected + expected, count: rest.count + count };
-    if (rest.expected >= LEAST_EXPECTED) {
+    if (rest.expected >= MIN_EXPECTED) {
       cells.push(rest);
       rest = { expected: 0, count: 0 };
     }

@@ -81,7 +81,7 @@ function wireMessage(message: Message) {
   return { role: "assistant", content, ...(calls.length > 0 && { tool_calls: calls }) };
 }
 
-/** The conversation in a JSON value; undefined if it is none. Nothing is trusted: it may come from a file. */
+/** The conversation in a JSON value; undefined if it is not one. Nothing is trusted: it may come from a file. */
 export function readConversation(value: unknown): Conversation | undefined {
   if (!isRecord(value) || typeof value.id !== "string" || !Array.isArray(value.messages)) return undefined;
   const messages = value.messages.map(readMessage);

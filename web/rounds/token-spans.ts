@@ -10,7 +10,7 @@ export interface TokenSpan {
 }
 
 /** Tokens without text of their own in the answer (special tokens, `<think>`) that may be skipped at once. */
-const MOST_SKIPPED = 16;
+const MAX_SKIPPED = 16;
 
 /**
  * Finds which part of a growing text came from which token. The text may lag behind the tokens, lacks special tokens, and
@@ -31,8 +31,8 @@ export class TokenSpans {
   /** Extends `spans` as far as the text can be assigned. */
   extend(text: string): void {
     while (this.#next < this.#tokens.length && this.#cursor < text.length) {
-      const own = this.#tokens[this.#next]?.text ?? "";
-      if (own.includes("\uFFFD")) {
+      const piece = this.#tokens[this.#next]?.text ?? "";
+      if (piece.includes("\uFFFD")) {
         this.#partial ??= this.#next;
         this.#next++;
         continue;
@@ -56,15 +56,15 @@ export class TokenSpans {
   }
 
   #find(text: string): { readonly at: number; readonly token: number } | undefined {
-    for (let token = this.#next; token < Math.min(this.#tokens.length, this.#next + MOST_SKIPPED); token++) {
-      const own = this.#tokens[token]?.text ?? "";
-      if (own === "" || own.includes("\uFFFD")) continue;
+    for (let token = this.#next; token < Math.min(this.#tokens.length, this.#next + MAX_SKIPPED); token++) {
+      const piece = this.#tokens[token]?.text ?? "";
+      if (piece === "" || piece.includes("\uFFFD")) continue;
       if (this.#partial !== undefined) {
-        const at = text.indexOf(own, this.#cursor);
+        const at = text.indexOf(piece, this.#cursor);
         if (at >= 0) return { at, token };
-      } else if (text.startsWith(own, this.#cursor)) {
+      } else if (text.startsWith(piece, this.#cursor)) {
         return { at: this.#cursor, token };
-      } else if (own.startsWith(text.slice(this.#cursor))) {
+      } else if (piece.startsWith(text.slice(this.#cursor))) {
         // Only its beginning has arrived.
         return undefined;
       }

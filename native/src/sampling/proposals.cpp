@@ -146,8 +146,7 @@ void SamplerState::propose(const KernelTable& k, const float* logits, const int3
   };
   if (out.isDrawn) {
     weigh();
-    c.erase(std::remove_if(c.begin(), c.end(), [](const Candidate& x) { return !(x.weight >= MIN_WEIGHT); }),
-            c.end());
+    c.erase(std::remove_if(c.begin(), c.end(), [](const Candidate& x) { return !(x.weight >= MIN_WEIGHT); }), c.end());
     addNoise(purpose);
   } else {
     if (!isGreedy) addNoise(Purpose::Draw);

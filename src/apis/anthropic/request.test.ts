@@ -157,7 +157,7 @@ describe("anthropicError", () => {
       status: 400,
       body: { type: "error", error: { type: "invalid_request_error" }, request_id: null },
     });
-    expect(anthropicError(new IdlmError("queue-full", { most: 1 }), {})).toMatchObject({
+    expect(anthropicError(new IdlmError("queue-full", { max: 1 }), {})).toMatchObject({
       status: 429,
       body: { error: { type: "rate_limit_error" } },
     });

@@ -37,7 +37,7 @@ export function readMessagesRequest(json: unknown, countsOnly = false): Messages
   if (maxTokens === undefined && !countsOnly) {
     throw wrongKey("max_tokens", "missing", "Give the largest number of tokens to generate.");
   }
-  const own = readOwnKeys(body);
+  const ownKeys = readOwnKeys(body);
   const stop = body.take("stop_sequences") as GenerateRequest["stop"];
   const format = readFormat(body);
   const messages = readConversation(body);
@@ -48,18 +48,18 @@ export function readMessagesRequest(json: unknown, countsOnly = false): Messages
     maxTokens,
     stop,
     seed: body.number("seed"),
-    ...own.sampling,
-    temperature: own.sampling.temperature ?? 1,
-    ...own.settings,
-    ...(own.rounds && { rounds: true }),
+    ...ownKeys.sampling,
+    temperature: ownKeys.sampling.temperature ?? 1,
+    ...ownKeys.settings,
+    ...(ownKeys.rounds && { rounds: true }),
     ...toolSettings(format.tools),
     templateArguments: templateArguments(body, readThinking(body)),
     grammar: readOutput(body),
   };
   refuseUnsupported(body, otherGrammarKeys);
-  const ignored = [...body.unread(), ...own.ignored];
+  const ignored = [...body.unread(), ...ownKeys.ignored];
   const names = { ...snakeCaseNames, stop: "stop_sequences", grammar: "output_config.format" };
-  return { answer: { requests: [request], format, rounds: own.rounds, ignored, names }, model, stream };
+  return { answer: { requests: [request], format, rounds: ownKeys.rounds, ignored, names }, model, stream };
 }
 
 function readFormat(body: Body): MessageFormat {
@@ -113,9 +113,9 @@ function readOutput(body: Body): GenerateRequest["grammar"] {
   config.ignore("effort");
   const format = config.take("format") ?? older;
   if (format === undefined) return undefined;
-  const wanted = new Body(format, older === format ? "output_format" : "output_config.format");
-  wanted.choice("type", ["json_schema"]);
-  const schema = wanted.take("schema");
-  if (schema === undefined) throw wrongKey(wanted.at("schema"), "expected a JSON schema");
+  const output = new Body(format, older === format ? "output_format" : "output_config.format");
+  output.choice("type", ["json_schema"]);
+  const schema = output.take("schema");
+  if (schema === undefined) throw wrongKey(output.at("schema"), "expected a JSON schema");
   return { kind: "schema", schema };
 }

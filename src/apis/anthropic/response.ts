@@ -32,7 +32,7 @@ export class MessageBuilder {
       const message = { ...this.#message([]), usage: { ...usageOf(event), output_tokens: 0 } };
       return [named({ type: "message_start", message }), named({ type: "ping" })];
     }
-    // Clients leave out pings, so the records of rounds travel in them.
+    // Clients ignore pings, so the records of rounds are sent in them.
     if (event.kind === "round") return [named({ type: "ping", idlm: { round: event.round } })];
     return this.#items.push(event).flatMap(changeEvents);
   }

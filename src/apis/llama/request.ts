@@ -55,7 +55,7 @@ export function readLlamaRequest(json: unknown): LlamaRequest {
   const body = new Body(json);
   body.ignore(...withoutEffect);
   const { prompts, isList } = readPrompts(body.take("prompt"));
-  const own = readOwnKeys(body);
+  const ownKeys = readOwnKeys(body);
   const bias = body.take("logit_bias");
   const given = [body.number("n_predict"), body.number("max_tokens"), body.number("max_completion_tokens")];
   const nPredict = given.find((value) => value !== undefined) ?? -1;
@@ -63,11 +63,11 @@ export function readLlamaRequest(json: unknown): LlamaRequest {
   const nProbs = body.number("n_probs") ?? body.number("logprobs") ?? 0;
   const grammar = readGrammar(body);
   const common: GenerateRequest = {
-    ...own.sampling,
-    ...readPenalties(body, own.sampling),
-    ...own.settings,
-    ...(own.rounds && { rounds: true }),
-    temperature: own.sampling.temperature ?? 1,
+    ...ownKeys.sampling,
+    ...readPenalties(body, ownKeys.sampling),
+    ...ownKeys.settings,
+    ...(ownKeys.rounds && { rounds: true }),
+    temperature: ownKeys.sampling.temperature ?? 1,
     // One is generated, since the engine needs one, and left out.
     maxTokens: maxTokens === 0 ? 1 : maxTokens,
     seed: readSeedUnlessNegative(body),
@@ -82,7 +82,7 @@ export function readLlamaRequest(json: unknown): LlamaRequest {
     throw wrongKey("response_fields", `expected names of keys, found ${shown(fields)}`);
   }
   refuseUnsupported(body, unsupported);
-  const ignored = [...body.unread(), ...own.ignored];
+  const ignored = [...body.unread(), ...ownKeys.ignored];
   return {
     ...{ model, stream, returnsTokens, responseFields: fields, maxTokens },
     isList: isList || (common.n ?? 1) > 1,
@@ -94,7 +94,14 @@ export function readLlamaRequest(json: unknown): LlamaRequest {
       const shownNames = { ...names, grammar: grammar?.kind === "schema" ? "json_schema" : "grammar" };
       const logitBias = readBias(bias, tokenizer);
       const requests = prompts.map((pieces) => ({ ...common, logitBias, ids: encodePieces(pieces, tokenizer) }));
-      return { requests, format: undefined, rounds: own.rounds, isEmpty: maxTokens === 0, ignored, names: shownNames };
+      return {
+        requests,
+        format: undefined,
+        rounds: ownKeys.rounds,
+        isEmpty: maxTokens === 0,
+        ignored,
+        names: shownNames,
+      };
     },
   };
 }

@@ -132,12 +132,12 @@ export class LlamaBuilder {
     const bytes = this.#context.tokenizer?.tokenBytes(id) ?? new Uint8Array();
     // `stream` leaves out the beginning of a character that the token does not end. JSON has no infinity.
     const token = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes, { stream: true });
-    return { id, token, bytes: [...bytes], logprob: Math.max(logprob, LEAST_LOGPROB) };
+    return { id, token, bytes: [...bytes], logprob: Math.max(logprob, MIN_LOGPROB) };
   }
 }
 
 /** The least float32, which llama-server writes for a probability of 0. */
-const LEAST_LOGPROB = -3.4028234663852886e38;
+const MIN_LOGPROB = -3.4028234663852886e38;
 
 function stopType({ finishReason, completion }: AnsweredChoice): string {
   if (finishReason === "cancelled") return "none";

@@ -47,15 +47,15 @@ export function readOllamaRequest(
   const [name, stream] = [body.string("model"), body.boolean("stream") ?? true];
   const keepAliveSeconds = readDuration(body.take("keep_alive"));
   const options = readOptions(body.take("options"));
-  const own = readOwnKeys(body);
-  const sampling = Object.fromEntries(Object.entries(own.sampling).filter(([, value]) => value !== undefined));
+  const ownKeys = readOwnKeys(body);
+  const sampling = Object.fromEntries(Object.entries(ownKeys.sampling).filter(([, value]) => value !== undefined));
   const tools = endpoint === "chat" ? readTools(body.take("tools")) : [];
   const model = name?.replace(/:latest$/, "");
   const common: GenerateRequest = {
     ...options.settings,
     ...sampling,
-    ...own.settings,
-    ...(own.rounds && { rounds: true }),
+    ...ownKeys.settings,
+    ...(ownKeys.rounds && { rounds: true }),
     context: contextWithin(options.context, contextOf(model)),
     templateArguments: templateArguments(body, readThink(body.take("think"))),
     logprobs: readLogprobs(body),
@@ -64,16 +64,16 @@ export function readOllamaRequest(
   };
   const prompt = endpoint === "chat" ? readChat(body) : readPrompt(body);
   refuseUnsupported(body, otherGrammarKeys);
-  const ignored = [...body.unread(), ...options.ignored, ...own.ignored];
+  const ignored = [...body.unread(), ...options.ignored, ...ownKeys.ignored];
   const isRaw = prompt?.prompt !== undefined;
   const format = isRaw ? undefined : toolFormat({ tools, toolChoice: "auto", parallel: true });
   const requests = [{ ...common, ...prompt }];
-  const answer = prompt && { requests, format, rounds: own.rounds, ignored, names };
+  const answer = prompt && { requests, format, rounds: ownKeys.rounds, ignored, names };
   return { endpoint, model, stream, answer, keepAliveSeconds };
 }
 
-function contextWithin(wanted: number | undefined, most = Number.POSITIVE_INFINITY): number | undefined {
-  return wanted === undefined ? undefined : Math.min(wanted, most);
+function contextWithin(requested: number | undefined, max = Number.POSITIVE_INFINITY): number | undefined {
+  return requested === undefined ? undefined : Math.min(requested, max);
 }
 
 function readChat(body: Body): GenerateRequest | undefined {

@@ -73,19 +73,19 @@ function readFormat(body: Body, ignored: string[]): AskedGrammar | undefined {
   const type = format.choice("type", ["text", "json_object", "json_schema"]);
   if (type === undefined) throw wrongKey(format.at("type"), "expected text, json_object or json_schema, found nothing");
   // llama.cpp has the schema beside the type.
-  const own = format.take("schema");
+  const direct = format.take("schema");
   const described = format.take("json_schema");
   ignored.push(...format.unread());
   if (type === "text") return undefined;
-  if (own !== undefined) return { path: format.at("schema"), grammar: schema(own, format.at("schema")) };
+  if (direct !== undefined) return { path: format.at("schema"), grammar: schema(direct, format.at("schema")) };
   const path = format.at("json_schema");
   if (type === "json_object") return { path: body.at("response_format"), grammar: { kind: "json" } };
   const definition = new Body(described, path);
   definition.ignore("name", "description", "strict");
-  const wanted = definition.object("schema");
-  if (wanted === undefined) throw wrongKey(definition.at("schema"), "expected a JSON schema, found nothing");
+  const nested = definition.object("schema");
+  if (nested === undefined) throw wrongKey(definition.at("schema"), "expected a JSON schema, found nothing");
   ignored.push(...definition.unread());
-  return { path, grammar: { kind: "schema", schema: wanted } };
+  return { path, grammar: { kind: "schema", schema: nested } };
 }
 
 function parsed(json: string, path: string): unknown {

@@ -41,7 +41,7 @@ const withoutEffect = [
 
 const MAX_SEED = 2 ** 63;
 /** In the API top_p may be 0: the most likely token alone. */
-const LEAST_TOP_P = 1e-30;
+const MIN_TOP_P = 1e-30;
 
 /**
  * Reads the body of a request to /v1/chat/completions or /v1/completions. Accepts the API's keys, all other sampling
@@ -56,16 +56,16 @@ export function readOpenAiRequest(endpoint: Endpoint, json: unknown): OpenAiRequ
   body.ignore(...withoutEffect);
   const stream = body.boolean("stream") ?? false;
   const streamsUsage = readStreamOptions(body.take("stream_options"), ignored);
-  const own = readOwnKeys(body);
+  const ownKeys = readOwnKeys(body);
   const grammar = readGrammar(body, ignored);
-  const common = { ...commonSettings(body, own), ...grammarSettings(grammar?.grammar) };
+  const common = { ...commonSettings(body, ownKeys), ...grammarSettings(grammar?.grammar) };
   const chat = isChat ? readChat(body, ignored) : undefined;
   const completion = isChat ? undefined : readCompletion(body, common, stream);
   refuseUnsupported(body, isChat ? { echo: (value) => value === false, add_generation_prompt: () => true } : {});
   return {
-    ...{ endpoint, stream, streamsUsage, rounds: own.rounds },
+    ...{ endpoint, stream, streamsUsage, rounds: ownKeys.rounds },
     ...(completion ?? { requests: [{ ...common, ...chat?.asked }] }),
-    ignored: [...body.unread(), ...own.ignored, ...ignored],
+    ignored: [...body.unread(), ...ownKeys.ignored, ...ignored],
     format: chat?.format,
     names: {
       ...(isChat ? chatNames(body) : names),
@@ -84,7 +84,7 @@ function commonSettings(body: Body, { sampling, settings, rounds }: OwnKeys): Ge
   return {
     ...{ n: body.number("n"), ...sampling, ...settings },
     temperature: sampling.temperature ?? 1,
-    topP: sampling.topP === 0 ? LEAST_TOP_P : sampling.topP,
+    topP: sampling.topP === 0 ? MIN_TOP_P : sampling.topP,
     logitBias: body.take("logit_bias") as GenerateRequest["logitBias"],
     seed: seedOf(body.number("seed")),
     stop: readStop(body),

@@ -51,7 +51,7 @@ export function readResponsesRequest(json: unknown, stored: StoredParts): Respon
   body.only("background", (value) => value === false, "Leave it out.");
   body.choice("truncation", ["disabled", "auto"]);
   const [model, stream, store] = [body.string("model"), body.boolean("stream") ?? false, body.boolean("store") ?? true];
-  const own = readOwnKeys(body);
+  const ownKeys = readOwnKeys(body);
   const format = readFormat(body);
   const [previous, instructions] = [body.string("previous_response_id"), body.string("instructions")];
   const given = body.take("input");
@@ -62,15 +62,15 @@ export function readResponsesRequest(json: unknown, stored: StoredParts): Respon
     ...input,
   ];
   if (messages.length === 0) throw wrongKey("input", "missing", "Give a text or items.");
-  const temperature = own.sampling.temperature ?? 1;
+  const temperature = ownKeys.sampling.temperature ?? 1;
   const request: GenerateRequest = {
     messages,
     maxTokens: body.number("max_output_tokens"),
     seed: body.number("seed"),
-    ...own.sampling,
+    ...ownKeys.sampling,
     temperature,
-    ...own.settings,
-    ...(own.rounds && { rounds: true }),
+    ...ownKeys.settings,
+    ...(ownKeys.rounds && { rounds: true }),
     ...toolSettings(format.tools),
     templateArguments: templateArguments(body, readReasoning(body)),
     logprobs: readLogprobs(body),
@@ -85,9 +85,9 @@ export function readResponsesRequest(json: unknown, stored: StoredParts): Respon
   };
   const echo = echoOf(json as Readonly<Record<string, unknown>>, { temperature, store });
   refuseUnsupported(body, otherGrammarKeys);
-  const ignored = [...body.unread(), ...own.ignored];
+  const ignored = [...body.unread(), ...ownKeys.ignored];
   return {
-    answer: { requests: [request], format, rounds: own.rounds, ignored, names },
+    answer: { requests: [request], format, rounds: ownKeys.rounds, ignored, names },
     model,
     stream,
     store,
@@ -106,16 +106,16 @@ function earlier(id: string, { conversation }: StoredParts): readonly ChatMessag
 
 function echoOf(
   body: Readonly<Record<string, unknown>>,
-  own: { readonly temperature: number; readonly store: boolean },
+  defaults: { readonly temperature: number; readonly store: boolean },
 ) {
   const or = (key: string, other: unknown) => body[key] ?? other;
   return {
     ...{ instructions: or("instructions", null), metadata: or("metadata", {}), tools: echoTools(body.tools) },
     ...{ tool_choice: or("tool_choice", "auto"), parallel_tool_calls: or("parallel_tool_calls", true) },
-    ...{ temperature: own.temperature, top_p: or("top_p", 1), max_output_tokens: or("max_output_tokens", null) },
+    ...{ temperature: defaults.temperature, top_p: or("top_p", 1), max_output_tokens: or("max_output_tokens", null) },
     ...{ previous_response_id: or("previous_response_id", null), reasoning: or("reasoning", null) },
     ...{ text: or("text", { format: { type: "text" } }), truncation: or("truncation", "disabled") },
-    ...{ top_logprobs: or("top_logprobs", 0), user: or("user", null), store: own.store, background: false },
+    ...{ top_logprobs: or("top_logprobs", 0), user: or("user", null), store: defaults.store, background: false },
     ...{ presence_penalty: or("presence_penalty", 0), frequency_penalty: or("frequency_penalty", 0) },
     ...{
       max_tool_calls: or("max_tool_calls", null),

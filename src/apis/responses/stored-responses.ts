@@ -14,9 +14,9 @@ export interface StoredResponse {
   readonly owner: string;
 }
 
-const MOST_RESPONSES = 1_000;
+const MAX_RESPONSES = 1_000;
 /** UTF-16 units of all stored responses as JSON. */
-const MOST_LENGTH = 2 ** 26;
+const MAX_LENGTH = 2 ** 26;
 
 /**
  * Responses of one server, in memory. The ones used longest ago are dropped when there are too many. Using a response
@@ -24,13 +24,13 @@ const MOST_LENGTH = 2 ** 26;
  */
 export class StoredResponses {
   readonly #byId = new Map<string, { readonly stored: StoredResponse; readonly length: number }>();
-  readonly #mostResponses: number;
-  readonly #mostLength: number;
+  readonly #maxResponses: number;
+  readonly #maxLength: number;
   #length = 0;
 
-  constructor(mostResponses = MOST_RESPONSES, mostLength = MOST_LENGTH) {
-    this.#mostResponses = mostResponses;
-    this.#mostLength = mostLength;
+  constructor(maxResponses = MAX_RESPONSES, maxLength = MAX_LENGTH) {
+    this.#maxResponses = maxResponses;
+    this.#maxLength = maxLength;
   }
 
   add(stored: StoredResponse): void {
@@ -40,7 +40,7 @@ export class StoredResponses {
     this.#byId.set(id, { stored, length });
     this.#length += length;
     for (const oldest of this.#byId.keys()) {
-      if (this.#byId.size <= this.#mostResponses && this.#length <= this.#mostLength) break;
+      if (this.#byId.size <= this.#maxResponses && this.#length <= this.#maxLength) break;
       this.#drop(oldest);
     }
   }

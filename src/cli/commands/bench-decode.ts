@@ -132,10 +132,10 @@ async function withRowsAlone(
   }
 }
 
-function promptsOf(kinds: readonly Kind[], { prompts: most, temperature }: DecodeOptions) {
-  const own = temperature === undefined ? {} : { temperature };
-  const all = readPrompts().map((prompt) => ({ ...prompt, ...own }));
-  return kinds.flatMap((kind) => all.filter((prompt) => prompt.kind === kind).slice(0, most));
+function promptsOf(kinds: readonly Kind[], { prompts: count, temperature }: DecodeOptions) {
+  const given = temperature === undefined ? {} : { temperature };
+  const all = readPrompts().map((prompt) => ({ ...prompt, ...given }));
+  return kinds.flatMap((kind) => all.filter((prompt) => prompt.kind === kind).slice(0, count));
 }
 
 /** Plain decoding first. The drafter "auto" has no fixed shape, and shapes that are not fixed have no stride. */

@@ -220,7 +220,7 @@ const bytesRead = () => Number(/^rchar: (\d+)/m.exec(readFileSync("/proc/self/io
 describe.skipIf(process.platform !== "linux")("idlm inspect reads headers only", () => {
   const SIZE = 40e9;
   /** A header is read in windows of 1 MiB. */
-  const MOST_READ = 4 * 2 ** 20;
+  const MAX_READ = 4 * 2 ** 20;
 
   async function bytesOfInspect(path: string) {
     const before = bytesRead();
@@ -252,7 +252,7 @@ describe.skipIf(process.platform !== "linux")("idlm inspect reads headers only",
         matrix("output_norm.weight", [hidden]),
       ],
     });
-    expect(await bytesOfInspect(path)).toBeLessThan(MOST_READ);
+    expect(await bytesOfInspect(path)).toBeLessThan(MAX_READ);
     const { problem, model } = await json(path);
     expect({ problem, mlpSize: model.mlpSize }).toEqual({ problem: undefined, mlpSize: mlp });
   });
@@ -275,7 +275,7 @@ describe.skipIf(process.platform !== "linux")("idlm inspect reads headers only",
   it("of a safetensors file of 40 GB", async () => {
     const path = join(folder, "large.safetensors");
     sparse(path, { a: [100_000, 100_001] });
-    expect(await bytesOfInspect(path)).toBeLessThan(MOST_READ);
+    expect(await bytesOfInspect(path)).toBeLessThan(MAX_READ);
   });
 
   it("of an adapter of 40 GB", async () => {
@@ -288,6 +288,6 @@ describe.skipIf(process.platform !== "linux")("idlm inspect reads headers only",
       [`${name}A.weight`]: [4, 2_000_000_000],
       [`${name}B.weight`]: [1_000_000_000, 4],
     });
-    expect(await bytesOfInspect(path)).toBeLessThan(MOST_READ);
+    expect(await bytesOfInspect(path)).toBeLessThan(MAX_READ);
   });
 });

@@ -47,10 +47,10 @@ function parseAdapter(text: string): NamedAdapter {
 
 function specsOf(source: string, adapters: readonly NamedAdapter[] = [], aliases: readonly string[] = []): ModelSpec[] {
   const name = nameOf(source);
-  const own = adapters.find((adapter) => adapter.name === undefined)?.folder;
-  const hasOwn = own !== undefined || findEntry(source)?.adapter !== undefined;
+  const folder = adapters.find((adapter) => adapter.name === undefined)?.folder;
+  const hasOwn = folder !== undefined || findEntry(source)?.adapter !== undefined;
   return [
-    { name, aliases, source, adapter: own },
+    { name, aliases, source, adapter: folder },
     ...(hasOwn ? [{ name: baseName(name), aliases: [], source, adapter: false as const }] : []),
     ...adapters.flatMap(({ name: named, folder }) =>
       named === undefined ? [] : [{ name: named, aliases: [], source, adapter: folder }],

@@ -24,11 +24,11 @@ export function readTrainingBatchFile(path: string): TrainingBatchFile {
     if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max) return value;
     throw malformed(path, field, `a whole number from ${min} to ${max}`, kindOf(value));
   };
-  const integers = (field: string, min: number, max: number, least: number): Int32Array => {
+  const integers = (field: string, min: number, max: number, minLength: number): Int32Array => {
     const value: unknown = fields.get(field);
     if (!Array.isArray(value)) throw malformed(path, field, "an array of numbers", kindOf(value));
-    if (value.length < least || value.length > MAX_TOKENS) {
-      throw malformed(path, field, `${least} to ${MAX_TOKENS} numbers`, String(value.length));
+    if (value.length < minLength || value.length > MAX_TOKENS) {
+      throw malformed(path, field, `${minLength} to ${MAX_TOKENS} numbers`, String(value.length));
     }
     return Int32Array.from(value, (entry: unknown, i) => integer(`${field}[${i}]`, entry, min, max));
   };

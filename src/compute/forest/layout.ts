@@ -178,9 +178,9 @@ export function layOutForest(forest: Forest, program: Program, nPages: number): 
   const layoutRows = new Int32Array(nRows);
   for (let row = 0; row < nRows; row++) {
     const isToken = (tokens[row] as number) >= 0;
-    const own = isToken ? nextToken++ : nextMask++;
-    layoutRows[row] = own;
-    const at = HEADER + own * ROW_FIELDS;
+    const layoutRow = isToken ? nextToken++ : nextMask++;
+    layoutRows[row] = layoutRow;
+    const at = HEADER + layoutRow * ROW_FIELDS;
     const slot = slots.slots[row] as number;
     const anchor = anchors[row] as number;
     data[at + RowField.token] = tokens[row] as number;
@@ -201,11 +201,11 @@ export function layOutForest(forest: Forest, program: Program, nPages: number): 
       let to = tailAt + nextTail;
       for (let above = row; above >= 0; above = parents[above] as number) data[--to] = slots.slots[above] as number;
     }
-    data[order + own] = row;
+    data[order + layoutRow] = row;
     if (needsOutput[row] === 0) data[outputOf + row] = -1;
     else {
       const output = isToken ? nextTokenOutput++ : nextMaskOutput++;
-      data[outputs + output] = own;
+      data[outputs + output] = layoutRow;
       data[outputOf + row] = output;
     }
     if (slot >= nSlots) nSlots = slot + 1;
@@ -249,7 +249,7 @@ function slotsOf({ tokens, positions, parents, gate, sequence, sequences }: Fore
   for (let row = 0; row < nRows; row++) {
     const token = tokens[row] as number;
     const parent = parents[row] as number;
-    const own = sequence[row] as number;
+    const sequenceIndex = sequence[row] as number;
     const position = positions[row] as number;
     if (token < -1 || token >= program.sizes.vocabSize) {
       fail(`row ${row}: token ${token} is not in the vocabulary of ${program.sizes.vocabSize}`);
@@ -257,10 +257,11 @@ function slotsOf({ tokens, positions, parents, gate, sequence, sequences }: Fore
     if (parent < -1 || parent >= row) fail(`row ${row}: its parent ${parent} does not come before it`);
     if (position < 0 || position >= MAX_POSITION) fail(`row ${row}: position ${position} is out of range`);
     if ((gate[row] as number) > 1) fail(`row ${row}: gate ${gate[row]} is neither 0 nor 1`);
-    const { length, pages } = sequences[own] ?? fail(`row ${row}: there is no sequence ${own}`);
-    if (parent >= 0 && sequence[parent] !== own) fail(`row ${row}: its parent ${parent} is of another sequence`);
-    const slot = used[own] as number;
-    used[own] = slot + 1;
+    const { length, pages } = sequences[sequenceIndex] ?? fail(`row ${row}: there is no sequence ${sequenceIndex}`);
+    if (parent >= 0 && sequence[parent] !== sequenceIndex)
+      fail(`row ${row}: its parent ${parent} is of another sequence`);
+    const slot = used[sequenceIndex] as number;
+    used[sequenceIndex] = slot + 1;
     if (slot >= pages.length * PAGE_SIZE) {
       fail(`row ${row}: slot ${slot} is beyond the sequence's ${pages.length} pages`);
     }

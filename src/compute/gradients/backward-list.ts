@@ -44,10 +44,10 @@ export function backwardList(
   const list: BackwardOperation[] = [];
   for (let at = operations.length - 1; at >= 0; at--) {
     const forward = operations[at] as Operation;
-    const own = wanted[at] as Set<string>;
-    if (!reached.has(forward.out) || own.size === 0) continue;
-    for (const [name, value] of Object.entries(forward.inputs)) if (own.has(name)) reached.add(value);
-    list.push({ kind: forward.kind, forward, wanted: own } as BackwardOperation);
+    const needed = wanted[at] as Set<string>;
+    if (!reached.has(forward.out) || needed.size === 0) continue;
+    for (const [name, value] of Object.entries(forward.inputs)) if (needed.has(name)) reached.add(value);
+    list.push({ kind: forward.kind, forward, wanted: needed } as BackwardOperation);
   }
   return list;
 }

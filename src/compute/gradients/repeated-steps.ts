@@ -44,11 +44,11 @@ export async function repeatSteps(
     losses.push(loss);
     gradientNorms.push(norm);
     for (const [id, { shape, values }] of tensors) {
-      const own = moments.get(id) ?? newMoments(values.length);
-      moments.set(id, own);
+      const ownMoments = moments.get(id) ?? newMoments(values.length);
+      moments.set(id, ownMoments);
       const decay = shape.length === 2 ? weightDecay : 0;
       const settings = { ...adamW, weightDecay: decay, factor: clippingFactor(norm) };
-      adamWStep(values, gradients.get(id) ?? new Float32Array(values.length), own, step, settings);
+      adamWStep(values, gradients.get(id) ?? new Float32Array(values.length), ownMoments, step, settings);
     }
     await model.replaceParameters(new Map([...tensors].map(([id, { values }]) => [id, values])));
   }

@@ -73,8 +73,9 @@ export function fullForest({ tokens, promptLength, block, maskToken }: FullBatch
 export function checkGatedBatch({ sequences, nMasks }: GatedBatch, program: Program): void {
   const { sizes } = program;
   const mask = maskRowsOf(program);
-  const most = mask.sharedByDepth ? Number.MAX_SAFE_INTEGER : mask.nDepths;
-  if (!isCount(nMasks) || nMasks > most) throw fail(`runs of ${nMasks} MASKs, the adapter has ${mask.nDepths} depths`);
+  const maxMasks = mask.sharedByDepth ? Number.MAX_SAFE_INTEGER : mask.nDepths;
+  if (!isCount(nMasks) || nMasks > maxMasks)
+    throw fail(`runs of ${nMasks} MASKs, the adapter has ${mask.nDepths} depths`);
   if (!sequences.some(({ anchors }) => anchors.length > 0)) throw fail("there are no anchors");
   sequences.forEach(({ tokens, anchors }, i) => {
     checkTokens(tokens, sizes.vocabSize, `sequence ${i}`);

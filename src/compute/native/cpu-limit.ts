@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { posix } from "node:path";
 
 /** More threads gain little. */
-const MOST_BY_DEFAULT = 16;
+const MAX_BY_DEFAULT = 16;
 
 /** The text of a file; undefined if it cannot be read. */
 export type ReadText = (path: string) => string | undefined;
@@ -35,5 +35,5 @@ export function cpuQuota(read: ReadText = readText): number | undefined {
 /** Compute threads by default: one per core, at most as many as the quota allows. */
 export function defaultThreads(read: ReadText = readText, cores = availableParallelism()): number {
   const quota = cpuQuota(read) ?? cores;
-  return Math.max(1, Math.min(cores, Math.ceil(quota), MOST_BY_DEFAULT));
+  return Math.max(1, Math.min(cores, Math.ceil(quota), MAX_BY_DEFAULT));
 }

@@ -44,9 +44,9 @@ describe.each(supportedInstructionSets())("draws by %s", (isa) => {
         const winners = [...all.keys()].filter((i) => all[i] === largest && largest > LOWEST);
         winners.sort((a, b) => (ids[a] as number) - (ids[b] as number));
         expect(best).toBe(winners[0] ?? -1);
-        for (const least of [LOWEST, largest, fround(largest - below)]) {
-          const { from } = binding.noisy(isa, scores, given, word, key, least);
-          const expected = [...all.entries()].filter(([, score]) => score >= least);
+        for (const min of [LOWEST, largest, fround(largest - below)]) {
+          const { from } = binding.noisy(isa, scores, given, word, key, min);
+          const expected = [...all.entries()].filter(([, score]) => score >= min);
           expect(from).toEqual(expected);
         }
       }),
@@ -106,7 +106,7 @@ describe.each(supportedInstructionSets())("draws by %s", (isa) => {
         .slice(0, topK)
         .sort((a, b) => a - b);
     if (topP < 1 || minP > 0) {
-      const largest = kept.reduce((most, id) => Math.max(most, score(id)), LOWEST);
+      const largest = kept.reduce((max, id) => Math.max(max, score(id)), LOWEST);
       const padded = new Float32Array(Math.ceil(kept.length / LANES) * LANES).fill(LOWEST);
       padded.set(kept.map((id) => fround(score(id) - largest)));
       const weights = binding.math(isa, 0, padded);

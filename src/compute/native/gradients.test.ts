@@ -130,7 +130,7 @@ describe("a native training step", () => {
       expect([...native.gradients.keys()].sort()).toEqual([...reference.gradients.keys()].sort());
       for (const [id, gradient] of native.gradients) {
         const other = reference.gradients.get(id) as Float32Array;
-        const difference = gradient.reduce((most, g, i) => Math.max(most, Math.abs(g - (other[i] as number))), 0);
+        const difference = gradient.reduce((max, g, i) => Math.max(max, Math.abs(g - (other[i] as number))), 0);
         expect(difference, id).toBeLessThan(1e-5 * reference.gradientNorm);
       }
     });

@@ -52,12 +52,12 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
   const binding = nativeBinding();
   setFileMapper(binding);
   const supported = supportedInstructionSets();
-  const wanted = options.instructionSet ?? (process.env.IDLM_ISA || undefined);
-  const instructionSet = supported.find((name) => wanted === undefined || name === wanted);
+  const requested = options.instructionSet ?? (process.env.IDLM_ISA || undefined);
+  const instructionSet = supported.find((name) => requested === undefined || name === requested);
   if (instructionSet === undefined) {
     throw new IdlmError("backend", {
       backend: "native",
-      reason: `the instruction set ${wanted} is not available`,
+      reason: `the instruction set ${requested} is not available`,
       hint: `This CPU runs ${supported.join(", ")}; set IDLM_ISA to one of them.`,
     });
   }

@@ -27,10 +27,10 @@ export class ReferenceFullModel implements FullModel {
     const { logits } = this.#program.results;
     const lossesOf = (rows: readonly TargetRow[]) =>
       rows.map(({ row, position }) => {
-        const own = rowOf(row);
-        const loss = crossEntropy(run.read(logits, own), batch.tokens[position + 1] as number);
+        const logitsRow = rowOf(row);
+        const loss = crossEntropy(run.read(logits, logitsRow), batch.tokens[position + 1] as number);
         if (!Number.isFinite(loss.loss)) throw new IdlmError("not-finite", { position });
-        return { ...loss, row: own };
+        return { ...loss, row: logitsRow };
       });
     const noisy = lossesOf(noisyRows);
     const clean = lossesOf(cleanRows);

@@ -7,7 +7,7 @@ import { gumbel, noiseKey, Purpose } from "./philox.ts";
 import { drawWithTrial, type Weights } from "./trial.ts";
 
 /** Relative to the largest weight: far below what 32 bits of noise can draw, far above where float32 loses bits. */
-const LEAST_WEIGHT = 1e-30;
+const MIN_WEIGHT = 1e-30;
 
 interface Candidate {
   readonly token: number;
@@ -142,15 +142,15 @@ export class ReferenceSampler implements Sampler {
 }
 
 /**
- * e^score, with a maximum of 1. Leaves out weights too small to be drawn, so that none is 0 (LEAST in
+ * e^score, with a maximum of 1. Leaves out weights too small to be drawn, so that none is 0 (MIN_WEIGHT in
  * native/src/sampling/proposals.cpp).
  */
 function weightsOf(candidates: readonly Candidate[]): Weights {
-  const largest = candidates.reduce((most, { score }) => Math.max(most, score), Number.NEGATIVE_INFINITY);
+  const largest = candidates.reduce((max, { score }) => Math.max(max, score), Number.NEGATIVE_INFINITY);
   const weights: Weights = new Map();
   for (const { token, score } of candidates) {
     const weight = Math.exp(score - largest);
-    if (weight >= LEAST_WEIGHT) weights.set(token, weight);
+    if (weight >= MIN_WEIGHT) weights.set(token, weight);
   }
   return weights;
 }

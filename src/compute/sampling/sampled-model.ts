@@ -77,8 +77,8 @@ function sampled(rows: RowResults, draftVocabulary: Int32Array | undefined, draw
         const { source } = request;
         const after = rows.draftLogits(source);
         // Only MASK rows have a sampler head, which re-ranks the row's own logits.
-        const own = source.kind === "mask" ? rows.logits(source.row) : after;
-        return proposeFrom(own, after, source.kind === "token" ? undefined : draftVocabulary, request);
+        const maskLogits = source.kind === "mask" ? rows.logits(source.row) : after;
+        return proposeFrom(maskLogits, after, source.kind === "token" ? undefined : draftVocabulary, request);
       }),
   };
 }
@@ -88,7 +88,7 @@ function sampled(rows: RowResults, draftVocabulary: Int32Array | undefined, draw
  * or i without ids.
  */
 export function proposeFrom(
-  own: Float32Array,
+  maskLogits: Float32Array,
   after: Float32Array,
   ids: Int32Array | undefined,
   request: ProposalRequest,
@@ -98,7 +98,9 @@ export function proposeFrom(
   const { temperature, seed, choice } = sampler.settings;
   const key = noiseKey(seed, request.position, choice, Purpose.draw);
   const isNoisy = request.proposeFor === "exact" && temperature > 0;
-  const scores = Array.from(own, (logit, i) => (isNoisy ? logit / temperature + gumbel(key, ids?.[i] ?? i) : logit));
+  const scores = Array.from(maskLogits, (logit, i) =>
+    isNoisy ? logit / temperature + gumbel(key, ids?.[i] ?? i) : logit,
+  );
   const shortlist = [...scores.keys()]
     .filter((i) => !Number.isNaN(scores[i]))
     .sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b)

@@ -10,7 +10,7 @@ export interface SamplingSetting {
   /** Whether it is a number of tokens: a whole number, at most the vocabulary size in effect. */
   readonly isCount?: boolean;
   /** Smallest value other than `neutral`, if the range has a gap. */
-  readonly least?: number;
+  readonly smallest?: number;
   /** Stands for the value in help and documentation. */
   readonly symbol: string;
   /** Its description in help and documentation. */
@@ -40,8 +40,8 @@ export const samplingSettings = {
   },
   /** 0: greedy; among equals the lowest id. */
   temperature: {
-    // Below `least`, logits divided by the temperature overflow float32.
-    ...{ neutral: 0, min: 0, max: 1000, least: 1e-6, symbol: "t" },
+    // Below `smallest`, logits divided by the temperature overflow float32.
+    ...{ neutral: 0, min: 0, max: 1000, smallest: 1e-6, symbol: "t" },
     help: "0: always the most likely token",
   },
   /** 0: off. Among equals at the limit the lowest ids are kept. */

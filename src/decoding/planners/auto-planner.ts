@@ -13,7 +13,7 @@ const AGE = 300;
 const MOST_ROWS = 24;
 /** Price of a proposal, in tokens, above which only promising proposers are called. */
 const EXPENSIVE = 0.5;
-/** Highest acceptance that occurs: dearer proposals, margin included, are not requested. */
+/** Highest acceptance that occurs: more expensive proposals, margin included, are not requested. */
 const HIGHEST_ACCEPTANCE = 0.9;
 /** Least reach of a candidate in a trial. */
 const LEAST_TRIED = 0.05;

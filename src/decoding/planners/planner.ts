@@ -121,8 +121,8 @@ export function maskRunLengths(
 }
 
 /** Shortens the runs, the last ones first, to `most` rows in total. */
-function withinRows(runs: readonly number[], most: number): number[] {
-  let left = most;
+function withinRows(runs: readonly number[], max: number): number[] {
+  let left = max;
   return runs.map((length) => {
     const kept = Math.max(0, Math.min(length, left));
     left -= kept;

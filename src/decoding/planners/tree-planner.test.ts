@@ -58,14 +58,14 @@ describe("growTree", () => {
           expect(at).toBe((candidates[parent]?.depth ?? 0) + 1);
         });
         const taken = new Set(candidates);
-        const least = candidates.at(-1)?.reach ?? 1;
+        const min = candidates.at(-1)?.reach ?? 1;
         for (const { candidates: offered } of proposed) {
           // Siblings differ, and their reach is at most that of their anchor.
           expect(new Set(offered.map(({ token }) => token)).size).toBe(offered.length);
           const anchor = candidates[offered[0]?.parent ?? -1]?.reach ?? 1;
           expect(offered.reduce((sum, { reach }) => sum + reach, 0)).toBeLessThanOrEqual(anchor + 1e-9);
           for (const candidate of offered) {
-            if (candidates.length > 0 && !taken.has(candidate)) expect(candidate.reach).toBeLessThanOrEqual(least);
+            if (candidates.length > 0 && !taken.has(candidate)) expect(candidate.reach).toBeLessThanOrEqual(min);
           }
         }
       }),

@@ -10,7 +10,7 @@ export interface TreePlannerOptions extends TreeProposalsOptions {
 }
 
 /** Candidates below this reach are not included. */
-const LEAST_REACH = 1e-4;
+const MIN_REACH = 1e-4;
 
 /**
  * Trees of a fixed number of rows, for exact verification: the proposals of largest reach, and MASK runs at the anchors
@@ -33,7 +33,7 @@ export class TreePlanner implements Planner {
     const { maxProposals, maxMaskRows } = this.#options;
     const proposals = yield* this.#tree.grow(context, {
       nCandidates: maxProposals,
-      leastReach: LEAST_REACH,
+      leastReach: MIN_REACH,
       anchorCost: 0,
     });
     const rows = this.#tree.maskRows(proposals, 0, context).slice(0, maxMaskRows);

@@ -227,7 +227,7 @@ export class DraftModel {
 /** A chain for each step; its last row needs output if it proposes. */
 function forestOf(batch: readonly DraftStep[]): Forest {
   const tokens = batch.flatMap(({ pending }) => pending);
-  const own = batch.flatMap(({ pending }, i) => pending.map(() => i));
+  const sequences = batch.flatMap(({ pending }, i) => pending.map(() => i));
   const inStep = batch.flatMap(({ pending }) => pending.map((_, i) => i));
   const needsOutput = batch.flatMap(({ pending, count }) =>
     pending.map((_, i) => (count > 0 && i === pending.length - 1 ? 1 : 0)),
@@ -235,10 +235,13 @@ function forestOf(batch: readonly DraftStep[]): Forest {
   return {
     sequences: batch.map(({ sequence: { tokens, pages } }) => ({ length: tokens.length, pages })),
     tokens: Int32Array.from(tokens),
-    positions: Int32Array.from(own, (i, row) => (batch[i]?.sequence.tokens.length ?? 0) + (inStep[row] as number)),
+    positions: Int32Array.from(
+      sequences,
+      (i, row) => (batch[i]?.sequence.tokens.length ?? 0) + (inStep[row] as number),
+    ),
     parents: Int32Array.from(inStep, (i, row) => (i === 0 ? -1 : row - 1)),
     gate: new Uint8Array(tokens.length),
-    sequence: Int32Array.from(own),
+    sequence: Int32Array.from(sequences),
     needsOutput: Uint8Array.from(needsOutput),
   };
 }

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { LookupProposer } from "./lookup-proposer.ts";
 
-function proposerOf(tokens: readonly number[], leastConfidence = 0): LookupProposer {
-  const proposer = new LookupProposer({ leastConfidence });
+function proposerOf(tokens: readonly number[], minConfidence = 0): LookupProposer {
+  const proposer = new LookupProposer({ minConfidence });
   proposer.observe(tokens);
   return proposer;
 }

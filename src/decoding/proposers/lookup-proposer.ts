@@ -36,7 +36,7 @@ const discounts: readonly (readonly [longest: number, discount: number])[] = [
 
 export interface LookupOptions {
   /** Less likely tokens are not proposed. Default 0.25, which excludes what followed a single token once. */
-  readonly leastConfidence?: number;
+  readonly minConfidence?: number;
 }
 
 /**
@@ -46,14 +46,14 @@ export interface LookupOptions {
  */
 export class LookupProposer implements Proposer {
   readonly kind = "lookup";
-  readonly #leastConfidence: number;
+  readonly #minConfidence: number;
   /** Tokens that are not in the automaton yet. */
   #pending: number[] = [];
   #tokens: number[] = [];
   #automaton = new SuffixAutomaton();
 
-  constructor({ leastConfidence = 0.25 }: LookupOptions = {}) {
-    this.#leastConfidence = leastConfidence;
+  constructor({ minConfidence = 0.25 }: LookupOptions = {}) {
+    this.#minConfidence = minConfidence;
   }
 
   get isPromising(): boolean {
@@ -70,7 +70,7 @@ export class LookupProposer implements Proposer {
     const end = this.#contextAfter(path);
     if (end === undefined) return noCandidates;
     const found = this.#continuations(end.state, end.length, count)
-      .filter(({ confidence }) => confidence >= this.#leastConfidence)
+      .filter(({ confidence }) => confidence >= this.#minConfidence)
       .slice(0, count);
     if (found.length === 0) return noCandidates;
     return {

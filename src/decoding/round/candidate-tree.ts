@@ -51,7 +51,7 @@ interface Node {
   readonly path: readonly number[];
   readonly reach: number;
   /** Without the parent's index. */
-  readonly own: Omit<Candidate, "parent"> | undefined;
+  readonly candidate: Omit<Candidate, "parent"> | undefined;
   children: readonly Node[];
 }
 
@@ -70,13 +70,13 @@ export function* growTree(
   const best: Node[] = [];
   const expanded: Node[] = [];
   // The pending token's candidates are needed for learning even if none is included.
-  let level: Node[] = depth > 0 ? [{ parent: undefined, path: [], reach: 1, own: undefined, children: [] }] : [];
+  let level: Node[] = depth > 0 ? [{ parent: undefined, path: [], reach: 1, candidate: undefined, children: [] }] : [];
   for (let below = 1; level.length > 0; below++) {
     const queries = level.flatMap(({ path }) => proposers.map((proposer) => ({ proposer, path, count: width })));
     const answers = yield* candidatesOf(queries);
     for (const [i, node] of level.entries()) {
-      const own = answers.slice(i * proposers.length, (i + 1) * proposers.length);
-      node.children = childrenOf(node, below, proposers, own, acceptance);
+      const found = answers.slice(i * proposers.length, (i + 1) * proposers.length);
+      node.children = childrenOf(node, below, proposers, found, acceptance);
       for (const child of node.children) if (child.reach >= leastReach) insert(best, child);
     }
     expanded.push(...level);
@@ -84,8 +84,8 @@ export function* growTree(
     // Skips nodes below which no proposer is likely enough, and the last of the n best: its children would not be among
     // them.
     level = best.filter(
-      ({ own, reach }, i) =>
-        own?.depth === below &&
+      ({ candidate, reach }, i) =>
+        candidate?.depth === below &&
         below < depth &&
         i + 1 < nCandidates &&
         proposers.some(({ kind }) => reach * acceptance.ahead(kind, 0, below + 1) >= leastReach + anchorCost),
@@ -97,14 +97,14 @@ export function* growTree(
 function treeOf(best: readonly Node[], expanded: readonly Node[]): CandidateTree {
   const indices = new Map<Node | undefined, number>([[undefined, PENDING]]);
   const candidates: Candidate[] = [];
-  const candidateOf = ({ own, parent }: Node): Candidate => {
-    const { token, source, rank, confidence, from, depth, reach } = own as NonNullable<Node["own"]>;
+  const candidateOf = ({ candidate, parent }: Node): Candidate => {
+    const { token, source, rank, confidence, from, depth, reach } = candidate as NonNullable<Node["candidate"]>;
     return { token, source, rank, confidence, from, depth, reach, parent: indices.get(parent) ?? PENDING };
   };
   for (const node of best) indices.set(node, candidates.push(candidateOf(node)) - 1);
   const proposed: AnchorCandidates[] = [];
   for (const node of expanded) {
-    const isRoot = node.own === undefined;
+    const isRoot = node.candidate === undefined;
     const anchor = isRoot ? PENDING : indices.get(node);
     if (anchor === undefined || node.children.length === 0) continue;
     proposed.push({
@@ -147,18 +147,18 @@ function childrenOf(
   let all = 1;
   for (const [i, { tokens, confidences }] of answers.entries()) {
     const source = (proposers[i] as Proposer).kind;
-    const own: Contender[] = [];
+    const contenders: Contender[] = [];
     let sum = 0;
     for (let rank = 0; rank < tokens.length; rank++) {
       const trait = { token: tokens[rank] as number, source, rank, confidence: confidences[rank] ?? 0, odds: 0 };
       trait.odds = acceptance.estimate(trait, depth).mean;
       sum += trait.odds;
-      own.push(trait);
+      contenders.push(trait);
     }
     // Candidates of one source exclude each other: their odds together are those of one of them being right.
     const capped = Math.min(sum, 0.99);
     const scale = sum === 0 ? 0 : capped / (1 - capped) / sum;
-    for (const one of own) {
+    for (const one of contenders) {
       one.odds *= scale;
       const other = found.findIndex(({ token }) => token === one.token);
       if (other < 0) found.push(one);
@@ -166,10 +166,10 @@ function childrenOf(
     }
   }
   for (const { odds } of found) all += odds;
-  const parent = node.own === undefined ? undefined : node;
+  const parent = node.candidate === undefined ? undefined : node;
   return found.map(({ token, source, rank, confidence, odds }) => {
     const reach = (node.reach * odds) / all;
-    const own = { token, source, rank, confidence, from: undefined, depth, reach };
-    return { parent, path: [...node.path, token], reach, own, children: [] };
+    const candidate = { token, source, rank, confidence, from: undefined, depth, reach };
+    return { parent, path: [...node.path, token], reach, candidate, children: [] };
   });
 }

@@ -87,64 +87,66 @@ export function layOut(plans: readonly RoundPlan[]): {
   const sequence: number[] = [];
   const needsOutput: number[] = [];
   const draws: Draw[] = [];
-  const add = (own: number, token: number, position: number, parent: number, hasOutput: boolean): number => {
-    sequence.push(own);
+  const add = (planIndex: number, token: number, position: number, parent: number, hasOutput: boolean): number => {
+    sequence.push(planIndex);
     tokens.push(token);
     parents.push(parent);
     needsOutput.push(hasOutput ? 1 : 0);
     return positions.push(position) - 1;
   };
 
-  const tokenRows = plans.map(({ sequence: { length }, pending, proposals, sampler, verification, allowed }, own) => {
-    const pendingRow = tokens.length;
-    const firstDraw = draws.length;
-    const isDrawn = sampler !== undefined;
-    pending.forEach((token, i) => {
-      add(own, token, length + i, i === 0 ? -1 : pendingRow + i - 1, isDrawn && i === pending.length - 1);
-    });
-    const lastPending = tokens.length - 1;
-    const paths: number[][] = [];
-    const trials = trialsOf(proposals, verification);
-    const limits = (anchor: number) => {
-      const own = allowed?.[anchor + 1];
-      return own === undefined ? {} : { allowed: own };
-    };
-    if (isDrawn)
-      draws.push({
-        row: lastPending,
-        sampler,
-        position: length + pending.length,
-        unverified: [],
-        ...trials(PENDING),
-        ...limits(PENDING),
+  const tokenRows = plans.map(
+    ({ sequence: { length }, pending, proposals, sampler, verification, allowed }, planIndex) => {
+      const pendingRow = tokens.length;
+      const firstDraw = draws.length;
+      const isDrawn = sampler !== undefined;
+      pending.forEach((token, i) => {
+        add(planIndex, token, length + i, i === 0 ? -1 : pendingRow + i - 1, isDrawn && i === pending.length - 1);
       });
-    proposals.forEach(({ token, parent }, i) => {
-      const path = [...(paths[parent] ?? []), token];
-      paths.push(path);
-      const position = length + pending.length - 1 + path.length;
-      add(own, token, position, parent === PENDING ? lastPending : lastPending + 1 + parent, isDrawn);
-      if (isDrawn) {
+      const lastPending = tokens.length - 1;
+      const paths: number[][] = [];
+      const trials = trialsOf(proposals, verification);
+      const limits = (anchor: number) => {
+        const set = allowed?.[anchor + 1];
+        return set === undefined ? {} : { allowed: set };
+      };
+      if (isDrawn)
         draws.push({
-          row: lastPending + 1 + i,
+          row: lastPending,
           sampler,
-          position: position + 1,
-          unverified: path,
-          ...trials(i),
-          ...limits(i),
+          position: length + pending.length,
+          unverified: [],
+          ...trials(PENDING),
+          ...limits(PENDING),
         });
-      }
-    });
-    return { pendingRow, firstDraw, lastPending };
-  });
+      proposals.forEach(({ token, parent }, i) => {
+        const path = [...(paths[parent] ?? []), token];
+        paths.push(path);
+        const position = length + pending.length - 1 + path.length;
+        add(planIndex, token, position, parent === PENDING ? lastPending : lastPending + 1 + parent, isDrawn);
+        if (isDrawn) {
+          draws.push({
+            row: lastPending + 1 + i,
+            sampler,
+            position: position + 1,
+            unverified: path,
+            ...trials(i),
+            ...limits(i),
+          });
+        }
+      });
+      return { pendingRow, firstDraw, lastPending };
+    },
+  );
 
-  const rows = plans.map(({ maskRuns }, own): RoundRows => {
-    const { pendingRow, firstDraw, lastPending } = tokenRows[own] as (typeof tokenRows)[number];
+  const rows = plans.map(({ maskRuns }, planIndex): RoundRows => {
+    const { pendingRow, firstDraw, lastPending } = tokenRows[planIndex] as (typeof tokenRows)[number];
     const maskRows = maskRuns.map((runLength, index) => {
       if (runLength === 0) return -1;
       const anchor = lastPending + index;
       const first = tokens.length;
       for (let j = 1; j <= runLength; j++) {
-        add(own, -1, (positions[anchor] as number) + j, j === 1 ? anchor : tokens.length - 1, true);
+        add(planIndex, -1, (positions[anchor] as number) + j, j === 1 ? anchor : tokens.length - 1, true);
       }
       return first;
     });
@@ -160,9 +162,9 @@ export function layOut(plans: readonly RoundPlan[]): {
     sequence: Int32Array.from(sequence),
     needsOutput: Uint8Array.from(needsOutput),
   };
-  const lookaheads = plans.flatMap((plan, own) => {
-    const { lastPending } = tokenRows[own] as (typeof tokenRows)[number];
-    return lookaheadsOf(plan, rows[own] as RoundRows, lastPending);
+  const lookaheads = plans.flatMap((plan, planIndex) => {
+    const { lastPending } = tokenRows[planIndex] as (typeof tokenRows)[number];
+    return lookaheadsOf(plan, rows[planIndex] as RoundRows, lastPending);
   });
   return { forest, sampling: lookaheads.length === 0 ? { draws } : { draws, lookaheads }, rows };
 }

@@ -17,9 +17,9 @@ describe("fittingContext", () => {
   it("uses the context of the model, or less if memory does not suffice", () => {
     const fixed = programBytes(program, "native");
     expect(fittingContext(program, "native", undefined, 4096, 1e12)).toBe(4096);
-    const most = fittingContext(program, "native", undefined, 4096, fixed + 1000 * kvBytesPerPosition(program));
-    expect(most).toBeGreaterThan(512);
-    expect(most).toBeLessThan(1000);
+    const max = fittingContext(program, "native", undefined, 4096, fixed + 1000 * kvBytesPerPosition(program));
+    expect(max).toBeGreaterThan(512);
+    expect(max).toBeLessThan(1000);
     expect(fittingContext(program, "native", 700, 4096, fixed + 1000 * kvBytesPerPosition(program))).toBe(700);
   });
 

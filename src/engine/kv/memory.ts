@@ -68,19 +68,19 @@ export function fittingContext(
 ): number {
   const perPosition = kvBytesPerPosition(program);
   const fixed = programBytes(program, backend) + MAX_ROUND_ROWS * perPosition;
-  const most = Math.floor((available - fixed) / perPosition / PAGE_SIZE) * PAGE_SIZE;
-  const least = requested ?? Math.min(modelContext, MIN_DEFAULT_CONTEXT);
-  if (most < least) {
-    const isContext = most >= MIN_DEFAULT_CONTEXT;
+  const max = Math.floor((available - fixed) / perPosition / PAGE_SIZE) * PAGE_SIZE;
+  const min = requested ?? Math.min(modelContext, MIN_DEFAULT_CONTEXT);
+  if (max < min) {
+    const isContext = max >= MIN_DEFAULT_CONTEXT;
     throw new IdlmError("memory", {
-      needed: Math.ceil((fixed + least * perPosition) / MB),
+      needed: Math.ceil((fixed + min * perPosition) / MB),
       available: Math.floor(available / MB),
       what: isContext
-        ? phrase`the context (${key("context")} ${most} fits)`
+        ? phrase`the context (${key("context")} ${max} fits)`
         : "the model's size: use a smaller one or one of fewer bits",
     });
   }
-  return requested ?? Math.min(modelContext, MAX_DEFAULT_CONTEXT, most);
+  return requested ?? Math.min(modelContext, MAX_DEFAULT_CONTEXT, max);
 }
 
 /** Share of the memory left after the model and one context that the KV cache of further sequences may take. */

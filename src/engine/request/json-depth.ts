@@ -2,10 +2,10 @@
 export const MAX_DEPTH = 64;
 
 /** Whether arrays and objects nest deeper than `most` levels. Without recursion, which deep values would overflow. */
-export function isDeeperThan(value: unknown, most: number): boolean {
+export function isDeeperThan(value: unknown, max: number): boolean {
   let level: readonly unknown[] = [value];
   for (let depth = 0; level.length > 0; depth++) {
-    if (depth > most) return true;
+    if (depth > max) return true;
     level = level.flatMap((one) =>
       typeof one === "object" && one !== null
         ? Object.values(one).filter((inner) => typeof inner === "object" && inner !== null)

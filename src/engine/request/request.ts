@@ -206,11 +206,11 @@ function checkSettings(
 }
 
 function checkSetting(name: string, setting: SamplingSetting, value: unknown, vocabSize: number): number {
-  const { neutral, min, max, isOpen, isCount, least } = setting;
+  const { neutral, min, max, isOpen, isCount, smallest } = setting;
   const given = isCount ? wholeIn(name, value, min, max) : numberIn(name, value, min, max, isOpen);
   if (given === undefined) return neutral;
-  if (least !== undefined && given !== neutral && given < least) {
-    throw wrongKey(name, `expected ${neutral} or a number from ${least}, found ${given}`);
+  if (smallest !== undefined && given !== neutral && given < smallest) {
+    throw wrongKey(name, `expected ${neutral} or a number from ${smallest}, found ${given}`);
   }
   return isCount ? Math.min(given, vocabSize) : given;
 }

@@ -56,11 +56,11 @@ export function roundOptions(request: GenerateRequest, limits: ProposalLimits): 
     return { propose: "none", sources: [], shape: "plain", stride: 1, maxRun: 0, verification };
   }
   const usesMasks = sources.includes("mask");
-  const most = usesMasks ? maskStride(limits.mask) : MAX_STRIDE;
+  const maxStride = usesMasks ? maskStride(limits.mask) : MAX_STRIDE;
   const onlyMasks = usesMasks && sources.length === 1;
-  if (requested !== undefined && usesMasks && requested > most) {
+  if (requested !== undefined && usesMasks && requested > maxStride) {
     const { adapterPath = "in use", mask } = limits;
-    const hint = phrase`Use ${key("stride")} ${most} or less, or ${key("propose")} lookup (or another proposer without MASK rows): up to ${MAX_STRIDE}.`;
+    const hint = phrase`Use ${key("stride")} ${maxStride} or less, or ${key("propose")} lookup (or another proposer without MASK rows): up to ${MAX_STRIDE}.`;
     throw new IdlmError("stride-too-long", {
       ...{ stride: requested, needed: requested - 1, adapter: adapterPath, depths: mask?.nDepths ?? 0, hint },
     });
@@ -68,14 +68,14 @@ export function roundOptions(request: GenerateRequest, limits: ProposalLimits): 
   const defaultShape = requested === undefined ? "auto" : "chain";
   const shape = permittedShape(requestedShape ?? defaultShape, verification.mode === "exact", usesMasks);
   const { defaultStride } = shapes[shape];
-  const stride = requested ?? (onlyMasks ? Math.min(most, defaultStride) : defaultStride);
+  const stride = requested ?? (onlyMasks ? Math.min(maxStride, defaultStride) : defaultStride);
   const [only] = sources.length === 1 ? sources : [];
   return {
     propose: only ?? propose,
     sources,
     shape,
     stride,
-    maxRun: usesMasks ? Math.min(most, stride) - 1 : 0,
+    maxRun: usesMasks ? Math.min(maxStride, stride) - 1 : 0,
     verification,
   };
 }

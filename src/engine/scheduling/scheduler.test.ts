@@ -213,11 +213,11 @@ describe("the scheduler", () => {
       };
       const stalled: Awaited<ReturnType<typeof stall>>[] = [];
       // Running, preempted (as many again), and queued.
-      const most = 2 * 2 + maxQueue;
-      while (stalled.length < most) stalled.push(await stall(stalled.length));
+      const max = 2 * 2 + maxQueue;
+      while (stalled.length < max) stalled.push(await stall(stalled.length));
       const refused = expect.objectContaining({ code: "queue-full" });
       expect(() => engine.generate(request(9))).toThrow(refused);
-      expect(model.samplers.length).toBe(most);
+      expect(model.samplers.length).toBe(max);
       // One leaves: a new request is accepted and completes.
       await stalled.pop()?.reader.return?.(undefined);
       expect((await engine.generate(request(9)).result).tokens.length).toBe(200);

@@ -159,14 +159,14 @@ export class Scheduler {
       // Another sequence computes the same page in this forward; it will be a cache hit.
       if (!computed.add(kv.nextKey(tokens))) continue;
       // Chunks end at a page boundary, so that pages that others computed meanwhile can follow.
-      const most = nPending <= left ? nPending : left - ((kv.length + left) % PAGE_SIZE);
-      if (most <= 0) break;
-      if (most === nPending) {
+      const count = nPending <= left ? nPending : left - ((kv.length + left) % PAGE_SIZE);
+      if (count <= 0) break;
+      if (count === nPending) {
         nRoundRows += 1 + nScratchRows;
         if (nRoundRows > MAX_BATCH_ROUND_ROWS) break;
       }
-      budgets.set(entry, most);
-      left -= most;
+      budgets.set(entry, count);
+      left -= count;
     }
     return budgets;
   }

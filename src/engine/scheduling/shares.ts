@@ -23,12 +23,12 @@ export class Shares {
 
   /** Raises the floor to the least of these shares, which have sequences that can run. At least one. */
   compete(shares: Iterable<string>): void {
-    let least = Number.POSITIVE_INFINITY;
-    for (const share of shares) least = Math.min(least, this.served(share));
-    if (least === this.#floor) return;
-    this.#floor = least;
+    let smallest = Number.POSITIVE_INFINITY;
+    for (const share of shares) smallest = Math.min(smallest, this.served(share));
+    if (smallest === this.#floor) return;
+    this.#floor = smallest;
     for (const [share, served] of this.#served) {
-      if (served <= least) this.#served.delete(share);
+      if (served <= smallest) this.#served.delete(share);
     }
   }
 

@@ -116,7 +116,7 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
   let step = 0;
   let nPaused = 0;
   let nRefused = 0;
-  let mostUnfinished = 0;
+  let maxUnfinished = 0;
 
   const start = (arrival: Arrival) => {
     if (scheduler.occupancy >= maxSequences + MAX_QUEUE) {
@@ -152,7 +152,7 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
     while (coming[0] !== undefined && coming[0].step <= step) start(coming.shift() as Arrival);
     for (const look of onTick) look();
     for (const { sequence } of all) nPaused += sequence.stream.needsDrain ? 1 : 0;
-    mostUnfinished = Math.max(mostUnfinished, all.filter(({ stream }) => !stream.isEnded).length);
+    maxUnfinished = Math.max(maxUnfinished, all.filter(({ stream }) => !stream.isEnded).length);
   };
   model.onForward = tick;
   while (coming.length > 0 || all.some(({ result, isRead }) => result === undefined || !isRead)) {
@@ -162,7 +162,7 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
     await new Promise((resolve) => setImmediate(resolve));
   }
   await loop.idle();
-  return { pool, scheduler, all, nPaused, nRefused, mostUnfinished, steps: step };
+  return { pool, scheduler, all, nPaused, nRefused, maxUnfinished, steps: step };
 }
 
 /** A request without messages. */
@@ -234,7 +234,7 @@ it("generates the tokens of plain decoding under any arrivals, cancellations and
         totals.paused += ran.nPaused;
         totals.refused += ran.nRefused;
         totals.texts += all.length;
-        expect(ran.mostUnfinished).toBeLessThanOrEqual(2 * maxSequences + MAX_QUEUE);
+        expect(ran.maxUnfinished).toBeLessThanOrEqual(2 * maxSequences + MAX_QUEUE);
         // Even if the requests ran one after the other, all would be done by now.
         expect(steps).toBeLessThan(210 + 2 * work);
         const { free, blocks, partialPages } = pool.contents();

@@ -134,9 +134,9 @@ describe("quantiseInt8", () => {
           const row = Math.floor(i / cols);
           const from = row * cols + Math.floor((i % cols) / 32) * 32;
           const group = values.subarray(from, Math.min(from + 32, (row + 1) * cols));
-          const most = group.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+          const max = group.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
           // The scale is most / 127, rounded up to an f16: by 2^-10 of itself, or by 2^-24 where it is subnormal.
-          const step = (most / 127) * (1 + 2 ** -10) + 2 ** -24;
+          const step = (max / 127) * (1 + 2 ** -10) + 2 ** -24;
           expect(Math.abs((back[i] as number) - (values[i] as number))).toBeLessThanOrEqual((step / 2) * (1 + 1e-6));
         }
       }),

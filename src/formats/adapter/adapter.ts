@@ -144,9 +144,9 @@ function readIdlmConfig(path: string): IdlmConfig {
   const json = readJsonObject(path, { maxBytes: MAX_CONFIG_BYTES }, `${WEIGHTS_NAME} requires it.`);
   const unknown = Object.keys(json).find((key) => !configKeys.has(key));
   if (unknown !== undefined) throw malformed(path, `key ${quote(unknown)}`, [...configKeys].join(", "), "another");
-  const count = (field: string, least: number, value: unknown): number => {
-    if (!Number.isSafeInteger(value) || (value as number) < least) {
-      throw malformed(path, field, `a whole number from ${least}`, kindOf(value));
+  const count = (field: string, min: number, value: unknown): number => {
+    if (!Number.isSafeInteger(value) || (value as number) < min) {
+      throw malformed(path, field, `a whole number from ${min}`, kindOf(value));
     }
     return value as number;
   };

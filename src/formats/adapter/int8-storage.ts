@@ -30,7 +30,7 @@ export function quantiseInt8(
     for (let group = 0; group < nGroups; group++) {
       const from = row * cols + group * GROUP;
       const part = values.subarray(from, Math.min(from + GROUP, (row + 1) * cols));
-      const bits = scaleAtLeast(part.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / MAX_INTEGER);
+      const bits = scaleAtLeast(part.reduce((max, value) => Math.max(max, Math.abs(value)), 0) / MAX_INTEGER);
       scales[row * nGroups + group] = bits;
       const scale = halfToFloat(bits);
       if (scale > 0)

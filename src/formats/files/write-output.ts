@@ -144,8 +144,8 @@ function moveFile(from: string, to: string): void {
 }
 
 function keepOwnerAndMode(descriptor: number, { uid, gid, mode }: Stats): void {
-  const own = fstatSync(descriptor);
-  if (own.uid !== uid || own.gid !== gid) {
+  const stat = fstatSync(descriptor);
+  if (stat.uid !== uid || stat.gid !== gid) {
     try {
       fchownSync(descriptor, uid, gid);
     } catch {

@@ -60,10 +60,10 @@ function number(value: number): string {
 
 function readSplit({ metadata, path }: GgufFile): Split | undefined {
   if (![...metadata.keys()].some((key) => key.startsWith("split."))) return undefined;
-  const whole = (key: string, least: number, most: number): number => {
+  const whole = (key: string, min: number, max: number): number => {
     const value = metadata.get(key);
-    if (typeof value !== "number" || !Number.isInteger(value) || value < least || value > most) {
-      throw malformed(path, key, `a whole number from ${least} to ${most}`, describeValue(value));
+    if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) {
+      throw malformed(path, key, `a whole number from ${min} to ${max}`, describeValue(value));
     }
     return value;
   };

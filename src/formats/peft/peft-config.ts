@@ -75,9 +75,9 @@ function isOff(value: unknown): boolean {
   return typeof value === "object" && Object.keys(value).length === 0;
 }
 
-function readCount(value: unknown, path: string, field: string, most: number): number {
-  if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > most) {
-    throw malformed(path, field, `a whole number from 1 to ${most}`, kindOf(value));
+function readCount(value: unknown, path: string, field: string, max: number): number {
+  if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > max) {
+    throw malformed(path, field, `a whole number from 1 to ${max}`, kindOf(value));
   }
   return value;
 }

@@ -127,7 +127,7 @@ function collectPairs(tensors: ReadonlyMap<string, StoredTensor>, path: string):
 
 /**
  * Checks that every module is a target, and that no weights got lost: in the layers that the adapter has, every linear
- * layer that is a target has weights. A target that no module has is none of this model (PEFT takes it, as long as one has).
+ * layer that is a target has weights. A target that no module has is ignored (as in PEFT, as long as one has).
  */
 function checkModules(config: PeftConfig, names: readonly string[], path: string, configPath: string): void {
   if (names.length === 0) throw malformed(path, "tensors", "weights of a LoRA", "none");
@@ -179,7 +179,7 @@ function checkLost(config: PeftConfig, names: readonly string[], path: string, c
             fused !== undefined && seen.has(fused) ? [] : [name],
           ),
         ]);
-  const nLayers = 1 + found.reduce((most, { layer }) => Math.max(most, layer), 0);
+  const nLayers = 1 + found.reduce((max, { layer }) => Math.max(max, layer), 0);
   if (nLayers > MAX_LAYERS) throw malformed(path, `layer ${nLayers - 1}`, `a layer below ${MAX_LAYERS}`, nLayers - 1);
   const modules = Array.from({ length: nLayers }, (_, layer) =>
     [...possible].map((rest) => ({ layer, rest, name: `${first.before}layers.${layer}.${rest}` })),

@@ -134,11 +134,11 @@ export class Automaton {
     const waiting: (Thread & { readonly fresh: number })[] = [];
     const visit = (at: number, stack: Frame | undefined, fresh: number) => {
       if (fresh >= MAX_FRESH) throw this.#tooComplex();
-      const own = seen.get(stack) ?? new Set();
-      seen.set(stack, own);
+      const keysOfStack = seen.get(stack) ?? new Set();
+      seen.set(stack, keysOfStack);
       const key = at * MAX_FRESH + fresh;
-      if (own.has(key)) return;
-      own.add(key);
+      if (keysOfStack.has(key)) return;
+      keysOfStack.add(key);
       waiting.push({ at, stack, fresh });
     };
     const repeat = (at: number, stack: Frame | undefined, count: number, fresh: number) => {
@@ -175,7 +175,7 @@ export class Automaton {
         case "return":
           if (stack === undefined) canEnd = true;
           else if (stack.count < 0) visit(stack.at, stack.below, Math.max(0, fresh - 1));
-          // A run that read nothing is none.
+          // A run that read nothing does not count.
           else if (fresh === 0) repeat(stack.at, stack.below, stack.count, 0);
           break;
       }

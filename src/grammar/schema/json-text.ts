@@ -99,8 +99,8 @@ export function jsonText(value: unknown): string {
 /** Items with commas between them, as many as allowed. */
 export function list(item: Expression, min: number, max: number | undefined): Expression {
   if (max === 0) return empty;
-  const most = max === undefined ? undefined : max - 1;
-  const items = sequence(item, repeat(sequence(text(COMMA), item), Math.max(0, min - 1), most));
+  const maxRest = max === undefined ? undefined : max - 1;
+  const items = sequence(item, repeat(sequence(text(COMMA), item), Math.max(0, min - 1), maxRest));
   return min === 0 ? choice(empty, items) : items;
 }
 

@@ -115,19 +115,19 @@ function decimal({ min, max }: Bounds): Expression | undefined {
   const high = max === undefined || max.value > LARGEST ? undefined : decimalBound(max);
   if (low === undefined || (max !== undefined && max.value <= LARGEST && high === undefined)) return undefined;
   const nWhole = String(high?.whole ?? low.whole).length;
-  const most = Math.max(MAX_DIGITS - nWhole, low.fraction.length, high?.fraction.length ?? 0, 1);
+  const maxDigits = Math.max(MAX_DIGITS - nWhole, low.fraction.length, high?.fraction.length ?? 0, 1);
   const parts: Expression[] = [];
   const add = (part: Expression, fraction: Fraction) => {
     if (fraction.canEnd) parts.push(part);
     if (fraction.more !== undefined) parts.push(sequence(part, text("."), fraction.more));
   };
-  if (low.whole === high?.whole) add(text(String(low.whole)), fractionWithin(low, high, most));
+  if (low.whole === high?.whole) add(text(String(low.whole)), fractionWithin(low, high, maxDigits));
   else {
-    add(text(String(low.whole)), fractionWithin(low, undefined, most));
+    add(text(String(low.whole)), fractionWithin(low, undefined, maxDigits));
     const [from, to] = [low.whole + 1, (high?.whole ?? LARGEST + 1) - 1];
-    if (from <= to) add(whole(from, to), fractionWithin(undefined, undefined, most));
+    if (from <= to) add(whole(from, to), fractionWithin(undefined, undefined, maxDigits));
     if (high !== undefined && high.whole > low.whole) {
-      add(text(String(high.whole)), fractionWithin(undefined, high, most));
+      add(text(String(high.whole)), fractionWithin(undefined, high, maxDigits));
     }
   }
   return parts.length === 0 ? undefined : choice(...parts);
@@ -153,12 +153,12 @@ interface Fraction {
 
 type FractionBound = Pick<DecimalBound, "fraction" | "isExclusive">;
 
-function fractionWithin(low: FractionBound | undefined, high: FractionBound | undefined, most: number): Fraction {
+function fractionWithin(low: FractionBound | undefined, high: FractionBound | undefined, maxDigits: number): Fraction {
   const isLow = low === undefined || (low.fraction === "" && !low.isExclusive);
   const isHigh = high === undefined || high.fraction !== "" || !high.isExclusive;
   const canEnd = isLow && isHigh;
-  if (most === 0) return { canEnd, more: undefined };
-  if (low === undefined && high === undefined) return { canEnd, more: repeat(digit, 1, most) };
+  if (maxDigits === 0) return { canEnd, more: undefined };
+  if (low === undefined && high === undefined) return { canEnd, more: repeat(digit, 1, maxDigits) };
   const parts: Expression[] = [];
   const first = Number(low?.fraction[0] ?? 0);
   const last = high === undefined ? 9 : Number(high.fraction[0] ?? 0);
@@ -167,7 +167,7 @@ function fractionWithin(low: FractionBound | undefined, high: FractionBound | un
     const rest = fractionWithin(
       from === first && low !== undefined ? { ...low, fraction: low.fraction.slice(1) } : undefined,
       from === last && high !== undefined ? { ...high, fraction: high.fraction.slice(1) } : undefined,
-      most - 1,
+      maxDigits - 1,
     );
     if (rest.canEnd) parts.push(digits(from, to));
     if (rest.more !== undefined) parts.push(sequence(digits(from, to), rest.more));

@@ -99,10 +99,10 @@ export async function removeTemporary(path: string): Promise<void> {
 
 async function removeStale(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
-    const own = name.startsWith(`${hostname()}-`) ? /-(\d+)-[0-9a-f]{12}$/.exec(name)?.[1] : undefined;
+    const pid = name.startsWith(`${hostname()}-`) ? /-(\d+)-[0-9a-f]{12}$/.exec(name)?.[1] : undefined;
     const path = join(folder, name);
     const age = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now());
-    if (own !== undefined && !isRunning(Number(own)) && age > STALE_MS) await removeTemporary(path);
+    if (pid !== undefined && !isRunning(Number(pid)) && age > STALE_MS) await removeTemporary(path);
   }
 }
 

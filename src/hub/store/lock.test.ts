@@ -27,11 +27,11 @@ function write(number: number, text: string): string {
 describe("acquireLock", () => {
   it("is held by one process at a time, and by all in the end", async () => {
     let inside = 0;
-    let most = 0;
+    let max = 0;
     const work = async () => {
       for (let i = 0; i < 5; i++) {
         const lock = await acquire();
-        most = Math.max(most, ++inside);
+        max = Math.max(max, ++inside);
         await sleep(1);
         expect(await lock.isHeld()).toBe(true);
         inside--;
@@ -39,7 +39,7 @@ describe("acquireLock", () => {
       }
     };
     await Promise.all(Array.from({ length: 6 }, work));
-    expect(most).toBe(1);
+    expect(max).toBe(1);
     expect(await isLocked(folder, "model")).toBe(false);
     expect(readdirSync(folder)).toHaveLength(1);
   });

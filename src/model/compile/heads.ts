@@ -49,8 +49,8 @@ function samplerHead(parameters: Readonly<Record<string, Parameter>>, options: H
 function medusaHead(parameters: Readonly<Record<string, Parameter>>, options: HeadOptions, head: number): HeadProgram {
   const { list, end } = headList(parameters, options);
   const named = (part: string) => `medusa.${head}.${part}`;
-  const own = { weight: adapterParameters.medusaWeight(head), bias: adapterParameters.medusaBias(head) };
-  const inner = list.add("linear", "head", named("linear"), { x: HEAD_INPUT }, own, {});
+  const weights = { weight: adapterParameters.medusaWeight(head), bias: adapterParameters.medusaBias(head) };
+  const inner = list.add("linear", "head", named("linear"), { x: HEAD_INPUT }, weights, {});
   const change = list.add("silu", "head", named("silu"), { x: inner }, {}, {});
   return end(named("hidden"), change, named("logits"));
 }

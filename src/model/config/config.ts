@@ -129,9 +129,9 @@ function checkRope({ rope }: ModelConfig, path: string, fields: Readonly<Record<
   for (const [name, value] of Object.entries(rope)) {
     const range = ropeRanges[name];
     if (range === undefined || typeof value !== "number") continue;
-    const [least, most] = range;
-    if (!(value >= least && value <= most)) {
-      throw malformed(path, fields[name] ?? name, `a number from ${least} to ${most}`, value);
+    const [min, max] = range;
+    if (!(value >= min && value <= max)) {
+      throw malformed(path, fields[name] ?? name, `a number from ${min} to ${max}`, value);
     }
   }
   if (rope.kind === "llama3" && rope.lowFrequencyFactor >= rope.highFrequencyFactor) {

@@ -30,7 +30,7 @@ export function configFromGguf(file: GgufFile): ModelConfig {
     });
   }
   checkKeys(metadata, ggufKeys, path, (key) => ggufKeyName(key, architecture));
-  const own = (name: string, fallback?: number): number => {
+  const read = (name: string, fallback?: number): number => {
     const key = `${architecture}.${name}`;
     const value = metadata.get(key) ?? fallback;
     if (typeof value !== "number" || !Number.isFinite(value)) {
@@ -40,28 +40,28 @@ export function configFromGguf(file: GgufFile): ModelConfig {
   };
   const embedding = tensors.get("token_embd.weight");
   if (embedding === undefined) throw malformed(path, 'tensor "token_embd.weight"', "the embedding", "no such tensor");
-  const nHeads = own("attention.head_count");
-  const hiddenSize = own("embedding_length");
-  const headDim = own("attention.key_length", nHeads > 0 ? Math.floor(hiddenSize / nHeads) : 0);
+  const nHeads = read("attention.head_count");
+  const hiddenSize = read("embedding_length");
+  const headDim = read("attention.key_length", nHeads > 0 ? Math.floor(hiddenSize / nHeads) : 0);
   const config: ModelConfig = {
     architecture,
-    nLayers: own("block_count"),
+    nLayers: read("block_count"),
     hiddenSize,
     nHeads,
-    nKvHeads: own("attention.head_count_kv", nHeads),
+    nKvHeads: read("attention.head_count_kv", nHeads),
     headDim,
-    mlpSize: own("feed_forward_length"),
+    mlpSize: read("feed_forward_length"),
     vocabSize: embedding.shape[0] ?? 0,
-    normEpsilon: own("attention.layer_norm_rms_epsilon"),
+    normEpsilon: read("attention.layer_norm_rms_epsilon"),
     hasQkvBias: tensors.has("blk.0.attn_q.bias"),
     hasQkNorm: tensors.has("blk.0.attn_q_norm.weight"),
     isTied: !tensors.has("output.weight"),
-    contextLength: own("context_length", 2048),
-    rope: ropeOf(file, architecture, own, headDim),
+    contextLength: read("context_length", 2048),
+    rope: ropeOf(file, architecture, read, headDim),
   };
   checkConfig(config, path, fieldsOf(architecture));
-  const rotated = own("rope.dimension_count", headDim);
-  if (rotated !== headDim || own("attention.value_length", headDim) !== headDim) {
+  const rotated = read("rope.dimension_count", headDim);
+  if (rotated !== headDim || read("attention.value_length", headDim) !== headDim) {
     throw new IdlmError("unsupported", {
       path,
       feature: `a head size of ${headDim} with ${rotated} rotated dimensions or another size of values`,
@@ -85,24 +85,24 @@ export function statedGgufConfig({ metadata }: GgufFile): StatedConfig {
 
 /** Metadata keys of this architecture. */
 function fieldsOf(architecture: string): ConfigFields {
-  const own = (key: string) => `${architecture}.${key}`;
+  const named = (key: string) => `${architecture}.${key}`;
   return {
-    nLayers: own("block_count"),
-    hiddenSize: own("embedding_length"),
-    nHeads: own("attention.head_count"),
-    nKvHeads: own("attention.head_count_kv"),
-    headDim: own("attention.key_length (or embedding_length over head_count)"),
-    mlpSize: own("feed_forward_length"),
+    nLayers: named("block_count"),
+    hiddenSize: named("embedding_length"),
+    nHeads: named("attention.head_count"),
+    nKvHeads: named("attention.head_count_kv"),
+    headDim: named("attention.key_length (or embedding_length over head_count)"),
+    mlpSize: named("feed_forward_length"),
     vocabSize: 'tensor "token_embd.weight", rows',
-    contextLength: own("context_length"),
-    normEpsilon: own("attention.layer_norm_rms_epsilon"),
+    contextLength: named("context_length"),
+    normEpsilon: named("attention.layer_norm_rms_epsilon"),
     rope: {
-      theta: own("rope.freq_base"),
-      factor: own("rope.scaling.factor"),
-      originalContext: own("rope.scaling.original_context_length"),
-      betaFast: own("rope.scaling.yarn_beta_fast"),
-      betaSlow: own("rope.scaling.yarn_beta_slow"),
-      attentionFactor: own("rope.scaling.attn_factor"),
+      theta: named("rope.freq_base"),
+      factor: named("rope.scaling.factor"),
+      originalContext: named("rope.scaling.original_context_length"),
+      betaFast: named("rope.scaling.yarn_beta_fast"),
+      betaSlow: named("rope.scaling.yarn_beta_slow"),
+      attentionFactor: named("rope.scaling.attn_factor"),
       divisors: 'tensor "rope_freqs.weight"',
     },
   };
@@ -111,10 +111,10 @@ function fieldsOf(architecture: string): ConfigFields {
 function ropeOf(
   file: GgufFile,
   architecture: string,
-  own: (key: string, fallback?: number) => number,
+  read: (key: string, fallback?: number) => number,
   headDim: number,
 ): RopeConfig {
-  const theta = own("rope.freq_base", 10_000);
+  const theta = read("rope.freq_base", 10_000);
   const divisors = file.tensors.get("rope_freqs.weight");
   if (divisors !== undefined) {
     if (!floatTypes.has(divisors.type)) {
@@ -128,8 +128,8 @@ function ropeOf(
   }
   // As in llama.cpp: linear by default, and a factor of 0 is 1.
   const kind = file.metadata.get(`${architecture}.rope.scaling.type`) ?? "linear";
-  const factor = own("rope.scaling.factor", own("rope.scale_linear", 0)) || 1;
-  const attention = own("rope.scaling.attn_factor", 1);
+  const factor = read("rope.scaling.factor", read("rope.scale_linear", 0)) || 1;
+  const attention = read("rope.scaling.attn_factor", 1);
   if (attention !== 1 && kind !== "yarn") {
     throw new IdlmError("unsupported", {
       path: file.path,
@@ -158,9 +158,9 @@ function ropeOf(
         theta,
         kind,
         factor,
-        originalContext: own("rope.scaling.original_context_length", own("context_length", 2048)),
-        betaFast: own("rope.scaling.yarn_beta_fast", 32),
-        betaSlow: own("rope.scaling.yarn_beta_slow", 1),
+        originalContext: read("rope.scaling.original_context_length", read("context_length", 2048)),
+        betaFast: read("rope.scaling.yarn_beta_fast", 32),
+        betaSlow: read("rope.scaling.yarn_beta_slow", 1),
         // llama.cpp multiplies YaRN's own factor by attn_factor.
         attentionFactor: attention === 1 ? undefined : attention * yarnAttentionFactor(factor),
         truncate: true,

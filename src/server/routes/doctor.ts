@@ -3,7 +3,7 @@ import { IdlmError } from "../../errors.ts";
 import type { AddRoutes } from "../context.ts";
 import { addRoute } from "../route.ts";
 
-/** Measures the machine, one measurement at a time: those who ask meanwhile get the same one. */
+/** Measures the machine. Concurrent calls share one measurement. */
 export const addDoctorRoute: AddRoutes = (app, { doctor }) => {
   let running: Promise<string> | undefined;
   addRoute(app, doctorRoute, async (exchange) => {

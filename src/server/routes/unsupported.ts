@@ -52,7 +52,7 @@ const paths: readonly string[] = [
   ],
 ];
 
-/** Known paths of things that this server does not do: their clients learn so, instead of that the path is wrong. */
+/** Known paths that this server does not support, answered with 501 instead of 404. */
 export const addUnsupportedRoutes: AddRoutes = (app) => {
   for (const path of paths) {
     app.all(path, (c) => {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { IdlmError } from "../../errors.ts";
 import { isLoopback, type ServeSettings } from "../settings.ts";
 
-/** Seconds for which a browser may keep the answer to a preflight. */
+/** Seconds for which a browser may cache the answer to a preflight. */
 const PREFLIGHT_SECONDS = "600";
 
 /**
@@ -41,7 +41,7 @@ export class Origins {
     outgoing.setHeader("vary", "origin");
   }
 
-  /** Answers a preflight of an allowed page; false: it is none. */
+  /** Answers the CORS preflight of an allowed page; false: the request is not a preflight. */
   answerPreflight({ method, headers }: IncomingMessage, outgoing: ServerResponse): boolean {
     if (method !== "OPTIONS" || headers["access-control-request-method"] === undefined) return false;
     outgoing.writeHead(204, {

@@ -39,8 +39,8 @@ function limiter(points: number | undefined): RateLimiterMemory | undefined {
   return points === undefined ? undefined : new RateLimiterMemory({ points, duration: SECONDS });
 }
 
-function refuse(exchange: Exchange, most: number, what: string, { msBeforeNext }: RateLimiterRes): never {
+function refuse(exchange: Exchange, max: number, what: string, { msBeforeNext }: RateLimiterRes): never {
   const seconds = Math.max(1, Math.ceil(msBeforeNext / 1000));
   exchange.retryAfterSeconds = seconds;
-  throw new IdlmError("rate-limited", { most, what: `${what} in a minute`, seconds });
+  throw new IdlmError("rate-limited", { max, what: `${what} in a minute`, seconds });
 }

@@ -15,15 +15,15 @@ export const MAX_LENGTH = 32 * 2 ** 20;
 export class Budget {
   #steps = 0;
   #turnEnds = STEPS_PER_TURN;
-  readonly #most: number;
+  readonly #max: number;
 
-  constructor(most = MAX_STEPS) {
-    this.#most = most;
+  constructor(max = MAX_STEPS) {
+    this.#max = max;
   }
 
   /** @throws LimitExceeded. */
   step(): void {
-    if (++this.#steps > this.#most) throw new LimitExceeded(`it did not finish within ${this.#most} steps`);
+    if (++this.#steps > this.#max) throw new LimitExceeded(`it did not finish within ${this.#max} steps`);
   }
 
   /** Accounts for a text or a list of `length` before it is made. @throws LimitExceeded. */

@@ -365,8 +365,8 @@ export function smallInteger(value: Value): number {
   if (value instanceof Undefined) throw value.error;
   const integer = integerOf(value);
   if (integer === undefined) throw typeError(`'${typeName(value)}' object cannot be interpreted as an integer`);
-  const most = 2n ** 53n - 1n;
-  return Number(integer > most ? most : integer < -most ? -most : integer);
+  const max = 2n ** 53n - 1n;
+  return Number(integer > max ? max : integer < -max ? -max : integer);
 }
 
 /** An iterator of a value. @throws TemplateError "TypeError". */

@@ -16,8 +16,8 @@ export function initialValues(
     const random = new Random(seed, Stream.parameters, ...wordsOf(id));
     if (id === "mask_embedding") return values.map(() => random.normal() * embeddingDeviation);
     if (!id.endsWith("lora_A") && id !== "sampler_head.w1") return values;
-    const most = 1 / Math.sqrt(cols);
-    return values.map(() => (2 * random.uniform() - 1) * most);
+    const bound = 1 / Math.sqrt(cols);
+    return values.map(() => (2 * random.uniform() - 1) * bound);
   };
 }
 

@@ -46,15 +46,15 @@ export function readStart(folder: string, asked: AskedShape): AdapterStart {
   if (useRslora || wrong !== undefined) throw refuse(wrong === undefined ? "rsLoRA" : `the LoRA of ${wrong[0]}`);
   const { maskEmbedding, entryLayer, draftVocabulary, samplerHead } = idlm;
   const shape = { masks: maskEmbedding.nDepths, entryLayer, rank, alpha, draftVocabulary };
-  const own = { masks: shape.masks, entryLayer, rank, alpha };
-  for (const name of Object.keys(own) as (keyof typeof own)[]) {
-    if (asked[name] === undefined || asked[name] === own[name]) continue;
+  const adapterShape = { masks: shape.masks, entryLayer, rank, alpha };
+  for (const name of Object.keys(adapterShape) as (keyof typeof adapterShape)[]) {
+    if (asked[name] === undefined || asked[name] === adapterShape[name]) continue;
     throw new IdlmError("usage", {
-      problem: phrase`${key(name)}: ${asked[name]}, the adapter ${folder} has ${own[name]}`,
+      problem: phrase`${key(name)}: ${asked[name]}, the adapter ${folder} has ${adapterShape[name]}`,
       hint: "Leave it out to train an adapter further",
     });
   }
-  const hash = createHash("sha256").update(JSON.stringify(own));
+  const hash = createHash("sha256").update(JSON.stringify(adapterShape));
   const parts = [
     maskEmbedding.values,
     draftVocabulary,

@@ -173,12 +173,12 @@ function readRow(line: Uint8Array, path: string, field: string, { vocabSize, con
   return { row, isHeldOut: split === "held-out" };
 }
 
-function wholeNumbers(json: JsonObject, key: string, most: number, path: string, field: string): number[] {
+function wholeNumbers(json: JsonObject, key: string, max: number, path: string, field: string): number[] {
   const values = json[key];
-  const expected = `whole numbers from 0 to ${most}`;
+  const expected = `whole numbers from 0 to ${max}`;
   if (!Array.isArray(values)) throw malformed(path, `${field}, ${key}`, expected, kindOf(values));
   const wrong = values.findIndex(
-    (value: unknown) => !(Number.isInteger(value) && Number(value) >= 0 && Number(value) <= most),
+    (value: unknown) => !(Number.isInteger(value) && Number(value) >= 0 && Number(value) <= max),
   );
   if (wrong >= 0) throw malformed(path, `${field}, ${key}[${wrong}]`, expected, kindOf(values[wrong]));
   return values as number[];

@@ -30,15 +30,15 @@ export async function evaluate(
 }
 
 /** The first `most` rows, taken from the sources in turn. */
-export function chooseHeldOut(rows: readonly TrainingRow[], most: number): TrainingRow[] {
+export function chooseHeldOut(rows: readonly TrainingRow[], max: number): TrainingRow[] {
   const bySource = new Map<string, TrainingRow[]>();
   for (const row of rows) bySource.set(row.source, [...(bySource.get(row.source) ?? []), row]);
   const sources = [...bySource.keys()].sort();
   const chosen: TrainingRow[] = [];
-  for (let i = 0; chosen.length < Math.min(most, rows.length); i++) {
+  for (let i = 0; chosen.length < Math.min(max, rows.length); i++) {
     for (const source of sources) {
       const row = bySource.get(source)?.[i];
-      if (row !== undefined && chosen.length < most) chosen.push(row);
+      if (row !== undefined && chosen.length < max) chosen.push(row);
     }
   }
   return chosen;

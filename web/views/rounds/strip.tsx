@@ -14,9 +14,9 @@ const HEIGHT = 96;
 const TIME_HEIGHT = 22;
 const COLUMN = 7;
 /** Rows that there is room for; the rest is cut. */
-const MOST_ROWS = 12;
+const MAX_ROWS = 12;
 /** Rows are as high as this many need, even if all have fewer. */
-const LEAST_ROWS = 5;
+const MIN_ROWS = 5;
 
 /** One column per forward: its rows, filled if they stood, and its time below. A slider for the keyboard. */
 export function Strip({ rounds, selected, onSelect }: StripProps) {
@@ -32,7 +32,7 @@ export function Strip({ rounds, selected, onSelect }: StripProps) {
     first = Math.max(0, Math.min(last + 1 - nColumns, selected - Math.floor(nColumns / 2)));
     const shown = rounds.slice(first, first + nColumns);
     const slowest = Math.max(...shown.slice(first === 0 ? 1 : 0).map(({ ms }) => ms), 1e-3);
-    const nRows = Math.max(LEAST_ROWS, Math.min(MOST_ROWS, Math.max(...shown.map((one) => cells(one).length))));
+    const nRows = Math.max(MIN_ROWS, Math.min(MAX_ROWS, Math.max(...shown.map((one) => cells(one).length))));
     const rowHeight = (height - TIME_HEIGHT - 6) / nRows;
     const base = height - TIME_HEIGHT - 4;
     for (const [i, one] of shown.entries()) {
@@ -90,7 +90,7 @@ type Cell = { readonly kind: "stood"; readonly source: string } | { readonly kin
 /** From below: the drawn token, the proposals that stood, the others, MASK rows. The rows of the prompt are left out. */
 function cells(round: WireRound): readonly Cell[] {
   const { proposals, tokens, rows } = round;
-  const nMaskRows = isPrefill(round) ? 0 : Math.min(MOST_ROWS, Math.max(0, rows - 1 - proposals.length));
+  const nMaskRows = isPrefill(round) ? 0 : Math.min(MAX_ROWS, Math.max(0, rows - 1 - proposals.length));
   return [
     ...tokens.map(({ source, depth }) => ({ kind: "stood" as const, source: sourceKey(source, depth) })).reverse(),
     ...proposals.filter(({ accepted }) => !accepted).map(() => ({ kind: "rejected" as const })),

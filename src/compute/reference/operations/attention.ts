@@ -56,7 +56,7 @@ export const attentionOperations: ReferenceOperations<"rope" | "attention"> = {
         const places = window === undefined ? all : all.slice(-window);
         const q = run.forward.read(inputs.q, row);
         const dq = new Float64Array(q.length);
-        const own = places.map(() => ({
+        const gradients = places.map(() => ({
           dk: new Float64Array(nKvHeads * headDim),
           dv: new Float64Array(nKvHeads * headDim),
         }));
@@ -70,7 +70,7 @@ export const attentionOperations: ReferenceOperations<"rope" | "attention"> = {
           const mean = dot(weights, products);
           weights.forEach((weight, j) => {
             const ds = (weight * ((products[j] as number) - mean)) / root;
-            const { dk, dv } = own[j] as (typeof own)[number];
+            const { dk, dv } = gradients[j] as (typeof gradients)[number];
             for (let d = 0; d < headDim; d++) {
               (dq[head * headDim + d] as number) += ds * (keys[j]?.[d] as number);
               (dk[at + d] as number) += ds * (ownQ[d] as number);
@@ -82,7 +82,7 @@ export const attentionOperations: ReferenceOperations<"rope" | "attention"> = {
         places.forEach((place, j) => {
           const seen = run.rowAt(place);
           if (seen === undefined) return;
-          const { dk, dv } = own[j] as (typeof own)[number];
+          const { dk, dv } = gradients[j] as (typeof gradients)[number];
           if (wanted.has("k")) run.add(inputs.k, seen, dk);
           if (wanted.has("v")) run.add(inputs.v, seen, dv);
         });

@@ -13,7 +13,7 @@ export const elementwiseOperations: ReferenceOperations<"rmsnorm" | "swiglu" | "
     gradient: ({ forward: { rows, inputs, parameters, attributes, out }, wanted }, run) => {
       const { width, epsilon } = attributes;
       const weight = parameters.weight === undefined ? undefined : run.forward.parameter(parameters.weight).values;
-      const own = wanted.has("weight") ? run.parameterGradient(parameters.weight as string) : undefined;
+      const weightGradient = wanted.has("weight") ? run.parameterGradient(parameters.weight as string) : undefined;
       eachRow(run, rows, out, (row, dy) => {
         const x = run.forward.read(inputs.x, row);
         const dx = new Float64Array(x.length);
@@ -24,7 +24,8 @@ export const elementwiseOperations: ReferenceOperations<"rmsnorm" | "swiglu" | "
           const shared = (scale * scale * dot(scaled, group)) / width;
           for (let i = 0; i < width; i++) {
             dx[from + i] = scale * ((scaled[i] as number) - (group[i] as number) * shared);
-            if (own !== undefined) (own[i] as number) += (dy[from + i] as number) * (group[i] as number) * scale;
+            if (weightGradient !== undefined)
+              (weightGradient[i] as number) += (dy[from + i] as number) * (group[i] as number) * scale;
           }
         }
         if (wanted.has("x")) run.add(inputs.x, row, dx);

@@ -30,12 +30,12 @@ export const rowsOperations: ReferenceOperations<"embed" | "mask-embed" | "enter
       const embedding = run.parameter(parameters.embedding);
       const scale = run.parameter(parameters.scale).values[0] as number;
       for (const row of run.rows(rows)) {
-        const own = ofDepth(embedding, run.depth(row));
+        const ownEmbedding = ofDepth(embedding, run.depth(row));
         const anchor = run.read(inputs.x, run.anchor(row));
         run.write(
           out,
           row,
-          anchor.map((x, i) => x * scale + (own[i] as number)),
+          anchor.map((x, i) => x * scale + (ownEmbedding[i] as number)),
         );
       }
     },

@@ -60,27 +60,27 @@ export function humanText(conversations: readonly HumanConversation[]): HumanTex
   for (const { id, turns } of conversations) {
     const [first = ""] = turns;
     if (isNew(first, limits.opening)) openings.push(userPrompt(id, [first]));
-    const own = turns.filter((_, i) => i % 2 === 0).slice(0, MAX_CHAT_TURNS);
-    if (own.length > 1 && own.every((turn) => problemOf(turn, limits.turn) === undefined))
-      chats.push(userPrompt(id, own));
+    const userTurns = turns.filter((_, i) => i % 2 === 0).slice(0, MAX_CHAT_TURNS);
+    if (userTurns.length > 1 && userTurns.every((turn) => problemOf(turn, limits.turn) === undefined))
+      chats.push(userPrompt(id, userTurns));
     for (const turn of turns.slice(1)) {
       if (turn.includes("?") && isNew(turn, limits.question)) questions.push(userPrompt(id, [turn]));
       else if (problemOf(turn, limits.message) === undefined) messages.push({ group: id, text: turn });
     }
-    const [least, most] = CONVERSATION_TURNS;
+    const [min, max] = CONVERSATION_TURNS;
     const text = turns
-      .slice(0, most)
+      .slice(0, max)
       .map((turn, i) => `${i % 2 === 0 ? "A" : "B"}: ${turn}`)
       .join("\n");
-    if (turns.length >= least && problemOf(text, limits.conversation) === undefined) whole.push({ group: id, text });
+    if (turns.length >= min && problemOf(text, limits.conversation) === undefined) whole.push({ group: id, text });
   }
   return { openings, questions, chats, messages, conversations: whole, nDropped };
 }
 
-function problemOf(text: string, [least, most]: readonly [number, number]): "short" | "long" | "address" | undefined {
+function problemOf(text: string, [min, max]: readonly [number, number]): "short" | "long" | "address" | undefined {
   const { length } = wordsOf(text);
-  if (length < least) return "short";
-  if (length > most) return "long";
+  if (length < min) return "short";
+  if (length > max) return "long";
   return ADDRESS.test(text) ? "address" : undefined;
 }
 
