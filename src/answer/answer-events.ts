@@ -93,7 +93,7 @@ export class AnswerEvents implements AsyncIterableIterator<readonly AnswerEvent[
 
   /** What is left when the generations are over. */
   async #end(): Promise<Step> {
-    const { messages, done, ending } = this.#parts;
+    const { messages, done } = this.#parts;
     const { choices, results } = await done;
     const events: AnswerEvent[] = [];
     for (const choice of choices) {
@@ -108,7 +108,6 @@ export class AnswerEvents implements AsyncIterableIterator<readonly AnswerEvent[
       events.push(...(known ?? new ChoiceEvents(await messages.reader(prompt, index), index)).end(choice));
     }
     this.#isOver = true;
-    ending.abort();
     return { value: events, done: false };
   }
 }

@@ -35,10 +35,14 @@ export async function sendStream<T>(
     for await (const value of values) {
       signal.throwIfAborted();
       const piece = form.write(value);
-      if (!outgoing.headersSent) sendHeaders(exchange, contentType);
-      if (piece === "") continue;
+      const { socket } = outgoing;
+      // The headers and the first piece in one packet.
+      const isFirst = !outgoing.headersSent;
+      if (isFirst) socket?.cork();
+      if (isFirst) sendHeaders(exchange, contentType);
       if (comments !== undefined) comments.isSilent = false;
-      const full = writeChunk(outgoing, piece);
+      const full = piece === "" ? undefined : writeChunk(outgoing, piece);
+      if (isFirst) socket?.uncork();
       if (full !== undefined) await drained(exchange, full);
     }
     last = await form.end();
