@@ -1,7 +1,7 @@
 /**
  * What HTTP costs per token over the library:
  *
- *   node scripts/serve-overhead.mjs smollm2-135m-instruct --clients 1,16 --propose none
+ *   node scripts/serve-overhead.mjs smollm2-135m-instruct --clients 1,16 --propose none,auto
  *
  * One process has the library's model and the server with a second one that shares its weights and threads, so that both run
  * on the same memory. A client process reads streams as they come and only looks for their end. By turns, on new prompts and
@@ -24,16 +24,16 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 
+const WARM_UP_RUNS = 20;
 const END = Buffer.from("0\r\n\r\n");
 
-/** An event of the server's size. */
-const EVENT = Buffer.from(
-  `113\r\ndata: ${JSON.stringify({
-    ...{ id: "0123456789abcdef0123456789abcdef", object: "chat.completion.chunk", created: 1_700_000_000, model: "m" },
-    system_fingerprint: "idlm-numerics-4",
-    choices: [{ index: 0, delta: { content: " forest" }, logprobs: null, finish_reason: null }],
-  })}\n\n\r\n`,
-);
+/** An event like the server's. */
+const DATA = `data: ${JSON.stringify({
+  ...{ id: "chatcmpl-0123456789abcdef0123456789abcdef", object: "chat.completion.chunk", created: 1_700_000_000 },
+  ...{ model: "m", system_fingerprint: "idlm-numerics-2" },
+  choices: [{ index: 0, delta: { content: " forest" }, logprobs: null, finish_reason: null }],
+})}\n\n`;
+const EVENT = Buffer.from(`${DATA.length.toString(16)}\r\n${DATA}\r\n`);
 
 /** CPU time of the main thread of a process, in ms. */
 function mainThreadMs(pid) {
@@ -98,10 +98,10 @@ async function main() {
     options: {
       clients: { type: "string", default: "1,16" },
       tokens: { type: "string", default: "64" },
-      rounds: { type: "string", default: "9" },
-      requests: { type: "string", default: "4" },
+      seconds: { type: "string", default: "30" },
+      requests: { type: "string", default: "1" },
       threads: { type: "string", default: "2" },
-      propose: { type: "string" },
+      propose: { type: "string", default: "none,auto" },
       contestants: { type: "string", default: "library,socket,server" },
       json: { type: "boolean", default: false },
     },
@@ -126,15 +126,15 @@ async function main() {
     await server.models.preload("m", new AbortController().signal);
     const ids = Array.from({ length: model.info.vocabSize }, (_, id) => id);
     const endBias = Object.fromEntries(ids.filter((id) => model.tokenizer.isSpecial(id)).map((id) => [id, -100]));
-    const propose = options.propose === undefined ? {} : { propose: options.propose };
+    let propose = "none";
     const generate = ({ prompt, nTokens }) =>
       model.generate({
-        ...{ messages: [{ role: "user", content: prompt }], maxTokens: nTokens, logitBias: endBias, ...propose },
+        ...{ messages: [{ role: "user", content: prompt }], maxTokens: nTokens, logitBias: endBias, propose },
       });
     const bodyOf = ({ prompt, nTokens }) =>
       JSON.stringify({
         ...{ model: "m", messages: [{ role: "user", content: prompt }], stream: true, temperature: 0 },
-        ...{ max_tokens: nTokens, logit_bias: endBias, ...propose },
+        ...{ max_tokens: nTokens, logit_bias: endBias, propose },
       });
 
     const raw = createServer({ noDelay: true }, (socket) => {
@@ -176,18 +176,25 @@ async function main() {
     };
     const names = options.contestants.split(",");
     const report = [];
-    for (const nClients of options.clients.split(",").map(Number)) {
-      const measured = new Map(names.map((contestant) => [contestant, []]));
-      for (let round = -2; round < Number(options.rounds); round++) {
-        // Not always in the same order.
-        for (const contestant of round % 2 === 0 ? names : names.toReversed()) {
-          const run = await measure(contestants[contestant], nClients, round + 2);
-          if (round >= 0) measured.get(contestant).push(run);
+    // Until the code of a request is compiled.
+    for (let i = 0; i < WARM_UP_RUNS; i++) {
+      for (const contestant of names) await contestants[contestant](newClients(16, 1, 0, 2));
+    }
+    for (propose of options.propose.split(",")) {
+      for (const nClients of options.clients.split(",").map(Number)) {
+        const measured = new Map(names.map((contestant) => [contestant, []]));
+        const endMs = performance.now() + 1000 * Number(options.seconds);
+        for (let round = -1; round < 1 || performance.now() < endMs; round++) {
+          // Not always in the same order.
+          for (const contestant of round % 2 === 0 ? names : names.toReversed()) {
+            const run = await measure(contestants[contestant], nClients, round + 1);
+            if (round >= 0) measured.get(contestant).push(run);
+          }
         }
+        const rows = summary({ propose, clients: nClients }, measured);
+        report.push(...rows);
+        if (!options.json) print(rows);
       }
-      const rows = summary(nClients, measured);
-      report.push(...rows);
-      if (!options.json) print(rows);
     }
     if (options.json) console.log(JSON.stringify(report, undefined, 2));
     await server.stop();
@@ -198,10 +205,7 @@ async function main() {
   }
 
   async function measure(contestant, nClients, round) {
-    const nRequests = Number(options.requests);
-    const clients = Array.from({ length: nClients }, (_, client) => {
-      return Array.from({ length: nRequests }, (_, i) => newRequest(client * nRequests + i + round));
-    });
+    const clients = newClients(nClients, Number(options.requests), round, maxTokens);
     const startMain = mainThreadMs(process.pid);
     const startClient = mainThreadMs(child.pid);
     const { ms, betweenMs } = await contestant(clients);
@@ -215,10 +219,18 @@ async function main() {
     };
   }
 
-  /** Lengths differ, so that requests do not stay in step; the number comes first, so that no two share a page of the cache. */
-  function newRequest(seed) {
-    const prompt = `${1000 + nPrompts++} is a number. Write about the forests of the north.`;
-    return { prompt, nTokens: Math.round(maxTokens / 2) + ((seed * 37) % (maxTokens + 1)) };
+  /**
+   * Lengths differ, so that requests do not stay in step, and are the same for all contestants of a round; the number comes
+   * first, so that no two prompts share a page of the cache.
+   */
+  function newClients(nClients, nRequests, round, mean) {
+    return Array.from({ length: nClients }, (_, client) =>
+      Array.from({ length: nRequests }, (_, i) => {
+        const prompt = `${1000 + nPrompts++} is a number. Write about the forests of the north.`;
+        const seed = client * nRequests + i + round;
+        return { prompt, nTokens: Math.round(mean / 2) + ((seed * 37) % (mean + 1)) };
+      }),
+    );
   }
 }
 
@@ -247,7 +259,7 @@ function quantile(numbers, q) {
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
 }
 
-function summary(clients, measured) {
+function summary(setting, measured) {
   return [...measured].map(([name, runs]) => {
     const median = (key) =>
       quantile(
@@ -259,7 +271,7 @@ function summary(clients, measured) {
       return [0.25, 0.5, 0.75].map((q) => quantile(all, q));
     };
     const times = Object.fromEntries(Object.keys(runs[0]).map((key) => [key, median(key)]));
-    return { clients, name, ...times, ratio: ratios("ms"), betweenRatio: ratios("betweenMs") };
+    return { ...setting, rounds: runs.length, name, ...times, ratio: ratios("ms"), betweenRatio: ratios("betweenMs") };
   });
 }
 
@@ -268,12 +280,25 @@ function print(report) {
     const shown = (ratio) => (100 * (ratio - 1)).toFixed(1);
     return `${shown(middle)} (${shown(low)}–${shown(high)}) %`;
   };
-  const rows = report.map(({ clients, name, ms, betweenMs, mainMs, clientMs, ratio, betweenRatio }) => [
-    ...[clients, name, ...[ms, betweenMs, mainMs, clientMs].map((value) => value.toFixed(3))],
-    ...[percent(ratio), percent(betweenRatio)],
-  ]);
-  const columns = ["clients", "", "ms/token", "between", "main thread", "client", "all over library", "between tokens"];
+  const rows = report.map(
+    ({ propose, clients, rounds, name, ms, betweenMs, mainMs, clientMs, ratio, betweenRatio }) => [
+      ...[propose, clients, rounds, name, ...[ms, betweenMs, mainMs, clientMs].map((value) => value.toFixed(3))],
+      ...[percent(ratio), percent(betweenRatio)],
+    ],
+  );
+  const columns = [
+    "propose",
+    "clients",
+    "rounds",
+    "",
+    "ms/token",
+    "between",
+    "main thread",
+    "client",
+    "all over library",
+    "between tokens",
+  ];
   for (const row of [columns, ...rows]) {
-    console.log(row.map((cell, i) => String(cell).padStart(i < 2 ? 9 : i < 6 ? 13 : 24)).join(""));
+    console.log(row.map((cell, i) => String(cell).padStart(i < 4 ? 9 : i < 8 ? 13 : 24)).join(""));
   }
 }
