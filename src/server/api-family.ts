@@ -7,15 +7,26 @@ import type { KeyNames } from "../errors.ts";
 /** One of the APIs that the server speaks. */
 export interface ApiFamily {
   readonly name: string;
-  /** HTTP status and body of an error in this API's form. `names`: the body's names of the engine's keys. */
-  readonly errorBody: (error: unknown, names: KeyNames) => { readonly status: number; readonly body: unknown };
+  /**
+   * HTTP status and body of an error in this API's form. `names`: the body's names of the engine's keys. `id` of the request.
+   */
+  readonly errorBody: (
+    error: unknown,
+    names: KeyNames,
+    id: string,
+  ) => { readonly status: number; readonly body: unknown };
+  /** The API's header with the id of the request, beside x-request-id. */
+  readonly idHeader?: string;
 }
 
 const openai: ApiFamily = { name: "openai", errorBody: openAiError };
 
 /** APIs by the beginnings of their paths. */
 const families: readonly { readonly api: ApiFamily; readonly paths: RegExp }[] = [
-  { api: { name: "anthropic", errorBody: anthropicError }, paths: /^\/v1\/(messages|complete|organizations)(\/|$)/ },
+  {
+    api: { name: "anthropic", errorBody: anthropicError, idHeader: "request-id" },
+    paths: /^\/v1\/(messages|complete|organizations)(\/|$)/,
+  },
   { api: { name: "ollama", errorBody: ollamaError }, paths: /^\/api\// },
   {
     api: { name: "llama-server", errorBody: llamaError },

@@ -40,6 +40,7 @@ export function createApp(context: ServerContext, stopping: AbortSignal): Server
     exchange.redact = (text) => context.models.redact(text);
     c.set("exchange", exchange);
     outgoing.setHeader("x-request-id", exchange.id);
+    if (exchange.api.idHeader !== undefined) outgoing.setHeader(exchange.api.idHeader, exchange.id);
     logWhenDone(exchange, context);
     traceRequest(exchange);
     origins.check(incoming, outgoing);

@@ -67,7 +67,7 @@ export class Exchange {
 
   /** An error in the form of the path's API: what a client may know of it. */
   errorOf(error: unknown): { readonly status: number; readonly body: unknown } {
-    return this.api.errorBody(shownError(error, this.id), this.names);
+    return this.api.errorBody(shownError(error, this.id), this.names, this.id);
   }
 
   header(name: string): string | undefined {
@@ -84,7 +84,7 @@ export class Exchange {
     } catch {
       throw usage("the body is not UTF-8");
     }
-    if (depthOf(text) > MAX_DEPTH) throw usage(`the body is nested more than ${MAX_DEPTH} levels deep`);
+    checkShape(text);
     try {
       this.body = JSON.parse(text);
     } catch (error) {
@@ -116,16 +116,13 @@ export class Exchange {
     if (declared > this.#maxBodyBytes) throw tooLarge();
     if (/^100-continue$/i.test(incoming.headers.expect ?? "")) outgoing.writeContinue();
     return new Promise((resolve, reject) => {
-      const chunks: Buffer[] = [];
-      let nBytes = 0;
+      const arrived = new GrowingBuffer(this.#maxBodyBytes);
       incoming.on("data", (chunk: Buffer) => {
-        nBytes += chunk.byteLength;
-        if (nBytes > this.#maxBodyBytes) {
-          incoming.pause();
-          reject(tooLarge());
-        } else chunks.push(chunk);
+        if (arrived.push(chunk)) return;
+        incoming.pause();
+        reject(tooLarge());
       });
-      incoming.once("end", () => resolve(Buffer.concat(chunks)));
+      incoming.once("end", () => resolve(arrived.bytes));
       incoming.once("error", () => reject(new ClientGone()));
       incoming.once("close", () => reject(new ClientGone()));
     });
@@ -137,13 +134,17 @@ const SILENCE_MS = 15_000;
 
 /** Most levels of objects and arrays in a body: far more than any request has, few enough for recursion. */
 const MAX_DEPTH = 128;
-const [QUOTE, BACKSLASH] = [0x22, 0x5c];
+/** Most objects and arrays, and most values of a body, as far as commas tell: a prompt may be a list of token ids. */
+const MAX_OBJECTS = 200_000;
+const MAX_VALUES = 2_000_000;
+const [QUOTE, BACKSLASH, COMMA] = [0x22, 0x5c, 0x2c];
 const [OPENING_BRACKET, CLOSING_BRACKET, OPENING_BRACE, CLOSING_BRACE] = [0x5b, 0x5d, 0x7b, 0x7d];
 
-/** Levels of objects and arrays in a JSON text, in one pass: the text may be hostile. */
-function depthOf(text: string): number {
+/** Counts levels and values of a JSON text in one pass, before it is parsed: it may be hostile. @throws IdlmError "usage". */
+function checkShape(text: string): void {
   let depth = 0;
-  let deepest = 0;
+  let nOpened = 0;
+  let nCommas = 0;
   let isInString = false;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
@@ -152,10 +153,43 @@ function depthOf(text: string): number {
       if (unit === BACKSLASH) i++;
       else if (unit === QUOTE) isInString = false;
     } else if (unit === QUOTE) isInString = true;
-    else if (unit === OPENING_BRACKET || unit === OPENING_BRACE) deepest = Math.max(deepest, ++depth);
-    else if (unit === CLOSING_BRACKET || unit === CLOSING_BRACE) depth--;
+    else if (unit === COMMA) nCommas++;
+    else if (unit === OPENING_BRACKET || unit === OPENING_BRACE) {
+      nOpened++;
+      if (++depth > MAX_DEPTH) throw usage(`the body is nested more than ${MAX_DEPTH} levels deep`);
+    } else if (unit === CLOSING_BRACKET || unit === CLOSING_BRACE) depth--;
   }
-  return deepest;
+  if (nOpened > MAX_OBJECTS) throw usage(`the body has more than ${MAX_OBJECTS} objects and arrays`);
+  if (nCommas > MAX_VALUES) throw usage(`the body has more than ${MAX_VALUES} values`);
+}
+
+/** Bytes that arrive in pieces, which may be as small as a byte: each has a cost of its own where they are kept. */
+class GrowingBuffer {
+  readonly #most: number;
+  #buffer = Buffer.alloc(0);
+  #length = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** False: there are too many, and these are left out. */
+  push(chunk: Buffer): boolean {
+    const length = this.#length + chunk.byteLength;
+    if (length > this.#most) return false;
+    if (length > this.#buffer.byteLength) {
+      const larger = Buffer.alloc(Math.min(this.#most, Math.max(length, 2 * this.#buffer.byteLength)));
+      this.bytes.copy(larger);
+      this.#buffer = larger;
+    }
+    chunk.copy(this.#buffer, this.#length);
+    this.#length = length;
+    return true;
+  }
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
 }
 
 /** The client closed the connection. */

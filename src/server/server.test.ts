@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { fakeEngine } from "../../test/support/fake-engine.ts";
 import { exchangeBytes, spec, startTestServer, testServers } from "../../test/support/test-server.ts";
@@ -45,6 +46,28 @@ describe("requests", () => {
     expect((await post("/v1/chat/completions/input_tokens", chat)).status).toBe(400);
     expect(await (await get("/models")).json()).toEqual(await (await get("/v1/models")).json());
     expect((await get("/v1/health")).status).toBe(200);
+  });
+
+  it("for several completions are told how each was decoded, streamed or not", async () => {
+    const { post } = await start();
+    const asked = {
+      ...short,
+      prompt: ["ab", "b"],
+      n: 2,
+      temperature: 1,
+      max_tokens: 9,
+      propose: "none",
+      idlm: { rounds: true },
+    };
+    const { choices, idlm } = JSON.parse(await (await post(completions, asked)).text());
+    const texts = (choices as { text: string }[]).map(({ text }) => text);
+    const hashes = texts.map((text) => createHash("sha256").update(text).digest("hex"));
+    expect(idlm.results).toMatchObject(hashes.map((sha256, index) => ({ index, sha256, lossless: true })));
+    expect(idlm.result.sha256).toBe(hashes[0]);
+    const stream = await (await post(completions, { ...asked, stream: true })).text();
+    const last = JSON.parse([...stream.matchAll(/^data: (\{.*)$/gm)].at(-1)?.[1] ?? "");
+    const withoutTimes = ({ prefillMs: _, decodeMs: __, ...rest }: Record<string, unknown>) => rest;
+    expect(last.idlm.results.map(withoutTimes)).toEqual(idlm.results.map(withoutTimes));
   });
 
   it("that take too long end with an error, streamed or not", async () => {
@@ -213,8 +236,8 @@ describe("models", () => {
 
 describe("stopping", () => {
   it("lets streams end and refuses what is new", async () => {
-    const server = await startTestServer({ engine: long });
-    const streamed = await server.post(completions, { ...endless, max_tokens: 3000, stream: true });
+    const server = await startTestServer({ engine: long, settings: { drainMs: 55_000 } });
+    const streamed = await server.post(completions, { ...endless, max_tokens: 1000, stream: true });
     const stopped = server.stop();
     await expect(fetch(`${server.url}/health`)).rejects.toThrow();
     const events = (await streamed.text()).trimEnd().split("\n\n");
@@ -230,8 +253,8 @@ describe("stopping", () => {
   });
 
   it("refuses requests of connections that are open", async () => {
-    const server = await startTestServer({ engine: long });
-    const body = JSON.stringify({ ...endless, max_tokens: 3000 });
+    const server = await startTestServer({ engine: long, settings: { drainMs: 55_000 } });
+    const body = JSON.stringify({ ...endless, max_tokens: 1000 });
     const head = `POST ${completions} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
     const received = exchangeBytes(server.url, [head, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"]);
     await expect.poll(() => server.engines[0]?.stats().sequences.length).toBe(1);

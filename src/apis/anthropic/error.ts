@@ -12,9 +12,13 @@ const types: Readonly<Record<number, string>> = {
   504: "timeout_error",
 };
 
-/** HTTP status and body of the response to a failed request. `names`: the request's names of keys. */
-export function anthropicError(error: unknown, names: KeyNames): { readonly status: number; readonly body: unknown } {
+/** HTTP status and body of the response to a failed request. `names`: the request's names of keys. `id` of the request. */
+export function anthropicError(
+  error: unknown,
+  names: KeyNames,
+  id: string,
+): { readonly status: number; readonly body: unknown } {
   const { status, message } = failureOf(error, names);
   const type = types[status] ?? (status < 500 ? "invalid_request_error" : "api_error");
-  return { status, body: { type: "error", error: { type, message }, request_id: null } };
+  return { status, body: { type: "error", error: { type, message }, request_id: id } };
 }

@@ -153,17 +153,17 @@ describe("readMessagesRequest", () => {
 describe("anthropicError", () => {
   it("has the API's form", () => {
     const error = new IdlmError("context-too-long", { nTokens: 9, context: 8, hint: "" });
-    expect(anthropicError(error, {})).toMatchObject({
+    expect(anthropicError(error, {}, "7")).toMatchObject({
       status: 400,
-      body: { type: "error", error: { type: "invalid_request_error" }, request_id: null },
+      body: { type: "error", error: { type: "invalid_request_error" }, request_id: "7" },
     });
-    expect(anthropicError(new IdlmError("queue-full", { max: 1 }), {})).toMatchObject({
+    expect(anthropicError(new IdlmError("queue-full", { max: 1 }), {}, "7")).toMatchObject({
       status: 429,
       body: { error: { type: "rate_limit_error" } },
     });
   });
 
   it("hides what only the operator may know", () => {
-    expect(JSON.stringify(anthropicError(new Error("/secret"), {}))).not.toContain("secret");
+    expect(JSON.stringify(anthropicError(new Error("/secret"), {}, "7"))).not.toContain("secret");
   });
 });

@@ -7,6 +7,8 @@ export interface OllamaModel {
   readonly created: Date;
   /** Undefined: not loaded. */
   readonly info: ModelInfo | undefined;
+  /** When it is unloaded; undefined: never by the clock. */
+  readonly expires?: Date | undefined;
 }
 
 /**
@@ -24,10 +26,15 @@ export function listedModel({ name, created, info }: OllamaModel) {
   };
 }
 
-/** An entry of /api/ps. It stays loaded while there is memory. */
+/** An entry of /api/ps. Without `keep_alive` a model stays loaded while there is memory. */
 export function runningModel(model: OllamaModel) {
   const { modified_at: _, ...listed } = listedModel(model);
-  return { ...listed, expires_at: FAR, size_vram: 0, context_length: model.info?.contextLength ?? 0 };
+  return {
+    ...listed,
+    expires_at: model.expires?.toISOString() ?? FAR,
+    size_vram: 0,
+    context_length: model.info?.contextLength ?? 0,
+  };
 }
 
 const FAR = "9999-12-31T23:59:59Z";

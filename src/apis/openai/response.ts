@@ -3,7 +3,7 @@ import type { Answer, AnsweredChoice, AnswerFinishReason, EchoedPrompt, ToolCall
 import type { GenerationResult, TextTokenizer } from "../../engine/types.ts";
 import { allChoices } from "../../answer/best-of.ts";
 import { chatLogprobs, completionLogprobs } from "./logprobs.ts";
-import { extensionOf, ignoredOf, resultOf } from "../extension.ts";
+import { extensionBody } from "../extension.ts";
 import type { OpenAiRequest } from "./request.ts";
 
 /** Fields of a response that do not come from its results. */
@@ -28,7 +28,7 @@ export function openAiResponse(request: OpenAiRequest, answer: Answer, context: 
       return isChat ? chatChoice(choice, context) : completionChoice(choice, prompts?.[choice.prompt], context);
     }),
     usage: usageOf(results),
-    idlm: { ...extensionOf(results), ...ignoredOf(request), ...(request.rounds && resultOf(results)) },
+    idlm: extensionBody(request, answer),
   };
 }
 

@@ -127,8 +127,8 @@ describe("OpenAiStream", () => {
           message: { ...omit(omit(choice?.message, "refusal"), "annotations"), content: choice?.message.content ?? "" },
         });
         expect(chunks[0]?.idlm).toMatchObject({ ignored: ["foo"] });
-        expect(idlm).toMatchObject({ ignored: ["foo"], ...resultOf(answer.results) });
-        expect(chunks.at(-1)?.idlm).toMatchObject(resultOf(answer.results));
+        expect(idlm).toMatchObject({ ignored: ["foo"], ...resultOf(answer) });
+        expect(chunks.at(-1)?.idlm).toMatchObject(resultOf(answer));
       }),
     );
   });

@@ -53,13 +53,13 @@ export class OpenAiStream {
   }
 
   /** What follows the last event. */
-  end({ results }: Answer): readonly string[] {
+  end(answer: Answer): readonly string[] {
     const { rounds, streamsUsage } = this.#request;
     const { choices, idlm } = this.#last ?? {};
-    const last = choices === undefined ? [] : [this.#chunk(choices, { ...idlm, ...resultOf(results) })];
+    const last = choices === undefined ? [] : [this.#chunk(choices, { ...idlm, ...resultOf(answer) })];
     if (!streamsUsage) return last;
-    const usage = `,"usage":${JSON.stringify(usageOf(results))}`;
-    return [...last, this.#chunk("", rounds ? resultOf(results) : undefined, usage)];
+    const usage = `,"usage":${JSON.stringify(usageOf(answer.results))}`;
+    return [...last, this.#chunk("", rounds ? resultOf(answer) : undefined, usage)];
   }
 
   #writer(index: number): ChoiceChunks {

@@ -30,6 +30,8 @@ export interface ModelDescription {
   readonly createdSeconds: number;
   /** Undefined: not loaded. */
   readonly model: Model | undefined;
+  /** When it is unloaded if nobody uses it before; undefined: only where another model needs its memory. */
+  readonly expires: Date | undefined;
 }
 
 interface Entry {
@@ -39,6 +41,10 @@ interface Entry {
   nUsers: number;
   /** When it was used last, in a count of uses. */
   lastUse: number;
+  /** How long it stays loaded after its last use. */
+  keepMs: number;
+  expiresMs: number | undefined;
+  timer: NodeJS.Timeout | undefined;
 }
 
 /** How a model is loaded beside others. */
@@ -52,6 +58,9 @@ export interface LoadingOptions {
 }
 
 export type LoadModel = (spec: ModelSpec, options: LoadingOptions) => Promise<Model>;
+
+/** Longest time of a timer, 24 days. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** The offered models. They are loaded when a request names them, and unloaded where another needs their memory. */
 export class Models {
@@ -70,7 +79,10 @@ export class Models {
   constructor(specs: readonly ModelSpec[], load: LoadModel, observer: (name: string) => ModelObserver = () => ({})) {
     this.#load = load;
     this.#observer = observer;
-    this.#entries = specs.map((spec) => ({ spec, loading: undefined, model: undefined, nUsers: 0, lastUse: 0 }));
+    this.#entries = specs.map((spec) => ({
+      ...{ spec, loading: undefined, model: undefined, nUsers: 0, lastUse: 0 },
+      ...{ keepMs: Number.POSITIVE_INFINITY, expiresMs: undefined, timer: undefined },
+    }));
     for (const entry of this.#entries) {
       for (const name of [entry.spec.name, ...entry.spec.aliases]) {
         if (!this.#byName.has(name)) this.#byName.set(name, entry);
@@ -129,12 +141,34 @@ export class Models {
     if (entry === undefined) throw new IdlmError("model-not-found", { model: name ?? "of no name" });
     entry.nUsers++;
     entry.lastUse = ++this.#nUses;
+    clearTimeout(entry.timer);
+    entry.expiresMs = undefined;
     try {
       const model = entry.model ?? (await unlessAborted(this.#loaded(entry), signal));
       return await work({ name: name ?? entry.spec.name, model });
     } finally {
       entry.nUsers--;
+      this.#expireLater(entry);
     }
+  }
+
+  /**
+   * How long a model stays loaded after it was used, from its next use on. Infinity, as at first: until another one needs its
+   * memory.
+   */
+  keep(name: string, seconds: number): void {
+    const entry = this.#byName.get(name);
+    if (entry === undefined) return;
+    const ms = seconds * 1000;
+    entry.keepMs = ms > MAX_TIMER_MS ? Number.POSITIVE_INFINITY : ms;
+  }
+
+  #expireLater(entry: Entry): void {
+    if (entry.nUsers > 0 || entry.model === undefined || entry.keepMs === Number.POSITIVE_INFINITY) return;
+    entry.expiresMs = Date.now() + entry.keepMs;
+    clearTimeout(entry.timer);
+    entry.timer = setTimeout(() => void this.unload(entry.spec.name).catch(() => {}), entry.keepMs);
+    entry.timer.unref();
   }
 
   /**
@@ -153,12 +187,14 @@ export class Models {
   /** Cancels what runs, and frees everything. */
   async dispose(): Promise<void> {
     this.#closing.abort();
+    for (const { timer } of this.#entries) clearTimeout(timer);
     await this.#loads;
     await Promise.all(this.#entries.map(({ model }) => model?.dispose()));
   }
 
-  #describe({ spec, model }: Entry): ModelDescription {
-    return { name: spec.name, spec, createdSeconds: this.#createdSeconds, model };
+  #describe({ spec, model, expiresMs }: Entry): ModelDescription {
+    const expires = expiresMs === undefined || model === undefined ? undefined : new Date(expiresMs);
+    return { name: spec.name, spec, createdSeconds: this.#createdSeconds, model, expires };
   }
 
   #loaded(entry: Entry): Promise<Model> {

@@ -28,6 +28,7 @@ export const addOllamaRoutes: AddRoutes = (app, { models }) => {
         exchange.send(200, builderOf(request, name).loaded(isUnloaded ? "unload" : "load"));
         return;
       }
+      if (request.keepAliveSeconds !== undefined) models.keep(name, request.keepAliveSeconds);
       await models.use(name, exchange.signal, (served) => respond(exchange, request, served));
     });
   }
@@ -54,7 +55,6 @@ export const addOllamaRoutes: AddRoutes = (app, { models }) => {
 async function respond(exchange: Exchange, request: OllamaRequest, served: ServedModel): Promise<void> {
   const { answer } = request;
   const builder = builderOf(request, served.name, served.model.tokenizer);
-  // Models are unloaded on request, or where another one needs their memory, not by the clock.
   if (answer === undefined) exchange.send(200, builder.loaded("load"));
   else await respondWithAnswer(exchange, { ...request, answer }, served, builder);
 }
@@ -91,8 +91,8 @@ function line(value: unknown): string {
   return `${JSON.stringify(value)}\n`;
 }
 
-function described({ name, createdSeconds, model }: ModelDescription) {
-  return { name, created: new Date(createdSeconds * 1000), info: model?.info };
+function described({ name, createdSeconds, model, expires }: ModelDescription) {
+  return { name, created: new Date(createdSeconds * 1000), info: model?.info, expires };
 }
 
 function getRoute(path: string, description: string) {

@@ -35,9 +35,11 @@ export class Keys {
   }
 }
 
-function keyOf({ authorization, "x-api-key": anthropic }: IncomingHttpHeaders): string | undefined {
+/** As the clients of OpenAI, Anthropic and Azure send it. */
+function keyOf({ authorization, "x-api-key": anthropic, "api-key": azure }: IncomingHttpHeaders): string | undefined {
   const [, bearer] = /^bearer +(\S+) *$/i.exec(authorization ?? "") ?? [];
-  return bearer ?? (typeof anthropic === "string" ? anthropic : undefined);
+  const own = [anthropic, azure].find((key) => typeof key === "string");
+  return bearer ?? (typeof own === "string" ? own : undefined);
 }
 
 function hashOf(key: string): Buffer {
