@@ -36,7 +36,7 @@ import { keywordOf, type ValueType, valueTypes } from "./keywords.ts";
 import { type Bounds, integerWithin, numberWithin } from "./numbers.ts";
 
 /** Schemas in a schema. */
-const MAX_SCHEMAS = 10_000;
+const MAX_SCHEMAS = 5_000;
 const MAX_DEPTH = 64;
 /** Characters of all constants. */
 const MAX_CONSTANTS = 250_000;
