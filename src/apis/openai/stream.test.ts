@@ -133,6 +133,19 @@ describe("OpenAiStream", () => {
     );
   });
 
+  it("has each record of a round in the chunk with its text", async () => {
+    const { engine } = fakeEngine();
+    const asked = { messages: [{ role: "user", content: "ab" }], max_tokens: 6, idlm: { rounds: true } };
+    const { chunks } = await bothOf(engine, "chat", asked);
+    const found = chunks.flatMap(({ idlm, choices }) => {
+      const { round } = (idlm ?? {}) as { readonly round?: { readonly tokens: readonly { readonly text: string }[] } };
+      return round === undefined ? [] : [{ own: round.tokens.map(({ text }) => text).join(""), choices }];
+    });
+    expect(found.length).toBeGreaterThan(1);
+    for (const { own, choices } of found) expect(choices[0]?.delta?.content).toBe(own);
+    await engine.dispose();
+  });
+
   it("begins with the role and finishes without content", async () => {
     const { engine } = fakeEngine();
     const messages = [{ role: "user", content: "ab" }];

@@ -22,6 +22,8 @@ export class OpenAiStream {
   readonly #writers = new Map<number, ChoiceChunks>();
   #nOpen: number;
   #isFirst = true;
+  /** Records of rounds, by choice: each travels with the text that follows it, and not in a chunk of its own. */
+  readonly #rounds = new Map<number, object>();
   /** The last chunk of all choices, if it has the result, which is not known before the end. */
   #last: { readonly choices: string; readonly idlm: object | undefined } | undefined;
 
@@ -39,13 +41,21 @@ export class OpenAiStream {
   push(event: AnswerEvent): readonly string[] {
     const { choice: index, kind } = event;
     if (kind === "end") this.#nOpen--;
+    // Tokens come before their text.
+    const round = kind === "tokens" ? undefined : this.#rounds.get(index);
+    if (kind === "round") {
+      this.#rounds.set(index, event.round);
+      // If no text followed the one before, that gets a chunk.
+      if (round === undefined) return [];
+    }
     const choices = this.#writer(index)
       .chunks(event)
       .map((choice) => `{"index":${index},${choice}}`);
     const last = choices.pop();
     if (last === undefined) return [];
+    if (kind !== "round" && round !== undefined) this.#rounds.delete(index);
     const chunks = choices.map((choice) => this.#chunk(choice, this.#ignored()));
-    const idlm = kind === "round" ? { ...this.#ignored(), round: event.round } : this.#ignored();
+    const idlm = round === undefined ? this.#ignored() : { ...this.#ignored(), round };
     const { rounds, streamsUsage } = this.#request;
     if (this.#nOpen === 0 && rounds && !streamsUsage) this.#last = { choices: last, idlm };
     else chunks.push(this.#chunk(last, idlm));

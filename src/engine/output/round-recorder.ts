@@ -2,8 +2,8 @@ import type { Drawn } from "../../compute/sampling/draw.ts";
 import { extraRows, proposalDepths, type RoundPlan } from "../../decoding/round/round.ts";
 import type { RoundRecord, TextStream, TextTokenizer } from "../types.ts";
 
-/** Digits after the point of milliseconds and probabilities. */
-const DIGITS = 4;
+/** Milliseconds and probabilities have four digits after the point. */
+const STEPS = 10_000;
 
 /** Makes the records of a sequence's rounds. */
 export class RoundRecorder {
@@ -42,5 +42,5 @@ export class RoundRecorder {
 }
 
 function rounded(value: number): number {
-  return Number(value.toFixed(DIGITS));
+  return Math.round(value * STEPS) / STEPS;
 }
