@@ -5,11 +5,13 @@ import { familyOf } from "./api-family.ts";
 import { ClientGone, Exchange } from "./exchange.ts";
 import { dataEvent, eventStream, sendStream } from "./stream.ts";
 
+const request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
 let close = () => {};
 afterEach(() => close());
 
 /** Answers with a stream of these pieces; returns a socket that asked for it, and how the stream ends. */
-async function streaming(pieces: (exchange: Exchange) => AsyncIterable<string>) {
+async function streaming(pieces: (exchange: Exchange) => AsyncIterable<string>, requests = [request]) {
   let end: (error: unknown) => void = () => {};
   const ended = new Promise<unknown>((resolve) => {
     end = resolve;
@@ -32,7 +34,7 @@ async function streaming(pieces: (exchange: Exchange) => AsyncIterable<string>) 
     server.closeAllConnections();
   };
   socket.setEncoding("utf8");
-  socket.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  socket.write(requests.join(""));
   return { socket, ended };
 }
 
@@ -107,6 +109,38 @@ describe("sendStream", () => {
       yield dataEvent("two");
     });
     expect(await textOf(socket)).toMatch(/data: one[\s\S]*: waiting[\s\S]*: waiting[\s\S]*data: two/);
+  });
+
+  it("measures chunks in bytes, and ends them", async () => {
+    const { socket } = await streaming(async function* () {
+      yield "é€😀";
+      yield "";
+      yield "a";
+    });
+    const text = await textOf(socket);
+    expect(text.slice(text.indexOf("\r\n\r\n"))).toBe("\r\n\r\n9\r\né€😀\r\n1\r\na\r\n0\r\n\r\n");
+  });
+
+  it("has no chunks for a client of HTTP/1.0", async () => {
+    const pieces = async function* () {
+      yield "one ";
+      yield "two";
+    };
+    const { socket } = await streaming(pieces, ["GET / HTTP/1.0\r\nHost: a\r\n\r\n"]);
+    expect(await textOf(socket)).toMatch(/\r\n\r\none two$/);
+  });
+
+  it("keeps the order of requests on one connection", async () => {
+    let nStreams = 0;
+    const pieces = async function* () {
+      const n = ++nStreams;
+      // The first one is still running when the second one has ended.
+      yield `start ${n};`;
+      if (n === 1) await new Promise((resolve) => setTimeout(resolve, 50));
+      yield `end ${n};`;
+    };
+    const { socket } = await streaming(pieces, [request.replace("Connection: close\r\n", ""), request]);
+    expect((await textOf(socket)).match(/(start|end) \d/g)).toEqual(["start 1", "end 1", "start 2", "end 2"]);
   });
 
   it("sends headers for a stream without pieces", async () => {
