@@ -14,9 +14,9 @@ import {
   root,
   runLibraryExample,
   runShellExample,
-  tinyModel,
 } from "./support/doc-examples.ts";
 import { FakeHub } from "./support/fake-hub.ts";
+import { tinyModel } from "./support/model-folder.ts";
 
 const page = (name: string) => readFileSync(join(root, name), "utf8");
 const guides = readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md"));

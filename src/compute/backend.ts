@@ -34,9 +34,6 @@ export interface Backend {
   load(program: Program, options?: ProgramLoadOptions): Promise<LoadedModel>;
   /** Prepares a program with MASK rows for training of its adapter. */
   loadGated(program: Program): Promise<GatedModel>;
-  /**
-   * Prepares a program of float weights, without an adapter, for training of all weights. Absent if the backend has no
-   * gradients for them.
-   */
-  loadFull?(program: Program): Promise<FullModel>;
+  /** Prepares a program of float weights, without an adapter, for training of all weights. */
+  loadFull(program: Program): Promise<FullModel>;
 }

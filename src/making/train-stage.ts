@@ -69,7 +69,7 @@ export async function trainStage(
       onProgress(event.share, `step ${event.step}, loss ${event.loss.toFixed(2)}, survival ${survival}`);
     },
   });
-  const log = new RunLog(join(folder, "checkpoints", "log.jsonl"));
+  const log = new RunLog<Evaluation>(join(folder, "checkpoints", "log.jsonl"));
   log.readUpTo(Number.POSITIVE_INFINITY);
   const curve = log.entries.map(({ forwards: _, ...point }) => point);
   return {

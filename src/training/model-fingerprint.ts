@@ -5,8 +5,8 @@ import { readError } from "../formats/files/file-error.ts";
 import { sha256File } from "../formats/files/sha256.ts";
 import type { ModelLocation } from "../hub/index.ts";
 
-/** Files of a folder that a model is read from. */
-const MODEL_FILE = /\.(?:safetensors|json|jinja|model|txt)$/;
+/** Files of a folder that a model is read from; not idlm_config.json, which says how it was trained, and when. */
+const MODEL_FILE = /^(?!idlm_config\.json$).*\.(?:safetensors|json|jinja|model|txt)$/;
 
 /**
  * SHA-256 by which training data and adapters know their model: of a GGUF file; of a folder over the names and hashes of

@@ -10,12 +10,13 @@ import type { OpenedModel } from "../model/open/open-model.ts";
 import type { AdapterShape, BaseOfAdapter } from "./adapter/adapter-shape.ts";
 import { type AdapterStart, type AskedShape, baseOf, newAdapter, readStart } from "./adapter/start.ts";
 import { anchorSpans } from "./batches/anchors.ts";
-import { CheckpointFolder, type FoundCheckpoint } from "./checkpoints/checkpoint-folder.ts";
+import { CheckpointFolder } from "./checkpoints/checkpoint-folder.ts";
 import { chooseDraftVocabulary, countResponseIds, coverage } from "./data/draft-vocabulary.ts";
 import { readTrainingData, type TrainingData, type TrainingRow } from "./data/training-data.ts";
 import { chooseHeldOut } from "./evaluation/evaluation.ts";
-import { checkSameRun, otherRun, parseRecord, parseState, type RunRecord, type RunState } from "./run-record.ts";
-import { type TrainingSettings, trainingDefaults } from "./settings.ts";
+import { checkSameRun, otherRun, parseRecord, parseState, type RunRecord } from "./run-record.ts";
+import { type RunLength, type TrainingSettings, trainingDefaults } from "./settings.ts";
+import type { StoredState } from "./training-loop.ts";
 
 /** A model as training needs it. */
 export interface BaseModel {
@@ -55,7 +56,7 @@ export interface PreparedRun {
   /** Share of the held-out responses' tokens that are in the draft vocabulary. */
   readonly coverage: number;
   readonly checkpoints: CheckpointFolder;
-  readonly checkpoint: (Omit<FoundCheckpoint, "state"> & { readonly state: RunState }) | undefined;
+  readonly checkpoint: StoredState | undefined;
   /** The adapter is there already. */
   readonly isFinished: boolean;
 }
@@ -136,7 +137,7 @@ function usableRows({ path, train }: TrainingData, nMasks: number): TrainingRow[
 }
 
 /** The run whose adapter is in a folder; undefined: none. */
-function finishedRun(out: string): RunRecord | undefined {
+function finishedRun(out: string): RunRecord<RunLength> | undefined {
   const path = join(out, "idlm_config.json");
   if (!existsSync(path) && !existsSync(join(out, "adapter_config.json"))) return undefined;
   if (!existsSync(path)) return undefined;

@@ -1,32 +1,31 @@
 import { readFileSync } from "node:fs";
 import { writeOutput } from "../formats/files/write-output.ts";
-import type { Evaluation } from "./evaluation/evaluation.ts";
 import type { MeasuredForwards } from "./evaluation/measure-forwards.ts";
 
 /** Events up to a checkpoint. Times are stored here, not in checkpoints. */
-export interface LogEntry {
+export interface LogEntry<E> {
   readonly step: number;
-  /** MASK rows trained so far. */
+  /** Rows with a target, so far. */
   readonly positions: number;
   /** Of all sessions of the run so far. */
   readonly elapsedMs: number;
   /** Mean since the entry before. */
   readonly loss: number;
   /** Times of forwards on the machine that started the run. */
-  readonly forwards: MeasuredForwards;
-  readonly evaluation?: Evaluation;
+  readonly forwards?: MeasuredForwards;
+  readonly evaluation?: E;
 }
 
 /** A line for each checkpoint, replaced as a whole, so that no line is ever torn. */
-export class RunLog {
+export class RunLog<E> {
   readonly #path: string;
-  #entries: LogEntry[] = [];
+  #entries: LogEntry<E>[] = [];
 
   constructor(path: string) {
     this.#path = path;
   }
 
-  get entries(): readonly LogEntry[] {
+  get entries(): readonly LogEntry<E>[] {
     return this.#entries;
   }
 
@@ -34,14 +33,14 @@ export class RunLog {
   readUpTo(step: number): void {
     try {
       const lines = readFileSync(this.#path, "utf8").trim().split("\n");
-      this.#entries = lines.map((line) => JSON.parse(line) as LogEntry).filter((entry) => entry.step <= step);
+      this.#entries = lines.map((line) => JSON.parse(line) as LogEntry<E>).filter((entry) => entry.step <= step);
     } catch {
       this.#entries = [];
     }
   }
 
   /** @throws IdlmError "file-unwritable". */
-  add(entry: LogEntry): void {
+  add(entry: LogEntry<E>): void {
     this.#entries.push(entry);
     writeOutput(this.#path, [Buffer.from(this.#entries.map((line) => `${JSON.stringify(line)}\n`).join(""))]);
   }

@@ -2,11 +2,11 @@ import { IdlmError } from "../errors.ts";
 import { kindOf, parseJson, requireObject } from "../formats/files/json.ts";
 import { malformed } from "../formats/files/malformed.ts";
 import type { DataIdentity } from "./data/training-data.ts";
-import { settingDifferences, type TrainingSettings } from "./settings.ts";
+import { type RunLength, settingDifferences, type TrainingSettings } from "./settings.ts";
 
 /** Everything that a run's result depends on. A resumed run must have the same record. */
-export interface RunRecord {
-  readonly settings: TrainingSettings;
+export interface RunRecord<S extends RunLength = TrainingSettings> {
+  readonly settings: S;
   readonly data: DataIdentity;
   /** Fingerprint of the base model. */
   readonly base: string;
@@ -18,17 +18,17 @@ export interface RunRecord {
 }
 
 /** Parses a record. @throws IdlmError "file-malformed". */
-export function parseRecord(value: unknown, path: string): RunRecord {
+export function parseRecord(value: unknown, path: string): RunRecord<RunLength> {
   const json = requireObject(value, path, "run");
   for (const key of ["settings", "data"]) requireObject(json[key], path, `run, ${key}`);
-  return json as unknown as RunRecord;
+  return json as unknown as RunRecord<RunLength>;
 }
 
 /** A checkpoint's state beside its tensors. */
 export interface RunState {
-  readonly run: RunRecord;
+  readonly run: RunRecord<RunLength>;
   readonly step: number;
-  /** MASK rows trained so far. */
+  /** Rows with a target that were trained so far. */
   readonly positions: number;
 }
 
@@ -55,7 +55,7 @@ export function otherRun(path: string, reason: string): IdlmError {
 }
 
 /** @throws IdlmError "run-mismatch" if the run at `path` is not the requested one. */
-export function checkSameRun(path: string, found: RunRecord, asked: RunRecord): void {
+export function checkSameRun(path: string, found: RunRecord<RunLength>, asked: RunRecord<RunLength>): void {
   const fail = (reason: string) => otherRun(path, reason);
   const [setting] = settingDifferences({ ...found.settings }, { ...asked.settings });
   if (setting !== undefined) throw fail(`its ${setting.name} is ${setting.a}, not ${setting.b}`);

@@ -4,12 +4,15 @@ import type { AdapterStore } from "../formats/adapter/write-adapter.ts";
 export const trainingLosses = ["kl", "tv", "log_overlap", "annealed"] as const;
 export type TrainingLoss = (typeof trainingLosses)[number];
 
-/** Settings that determine a run's result, together with base model, data and starting adapter. */
-export interface TrainingSettings {
-  readonly objective: "gated";
-  /** How long: exactly one of the two. */
+/** How long a run is: exactly one of the two. */
+export interface RunLength {
   readonly steps?: number;
   readonly hours?: number;
+}
+
+/** Settings that determine a run's result, together with base model, data and starting adapter. */
+export interface TrainingSettings extends RunLength {
+  readonly objective: "gated";
   readonly seed: number;
   readonly masks: number;
   readonly entryLayer: number;

@@ -1,9 +1,8 @@
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Collected, collect } from "../../src/cli/terminal/collect-io.ts";
-import { openGguf } from "../../src/formats/gguf/gguf.ts";
-import { readGgufVocabulary, tokenTypes } from "../../src/formats/gguf/gguf-vocabulary.ts";
 import * as library from "../../src/index.ts";
+import { makeModelFolder, tinyModel } from "./model-folder.ts";
 import { writeTrainingText } from "./training-text.ts";
 
 export const root = join(import.meta.dirname, "../..");
@@ -19,9 +18,6 @@ export function fencesOf(page: string): Fence[] {
   return [...text.matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)].map(([, info = "", body = ""]) => ({ info, body }));
 }
 
-/** The tiny model that examples run with, instead of a real one. */
-export const tinyModel = join(root, "test/fixtures/gguf/tiny64-Q8_0.gguf");
-
 /** Stand-ins for the files named in examples, created in `folder`, by the word in the command line. */
 export function makeStandIns(folder: string): ReadonlyMap<string, string> {
   const made = (name: string, content: string) => {
@@ -35,6 +31,7 @@ export function makeStandIns(folder: string): ReadonlyMap<string, string> {
     ["model.gguf", tinyModel],
     ["smollm2-135m-instruct", tinyModel],
     ["folder", join(folder, "folder")],
+    ["shape/config.json", join(folder, "folder", "config.json")],
     ["written", join(folder, "written")],
     ["adapter", fixture("idlm/llama-tiny-entry0")],
     ["model.safetensors", fixture("models/llama-tiny/model.safetensors")],
@@ -48,32 +45,6 @@ export function makeStandIns(folder: string): ReadonlyMap<string, string> {
     made("book.txt", "It was the best of times. ".repeat(10)),
     made("question.txt", "What is a forest?\n"),
   ]);
-}
-
-/** A Hugging Face folder of the fixture llama-tiny with the tokenizer of the tiny GGUF, whose vocabulary has the same size. */
-function makeModelFolder(folder: string): void {
-  mkdirSync(folder);
-  for (const name of ["config.json", "model.safetensors", "generation_config.json"]) {
-    cpSync(join(root, "test/fixtures/models/llama-tiny", name), join(folder, name));
-  }
-  const file = openGguf(tinyModel);
-  const vocabulary = readGgufVocabulary(file.metadata, tinyModel);
-  file.close();
-  if (vocabulary === undefined) throw new Error("the tiny model has no vocabulary");
-  const { tokens, types, merges, chatTemplate } = vocabulary;
-  const added = tokens.flatMap((content, id) =>
-    types[id] === tokenTypes.control
-      ? [{ id, content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false }]
-      : [],
-  );
-  const json = {
-    ...{ version: "1.0", added_tokens: added, normalizer: null, post_processor: null },
-    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, use_regex: true },
-    decoder: { type: "ByteLevel" },
-    model: { type: "BPE", vocab: Object.fromEntries(tokens.map((token, id) => [token, id])), merges },
-  };
-  writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(json));
-  writeFileSync(join(folder, "tokenizer_config.json"), JSON.stringify({ chat_template: chatTemplate }));
 }
 
 export interface ShellExample {

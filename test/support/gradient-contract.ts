@@ -9,14 +9,13 @@ import {
   gradientNorm,
   newMoments,
 } from "../../src/compute/gradients/adamw.ts";
-import type { FullModel } from "../../src/compute/gradients/full-step.ts";
 import type { GatedBatch, GatedSequence, LossSettings, RowLoss } from "../../src/compute/gradients/gated-step.ts";
 import { type RepeatedSteps, repeatSteps, type TrainedTensor } from "../../src/compute/gradients/repeated-steps.ts";
 import { logSoftmax, lossOfMaskRow } from "../../src/compute/gradients/row-losses.ts";
 import { gatedForest } from "../../src/compute/gradients/training-forests.ts";
 import type { LoadedModel } from "../../src/compute/loaded-model.ts";
+import { loadedValues } from "../../src/compute/program/loaded-values.ts";
 import { draftVocabularyOf, type Parameter, type Program } from "../../src/compute/program/program.ts";
-import { loadedValues } from "../../src/compute/reference/runs.ts";
 import { readAdapter } from "../../src/formats/adapter/adapter.ts";
 import { readMaskEmbeddingFile } from "../../src/formats/adapter/mask-embedding.ts";
 import { trainedTensorName, trainedTensorShape } from "../../src/model/compile/parameters.ts";
@@ -78,7 +77,7 @@ export function trainedTensors(program: Program, isTrained: (id: string) => bool
 const steps = { ...adamWDefaults, learningRate: 1e-3, weightDecay: 0.1, nSteps: 8 };
 
 /** The contract of backends with full training. */
-export function describeFullGradients(name: string, load: (program: Program) => Promise<FullModel>): void {
+export function describeFullGradients(name: string, createBackend: () => Backend): void {
   describe(`gradients of full training by the ${name} backend`, () => {
     it.each(["full-b2", "full-b3"])("agree with PyTorch: %s", async (fixture) => {
       const { tokens, prompt_length, block, alpha, mask_token_id, model, noise, ...rest } = golden(
@@ -88,10 +87,12 @@ export function describeFullGradients(name: string, load: (program: Program) => 
       );
       await openFixture(`models/${model}`, {}, async (program) => {
         const trained = trainedTensors(program, () => true);
-        const loaded = await load(program);
+        const loaded = await createBackend().loadFull(program);
+        const isResponse = Uint8Array.from(tokens as number[], (_, i) => (i < prompt_length ? 0 : 1));
         const batch = {
-          ...{ tokens: Int32Array.from(tokens as number[]), promptLength: prompt_length, block },
-          ...{ alpha, maskToken: mask_token_id },
+          sequences: [{ tokens: Int32Array.from(tokens as number[]), isResponse }],
+          noise: { block, maskToken: mask_token_id },
+          alpha,
         };
         const result = await repeatSteps(
           {

@@ -27,7 +27,10 @@ export function madeRow(index: number, vocabSize: number, split: "train" | "held
     index,
     source: index % 2 === 0 ? "template" : "model",
     split,
-    messages: [],
+    messages: [
+      { role: "user", content: `What is number ${index}?` },
+      { role: "assistant", content: `It is the number ${index}.` },
+    ],
     ids: Array.from({ length }, () => 3 + random.below(Math.min(40, vocabSize - 4))),
     response_mask: Array.from({ length }, (_, i) => (i < promptLength ? 0 : 1)),
     temperature: 0,

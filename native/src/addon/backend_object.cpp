@@ -5,11 +5,11 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "addon/gated_object.h"
 #include "addon/instance.h"
 #include "addon/model_object.h"
 #include "addon/program_source.h"
 #include "addon/task.h"
+#include "addon/trainer_object.h"
 #include "constants.h"
 #include "executor/arena.h"
 #include "kernels/dispatch.h"
@@ -20,7 +20,7 @@ Napi::Function BackendObject::define(Napi::Env env) {
   return DefineClass(
       env, "Backend",
       {InstanceMethod("load", &BackendObject::load), InstanceMethod("loadGated", &BackendObject::loadGated),
-       InstanceMethod("bandwidth", &BackendObject::bandwidth)});
+       InstanceMethod("loadFull", &BackendObject::loadFull), InstanceMethod("bandwidth", &BackendObject::bandwidth)});
 }
 
 // (threads, isa)
@@ -104,7 +104,21 @@ Napi::Value BackendObject::loadGated(const Napi::CallbackInfo& info) {
           return trainer;
         },
         [](Napi::Env env, std::shared_ptr<GatedTrainer>& trainer) -> Napi::Value {
-          return GatedObject::make(env, trainer);
+          return TrainerObject::make(env, trainer);
+        });
+  });
+}
+
+// (program)
+Napi::Value BackendObject::loadFull(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    Holds holds;
+    auto source = std::make_shared<ProgramSource>(readProgram(Fields(info[0], "program"), nullptr, holds));
+    return Task<std::shared_ptr<FullTrainer>>::start(
+        info.Env(), std::move(holds),
+        [source, pool = pool_, kernels = kernels_] { return std::make_shared<FullTrainer>(*source, pool, kernels); },
+        [](Napi::Env env, std::shared_ptr<FullTrainer>& trainer) -> Napi::Value {
+          return TrainerObject::make(env, trainer);
         });
   });
 }

@@ -11,7 +11,7 @@ namespace idlm {
 
 struct Instance {
   // Constructors of classes that methods return.
-  Napi::FunctionReference model, cache, gated;
+  Napi::FunctionReference model, cache, trainer;
   std::shared_ptr<FileMappings> files = std::make_shared<FileMappings>();
 
   static Instance& of(Napi::Env env) { return *env.GetInstanceData<Instance>(); }

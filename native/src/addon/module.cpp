@@ -2,11 +2,11 @@
 // memory safety depends on.
 #include "addon/backend_object.h"
 #include "addon/cache_object.h"
-#include "addon/gated_object.h"
 #include "addon/guarded.h"
 #include "addon/instance.h"
 #include "addon/model_object.h"
 #include "addon/sampler_object.h"
+#include "addon/trainer_object.h"
 #include "constants.h"
 #include "kernels/dispatch.h"
 #include "program/pack.h"
@@ -41,7 +41,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(instance);
   instance->model = Napi::Persistent(ModelObject::define(env));
   instance->cache = Napi::Persistent(CacheObject::define(env));
-  instance->gated = Napi::Persistent(GatedObject::define(env));
+  instance->trainer = Napi::Persistent(TrainerObject::define(env));
   exports.Set("Backend", BackendObject::define(env));
   exports.Set("Sampler", SamplerObject::define(env));
   exports.Set("constants", constants(env));

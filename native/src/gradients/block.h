@@ -81,6 +81,8 @@ class Block {
   void linearGradient(const Node& n, size_t index, GradientBuffers& gradients, const InOrder& inOrder);
   void embeddingGradient(const Node& n, size_t index, GradientBuffers& gradients, const InOrder& inOrder);
   void attentionGradient(const Node& n);
+  void ancestorGradient(const Node& n);
+  void normWeightGradient(const Node& n, size_t index, GradientBuffers& gradients, const InOrder& inOrder);
   AttentionArgs attentionArgs(const Node& n, const BlockRun& run, int head);
   int slotOf(const BlockRun& run, int row) const;
   // Heads as the kernels read them, padded to dPad: [row][head][dPad]; without padding the rows themselves.

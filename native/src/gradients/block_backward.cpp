@@ -61,6 +61,9 @@ void Block::linearGradient(const Node& n, size_t index, GradientBuffers& gradien
   }
   inOrder(index, [&] {
     for (const Part& p : n.parts) {
+      if (p.trainsBias)
+        for (int r = 0; r < n_; r++)
+          k_.add(gradients.of[size_t(p.bias)].values.data(), dy + size_t(r) * dyStride + p.slope, p.width);
       if (p.trainsWeight)
         addOuter(k_, gradients, p.weight, dy + p.slope, dyStride, p.width, value(n.x, 0), size_t(stride(n.x)),
                  width(n.x), n_);
@@ -88,6 +91,49 @@ void Block::embeddingGradient(const Node& n, size_t index, GradientBuffers& grad
       gradients.of[size_t(n.scale)].values[0] += float(sum);
     }
   });
+}
+
+// dw = sum of dy x / |x|, over rows and groups.
+void Block::normWeightGradient(const Node& n, size_t index, GradientBuffers& gradients, const InOrder& inOrder) {
+  std::vector<float>& unit = memory_.inner;
+  size_t stride = size_t((n.width + PANEL - 1) / PANEL * PANEL);
+  if (unit.size() < 2 * stride) unit.resize(2 * stride);
+  std::vector<float> sums(stride, 0.0f);
+  for (int r = 0; r < n_; r++)
+    for (int h = 0; h < width(n.x); h += n.width) {
+      k_.rmsnorm(value(n.x, r) + h, nullptr, n.width, float(n.epsilon), unit.data());
+      const float* dy = slope(n.out, r) + h;
+      for (int j = 0; j < n.width; j++) sums[size_t(j)] += dy[j] * unit[size_t(j)];
+    }
+  inOrder(index, [&] { k_.add(gradients.of[size_t(n.parameter)].values.data(), sums.data(), n.width); });
+}
+
+// Of all rows that a row attends to, clean ones included.
+void Block::ancestorGradient(const Node& n) {
+  const AttentionShape& shape = p_.attention;
+  const size_t headDim = size_t(shape.headDim), group = size_t(shape.group());
+  std::vector<int32_t> lengths, tails;
+  lengths.resize(size_t(n_)), tails.resize(size_t(n_));
+  for (size_t i = 0; i < runs_.size(); i++)
+    for (int r = runs_[i].first; r < runs_[i].first + runs_[i].n; r++) {
+      // The first run is the chain of clean rows, and MASK runs follow some of its rows.
+      lengths[size_t(r)] = i == 0 ? r + 1 : runs_[i].length;
+      tails[size_t(r)] = i == 0 ? r + 1 : runs_[i].first;
+    }
+  AncestorGradientArgs a;
+  a.nRows = n_, a.lengths = lengths.data(), a.tails = tails.data();
+  a.group = shape.group(), a.headDim = shape.headDim, a.scale = shape.scale;
+  memory_.queries.resize(ancestorGradientScratch(shape.headDim, n_));
+  a.scratch = memory_.queries.data();
+  a.qStride = size_t(stride(n.q)), a.kStride = size_t(stride(n.k)), a.vStride = size_t(stride(n.v));
+  a.outStride = size_t(slopeStride(n.out)), a.dqStride = size_t(slopeStride(n.q));
+  a.dkStride = size_t(slopeStride(n.k)), a.dvStride = size_t(slopeStride(n.v));
+  for (size_t h = 0; h < size_t(shape.nKvHeads); h++) {
+    a.q = value(n.q, 0) + h * group * headDim, a.k = value(n.k, 0) + h * headDim, a.v = value(n.v, 0) + h * headDim;
+    a.dOut = slope(n.out, 0) + h * group * headDim, a.dq = slope(n.q, 0) + h * group * headDim;
+    a.dk = slope(n.k, 0) + h * headDim, a.dv = slope(n.v, 0) + h * headDim;
+    k_.ancestorGradient(a);
+  }
 }
 
 void Block::attentionGradient(const Node& n) {
@@ -138,7 +184,8 @@ void Block::backward(GradientBuffers& gradients, const InOrder& inOrder) {
         break;
       case NodeKind::Norm: {
         const float* weight = n.parameter == NONE ? nullptr : p_.weights.vector(n.parameter, size_t(n.width));
-        for (int r = 0; r < n_; r++)
+        if (n.trainsParameter) normWeightGradient(n, i, gradients, inOrder);
+        for (int r = 0; n.xGets && r < n_; r++)
           for (int h = 0; h < width(n.x); h += n.width)
             k_.rmsnormGradient(value(n.x, r) + h, weight, slope(n.out, r) + h, n.width, float(n.epsilon),
                                slope(n.x, r) + h, n.xAdds);
@@ -156,7 +203,10 @@ void Block::backward(GradientBuffers& gradients, const InOrder& inOrder) {
         }
         break;
       case NodeKind::Attention:
-        attentionGradient(n);
+        if (p_.isFull)
+          ancestorGradient(n);
+        else
+          attentionGradient(n);
         break;
       case NodeKind::Swiglu:
         for (int r = 0; r < n_; r++)
@@ -174,6 +224,13 @@ void Block::backward(GradientBuffers& gradients, const InOrder& inOrder) {
         if (n.yGets) flow(slope(n.out, 0) + width(n.x), size_t(slopeStride(n.out)), n.y, n.yAdds);
         break;
       case NodeKind::Embed:
+        if (n.trainsParameter)
+          inOrder(i, [&] {
+            GradientBuffers::Buffer& to = gradients.of[size_t(n.parameter)];
+            for (int r = 0; r < n_; r++)
+              k_.add(&to.values[size_t(rows_[size_t(r)].token) * size_t(to.stride)], slope(n.out, r), width(n.out));
+          });
+        break;
       case NodeKind::Logits:  // computed with the loss
         break;
     }

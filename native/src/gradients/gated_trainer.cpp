@@ -41,18 +41,8 @@ struct GatedTrainer::Thread {
 
 GatedTrainer::GatedTrainer(const ProgramSource& source, std::shared_ptr<Pool> pool, const KernelTable* kernels,
                            const Options& options)
-    : pool_(std::move(pool)),
-      program_(source, options.isExact, *pool_, kernels),
+    : ParameterTrainer(source, false, options.isExact, std::move(pool), kernels),
       clean_(program_.attention, program_.entryLayer, program_.nLayers - program_.entryLayer, options.cacheBytes) {
-  gradients_.of.resize(program_.parameters.size());
-  for (size_t i = 0; i < program_.parameters.size(); i++) {
-    const ParameterSource& p = program_.parameters[i];
-    if (!p.isTrainable) continue;
-    trainable_.push_back(int(i));
-    GradientBuffers::Buffer& buffer = gradients_.of[i];
-    buffer.rows = p.rows, buffer.cols = p.cols, buffer.stride = (p.cols + PANEL - 1) / PANEL * PANEL;
-    buffer.values.resize(size_t(buffer.rows) * size_t(buffer.stride));
-  }
   for (int i = 0; i < pool_->threads(); i++) threads_.push_back(std::make_unique<Thread>());
 }
 
@@ -119,7 +109,7 @@ GatedStepResult GatedTrainer::step(const GatedBatchInput& batch, const std::vect
     }
   }
   result.loss = sum / total;
-  if (batch.wantsGradients && result.notFinite < 0) result.gradientNorm = finish(gradients, total);
+  if (batch.wantsGradients && result.notFinite < 0) result.gradientNorm = finish(gradients, float(1 / total));
   return result;
 }
 
@@ -241,11 +231,7 @@ void GatedTrainer::computeBlocks(const GatedBatchInput& batch, const Rows& rows,
   }
   blocks.push_back(rows.runs.size());
   const Plan& plan = batch.wantsGradients ? program_.gradient : program_.loss;
-  if (batch.wantsGradients)
-    for (int i : trainable_) {
-      std::vector<float>& values = gradients_.of[size_t(i)].values;
-      std::fill(values.begin(), values.end(), 0.0f);
-    }
+  if (batch.wantsGradients) clearGradients();
   int pagesPerRun = (batch.nMasks + PAGE - 1) / PAGE, runsPerThread = std::max(BLOCK_ROWS, batch.nMasks);
   Progress turns(plan.nodes.size());
   runItems(*pool_, blocks.size() - 1, &turns, [&](size_t i, int thread) {
@@ -336,47 +322,6 @@ void GatedTrainer::lossOf(Block& block, const GatedBatchInput& batch, int firstR
     product.out = block.slope(node.x, first), product.outStride = size_t(block.slopeStride(node.x));
     multiply(k, transposed.base, product);
   }
-}
-
-double GatedTrainer::finish(const std::vector<float*>& gradients, double total) {
-  const float scale = float(1 / total);
-  std::vector<double> squares(trainable_.size(), 0.0);
-  runItems(*pool_, trainable_.size(), nullptr, [&](size_t i, int) {
-    const GradientBuffers::Buffer& from = gradients_.of[size_t(trainable_[i])];
-    // Several chains at a time, in an order that does not depend on the machine.
-    constexpr int CHAINS = 8;
-    double sums[CHAINS] = {};
-    for (int r = 0; r < from.rows; r++) {
-      const float* row = from.values.data() + size_t(r) * size_t(from.stride);
-      float* out = gradients[i] + size_t(r) * size_t(from.cols);
-      for (int c = 0; c < from.cols; c++) out[c] = row[c] * scale;
-      int c = 0;
-      for (; c + CHAINS <= from.cols; c += CHAINS)
-        for (int j = 0; j < CHAINS; j++) sums[j] += double(out[c + j]) * double(out[c + j]);
-      for (; c < from.cols; c++) sums[0] += double(out[c]) * double(out[c]);
-    }
-    for (double sum : sums) squares[i] += sum;
-  });
-  double sum = 0;
-  for (double s : squares) sum += s;
-  return std::sqrt(sum);
-}
-
-void GatedTrainer::update(const std::vector<AdamWTensor>& tensors, const AdamWArgs& args) {
-  std::vector<Replacement> replacements;
-  for (const AdamWTensor& t : tensors) {
-    auto found = std::find_if(trainable_.begin(), trainable_.end(), [&](int i) { return parameter(i).id == t.id; });
-    if (found == trainable_.end() || t.length != size_t(parameter(*found).rows) * size_t(parameter(*found).cols))
-      fail("parameter " + t.id + " is not trainable, or has another size");
-    replacements.push_back({t.id, t.values, t.length});
-  }
-  runItems(*pool_, tensors.size(), nullptr, [&](size_t i, int) {
-    const AdamWTensor& t = tensors[i];
-    AdamWArgs own = args;
-    own.weightDecay = t.weightDecay;
-    program_.kernels.adamW(own, t.values, t.gradient, t.first, t.second, t.length);
-  });
-  replace(replacements);
 }
 
 }  // namespace idlm

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "gradients/block.h"
+#include "gradients/parameter_trainer.h"
 
 namespace idlm {
 
@@ -23,15 +23,6 @@ struct GatedBatchInput {
   bool firstMiss = false, wantsGradients = false;
 };
 
-// Values, gradient and AdamW moments of a trainable parameter.
-struct AdamWTensor {
-  std::string id;
-  float *values = nullptr, *first = nullptr, *second = nullptr;
-  const float* gradient = nullptr;
-  size_t length = 0;
-  float weightDecay = 0;
-};
-
 // One entry per MASK row, ordered by sequence, anchor and depth.
 struct GatedStepResult {
   double loss = 0;
@@ -41,7 +32,7 @@ struct GatedStepResult {
   int notFinite = -1;  // position of the first row whose loss is not finite
 };
 
-class GatedTrainer {
+class GatedTrainer : public ParameterTrainer {
  public:
   struct Options {
     size_t cacheBytes = 0;  // of the cache of clean rows
@@ -49,15 +40,9 @@ class GatedTrainer {
   };
   GatedTrainer(const ProgramSource& source, std::shared_ptr<Pool> pool, const KernelTable* kernels,
                const Options& options);
-  ~GatedTrainer();
+  ~GatedTrainer() override;
   // `gradients`: memory of each trainable parameter, [rows * cols], in the order of `trainable`; written if requested.
   GatedStepResult step(const GatedBatchInput& batch, const std::vector<float*>& gradients);
-  void replace(const std::vector<Replacement>& replacements) { program_.replace(replacements, *pool_); }
-  // An AdamW step in place; the program gets the new values.
-  void update(const std::vector<AdamWTensor>& tensors, const AdamWArgs& args);
-  // Trainable parameters, by index.
-  const std::vector<int>& trainable() const { return trainable_; }
-  const ParameterSource& parameter(int i) const { return program_.parameters[size_t(i)]; }
 
  private:
   struct Run;
@@ -70,14 +55,8 @@ class GatedTrainer {
   void lossOf(Block& block, const GatedBatchInput& batch, int firstRow, Thread& thread, GatedStepResult& result);
   // Index of a token in the draft vocabulary; -1: it is not part of it.
   int draftIndex(int token) const;
-  // Divides the gradients by the sum of the rows' weights; returns their norm.
-  double finish(const std::vector<float*>& gradients, double total);
 
-  std::shared_ptr<Pool> pool_;
-  TrainingProgram program_;
   CleanRows clean_;
-  std::vector<int> trainable_;
-  GradientBuffers gradients_;
   std::vector<std::unique_ptr<Thread>> threads_;
 };
 

@@ -24,7 +24,8 @@ struct Planner {
   std::vector<int> alias;  // values that equal another one on these rows
   Columns columns;
 
-  bool isMask() const { return kind != PlanKind::Clean; }
+  bool isMask() const { return kind == PlanKind::Loss || kind == PlanKind::Gradient; }
+  bool hasGradients() const { return kind == PlanKind::Gradient || kind == PlanKind::Full; }
 
   int real(int value) const {
     while (value != NONE && alias[size_t(value)] != NONE) value = alias[size_t(value)];
@@ -52,7 +53,7 @@ struct Planner {
     for (const ValueSource& v : list.values) plan.widths.push_back(v.width), alias.push_back(NONE);
     for (const OperationSource& op : list.operations) {
       if (!isHead && !runs(op)) continue;
-      if (op.is("logits") && (!isMask() || first + op.out != logits)) continue;
+      if (op.is("logits") && first + op.out != logits) continue;
       addOperation(op, first);
     }
   }
@@ -79,7 +80,7 @@ struct Planner {
       Part part;
       part.weight = n.parameter, part.bias = op.parameters.bias;
       part.width = plan.widths[size_t(n.out)], part.out = n.out;
-      part.trainsWeight = isTrainable(part.weight);
+      part.trainsWeight = isTrainable(part.weight), part.trainsBias = isTrainable(part.bias);
       bool joins = !plan.nodes.empty() && plan.nodes.back().kind == NodeKind::Linear && plan.nodes.back().x == n.x;
       if (!joins) n.kind = NodeKind::Linear, plan.nodes.push_back(n);
       plan.nodes.back().parts.push_back(part);
@@ -135,7 +136,10 @@ struct Planner {
       bool own = n.xGets || n.yGets || n.kGets || n.vGets;
       if (n.kind == NodeKind::MaskEmbed || n.kind == NodeKind::Enter)
         own = own || isTrainable(n.parameter) || isTrainable(n.scale);
-      for (const Part& p : n.parts) own = own || p.trainsWeight || (isTrainable(p.a) && isTrainable(p.b));
+      if (n.kind == NodeKind::Embed || n.kind == NodeKind::Norm || n.kind == NodeKind::Logits)
+        n.trainsParameter = isTrainable(n.parameter), own = own || n.trainsParameter;
+      for (const Part& p : n.parts)
+        own = own || p.trainsWeight || p.trainsBias || (isTrainable(p.a) && isTrainable(p.b));
       n.hasBackward = own;
       if (!own) continue;
       if (n.parts.empty()) depends[size_t(n.out)] = true;
@@ -149,7 +153,7 @@ struct Planner {
     auto keep = [&](int value) {
       if (value != NONE) kept[size_t(value)] = true;
     };
-    if (kind != PlanKind::Gradient) return kept;
+    if (!hasGradients()) return kept;
     for (const Node& n : plan.nodes) {
       if (!n.hasBackward) continue;
       switch (n.kind) {
@@ -163,6 +167,7 @@ struct Planner {
           break;
         case NodeKind::Attention:
           keep(n.q);
+          if (kind == PlanKind::Full) keep(n.k), keep(n.v);  // else they are read from the cache
           break;
         case NodeKind::Embed:
         case NodeKind::MaskEmbed:
@@ -231,7 +236,7 @@ struct Planner {
           columns.release(place.offset, place.stride);
           last[size_t(value)] = NONE;
         }
-      if (n.innerWidth > 0 && kind != PlanKind::Gradient) columns.release(n.inner.offset, n.inner.stride);
+      if (n.innerWidth > 0 && !hasGradients()) columns.release(n.inner.offset, n.inner.stride);
     }
   }
 
@@ -290,6 +295,7 @@ Plan makePlan(const ProgramSource& program, PlanKind kind) {
     if (program.maskLogits == NONE) fail("gated training needs MASK embeddings");
     logits = hasHead ? int(program.forward.values.size()) + program.sampler[0].logits : program.maskLogits;
   }
+  if (kind == PlanKind::Full) logits = program.logits;
   p.addList(program.forward, 0, false, logits);
   p.plan.hidden = p.real(program.hidden);
   if (p.plan.entry == NONE)
@@ -305,9 +311,9 @@ Plan makePlan(const ProgramSource& program, PlanKind kind) {
     for (const OperationSource& op : head.operations) p.addOperation(op, first);
   }
   p.plan.logits = logits;
-  if (kind == PlanKind::Gradient) p.findGradients();
+  if (p.hasGradients()) p.findGradients();
   p.placeValues();
-  if (kind == PlanKind::Gradient) p.placeGradients();
+  if (p.hasGradients()) p.placeGradients();
   p.plan.floatsPerRow = p.columns.size();
   return p.plan;
 }

@@ -26,7 +26,7 @@ struct Part {
   int rank = 0;
   int inner = 0;  // first column of its low-rank product in the node's
   int slope = 0;  // first column of its result's gradient in the node's
-  bool trainsWeight = false;
+  bool trainsWeight = false, trainsBias = false;
 };
 
 struct Node {
@@ -41,6 +41,7 @@ struct Node {
   Place inner;                         // low-rank products of the forward, kept
   Place slopes;                        // gradients of all parts' results
   bool hasBackward = false;
+  bool trainsParameter = false;                                     // embed, rmsnorm, logits
   bool xGets = false, yGets = false, kGets = false, vGets = false;  // inputs that have a gradient (x: also q)
   bool xAdds = false, yAdds = false, kAdds = false, vAdds = false;  // inputs whose gradient is added to an earlier one
 };
@@ -51,14 +52,15 @@ struct Plan {
   std::vector<int> widths;
   size_t floatsPerRow = 0;
   int hidden = NONE;  // after the final norm
-  int logits = NONE;  // of MASK rows, after the sampler head
+  int logits = NONE;  // of MASK rows after the sampler head; in full training of all rows
   int entry = NONE;   // value of token rows that MASK rows start from; NONE: entry at layer 0
 };
 
 enum class PlanKind {
-  Clean,    // token rows up to the final hidden state; values share memory
-  Loss,     // MASK rows up to the logits; values share memory
-  Gradient  // the same, keeping the values that gradients need, and the gradients
+  Clean,     // token rows up to the final hidden state; values share memory
+  Loss,      // MASK rows up to the logits; values share memory
+  Gradient,  // the same, keeping the values that gradients need, and the gradients
+  Full       // all rows as token rows up to their logits, keeping the same; a MASK is a token of the vocabulary
 };
 
 // Throws std::invalid_argument if native code cannot train the program.

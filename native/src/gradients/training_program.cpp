@@ -88,11 +88,13 @@ void check(const Plan& plan, const ProgramSource& source, const Weights& weights
 
 }  // namespace
 
-TrainingProgram::TrainingProgram(const ProgramSource& source, bool isExact, Pool& pool, const KernelTable* table)
+TrainingProgram::TrainingProgram(const ProgramSource& source, bool full, bool isExact, Pool& pool,
+                                 const KernelTable* table)
     : kernels(*table),
-      clean(makePlan(source, PlanKind::Clean)),
-      loss(makePlan(source, PlanKind::Loss)),
-      gradient(makePlan(source, PlanKind::Gradient)),
+      isFull(full),
+      clean(full ? Plan() : makePlan(source, PlanKind::Clean)),
+      loss(full ? Plan() : makePlan(source, PlanKind::Loss)),
+      gradient(makePlan(source, full ? PlanKind::Full : PlanKind::Gradient)),
       weights(source, nullptr),
       attention(attentionOf(source)),
       nLayers(source.nLayers),
@@ -107,6 +109,7 @@ TrainingProgram::TrainingProgram(const ProgramSource& source, bool isExact, Pool
   weights.pack(source, pool);
   draftSize = weights.draft().size;
   for (const Plan* plan : {&clean, &loss, &gradient}) {
+    if (plan->nodes.empty()) continue;
     check(*plan, source, weights);
     if (plan->hidden == NONE || plan->widths[size_t(plan->hidden)] != hidden) fail("the hidden state does not fit");
     if (plan->entry != NONE && plan->widths[size_t(plan->entry)] != hidden) fail("the entry's state does not fit");

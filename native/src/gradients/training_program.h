@@ -10,9 +10,11 @@
 namespace idlm {
 
 struct TrainingProgram {
-  TrainingProgram(const ProgramSource& source, bool isExact, Pool& pool, const KernelTable* kernels);
+  // `isFull`: for training of all weights, with the plan `gradient` only.
+  TrainingProgram(const ProgramSource& source, bool isFull, bool isExact, Pool& pool, const KernelTable* kernels);
 
   const KernelTable& kernels;
+  bool isFull;
   Plan clean, loss, gradient;
   Weights weights;
   AttentionShape attention;

@@ -34,6 +34,11 @@ TransposedWeights::TransposedWeights(const Plan& plan, const ProgramSource& sour
     int inputs = plan.widths[size_t(n.x)];
     if (n.kind == NodeKind::Logits) {
       if (!n.xGets) continue;
+      if (n.trainsParameter) {
+        base[i] = planned(Format::F32, inputs, n.slopeWidth);
+        train(n.parameter, base[i], 0, 1);
+        continue;
+      }
       const DraftOutput& draft = weights.draft();
       Matrix m = draft.matrix;
       m.rows = draft.size;

@@ -1,5 +1,6 @@
 // The body of each instruction set's translation unit.
 #include "kernels/attention.h"
+#include "kernels/full_gradients.h"
 #include "kernels/gradients.h"
 #include "kernels/linear.h"
 #include "kernels/rows.h"
@@ -39,6 +40,8 @@ const KernelTable table = {IDLM_TEXT(IDLM_ISA),
                            swigluGradient,
                            siluGradient,
                            attentionGradient,
+                           ancestorGradient,
+                           crossEntropy,
                            rankOf,
                            rowLoss,
                            adamW,

@@ -127,6 +127,29 @@ constexpr size_t attentionGradientScratch(int dPad, int scoreStride) {
   return ATTENTION_QUERIES * (3 * size_t(dPad) + 2 * size_t(scoreStride));
 }
 
+// Gradients of one KV head's attention in full training: row r attends to rows [0, lengths[r]) and [tails[r], r].
+// Strides are in floats. Writes dq, dk and dv.
+struct AncestorGradientArgs {
+  int nRows = 0;
+  const int32_t *lengths = nullptr, *tails = nullptr;
+  int group = 1, headDim = 0;
+  float scale = 0;
+  const float *q = nullptr, *k = nullptr, *v = nullptr, *dOut = nullptr;  // q, dOut and dq: [row][group][headDim]
+  float *dq = nullptr, *dk = nullptr, *dv = nullptr;
+  size_t qStride = 0, kStride = 0, vStride = 0, outStride = 0, dqStride = 0, dkStride = 0, dvStride = 0;
+  float* scratch = nullptr;  // ancestorGradientScratch(headDim, nRows) floats
+};
+
+constexpr int SCORE_SLOTS = 64;  // scores that are computed together
+constexpr size_t paddedSlots(int nRows) {
+  return (size_t(nRows) + SCORE_SLOTS - 1) / SCORE_SLOTS * SCORE_SLOTS + SCORE_SLOTS;
+}
+constexpr size_t paddedHead(int headDim) { return (size_t(headDim) + PANEL - 1) / PANEL * PANEL; }
+constexpr size_t ancestorGradientScratch(int headDim, int nRows) {
+  // K and V by dimension; K, dK and dV by row; query, its gradients; scores
+  return paddedHead(headDim) * (2 * paddedSlots(nRows) + 3 * size_t(nRows) + 3) + 2 * paddedSlots(nRows);
+}
+
 // Loss of a MASK row (src/compute/gradients/row-losses.ts) and its gradient with respect to the logits, times `weight`.
 struct RowLossArgs {
   const float *logits = nullptr, *target = nullptr;  // [n], n a multiple of 16
@@ -176,6 +199,9 @@ struct KernelTable {
   void (*swigluGradient)(const float* gate, const float* up, const float* dm, int n, float* dGate, float* dUp);
   void (*siluGradient)(const float* x, const float* dy, int n, float* dx);
   void (*attentionGradient)(const AttentionGradientArgs&);
+  void (*ancestorGradient)(const AncestorGradientArgs&);
+  // Cross entropy of n logits, a multiple of 16; if requested they become their gradients, times `weight`.
+  float (*crossEntropy)(float* logits, int n, int target, float weight, bool wantsGradient);
   int (*rankOf)(const float* x, int n, int at);
   void (*rowLoss)(const RowLossArgs&, RowLossResult&);
   void (*adamW)(const AdamWArgs&, float* values, const float* gradient, float* first, float* second, size_t n);

@@ -282,6 +282,8 @@ void Weights::pack(const ProgramSource& source, Pool& pool) {
     packFloats(floats_, values, thread, n);
   };
   pool.run(work);
+  for (const ParameterSource& p : source.parameters)
+    if (p.isBase && p.isTrainable) trained_ = packing_;
   packing_.reset();
 }
 
@@ -318,22 +320,38 @@ const float* Weights::vector(int parameter, size_t length) const {
 void Weights::replace(const std::vector<Replacement>& replacements, Pool& pool) {
   std::vector<FloatPack> packs;
   std::vector<const float*> values;
-  std::vector<std::pair<int, const float*>> vectors;
+  struct VectorCopy {
+    std::vector<float>* to;
+    const float* from;
+    size_t length;
+  };
+  std::vector<VectorCopy> vectors;
+  std::vector<std::pair<const Matrix*, const float*>> matrices;
   for (const Replacement& r : replacements) {
     auto found = std::find_if(described_.begin(), described_.end(), [&](const auto& p) { return p.id == r.id; });
-    if (found == described_.end() || !found->isTrainable || found->isBase)
+    if (found == described_.end() || !found->isTrainable || (found->isBase && !trained_))
       fail("parameter " + r.id + " is not trainable");
     int parameter = int(found - described_.begin());
     size_t length = size_t(found->rows) * size_t(found->cols);
     if (r.length != length)
       fail("parameter " + r.id + ": " + std::to_string(r.length) + " values, expected " + std::to_string(length));
-    if (own(parameter).role == Role::Vector) vectors.push_back({parameter, r.values});
+    if (own(parameter).role == Role::Vector) vectors.push_back({&writable(parameter).vector, r.values, length});
+    if (found->isBase && own(parameter).role == Role::Matrix) {
+      const Matrix& m = writable(parameter).matrix;
+      if (m.format != Format::F32 || !base_->order.empty()) fail("parameter " + r.id + " is trained and must be F32");
+      matrices.push_back({&m, r.values});
+    }
     for (const FloatPack& pack : floats_)
       if (pack.parameter == parameter) packs.push_back(pack), values.push_back(r.values);
   }
-  for (auto& [parameter, from] : vectors)
-    std::copy_n(from, size_t(own(parameter).rows) * size_t(own(parameter).cols), own(parameter).vector.begin());
-  auto work = [&](int thread) { packFloats(packs, values, thread, pool.threads()); };
+  for (const VectorCopy& copy : vectors) std::copy_n(copy.from, copy.length, copy.to->begin());
+  auto work = [&](int thread) {
+    packFloats(packs, values, thread, pool.threads());
+    for (size_t i = size_t(thread); i < matrices.size(); i += size_t(pool.threads())) {
+      const Matrix& m = *matrices[i].first;
+      packFloat(matrices[i].second, m.rows, m.cols, 1, m.format, trained_->memory.writable(m));
+    }
+  };
   pool.run(work);
 }
 

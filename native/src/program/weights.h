@@ -1,5 +1,5 @@
 // Parameters in the form that forwards read. Base weights are packed once and shared by all programs over them; a
-// program owns its adapter's parameters, which can be replaced.
+// program owns its adapter's parameters, which can be replaced; those of the base if they are trainable and not shared.
 #pragma once
 #include <map>
 #include <memory>
@@ -104,9 +104,14 @@ class Weights {
                   int threads);
   PackedParameter& own(int parameter) { return own_[size_t(parameter)]; }
   const PackedParameter& at(int parameter) const;
+  PackedParameter& writable(int parameter) {
+    const ParameterSource& p = described_[size_t(parameter)];
+    return p.isBase ? trained_->parameters.at(p.id) : own(parameter);
+  }
 
   std::shared_ptr<const BaseWeights> base_;
   std::shared_ptr<BaseWeights> packing_;  // base_ while it is being packed; null if it is shared
+  std::shared_ptr<BaseWeights> trained_;  // base_ if it has trainable parameters
   bool isShared_ = false;
   std::vector<PackedParameter> own_;        // by index; for the base's parameters only the role
   std::vector<ParameterSource> described_;  // without bytes

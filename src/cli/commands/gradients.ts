@@ -1,12 +1,10 @@
 import { type Command, Option } from "commander";
 import type { Backend } from "../../compute/backend.ts";
 import { adamWDefaults } from "../../compute/gradients/adamw.ts";
-import type { FullModel } from "../../compute/gradients/full-step.ts";
 import { type RowLoss, rowLosses } from "../../compute/gradients/gated-step.ts";
 import { type RepeatedSteps, repeatSteps, type TrainedTensor } from "../../compute/gradients/repeated-steps.ts";
+import { loadedValues } from "../../compute/program/loaded-values.ts";
 import type { Program } from "../../compute/program/program.ts";
-import { createReferenceBackend } from "../../compute/reference/index.ts";
-import { loadedValues } from "../../compute/reference/runs.ts";
 import { type TensorToWrite, tensorOf, writeSafetensors } from "../../formats/safetensors/safetensors-writer.ts";
 import { trainedTensorName, trainedTensorShape } from "../../model/compile/parameters.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
@@ -88,7 +86,7 @@ async function gradients(cli: Cli, name: string, options: GradientsOptions, sign
   let trained: ReadonlyMap<string, TrainedTensor>;
   try {
     trained = trainedTensors(program, file.objective);
-    model = await trainable(cli, backend, program, file, options.loss);
+    model = await trainable(backend, program, file, options.loss);
   } finally {
     close();
   }
@@ -110,9 +108,9 @@ async function gradients(cli: Cli, name: string, options: GradientsOptions, sign
 }
 
 /** One batch of a model in training. */
-async function trainable(cli: Cli, backend: Backend, program: Program, file: TrainingBatchFile, loss: RowLoss) {
+async function trainable(backend: Backend, program: Program, file: TrainingBatchFile, loss: RowLoss) {
   if (file.objective === "full") {
-    const model = await loadFull(cli, backend, program);
+    const model = await backend.loadFull(program);
     return {
       step: (wantsGradients: boolean) => model.step(file.batch, wantsGradients),
       replaceParameters: (values: ReadonlyMap<string, Float32Array>) => model.replaceParameters(values),
@@ -127,13 +125,6 @@ async function trainable(cli: Cli, backend: Backend, program: Program, file: Tra
     replaceParameters: (values: ReadonlyMap<string, Float32Array>) => model.replaceParameters(values),
     dispose: () => model.dispose(),
   };
-}
-
-function loadFull(cli: Cli, backend: Backend, program: Program): Promise<FullModel> {
-  if (backend.loadFull !== undefined) return backend.loadFull(program);
-  const { name } = backend.info;
-  cli.io.notices.write(`note: the ${name} backend does not compute gradients of all weights; the reference does\n`);
-  return createReferenceBackend().loadFull(program);
 }
 
 function trainedTensors(program: Program, objective: TrainingBatchFile["objective"]): Map<string, TrainedTensor> {

@@ -6,6 +6,8 @@ import { openModel } from "../../model/open/open-model.ts";
 import { modelFingerprint } from "../../training/model-fingerprint.ts";
 import { type TrainingLoss, trainingDefaults, trainingLosses } from "../../training/settings.ts";
 import { type TrainResult, train } from "../../training/train.ts";
+import type { WeightStore } from "../../training/weights/weight-settings.ts";
+import { weightDefaults } from "../../training/weights/weight-settings.ts";
 import { addCommonOptions, type Cli, examples } from "../cli.ts";
 import { backendOption, threadsOption } from "../options/generation-options.ts";
 import { decimal, integer } from "../options/numbers.ts";
@@ -13,11 +15,13 @@ import { programVersions } from "../options/program-versions.ts";
 import { INTERRUPTED, withInterrupt } from "../terminal/interrupt.ts";
 import { TrainingProgress } from "../terminal/training-progress.ts";
 import { resolveAdapterWithProgress, resolveWithProgress } from "./pull.ts";
+import { trainAllWeights } from "./train-weights.ts";
 
 interface TrainOptions {
   readonly data: string;
   readonly out: string;
-  readonly objective: "gated";
+  readonly objective: "gated" | "full" | "plain";
+  readonly config?: string;
   readonly steps?: number;
   readonly hours?: number;
   readonly seed: number;
@@ -32,13 +36,15 @@ interface TrainOptions {
   readonly maskCurriculum: number;
   readonly roundStarts: number;
   readonly visits: number;
-  readonly learningRate: number;
-  readonly batchRows: number;
+  readonly learningRate?: number;
+  readonly batchRows?: number;
+  readonly cleanWeight?: number;
+  readonly weightDecay?: number;
   readonly checkpointEvery: number;
   readonly keepCheckpoints: number;
   readonly heldOutRows: number;
   readonly init?: string;
-  readonly store: AdapterStore;
+  readonly store?: AdapterStore | WeightStore;
   readonly threads?: number;
   readonly backend?: "native" | "reference";
   readonly json?: boolean;
@@ -52,7 +58,7 @@ const MAX_HOURS = 8760;
 const MAX_MASKS = 15;
 const MAX_RANK = 1024;
 
-/** `idlm train`: trains an adapter that proposes several tokens per forward. */
+/** `idlm train`: trains an adapter that proposes several tokens per forward, or all weights of a model. */
 export function registerTrain(program: Command, cli: Cli): void {
   const d = trainingDefaults;
   const count = (flags: string, description: string, min: number, max: number) =>
@@ -60,15 +66,21 @@ export function registerTrain(program: Command, cli: Cli): void {
   const share = (flags: string, description: string) =>
     new Option(flags, description).argParser(decimal({ min: 0, max: 1 }));
   addCommonOptions(program.command("train"))
-    .summary("train an adapter that proposes several tokens per forward")
+    .summary("train an adapter that proposes several tokens per forward, or a model")
     .description(
-      "Trains an adapter for MASK rows on text that the model wrote itself (see idlm write). The model's own weights are " +
-        "not changed. Run again with the same --out, it resumes from the last checkpoint; a finished run exits at once.",
+      "Trains an adapter for MASK rows on text that the model wrote itself (see idlm write); the model's own weights are " +
+        "not changed. The objective full trains all weights instead, as in arXiv 2604.11035; plain trains a new model. " +
+        "Run again with the same --out, it resumes from the last checkpoint; a finished run exits at once.",
     )
-    .argument("<model>", "a model as in run")
+    .argument("[model]", "a model as in run; for full a Hugging Face folder of float weights, for plain none")
     .requiredOption("--data <dir>", "folder that idlm write has written, or is writing")
-    .requiredOption("--out <dir>", "folder of the adapter; checkpoints are in it, too")
-    .addOption(new Option("--objective <name>", "training objective").choices(["gated"]).default(d.objective))
+    .requiredOption("--out <dir>", "folder of the adapter or model; checkpoints are in it, too")
+    .addOption(
+      new Option("--objective <name>", "gated: an adapter; full: all weights, for MASKs and text; plain: a new model")
+        .choices(["gated", "full", "plain"])
+        .default(d.objective),
+    )
+    .option("--config <file>", "plain: config.json of the new model, with its tokenizer's files beside it")
     .addOption(count("--steps <n>", `steps to train (default: ${DEFAULT_STEPS})`, 1, MAX_STEPS))
     .addOption(
       new Option(
@@ -79,7 +91,7 @@ export function registerTrain(program: Command, cli: Cli): void {
         .conflicts("steps"),
     )
     .addOption(count("--seed <n>", "seed of all random choices", 0, Number.MAX_SAFE_INTEGER).default(d.seed))
-    .addOption(count("--masks <m>", `depths of MASK rows (default: ${d.masks})`, 1, MAX_MASKS))
+    .addOption(count("--masks <m>", `depths of MASK rows; full: largest block (default: ${d.masks})`, 1, MAX_MASKS))
     .addOption(
       count("--entry-layer <e>", "layer at which MASK rows enter (default: after two thirds of the layers)", 0, 10_000),
     )
@@ -107,19 +119,40 @@ export function registerTrain(program: Command, cli: Cli): void {
     .addOption(share("--round-starts <share>", "share of anchors that are starts of rounds").default(d.roundStarts))
     .addOption(count("--visits <n>", "steps that use a sequence before the next one", 1, 1000).default(d.visits))
     .addOption(
-      new Option("--learning-rate <x>", "peak, after a warm-up of 3 % of the run and before a cosine decay")
-        .argParser(decimal({ min: 0, max: 1, above: true }))
-        .default(d.learningRate),
+      new Option(
+        "--learning-rate <x>",
+        `peak, after a warm-up of 3 % of the run and before a cosine decay (default: ${perObjective("learningRate")})`,
+      ).argParser(decimal({ min: 0, max: 1, above: true })),
     )
-    .addOption(count("--batch-rows <n>", "approximate number of MASK rows per step", 4, 65_536).default(d.batchRows))
+    .addOption(
+      count(
+        "--batch-rows <n>",
+        `approximate number of rows with a target per step (default: ${perObjective("batchRows")})`,
+        4,
+        65_536,
+      ),
+    )
+    .addOption(
+      new Option(
+        "--clean-weight <x>",
+        `full: factor of the loss of clean rows, before the last stage (default: ${weightDefaults.full.cleanWeight})`,
+      ).argParser(decimal({ min: 0, max: 1000 })),
+    )
+    .addOption(
+      new Option(
+        "--weight-decay <x>",
+        `full and plain: AdamW's, of matrices (default: ${weightDefaults.full.weightDecay})`,
+      ).argParser(decimal({ min: 0, max: 1 })),
+    )
     .addOption(count("--checkpoint-every <steps>", "steps between checkpoints", 1, MAX_STEPS).default(200))
     .addOption(count("--keep-checkpoints <n>", "checkpoints to keep", 1, 1000).default(3))
     .addOption(count("--held-out-rows <n>", "held-out rows to evaluate at a checkpoint; 0: none", 0, 1e6).default(24))
     .option("--init <dir>", "adapter folder or ORG/REPO to start from, with its shape")
     .addOption(
-      new Option("--store <type>", "bf16: as peft reads it; int8: half the size")
-        .choices(["bf16", "int8"])
-        .default(d.store),
+      new Option(
+        "--store <type>",
+        `int8: adapters in half the size of bf16, which peft reads; f32: models (default: ${d.store})`,
+      ).choices(["bf16", "int8", "f32"]),
     )
     .addOption(threadsOption())
     .addOption(backendOption())
@@ -130,11 +163,59 @@ export function registerTrain(program: Command, cli: Cli): void {
         "idlm train smollm2-135m-instruct --data text --out adapter --hours 8",
         "idlm train model.gguf --data text --out adapter --steps 5000 --entry-layer 20 --seed 7",
         "idlm train model.gguf --data text --out longer --init adapter --steps 1000 --learning-rate 2e-4",
+        "idlm train --objective plain --config new/config.json --data text --out model --steps 3000",
+        "idlm train model --objective full --data text --out converted --steps 3000",
       ),
     )
-    .action(async (name: string, options: TrainOptions) => {
-      cli.status = await withInterrupt(cli.io, (signal) => run(cli, name, options, signal));
+    .action(async (name: string | undefined, options: TrainOptions, command: Command) => {
+      checkOptions(name, options, command);
+      cli.status = await withInterrupt(cli.io, (signal) =>
+        name === undefined || options.objective !== "gated"
+          ? trainAllWeights(
+              cli,
+              name,
+              { ...options, objective: options.objective === "full" ? "full" : "plain", defaultSteps: DEFAULT_STEPS },
+              signal,
+            )
+          : run(cli, name, options, signal),
+      );
     });
+}
+
+function perObjective(name: "learningRate" | "batchRows"): string {
+  const { full, plain } = weightDefaults;
+  return `${trainingDefaults[name]}; full: ${full[name]}; plain: ${plain[name]}`;
+}
+
+/** Options that concern adapters, or training of all weights, only. */
+const ofAdapters: readonly (keyof TrainOptions)[] = [
+  ...(["entryLayer", "rank", "alpha", "draftVocabulary", "loss", "firstMiss", "depthWeights"] as const),
+  ...(["maskCurriculum", "roundStarts", "visits", "init"] as const),
+];
+const ofWeights: readonly (keyof TrainOptions)[] = ["cleanWeight", "weightDecay", "config"];
+
+/** @throws IdlmError "usage" for options that another objective has. */
+function checkOptions(name: string | undefined, options: TrainOptions, command: Command): void {
+  const { objective, store } = options;
+  const fail = (problem: string, hint: string) => new IdlmError("usage", { problem, hint });
+  const needsModel = objective !== "plain";
+  if (needsModel && name === undefined) throw fail(`the objective ${objective} trains a model`, "Name one");
+  if (!needsModel && name !== undefined) {
+    throw fail(`the objective plain begins with random weights, not with ${name}`, "Leave the model out");
+  }
+  if (!needsModel && options.config === undefined) {
+    throw fail("the objective plain needs the shape of the new model", "Name a config.json with --config");
+  }
+  const refused = objective === "gated" ? ofWeights : ofAdapters;
+  const other = [...refused, ...(objective === "plain" ? (["masks", "cleanWeight"] as const) : [])];
+  if (objective === "full") other.push("config");
+  const given = other.find((option) => command.getOptionValueSource(option) === "cli");
+  if (given !== undefined) {
+    const flag = `--${given.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    throw fail(`${flag} does not apply to the objective ${objective}`, "Leave it out");
+  }
+  const wrong = objective === "gated" ? "f32" : "int8";
+  if (store === wrong) throw fail(`--store ${wrong} does not apply to the objective ${objective}`, "Use bf16");
 }
 
 function weights(text: string): readonly number[] {
@@ -177,14 +258,15 @@ async function run(cli: Cli, name: string, options: TrainOptions, signal: AbortS
 
 function settingsOf(options: TrainOptions) {
   const { masks, entryLayer, rank, alpha, draftVocabulary, steps = DEFAULT_STEPS, hours } = options;
-  const { objective, seed, loss, firstMiss = false, depthWeights, maskCurriculum, roundStarts, visits } = options;
-  const { learningRate, batchRows, store } = options;
+  const { seed, loss, firstMiss = false, depthWeights, maskCurriculum, roundStarts, visits } = options;
+  const { learningRate = trainingDefaults.learningRate, batchRows = trainingDefaults.batchRows } = options;
+  const store = options.store === "int8" ? options.store : trainingDefaults.store;
   if (depthWeights[0] === 0) {
     throw new IdlmError("usage", { problem: "--depth-weights: depth 1 has weight 0", hint: "Use a weight above 0" });
   }
   return {
     ...(hours === undefined ? { steps } : { hours }),
-    ...{ objective, seed, loss, firstMiss, depthWeights, maskCurriculum, roundStarts, visits },
+    ...{ objective: "gated" as const, seed, loss, firstMiss, depthWeights, maskCurriculum, roundStarts, visits },
     ...{ learningRate, batchRows, store },
     ...(masks !== undefined && { masks }),
     ...(entryLayer !== undefined && { entryLayer }),

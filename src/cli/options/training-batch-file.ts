@@ -48,13 +48,15 @@ export function readTrainingBatchFile(path: string): TrainingBatchFile {
   if (alpha !== "auto" && !(typeof alpha === "number" && alpha >= 0)) {
     throw malformed(path, "alpha", 'a number from 0, or "auto"', kindOf(alpha));
   }
+  const promptLength = integer("prompt_length", fields.get("prompt_length"), 0, tokens.length - 2);
   return {
     objective,
     batch: {
-      tokens,
-      promptLength: integer("prompt_length", fields.get("prompt_length"), 0, tokens.length - 2),
-      block: integer("block", fields.get("block"), 1, MAX_TOKENS),
-      maskToken: integer("mask_token_id", fields.get("mask_token_id"), 0, anyToken),
+      sequences: [{ tokens, isResponse: Uint8Array.from(tokens, (_, i) => (i < promptLength ? 0 : 1)) }],
+      noise: {
+        block: integer("block", fields.get("block"), 1, MAX_TOKENS),
+        maskToken: integer("mask_token_id", fields.get("mask_token_id"), 0, anyToken),
+      },
       alpha,
     },
   };

@@ -1,15 +1,20 @@
 import type { DepthFigures } from "../../training/evaluation/evaluate.ts";
 import type { Evaluation } from "../../training/evaluation/evaluation.ts";
-import type { TrainEvent, TrainResult } from "../../training/train.ts";
+import type { TrainEvent } from "../../training/train.ts";
+import type { TrainResult } from "../../training/training-loop.ts";
+import type { WeightEvent } from "../../training/weights/train-weights.ts";
+import type { WeightEvaluation } from "../../training/weights/weight-evaluation.ts";
 import type { Cli } from "../cli.ts";
 import { duration, grouped, LiveLine, table } from "./style.ts";
 
 /** Steps that a line of progress sums up. */
 const STEPS_PER_LINE = 10;
 
-type StepEvent = Extract<TrainEvent, { kind: "step" }>;
+type Event = TrainEvent | WeightEvent;
+type StepEvent = Extract<Event, { kind: "step" }>;
+type StartEvent = Extract<Event, { kind: "start" }>;
 
-/** Shows a training: loss, survival by depth, MASK positions a second, time left; with --json a JSON line per event. */
+/** Shows a training: loss, survival by depth, rows with a target a second, time left; with --json a JSON line per event. */
 export class TrainingProgress {
   readonly #cli: Cli;
   readonly #isJson: boolean;
@@ -26,7 +31,7 @@ export class TrainingProgress {
     this.#line = new LiveLine(cli.io);
   }
 
-  show(event: TrainEvent): void {
+  show(event: Event): void {
     if (event.kind === "step") {
       this.#step(event);
       return;
@@ -40,7 +45,7 @@ export class TrainingProgress {
     this.#line.clear();
   }
 
-  finish(out: string, { status, step, evaluation }: TrainResult): void {
+  finish(out: string, { status, step, evaluation }: TrainResult<Evaluation | WeightEvaluation>): void {
     if (this.#isJson) {
       this.#json({ kind: "end", status, step, out });
       return;
@@ -95,15 +100,13 @@ export class TrainingProgress {
     };
   }
 
-  #notice(event: Exclude<TrainEvent, StepEvent>): void {
+  #notice(event: Exclude<Event, StepEvent>): void {
     const { notices, isVerbose } = this.#cli.io;
     this.#line.clear();
     if (event.kind === "start") {
-      const { rows, heldOutRows, coverage, parameters, record, step } = event;
-      const { masks, entryLayer, rank, draftVocabulary } = record.settings;
+      const { rows, heldOutRows, parameters, step } = event;
       notices.write(
-        `${grouped(parameters)} parameters: ${masks} MASK depths from layer ${entryLayer}, rank ${rank}, ${grouped(draftVocabulary)} draft ids ` +
-          `(${percent(coverage)} of held-out text); ${grouped(rows)} rows, ${grouped(heldOutRows)} held out\n`,
+        `${grouped(parameters)} parameters${shapeText(event)}; ${grouped(rows)} rows, ${grouped(heldOutRows)} held out\n`,
       );
       if (step > 0) notices.write(`going on after step ${grouped(step)}\n`);
     } else if (event.kind === "evaluation") {
@@ -133,14 +136,37 @@ function stepText({ step, share, loss, survival, positionsPerSecond, secondsLeft
   const parts = [
     `step ${grouped(step)} (${percent(share)})`,
     `loss ${loss.toFixed(3)}`,
-    `survival ${shares(survival)}`,
+    ...(survival.length > 0 ? [`survival ${shares(survival)}`] : []),
     `${positionsPerSecond.toFixed(0)} positions/s`,
   ];
   if (secondsLeft > 0) parts.push(`${duration(secondsLeft)} left`);
   return parts.join(", ");
 }
 
-function evaluationText({ sources, predicted, ...all }: Evaluation): string {
+function shapeText(event: StartEvent): string {
+  if ("responseTokens" in event) {
+    const { objective, masks } = event.record.settings;
+    const blocks = objective === "plain" ? "" : ` with blocks of 1 to ${masks} MASKs`;
+    return `${blocks}, ${grouped(event.responseTokens)} tokens of responses`;
+  }
+  const { masks, entryLayer, rank, draftVocabulary } = event.record.settings;
+  return (
+    `: ${masks} MASK depths from layer ${entryLayer}, rank ${rank}, ${grouped(draftVocabulary)} draft ids ` +
+    `(${percent(event.coverage)} of held-out text)`
+  );
+}
+
+function evaluationText(evaluation: Evaluation | WeightEvaluation): string {
+  return "sources" in evaluation ? adapterText(evaluation) : weightsText(evaluation);
+}
+
+function weightsText({ tokens, loss, accuracy, masks }: WeightEvaluation): string {
+  const clean = `held-out text: ${grouped(tokens)} tokens, loss ${loss.toFixed(4)}, ${percent(accuracy)} ranked first`;
+  if (masks === undefined) return `${clean}\n`;
+  return `${clean}; MASKs: loss ${masks.loss.toFixed(4)}, survival ${shares(masks.survival)}\n`;
+}
+
+function adapterText({ sources, predicted, ...all }: Evaluation): string {
   const row = (name: string, { anchors, survival, overlap, coverage2, coverage4 }: DepthFigures) => [
     name,
     grouped(anchors),

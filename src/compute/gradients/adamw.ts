@@ -30,6 +30,32 @@ export function clippingFactor(norm: number): number {
   return Math.min(1, 1 / (norm + 1e-6));
 }
 
+/** A trainable parameter with its gradient and the state of AdamW, all of one length. */
+export interface AdamWTensor extends AdamWMoments {
+  readonly values: Float32Array;
+  readonly gradient: Float32Array;
+  readonly weightDecay: number;
+}
+
+/** A step of AdamW. */
+export interface AdamWUpdate extends AdamWSettings {
+  /** From 1. */
+  readonly step: number;
+  /** Multiplies the gradients first. */
+  readonly factor: number;
+}
+
+/** Updates all tensors and their moments in place; returns their values. */
+export function adamWUpdate(
+  tensors: ReadonlyMap<string, AdamWTensor>,
+  { step, factor, ...settings }: AdamWUpdate,
+): ReadonlyMap<string, Float32Array> {
+  for (const { values, gradient, weightDecay, ...moments } of tensors.values()) {
+    adamWStep(values, gradient, moments, step, { ...settings, weightDecay, factor });
+  }
+  return new Map([...tensors].map(([id, { values }]) => [id, values]));
+}
+
 /** Updates a tensor and its moments in place; `step` counts from 1. The gradient is multiplied by `factor` first. */
 export function adamWStep(
   values: Float32Array,

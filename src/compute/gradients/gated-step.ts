@@ -1,4 +1,4 @@
-import type { AdamWMoments, AdamWSettings } from "./adamw.ts";
+import type { TrainedModel } from "./trained-model.ts";
 
 /**
  * One step of gated training: the base model is frozen, MASK runs follow anchors of clean sequences, and the target of
@@ -69,34 +69,11 @@ export interface GatedStep {
   readonly gradientNorm: number;
 }
 
-/** A trainable parameter with its gradient and the state of AdamW, all of one length. */
-export interface AdamWTensor extends AdamWMoments {
-  readonly values: Float32Array;
-  readonly gradient: Float32Array;
-  readonly weightDecay: number;
-}
-
-/** A step of AdamW. */
-export interface AdamWUpdate extends AdamWSettings {
-  /** From 1. */
-  readonly step: number;
-  /** Multiplies the gradients first. */
-  readonly factor: number;
-}
-
 /** A program ready for training. One call at a time. */
-export interface GatedModel {
+export interface GatedModel extends TrainedModel {
   /**
    * The bits of the result depend on batch, loss and parameters only, not on threads or earlier steps. @throws
    * IdlmError "not-finite" if a logit or a loss is not finite.
    */
   step(batch: GatedBatch, loss: LossSettings, wantsGradients: boolean): Promise<GatedStep>;
-  /** Replaces trainable parameters, by id. The values must not change until it resolves. */
-  replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void>;
-  /**
-   * One step of AdamW: updates values and moments in place, and the model's parameters. Nothing may be read or changed
-   * until it resolves. In float32 or better; the bits do not depend on threads.
-   */
-  update(tensors: ReadonlyMap<string, AdamWTensor>, update: AdamWUpdate): Promise<void>;
-  dispose(): void;
 }

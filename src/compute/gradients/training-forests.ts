@@ -2,7 +2,7 @@ import { IdlmError } from "../../errors.ts";
 import { floatTypes } from "../../formats/tensor/tensor-type.ts";
 import { type Forest, PAGE_SIZE } from "../forest/forest.ts";
 import type { MaskRows, Program } from "../program/program.ts";
-import type { FullBatch } from "./full-step.ts";
+import type { FullBatch, FullNoise, FullSequence } from "./full-step.ts";
 import type { GatedBatch, GatedSequence } from "./gated-step.ts";
 
 /** A row whose logits have a target. */
@@ -46,27 +46,57 @@ export function gatedForest(
   return { ...list.finish(), maskRows };
 }
 
+/** A row of full training whose logits have a target. */
+export interface FullTargetRow extends TargetRow {
+  /** Place in the block, from 1; 0: a clean row. */
+  readonly depth: number;
+  readonly target: number;
+}
+
+/** The rows of one sequence in full training. */
+export interface FullForest extends TrainingForest {
+  readonly nClean: number;
+  readonly noisyRows: readonly FullTargetRow[];
+  readonly cleanRows: readonly FullTargetRow[];
+}
+
 /**
- * A sequence's clean tokens as one chain, and for each block of the response a MASK run after the clean token before
- * the block: the attention mask of arXiv 2604.11035, without the copied prompt.
+ * A sequence's clean tokens as one chain, and for each block of a response a MASK run after the clean token before the
+ * block: the attention mask of arXiv 2604.11035, without the copied prompt. Row i predicts token i + 1, so the last token
+ * of a response has no MASK.
  */
-export function fullForest({ tokens, promptLength, block, maskToken }: FullBatch): TrainingForest & {
-  readonly noisyRows: readonly TargetRow[];
-  readonly cleanRows: readonly TargetRow[];
-} {
+export function fullForest({ tokens, isResponse }: FullSequence, noise: FullNoise | undefined): FullForest {
   const list = new RowList();
-  const { length } = tokens;
   for (const [position, token] of tokens.entries()) list.add(token, position, position - 1, 0);
-  const noisyRows: TargetRow[] = [];
-  for (let position = promptLength; position < length; position++) {
-    const isFirst = position === promptLength || position % block === 0;
-    const row = list.add(maskToken, position, isFirst ? position - 1 : list.length - 1, 0);
-    if (position < length - 1) noisyRows.push({ row, position });
+  const noisyRows: FullTargetRow[] = [];
+  const cleanRows: FullTargetRow[] = [];
+  for (const { first, end } of responseSpans(isResponse)) {
+    for (let position = Math.max(first - 1, 0); position < end - 1; position++) {
+      cleanRows.push({ row: position, position, depth: 0, target: tokens[position + 1] as number });
+    }
+    if (noise === undefined) continue;
+    const { block, maskToken } = noise;
+    let depth = 0;
+    for (let position = first; position < end - 1; position++) {
+      depth = position % block === 0 ? 1 : depth + 1;
+      const row = list.add(maskToken, position, depth === 1 ? position - 1 : list.length - 1, 0);
+      noisyRows.push({ row, position, depth, target: tokens[position + 1] as number });
+    }
   }
-  const first = Math.max(promptLength - 1, 0);
-  const cleanRows = Array.from({ length: length - 1 - first }, (_, i) => ({ row: first + i, position: first + i }));
   for (const { row } of [...noisyRows, ...cleanRows]) list.needsOutput(row);
-  return { ...list.finish(), noisyRows, cleanRows };
+  return { ...list.finish(), nClean: tokens.length, noisyRows, cleanRows };
+}
+
+/** The responses of a sequence: from `first` up to `end`, which is excluded. */
+export function responseSpans(isResponse: Uint8Array): { readonly first: number; readonly end: number }[] {
+  const spans: { first: number; end: number }[] = [];
+  for (let first = isResponse.indexOf(1); first >= 0; ) {
+    const next = isResponse.indexOf(0, first);
+    const end = next < 0 ? isResponse.length : next;
+    spans.push({ first, end });
+    first = isResponse.indexOf(1, end);
+  }
+  return spans;
 }
 
 /** @throws IdlmError "usage" if a batch does not fit the program. */
@@ -91,14 +121,23 @@ export function maskRowsOf({ mask }: Program): MaskRows {
 }
 
 /** @throws IdlmError "usage" if a batch does not fit the program. */
-export function checkFullBatch({ tokens, promptLength, block, maskToken, alpha }: FullBatch, { sizes }: Program): void {
-  checkTokens(tokens, sizes.vocabSize, "the sequence");
-  checkTokens([maskToken], sizes.vocabSize, "MASK");
-  if (!isCount(block)) throw fail(`blocks of ${block} positions`);
-  if (alpha !== "auto" && !(alpha >= 0 && alpha < Number.POSITIVE_INFINITY)) throw fail(`alpha is ${alpha}`);
-  if (promptLength < 0 || promptLength > tokens.length - 2) {
-    throw fail(`a prompt of ${promptLength} tokens, of ${tokens.length}: two or more have to follow it`);
+export function checkFullBatch({ sequences, noise, alpha }: FullBatch, { sizes }: Program): void {
+  if (noise !== undefined) {
+    checkTokens([noise.maskToken], sizes.vocabSize, "MASK");
+    if (!isCount(noise.block)) throw fail(`blocks of ${noise.block} positions`);
   }
+  if (alpha !== "auto" && !(alpha >= 0 && alpha < Number.POSITIVE_INFINITY)) throw fail(`alpha is ${alpha}`);
+  sequences.forEach(({ tokens, isResponse }, i) => {
+    checkTokens(tokens, sizes.vocabSize, `sequence ${i}`);
+    if (isResponse.length !== tokens.length) throw fail(`sequence ${i}: not every token is marked`);
+  });
+  const hasTarget = ({ isResponse }: FullSequence) => isResponse.some((bit, i) => bit === 1 && i > 0);
+  if (!sequences.some(hasTarget)) throw fail("no token is to be predicted");
+  if (noise === undefined) return;
+  const hasNoise = ({ isResponse }: FullSequence) =>
+    responseSpans(isResponse).some(({ first, end }) => end - first > 1);
+  if (!sequences.some(hasNoise))
+    throw fail("no response has two tokens: a MASK in place of the first predicts the second");
 }
 
 /** @throws IdlmError "usage" if not all weights of a program can be trained. */

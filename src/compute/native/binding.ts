@@ -3,10 +3,13 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { IdlmError, key, phrase } from "../../errors.ts";
-import type { AdamWTensor, AdamWUpdate, GatedBatch, GatedStep } from "../gradients/gated-step.ts";
+import type { Forest } from "../forest/forest.ts";
+import type { AdamWTensor, AdamWUpdate } from "../gradients/adamw.ts";
+import type { FullStep } from "../gradients/full-step.ts";
+import type { GatedBatch, GatedStep } from "../gradients/gated-step.ts";
+import type { Program } from "../program/program.ts";
 import type { Trial } from "../sampling/draw.ts";
 import type { SamplerSettings } from "../sampling/settings.ts";
-import type { Program } from "../program/program.ts";
 import { checkConstants } from "./constants.ts";
 
 /** The interface of the native addon (native/src/addon). Every method throws an Error with a plain message. */
@@ -37,7 +40,8 @@ export interface NativeBackendHandle {
    * Prepares a program for training of its adapter; caches up to about `cacheBytes` of clean rows between steps.
    * `isExact`: as NativeGatedOptions.backward "float".
    */
-  loadGated(program: Program, cacheBytes: number, isExact: boolean): Promise<NativeGatedTrainer>;
+  loadGated(program: Program, cacheBytes: number, isExact: boolean): Promise<NativeTrainer>;
+  loadFull(program: Program): Promise<NativeTrainer>;
   /** Read bandwidth in GB/s: all threads read `bytes` of memory, the best of `rounds`. */
   bandwidth(bytes: number, rounds: number): Promise<number>;
 }
@@ -114,11 +118,17 @@ export interface NativeModel {
   dispose(): void;
 }
 
-export interface NativeGatedTrainer {
+/** Position of the first row whose loss is not finite; −1: all are. */
+interface NotFinite {
+  readonly notFinite: number;
+}
+
+/** A step runs on the pool's threads, off the event loop, and writes the gradients if requested. */
+export interface NativeTrainer {
   /** Ids of the trainable parameters, in the order of their gradients. */
   readonly trainable: readonly string[];
-  /** Runs a step on the pool's threads, off the event loop; writes the gradients if requested. */
-  step(
+  /** Of a trainer that `loadGated` prepared. */
+  gatedStep(
     batch: Pick<GatedBatch, "sequences" | "nMasks"> & {
       readonly kl: number;
       readonly tv: number;
@@ -128,12 +138,18 @@ export interface NativeGatedTrainer {
       readonly wantsGradients: boolean;
     },
     gradients: readonly Float32Array[],
-  ): Promise<
-    Omit<GatedStep, "gradients"> & {
-      /** Position of the first row whose loss is not finite; −1: all are. */
-      readonly notFinite: number;
-    }
-  >;
+  ): Promise<Omit<GatedStep, "gradients"> & NotFinite>;
+  /** Of a trainer that `loadFull` prepared. */
+  fullStep(
+    batch: {
+      readonly sequences: readonly NativeFullSequence[];
+      readonly alpha: number;
+      /** `alpha` is not used. */
+      readonly isAuto: boolean;
+      readonly wantsGradients: boolean;
+    },
+    gradients: readonly Float32Array[],
+  ): Promise<Omit<FullStep, "gradients"> & NotFinite>;
   replaceParameters(ids: readonly string[], values: readonly Float32Array[]): Promise<void>;
   /** A step of AdamW in place, after which the values are the model's. */
   update(
@@ -141,6 +157,15 @@ export interface NativeGatedTrainer {
     settings: Omit<AdamWUpdate, "step"> & { readonly firstCorrection: number; readonly secondCorrection: number },
   ): Promise<void>;
   dispose(): void;
+}
+
+/** Rows of a sequence in full training: clean tokens, then MASK runs. */
+interface NativeFullSequence extends Pick<Forest, "tokens" | "positions" | "parents"> {
+  readonly nClean: number;
+  /** Rows with a target, those of MASKs first, and their targets. */
+  readonly targetRows: Int32Array;
+  readonly targets: Int32Array;
+  readonly nNoisy: number;
 }
 
 let loaded: NativeBinding | undefined;

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { fixtures } from "../../../test/support/backend-contract.ts";
 import {
+  describeFullGradients,
   describeGradients,
   openFixture,
   plainLoss,
@@ -19,6 +20,7 @@ import { createNativeBackend, supportedInstructionSets } from "./index.ts";
 
 for (const instructionSet of supportedInstructionSets()) {
   describeGradients(`native (${instructionSet})`, () => createNativeBackend({ instructionSet }));
+  describeFullGradients(`native (${instructionSet})`, () => createNativeBackend({ instructionSet }));
 }
 
 /** Some hundred MASK rows, in several blocks. */

@@ -1,12 +1,14 @@
 import { IdlmError, key, phrase } from "../../errors.ts";
 import { setFileMapper } from "../../formats/files/map-file.ts";
 import { type Backend, type BackendInfo, MAX_THREADS, NUMERICS, type ProgramLoadOptions } from "../backend.ts";
-import type { Program } from "../program/program.ts";
 import type { GatedModel } from "../gradients/gated-step.ts";
+import { trainableProgram } from "../gradients/trainable-program.ts";
 import { maskRowsOf } from "../gradients/training-forests.ts";
+import type { Program } from "../program/program.ts";
 import { validateProgram } from "../program/validate-program.ts";
-import { type NativeBackendHandle, type NativeGatedTrainer, type NativeModel, nativeBinding } from "./binding.ts";
+import { type NativeBackendHandle, type NativeModel, type NativeTrainer, nativeBinding } from "./binding.ts";
 import { defaultThreads } from "./cpu-limit.ts";
+import { NativeFullModel } from "./full-model.ts";
 import { NativeGatedModel } from "./gated-model.ts";
 import { NativeLoadedModel } from "./loaded-model.ts";
 
@@ -79,6 +81,11 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
       checkTypes(program);
       return new NativeGatedModel(program, await loadGated(handle, program, options));
     },
+    loadFull: async (program: Program) => {
+      const own = trainableProgram(program);
+      validateProgram(own);
+      return new NativeFullModel(own, await loading(() => handle.loadFull(own)));
+    },
     measureBandwidth: (bytes, rounds = 5) => handle.bandwidth(bytes, rounds),
   };
 }
@@ -113,7 +120,7 @@ function loadGated(
   handle: NativeBackendHandle,
   program: Program,
   { backward, cacheBytes = 2 * 2 ** 30 }: NativeGatedOptions,
-): Promise<NativeGatedTrainer> {
+): Promise<NativeTrainer> {
   return loading(() => {
     validateProgram(program);
     return handle.loadGated(program, cacheBytes, backward === "float");

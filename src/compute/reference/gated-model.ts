@@ -1,13 +1,6 @@
 import { IdlmError } from "../../errors.ts";
-import { adamWStep, gradientNorm } from "../gradients/adamw.ts";
-import type {
-  AdamWTensor,
-  AdamWUpdate,
-  GatedBatch,
-  GatedModel,
-  GatedStep,
-  LossSettings,
-} from "../gradients/gated-step.ts";
+import { type AdamWTensor, type AdamWUpdate, adamWUpdate, gradientNorm } from "../gradients/adamw.ts";
+import type { GatedBatch, GatedModel, GatedStep, LossSettings } from "../gradients/gated-step.ts";
 import { type LossOfMaskRow, logSoftmax, lossOfMaskRow } from "../gradients/row-losses.ts";
 import { checkGatedBatch, gatedForest, maskRowsOf } from "../gradients/training-forests.ts";
 import { draftVocabularyOf, HEAD_INPUT, type Program } from "../program/program.ts";
@@ -77,11 +70,8 @@ export class ReferenceGatedModel implements GatedModel {
     };
   }
 
-  async update(tensors: ReadonlyMap<string, AdamWTensor>, { step, factor, ...settings }: AdamWUpdate): Promise<void> {
-    for (const { values, gradient, weightDecay, ...moments } of tensors.values()) {
-      adamWStep(values, gradient, moments, step, { ...settings, weightDecay, factor });
-    }
-    await this.replaceParameters(new Map([...tensors].map(([id, { values }]) => [id, values])));
+  update(tensors: ReadonlyMap<string, AdamWTensor>, update: AdamWUpdate): Promise<void> {
+    return this.replaceParameters(adamWUpdate(tensors, update));
   }
 
   async replaceParameters(values: ReadonlyMap<string, Float32Array>): Promise<void> {

@@ -10,7 +10,7 @@ import { ReferenceExecutor } from "./reference-executor.ts";
  * The reference backend: plain TypeScript, float32 between operations, float64 sums. Slow, and outside the same-bits
  * promise; what other backends are compared with.
  */
-export function createReferenceBackend(): Required<Backend> {
+export function createReferenceBackend(): Backend {
   return {
     info: { name: "reference", instructionSet: "typescript", threads: 1, numerics: NUMERICS },
     load: async (program: Program, { shareWith }: ProgramLoadOptions = {}) =>

@@ -1,7 +1,7 @@
-import { toFloat32 } from "../../formats/tensor/dequantise.ts";
 import type { ForestLayout } from "../forest/layout.ts";
+import { loadedValues } from "../program/loaded-values.ts";
 import type { RowSet } from "../program/operations.ts";
-import { HEAD_INPUT, type HeadProgram, idsOf, type Parameter, type Program, type Rope } from "../program/program.ts";
+import { HEAD_INPUT, type HeadProgram, idsOf, type Program, type Rope } from "../program/program.ts";
 import type { Floats, Matrix, Run } from "./operation.ts";
 import { runList } from "./operations.ts";
 import type { ReferenceCache } from "./reference-cache.ts";
@@ -101,18 +101,6 @@ function entryOf<T>(map: ReadonlyMap<string, T>, id: string): T {
   const found = map.get(id);
   if (found === undefined) throw new Error(`${id} is not there`);
   return found;
-}
-
-/** A parameter's values in float32, its rows in the order that they are used in. */
-export function loadedValues(id: string, { rows, cols, type, bytes, rowOrder }: Parameter): Float32Array {
-  const stored = toFloat32({ name: id, type, shape: [rows, cols], bytes });
-  if (rowOrder === undefined) return stored;
-  const width = rows === 1 ? 1 : cols;
-  const values = new Float32Array(stored.length);
-  rowOrder.forEach((from, to) => {
-    values.set(stored.subarray(from * width, (from + 1) * width), to * width);
-  });
-  return values;
 }
 
 /** Replaces parameters. @throws Error if one is unknown or of another size. */

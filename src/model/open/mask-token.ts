@@ -8,7 +8,7 @@ import { IdlmError } from "../../errors.ts";
 import type { OpenedModel } from "./open-model.ts";
 
 /** What published I-DLM checkpoints and adapters call the token that MASK rows are fed (arXiv 2604.11035). */
-const MASK_TOKEN = "<|MASK|>";
+export const MASK_TOKEN = "<|MASK|>";
 
 /**
  * The MASK embedding of a model or an adapter in the layout of published I-DLM ones, which have no file for it: the row of
@@ -19,7 +19,7 @@ const MASK_TOKEN = "<|MASK|>";
  */
 export function maskTokenEmbedding(model: OpenedModel, adapter?: Adapter): MaskEmbedding | undefined {
   if (adapter !== undefined && (adapter.peft === undefined || adapter.idlm !== undefined)) return undefined;
-  const token = model.config.maskToken ?? addedToken(model) ?? (adapter && addedTokenOf(adapter.path));
+  const token = model.config.maskToken ?? addedMaskToken(model) ?? (adapter && addedTokenOf(adapter.path));
   if (token === undefined) return undefined;
   const { hiddenSize, vocabSize } = model.config;
   if (token >= vocabSize) {
@@ -35,7 +35,8 @@ export function maskTokenEmbedding(model: OpenedModel, adapter?: Adapter): MaskE
   return { nDepths: 1, hiddenSize, sharedByDepth: true, values };
 }
 
-function addedToken({ vocabulary, text }: OpenedModel): number | undefined {
+/** The id of a model's added MASK token. */
+export function addedMaskToken({ vocabulary, text }: OpenedModel): number | undefined {
   const index = vocabulary?.tokens.indexOf(MASK_TOKEN) ?? -1;
   if (index >= 0) return index;
   return text?.tokenizerJson?.added_tokens.find(({ content }) => content === MASK_TOKEN)?.id;

@@ -13,12 +13,18 @@ export function initialValues(
   return (id, rows, cols) => {
     const values = new Float32Array(rows * cols);
     if (id === "entry_scale") return values.fill(1);
+    if (id === "mask_embedding") return deviatedBy(seed, id, rows * cols, embeddingDeviation);
     const random = new Random(seed, Stream.parameters, ...wordsOf(id));
-    if (id === "mask_embedding") return values.map(() => random.normal() * embeddingDeviation);
     if (!id.endsWith("lora_A") && id !== "sampler_head.w1") return values;
     const bound = 1 / Math.sqrt(cols);
     return values.map(() => (2 * random.uniform() - 1) * bound);
   };
+}
+
+/** Normal with a deviation, by seed and id. */
+export function deviatedBy(seed: number, id: string, length: number, deviation: number): Float32Array<ArrayBuffer> {
+  const random = new Random(seed, Stream.parameters, ...wordsOf(id));
+  return new Float32Array(length).map(() => random.normal() * deviation);
 }
 
 /** Two words that differ between ids. */

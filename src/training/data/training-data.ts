@@ -56,44 +56,76 @@ const NEWLINE = 10;
 export function readTrainingData(folder: string, model: ModelOfData): TrainingData;
 export function readTrainingData(folder: string, model: ModelOfData, begun?: DataIdentity): TrainingData | undefined;
 export function readTrainingData(folder: string, model: ModelOfData, begun?: DataIdentity): TrainingData | undefined {
-  const manifest = readManifest(join(folder, MANIFEST), folder, model);
+  const text = readTextFolder(folder, begun, (json, path, field, writer) => {
+    if (writer !== model.fingerprint) throw otherWriter(folder, model, writer);
+    return { row: readRow(json, path, field, model), isHeldOut: isHeldOut(json, path, field) };
+  });
+  return text && dataOf(folder, text);
+}
+
+/** The rows of a folder by their split. @throws IdlmError "file-malformed" if there is nothing to train on. */
+export function dataOf(
+  folder: string,
+  { identity, rows }: Pick<TextFolder<{ readonly row: TrainingRow; readonly isHeldOut: boolean }>, "identity" | "rows">,
+): TrainingData {
+  const split = (wanted: boolean) => rows.flatMap(({ row, isHeldOut }) => (isHeldOut === wanted ? [row] : []));
+  const [train, heldOut] = [split(false), split(true)];
+  const responseTokens = train.reduce((sum, { isResponse }) => sum + isResponse.reduce((a, b) => a + b, 0), 0);
+  if (responseTokens === 0) {
+    throw malformed(join(folder, TEXT), "rows", "at least one of split train with a response", "none");
+  }
+  return { path: folder, identity, train, heldOut, responseTokens };
+}
+
+/** The rows of a folder of `idlm write`. */
+export interface TextFolder<T> {
+  readonly identity: DataIdentity;
+  /** Fingerprint of the model that wrote it. */
+  readonly writer: string;
+  readonly rows: readonly T[];
+}
+
+/** Reads the rows as `readTrainingData` does, whichever model wrote them. `read` is called for each row in order. */
+export function readTextFolder<T>(
+  folder: string,
+  begun: DataIdentity | undefined,
+  read: (json: JsonObject, path: string, field: string, writer: string) => T,
+): TextFolder<T> | undefined {
+  const { writer, ...manifest } = readManifest(join(folder, MANIFEST));
   const path = join(folder, TEXT);
   if (begun !== undefined && (begun.bytes > manifest.bytes || hashOfStart(path, begun.bytes) !== begun.sha256)) {
     return undefined;
   }
   const identity = begun ?? manifest;
-  const [train, heldOut]: [TrainingRow[], TrainingRow[]] = [[], []];
+  const rows: T[] = [];
   const hash = createHash("sha256");
-  let number = 0;
   for (const line of linesOf(path, identity.bytes, hash)) {
-    number++;
-    const { row, isHeldOut } = readRow(line, path, `line ${number}`, model);
-    (isHeldOut ? heldOut : train).push(row);
+    const field = `line ${rows.length + 1}`;
+    rows.push(read(requireObject(parseJson(line, path, field), path, field), path, field, writer));
   }
   const found = hash.digest("hex");
   if (found !== identity.sha256) {
     throw new IdlmError("checksum", { path, algorithm: "SHA-256", found, expected: identity.sha256, hint: HINT });
   }
-  const responseTokens = train.reduce((sum, { isResponse }) => sum + isResponse.reduce((a, b) => a + b, 0), 0);
-  if (responseTokens === 0) throw malformed(path, "rows", "at least one of split train with a response", "none");
-  return { path: folder, identity, train, heldOut, responseTokens };
+  return { identity, writer, rows };
 }
 
-function readManifest(path: string, folder: string, model: ModelOfData): DataIdentity {
+function otherWriter(folder: string, model: ModelOfData, writer: string): IdlmError {
+  return new IdlmError("data-mismatch", {
+    data: folder,
+    model: model.name,
+    reason: `a model with the fingerprint "${writer}" wrote it, this one has "${model.fingerprint}"`,
+    hint: "Let this model write text.",
+  });
+}
+
+function readManifest(path: string): DataIdentity & { readonly writer: string } {
   const json = readJsonObject(path, {}, HINT);
   if (json.kind !== KIND || json.format !== 1) {
     throw malformed(path, "kind and format", `${KIND}, 1`, `${kindOf(json.kind)}, ${kindOf(json.format)}`);
   }
   const { sha256 } = requireObject(json.model, path, "model");
-  if (sha256 !== model.fingerprint) {
-    const reason = `a model with the fingerprint ${kindOf(sha256)} wrote it, this one has "${model.fingerprint}"`;
-    throw new IdlmError("data-mismatch", {
-      data: folder,
-      model: model.name,
-      reason,
-      hint: "Let this model write text.",
-    });
-  }
+  if (typeof sha256 !== "string") throw malformed(path, "model.sha256", "a string", kindOf(sha256));
   const [file] = Array.isArray(json.files) ? (json.files as unknown[]) : [];
   const { name, bytes, sha256: hash } = requireObject(file, path, "files[0]");
   if (name !== TEXT) throw malformed(path, "files[0].name", quote(TEXT), kindOf(name));
@@ -103,7 +135,7 @@ function readManifest(path: string, folder: string, model: ModelOfData): DataIde
   if (typeof hash !== "string" || !/^[0-9a-f]{64}$/.test(hash)) {
     throw malformed(path, "files[0].sha256", "64 hexadecimal digits", kindOf(hash));
   }
-  return { bytes: bytes as number, sha256: hash };
+  return { bytes: bytes as number, sha256: hash, writer: sha256 };
 }
 
 function hashOfStart(path: string, bytes: number): string {
@@ -151,16 +183,29 @@ function* chunksOf(path: string, bytes: number): Generator<Buffer> {
   }
 }
 
-function readRow(line: Uint8Array, path: string, field: string, { vocabSize, contextLength }: ModelOfData) {
-  const json = requireObject(parseJson(line, path, field), path, field);
-  const { source, split, temperature } = json;
+/** Source and temperature of a row. */
+export function readOrigin(json: JsonObject, path: string, field: string): Pick<TrainingRow, "source" | "temperature"> {
+  const { source, temperature } = json;
   if (typeof source !== "string" || source === "") throw malformed(path, `${field}, source`, "a name", kindOf(source));
-  if (split !== "train" && split !== "held-out") {
-    throw malformed(path, `${field}, split`, "train or held-out", kindOf(split));
-  }
   if (typeof temperature !== "number" || !(temperature >= 0)) {
     throw malformed(path, `${field}, temperature`, "a number from 0", kindOf(temperature));
   }
+  return { source, temperature };
+}
+
+export function isHeldOut({ split }: JsonObject, path: string, field: string): boolean {
+  if (split === "train" || split === "held-out") return split === "held-out";
+  throw malformed(path, `${field}, split`, "train or held-out", kindOf(split));
+}
+
+/** The ids of a row, which its writer's tokenizer made. */
+export function readRow(
+  json: JsonObject,
+  path: string,
+  field: string,
+  { vocabSize, contextLength }: Pick<ModelOfData, "vocabSize" | "contextLength">,
+): TrainingRow {
+  const origin = readOrigin(json, path, field);
   const tokens = wholeNumbers(json, "ids", vocabSize - 1, path, field);
   if (tokens.length > contextLength) {
     throw malformed(path, `${field}, ids`, `at most ${contextLength}, the model's context`, `${tokens.length}`);
@@ -169,8 +214,7 @@ function readRow(line: Uint8Array, path: string, field: string, { vocabSize, con
   if (mask.length !== tokens.length) {
     throw malformed(path, `${field}, response_mask`, `${tokens.length} numbers, as many as ids`, `${mask.length}`);
   }
-  const row: TrainingRow = { source, temperature, tokens: Int32Array.from(tokens), isResponse: Uint8Array.from(mask) };
-  return { row, isHeldOut: split === "held-out" };
+  return { ...origin, tokens: Int32Array.from(tokens), isResponse: Uint8Array.from(mask) };
 }
 
 function wholeNumbers(json: JsonObject, key: string, max: number, path: string, field: string): number[] {

@@ -1,4 +1,4 @@
-#include "addon/gated_object.h"
+#include "addon/trainer_object.h"
 
 #include <stdexcept>
 
@@ -31,44 +31,87 @@ GatedBatchInput readBatch(const Fields& batch) {
 // The memory of a typed array that is written off the event loop.
 float* writable(const View<float>& view) { return const_cast<float*>(view.data); }
 
-}  // namespace
-
-Napi::Function GatedObject::define(Napi::Env env) {
-  return DefineClass(
-      env, "GatedTrainer",
-      {InstanceMethod("step", &GatedObject::step), InstanceMethod("replaceParameters", &GatedObject::replaceParameters),
-       InstanceMethod("update", &GatedObject::update), InstanceMethod("dispose", &GatedObject::dispose),
-       InstanceAccessor("trainable", &GatedObject::trainable, nullptr)});
+FullBatchInput readFullBatch(const Fields& batch) {
+  FullBatchInput input;
+  input.isAuto = batch.flag("isAuto"), input.alpha = float(batch.number("alpha"));
+  input.wantsGradients = batch.flag("wantsGradients");
+  Elements sequences = batch.elements("sequences");
+  for (uint32_t i = 0; i < sequences.size(); i++) {
+    Fields sequence = sequences.at(i);
+    FullSequenceInput own;
+    sequence.copy<int32_t>("tokens", own.tokens);
+    sequence.copy<int32_t>("positions", own.positions);
+    sequence.copy<int32_t>("parents", own.parents);
+    sequence.copy<int32_t>("targetRows", own.targetRows);
+    sequence.copy<int32_t>("targets", own.targets);
+    own.nClean = sequence.integer("nClean"), own.nNoisy = sequence.integer("nNoisy");
+    input.sequences.push_back(std::move(own));
+  }
+  return input;
 }
 
-Napi::Object GatedObject::make(Napi::Env env, std::shared_ptr<GatedTrainer> trainer) {
-  Napi::Object object = Instance::of(env).gated.New({});
+}  // namespace
+
+Napi::Function TrainerObject::define(Napi::Env env) {
+  return DefineClass(
+      env, "Trainer",
+      {InstanceMethod("gatedStep", &TrainerObject::gatedStep), InstanceMethod("fullStep", &TrainerObject::fullStep),
+       InstanceMethod("replaceParameters", &TrainerObject::replaceParameters),
+       InstanceMethod("update", &TrainerObject::update), InstanceMethod("dispose", &TrainerObject::dispose),
+       InstanceAccessor("trainable", &TrainerObject::trainable, nullptr)});
+}
+
+Napi::Object TrainerObject::make(Napi::Env env, std::shared_ptr<ParameterTrainer> trainer) {
+  Napi::Object object = Instance::of(env).trainer.New({});
   Unwrap(object)->trainer_ = std::move(trainer);
   return object;
 }
 
-GatedTrainer& GatedObject::ready() const {
+ParameterTrainer& TrainerObject::ready() const {
   if (!trainer_) throw std::logic_error("the model was disposed");
   if (running_) throw std::logic_error("a step of this model is running; wait for it");
   return *trainer_;
 }
 
 template <class Result>
-Napi::Value GatedObject::start(Napi::Env env, std::function<Result(GatedTrainer&)> work,
-                               std::function<Napi::Value(Napi::Env, Result&)> finish, Holds holds) {
+Napi::Value TrainerObject::start(Napi::Env env, std::function<Result()> work,
+                                 std::function<Napi::Value(Napi::Env, Result&)> finish, Holds holds) {
   holds.push_back(Napi::Persistent(Value()));
-  std::shared_ptr<GatedTrainer> trainer = trainer_;
-  Napi::Promise promise = Task<Result>::start(
-      env, std::move(holds), [trainer, work = std::move(work)] { return work(*trainer); }, std::move(finish),
-      [this] { running_ = false; });
+  Napi::Promise promise =
+      Task<Result>::start(env, std::move(holds), std::move(work), std::move(finish), [this] { running_ = false; });
   running_ = true;
   return promise;
 }
 
+template <class Trainer>
+std::shared_ptr<Trainer> TrainerObject::readyAs() const {
+  ready();
+  auto trainer = std::dynamic_pointer_cast<Trainer>(trainer_);
+  if (!trainer) throw std::logic_error("the model was prepared for another kind of training");
+  return trainer;
+}
+
+// The memory of the gradients of each trainable parameter.
+std::vector<float*> TrainerObject::gradientMemory(const Napi::Value& value, Holds& holds) const {
+  const ParameterTrainer& trainer = ready();
+  Elements views(value, "gradients");
+  std::vector<float*> gradients;
+  if (views.size() != trainer.trainable().size()) throw std::invalid_argument("gradients of other parameters");
+  for (uint32_t i = 0; i < views.size(); i++) {
+    auto view = toView<float>(views.get(i));
+    const ParameterSource& p = trainer.parameter(trainer.trainable()[i]);
+    if (!view || view->size != size_t(p.rows) * size_t(p.cols))
+      throw std::invalid_argument("the gradient of " + p.id + " has another size");
+    holds.push_back(Napi::Persistent(views.get(i).As<Napi::Object>()));
+    gradients.push_back(writable(*view));
+  }
+  return gradients;
+}
+
 // Ids of the trainable parameters, in the order of the gradients.
-Napi::Value GatedObject::trainable(const Napi::CallbackInfo& info) {
+Napi::Value TrainerObject::trainable(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const GatedTrainer& trainer = ready();
+    const ParameterTrainer& trainer = ready();
     auto out = Napi::Array::New(info.Env());
     for (int parameter : trainer.trainable()) out.Set(out.Length(), trainer.parameter(parameter).id);
     return out;
@@ -76,25 +119,14 @@ Napi::Value GatedObject::trainable(const Napi::CallbackInfo& info) {
 }
 
 // (batch, memory for the gradients of each trainable parameter)
-Napi::Value GatedObject::step(const Napi::CallbackInfo& info) {
+Napi::Value TrainerObject::gatedStep(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const GatedTrainer& trainer = ready();
+    auto trainer = readyAs<GatedTrainer>();
     auto batch = std::make_shared<GatedBatchInput>(readBatch(Fields(info[0], "batch")));
-    Elements views(info[1], "gradients");
     Holds holds;
-    std::vector<float*> gradients;
-    if (views.size() != trainer.trainable().size()) throw std::invalid_argument("gradients of other parameters");
-    for (uint32_t i = 0; i < views.size(); i++) {
-      auto view = toView<float>(views.get(i));
-      const ParameterSource& p = trainer.parameter(trainer.trainable()[i]);
-      if (!view || view->size != size_t(p.rows) * size_t(p.cols))
-        throw std::invalid_argument("the gradient of " + p.id + " has another size");
-      holds.push_back(Napi::Persistent(views.get(i).As<Napi::Object>()));
-      gradients.push_back(writable(*view));
-    }
+    std::vector<float*> gradients = gradientMemory(info[1], holds);
     return start<GatedStepResult>(
-        info.Env(),
-        [batch, gradients = std::move(gradients)](GatedTrainer& trainer) { return trainer.step(*batch, gradients); },
+        info.Env(), [trainer, batch, gradients = std::move(gradients)] { return trainer->step(*batch, gradients); },
         [](Napi::Env env, GatedStepResult& result) -> Napi::Value {
           auto out = Napi::Object::New(env);
           out.Set("loss", result.loss);
@@ -110,8 +142,32 @@ Napi::Value GatedObject::step(const Napi::CallbackInfo& info) {
   });
 }
 
+// (batch, memory for the gradients of each trainable parameter)
+Napi::Value TrainerObject::fullStep(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    auto trainer = readyAs<FullTrainer>();
+    auto batch = std::make_shared<FullBatchInput>(readFullBatch(Fields(info[0], "batch")));
+    Holds holds;
+    std::vector<float*> gradients = gradientMemory(info[1], holds);
+    return start<FullStepResult>(
+        info.Env(), [trainer, batch, gradients = std::move(gradients)] { return trainer->step(*batch, gradients); },
+        [](Napi::Env env, FullStepResult& result) -> Napi::Value {
+          auto out = Napi::Object::New(env);
+          out.Set("loss", result.loss);
+          out.Set("noisyLoss", result.noisyLoss);
+          out.Set("cleanLoss", result.cleanLoss);
+          out.Set("gradientNorm", result.gradientNorm);
+          out.Set("notFinite", result.notFinite);
+          out.Set("rowLosses", toArray(env, result.rowLosses.data(), result.rowLosses.size()));
+          out.Set("ranks", toArray(env, result.ranks.data(), result.ranks.size()));
+          return out;
+        },
+        std::move(holds));
+  });
+}
+
 // (ids, values)
-Napi::Value GatedObject::replaceParameters(const Napi::CallbackInfo& info) {
+Napi::Value TrainerObject::replaceParameters(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     ready();
     Elements ids(info[0], "ids"), values(info[1], "values");
@@ -127,8 +183,8 @@ Napi::Value GatedObject::replaceParameters(const Napi::CallbackInfo& info) {
     }
     return start<bool>(
         info.Env(),
-        [replacements = std::move(replacements)](GatedTrainer& trainer) {
-          trainer.replace(replacements);
+        [trainer = trainer_, replacements = std::move(replacements)] {
+          trainer->replace(replacements);
           return true;
         },
         [](Napi::Env env, bool&) { return env.Undefined(); }, std::move(holds));
@@ -136,7 +192,7 @@ Napi::Value GatedObject::replaceParameters(const Napi::CallbackInfo& info) {
 }
 
 // (tensors, settings): updates values and moments in place
-Napi::Value GatedObject::update(const Napi::CallbackInfo& info) {
+Napi::Value TrainerObject::update(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     ready();
     Elements list(info[0], "tensors");
@@ -162,8 +218,8 @@ Napi::Value GatedObject::update(const Napi::CallbackInfo& info) {
     args.secondCorrection = float(settings.number("secondCorrection"));
     return start<bool>(
         info.Env(),
-        [tensors = std::move(tensors), args](GatedTrainer& trainer) {
-          trainer.update(tensors, args);
+        [trainer = trainer_, tensors = std::move(tensors), args] {
+          trainer->update(tensors, args);
           return true;
         },
         [](Napi::Env env, bool&) { return env.Undefined(); }, std::move(holds));
