@@ -48,6 +48,11 @@ export class Controller {
     this.#rounds.choose();
   }
 
+  /** Records the time of proposing for all sequences of a step, before observeStep of the same step. */
+  observeProposing(ms: number): void {
+    this.#rounds.observeProposing(ms);
+  }
+
   /** Once for every step, after its results were applied. */
   observeStep(step: StepObservation): void {
     this.#rounds.observe(step);

@@ -30,65 +30,99 @@ export interface StepObservation {
   readonly ms: number;
 }
 
-/** Numbers of rows at which the slope may change, powers of two: kernels go from memory-bound to compute-bound somewhere. */
-const KNOTS = Array.from({ length: 8 }, (_, i) => 2 ** i);
+/** Numbers of rows at which the slope may change: kernels go from memory-bound to compute-bound somewhere here. */
+const KNOTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128];
 /** Features: base, common slope, additional slope of each segment, any MASK row, MASK rows, other rows, context, drafted tokens. */
-const ROWS = 1;
-const SEGMENTS = 2;
-const ANY_MASK = SEGMENTS + KNOTS.length;
-const MASK = ANY_MASK + 1;
-const OTHER = MASK + 1;
-const CONTEXT = OTHER + 1;
-const DRAFTED = CONTEXT + 1;
-const N = DRAFTED + 1;
+const FIRST_SEGMENT = 2;
+const AFTER = FIRST_SEGMENT + KNOTS.length;
+const ANY_MASK = AFTER;
+const MASK = AFTER + 1;
+const OTHER = AFTER + 2;
+const CONTEXT = AFTER + 3;
+const DRAFTED = AFTER + 4;
+const N = AFTER + 5;
 /** Positions x rows that count as one unit of context. */
 const CONTEXT_UNIT = 1000;
 
-/** Prior of all weights but the base, in units of a one-row step: a row takes a tenth of it, give or take as much. */
-const ROW = 0.1;
-/** Relative noise of a step's time. */
-const NOISE = 0.05;
-/** Errors beyond this number of deviations are clipped: a page fault, another program. */
-const CLIP = 2;
+interface Prior {
+  /** In units of a one-row step. */
+  readonly mean: number;
+  readonly deviation: number;
+}
+
+/** Before any measurement: typical of AVX2 and AVX-512 machines with a 4-bit model of 135 M parameters. */
+const PRIOR: readonly Prior[] = [
+  { mean: 1, deviation: 0.5 },
+  { mean: 0.1, deviation: 0.1 },
+  ...KNOTS.map(() => ({ mean: 0, deviation: 0.07 })),
+  { mean: 0.05, deviation: 0.2 },
+  { mean: 0, deviation: 0.1 },
+  { mean: 0.08, deviation: 0.05 },
+  { mean: 0.05, deviation: 0.05 },
+  { mean: 0.3, deviation: 0.3 },
+];
 /** Drift of a weight per step, as a share of its prior deviation, so that old measurements count less. */
-const DRIFT = 0.01;
+const DRIFT = 0.003;
+/** Drift of the base, which changes most when a machine gets faster or slower from minute to minute. */
+const BASE_DRIFT = 0.02;
+/** Degrees of freedom of Student's t, by which outliers (a page fault, another program) are down-weighted. */
+const DEGREES = 5;
+/** Innovations are clipped to this number of deviations when the noise is updated. */
+const CLIP = 4;
+/** Relative noise of a step's time: initial value, lower limit, and EMA window (steps). */
+const FIRST_NOISE = 0.1;
+const LEAST_NOISE = 0.005;
+const NOISE_MEMORY = 50;
+/** Consecutive innovations beyond one deviation on the same side after which the machine is taken to have changed. */
+const SHIFT_RUN = 6;
 
 /**
- * Time of a step as a function of its work, learned while running: piecewise linear in rows, linear in the other features.
- * Recursive least squares as a Kalman filter: weights drift, which bounds their certainty, up to that of the prior. Times are
- * in units of the first step.
+ * Time of a step as a function of its work, learned while running: piecewise linear in rows, linear in the other features. A
+ * Kalman filter with outlier down-weighting; weights drift, which bounds their uncertainty, unlike a forgetting factor. Times
+ * are in units of the first step.
  */
 export class CostModel {
-  readonly #weights = Float64Array.from({ length: N }, (_, i) => (i === 0 ? 1 : i === ROWS ? ROW : 0));
-  readonly #covariance = new Float64Array(N * N);
+  readonly #weights: Float64Array;
+  readonly #covariance: Float64Array;
   /** Share of the layers that a MASK row passes through. */
   readonly #maskShare: number;
   #unit = 0;
-  /** Features of a step, and their product with the covariance; reused, since every step needs them. */
-  readonly #x = new Float64Array(N);
-  readonly #gain = new Float64Array(N);
+  #noise = FIRST_NOISE;
+  /** Consecutive innovations beyond one deviation on one side; negative: faster than expected. */
+  #run = 0;
 
   constructor(maskShare: number) {
     this.#maskShare = maskShare;
-    for (let i = 0; i < N; i++) this.#covariance[i * N + i] = deviationOf(i) ** 2;
+    this.#weights = Float64Array.from(PRIOR, ({ mean }) => mean);
+    this.#covariance = new Float64Array(N * N);
+    PRIOR.forEach(({ deviation }, i) => {
+      this.#covariance[i * N + i] = deviation * deviation;
+    });
   }
 
   /** Milliseconds; before the first observation, in units of a one-row step. */
   predict(work: StepWork): number {
-    this.#setFeatures(work);
-    return this.#predicted * this.#scale;
+    return this.#relative(this.#features(work)) * this.#scale;
   }
 
   /** Milliseconds of rows, without their context and without reading the adapter. */
   rowsMs(drawnRows: number, maskRows: number): number {
     const rows = Math.max(1, drawnRows + maskRows * this.#maskShare);
-    let sum = this.#weight(0) + (rows - 1) * this.#weight(ROWS) + maskRows * this.#weight(MASK);
+    let sum = this.#weight(0) + (rows - 1) * this.#weight(1) + maskRows * this.#weight(MASK);
     for (let i = 0; i < KNOTS.length; i++) {
       const inside = insideSegment(rows, i);
       if (inside <= 0) break;
-      sum += inside * this.#weight(SEGMENTS + i);
+      sum += inside * this.#weight(FIRST_SEGMENT + i);
     }
     return sum * this.#scale;
+  }
+
+  /** Standard deviation of the estimated difference between two steps' times, in milliseconds. */
+  deviationMs(a: StepWork, b: StepWork): number {
+    const x = this.#features(b);
+    const before = this.#features(a);
+    for (let i = 0; i < N; i++) x[i] = (x[i] ?? 0) - (before[i] ?? 0);
+    return Math.sqrt(Math.max(0, dot(x, this.#times(x)))) * this.#scale;
   }
 
   /** Milliseconds of a row for each cached position it attends to. */
@@ -105,27 +139,6 @@ export class CostModel {
     return Math.max(0, this.#weight(DRAFTED)) * this.#scale;
   }
 
-  observe(work: StepWork, ms: number): void {
-    if (!(ms > 0) || !Number.isFinite(ms)) return;
-    this.#setFeatures(work);
-    const predicted = this.#predicted;
-    if (this.#unit === 0) this.#unit = ms / predicted;
-    this.#drift();
-    this.#setGain();
-    const gain = this.#gain;
-    const variance = (NOISE * predicted) ** 2 + Math.max(0, dot(this.#x, gain));
-    const most = CLIP * Math.sqrt(variance);
-    const error = Math.min(most, Math.max(-most, ms / this.#unit - predicted));
-    for (let i = 0; i < N; i++) {
-      const k = (gain[i] ?? 0) / variance;
-      this.#weights[i] = this.#weight(i) + k * error;
-      for (let j = 0; j < N; j++) {
-        const at = i * N + j;
-        this.#covariance[at] = (this.#covariance[at] ?? 0) - k * (gain[j] ?? 0);
-      }
-    }
-  }
-
   get #scale(): number {
     return this.#unit === 0 ? 1 : this.#unit;
   }
@@ -134,48 +147,85 @@ export class CostModel {
     return this.#weights[i] ?? 0;
   }
 
-  /** Adds variance to every weight, up to the variance of the prior. */
-  #drift(): void {
+  observe(work: StepWork, ms: number): void {
+    if (!(ms > 0) || !Number.isFinite(ms)) return;
+    const x = this.#features(work);
+    if (this.#unit === 0) this.#unit = ms / this.#relative(x);
+    this.#drift();
+    const predicted = this.#relative(x);
+    const gain = this.#times(x);
+    const spread = dot(x, gain);
+    const noise = this.#noise * predicted;
+    const variance = noise * noise + Math.max(0, spread);
+    const deviation = Math.sqrt(variance);
+    const error = ms / this.#unit - predicted;
+    this.#watch(error, deviation, predicted);
+    const trust = Math.min(1, (DEGREES + 1) / (DEGREES + (error * error) / variance));
     for (let i = 0; i < N; i++) {
-      const deviation = deviationOf(i);
-      const at = i * N + i;
-      const now = this.#covariance[at] ?? 0;
-      this.#covariance[at] = Math.max(now, Math.min(deviation ** 2, now + (DRIFT * deviation) ** 2));
+      const k = (trust * (gain[i] ?? 0)) / variance;
+      this.#weights[i] = (this.#weights[i] ?? 0) + k * error;
+      for (let j = 0; j < N; j++) {
+        const at = i * N + j;
+        this.#covariance[at] = (this.#covariance[at] ?? 0) - k * (gain[j] ?? 0);
+      }
     }
   }
 
-  /** Time in units of the first step. No step takes less than a row. */
-  get #predicted(): number {
-    return Math.max(dot(this.#x, this.#weights), ROW * this.#weight(0), ROW ** 2);
+  /** Updates the noise and, if the machine seems to have changed, widens the uncertainty of all weights. */
+  #watch(error: number, deviation: number, predicted: number): void {
+    const share = Math.min(Math.abs(error), CLIP * deviation) / predicted;
+    const squared = this.#noise * this.#noise;
+    this.#noise = Math.max(LEAST_NOISE, Math.sqrt(squared + (share * share - squared) / NOISE_MEMORY));
+    const side = Math.abs(error) > deviation ? Math.sign(error) : 0;
+    this.#run = side === 0 ? 0 : side === Math.sign(this.#run) ? this.#run + side : side;
+    if (Math.abs(this.#run) < SHIFT_RUN) return;
+    this.#run = 0;
+    PRIOR.forEach((_, i) => {
+      this.#widen(i, 0.3);
+    });
   }
 
-  #setGain(): void {
-    const gain = this.#gain.fill(0);
+  #drift(): void {
+    for (let i = 0; i < N; i++) this.#widen(i, i === 0 ? BASE_DRIFT : DRIFT);
+  }
+
+  /** Adds variance, up to the variance of the prior. */
+  #widen(i: number, share: number): void {
+    const { deviation } = PRIOR[i] as Prior;
+    const at = i * N + i;
+    const most = deviation * deviation;
+    const now = this.#covariance[at] ?? 0;
+    if (now < most) this.#covariance[at] = Math.min(most, now + (share * deviation) ** 2);
+  }
+
+  #relative(x: Float64Array): number {
+    return Math.max(dot(x, this.#weights), 0.05 * Math.max(this.#weights[0] ?? 0, 0.1));
+  }
+
+  #times(x: Float64Array): Float64Array {
+    // Most features are 0.
+    const product = new Float64Array(N);
     for (let j = 0; j < N; j++) {
-      const value = this.#x[j] ?? 0;
-      // Most features are 0.
+      const value = x[j] ?? 0;
       if (value === 0) continue;
-      for (let i = 0; i < N; i++) gain[i] = (gain[i] ?? 0) + (this.#covariance[j * N + i] ?? 0) * value;
+      for (let i = 0; i < N; i++) product[i] = (product[i] ?? 0) + (this.#covariance[j * N + i] ?? 0) * value;
     }
+    return product;
   }
 
-  #setFeatures({ drawnRows, otherRows, maskRows, contextRows, draftedTokens }: StepWork): void {
-    const x = this.#x;
+  #features({ drawnRows, otherRows, maskRows, contextRows, draftedTokens }: StepWork): Float64Array {
+    const x = new Float64Array(N);
     const rows = Math.max(1, drawnRows + maskRows * this.#maskShare);
     x[0] = 1;
-    x[ROWS] = rows - 1;
-    for (let i = 0; i < KNOTS.length; i++) x[SEGMENTS + i] = Math.max(0, insideSegment(rows, i));
+    x[1] = rows - 1;
+    for (let i = 0; i < KNOTS.length; i++) x[FIRST_SEGMENT + i] = Math.max(0, insideSegment(rows, i));
     x[ANY_MASK] = maskRows > 0 ? 1 : 0;
     x[MASK] = maskRows;
     x[OTHER] = otherRows;
     x[CONTEXT] = contextRows / CONTEXT_UNIT;
     x[DRAFTED] = draftedTokens;
+    return x;
   }
-}
-
-/** Standard deviation of a weight's prior. */
-function deviationOf(weight: number): number {
-  return weight === 0 ? 1 : ROW;
 }
 
 function dot(a: Float64Array, b: Float64Array): number {

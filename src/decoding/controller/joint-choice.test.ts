@@ -1,20 +1,20 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Candidate } from "../round/candidate-tree.ts";
-import { type Bid, type Choice, chooseTogether, type StepPrice } from "./joint-choice.ts";
+import { type Bid, type Choice, chooseTogether, MARGIN, type StepPrices } from "./joint-choice.ts";
 import type { MaskRow } from "../round/mask-runs.ts";
 
-function bid(reaches: readonly number[], masks: readonly number[] = [], nGivenMasks = 0): Bid {
+function bid(reaches: readonly number[], masks: readonly number[] = [], given = { proposals: 0, maskRows: 0 }): Bid {
   const candidates = reaches.map((reach, i): Candidate => {
     const own = { token: i, parent: i - 1, source: "mask" as const, rank: 0, confidence: reach, from: undefined };
     return { ...own, depth: i + 1, reach };
   });
   const rows = masks.map((value): MaskRow => ({ anchor: 0, value }));
-  return { candidates, nGivenMasks, contextRow: 0, maskRows: () => rows };
+  return { candidates, given, contextRow: 0, maskRows: () => rows };
 }
 
-function prices(proposals: (n: number) => number, maskRows: (n: number) => number = (n) => 100 * n): StepPrice {
-  return (nProposals, nMasks) => proposals(nProposals) + maskRows(nMasks);
+function prices(proposals: (n: number) => number, maskRows: (n: number) => number = (n) => 100 * n): StepPrices {
+  return { proposals, maskRows };
 }
 
 const counts = (choices: readonly Choice[]) => choices.map(({ nProposals, maskRows }) => [nProposals, maskRows.length]);
@@ -64,21 +64,22 @@ describe("chooseTogether", () => {
       [0, 1],
       [0, 1],
     ]);
+    for (const { masksPrice } of both) expect(masksPrice).toBeCloseTo(0.35);
   });
 
-  it("includes given MASK rows, and others that pay beside them", () => {
-    const bids = [bid([0.1, 0.1], [0.1], 3), bid([0.3])];
+  it("includes fixed rows, and others that pay beside them", () => {
+    const bids = [bid([0.1, 0.1], [0.1], { proposals: 1, maskRows: 3 }), bid([0.3])];
     const costs = prices(
       (n) => 0.2 * n,
       (n) => 0.2 * n,
     );
     expect(counts(chooseTogether(bids, costs, 99))).toEqual([
-      [0, 1],
+      [1, 1],
       [1, 0],
     ]);
   });
 
-  it("is optimal among all prefixes, within its rows", () => {
+  it("is optimal among all prefixes, within its rows, and splits the price", () => {
     const share = fc.integer({ min: 0, max: 1000 }).map((n) => n / 1000);
     const reaches = fc.array(share, { maxLength: 4 });
     const steps = fc.array(share, { minLength: 12, maxLength: 12 });
@@ -89,7 +90,7 @@ describe("chooseTogether", () => {
         const gainOf = (numbers: readonly number[]) => {
           const values = numbers.map((n, i) => (sorted[i] ?? []).slice(0, n).reduce((sum, value) => sum + value, 0));
           const worth = values.reduce((sum, value) => sum + value, 0);
-          return worth - proposals(numbers.reduce((sum, n) => sum + n, 0));
+          return worth / MARGIN - proposals(numbers.reduce((sum, n) => sum + n, 0));
         };
         const all = sorted.reduce<number[][]>(
           (before, list) => before.flatMap((own) => Array.from({ length: list.length + 1 }, (_, n) => [...own, n])),
@@ -105,6 +106,8 @@ describe("chooseTogether", () => {
         const chosen = choices.map(({ nProposals }) => nProposals);
         expect(chosen.reduce((sum, n) => sum + n, 0)).toBeLessThanOrEqual(most);
         expect(gainOf(chosen)).toBeCloseTo(best, 9);
+        const paid = choices.reduce((sum, { proposalsPrice }) => sum + proposalsPrice, 0);
+        expect(paid).toBeCloseTo(proposals(chosen.reduce((sum, n) => sum + n, 0)), 9);
       }),
       { numRuns: 300 },
     );

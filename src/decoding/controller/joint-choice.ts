@@ -6,68 +6,92 @@ import type { MaskRow } from "../round/mask-runs.ts";
 export interface Bid {
   /** By descending probability of being reached, parents before children. */
   readonly candidates: readonly Candidate[];
+  /** The first candidates and MASK rows that are included whatever their price. */
+  readonly given: { readonly proposals: number; readonly maskRows: number };
   /** MASK rows for a round with the first n candidates, the most valuable first. */
   maskRows(n: number): readonly MaskRow[];
-  /** The first MASK rows, which are included whatever their price. */
-  readonly nGivenMasks: number;
   /** Price of a row's context, in tokens. */
   readonly contextRow: number;
 }
 
-/** Price of the additional rows of a step, over all sequences, in tokens and without their context. */
-export type StepPrice = (nProposals: number, nMasks: number) => number;
+/** Prices of a step's rows in tokens, without their context. */
+export interface StepPrices {
+  /** Price of n proposals, over all sequences. */
+  proposals(n: number): number;
+  /** Price of n MASK rows over all sequences, in a step with `nProposals` proposals; includes reading the adapter. */
+  maskRows(n: number, nProposals: number): number;
+}
 
 /** Rows of one sequence's next round. */
 export interface Choice {
   /** Number of candidates included, from the first. */
   readonly nProposals: number;
   readonly maskRows: readonly MaskRow[];
+  /** Its shares of the prices of all proposals and of all MASK rows. */
+  readonly proposalsPrice: number;
+  readonly masksPrice: number;
+}
+
+/** Least ratio of a row's value to its price. Both are estimates, and at equality proposing gains nothing. */
+export const MARGIN = 1.1;
+
+interface Item {
+  readonly owner: number;
+  readonly value: number;
 }
 
 /**
- * Chooses the rows of all sequences of a step jointly: the most valuable ones, as many as are worth their total price, first
- * proposals (beside `nMasks` MASK rows), then MASK rows. The time of a step is not a sum over sequences: if rows get cheaper
- * with their number, separate choices would either rely on the rows of others or reject rows that only pay together.
+ * Chooses the rows of all sequences of a step jointly: the most valuable ones, as many as are worth their total price. The time
+ * of a step is not a sum over sequences: if rows get cheaper with their number, separate choices would either rely on the rows of
+ * others or reject rows that only pay together.
  */
-export function chooseTogether(bids: readonly Bid[], price: StepPrice, most: number, nMasks = 0): Choice[] {
-  const proposals = bids.map(({ candidates, contextRow }) => candidates.map(({ reach }) => reach - contextRow));
-  const beside = price(0, nMasks);
-  const chosen = mostValuable(proposals, noneGiven(bids), (n) => price(n, nMasks) - beside, most);
-  const total = sum(chosen);
-  const offered = bids.map((bid, i) => bid.maskRows(chosen[i] ?? 0));
-  const masks = offered.map((rows, i) => rows.map(({ value }) => value - (bids[i]?.contextRow ?? 0)));
-  const given = bids.map(({ nGivenMasks }, i) => Math.min(nGivenMasks, offered[i]?.length ?? 0));
-  const without = price(total, 0);
-  const chosenMasks = mostValuable(masks, given, (n) => price(total, n) - without, most - total);
-  return chosen.map((nProposals, i) => ({ nProposals, maskRows: (offered[i] ?? []).slice(0, chosenMasks[i]) }));
+export function chooseTogether(bids: readonly Bid[], prices: StepPrices, most: number): Choice[] {
+  const nProposals = bids.map(({ candidates, given }) => Math.min(given.proposals, candidates.length));
+  const proposals = bids.flatMap(({ candidates, contextRow }, owner) =>
+    candidates.slice(nProposals[owner]).map(({ reach }) => ({ owner, value: reach - contextRow })),
+  );
+  const givenProposals = sum(nProposals);
+  take(
+    proposals,
+    (n) => prices.proposals(givenProposals + n) - prices.proposals(givenProposals),
+    most,
+    (owner) => {
+      nProposals[owner] = (nProposals[owner] ?? 0) + 1;
+    },
+  );
+  const total = sum(nProposals);
+
+  const offered = bids.map((bid, owner) => bid.maskRows(nProposals[owner] ?? 0));
+  const nMasks = bids.map(({ given }, owner) => Math.min(given.maskRows, offered[owner]?.length ?? 0));
+  const masks = offered.flatMap((rows, owner) =>
+    rows.slice(nMasks[owner]).map(({ value }) => ({ owner, value: value - (bids[owner]?.contextRow ?? 0) })),
+  );
+  const givenMasks = sum(nMasks);
+  const givenPrice = prices.maskRows(givenMasks, total);
+  const priceOf = (n: number) => prices.maskRows(givenMasks + n, total) - givenPrice;
+  take(masks, priceOf, most - total, (owner) => {
+    nMasks[owner] = (nMasks[owner] ?? 0) + 1;
+  });
+  const totalMasks = sum(nMasks);
+
+  const eachProposal = total === 0 ? 0 : prices.proposals(total) / total;
+  const eachMask = totalMasks === 0 ? 0 : prices.maskRows(totalMasks, total) / totalMasks;
+  return bids.map(({ contextRow }, owner) => {
+    const [n = 0, m = 0] = [nProposals[owner], nMasks[owner]];
+    const maskRows = (offered[owner] ?? []).slice(0, m);
+    return {
+      ...{ nProposals: n, maskRows },
+      ...{ proposalsPrice: n * (eachProposal + contextRow), masksPrice: m * (eachMask + contextRow) },
+    };
+  });
 }
 
-const noneGiven = (bids: readonly Bid[]) => bids.map(() => 0);
-
-/**
- * How many values of each list, in descending order, are taken: the given ones, and of all others the largest, as many as are
- * worth their price.
- */
-function mostValuable(
-  lists: readonly (readonly number[])[],
-  given: readonly number[],
-  price: (n: number) => number,
-  most: number,
-): number[] {
-  const taken = [...given];
-  const items: { readonly owner: number; readonly value: number }[] = [];
-  for (const [owner, values] of lists.entries()) {
-    for (let i = given[owner] ?? 0; i < values.length; i++) items.push({ owner, value: values[i] ?? 0 });
-  }
-  if (items.length === 0) return taken;
+/** Takes the most valuable items, as many as are worth their price. Items of one owner must be in descending order. */
+function take(items: Item[], price: (n: number) => number, most: number, onTaken: (owner: number) => void): void {
   // A stable sort: keeps the order of equal items of one owner.
-  if (lists.length > 1) items.sort((a, b) => b.value - a.value);
-  const nGiven = sum(given);
-  const base = price(nGiven);
-  const values = items.map(({ value }) => value);
-  const n = bestPrefix(values, (more) => price(nGiven + more) - base, most);
-  for (const { owner } of items.slice(0, n)) taken[owner] = (taken[owner] ?? 0) + 1;
-  return taken;
+  items.sort((a, b) => b.value - a.value);
+  const values = items.map(({ value }) => value / MARGIN);
+  for (const { owner } of items.slice(0, bestPrefix(values, price, most))) onTaken(owner);
 }
 
 function sum(values: readonly number[]): number {

@@ -34,6 +34,7 @@ export class TreePlanner implements Planner {
     const proposals = yield* this.#tree.grow(context, {
       nCandidates: maxProposals,
       leastReach: MIN_REACH,
+      anchorCost: 0,
     });
     const rows = this.#tree.maskRows(proposals, 0, context).slice(0, maxMaskRows);
     return { proposals, maskRuns: runLengths(rows, proposals.length + 1) };

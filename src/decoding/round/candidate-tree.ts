@@ -23,9 +23,11 @@ export interface AnchorCandidates {
 export interface CandidateTree {
   readonly candidates: readonly Candidate[];
   readonly proposed: readonly AnchorCandidates[];
+  /** Anchors at which proposers were called. */
+  readonly nAnchors: number;
 }
 
-export const noCandidateTree: CandidateTree = { candidates: [], proposed: [] };
+export const noCandidateTree: CandidateTree = { candidates: [], proposed: [], nAnchors: 0 };
 
 export interface GrowthLimits {
   /** Most tokens below the pending one. */
@@ -35,6 +37,11 @@ export interface GrowthLimits {
   readonly nCandidates: number;
   /** Candidates below this reach are not included. */
   readonly leastReach: number;
+  /**
+   * Cost of calling the proposers at an anchor, in tokens: a sampler head reads one or two megabytes, a few hundredths
+   * of a step.
+   */
+  readonly anchorCost: number;
 }
 
 /** A candidate, or the root, while the tree grows. */
@@ -57,7 +64,7 @@ interface Node {
 export function* growTree(
   proposers: readonly Proposer[],
   acceptance: SequenceAcceptance,
-  { depth, width, nCandidates, leastReach }: GrowthLimits,
+  { depth, width, nCandidates, leastReach, anchorCost }: GrowthLimits,
 ): Proposing<CandidateTree> {
   /** By descending reach, earlier ones first among equals: parents precede their children. */
   const best: Node[] = [];
@@ -81,7 +88,7 @@ export function* growTree(
         candidate?.depth === below &&
         below < depth &&
         i + 1 < nCandidates &&
-        proposers.some(({ kind }) => reach * acceptance.ahead(kind, below + 1) >= leastReach),
+        proposers.some(({ kind }) => reach * acceptance.ahead(kind, 0, below + 1) >= leastReach + anchorCost),
     );
   }
   return treeOf(best, expanded);
@@ -108,7 +115,7 @@ function treeOf(best: readonly Node[], expanded: readonly Node[]): CandidateTree
       }),
     });
   }
-  return { candidates, proposed };
+  return { candidates, proposed, nAnchors: expanded.length };
 }
 
 function insert(best: Node[], node: Node): void {
@@ -144,7 +151,7 @@ function childrenOf(
     let sum = 0;
     for (let rank = 0; rank < tokens.length; rank++) {
       const trait = { token: tokens[rank] as number, source, rank, confidence: confidences[rank] ?? 0, odds: 0 };
-      trait.odds = acceptance.estimate(trait);
+      trait.odds = acceptance.estimate(trait, depth).mean;
       sum += trait.odds;
       contenders.push(trait);
     }

@@ -191,8 +191,10 @@ export class BatchLoop {
     if (sequences.length === 0) return;
     // All at once: a draft model drafts for them in shared forwards.
     await Promise.all(sequences.map((sequence) => this.#attemptAsync(sequence, () => sequence.prepare())));
+    const startMs = performance.now();
     await proposeTogether(sequences.flatMap((sequence) => (sequence.stream.isEnded ? [] : [sequence.propose()])));
     this.#planned = [...this.#planned, ...sequences];
+    this.#parts.controller.observeProposing(performance.now() - startMs);
   }
 
   /** Runs `work` for these sequences concurrently, so that draft models can share forwards. */

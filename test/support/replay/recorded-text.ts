@@ -6,8 +6,9 @@ import type { MaskNode, RecordedGeneration } from "./trace.ts";
 
 export type RecordedSource = "mask" | "lookup" | "predicted";
 
-/** Milliseconds of a call of a proposer. As measured: docs/results.md, "What a round costs". */
-const CALL_MS = 0.015;
+/** Milliseconds of a call of a proposer, and of a round with any. As measured: docs/results.md, "What a round costs". */
+const CALL_MS = 0.02;
+const ROUND_MS = 0.05;
 
 /** A recorded generation. The first of its tokens is pending at the start. */
 export class RecordedText implements SimulatedText {
@@ -43,8 +44,11 @@ export class RecordedText implements SimulatedText {
       const own = timed(proposer, clock, CALL_MS);
       return {
         ...{ kind: own.kind, observe: own.observe },
+        get isPromising() {
+          return own.isPromising ?? true;
+        },
         candidates: (path, count) => {
-          if (planned < this.#written) clock.addRound();
+          if (planned < this.#written) clock.ms += ROUND_MS;
           planned = this.#written;
           return own.candidates(path, count);
         },

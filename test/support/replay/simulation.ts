@@ -58,12 +58,13 @@ export interface Progress {
 export interface Deciding {
   planner(): Planner;
   chooseRounds(): void;
+  observeProposing(ms: number): void;
   observeStep(step: StepObservation): void;
 }
 
 /** The same planner for each sequence. */
 export function fixedRounds(planner: () => Planner): Deciding {
-  return { planner, chooseRounds: () => {}, observeStep: () => {} };
+  return { planner, chooseRounds: () => {}, observeProposing: () => {}, observeStep: () => {} };
 }
 
 /** Relative noise of a step's time, and how often and how much longer a step takes for external reasons. */
@@ -78,24 +79,9 @@ export interface Simulated {
   readonly tokensPerForward: number;
 }
 
-/** Milliseconds of planning a round with proposals: the first of a step, and each other one. As measured, see docs/results.md. */
-const FIRST_ROUND_MS = 0.05;
-const OTHER_ROUND_MS = 0.02;
-
-/** Simulated time spent on proposing. */
+/** Simulated time spent in proposers. */
 export class SimulatedClock {
   ms = 0;
-  #isFirst = true;
-
-  beginStep(): void {
-    this.#isFirst = true;
-  }
-
-  /** A round is planned with proposals. */
-  addRound(): void {
-    this.ms += this.#isFirst ? FIRST_ROUND_MS : OTHER_ROUND_MS;
-    this.#isFirst = false;
-  }
 }
 
 /** Lets texts be generated on a simulated machine, without real time. */
@@ -118,8 +104,8 @@ export function simulate(
     }
     const work = { tokenRows: 0, drawnRows: 0, maskRows: 0, contextRows: 0, draftedTokens: 0, sequences: slots };
     const startMs = clock.ms;
-    clock.beginStep();
     for (const sequence of running) sequence.plan();
+    deciding.observeProposing(clock.ms - startMs);
     deciding.chooseRounds();
     let drawn = 0;
     for (const sequence of running) {
@@ -204,6 +190,9 @@ export function timed(proposer: Proposer, clock: SimulatedClock, callMs: number)
   const { kind } = proposer;
   return {
     kind,
+    get isPromising() {
+      return proposer.isPromising ?? true;
+    },
     observe: () => {},
     candidates: (path, count) => {
       const proposed = proposer.candidates(path, count);
