@@ -1,7 +1,7 @@
 // Records generations, and replays the controller on them with other costs and acceptance.
 //
 //   node scripts/controller-replay.mjs record OUT.jsonl [--model M] [--adapter DIR] [--prompts N] [--max-tokens N]
-//   node scripts/controller-replay.mjs replay TRACE.jsonl... [--costs C...] [--survivals S...] [--batches N...] [--kinds K...]
+//   node scripts/controller-replay.mjs replay TRACE.jsonl... [--costs C,...] [--survivals S,...] [--batches N,...] [--kinds K,...]
 //                                             [--json OUT]
 //
 // A trace has the outputs of plain decoding for the bundled prompts, what MASK rows propose after every token, and the measured
@@ -22,10 +22,10 @@ const { values, positionals } = parseArgs({
     threads: { type: "string", default: "2" },
     prompts: { type: "string", default: "10" },
     "max-tokens": { type: "string", default: "96" },
-    costs: { type: "string", multiple: true, default: ["measured", "0.03", "0.12", "0.25"] },
-    survivals: { type: "string", multiple: true, default: [".50/.23/.10", ".62/.36/.20", ".75/.55/.38"] },
-    batches: { type: "string", multiple: true, default: ["1", "4", "16", "64"] },
-    kinds: { type: "string", multiple: true, default: ["chat", "code", "summary", "rewriting", "random"] },
+    costs: { type: "string", default: "measured,0.03,0.12,0.25" },
+    survivals: { type: "string", default: ".50/.23/.10,.62/.36/.20,.75/.55/.38" },
+    batches: { type: "string", default: "1,4,16,64" },
+    kinds: { type: "string", default: "chat,code,summary,rewriting,random,mixed" },
     seeds: { type: "string", default: "1" },
     fixed: { type: "boolean", default: false },
     json: { type: "string" },
@@ -52,9 +52,10 @@ async function record() {
 
 async function replay() {
   const { parseTrace, replayTrace, recordedSurvival } = await load("replay");
-  const { costs, survivals, kinds, fixed } = values;
+  const { fixed } = values;
+  const [costs, survivals, kinds] = [values.costs, values.survivals, values.kinds].map((list) => list.split(","));
   const percent = (shares) => shares.map((share) => share.toFixed(2)).join(" ");
-  const batches = values.batches.map(Number);
+  const batches = values.batches.split(",").map(Number);
   const all = [];
   for (const file of files) {
     const trace = parseTrace(readFileSync(file, "utf8"));

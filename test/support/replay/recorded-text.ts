@@ -6,9 +6,8 @@ import type { MaskNode, RecordedGeneration } from "./trace.ts";
 
 export type RecordedSource = "mask" | "lookup" | "predicted";
 
-/** Milliseconds of a call of a proposer, and of a round with any. As measured: docs/results.md, "What a round costs". */
-const CALL_MS = 0.02;
-const ROUND_MS = 0.05;
+/** Milliseconds of a call of a proposer. As measured: docs/results.md, "What a round costs". */
+const CALL_MS = 0.015;
 
 /** A recorded generation. The first of its tokens is pending at the start. */
 export class RecordedText implements SimulatedText {
@@ -48,7 +47,7 @@ export class RecordedText implements SimulatedText {
           return own.isPromising ?? true;
         },
         candidates: (path, count) => {
-          if (planned < this.#written) clock.ms += ROUND_MS;
+          if (planned < this.#written) clock.addRound();
           planned = this.#written;
           return own.candidates(path, count);
         },

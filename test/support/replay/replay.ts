@@ -8,7 +8,7 @@ import type { RecordedGeneration, TimedRows, Trace } from "./trace.ts";
 export { parseTrace } from "./trace.ts";
 
 export interface ReplayOptions {
-  /** "measured", or the time of a row as a share of a forward. */
+  /** "measured", "avx2", or the time of a row as a share of a forward. */
   readonly costs: readonly string[];
   /** "recorded", or shares of MASK runs as in ".62/.36/.20". */
   readonly survivals: readonly string[];
@@ -38,6 +38,20 @@ export interface ReplayFigure {
 const ONE_ROW_MS = 1.65;
 /** Reading an adapter, as a share of a forward. */
 const ANY_MASK = 0.05;
+/** Milliseconds by rows with AVX2, where kernels compute four rows together (docs/results.md). */
+const avx2: readonly TimedRows[] = [
+  ...([
+    [1, 5],
+    [2, 5.1],
+    [4, 6.2],
+    [5, 7.8],
+    [8, 10.9],
+    [12, 15.6],
+    [16, 20.8],
+    [20, 25.9],
+    [32, 40.6],
+  ] as const),
+].map(([tokens, ms]) => ({ tokens, masks: 0, ms }));
 /** Per cached position and row. */
 const CONTEXT_MS = 1e-4;
 /** Sequences of a replay for each slot of a batch. */
@@ -61,9 +75,9 @@ export function* replayTrace(trace: Trace, options: ReplayOptions): Generator<Re
         ? trace.generations
         : scaleSurvival(trace.generations, survival.split("/").map(Number), 1);
     for (const cost of options.costs) {
-      const costOf = cost === "measured" ? measuredCost(trace) : linearCost(Number(cost), trace.maskShare);
+      const costOf = costNamed(cost, trace);
       for (const kind of options.kinds) {
-        const own = generations.filter((generation) => generation.kind === kind);
+        const own = kind === "mixed" ? interleaved(generations) : generations.filter((one) => one.kind === kind);
         for (const batch of options.batches) {
           yield { cost, survival, kind, batch, ...replayCase(trace, own, costOf, batch, options) };
         }
@@ -140,6 +154,23 @@ function deciding(maskShare: number): Deciding {
   };
 }
 
+/** Generations of all kinds by turns. */
+function interleaved(generations: readonly RecordedGeneration[]): RecordedGeneration[] {
+  const seen = new Map<string, number>();
+  const places = generations.map((generation) => {
+    const place = seen.get(generation.kind) ?? 0;
+    seen.set(generation.kind, place + 1);
+    return { generation, place };
+  });
+  return places.sort((a, b) => a.place - b.place).map(({ generation }) => generation);
+}
+
+function costNamed(name: string, trace: Trace): SimulatedCost {
+  if (name === "measured") return measuredCost(trace);
+  if (name === "avx2") return measuredCost({ ...trace, times: avx2 });
+  return linearCost(Number(name), trace.maskShare);
+}
+
 /** Each row takes the same time. */
 function linearCost(row: number, maskShare: number): SimulatedCost {
   return ({ drawnRows, maskRows, contextRows }) => {
@@ -155,7 +186,7 @@ function measuredCost({ times, maskShare }: Trace): SimulatedCost {
   const beyond = times
     .filter(({ masks }) => masks > 0)
     .map(({ tokens, masks, ms }) => ({ masks, ms: ms - rowsMs(tokens + maskShare * masks) }));
-  const base = beyond.reduce((sum, { ms }) => sum + ms, 0) / beyond.length;
+  const base = beyond.length === 0 ? ANY_MASK * rowsMs(1) : beyond.reduce((sum, { ms }) => sum + ms, 0) / beyond.length;
   return ({ drawnRows, maskRows, contextRows, sequences }) => {
     // Measured after 256 cached positions.
     const context = CONTEXT_MS * (contextRows - 256 * sequences);
