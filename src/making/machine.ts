@@ -1,12 +1,13 @@
 import { availableParallelism, cpus, totalmem } from "node:os";
+import { timeRows } from "../bench/forward-times.ts";
 import type { Backend } from "../compute/backend.ts";
 import type { LossSettings } from "../compute/gradients/gated-step.ts";
+import type { NativeBackend } from "../compute/native/index.ts";
 import { type Program, tokenMatrices } from "../compute/program/program.ts";
 import { load } from "../engine/load/load.ts";
 import { byteLength } from "../formats/tensor/tensor-type.ts";
 import { compileProgram } from "../model/compile.ts";
-import { newAdapter, baseOf } from "../training/adapter/start.ts";
-import { type MeasuredForwards, measureForwards } from "../training/evaluation/measure-forwards.ts";
+import { baseOf, newAdapter, trainedValues } from "../training/adapter/start.ts";
 import type { BaseModel } from "../training/prepare.ts";
 import { trainingDefaults } from "../training/settings.ts";
 import type { MeasuredSpeeds } from "./plan.ts";
@@ -24,9 +25,25 @@ export interface MachineFigures extends MeasuredSpeeds {
   readonly bytesPerForward: number;
   /** Multiplications of weights per row. */
   readonly productsPerRow: number;
-  /** Times of forwards with an untrained adapter of the default shape. */
-  readonly forwards: MeasuredForwards;
+  /** Bytes of an adapter's trained tensors in float32, with the default shape. */
+  readonly trainedBytes: number;
+  /** What bounds a forward; absent for the reference backend. */
+  readonly roofs?: Roofs;
+  /** Times of forwards of token rows. */
+  readonly rows: readonly { readonly rows: number; readonly ms: number }[];
 }
+
+export interface Roofs {
+  /** Of reading memory. */
+  readonly bandwidthGBs: number;
+  /** 8-bit products out of registers. */
+  readonly productsPerSecond: number;
+}
+
+/** Larger than any last-level cache, so that memory is measured. */
+const BANDWIDTH_BYTES = 512 * 2 ** 20;
+const ROW_COUNTS = [1, 2, 4, 8, 16, 32, 64] as const;
+const ROW_ROUNDS = 5;
 
 /** Sequences that `idlm write` generates at once. */
 const SEQUENCES = 32;
@@ -50,18 +67,18 @@ export interface MachineRequest {
 export async function measureMachine(request: MachineRequest): Promise<MachineFigures> {
   const { backend, signal, onPart } = request;
   onPart("memory and arithmetic", 0);
+  const roofs = isNative(backend)
+    ? {
+        bandwidthGBs: await backend.measureBandwidth(BANDWIDTH_BYTES),
+        productsPerSecond: await backend.measureArithmetic(),
+      }
+    : undefined;
   onPart("speed of writing", 0.2);
   const speeds = await decodingSpeeds(request);
   signal.throwIfAborted();
   const program = untrainedProgram(request);
   onPart("times of forwards", 0.5);
-  const model = await backend.load(program);
-  let forwards: MeasuredForwards;
-  try {
-    forwards = await measureForwards(model, trainingDefaults.masks, signal);
-  } finally {
-    model.dispose();
-  }
+  const rows = await rowTimes(backend, program, signal);
   onPart("speed of training", 0.7);
   const trainRowsPerSecond = await trainingSpeed(backend, program, signal);
   const { name, ...info } = backend.info;
@@ -69,8 +86,27 @@ export async function measureMachine(request: MachineRequest): Promise<MachineFi
     cpu: cpus()[0]?.model.trim() ?? "unknown",
     cores: availableParallelism(),
     memoryBytes: totalmem(),
-    ...{ backend: name, ...info, ...speeds, trainRowsPerSecond, ...readWeights(program), forwards },
+    ...{ backend: name, ...info, ...speeds, trainRowsPerSecond },
+    ...readWeights(program),
+    trainedBytes: [...trainedValues(program).values()].reduce((sum, { byteLength: bytes }) => sum + bytes, 0),
+    ...(roofs && { roofs }),
+    rows,
   };
+}
+
+function isNative(backend: Backend): backend is NativeBackend {
+  return "measureArithmetic" in backend;
+}
+
+async function rowTimes(backend: Backend, program: Program, signal: AbortSignal): Promise<MachineFigures["rows"]> {
+  const model = await backend.load(program);
+  try {
+    const shapes = ROW_COUNTS.map((nTokens) => ({ nTokens, nMasks: 0, nRuns: 1 }));
+    const times = await timeRows(model, shapes, ROW_ROUNDS, signal, () => {});
+    return ROW_COUNTS.map((rows, i) => ({ rows, ms: times[i] ?? 0 }));
+  } finally {
+    model.dispose();
+  }
 }
 
 /** Tokens per second of writing, and of plain decoding of one sequence. */

@@ -5,6 +5,7 @@ import { chooseBackend } from "../engine/load/open-program.ts";
 import { load } from "../engine/load/load.ts";
 import type { LoadProgress } from "../engine/types.ts";
 import { writeError } from "../formats/files/file-error.ts";
+import { requireFreeSpace } from "../formats/files/free-space.ts";
 import { writeOutput } from "../formats/files/write-output.ts";
 import { lockFolder, type ModelLocation, resolveModel } from "../hub/index.ts";
 import { openModel } from "../model/open/open-model.ts";
@@ -27,6 +28,11 @@ import { writeStage } from "./write-stage.ts";
 /** As for `idlm write`: positions of a chat. */
 const MAX_CONTEXT = 2048;
 
+/** Of training text, and its prompts. */
+const BYTES_PER_TOKEN = 16;
+/** Of trained values on the disk: four checkpoints with two moments each, and the adapter. */
+const COPIES = 13;
+
 type SharedContext = Omit<StageContext, "workedMs" | "onProgress">;
 
 export interface MakeRequest {
@@ -43,6 +49,8 @@ export interface MakeRequest {
   readonly backend?: "native" | "reference" | undefined;
   /** Versions of the software, recorded with the adapter. */
   readonly program: Readonly<Record<string, string>>;
+  /** Commands that use the adapter, for the report. */
+  readonly commands: readonly string[];
   readonly signal: AbortSignal;
   readonly onEvent: (event: MakeEvent) => void;
 }
@@ -136,11 +144,13 @@ class Making {
   }
 
   async run(): Promise<MakeResult> {
-    const { out } = this.#request;
+    const { out, commands } = this.#request;
     const paths = { adapter: adapterFolder(out), report: join(out, "report.html") };
     const isFinished = this.#state.results.bench !== undefined;
     if (!isFinished) await this.#runStages();
-    if (!isFinished || !existsSync(paths.report)) writeOutput(paths.report, [Buffer.from(reportPage(this.#state))]);
+    if (!isFinished || !existsSync(paths.report)) {
+      writeOutput(paths.report, [Buffer.from(reportPage(this.#state, commands))]);
+    }
     return { status: isFinished ? "already finished" : "finished", ...paths, state: this.#state };
   }
 
@@ -162,6 +172,8 @@ class Making {
         return { ...figures, plan: makePlan(settings.hours, context.workedMs() / 1000, figures) };
       });
       onEvent({ kind: "plan", plan, state: this.#state });
+      const needed = BYTES_PER_TOKEN * plan.writeTokens + COPIES * speeds.trainedBytes;
+      if (this.#state.results.write === undefined) await requireFreeSpace(out, needed);
       await this.#stage("write", shared, (context) => writeStage(context, plan, this.#state.prompts));
       const { chosen } = await this.#stage("settings", shared, (context) => {
         const onVariant = (variants: readonly VariantFigures[]) => this.#save({ ...this.#state, variants });

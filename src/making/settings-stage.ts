@@ -19,7 +19,7 @@ export interface VariantFigures {
   readonly settings: VariantSettings;
   readonly steps: number;
   readonly survival: DepthFigures["survival"];
-  /** Predicted over plain decoding of the same machine. */
+  /** Of the best shape with proposals over plain decoding, as predicted; below 1 while training is short. */
   readonly speedUp: number;
   readonly predicted: PredictedSpeed | undefined;
 }
@@ -73,7 +73,7 @@ export async function settingsStage(
     });
     const { steps, evaluation } = result;
     const { survival = [], predicted } = evaluation ?? {};
-    const speedUp = predicted === undefined ? 1 : predicted.tokensPerSecond / predicted.plainTokensPerSecond;
+    const speedUp = proposingSpeedUp(predicted);
     found.push({ name, settings, steps, survival, speedUp, predicted });
     onVariant(found);
     rmSync(join(folder, String(done)), { recursive: true, force: true });
@@ -83,4 +83,10 @@ export async function settingsStage(
   const best = others.reduce((a, b) => (b.speedUp > a.speedUp ? b : a), others[0] ?? (defaults as VariantFigures));
   const isBetter = best.speedUp > LEAST_GAIN * (defaults?.speedUp ?? 1);
   return { secondsEach, variants: found, chosen: isBetter ? best.settings : {} };
+}
+
+function proposingSpeedUp(predicted: PredictedSpeed | undefined): number {
+  const speeds = predicted?.shapes?.filter(({ length }) => length > 0).map(({ tokensPerSecond }) => tokensPerSecond);
+  if (predicted === undefined || speeds === undefined) return 1;
+  return Math.max(...speeds) / predicted.plainTokensPerSecond;
 }

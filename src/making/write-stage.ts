@@ -12,8 +12,8 @@ export type WriteFigures = Pick<
   "rows" | "held_out_rows" | "response_tokens" | "sources" | "temperatures" | "dropped" | "sha256"
 >;
 
-/** Training needs some rows, however little time there is. */
-const LEAST_ROWS = 40;
+/** Training needs some rows, however little time there is, and evaluation a held-out one, if one comes early. */
+const [LEAST_ROWS, ENOUGH_ROWS] = [40, 200];
 
 export function textFolder(out: string): string {
   return join(out, "text");
@@ -29,11 +29,11 @@ export async function writeStage(
   const folder = textFolder(out);
   const timeIsUp = new AbortController();
   let rows = 0;
-  const follow = ({ rows: found, responseTokens }: TextTotals) => {
+  const follow = ({ rows: found, heldOutRows, responseTokens }: TextTotals) => {
     rows = found;
     const timeShare = workedMs() / 1000 / seconds.write;
     onProgress(Math.max(timeShare, responseTokens / tokens), `${rows} rows, ${responseTokens} tokens`);
-    if (timeShare >= 1 && rows >= LEAST_ROWS) timeIsUp.abort();
+    if (timeShare >= 1 && rows >= (heldOutRows > 0 ? LEAST_ROWS : ENOUGH_ROWS)) timeIsUp.abort();
   };
   try {
     await writeText({

@@ -20,7 +20,8 @@ Napi::Function BackendObject::define(Napi::Env env) {
   return DefineClass(
       env, "Backend",
       {InstanceMethod("load", &BackendObject::load), InstanceMethod("loadGated", &BackendObject::loadGated),
-       InstanceMethod("loadFull", &BackendObject::loadFull), InstanceMethod("bandwidth", &BackendObject::bandwidth)});
+       InstanceMethod("loadFull", &BackendObject::loadFull), InstanceMethod("bandwidth", &BackendObject::bandwidth),
+       InstanceMethod("arithmetic", &BackendObject::arithmetic)});
 }
 
 // (threads, isa)
@@ -145,7 +146,36 @@ double readBandwidth(Pool& pool, const KernelTable& kernels, size_t bytes, int r
   return best;
 }
 
+// 8-bit products per second of all threads, the best of `rounds`.
+double measureProducts(Pool& pool, const KernelTable& kernels, int rounds) {
+  constexpr size_t STEPS = 1 << 20;  // some milliseconds
+  double best = 0;
+  std::vector<int32_t> sink(size_t(pool.threads()) * 16);
+  std::vector<size_t> counts(size_t(pool.threads()));
+  for (int r = 0; r < rounds; r++) {
+    auto begin = std::chrono::steady_clock::now();
+    auto work = [&](int t) { counts[size_t(t)] = STEPS * kernels.multiplyAll(STEPS, &sink[size_t(t) * 16]); };
+    pool.run(work);
+    double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    size_t all = 0;
+    for (size_t count : counts) all += count;
+    best = std::max(best, double(all) / seconds);
+  }
+  return best;
+}
+
 }  // namespace
+
+// (rounds)
+Napi::Value BackendObject::arithmetic(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    Arguments arguments(info, "arithmetic");
+    int rounds = arguments.integer(0, "rounds");
+    return Task<double>::start(
+        info.Env(), {}, [=, pool = pool_, kernels = kernels_] { return measureProducts(*pool, *kernels, rounds); },
+        [](Napi::Env env, double& perSecond) -> Napi::Value { return Napi::Number::New(env, perSecond); });
+  });
+}
 
 // (bytes, rounds)
 Napi::Value BackendObject::bandwidth(const Napi::CallbackInfo& info) {

@@ -19,6 +19,7 @@ class BackendObject : public Wrapped<BackendObject> {
   Napi::Value loadGated(const Napi::CallbackInfo& info);
   Napi::Value loadFull(const Napi::CallbackInfo& info);
   Napi::Value bandwidth(const Napi::CallbackInfo& info);
+  Napi::Value arithmetic(const Napi::CallbackInfo& info);
   std::shared_ptr<Pool> pool_;
   const KernelTable* kernels_ = nullptr;
 };

@@ -145,6 +145,55 @@ static void readAll(const float* x, size_t n, float* sink) {
   fstore(sink, (a + b) + (c + d));
 }
 
+// Products of 8-bit integers out of registers, `rounds` times as many as it returns: the arithmetic peak. Unrolled
+// everywhere, or the sums would lie in memory; sums begin differently, or the compiler would compute equal ones once.
+static size_t multiplyAll(size_t rounds, int32_t* sink) {
+#if defined(__AVX512VNNI__)
+  constexpr int CHAINS = 12;  // more than latency times throughput
+  __m512i sums[CHAINS], codes = _mm512_set1_epi8(3), x = _mm512_set1_epi8(-2);
+#pragma GCC unroll 12
+  for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_set1_epi32(c);
+  for (size_t i = 0; i < rounds; i++) {
+#pragma GCC unroll 12
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_dpbusd_epi32(sums[c], codes, x);
+  }
+#pragma GCC unroll 12
+  for (int c = 1; c < CHAINS; c++) sums[0] = _mm512_add_epi32(sums[0], sums[c]);
+  _mm512_storeu_si512(sink, sums[0]);
+  return CHAINS * 64;
+#elif defined(__AVX2__)
+  constexpr int CHAINS = 6;
+  __m256i sums[CHAINS], codes[CHAINS], x = _mm256_set1_epi8(-2);
+#pragma GCC unroll 6
+  for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_setzero_si256(), codes[c] = _mm256_set1_epi8(3);
+  for (size_t i = 0; i < rounds; i++) {
+#pragma GCC unroll 6
+    for (int c = 0; c < CHAINS; c++) {
+      // Otherwise the compiler would multiply once, before the loop.
+      __asm__ volatile("" : "+x"(codes[c]));
+      sums[c] = _mm256_add_epi16(sums[c], _mm256_maddubs_epi16(codes[c], x));
+    }
+  }
+#pragma GCC unroll 6
+  for (int c = 1; c < CHAINS; c++) sums[0] = _mm256_add_epi16(sums[0], sums[c]);
+  _mm256_storeu_si256((__m256i*)sink, sums[0]);
+  return CHAINS * 32;
+#else
+  constexpr int CHAINS = 4;
+  I sums[CHAINS], factor = iset(3);
+#pragma GCC unroll 4
+  for (int c = 0; c < CHAINS; c++) sums[c] = iset(c);
+  for (size_t i = 0; i < rounds; i++) {
+#pragma GCC unroll 4
+    for (int c = 0; c < CHAINS; c++) sums[c] = imul(sums[c], factor) + factor;
+  }
+#pragma GCC unroll 4
+  for (int c = 1; c < CHAINS; c++) sums[0] = sums[0] + sums[c];
+  memcpy(sink, &sums[0], sizeof(I));
+  return CHAINS * LANES;
+#endif
+}
+
 static void mathTest(const float* x, float* y, int n, int which) {
   for (int i = 0; i + LANES <= n; i += LANES) {
     F v = fload(x + i);

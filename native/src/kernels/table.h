@@ -193,6 +193,7 @@ struct KernelTable {
                    int32_t* indices, float* noisy);
   int (*indicesFrom)(const float* x, int n, float least, int32_t* indices);
   void (*readAll)(const float* x, size_t n, float* sink);
+  size_t (*multiplyAll)(size_t rounds, int32_t* sink);
   void (*outer)(const OuterArgs&);
   void (*rmsnormGradient)(const float* x, const float* weight, const float* dy, int cols, float epsilon, float* dx,
                           bool add);

@@ -20,6 +20,7 @@ it("idlm doctor reports machine, rows and rounds as JSON and as a table", async 
   expect(native).toMatchObject({ instructionSets: supportedInstructionSets(), threads: 1 });
   expect(native.instructionSets).toContain(native.instructionSet);
   expect(native.bandwidthGBs).toBeGreaterThan(0);
+  expect(native.productsPerSecond).toBeGreaterThan(0);
   expect(model.rows.map((row: { rows: number }) => row.rows)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 16]);
   expect(model.rows[0].overOneRow).toBe(1);
   // The adapter has three depths: strides up to 4, with 2 · stride − 1 rows.
@@ -32,6 +33,7 @@ it("idlm doctor reports machine, rows and rounds as JSON and as a table", async 
   expect(bestSpeedUp * overhead).toBeCloseTo(2);
   const text = await collect(argv);
   expect(text.stdout).toMatch(/^read bandwidth +\d+\.\d GB\/s$/m);
+  expect(text.stdout).toMatch(/^arithmetic peak +\d+ billion 8-bit products\/s$/m);
   expect(text.stdout).toMatch(/^stride +rows +ms +overhead +at best$/m);
 });
 

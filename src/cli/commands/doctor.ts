@@ -35,6 +35,8 @@ interface Report {
     readonly threads: number;
     readonly numerics: number;
     readonly bandwidthGBs: number;
+    /** 8-bit products per second out of registers. */
+    readonly productsPerSecond: number;
   };
   readonly problem?: string;
   readonly model?: {
@@ -96,9 +98,11 @@ async function examine(
     const backend = createNativeBackend(options.threads === undefined ? {} : { threads: options.threads });
     live.show("measuring memory …");
     const bandwidthGBs = await backend.measureBandwidth(BANDWIDTH_BYTES);
+    const productsPerSecond = await backend.measureArithmetic();
     signal.throwIfAborted();
     const { instructionSet, threads, numerics } = backend.info;
-    const native = { instructionSet, instructionSets: supportedInstructionSets(), threads, numerics, bandwidthGBs };
+    const roofs = { bandwidthGBs, productsPerSecond };
+    const native = { instructionSet, instructionSets: supportedInstructionSets(), threads, numerics, ...roofs };
     const chosen = name ?? (await cachedModel(signal));
     if (chosen === undefined) return { ...machine, native };
 
@@ -167,6 +171,7 @@ function textOf({ cpu, cores, node, native, problem, model }: Report): string {
     ["threads", String(native.threads)],
     ["numerics", String(native.numerics)],
     ["read bandwidth", `${native.bandwidthGBs.toFixed(1)} GB/s`],
+    ["arithmetic peak", `${(native.productsPerSecond / 1e9).toFixed(0)} billion 8-bit products/s`],
   );
   if (model === undefined) return `${table2(lines)}\nNo model was timed. Download one with idlm pull ${RACE_MODEL}.\n`;
   lines.push(

@@ -1,10 +1,12 @@
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { hasChromium, launchChromium, problemsOf, violationsOf } from "../../../test/support/browser.ts";
 import { bundleCli, startCli } from "../../../test/support/cli-process.ts";
 import { readAdapter } from "../../formats/adapter/adapter.ts";
 import type { MakeState } from "../../making/make-state.ts";
@@ -40,10 +42,12 @@ const adapterOf = (out: string) =>
     .filter((name) => name !== "checkpoints")
     .map((name) => [name, hashOf(join(out, "adapter", name))]);
 
+// Everything takes seconds, but some of it is real work that a busy machine delays.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 const made = join(folder, "made");
 beforeAll(async () => {
   expect(await collect(argv(made))).toMatchObject({ status: 0 });
-});
+}, 240_000);
 
 describe("idlm make", () => {
   it("makes an adapter of the model, a report, and a state with the results of all stages", () => {
@@ -160,7 +164,7 @@ describe("idlm make", () => {
 });
 
 describe("a process that is killed", () => {
-  it("at any moment loses no finished stage and no text, and goes on", { timeout: 120_000 }, async () => {
+  it("at any moment loses no finished stage and no text, and goes on", async () => {
     const out = join(folder, "killed");
     const textOf = () =>
       existsSync(join(out, "text/text.jsonl")) ? readFileSync(join(out, "text/text.jsonl"), "latin1") : "";
@@ -192,6 +196,36 @@ describe("a process that is killed", () => {
     expect(adapterOf(out).map(([name]) => name)).toEqual(adapterOf(made).map(([name]) => name));
   });
 
+  it("by a full disk keeps what it has, and goes on when there is space", async (context) => {
+    const disk = join(folder, "disk");
+    mkdirSync(disk);
+    try {
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=12m", "tmpfs", disk], { stdio: "ignore" });
+    } catch {
+      return context.skip("cannot mount a disk of its own");
+    }
+    try {
+      const [out, filler] = [join(disk, "out"), join(disk, "filler")];
+      const start = () => startCli(main, argv(out), { IDLM_HOME: join(folder, "home") });
+      const first = start();
+      while (!existsSync(join(out, "text/text.jsonl")) && first.child.exitCode === null) await sleep(2);
+      execFileSync("sh", ["-c", `cat /dev/zero > ${filler} 2>/dev/null || true`]);
+      expect(await first.ended).toMatchObject({ status: 3, stderr: expect.stringMatching(/no space left on device/) });
+      const { machine } = stateOf(out).results;
+      expect(machine).toBeDefined();
+      // Before anything else is done.
+      expect(await start().ended).toMatchObject({
+        status: 3,
+        stderr: expect.stringMatching(/MB needed, .* free|no space/),
+      });
+      rmSync(filler);
+      expect(await start().ended).toMatchObject({ status: 0 });
+      expect(stateOf(out).results.machine).toEqual(machine);
+    } finally {
+      execFileSync("umount", [disk]);
+    }
+  });
+
   it("runs at low priority, unless told otherwise", async () => {
     const niceOf = async (...more: string[]) => {
       const { child, ended } = startCli(main, argv(join(folder, `nice${more.length}`), ...more), {
@@ -212,5 +246,40 @@ describe("a process that is killed", () => {
     );
     expect(await niceOf("--no-nice")).toBe(own);
     expect(await niceOf()).toBe(19);
+  });
+});
+
+describe.skipIf(!hasChromium)("the report (needs Chromium)", () => {
+  it("shows figures, samples and curves, on light and dark screens, on phones, without scripts or requests", async () => {
+    const { results, model: of } = stateOf(made);
+    const browser = await launchChromium();
+    try {
+      for (const [width, colorScheme] of [
+        [1000, "light"],
+        [360, "dark"],
+      ] as const) {
+        const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme });
+        const problems = problemsOf(page);
+        const requests: string[] = [];
+        page.on("request", (request) => requests.push(request.url()));
+        await page.goto(`file://${join(made, "report.html")}`);
+        expect(await page.title()).toBe(`An adapter for ${of.name}`);
+        const headings = await page.locator("h2").allTextContents();
+        expect(headings).toEqual([
+          ...["Use it", "Speed", "Samples", "Same bytes", "Training", "Settings", "Training text", "The machine"],
+          "How it was made",
+        ]);
+        expect(await page.getByRole("img").count()).toBeGreaterThanOrEqual(3);
+        expect(await page.locator(".sample").count()).toBe(Math.min(6, results.verify?.texts.length ?? 0));
+        const [plain = "", proposing = ""] = await page.locator(".sample").first().locator(".answer").allTextContents();
+        expect(proposing).toBe(plain);
+        expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(width);
+        expect(await violationsOf(page)).toEqual([]);
+        expect({ problems, requests: requests.length }).toEqual({ problems: [], requests: 1 });
+        await page.close();
+      }
+    } finally {
+      await browser.close();
+    }
   });
 });

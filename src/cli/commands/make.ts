@@ -74,6 +74,9 @@ async function run(cli: Cli, name: string, options: MakeOptions, signal: AbortSi
   try {
     const result = await make({
       ...{ model: name, out, hours, seed, prompts, threads, backend, program: programVersions(), signal },
+      commands: [`run ${name} "…"`, `serve ${name}`, `race ${name}`].map(
+        (command) => `idlm ${command} --adapter adapter`,
+      ),
       onEvent: (event) => progress.show(event),
     });
     progress.finish(result);

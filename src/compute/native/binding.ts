@@ -44,6 +44,8 @@ export interface NativeBackendHandle {
   loadFull(program: Program): Promise<NativeTrainer>;
   /** Read bandwidth in GB/s: all threads read `bytes` of memory, the best of `rounds`. */
   bandwidth(bytes: number, rounds: number): Promise<number>;
+  /** 8-bit products per second out of registers with all threads, the best of `rounds`. */
+  arithmetic(rounds: number): Promise<number>;
 }
 
 export interface NativeCache {

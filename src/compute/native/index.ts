@@ -39,6 +39,8 @@ export interface NativeBackend extends Backend {
   loadGated(program: Program, options?: NativeGatedOptions): Promise<GatedModel>;
   /** Read bandwidth of this machine's memory with all threads, in GB/s. */
   measureBandwidth(bytes: number, rounds?: number): Promise<number>;
+  /** 8-bit products per second of all threads out of registers, by the instructions that the kernels use: a bound. */
+  measureArithmetic(rounds?: number): Promise<number>;
 }
 
 /** Instruction sets that this CPU runs, best first. @throws IdlmError "backend" where the addon is missing. */
@@ -87,6 +89,7 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
       return new NativeFullModel(own, await loading(() => handle.loadFull(own)));
     },
     measureBandwidth: (bytes, rounds = 5) => handle.bandwidth(bytes, rounds),
+    measureArithmetic: (rounds = 20) => handle.arithmetic(rounds),
   };
 }
 

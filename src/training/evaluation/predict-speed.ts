@@ -15,11 +15,18 @@ export interface DecodingShape {
 /** Milliseconds of a forward of one sequence on this machine. */
 export type ForwardMs = (shape: ForwardShape) => number;
 
-export interface PredictedSpeed extends DecodingShape {
+/** Predicted speed of decoding with a shape. */
+export interface ShapeSpeed extends DecodingShape {
   readonly tokensPerSecond: number;
   readonly tokensPerForward: number;
+}
+
+/** The fastest shape. */
+export interface PredictedSpeed extends ShapeSpeed {
   /** Plain decoding on the same machine. */
   readonly plainTokensPerSecond: number;
+  /** All shapes, plain decoding first. Absent in records of earlier versions. */
+  readonly shapes?: readonly ShapeSpeed[];
 }
 
 /** A round with proposals, and one after a round whose MASK runs were lost with a rejected proposal. */
@@ -42,21 +49,18 @@ export function decodingShapes(nMasks: number): DecodingShape[] {
 
 /** The shape that decodes the evaluated sequences fastest, by the rounds they would take and the times of their forwards. */
 export function predictSpeed(rows: readonly EvaluatedRow[], forwardMs: ForwardMs): PredictedSpeed {
-  const plainMs = forwardMs({ nTokens: 1, nMasks: 0 });
-  const plainTokensPerSecond = 1000 / plainMs;
-  let best: PredictedSpeed = {
-    ...{ form: "chain", length: 0, tokensPerForward: 1 },
-    ...{ tokensPerSecond: plainTokensPerSecond, plainTokensPerSecond },
-  };
-  for (const shape of decodingShapes(rows[0]?.nMasks ?? 0).slice(1)) {
-    const { tokens, full, cold } = countRounds(rows, shape);
-    const shapes = roundShapes(shape);
-    const ms = full * forwardMs(shapes.full) + (cold === 0 ? 0 : cold * forwardMs(shapes.cold));
-    const tokensPerSecond = (1000 * tokens) / ms;
-    if (tokensPerSecond <= best.tokensPerSecond) continue;
-    best = { ...shape, tokensPerSecond, tokensPerForward: tokens / (full + cold), plainTokensPerSecond };
-  }
-  return best;
+  const shapes = decodingShapes(rows[0]?.nMasks ?? 0).map((shape) => shapeSpeed(rows, shape, forwardMs));
+  const [plain = { form: "chain", length: 0, tokensPerSecond: 0, tokensPerForward: 1 }] = shapes;
+  const best = shapes.reduce((a, b) => (b.tokensPerSecond > a.tokensPerSecond ? b : a), plain);
+  return { ...best, plainTokensPerSecond: plain.tokensPerSecond, shapes };
+}
+
+function shapeSpeed(rows: readonly EvaluatedRow[], shape: DecodingShape, forwardMs: ForwardMs): ShapeSpeed {
+  const shapes = roundShapes(shape);
+  if (shape.length === 0) return { ...shape, tokensPerSecond: 1000 / forwardMs(shapes.full), tokensPerForward: 1 };
+  const { tokens, full, cold } = countRounds(rows, shape);
+  const ms = full * forwardMs(shapes.full) + (cold === 0 ? 0 : cold * forwardMs(shapes.cold));
+  return { ...shape, tokensPerSecond: (1000 * tokens) / ms, tokensPerForward: tokens / (full + cold) };
 }
 
 /**
