@@ -64,3 +64,9 @@ export function catalogueHint(): string {
 export function adapterFor(entry: CatalogueEntry): string | undefined {
   return entry.adapter === undefined ? undefined : join(packageFolder(), "models", entry.adapter);
 }
+
+/** Folders of the model that comes with this package, and of its adapter. */
+export function includedModel(): { readonly model: string; readonly adapter: string } {
+  const folder = join(packageFolder(), "models", "tiny");
+  return { model: join(folder, "model"), adapter: join(folder, "adapter") };
+}

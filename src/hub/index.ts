@@ -1,4 +1,4 @@
-export { adapterFor, catalogue, findEntry } from "./catalogue.ts";
+export { adapterFor, catalogue, findEntry, includedModel } from "./catalogue.ts";
 export { isModelPath } from "./model-name.ts";
 export type { ModelLocation } from "./model-path.ts";
 export { packageFolder } from "./package-folder.ts";

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { IdlmError } from "../../errors.ts";
+import { includedModel } from "../../hub/index.ts";
 import type { GenerationResult, Model } from "../../index.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
 import {
@@ -21,7 +22,7 @@ interface RaceOptions {
   readonly adapter?: string;
   readonly backend?: "native" | "reference";
   readonly maxTokens: number;
-  readonly prompt: string;
+  readonly prompt?: string;
   readonly rounds: number;
   readonly stride?: number;
   readonly threads?: number;
@@ -32,6 +33,8 @@ export const RACE_MODEL = "smollm2-135m-instruct";
 
 /** The answer is long enough to measure speed, ends by itself, and is easy to judge. */
 const QUESTION = "Give me three tips for staying healthy.";
+/** One that the included model was trained for. */
+const QUESTION_FOR_INCLUDED = "Tell me about the cat in two short sentences.";
 
 /** `idlm race`: plain decoding against decoding with proposals. */
 export function registerRace(program: Command, cli: Cli): void {
@@ -40,9 +43,9 @@ export function registerRace(program: Command, cli: Cli): void {
     .description(
       "Generates an answer to the same question with plain decoding (one token per forward) and with proposals, " +
         "alternately, and compares speed and bytes. MODEL is named as in run " +
-        `(default: ${RACE_MODEL}, downloaded if necessary).`,
+        `(default: ${RACE_MODEL}, downloaded if necessary; where it cannot be had, the tiny model of this package).`,
     )
-    .option("--prompt <text>", "the question", QUESTION)
+    .option("--prompt <text>", `the question (default: "${QUESTION}")`)
     .addOption(maxTokensOption().default(160))
     .addOption(strideOption())
     .option("--rounds <n>", "runs of each", integer({ min: 1, max: 100 }), 3)
@@ -59,17 +62,48 @@ export function registerRace(program: Command, cli: Cli): void {
       ),
     )
     .action(async (name: string | undefined, options: RaceOptions) => {
-      cli.status = await withInterrupt(cli.io, (signal) => race(cli, name ?? RACE_MODEL, options, signal));
+      cli.status = await withInterrupt(cli.io, (signal) => race(cli, name, options, signal));
     });
 }
 
-async function race(cli: Cli, name: string, options: RaceOptions, signal: AbortSignal): Promise<number> {
+/** A race's model and question. */
+interface Track {
+  readonly model: Model;
+  readonly name: string;
+  readonly prompt: string;
+}
+
+/** Loads the named model or the default, and without a way to get that the included one; says which, and why. */
+async function loadTrack(
+  io: CliIo,
+  name: string | undefined,
+  options: RaceOptions,
+  signal: AbortSignal,
+): Promise<Track> {
+  const prompt = options.prompt ?? QUESTION;
+  if (name !== undefined) return { model: await loadModel(io, name, options, signal), name, prompt };
+  try {
+    const model = await loadModel(io, RACE_MODEL, options, signal);
+    io.notices.write(`Model: ${RACE_MODEL}, since none was named.\n`);
+    return { model, name: RACE_MODEL, prompt };
+  } catch (error) {
+    const isUnavailable = error instanceof IdlmError && error.code === "download";
+    if (!isUnavailable || options.adapter !== undefined) throw error;
+    const included = includedModel();
+    const model = await loadModel(io, included.model, { ...options, adapter: included.adapter }, signal);
+    io.notices.write(`${error.message}\nModel: the tiny one of this package, since ${RACE_MODEL} cannot be had.\n`);
+    return { model, name: "tiny", prompt: options.prompt ?? QUESTION_FOR_INCLUDED };
+  }
+}
+
+async function race(cli: Cli, asked: string | undefined, given: RaceOptions, signal: AbortSignal): Promise<number> {
   const { io } = cli;
-  const model = await loadModel(io, name, options, signal);
+  const { model, name, prompt } = await loadTrack(io, asked, given, signal);
+  const options = { ...given, prompt };
   const plain: Competitor<RaceLap> = { name: "plain", laps: [] };
   const proposing: Competitor<RaceLap> = { name: "proposing", laps: [] };
   try {
-    if (!options.json) await write(io.stdout, `${options.prompt}\n`);
+    if (!options.json) await write(io.stdout, `${prompt}\n`);
     for (let round = 1; round <= options.rounds; round++) {
       // The order alternates, so that a machine that changes speed favours neither.
       for (const competitor of round % 2 === 1 ? [plain, proposing] : [proposing, plain]) {
@@ -103,7 +137,7 @@ async function runLap(
   model: Model,
   competitor: Competitor<RaceLap>,
   round: number,
-  options: RaceOptions,
+  options: RaceOptions & { readonly prompt: string },
   signal: AbortSignal,
 ): Promise<RaceLap> {
   const { prompt, maxTokens, stride, rounds, json } = options;
@@ -168,7 +202,12 @@ function liveText(
   return `${name.padEnd(9)} ${round}/${rounds}  ${String(nTokens).padStart(4)} tokens  ${speed.toFixed(0).padStart(4)}/s  …${text.slice(-40)}`;
 }
 
-function jsonOf(name: string, options: RaceOptions, plain: Competitor<RaceLap>, proposing: Competitor<RaceLap>) {
+function jsonOf(
+  name: string,
+  options: RaceOptions & { readonly prompt: string },
+  plain: Competitor<RaceLap>,
+  proposing: Competitor<RaceLap>,
+) {
   const [a, b] = [figures(plain), figures(proposing)];
   const last = proposing.laps.at(-1) ?? plain.laps.at(-1);
   return {

@@ -103,7 +103,7 @@ describe("idlm train", () => {
     [["--entry-layer", "2", "--steps", "1"], /entry layer 2: the model has 2 layers/],
     [["--depth-weights", "0,1", "--steps", "1"], /depth 1 has weight 0/],
     [["--hours", "1", "--steps", "1"], /cannot be used with/],
-    [["--objective", "full"], /gated/],
+    [["--objective", "full"], /--rank does not apply to the objective full/],
   ])("refuses %j before anything is trained", async (options, message) => {
     const { status, stderr } = await collect(argumentsFor(join(root, "bad"), ...options));
     expect(status).toBe(2);
