@@ -72,6 +72,8 @@ describe("a native training step", () => {
         }
       });
     },
+    // With sanitizers, and five threads beside other programs on two cores.
+    240_000,
   );
 
   it.each([0, 1] as const)(
