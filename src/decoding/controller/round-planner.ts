@@ -118,7 +118,9 @@ export class RoundPlanner {
     this.#audit.observe(step, { isPlanned: this.#isPlanned, hasSkipped: this.#hasSkipped });
     const proposingMs = Math.min(this.#proposingMs, ms / 2);
     this.#proposingMs = 0;
-    if (maskRows === 0 || this.#maskSteps >= WARM_UP_MASK_STEPS) this.#cost.observe(work, ms - proposingMs);
+    // The first prompt reads weights that are not in memory yet, with code that is not compiled: its time is no unit.
+    const isWarm = this.#steps > 0 || work.otherRows === 0;
+    if (isWarm && (maskRows === 0 || this.#maskSteps >= WARM_UP_MASK_STEPS)) this.#cost.observe(work, ms - proposingMs);
     if (sequences > 0) {
       this.#steps++;
       if (maskRows > 0) this.#maskSteps++;
