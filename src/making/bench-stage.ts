@@ -3,6 +3,7 @@ import type { BenchPrompt } from "../bench/prompts.ts";
 import type { Model } from "../engine/types.ts";
 import type { StageContext } from "./context.ts";
 import { heldOutPrompts } from "./held-out-prompts.ts";
+import { roundedWithin } from "./rounded-within.ts";
 import { textFolder } from "./write-stage.ts";
 
 export interface BenchFigures {
@@ -34,9 +35,9 @@ export async function benchStage(
   methods.push({ drafter: "auto", shape: "auto", stride: undefined });
   // Both sides of each pair.
   const passes = (seconds * plainTokensPerSecond) / (2 * methods.length);
-  const maxTokens = clamp(passes / (LEAST_PROMPTS * LEAST_PAIRS), LEAST_TOKENS, MOST_TOKENS);
-  const pairs = clamp(passes / maxTokens / LEAST_PROMPTS, LEAST_PAIRS, MOST_PAIRS);
-  const nPrompts = clamp(passes / maxTokens / pairs, LEAST_PROMPTS, MOST_PROMPTS);
+  const maxTokens = roundedWithin(passes / (LEAST_PROMPTS * LEAST_PAIRS), LEAST_TOKENS, MOST_TOKENS);
+  const pairs = roundedWithin(passes / maxTokens / LEAST_PROMPTS, LEAST_PAIRS, MOST_PAIRS);
+  const nPrompts = roundedWithin(passes / maxTokens / pairs, LEAST_PROMPTS, MOST_PROMPTS);
   const prompts = await heldOutPrompts(textFolder(out), nPrompts, signal);
   let nDone = 0;
   const figures = await measureDecoding(model, {
@@ -47,8 +48,4 @@ export async function benchStage(
     onStage: (text) => onProgress(nDone++ / methods.length, text),
   });
   return { prompts: prompts.length, pairs, maxTokens, figures };
-}
-
-function clamp(value: number, least: number, most: number): number {
-  return Math.round(Math.min(most, Math.max(least, value)));
 }

@@ -1,3 +1,4 @@
+import { trainingDefaults } from "../training/settings.ts";
 import type { StageName } from "./stages.ts";
 
 /** Speeds of a machine with a model. */
@@ -41,13 +42,11 @@ const LEAST_TOKENS = 20_000;
 const MAX_VARIANTS = 4;
 /** Fewer steps of a variant say nothing. */
 const LEAST_VARIANT_STEPS = 150;
-/** With the defaults of training. */
-const ROWS_PER_STEP = 128;
 
 /** Splits the hours by fixed shares; what the stages before training leave over, training gets. */
 export function makePlan(hours: number, machineSeconds: number, speeds: MeasuredSpeeds): Plan {
   const all = hours * 3600;
-  const variantSeconds = (LEAST_VARIANT_STEPS * ROWS_PER_STEP) / speeds.trainRowsPerSecond;
+  const variantSeconds = (LEAST_VARIANT_STEPS * trainingDefaults.batchRows) / speeds.trainRowsPerSecond;
   const fitting = Math.min(MAX_VARIANTS, Math.floor((all * SETTINGS_SHARE) / variantSeconds));
   const variants = fitting < 2 ? 0 : fitting;
   const write = all * WRITE_SHARE;

@@ -2,6 +2,7 @@ import type { GenerateRequest, GenerationResult, Model } from "../engine/types.t
 import { IdlmError } from "../errors.ts";
 import type { StageContext } from "./context.ts";
 import { heldOutPrompts, type HeldOutPrompt } from "./held-out-prompts.ts";
+import { roundedWithin } from "./rounded-within.ts";
 import { textFolder } from "./write-stage.ts";
 
 /** A text that was generated in several ways. */
@@ -45,7 +46,7 @@ export async function verifyStage(
     [`MASK rows, quadratic, stride ${masks + 1}`]: { propose: "mask", shape: "quadratic", stride: masks + 1 },
   };
   const secondsEach = (Object.keys(ways).length * MAX_TOKENS) / plainTokensPerSecond;
-  const most = Math.round(Math.min(MOST_PROMPTS, Math.max(LEAST_PROMPTS, seconds / secondsEach)));
+  const most = roundedWithin(seconds / secondsEach, LEAST_PROMPTS, MOST_PROMPTS);
   const prompts = await heldOutPrompts(textFolder(out), most, signal);
   const texts: VerifiedText[] = [];
   for (const prompt of prompts) {

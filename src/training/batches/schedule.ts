@@ -1,4 +1,4 @@
-import { Random, Stream } from "../random.ts";
+import { EpochOrder } from "./epoch-order.ts";
 
 /** Sequences of one step. */
 export const SEQUENCES_PER_STEP = 4;
@@ -23,14 +23,12 @@ export interface Visit {
  * seed, number of rows and step alone.
  */
 export class Schedule {
-  readonly #seed: number;
-  readonly #nRows: number;
+  readonly #order: EpochOrder;
   readonly #visits: number;
-  readonly #orders = new Map<number, readonly number[]>();
 
   constructor(seed: number, nRows: number, visits: number) {
-    this.#seed = seed;
-    this.#nRows = nRows;
+    // Slots are at most two epochs apart, unless there are fewer rows than slots.
+    this.#order = new EpochOrder(seed, nRows, Math.ceil(ACTIVE_SEQUENCES / nRows) + 2);
     this.#visits = visits;
   }
 
@@ -44,7 +42,7 @@ export class Schedule {
       const turn = Math.floor(age / this.#visits);
       return {
         slot,
-        row: this.#rowAt(turn * ACTIVE_SEQUENCES + slot),
+        row: this.#order.rowAt(turn * ACTIVE_SEQUENCES + slot),
         isFirst: cycle === 0 || age % this.#visits === 0,
       };
     });
@@ -54,18 +52,5 @@ export class Schedule {
   #ageAtStart(slot: number): number {
     const spread = Math.floor(((slot % SEQUENCES_PER_STEP) * this.#visits) / SEQUENCES_PER_STEP);
     return (Math.floor(slot / SEQUENCES_PER_STEP) + spread) % this.#visits;
-  }
-
-  /** The row at a place of the endless series of epochs. */
-  #rowAt(place: number): number {
-    const epoch = Math.floor(place / this.#nRows);
-    let rows = this.#orders.get(epoch);
-    if (rows === undefined) {
-      rows = new Random(this.#seed, Stream.order, epoch).permutation(this.#nRows);
-      this.#orders.set(epoch, rows);
-      // Slots are at most two epochs apart, unless there are fewer rows than slots.
-      this.#orders.delete(epoch - Math.ceil(ACTIVE_SEQUENCES / this.#nRows) - 2);
-    }
-    return rows[place % this.#nRows] as number;
   }
 }

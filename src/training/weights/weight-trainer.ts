@@ -1,10 +1,10 @@
 import type { FullBatch, FullModel, FullStep } from "../../compute/gradients/full-step.ts";
 import { fullForest, responseSpans } from "../../compute/gradients/training-forests.ts";
 import type { TensorToWrite } from "../../formats/safetensors/safetensors-writer.ts";
+import { EpochOrder } from "../batches/epoch-order.ts";
 import type { TrainingRow } from "../data/training-data.ts";
 import { learningRateFactor } from "../learning-rate.ts";
 import { OptimiserState } from "../optimiser-state.ts";
-import { Random, Stream } from "../random.ts";
 import type { StepReport, StepShare, StepTrainer, TrainedValues } from "../training-loop.ts";
 import { stageAt, type WeightSettings } from "./weight-settings.ts";
 
@@ -17,7 +17,7 @@ export class WeightTrainer implements StepTrainer {
   readonly #isMatrix: (id: string) => boolean;
   readonly #state: OptimiserState;
   readonly #nSequences: number;
-  readonly #orders = new Map<number, readonly number[]>();
+  readonly #order: EpochOrder;
   #step = 0;
 
   /** `values` as the model has them; weight decay applies to those that `isMatrix`. */
@@ -38,6 +38,7 @@ export class WeightTrainer implements StepTrainer {
     this.#isMatrix = options.isMatrix;
     this.#state = new OptimiserState(options.values);
     this.#nSequences = sequencesPerStep(rows, settings);
+    this.#order = new EpochOrder(settings.seed, rows.length, 2);
   }
 
   get step(): number {
@@ -64,19 +65,9 @@ export class WeightTrainer implements StepTrainer {
     return { step: this.#step, loss, rows: rowLosses.length, gradientNorm, learningRate, survival };
   }
 
-  /** The next rows of the endless series of epochs, each in an order of its own. */
   #choose(): TrainingRow[] {
     const first = this.#step * this.#nSequences;
-    return Array.from({ length: this.#nSequences }, (_, i) => {
-      const epoch = Math.floor((first + i) / this.#rows.length);
-      let order = this.#orders.get(epoch);
-      if (order === undefined) {
-        order = new Random(this.#settings.seed, Stream.order, epoch).permutation(this.#rows.length);
-        this.#orders.set(epoch, order);
-        for (const old of this.#orders.keys()) if (old < epoch - 1) this.#orders.delete(old);
-      }
-      return this.#rows[order[(first + i) % this.#rows.length] as number] as TrainingRow;
-    });
+    return Array.from({ length: this.#nSequences }, (_, i) => this.#rows[this.#order.rowAt(first + i)] as TrainingRow);
   }
 
   tensors(): Map<string, TensorToWrite> {
