@@ -2,7 +2,7 @@
 //
 //   node scripts/controller-replay.mjs record OUT.jsonl [--model M] [--adapter DIR] [--prompts N] [--max-tokens N]
 //   node scripts/controller-replay.mjs replay TRACE.jsonl... [--costs C,...] [--survivals S,...] [--batches N,...] [--kinds K,...]
-//                                             [--json OUT]
+//                                             [--conditions usual,fresh,shared] [--json OUT]
 //
 // A trace has the outputs of plain decoding for the bundled prompts, what MASK rows propose after every token, and the measured
 // time of forwards; prompt lookup and predicted outputs are run again on its tokens. Costs are "measured" or what a row costs as
@@ -26,6 +26,7 @@ const { values, positionals } = parseArgs({
     survivals: { type: "string", default: ".50/.23/.10,.62/.36/.20,.75/.55/.38" },
     batches: { type: "string", default: "1,4,16,64" },
     kinds: { type: "string", default: "chat,code,summary,rewriting,random,mixed" },
+    conditions: { type: "string", default: "fresh" },
     seeds: { type: "string", default: "1" },
     fixed: { type: "boolean", default: false },
     json: { type: "string" },
@@ -53,7 +54,9 @@ async function record() {
 async function replay() {
   const { parseTrace, replayTrace, recordedSurvival } = await load("replay");
   const { fixed } = values;
-  const [costs, survivals, kinds] = [values.costs, values.survivals, values.kinds].map((list) => list.split(","));
+  const { costs, survivals, kinds, conditions } = Object.fromEntries(
+    ["costs", "survivals", "kinds", "conditions"].map((name) => [name, values[name].split(",")]),
+  );
   const percent = (shares) => shares.map((share) => share.toFixed(2)).join(" ");
   const batches = values.batches.split(",").map(Number);
   const all = [];
@@ -61,7 +64,7 @@ async function replay() {
     const trace = parseTrace(readFileSync(file, "utf8"));
     for (const kind of kinds)
       console.log(`${file}, ${kind}: recorded survival ${percent(recordedSurvival(trace, kind))}`);
-    const options = { costs, survivals, batches, kinds, seeds: Number(values.seeds), hasFixed: fixed };
+    const options = { costs, survivals, batches, kinds, conditions, seeds: Number(values.seeds), hasFixed: fixed };
     for (const figure of replayTrace(trace, options)) {
       all.push({ trace: file, ...figure });
       console.log(lineOf(figure));
@@ -71,8 +74,8 @@ async function replay() {
 }
 
 /** Tokens per time over plain decoding, from the start and once the texts were seen, and the fastest fixed rounds. */
-function lineOf({ cost, survival, kind, batch, first, overPlain, tokensPerForward, best }) {
-  const place = `row ${cost}, survival ${survival}, ${kind}, batch ${batch}`.padEnd(64);
+function lineOf({ cost, survival, kind, batch, conditions, first, overPlain, tokensPerForward, best }) {
+  const place = `row ${cost}, survival ${survival}, ${kind}, batch ${batch}, ${conditions}`.padEnd(72);
   const figures = `${overPlain.toFixed(3)} x (first ${first.toFixed(3)}), TPF ${tokensPerForward.toFixed(2)}`;
   return place + figures + (best === undefined ? "" : `, ${best.name} ${best.overPlain.toFixed(3)}`);
 }

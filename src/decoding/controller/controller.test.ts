@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Conditions } from "../../../test/support/replay/delays.ts";
 import {
   type Deciding,
   fixedRounds,
@@ -78,21 +79,23 @@ interface Comparison {
   readonly kindAt: (written: number) => TextKind;
   readonly costAt: (written: number) => SimulatedCost;
   readonly seed: number;
+  readonly conditions?: Conditions;
 }
 
 /** Tokens of each sequence, and steps, that are excluded as the start. */
 const START = 60;
 const START_STEPS = 40;
 
-function compare({ sequences, nTokens, kindAt, costAt, seed }: Comparison, maskShare: number) {
+function compare({ sequences, nTokens, kindAt, costAt, seed, conditions = "usual" }: Comparison, maskShare: number) {
   const run = (sources: readonly ("mask" | "lookup")[], deciding: Deciding) => {
     const clock = new SimulatedClock();
+    const nPrompt = conditions === "usual" ? 0 : 40;
     const texts = Array.from({ length: sequences }, (_, i) => {
-      return new SyntheticText({ kindAt, sources, seed: seed * 1000 + i, clock });
+      return new SyntheticText({ kindAt, sources, seed: seed * 1000 + i, clock, nPrompt });
     }).values();
     return simulate(
       {
-        ...{ slots: sequences, texts, costAt, seed, clock },
+        ...{ slots: sequences, texts, costAt, seed, clock, conditions },
         goesOn: ({ tokens }) => tokens < nTokens * sequences,
         counts: ({ steps, tokens }) => steps >= START_STEPS && tokens >= START * sequences,
       },
@@ -150,6 +153,16 @@ describe("Controller", () => {
     const found = compare({ sequences: 1, nTokens: 1600, seed: 3, kindAt, costAt }, 1);
     expect(found.overBest).toBeGreaterThan(0.98);
     expect(found.overPlain).toBeGreaterThan(0.97);
+  });
+
+  it.each([
+    ["fresh", 0.95],
+    ["shared", 0.87],
+  ] as const)("finds what pays in a new process, if the conditions are %s", (conditions, share) => {
+    const kindAt = () => texts["high acceptance"] as TextKind;
+    const simulation = { sequences: 1, nTokens: 400, kindAt, costAt: () => cheap.cost, conditions };
+    const found = [1, 2, 3, 4, 5, 6, 7, 8].map((seed) => compare({ ...simulation, seed }, 1).overBest);
+    expect(found.reduce((sum, one) => sum + one, 0) / found.length).toBeGreaterThan(share);
   });
 
   it("chooses the rounds of all sequences together, once they have proposed", () => {

@@ -1,5 +1,6 @@
 import { Controller } from "../../../src/decoding/controller/controller.ts";
 import { FixedPlanner } from "../../../src/decoding/planners/planner.ts";
+import type { Conditions } from "./delays.ts";
 import { RecordedText, type RecordedSource } from "./recorded-text.ts";
 import { scaleSurvival, survivalOf } from "./scale-survival.ts";
 import { type Deciding, fixedRounds, simulate, SimulatedClock, type SimulatedCost } from "./simulation.ts";
@@ -14,6 +15,7 @@ export interface ReplayOptions {
   readonly survivals: readonly string[];
   readonly batches: readonly number[];
   readonly kinds: readonly string[];
+  readonly conditions: readonly Conditions[];
   /** Repetitions with other noise. */
   readonly seeds: number;
   /** Whether to replay fixed rounds, too. */
@@ -26,6 +28,7 @@ export interface ReplayFigure {
   readonly survival: string;
   readonly kind: string;
   readonly batch: number;
+  readonly conditions: Conditions;
   /** Over plain decoding: from the start, and once the texts were seen. */
   readonly first: number;
   readonly overPlain: number;
@@ -79,7 +82,10 @@ export function* replayTrace(trace: Trace, options: ReplayOptions): Generator<Re
       for (const kind of options.kinds) {
         const own = kind === "mixed" ? interleaved(generations) : generations.filter((one) => one.kind === kind);
         for (const batch of options.batches) {
-          yield { cost, survival, kind, batch, ...replayCase(trace, own, costOf, batch, options) };
+          for (const conditions of options.conditions) {
+            const figures = replayCase(trace, own, costOf, { ...options, batch, conditions });
+            yield { cost, survival, kind, batch, conditions, ...figures };
+          }
         }
       }
     }
@@ -98,8 +104,12 @@ function replayCase(
   { maxRun, maskShare }: Trace,
   generations: readonly RecordedGeneration[],
   cost: SimulatedCost,
-  batch: number,
-  { seeds, hasFixed }: ReplayOptions,
+  {
+    batch,
+    conditions,
+    seeds,
+    hasFixed,
+  }: Omit<ReplayOptions, "conditions"> & Pick<ReplayFigure, "batch" | "conditions">,
 ) {
   const perPass = Math.max(generations.length, SEQUENCES_PER_SLOT * batch);
   const run = (own: readonly RecordedSource[], deciding: Deciding, seed: number, pass: "first" | "later") => {
@@ -114,7 +124,7 @@ function replayCase(
       }
     }
     const counts = ({ texts: started }: { texts: number }) => pass === "first" || started > perPass;
-    const common = { slots: batch, seed, clock, goesOn: () => true };
+    const common = { slots: batch, seed, clock, conditions, goesOn: () => true };
     return simulate({ ...common, texts: texts(), costAt: () => cost, counts }, deciding);
   };
   const plainRounds = () => fixedRounds(() => new FixedPlanner("chain", 1));

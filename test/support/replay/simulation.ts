@@ -1,3 +1,4 @@
+import { type Conditions, Delays } from "./delays.ts";
 import type { StepObservation } from "../../../src/decoding/controller/cost-model.ts";
 import type { OpenRound, PlanContext, Planner, RoundShape } from "../../../src/decoding/planners/planner.ts";
 import type { Proposer } from "../../../src/decoding/proposers/proposer.ts";
@@ -28,8 +29,10 @@ export interface SimulatedText {
   follow(written: number, runLength: number): void;
 }
 
-/** Milliseconds of a step without noise. */
-export type SimulatedCost = (work: Omit<StepObservation, "ms" | "tokens">) => number;
+export type StepWork = Omit<StepObservation, "ms" | "tokens">;
+
+/** Milliseconds of a step without noise, and without prompts. */
+export type SimulatedCost = (work: StepWork) => number;
 
 export interface Simulation {
   /** Those that run at a time. */
@@ -38,6 +41,8 @@ export interface Simulation {
   /** By the mean number of tokens of a slot so far. */
   readonly costAt: (written: number) => SimulatedCost;
   readonly seed: number;
+  /** Default: usual. */
+  readonly conditions?: Conditions;
   /** Whether the simulation goes on. It also ends when a slot stays empty. */
   readonly goesOn: (progress: Progress) => boolean;
   /** Whether a step counts. */
@@ -66,11 +71,6 @@ export interface Deciding {
 export function fixedRounds(planner: () => Planner): Deciding {
   return { planner, chooseRounds: () => {}, observeProposing: () => {}, observeStep: () => {} };
 }
-
-/** Relative noise of a step's time, and how often and how much longer a step takes for external reasons. */
-const NOISE = 0.05;
-const SLOW_EVERY = 100;
-const SLOW = 6;
 
 export interface Simulated {
   /** Milliseconds of the steps that count. */
@@ -101,19 +101,19 @@ export class SimulatedClock {
 
 /** Lets texts be generated on a simulated machine, without real time. */
 export function simulate(
-  { slots, texts, costAt, seed, goesOn, counts, clock }: Simulation,
+  { slots, texts, costAt, seed, conditions = "usual", goesOn, counts, clock }: Simulation,
   deciding: Deciding,
 ): Simulated {
-  const random = randomFrom(seed);
+  const delays = new Delays(conditions, randomFrom(seed));
   const progress = { steps: 0, tokens: 0, texts: 0 };
   const running: SimulatedSequence[] = [];
-  let ms = 0;
+  let countedMs = 0;
   let tokens = 0;
   let rounds = 0;
   while (goesOn(progress)) {
     while (running.length < slots) {
       const next = texts.next();
-      if (next.done) return { ms, tokens, tokensPerForward: tokens / rounds };
+      if (next.done) return { ms: countedMs, tokens, tokensPerForward: tokens / rounds };
       progress.texts++;
       running.push(new SimulatedSequence(deciding.planner(), next.value));
     }
@@ -127,20 +127,21 @@ export function simulate(
     for (const sequence of running) {
       const { proposals, maskRuns } = sequence.shape;
       const nMasks = maskRuns.reduce((sum, length) => sum + length, 0);
-      work.tokenRows += 1 + proposals.length;
+      work.tokenRows += sequence.promptRows + 1 + proposals.length;
       work.drawnRows += 1 + proposals.length;
       work.maskRows += nMasks;
       work.contextRows += (1 + proposals.length + nMasks) * sequence.position;
       drawn += sequence.verify();
     }
-    const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-    const slow = random() < 1 / SLOW_EVERY ? SLOW : 1;
-    const cost = costAt(progress.tokens / slots)(work);
+    const costOf = costAt(progress.tokens / slots);
+    const cost = costOf(work);
     const proposingMs = clock.ms - startMs;
-    deciding.observeStep({ ...work, tokens: drawn, ms: cost * Math.exp(NOISE * normal) * slow + proposingMs });
-    // Without noise, which would hide the effect of the choice.
+    // A prompt's rows take as long as proposals.
+    const ms = delays.measure(work, costOf({ ...work, drawnRows: work.tokenRows })) + proposingMs;
+    deciding.observeStep({ ...work, tokens: drawn, ms });
+    // Without delays and prompts, which would hide the effect of the choice.
     if (counts(progress)) {
-      ms += cost + proposingMs;
+      countedMs += cost + proposingMs;
       tokens += drawn;
       rounds += slots;
     }
@@ -148,7 +149,7 @@ export function simulate(
     progress.steps++;
     for (let i = running.length - 1; i >= 0; i--) if (running[i]?.isDone) running.splice(i, 1);
   }
-  return { ms, tokens, tokensPerForward: tokens / rounds };
+  return { ms: countedMs, tokens, tokensPerForward: tokens / rounds };
 }
 
 class SimulatedSequence {
@@ -168,6 +169,11 @@ class SimulatedSequence {
 
   get position(): number {
     return this.#text.nPrompt + this.#written;
+  }
+
+  /** Rows of the prompt in the first step; the last one of its tokens is pending. */
+  get promptRows(): number {
+    return this.#written === 0 ? Math.max(0, this.#text.nPrompt - 1) : 0;
   }
 
   plan(): void {

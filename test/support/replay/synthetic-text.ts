@@ -15,6 +15,8 @@ export interface SyntheticOptions {
   readonly sources: readonly ("mask" | "lookup")[];
   readonly seed: number;
   readonly clock: SimulatedClock;
+  /** Tokens of the prompt. Default: 0. */
+  readonly nPrompt?: number;
 }
 
 /** Milliseconds of a call of a proposer. */
@@ -23,7 +25,7 @@ const CALL_MS = 0.012;
 /** A text whose tokens are numbered by position; wrong tokens are negative. */
 export class SyntheticText implements SimulatedText {
   readonly nTokens = Number.POSITIVE_INFINITY;
-  readonly nPrompt = 0;
+  readonly nPrompt: number;
   readonly maxRun: number;
   readonly proposers: readonly Proposer[];
   readonly #mask: MaskProposer | undefined;
@@ -33,7 +35,8 @@ export class SyntheticText implements SimulatedText {
   readonly #repeats: boolean[] = [];
   #written = 0;
 
-  constructor({ kindAt, sources, seed, clock }: SyntheticOptions) {
+  constructor({ kindAt, sources, seed, clock, nPrompt = 0 }: SyntheticOptions) {
+    this.nPrompt = nPrompt;
     this.#kindAt = kindAt;
     this.#random = randomFrom(seed);
     this.#mask = sources.includes("mask") ? new MaskProposer() : undefined;
