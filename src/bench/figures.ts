@@ -1,9 +1,8 @@
 import type { LoadedModel } from "../compute/loaded-model.ts";
 import type { NativeBackend } from "../compute/native/index.ts";
-import { tokenMatrices } from "../compute/program/program.ts";
-import { byteLength } from "../formats/tensor/tensor-type.ts";
 import { CONTEXT, LONG_CONTEXT, OwnModel, PREFILL_TOKENS, PROMPT_TOKENS } from "./own-model.ts";
 import type { Peer } from "./peer.ts";
+import { BANDWIDTH_BYTES, forwardWork } from "./roofs.ts";
 import { type Spread, spread } from "./statistics.ts";
 
 /** What can be measured, in this order. */
@@ -47,8 +46,6 @@ export interface MeasureOptions {
 const ROWS = [1, 2, 5, 8] as const;
 /** A peer's threads spin for some milliseconds after their work; measurements wait until they stop. */
 const SETTLE_MS = 40;
-/** Larger than any last-level cache. */
-const BANDWIDTH_BYTES = 512 * 2 ** 20;
 
 /** Measures the model and the peers, interleaved in every round, so that disturbances affect all of them. */
 export async function measure(
@@ -100,7 +97,7 @@ export async function measure(
     ...(bandwidthGBs !== undefined &&
       ours.decodeMs !== undefined && {
         bandwidthGBs,
-        shareOfBound: bytesPerForward(model) / 1e6 / bandwidthGBs / ours.decodeMs.median,
+        shareOfBound: forwardWork(model).bytesPerForward / 1e6 / bandwidthGBs / ours.decodeMs.median,
       }),
     peers: peers.map(({ name, system }, i) => ({ name, system, ...theirs[i] })),
     ...(what.has("rows") && { partsMs: await own.parts() }),
@@ -151,13 +148,6 @@ class Samples {
       ...(this.long[1].length > 0 && { rowsLongMs: spreads(this.long) }),
     };
   }
-}
-
-/** Bytes of weights that a forward of one row reads; excludes an untied embedding, of which it reads one row. */
-function bytesPerForward({ weightBytes, program }: LoadedModel): number {
-  const { embedding, output } = tokenMatrices(program);
-  const unread = embedding === output ? undefined : program.parameters[embedding];
-  return weightBytes - (unread === undefined ? 0 : (byteLength(unread.type, unread.rows * unread.cols) ?? 0));
 }
 
 function settle(): Promise<void> {

@@ -4,22 +4,35 @@ import { neutralSettings } from "../compute/sampling/settings.ts";
 import { median } from "./statistics.ts";
 
 /** Cached positions before the timed rows. */
-export const CONTEXT_TOKENS = 256;
+const CONTEXT_TOKENS = 256;
 
 /** Numbers of token rows to time. */
-export const ROW_COUNTS: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8, 16];
+const ROW_COUNTS: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32];
 
+/** Rounds of timing by default. */
 const ROUNDS = 15;
+
+export interface TimingOptions {
+  readonly rounds?: number;
+  readonly signal: AbortSignal;
+  readonly onRound: (round: number, of: number) => void;
+}
 
 /** Median times of forwards, in milliseconds. */
 export interface ForwardTimes {
   readonly contextTokens: number;
-  readonly rows: readonly { readonly rows: number; readonly ms: number; readonly overOneRow: number }[];
+  readonly rows: readonly RowTime[];
   /** Decoding rounds by stride; empty without MASK rows. */
   readonly strides: readonly StrideTime[];
 }
 
-export interface StrideTime {
+export interface RowTime {
+  readonly rows: number;
+  readonly ms: number;
+  readonly overOneRow: number;
+}
+
+interface StrideTime {
   readonly stride: number;
   readonly rows: number;
   readonly ms: number;
@@ -32,8 +45,7 @@ export interface StrideTime {
 /** Times forwards of token rows after CONTEXT_TOKENS positions, and, if the program has MASK rows, of complete rounds. */
 export async function measureForwards(
   model: LoadedModel,
-  signal: AbortSignal,
-  onRound: (round: number, of: number) => void,
+  { rounds = ROUNDS, signal, onRound }: TimingOptions,
 ): Promise<ForwardTimes> {
   const { mask } = model.program;
   // A round of stride N: the pending token, N − 1 proposals, N − 1 MASKs.
@@ -45,7 +57,7 @@ export async function measureForwards(
     ...ROW_COUNTS.map((rows) => ({ nTokens: rows, nMasks: 0, nRuns: 1 })),
     ...strides.map((stride) => ({ nTokens: stride, nMasks: stride - 1, nRuns: 1 })),
   ];
-  const medians = await timeRows(model, shapes, ROUNDS, signal, onRound);
+  const medians = await timeRows(model, shapes, rounds, signal, onRound);
   const oneRowMs = medians[0] ?? 0;
   return {
     contextTokens: CONTEXT_TOKENS,

@@ -1,11 +1,11 @@
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { timeRows } from "../bench/forward-times.ts";
+import { type ForwardWork, forwardWork, measureRoofs, type Roofs } from "../bench/roofs.ts";
 import type { Backend } from "../compute/backend.ts";
 import type { LossSettings } from "../compute/gradients/gated-step.ts";
 import type { NativeBackend } from "../compute/native/index.ts";
-import { type Program, tokenMatrices } from "../compute/program/program.ts";
+import type { Program } from "../compute/program/program.ts";
 import { load } from "../engine/load/load.ts";
-import { byteLength } from "../formats/tensor/tensor-type.ts";
 import { compileProgram } from "../model/compile.ts";
 import { baseOf, newAdapter, trainedValues } from "../training/adapter/start.ts";
 import type { BaseModel } from "../training/prepare.ts";
@@ -13,7 +13,7 @@ import { trainingDefaults } from "../training/settings.ts";
 import type { MeasuredSpeeds } from "./plan.ts";
 
 /** A machine, and its speeds with a model. */
-export interface MachineFigures extends MeasuredSpeeds {
+export interface MachineFigures extends MeasuredSpeeds, ForwardWork {
   readonly cpu: string;
   readonly cores: number;
   readonly memoryBytes: number;
@@ -21,10 +21,6 @@ export interface MachineFigures extends MeasuredSpeeds {
   readonly instructionSet: string;
   readonly threads: number;
   readonly numerics: number;
-  /** Bytes of weights that a forward of one row reads. */
-  readonly bytesPerForward: number;
-  /** Multiplications of weights per row. */
-  readonly productsPerRow: number;
   /** Bytes of an adapter's trained tensors in float32, with the default shape. */
   readonly trainedBytes: number;
   /** What bounds a forward; absent for the reference backend. */
@@ -33,15 +29,6 @@ export interface MachineFigures extends MeasuredSpeeds {
   readonly rows: readonly { readonly rows: number; readonly ms: number }[];
 }
 
-export interface Roofs {
-  /** Of reading memory. */
-  readonly bandwidthGBs: number;
-  /** 8-bit products out of registers. */
-  readonly productsPerSecond: number;
-}
-
-/** Larger than any last-level cache, so that memory is measured. */
-const BANDWIDTH_BYTES = 512 * 2 ** 20;
 const ROW_COUNTS = [1, 2, 4, 8, 16, 32, 64] as const;
 const ROW_ROUNDS = 5;
 
@@ -67,18 +54,13 @@ export interface MachineRequest {
 export async function measureMachine(request: MachineRequest): Promise<MachineFigures> {
   const { backend, signal, onPart } = request;
   onPart("memory and arithmetic", 0);
-  const roofs = isNative(backend)
-    ? {
-        bandwidthGBs: await backend.measureBandwidth(BANDWIDTH_BYTES),
-        productsPerSecond: await backend.measureArithmetic(),
-      }
-    : undefined;
+  const roofs = isNative(backend) ? await measureRoofs(backend) : undefined;
   onPart("speed of writing", 0.2);
   const speeds = await decodingSpeeds(request);
   signal.throwIfAborted();
-  const program = untrainedProgram(request);
   onPart("times of forwards", 0.5);
-  const rows = await rowTimes(backend, program, signal);
+  const forwards = await measureForwards(request);
+  const program = untrainedProgram(request);
   onPart("speed of training", 0.7);
   const trainRowsPerSecond = await trainingSpeed(backend, program, signal);
   const { name, ...info } = backend.info;
@@ -87,10 +69,9 @@ export async function measureMachine(request: MachineRequest): Promise<MachineFi
     cores: availableParallelism(),
     memoryBytes: totalmem(),
     ...{ backend: name, ...info, ...speeds, trainRowsPerSecond },
-    ...readWeights(program),
+    ...forwards,
     trainedBytes: [...trainedValues(program).values()].reduce((sum, { byteLength: bytes }) => sum + bytes, 0),
     ...(roofs && { roofs }),
-    rows,
   };
 }
 
@@ -98,12 +79,13 @@ function isNative(backend: Backend): backend is NativeBackend {
   return "measureArithmetic" in backend;
 }
 
-async function rowTimes(backend: Backend, program: Program, signal: AbortSignal): Promise<MachineFigures["rows"]> {
-  const model = await backend.load(program);
+/** Forwards of the model without an adapter: their work, and their times by number of rows. */
+async function measureForwards({ base, backend, signal }: MachineRequest) {
+  const model = await backend.load(compileProgram(base.opened));
   try {
     const shapes = ROW_COUNTS.map((nTokens) => ({ nTokens, nMasks: 0, nRuns: 1 }));
     const times = await timeRows(model, shapes, ROW_ROUNDS, signal, () => {});
-    return ROW_COUNTS.map((rows, i) => ({ rows, ms: times[i] ?? 0 }));
+    return { ...forwardWork(model), rows: ROW_COUNTS.map((rows, i) => ({ rows, ms: times[i] ?? 0 })) };
   } finally {
     model.dispose();
   }
@@ -181,16 +163,4 @@ async function trainingSpeed(backend: Backend, program: Program, signal: AbortSi
     model.dispose();
   }
   return (1000 * nRows) / (performance.now() - startMs);
-}
-
-/** What a forward of one token row reads of the base: all matrices but an untied embedding. */
-function readWeights(program: Program): { readonly bytesPerForward: number; readonly productsPerRow: number } {
-  const { embedding, output } = tokenMatrices(program);
-  let [bytesPerForward, productsPerRow] = [0, 0];
-  for (const [id, { origin, type, rows, cols }] of Object.entries(program.parameters)) {
-    if (origin !== "base" || rows === 1 || (id === embedding && embedding !== output)) continue;
-    bytesPerForward += byteLength(type, rows * cols) ?? 0;
-    productsPerRow += rows * cols;
-  }
-  return { bytesPerForward, productsPerRow };
 }

@@ -12,9 +12,12 @@ export interface ServerContext {
   readonly metrics: Metrics;
   readonly settings: ServeSettings;
   readonly log: Logger;
-  /** Measures the machine and returns what `idlm doctor` prints; undefined: not offered. */
-  readonly doctor: (() => Promise<string>) | undefined;
+  /** Measures the machine; undefined: not offered. */
+  readonly doctor: Doctor | undefined;
 }
+
+/** Measures the machine: what `idlm doctor` prints, and the same as its JSON. */
+export type Doctor = () => Promise<{ readonly report: string; readonly figures: object }>;
 
 export interface ServerEnv {
   readonly Bindings: HttpBindings;

@@ -4,6 +4,7 @@ import { getRequestListener } from "@hono/node-server";
 import type { Logger } from "pino";
 import { IdlmError, key, phrase } from "../errors.ts";
 import { createApp } from "./app.ts";
+import type { Doctor } from "./context.ts";
 import { Metrics } from "./metrics.ts";
 import { type LoadModel, type ModelSpec, Models } from "./models/models.ts";
 import type { ServeSettings } from "./settings.ts";
@@ -22,8 +23,7 @@ export interface ServerParts {
   readonly load: LoadModel;
   readonly settings: ServeSettings;
   readonly log: Logger;
-  /** Measures the machine and returns what `idlm doctor` prints. */
-  readonly doctor?: () => Promise<string>;
+  readonly doctor?: Doctor;
 }
 
 /** A server that listens. */

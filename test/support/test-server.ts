@@ -2,6 +2,7 @@ import { connect } from "node:net";
 import { pino } from "pino";
 import { afterEach } from "vitest";
 import type { EngineModel } from "../../src/engine/engine-model.ts";
+import type { Doctor } from "../../src/server/context.ts";
 import type { ModelSpec } from "../../src/server/models/models.ts";
 import { startServer } from "../../src/server/server.ts";
 import { defaultSettings, type ServeSettings } from "../../src/server/settings.ts";
@@ -12,6 +13,7 @@ export interface TestServerOptions {
   readonly engine?: FakeEngineOptions;
   readonly specs?: readonly ModelSpec[];
   readonly load?: Parameters<typeof startServer>[0]["load"];
+  readonly doctor?: Doctor;
 }
 
 export const spec = (name: string, more: Partial<ModelSpec> = {}): ModelSpec => ({
@@ -25,6 +27,7 @@ export async function startTestServer({
   engine: options,
   specs = [spec("m")],
   load,
+  doctor,
 }: TestServerOptions = {}) {
   const lines: Record<string, unknown>[] = [];
   const log = pino({ base: null }, { write: (line) => void lines.push(JSON.parse(line)) });
@@ -40,6 +43,7 @@ export async function startTestServer({
       }),
     settings: { ...defaultSettings, port: 0, ...settings },
     log,
+    ...(doctor && { doctor }),
   });
   const { url } = server;
   const get = (path: string, headers: Readonly<Record<string, string>> = {}) => fetch(`${url}${path}`, { headers });

@@ -2,6 +2,7 @@ import { type Command, Option } from "commander";
 import { type BenchConditions, benchConditions, isFullWidth } from "../../bench/conditions.ts";
 import { type Figures, type Measurement, measure, measurements } from "../../bench/figures.ts";
 import { type LoadFigures, loadTimed, measureLoad } from "../../bench/load-figures.ts";
+import { type BenchRoofs, measureBenchRoofs } from "../../bench/machine-roofs.ts";
 import { Peer } from "../../bench/peer.ts";
 import { billionGoals, type ReportLine, reportLines } from "../../bench/report.ts";
 import { createNativeBackend } from "../../compute/native/index.ts";
@@ -11,9 +12,10 @@ import { threadsOption } from "../options/generation-options.ts";
 import { integer } from "../options/numbers.ts";
 import { benchHeader, benchTable } from "../terminal/bench-table.ts";
 import { withInterrupt } from "../terminal/interrupt.ts";
+import { benchRoofsText } from "../terminal/roofs-table.ts";
 import { LiveLine } from "../terminal/style.ts";
 
-const kinds = ["load", ...measurements] as const;
+const kinds = ["load", ...measurements, "roofs"] as const;
 
 interface BenchModelOptions {
   readonly threads?: number;
@@ -29,6 +31,7 @@ interface BenchModelOptions {
 interface BenchModelReport extends BenchConditions, Figures {
   readonly path: string;
   readonly load?: LoadFigures;
+  readonly roofs?: BenchRoofs;
   readonly table: readonly ReportLine[];
 }
 
@@ -37,7 +40,7 @@ export function registerBenchModel(bench: Command, cli: Cli): void {
   addCommonOptions(bench.command("model"))
     .summary("measure any GGUF file, optionally next to llama.cpp")
     .description(
-      "Measures a GGUF file: load time and resident memory, plain decoding and its share of the memory bandwidth, a prompt of 512 tokens, forwards of 1, 2, 5 and 8 rows after 256 and 4,096 tokens; with --peer-python also llama.cpp on the same file, interleaved in the same run.",
+      "Measures a GGUF file: load time and resident memory, plain decoding and its share of the memory bandwidth, a prompt of 512 tokens, forwards of 1, 2, 5 and 8 rows after 256 and 4,096 tokens, and forwards of 1 to 32 rows beside the machine's two roofs; with --peer-python also llama.cpp on the same file, interleaved in the same run.",
     )
     .argument("<file>", "a GGUF file (see idlm bench make-model)")
     .addOption(threadsOption())
@@ -58,8 +61,13 @@ export function registerBenchModel(bench: Command, cli: Cli): void {
       const report = await withInterrupt(cli.io, (signal) => run(cli, path, options, signal));
       if (options.out !== undefined) writeJson(options.out, report);
       if (options.json) printJson(cli, report);
-      else cli.io.stdout.write(`${benchHeader(report)}${benchTable(report.table)}`);
+      else cli.io.stdout.write(textOf(report));
     });
+}
+
+function textOf(report: BenchModelReport): string {
+  const roofs = report.roofs === undefined ? "" : benchRoofsText(report.roofs);
+  return `${benchHeader(report)}${benchTable(report.table)}${roofs}`;
 }
 
 async function run(cli: Cli, path: string, options: BenchModelOptions, signal: AbortSignal): Promise<BenchModelReport> {
@@ -78,18 +86,21 @@ async function run(cli: Cli, path: string, options: BenchModelOptions, signal: A
       ? await measureLoad(backend, path, startPeers, { rounds, signal, onStage })
       : undefined;
     let figures: Figures = { peers: [] };
-    if (what.size > 0) {
+    let roofs: BenchRoofs | undefined;
+    if (what.size > 0 || selected.has("roofs")) {
       const { model } = await loadTimed(backend, path);
       try {
         for (const start of startPeers) peers.push(await start());
         figures = await measure(backend, model, peers, { rounds, decodedTokens, what, signal, onStage });
+        if (selected.has("roofs")) roofs = await measureBenchRoofs(backend, model, { rounds, signal, onStage });
       } finally {
         model.dispose();
       }
     }
     const goals = billionGoals(instructionSet, isFullWidth(), is8Bit(path));
     const table = reportLines(figures, goals, load);
-    return { ...benchConditions(backend.info), path, ...(load !== undefined && { load }), ...figures, table };
+    const parts = { ...(load !== undefined && { load }), ...figures, ...(roofs !== undefined && { roofs }) };
+    return { ...benchConditions(backend.info), path, ...parts, table };
   } finally {
     live.clear();
     for (const peer of peers) peer.stop();

@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { type BatchFigures, measureBatch } from "../../bench/batch-figures.ts";
 import { type BenchConditions, benchConditions, isFullWidth } from "../../bench/conditions.ts";
 import { type Figures, measure, measurements } from "../../bench/figures.ts";
+import { type BenchRoofs, measureBenchRoofs } from "../../bench/machine-roofs.ts";
 import { Peer } from "../../bench/peer.ts";
 import { type ReportLine, reportLines, smallModelGoals } from "../../bench/report.ts";
 import { median } from "../../bench/statistics.ts";
@@ -18,6 +19,7 @@ import { threadsOption } from "../options/generation-options.ts";
 import { integer } from "../options/numbers.ts";
 import { benchHeader, benchTable } from "../terminal/bench-table.ts";
 import { withInterrupt } from "../terminal/interrupt.ts";
+import { benchRoofsText } from "../terminal/roofs-table.ts";
 import { LiveLine, table } from "../terminal/style.ts";
 import { registerBenchDecode } from "./bench-decode.ts";
 import { registerMakeModel } from "./bench-make-model.ts";
@@ -36,6 +38,7 @@ interface BenchOptions {
 
 /** What `idlm bench --json` prints. */
 interface BenchReport extends BenchConditions, Figures {
+  readonly roofs: BenchRoofs;
   readonly table: readonly ReportLine[];
   readonly proposing: readonly ProposingFigures[];
   readonly batch: BatchFigures;
@@ -67,7 +70,7 @@ export function registerBench(program: Command, cli: Cli): void {
     .enablePositionalOptions()
     .summary("measure speed, optionally next to llama.cpp")
     .description(
-      `Measures ${RACE_MODEL}: plain decoding, forwards by number of rows, prefill, rounds with proposals, and concurrent sequences; with --peer-python also llama.cpp on the same file, interleaved in the same run.`,
+      `Measures ${RACE_MODEL}: plain decoding, prefill, forwards by number of rows, also beside the machine's two roofs, rounds with proposals, and concurrent sequences; with --peer-python also llama.cpp on the same file, interleaved in the same run.`,
     )
     .addOption(threadsOption())
     .option("--rounds <n>", "interleaved rounds", integer({ min: 1, max: 1000 }), 9)
@@ -117,6 +120,7 @@ async function run(cli: Cli, options: BenchOptions, signal: AbortSignal): Promis
       signal,
       onStage: (text) => live.show(text),
     });
+    const roofs = await measureBenchRoofs(backend, model, { signal, onStage: (text) => live.show(text) });
     model.dispose();
     live.show("rounds with proposals");
     const proposing = await measureProposing(options, signal);
@@ -125,6 +129,7 @@ async function run(cli: Cli, options: BenchOptions, signal: AbortSignal): Promis
     return {
       ...benchConditions(backend.info),
       ...figures,
+      roofs,
       table: reportLines(figures, smallModelGoals(instructionSet, isFullWidth())),
       proposing,
       batch,
@@ -210,5 +215,5 @@ function textOf(report: BenchReport): string {
       `${peer.ratio.toFixed(2)} x faster`,
     ]),
   ];
-  return `${benchHeader(report)}${benchTable(report.table)}\n${table(rounds)}\n${table(batch)}`;
+  return `${benchHeader(report)}${benchTable(report.table)}\n${table(rounds)}\n${table(batch)}${benchRoofsText(report.roofs)}`;
 }

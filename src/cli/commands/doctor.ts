@@ -1,15 +1,21 @@
 import { availableParallelism, cpus } from "node:os";
 import type { Command } from "commander";
-import { type ForwardTimes, measureForwards } from "../../bench/forward-times.ts";
+import {
+  type MachineRoofs,
+  type ModelRoofs,
+  measureMachineRoofs,
+  measureModelRoofs,
+} from "../../bench/machine-roofs.ts";
+import type { Backend } from "../../compute/backend.ts";
+import type { LoadedModel } from "../../compute/loaded-model.ts";
 import { createNativeBackend, supportedInstructionSets } from "../../compute/native/index.ts";
-import { type Parameter, tokenMatrices } from "../../compute/program/program.ts";
 import { errorCatalogue, IdlmError } from "../../errors.ts";
-import { byteLength } from "../../formats/tensor/tensor-type.ts";
 import { resolveModel } from "../../hub/index.ts";
 import { addCommonOptions, type Cli, examples, printJson } from "../cli.ts";
-import { defaultAdapter, loadBareModel } from "../options/bare-model.ts";
+import { type BareOptions, defaultAdapter, openBareProgram } from "../options/bare-model.ts";
 import { adapterOption, threadsOption } from "../options/generation-options.ts";
 import { withInterrupt } from "../terminal/interrupt.ts";
+import { machineRoofLines, modelRoofsText } from "../terminal/roofs-table.ts";
 import { LiveLine, table } from "../terminal/style.ts";
 import { RACE_MODEL } from "./race.ts";
 
@@ -19,11 +25,8 @@ interface DoctorOptions {
   readonly json?: boolean;
 }
 
-/** Larger than any last-level cache, so that memory is measured. */
-const BANDWIDTH_BYTES = 512 * 2 ** 20;
-
 /** What `idlm doctor --json` prints. */
-interface Report {
+export interface DoctorReport {
   readonly cpu: string;
   readonly cores: number;
   readonly node: string;
@@ -32,22 +35,12 @@ interface Report {
     readonly instructionSet: string;
     /** Supported by this CPU, best first. */
     readonly instructionSets: readonly string[];
-    readonly threads: number;
     readonly numerics: number;
-    readonly bandwidthGBs: number;
-    /** 8-bit products per second out of registers. */
-    readonly productsPerSecond: number;
-  };
+  } & MachineRoofs;
   readonly problem?: string;
   readonly model?: {
     readonly name: string;
-    /** Bytes of weights that a plain forward reads. */
-    readonly bytesPerToken: number;
-    /** Time to read them at the measured bandwidth. */
-    readonly boundMs: number;
-    /** boundMs / time of one row. */
-    readonly shareOfBound: number;
-  } & ForwardTimes;
+  } & ModelRoofs;
 }
 
 /** `idlm doctor`: measures this machine. */
@@ -55,8 +48,9 @@ export function registerDoctor(program: Command, cli: Cli): void {
   addCommonOptions(program.command("doctor"))
     .summary("measure this machine and the speed-up that it allows")
     .description(
-      "Reports the kernels that this machine uses, its memory bandwidth, the time of a model's forwards by number of rows, " +
-        `and the speed-up that this allows. MODEL is named as in run (default: ${RACE_MODEL}, if it has been pulled).`,
+      "Reports the kernels that this machine uses, the two roofs of every forward (read bandwidth and arithmetic), the time " +
+        "of a model's forwards by number of rows beside them, and the speed-up that follows by tokens per forward. " +
+        `MODEL is named as in run (default: ${RACE_MODEL}, if it has been pulled).`,
     )
     .argument("[model]", "the model to time; without a model only the machine is measured")
     .addOption(adapterOption())
@@ -74,16 +68,17 @@ export function registerDoctor(program: Command, cli: Cli): void {
     });
 }
 
-/** The report as text, without showing progress. `shown` stands for the model's name or path. */
-export async function doctorReport(
+/** What `idlm doctor` reports and prints, without showing progress. `shown` stands for the model's name or path. */
+export async function examineQuietly(
   cli: Cli,
   name: string,
   shown: string,
   options: Omit<DoctorOptions, "json">,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<{ readonly figures: DoctorReport; readonly report: string }> {
   const { model, ...machine } = await examine(cli, name, { ...options, json: true }, signal);
-  return textOf({ ...machine, ...(model && { model: { ...model, name: shown } }) });
+  const figures = { ...machine, ...(model && { model: { ...model, name: shown } }) };
+  return { figures, report: textOf(figures) };
 }
 
 async function examine(
@@ -91,39 +86,26 @@ async function examine(
   name: string | undefined,
   options: DoctorOptions,
   signal: AbortSignal,
-): Promise<Report> {
+): Promise<DoctorReport> {
   const machine = { cpu: cpus()[0]?.model.trim() ?? "unknown", cores: availableParallelism(), node: process.version };
   const live = new LiveLine(cli.io, !options.json);
   try {
     const backend = createNativeBackend(options.threads === undefined ? {} : { threads: options.threads });
-    live.show("measuring memory …");
-    const bandwidthGBs = await backend.measureBandwidth(BANDWIDTH_BYTES);
-    const productsPerSecond = await backend.measureArithmetic();
-    signal.throwIfAborted();
-    const { instructionSet, threads, numerics } = backend.info;
-    const roofs = { bandwidthGBs, productsPerSecond };
-    const native = { instructionSet, instructionSets: supportedInstructionSets(), threads, numerics, ...roofs };
     const chosen = name ?? (await cachedModel(signal));
-    if (chosen === undefined) return { ...machine, native };
-
-    live.show(`loading ${chosen} …`);
-    const bytesPerToken = await plainBytes(cli, chosen, signal);
-    const { model } = await loadBareModel(
-      cli.io,
-      chosen,
-      { ...options, ...defaultAdapter(chosen, options.adapter) },
-      signal,
-    );
+    const loaded = chosen === undefined ? undefined : await loadBoth(backend, cli, chosen, options, live, signal);
     try {
-      const times = await measureForwards(model, signal, (round, of) =>
-        live.show(`timing forwards, round ${round} of ${of} …`),
-      );
-      const boundMs = bytesPerToken / bandwidthGBs / 1e6;
-      const oneRowMs = times.rows[0]?.ms ?? Number.NaN;
-      const figures = { name: chosen, bytesPerToken, boundMs, shareOfBound: boundMs / oneRowMs };
-      return { ...machine, native, model: { ...figures, ...times } };
+      live.show("measuring memory and arithmetic …");
+      const roofs = await measureMachineRoofs(backend);
+      signal.throwIfAborted();
+      const { instructionSet, numerics } = backend.info;
+      const native = { instructionSet, instructionSets: supportedInstructionSets(), numerics, ...roofs };
+      if (chosen === undefined || loaded === undefined) return { ...machine, native };
+      const onRound = (round: number, of: number) => live.show(`timing forwards, round ${round} of ${of} …`);
+      const figures = await measureModelRoofs(roofs, loaded.model, loaded.plain, { signal, onRound });
+      return { ...machine, native, model: { name: chosen, ...figures } };
     } finally {
-      model.dispose();
+      loaded?.model.dispose();
+      loaded?.plain.dispose();
     }
   } catch (error) {
     if (!(error instanceof IdlmError) || error.code !== "backend") throw error;
@@ -133,17 +115,40 @@ async function examine(
   }
 }
 
-/** Bytes that a forward of one token row reads: all weights, except an adapter's and all but one row of an untied embedding. */
-async function plainBytes(cli: Cli, name: string, signal: AbortSignal): Promise<number> {
-  const { model } = await loadBareModel(cli.io, name, { threads: 1 }, signal);
-  const { embedding, output } = tokenMatrices(model.program);
-  const unread = embedding === output ? 0 : storedBytes(model.program.parameters[embedding]);
-  model.dispose();
-  return model.weightBytes - unread;
+/** A model, and the same one without its adapter, with shared weights. */
+async function loadBoth(
+  backend: Backend,
+  cli: Cli,
+  name: string,
+  options: DoctorOptions,
+  live: LiveLine,
+  signal: AbortSignal,
+): Promise<{ readonly model: LoadedModel; readonly plain: LoadedModel }> {
+  live.show(`loading ${name} …`);
+  const plain = await loadOn(backend, cli, name, {}, signal);
+  try {
+    return { plain, model: await loadOn(backend, cli, name, defaultAdapter(name, options.adapter), signal, plain) };
+  } catch (error) {
+    plain.dispose();
+    throw error;
+  }
 }
 
-function storedBytes(parameter: Parameter | undefined): number {
-  return parameter === undefined ? 0 : (byteLength(parameter.type, parameter.rows * parameter.cols) ?? 0);
+/** Loads a model's program; `shareWith`: the same model, with other adapters or none. */
+async function loadOn(
+  backend: Backend,
+  cli: Cli,
+  name: string,
+  options: BareOptions,
+  signal: AbortSignal,
+  shareWith?: LoadedModel,
+): Promise<LoadedModel> {
+  const { program, close } = await openBareProgram(cli.io, name, options, signal);
+  try {
+    return await backend.load(program, shareWith === undefined ? {} : { shareWith });
+  } finally {
+    close();
+  }
 }
 
 /** The model of `race`, if it is in the cache: doctor downloads no model that was not named. */
@@ -157,7 +162,7 @@ async function cachedModel(signal: AbortSignal): Promise<string | undefined> {
   }
 }
 
-function textOf({ cpu, cores, node, native, problem, model }: Report): string {
+function textOf({ cpu, cores, node, native, problem, model }: DoctorReport): string {
   const lines = [
     ["CPU", `${cpu}, ${cores} ${cores === 1 ? "core" : "cores"}`],
     ["Node.js", node],
@@ -168,27 +173,19 @@ function textOf({ cpu, cores, node, native, problem, model }: Report): string {
       "instruction set",
       `${native.instructionSet} (this CPU supports ${native.instructionSets.join(", ")}; set IDLM_ISA to choose)`,
     ],
-    ["threads", String(native.threads)],
     ["numerics", String(native.numerics)],
-    ["read bandwidth", `${native.bandwidthGBs.toFixed(1)} GB/s`],
-    ["arithmetic peak", `${(native.productsPerSecond / 1e9).toFixed(0)} billion 8-bit products/s`],
+    ...machineRoofLines(native),
   );
   if (model === undefined) return `${table2(lines)}\nNo model was timed. Download one with idlm pull ${RACE_MODEL}.\n`;
-  lines.push(
-    ["model", `${model.name}, ${(model.bytesPerToken / 1e6).toFixed(1)} MB read per token`],
-    [
-      "time to read them",
-      `${model.boundMs.toFixed(2)} ms; one row reaches ${(100 * model.shareOfBound).toFixed(0)} % of this bound`,
-    ],
-  );
-  const rows = model.rows.map(({ rows, ms, overOneRow }) => [String(rows), ms.toFixed(2), overOneRow.toFixed(2)]);
+  const { bytesPerForward, productsPerRow } = model;
+  const work = `${(bytesPerForward / 1e6).toFixed(1)} MB read per forward, ${(productsPerRow / 1e6).toFixed(1)} million products per row`;
+  lines.push(["model", `${model.name}, ${work}`]);
   const strides = model.strides.map(({ stride, rows, ms, overhead, bestSpeedUp }) => {
     return [String(stride), String(rows), ms.toFixed(2), overhead.toFixed(2), `${bestSpeedUp.toFixed(2)} x`];
   });
   return [
     table2(lines),
-    `\nForwards after ${model.contextTokens} positions\n`,
-    table([["rows", "ms", "over one row"], ...rows]),
+    modelRoofsText(model),
     strides.length === 0
       ? "\nWithout an adapter there are no MASK rows to time.\n"
       : `\nRounds: speed-up = tokens per forward / overhead; the last column is the best case\n${table([["stride", "rows", "ms", "overhead", "at best"], ...strides])}`,

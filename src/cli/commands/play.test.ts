@@ -21,6 +21,8 @@ it("idlm play prints the address and opens it in the browser", async () => {
     const [report, same] = await Promise.all([1, 2].map(() => fetch(`${url}doctor`, { method: "POST" })));
     expect(await report?.json()).toEqual({
       report: expect.stringMatching(/^CPU .*\n[\s\S]*tiny64-F16, [\d.]+ MB read/),
+      figures: expect.objectContaining({ model: expect.objectContaining({ name: "tiny64-F16" }) }),
+      disturbed: false,
     });
     expect(same?.status).toBe(200);
     interrupt();

@@ -11,7 +11,7 @@ import { decimal, integer } from "../options/numbers.ts";
 import { readTextFile } from "../options/read-text.ts";
 import { loadModel } from "../options/requests.ts";
 import { withInterrupt } from "../terminal/interrupt.ts";
-import { doctorReport } from "./doctor.ts";
+import { examineQuietly } from "./doctor.ts";
 
 interface ServeOptions extends Pick<LoadOptions, "draftModel" | "context" | "threads" | "backend"> {
   readonly modelsDir?: string;
@@ -169,7 +169,7 @@ export async function runServer(
     const { threads } = options;
     const adapter = first.adapter === false ? undefined : first.adapter;
     const chosen = { ...(threads !== undefined && { threads }), ...(adapter !== undefined && { adapter }) };
-    return doctorReport(cli, first.source, first.name, chosen, signal);
+    return examineQuietly(cli, first.source, first.name, chosen, signal);
   };
   const server = await startServer({ specs, load, settings, log, doctor });
   try {

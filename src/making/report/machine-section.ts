@@ -1,6 +1,7 @@
 import { escaped } from "../../bench/page/html.ts";
 import { lineChart, type Series } from "../../bench/page/line-chart.ts";
-import type { MachineFigures, Roofs } from "../machine.ts";
+import type { Roofs } from "../../bench/roofs.ts";
+import type { MachineFigures } from "../machine.ts";
 
 /** The machine and its two roofs. */
 export function machineSection(machine: MachineFigures | undefined): string {
