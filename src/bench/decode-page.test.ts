@@ -6,12 +6,20 @@ import type { Kind } from "./prompts.ts";
 const figure = (kind: Kind, changes: Partial<TimedFigures>): TimedFigures => ({
   ...{ kind, batch: 1, drafter: "none", shape: undefined, stride: undefined },
   ...{ speedUp: { median: 1, low: 0.99, high: 1.01 }, tokensPerSecond: 180, tokensPerForward: 1, overhead: 1 },
-  ...{ tokenRows: 1, maskRows: 0, acceptanceByDepth: [], rounds: [], isSameText: true, ...changes },
+  ...{
+    tokenRows: 1,
+    maskRows: 0,
+    acceptanceByDepth: [],
+    rounds: [],
+    repeatedShare: 0.25,
+    isSameText: true,
+    ...changes,
+  },
 });
 
 const report: DecodeReport = {
   ...{ date: "2026-11-29", cpu: "EPYC <7>", instructionSet: "avx2", threads: 2, numerics: 9, model: "a & b" },
-  ...{ pairs: 9, maxTokens: 96 },
+  ...{ pairs: 9, maxTokens: 96, cutRepeats: true },
   figures: [
     figure("chat", {}),
     figure("chat", {
@@ -31,6 +39,7 @@ describe("decodePage", () => {
       "chat, one sequence",
       "chat, 4 sequences",
     ]);
+    expect(document.body.textContent).toContain("25 % of plain decoding's tokens lie in repeats.");
     expect(document.querySelectorAll("svg circle").length).toBe(3);
     const cells = [...(document.querySelectorAll("tbody tr")[1]?.children ?? [])].map((cell) => cell.textContent);
     expect(cells).toEqual([

@@ -14,6 +14,8 @@ export interface DecodeReport {
   readonly maxTokens: number;
   /** If set, replaces the prompts' temperatures. */
   readonly temperature?: number;
+  /** Whether outputs end where a run of 12 tokens comes a second time. */
+  readonly cutRepeats: boolean;
   /** Plain decoding first. */
   readonly figures: readonly TimedFigures[];
 }
@@ -25,13 +27,14 @@ export interface TimedFigures extends DecodeFigures {
 
 /** The report as one HTML page: a picture and a table for each batch size and kind of prompts. Nothing is loaded. */
 export function decodePage(report: DecodeReport): string {
-  const { date, cpu, instructionSet, threads, numerics, model, pairs, maxTokens, temperature, figures } = report;
+  const { date, cpu, instructionSet, threads, numerics, model, pairs, maxTokens, temperature, cutRepeats, figures } =
+    report;
   const highest = Math.max(1.2, ...figures.map(({ speedUp }) => speedUp.high));
   const groups = [...new Set(figures.map(({ batch, kind }) => `${batch} ${kind}`))].map((key) =>
     figures.filter(({ batch, kind }) => key === `${batch} ${kind}`),
   );
   const drawn = temperature === undefined ? "" : `, temperature ${temperature}`;
-  const conditions = `${cpu}, ${instructionSet}, ${threads} threads, numerics ${numerics}, ${date}; ${pairs} interleaved pairs, outputs of up to ${maxTokens} tokens${drawn}.`;
+  const conditions = `${cpu}, ${instructionSet}, ${threads} threads, numerics ${numerics}, ${date}; ${pairs} interleaved pairs, outputs of up to ${maxTokens} tokens${drawn}${cutRepeats ? ", each cut where a run of 12 tokens comes a second time" : ""}.`;
   return htmlPage(
     `Decoding of ${model}`,
     `<p>${escaped(conditions)}</p>
@@ -47,7 +50,8 @@ function section(figures: readonly TimedFigures[], highest: number): string {
   if (first === undefined) return "";
   const heading = `${first.kind}, ${first.batch === 1 ? "one sequence" : `${first.batch} sequences`}`;
   const rows = figures.map((figure) => ({ label: methodName(figure), ...figure.speedUp }));
-  return `<h2>${escaped(heading)}</h2>\n${intervalChart("Speed over plain decoding", rows, highest)}\n${tableOf(figures)}`;
+  const repeated = `<p>${(100 * first.repeatedShare).toFixed(0)} % of plain decoding's tokens lie in repeats.</p>`;
+  return `<h2>${escaped(heading)}</h2>\n${repeated}\n${intervalChart("Speed over plain decoding", rows, highest)}\n${tableOf(figures)}`;
 }
 
 function tableOf(figures: readonly TimedFigures[]): string {

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { fakeEngine } from "../../test/support/fake-engine.ts";
+import type { Model } from "../engine/types.ts";
 import { type DecodeMethod, measureDecoding } from "./decode.ts";
 import { type BenchPrompt, KINDS, readPrompts } from "./prompts.ts";
 
@@ -17,7 +18,7 @@ it("measures every method on every kind of prompt at every batch size, plain dec
   ];
   const stages: string[] = [];
   const figures = await measureDecoding(engine, {
-    ...{ methods, prompts, batches: [1, 3], pairs: 2, maxTokens: 21 },
+    ...{ methods, prompts, batches: [1, 3], pairs: 2, maxTokens: 21, cutRepeats: false },
     ...{ signal: new AbortController().signal, onStage: (stage) => stages.push(stage) },
   });
   // These prompts have no predicted output.
@@ -43,6 +44,32 @@ it("measures every method on every kind of prompt at every batch size, plain dec
       else expect(tokensPerForward).toBeGreaterThan(1.7);
       expect(acceptanceByDepth).toEqual([1]);
     }
+  }
+  await engine.dispose();
+});
+
+it("finds the share of the texts that lies in repeats, and cuts it off on request", async () => {
+  const { engine } = fakeEngine();
+  // Its tokens in place of the engine's: 0, 1, ..., 19, 0, 1, ...
+  const looping: Pick<Model, "tokenizer" | "generate"> = {
+    tokenizer: engine.tokenizer,
+    generate: (request) => {
+      const generation = engine.generate(request);
+      let nTokens = 0;
+      async function* parts() {
+        for await (const part of generation) yield { ...part, tokens: part.tokens.map(() => nTokens++ % 20) };
+      }
+      return Object.assign(parts(), { promptIds: generation.promptIds, result: generation.result });
+    },
+  };
+  const methods: DecodeMethod[] = [{ drafter: "none", shape: undefined, stride: undefined }];
+  const prompts: BenchPrompt[] = [{ kind: "chat", messages: [{ role: "user", content: "abc" }] }];
+  const plan = { methods, prompts, batches: [1], pairs: 1, maxTokens: 80, onStage: () => undefined };
+  for (const cutRepeats of [false, true]) {
+    const { signal } = new AbortController();
+    const [figure] = await measureDecoding(looping, { ...plan, cutRepeats, signal });
+    expect(figure?.repeatedShare).toBeCloseTo(0.75);
+    expect(figure?.rounds).toEqual([{ proposals: 0, maskRows: 0, rounds: cutRepeats ? 20 : 80 }]);
   }
   await engine.dispose();
 });

@@ -1,5 +1,6 @@
 import type { GenerateRequest, GenerationResult, Model, Propose } from "../engine/types.ts";
 import { IdlmError } from "../errors.ts";
+import { RepeatedRun } from "../tokenizer/repeated-run.ts";
 import type { BenchPrompt, Kind } from "./prompts.ts";
 import { type Interval, median, medianInterval } from "./statistics.ts";
 
@@ -31,9 +32,17 @@ export interface DecodeFigures extends DecodeMethod {
   readonly acceptanceByDepth: readonly number[];
   /** Rounds by their rows, the most frequent first. */
   readonly rounds: GenerationResult["rounds"];
+  /**
+   * Share of plain decoding's tokens, as many as `maxTokens` allows, from where a run of 12 tokens comes a second time: texts
+   * in loops, which lookup predicts. 0 to 1, whether they are cut or not.
+   */
+  readonly repeatedShare: number;
   /** Whether all outputs have the bytes of plain decoding. */
   readonly isSameText: boolean;
 }
+
+/** What measuring needs of a model. */
+type DecodingModel = Pick<Model, "tokenizer" | "generate">;
 
 export interface DecodePlan {
   readonly methods: readonly DecodeMethod[];
@@ -42,6 +51,8 @@ export interface DecodePlan {
   /** Interleaved pairs of each method with plain decoding. */
   readonly pairs: number;
   readonly maxTokens: number;
+  /** Ends each output where a run of 12 tokens comes a second time. */
+  readonly cutRepeats: boolean;
   readonly signal: AbortSignal;
   readonly onStage: (text: string) => void;
 }
@@ -50,6 +61,8 @@ export interface DecodePlan {
 const SEQUENCES_PER_SLOT = 3;
 /** Shortest output of a batch relative to the longest: with equal lengths, sequences would start and end together. */
 const SHORTEST = 0.5;
+/** A run of as many tokens that comes a second time counts as a loop. */
+const REPEATED_TOKENS = 12;
 
 /** A prompt with its token ids: rendering the template is not part of decoding, and uses another process. */
 interface ReadyPrompt extends BenchPrompt {
@@ -62,7 +75,7 @@ interface ReadyPrompt extends BenchPrompt {
  * from the first token on while all slots of the batch are in use: at batch size 1 to the end, above until no sequence is
  * waiting for a slot. Plain decoding is first compared with itself: its distance from 1 is the noise of the measurement.
  */
-export async function measureDecoding(model: Model, plan: DecodePlan): Promise<DecodeFigures[]> {
+export async function measureDecoding(model: DecodingModel, plan: DecodePlan): Promise<DecodeFigures[]> {
   const { tokenizer } = model;
   if (tokenizer === undefined) {
     throw new IdlmError("usage", {
@@ -77,10 +90,16 @@ export async function measureDecoding(model: Model, plan: DecodePlan): Promise<D
   for (const batch of plan.batches) {
     for (const kind of kinds) {
       const ofKind = prompts.filter((prompt) => prompt.kind === kind);
+      const whole = groupsOf(ofKind, batch, plan.maxTokens);
+      const lengths: Lengths[] = [];
+      for (const group of whole) lengths.push(await measureLengths(model, group, batch, plan));
+      const groups = plan.cutRepeats ? whole.map((group, i) => cut(group, lengths[i]?.withoutRepeats ?? [])) : whole;
+      const nTokens = sum(lengths.flatMap(({ whole }) => whole));
+      const repeatedShare = 1 - sum(lengths.flatMap(({ withoutRepeats }) => withoutRepeats)) / nTokens;
       for (const method of plan.methods) {
         if (method.drafter === "predicted" && !ofKind.every(({ predict }) => predict !== undefined)) continue;
         plan.onStage(`batch ${batch}, ${kind}, ${methodName(method)}`);
-        figures.push(await measureMethod(model, plan, { method, batch, kind, prompts: ofKind }));
+        figures.push(await measureMethod(model, plan, { method, batch, kind, groups, repeatedShare }));
       }
     }
   }
@@ -91,14 +110,45 @@ interface Case {
   readonly method: DecodeMethod;
   readonly batch: number;
   readonly kind: Kind;
-  readonly prompts: readonly ReadyPrompt[];
+  readonly groups: readonly (readonly LimitedPrompt[])[];
+  readonly repeatedShare: number;
 }
 
-async function measureMethod(model: Model, plan: DecodePlan, testCase: Case): Promise<DecodeFigures> {
-  const { method, batch, kind, prompts } = testCase;
-  const groups = groupsOf(prompts, batch);
-  const plain: DecodeMethod = { drafter: "none", shape: undefined, stride: undefined };
-  const generate = (how: DecodeMethod, group: readonly ReadyPrompt[]) => generateGroup(model, group, batch, how, plan);
+const plain: DecodeMethod = { drafter: "none", shape: undefined, stride: undefined };
+
+/** Tokens of the sequences of a group with plain decoding, and of them before a repeated run. */
+interface Lengths {
+  readonly whole: readonly number[];
+  readonly withoutRepeats: readonly number[];
+}
+
+async function measureLengths(
+  model: DecodingModel,
+  group: readonly LimitedPrompt[],
+  batch: number,
+  plan: DecodePlan,
+): Promise<Lengths> {
+  const { tokens } = await generateGroup(model, group, batch, plain, plan.signal);
+  const withoutRepeats = tokens.map((ids) => {
+    const run = new RepeatedRun(REPEATED_TOKENS);
+    for (const id of ids) {
+      const second = run.push(id);
+      if (second !== undefined) return second;
+    }
+    return ids.length;
+  });
+  return { whole: tokens.map((ids) => ids.length), withoutRepeats };
+}
+
+/** Leaves two tokens at least: the time from the first to the last is measured. */
+function cut(group: readonly LimitedPrompt[], lengths: readonly number[]): LimitedPrompt[] {
+  return group.map((prompt, at) => ({ ...prompt, limit: Math.max(2, lengths[at] ?? prompt.limit) }));
+}
+
+async function measureMethod(model: DecodingModel, plan: DecodePlan, testCase: Case): Promise<DecodeFigures> {
+  const { method, batch, kind, groups, repeatedShare } = testCase;
+  const generate = (how: DecodeMethod, group: readonly LimitedPrompt[]) =>
+    generateGroup(model, group, batch, how, plan.signal);
   // Warm-up: fills the prefix cache and the controller's estimates.
   for (const group of groups) await generate(method, group);
   const ratios: number[] = [];
@@ -135,34 +185,47 @@ async function measureMethod(model: Model, plan: DecodePlan, testCase: Case): Pr
     maskRows: perRound(({ maskRows }) => maskRows),
     acceptanceByDepth: acceptanceOf(results),
     rounds,
+    repeatedShare,
     isSameText,
   };
 }
 
+/** A prompt with the tokens that it may generate. */
+interface LimitedPrompt extends ReadyPrompt {
+  readonly limit: number;
+}
+
 /** The units of interleaving: single prompts at batch size 1, else one group of all prompts, repeated to fill the batch. */
-function groupsOf(prompts: readonly ReadyPrompt[], batch: number): readonly (readonly ReadyPrompt[])[] {
-  if (batch === 1) return prompts.map((prompt) => [prompt]);
+function groupsOf(prompts: readonly ReadyPrompt[], batch: number, maxTokens: number): LimitedPrompt[][] {
+  if (batch === 1) return prompts.map((prompt) => [{ ...prompt, limit: maxTokens }]);
   const nSequences = Math.max(prompts.length, SEQUENCES_PER_SLOT * batch);
-  return [Array.from({ length: nSequences }, (_, i) => prompts[i % prompts.length] as ReadyPrompt)];
+  return [
+    Array.from({ length: nSequences }, (_, i) => {
+      const prompt = prompts[i % prompts.length] as ReadyPrompt;
+      return { ...prompt, limit: lengthOf(i, maxTokens) };
+    }),
+  ];
 }
 
 interface Pass {
   /** While all slots were in use. */
   readonly ms: number;
   readonly nTokens: number;
-  /** Of all sequences, in order. */
+  /** Of all sequences, in order, as are their tokens. */
   readonly results: readonly GenerationResult[];
+  readonly tokens: readonly (readonly number[])[];
 }
 
 async function generateGroup(
-  model: Model,
-  group: readonly ReadyPrompt[],
+  model: DecodingModel,
+  group: readonly LimitedPrompt[],
   batch: number,
   method: DecodeMethod,
-  { maxTokens, signal }: DecodePlan,
+  signal: AbortSignal,
 ): Promise<Pass> {
   signal.throwIfAborted();
   const results: GenerationResult[] = [];
+  const allTokens: (readonly number[])[] = [];
   let next = 0;
   let nTokens = 0;
   let startMs: number | undefined;
@@ -170,10 +233,12 @@ async function generateGroup(
   const fillSlot = async (): Promise<void> => {
     while (next < group.length) {
       const at = next++;
-      const request = requestOf(group[at] as ReadyPrompt, method, at);
-      const limit = batch === 1 ? maxTokens : lengthOf(at, maxTokens);
-      const generation = model.generate({ ...request, maxTokens: limit, signal });
+      const prompt = group[at] as LimitedPrompt;
+      const generation = model.generate({ ...requestOf(prompt, method, at), maxTokens: prompt.limit, signal });
+      const own: number[] = [];
+      allTokens[at] = own;
       for await (const { tokens } of generation) {
+        own.push(...tokens);
         if (startMs === undefined) startMs = performance.now();
         else if (endMs === undefined) nTokens += tokens.length;
       }
@@ -183,7 +248,7 @@ async function generateGroup(
   };
   await Promise.all(Array.from({ length: Math.min(batch, group.length) }, fillSlot));
   signal.throwIfAborted();
-  return { ms: (endMs ?? 0) - (startMs ?? 0), nTokens, results };
+  return { ms: (endMs ?? 0) - (startMs ?? 0), nTokens, results, tokens: allTokens };
 }
 
 /** Length of the sequence with this index: evenly distributed, whatever the number of sequences. */

@@ -41,6 +41,7 @@ export async function benchStage(
   const prompts = await heldOutPrompts(textFolder(out), nPrompts, signal);
   let nDone = 0;
   const figures = await measureDecoding(model, {
+    cutRepeats: false,
     ...{ methods, batches: [1], pairs, maxTokens, signal },
     prompts: prompts.map(({ messages, temperature, seed }): BenchPrompt => {
       return { kind: "chat", messages, temperature, seed };

@@ -34,6 +34,7 @@ interface DecodeOptions {
   readonly pairs: number;
   readonly maxTokens: number;
   readonly temperature?: number;
+  readonly cutRepeats?: boolean;
   readonly draftModel?: string;
   readonly adapter?: string;
   readonly rowsAlone?: boolean;
@@ -62,6 +63,7 @@ export function registerBenchDecode(bench: Command, cli: Cli): void {
     .option("--pairs <n>", "interleaved pairs; at least nine for figures to publish", integer({ min: 1, max: 1000 }), 9)
     .option("--max-tokens <n>", "tokens of the longest output", integer({ min: 1, max: 100_000 }), 96)
     .option("--temperature <t>", "temperature of all requests (default: the prompts', mostly 0)", decimal({ min: 0 }))
+    .option("--cut-repeats", "end each output where a run of 12 tokens comes a second time")
     .option("--draft-model <model>", "model of the drafter draft")
     .option("--adapter <folder>", "adapter to use instead of the catalogue's")
     .option("--rows-alone", "also time forwards with the same rows and nothing else, for batch size 1")
@@ -93,15 +95,16 @@ async function run(cli: Cli, name: string, options: DecodeOptions, signal: Abort
   const { threads, adapter, draftModel } = options;
   const model = await load(name, { threads, adapter, draftModel, signal, maxSequences: Math.max(...batches) });
   try {
-    const { pairs, maxTokens, temperature } = options;
+    const { pairs, maxTokens, temperature, cutRepeats = false } = options;
     const onStage = (text: string) => live.show(text);
-    const plan = { methods, batches, prompts: promptsOf(kinds, options), pairs, maxTokens, signal, onStage };
+    const what = { methods, batches, prompts: promptsOf(kinds, options) };
+    const plan = { ...what, pairs, maxTokens, cutRepeats, signal, onStage };
     const decoded = await measureDecoding(model, plan);
     const figures = options.rowsAlone ? await withRowsAlone(cli, name, options, decoded, onStage, signal) : decoded;
     const { instructionSet, threads: used, numerics } = model.info.backend;
     const cpu = cpus()[0]?.model.trim() ?? "unknown";
     const date = new Date().toISOString().slice(0, 10);
-    const how = { pairs, maxTokens, ...(temperature === undefined ? {} : { temperature }) };
+    const how = { pairs, maxTokens, cutRepeats, ...(temperature === undefined ? {} : { temperature }) };
     return { date, cpu, instructionSet, threads: used, numerics, model: name, ...how, figures };
   } finally {
     live.clear();
@@ -170,9 +173,10 @@ function textOf({
   pairs,
   maxTokens,
   temperature,
+  cutRepeats,
   figures,
 }: DecodeReport): string {
-  const drawn = temperature === undefined ? "" : `, temperature ${temperature}`;
+  const drawn = `${temperature === undefined ? "" : `, temperature ${temperature}`}${cutRepeats ? ", repeats cut" : ""}`;
   const header = `${model}, ${cpu}, ${instructionSet}, ${threads} threads, numerics ${numerics}, ${date}\n${pairs} interleaved pairs, outputs of up to ${maxTokens} tokens${drawn}\n\n`;
   const rows = figures.map((figure) => {
     const { median, low, high } = figure.speedUp;
@@ -187,6 +191,7 @@ function textOf({
       figure.rowsAlone?.toFixed(2) ?? "",
       `${figure.tokenRows.toFixed(1)} + ${figure.maskRows.toFixed(1)}`,
       figure.acceptanceByDepth.map((share) => share.toFixed(2)).join(" "),
+      `${(100 * figure.repeatedShare).toFixed(0)} %`,
       figure.isSameText ? "" : "OTHER BYTES",
     ];
   });
@@ -201,6 +206,7 @@ function textOf({
     figures.some(({ rowsAlone }) => rowsAlone !== undefined) ? "rows alone" : "",
     "rows + MASK",
     "acceptance",
+    "in repeats",
     "",
   ];
   return header + table([head, ...rows]);

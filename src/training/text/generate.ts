@@ -1,5 +1,5 @@
 import type { Model } from "../../engine/types.ts";
-import { RepeatedRun } from "./repeated-run.ts";
+import { RepeatedRun } from "../../tokenizer/repeated-run.ts";
 import type { TextFinish } from "./row.ts";
 
 /** Tokens whose second occurrence in a row ends an answer: what follows is mostly a loop. */
