@@ -6,7 +6,7 @@ const folder = join(import.meta.dirname, "../models/tiny");
 
 describe("the included tiny model", () => {
   it("takes fewer forwards with its adapter, for the same bytes", async () => {
-    const model = await load(join(folder, "model"), { adapter: join(folder, "adapter"), threads: 1 });
+    const model = await load(join(folder, "model.gguf"), { adapter: join(folder, "adapter"), threads: 1 });
     const totals = { plain: 0, proposing: 0 };
     for (const animal of ["cat", "horse", "owl", "whale"]) {
       const messages = [{ role: "user", content: `Tell me about the ${animal} in two short sentences.` }] as const;
@@ -22,7 +22,7 @@ describe("the included tiny model", () => {
   });
 
   it("has learned to sort names", async () => {
-    const model = await load(join(folder, "model"), { threads: 1 });
+    const model = await load(join(folder, "model.gguf"), { threads: 1 });
     const content = "Sort by name: whale, cat, lion";
     const generation = model.generate({ messages: [{ role: "user", content }], maxTokens: 16, propose: "none" });
     let text = "";

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Tokens per forward of a model on the held-out chats of a training text, by stride, and how many of its held-out lists the
-// model sorts by plain decoding.
+// Of a model, on the held-out rows of a training text: mean negative log-likelihood of the answers, lists that it sorts by plain
+// decoding, and tokens per forward by stride.
 //
 //   npm run build && node scripts/tiny/measure.mjs TEXT_FOLDER MODEL [ADAPTER]
 import { readFileSync } from "node:fs";
@@ -15,6 +15,22 @@ const chats = rows.filter(({ source }) => source !== "sums" && source !== "lists
 const lists = rows.filter(({ source }) => source === "lists").slice(0, 100);
 
 const model = await load(path, { threads: 1, ...(adapter && { adapter }) });
+
+const nll = { sum: 0, tokens: 0, first: 0 };
+for (const { messages } of rows) {
+  const prompt = await model.tokenizer.encodeChat(messages.slice(0, -1));
+  const ids = await model.tokenizer.encodeChat(messages, { addGenerationPrompt: false });
+  const { tokens } = await model.score({ ids, logprobs: 1 });
+  // The answer and its end; the line break after it is the template's.
+  for (const { token, logprob, top } of tokens.slice(prompt.length, -1)) {
+    nll.sum -= logprob;
+    nll.tokens++;
+    if (top[0].token === token) nll.first++;
+  }
+}
+const share = ((100 * nll.first) / nll.tokens).toFixed(1);
+process.stdout.write(`NLL ${(nll.sum / nll.tokens).toFixed(3)} of ${nll.tokens} tokens, ${share} % ranked first\n`);
+
 let sorted = 0;
 for (const { messages } of lists) {
   let text = "";

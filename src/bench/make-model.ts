@@ -1,7 +1,7 @@
 import { type GgufTensorToWrite, type GgufValueToWrite, writeGgufInTurns } from "../formats/gguf/gguf-writer.ts";
 import { byteLength, type TensorType, typeLayout } from "../formats/tensor/tensor-type.ts";
 import type { ModelConfig } from "../model/config/config.ts";
-import { ropeFrequencies } from "../model/config/rope.ts";
+import { configToGguf, ropeTensor } from "../model/config/config-to-gguf.ts";
 import { ggufName, weightShapes } from "../model/open/weight-names.ts";
 import { paddedVocabulary } from "./padded-vocabulary.ts";
 import { randomBlocks, Xorshift32 } from "./random-blocks.ts";
@@ -87,45 +87,13 @@ function* tensorsOf(config: ModelConfig, mix: TypeMixName): Generator<TensorPlan
   }
 }
 
-/** Llama 3.1's scaling is a tensor of divisors in GGUF. */
-function ropeTensor({ rope, headDim }: ModelConfig): GgufTensorToWrite | undefined {
-  if (rope.kind !== "llama3" && rope.kind !== "divisors") return undefined;
-  const plain = ropeFrequencies({ theta: rope.theta, kind: "default" }, headDim).inverseFrequencies;
-  const scaled = ropeFrequencies(rope, headDim).inverseFrequencies;
-  const divisors = Float32Array.from(plain, (frequency, i) => frequency / (scaled[i] ?? 1));
-  return {
-    name: "rope_freqs.weight",
-    dimensions: [divisors.length],
-    type: "F32",
-    data: new Uint8Array(divisors.buffer),
-  };
-}
-
 function metadataOf(config: ModelConfig, name: string, mix: TypeMixName): [string, GgufValueToWrite][] {
-  const { architecture, rope } = config;
-  const named = (key: string, value: GgufValueToWrite): [string, GgufValueToWrite] => [`${architecture}.${key}`, value];
-  const f32 = (value: number) => ({ type: "f32", value }) as const;
-  const metadata: [string, GgufValueToWrite][] = [
+  const { architecture, vocabSize } = config;
+  return [
     ["general.architecture", architecture],
     ["general.name", name],
     ["general.file_type", fileTypeOf(mix)],
-    named("block_count", config.nLayers),
-    named("context_length", config.contextLength),
-    named("embedding_length", config.hiddenSize),
-    named("feed_forward_length", config.mlpSize),
-    named("attention.head_count", config.nHeads),
-    named("attention.head_count_kv", config.nKvHeads),
-    named("attention.key_length", config.headDim),
-    named("attention.value_length", config.headDim),
-    named("attention.layer_norm_rms_epsilon", f32(config.normEpsilon)),
-    named("rope.dimension_count", config.headDim),
-    named("rope.freq_base", f32(rope.theta)),
-    named("vocab_size", config.vocabSize),
+    ...configToGguf(config),
+    ...paddedVocabulary(vocabSize, architecture === "llama" ? "llama-bpe" : "qwen2"),
   ];
-  if (rope.kind === "linear" || rope.kind === "yarn") {
-    metadata.push(named("rope.scaling.type", rope.kind), named("rope.scaling.factor", f32(rope.factor)));
-  }
-  if (rope.kind === "yarn") metadata.push(named("rope.scaling.original_context_length", rope.originalContext));
-  const pre = architecture === "llama" ? "llama-bpe" : "qwen2";
-  return [...metadata, ...paddedVocabulary(config.vocabSize, pre)];
 }

@@ -65,8 +65,8 @@ export function adapterFor(entry: CatalogueEntry): string | undefined {
   return entry.adapter === undefined ? undefined : join(packageFolder(), "models", entry.adapter);
 }
 
-/** Folders of the model that comes with this package, and of its adapter. */
+/** The GGUF file of the model that comes with this package, and the folder of its adapter. */
 export function includedModel(): { readonly model: string; readonly adapter: string } {
   const folder = join(packageFolder(), "models", "tiny");
-  return { model: join(folder, "model"), adapter: join(folder, "adapter") };
+  return { model: join(folder, "model.gguf"), adapter: join(folder, "adapter") };
 }

@@ -40,8 +40,8 @@ const aliases: Readonly<Record<string, readonly string[]>> = {
 };
 const kindNames = new Map(Object.entries(aliases).flatMap(([kind, names]) => names.map((name) => [name, kind])));
 
-/** By the name in `tokenizer.ggml.pre`. */
-const kinds: Readonly<Record<string, Kind>> = {
+/** Byte-level BPE, by the name in `tokenizer.ggml.pre`. */
+export const byteLevelKinds: Readonly<Record<string, Kind>> = {
   default: { pre_tokenizer: { ...byteLevel, use_regex: true } },
   "gpt-2": { pre_tokenizer: { ...byteLevel, use_regex: true } },
   smollm: {
@@ -122,9 +122,9 @@ function kindOf({ model, pre = "default", addsSpacePrefix }: GgufVocabulary, pat
     });
   }
   const name = kindNames.get(pre) ?? pre;
-  const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
+  const kind = Object.hasOwn(byteLevelKinds, name) ? byteLevelKinds[name] : undefined;
   if (kind !== undefined) return kind;
-  const hint = `Supported are ${[...Object.keys(kinds), ...kindNames.keys()].join(", ")}.`;
+  const hint = `Supported are ${[...Object.keys(byteLevelKinds), ...kindNames.keys()].join(", ")}.`;
   throw new IdlmError("unsupported", { path, feature: `the pre-tokenizer ${quote(pre)}`, hint });
 }
 

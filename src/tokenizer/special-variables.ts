@@ -45,7 +45,7 @@ function contentOf(value: unknown): string | undefined {
 }
 
 /** Template variables by the NAME of GGUF's keys `tokenizer.ggml.NAME_token_id`. */
-const ggufNames: Readonly<Record<string, string>> = {
+export const ggufNames: Readonly<Record<string, string>> = {
   bos: "bos_token",
   eos: "eos_token",
   unknown: "unk_token",

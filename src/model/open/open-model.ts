@@ -183,7 +183,7 @@ function collect(
  * GGUF's llama layout stores the rows of q and k so that neighbours (2i, 2i + 1) rotate together; the program rotates
  * halves (i, i + headDim / 2). Row i of the program is row order[i] of the file.
  */
-function rotationOrder(config: ModelConfig, name: string): Int32Array | undefined {
+export function rotationOrder(config: ModelConfig, name: string): Int32Array | undefined {
   if (config.architecture !== "llama") return undefined;
   const match = /self_attn\.([qk])_proj\./.exec(name);
   if (match === null) return undefined;

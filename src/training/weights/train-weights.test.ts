@@ -7,6 +7,7 @@ import { safetensorsHashes } from "../../../test/support/safetensors-hashes.ts";
 import { writeTrainingRows, writeTrainingText } from "../../../test/support/training-text.ts";
 import { createNativeBackend } from "../../compute/native/index.ts";
 import { load } from "../../index.ts";
+import { convertModel } from "../../model/convert-model.ts";
 import { openModel } from "../../model/open/open-model.ts";
 import type { TrainResult } from "../training-loop.ts";
 import { newModel, type StartModel, withMaskToken } from "./start-model.ts";
@@ -144,19 +145,26 @@ describe("introspective diffusion training", () => {
     model.close();
   });
 
-  it("gives a model that verifies its own proposals at any stride", async () => {
+  it("gives a model that verifies its own proposals at any stride, as a folder and as GGUF", async () => {
     await run({ start: converted, settings: full });
-    const model = await load(out);
-    const messages = [{ role: "user", content: "What is number 4?" }] as const;
-    const generate = (options: object) => model.generate({ messages, maxTokens: 12, seed: 5, ...options }).result;
-    const { sha256 } = await generate({ propose: "none" });
-    for (const stride of [2, 3, 4, 8]) {
-      const exact = await generate({ propose: "mask", stride, verify: "exact" });
-      expect(exact.sha256).toBe(sha256);
-      const rejection = await generate({ propose: "mask", stride, verify: "rejection", temperature: 1 });
-      expect(rejection.tokens.length).toBeGreaterThan(0);
+    const gguf = join(root, "converted.gguf");
+    await convertModel(out, gguf, "BF16");
+    const shas = [];
+    for (const path of [out, gguf]) {
+      const model = await load(path);
+      const messages = [{ role: "user", content: "What is number 4?" }] as const;
+      const generate = (options: object) => model.generate({ messages, maxTokens: 12, seed: 5, ...options }).result;
+      const { sha256 } = await generate({ propose: "none" });
+      for (const stride of [2, 3, 4, 8]) {
+        const exact = await generate({ propose: "mask", stride, verify: "exact" });
+        expect(exact.sha256).toBe(sha256);
+        const rejection = await generate({ propose: "mask", stride, verify: "rejection", temperature: 1 });
+        expect(rejection.tokens.length).toBeGreaterThan(0);
+      }
+      shas.push(sha256);
+      await model.dispose();
     }
-    await model.dispose();
+    expect(shas[1]).toBe(shas[0]);
   });
 
   it("refuses models whose weights it cannot train", () => {
