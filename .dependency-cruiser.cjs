@@ -20,7 +20,7 @@ module.exports = {
     layer("answer", ["engine", "compute", "grammar", "formats"]),
     layer("apis", ["answer", "engine", "compute", "grammar", "formats"]),
     layer("batch", ["apis", "answer", "engine", "formats"]),
-    layer("server", ["apis", "answer", "engine", "compute", "formats"]),
+    layer("server", ["apis", "answer", "engine", "compute", "grammar", "formats"]),
     layer("training", ["engine", "decoding", "model", "compute", "formats", "tokenizer", "hub"]),
     layer("making", ["bench", "training", "engine", "model", "compute", "formats", "hub"]),
     { name: "playground-stands-alone", severity: "error", from: { path: "^web/" }, to: { path: "^src/" } },

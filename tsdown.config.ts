@@ -4,6 +4,7 @@ export default defineConfig({
   entry: {
     index: "src/index.ts",
     "cli/main": "src/cli/main.ts",
+    "grammar-thread": "src/grammar/thread/worker.ts",
   },
   format: "esm",
   platform: "node",

@@ -1,5 +1,6 @@
 // Packs the package, installs the tarball into an empty project, and tests command line, library and types there.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -52,6 +53,23 @@ run("tsc", process.execPath, [tsc, ...options, "use.ts"]);
 const tokens = run("the library", process.execPath, ["use.js"]).trim();
 if (tokens !== "8") {
   console.error(`check:install: the library generated ${tokens} tokens, expected 8`);
+  process.exit(1);
+}
+// The server's other files are found: its page, and the thread that compiles grammars.
+const args = [join(installed, "dist", "cli", "main.js"), "serve", fixture, "--port", "0", "--json", "--alias", "m"];
+const server = spawn(process.execPath, args, { cwd: project, stdio: ["ignore", "pipe", "ignore"] });
+process.on("exit", () => server.kill());
+const [line] = await once(server.stdout, "data");
+const { url } = JSON.parse(line);
+const { status } = await fetch(url);
+const response = await fetch(`${url}/v1/completions`, {
+  method: "POST",
+  body: JSON.stringify({ model: "m", prompt: "one", grammar: 'root ::= "two"' }),
+});
+const answer = await response.text();
+server.kill();
+if (status !== 200 || !answer.includes('"text":"two"')) {
+  console.error(`check:install: the server's page has status ${status}; a completion with a grammar is ${answer}`);
   process.exit(1);
 }
 console.log(

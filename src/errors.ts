@@ -149,6 +149,14 @@ export function fieldPath(path: string): Phrase {
   return phrase`${key(name)}${path.slice(name.length)}`;
 }
 
+/** An error as another thread gets it: phrases without their classes. */
+export interface IdlmErrorData {
+  readonly code: ErrorCode;
+  readonly parameters: Readonly<
+    Record<string, string | number | { readonly parts: readonly (string | { readonly name: string })[] }>
+  >;
+}
+
 /** An error of the catalogue: `code`, `exitStatus` for the command line, `httpStatus` for a server. */
 export class IdlmError extends Error {
   readonly code: ErrorCode;
@@ -164,6 +172,21 @@ export class IdlmError extends Error {
     this.exitStatus = exit;
     this.httpStatus = http;
     this.#parameters = parameters;
+  }
+
+  /** The error that another thread sent. */
+  static from({ code, parameters }: IdlmErrorData): IdlmError {
+    const revived = Object.entries(parameters).map(([name, value]) => {
+      if (typeof value !== "object") return [name, value] as const;
+      const parts = value.parts.map((part) => (typeof part === "string" ? part : new KeyName(part.name)));
+      return [name, new Phrase(parts)] as const;
+    });
+    return new IdlmError(code, Object.fromEntries(revived));
+  }
+
+  /** For `from`. */
+  get data(): IdlmErrorData {
+    return { code: this.code, parameters: this.#parameters };
   }
 
   /** The message with a caller's key names. */

@@ -5,7 +5,7 @@ import { compile } from "../src/grammar/automaton/program.ts";
 import { charactersOf } from "../src/grammar/characters.ts";
 import type { Expression, Grammar } from "../src/grammar/expression.ts";
 import { TokenGrammar } from "../src/grammar/grammar-state.ts";
-import { Vocabulary } from "../src/grammar/vocabulary.ts";
+import { textsOf, treeOf, Vocabulary } from "../src/grammar/vocabulary.ts";
 import { allowedTokens, END, walkVocabulary } from "./support/grammar-walk.ts";
 import { xgrammarCompiler } from "./support/xgrammar.ts";
 
@@ -48,7 +48,8 @@ const anyGrammar = fc.record({ root: expression, first: expression, second: expr
 
 it("allows the tokens that xgrammar allows", async () => {
   const oracle = await xgrammarCompiler(walkVocabulary);
-  const vocabulary = new Vocabulary(walkVocabulary);
+  const texts = textsOf(walkVocabulary);
+  const vocabulary = new Vocabulary(walkVocabulary, texts, treeOf(texts));
   let compared = 0;
   await fc.assert(
     fc.asyncProperty(anyGrammar, fc.array(fc.nat(), { minLength: 12, maxLength: 12 }), async (grammar, steps) => {

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { accepts, randomText, walkChoices, walkVocabulary } from "../../test/support/grammar-walk.ts";
-import { type GrammarRequest, Grammars } from "../grammar/grammar.ts";
+import type { GrammarRequest } from "../grammar/grammar.ts";
+import { Grammars } from "../grammar/grammars.ts";
 import type { ToolFormat } from "../grammar/tool-calls.ts";
 import { messageOf } from "./message-reader.ts";
 import { ToolCallReader } from "./tool-calls.ts";

@@ -4,7 +4,7 @@ import type { LoadedModel } from "../compute/loaded-model.ts";
 import { Controller } from "../decoding/controller/controller.ts";
 import type { DraftModel } from "../decoding/proposers/draft-model.ts";
 import { IdlmError } from "../errors.ts";
-import { Grammars } from "../grammar/grammar.ts";
+import { type GrammarCompiler, Grammars } from "../grammar/grammars.ts";
 import { KvSequence } from "./kv/kv-sequence.ts";
 import { PagePool } from "./kv/page-pool.ts";
 import { GenerationStream } from "./output/generation.ts";
@@ -76,7 +76,7 @@ export class EngineModel implements Model {
   /** Created on first use. */
   #engine: { readonly pool: PagePool; readonly scheduler: Scheduler; readonly loop: BatchLoop } | undefined;
   #disposed: Promise<void> | undefined;
-  /** Sequences whose chat template is being rendered. */
+  /** Sequences whose chat template is being rendered, or grammar compiled. */
   #nPreparing = 0;
 
   constructor(parts: EngineParts) {
@@ -85,8 +85,7 @@ export class EngineModel implements Model {
     this.#parts = { ...parts, draft: parts.draft, controller };
     this.info = parts.info;
     this.tokenizer = parts.tokenizer;
-    this.#grammars =
-      parts.tokenizer === undefined ? undefined : grammarsOf(parts.tokenizer, sizes.vocabSize, parts.endTokens);
+    this.#grammars = parts.tokenizer && grammarsOf(parts.tokenizer, sizes.vocabSize, parts.endTokens);
   }
 
   tokenize(text: string, options: { readonly special?: boolean } = {}): number[] {
@@ -169,6 +168,11 @@ export class EngineModel implements Model {
     return { backend: this.#parts.loadedBy, model: this.#parts.model };
   }
 
+  /** Has grammars compiled by it from now on, outside of this thread. */
+  compileGrammarsWith(compiler: GrammarCompiler): void {
+    this.#grammars?.setCompiler(compiler);
+  }
+
   forward(forest: ForestInput, options: ForwardOptions = {}): Promise<ForwardOutput> {
     this.#assertOpen();
     return this.#mutex.runExclusive(async () => {
@@ -211,7 +215,7 @@ export class EngineModel implements Model {
     return stream;
   }
 
-  /** While the template is rendered the request counts towards the limit of the queue. */
+  /** While the template is rendered and the grammar compiled the request counts towards the limit of the queue. */
   async #enqueueWhenRendered(
     options: CheckedOptions,
     checked: Promise<CheckedRequest>,
@@ -221,7 +225,9 @@ export class EngineModel implements Model {
     const { pool } = this.#open();
     // Ends the stream at once; the template's result is ignored.
     const cancel = () => {
-      for (const sequence of this.#createSequences({ ...options, ids: [] }, stream, pool)) sequence.end("cancelled");
+      for (const sequence of this.#createSequences({ ...options, grammar: undefined, ids: [] }, stream, pool)) {
+        sequence.end("cancelled");
+      }
     };
     if (stream.signal.aborted) cancel();
     stream.signal.addEventListener("abort", cancel, { once: true });

@@ -63,7 +63,7 @@ export class TokenGrammar {
   #after(from: State, token: number): GrammarState | undefined {
     if (this.#vocabulary.endTokens.has(token)) return from.canEnd ? this.#ended : undefined;
     const bytes = this.#vocabulary.bytesOf(token);
-    if (bytes === undefined) return undefined;
+    if (bytes.length === 0) return undefined;
     this.#automaton.addSteps();
     let state: State | null = from;
     for (const byte of bytes) {
@@ -86,7 +86,8 @@ export class TokenGrammar {
   }
 
   #computeMask(from: State): Uint32Array {
-    const { byte, depth, skip, firstToken, tokens, endMask } = this.#vocabulary;
+    const { endMask, tree } = this.#vocabulary;
+    const { byte, depth, skip, firstToken, tokens } = tree;
     const automaton = this.#automaton;
     const mask = new Uint32Array(endMask.length);
     if (from.canEnd) mask.set(endMask);

@@ -1,14 +1,11 @@
-import { Automaton } from "./automaton/automaton.ts";
 import { compile, type Program } from "./automaton/program.ts";
 import { choice, type Grammar, rule, text } from "./expression.ts";
-import { TokenGrammar } from "./grammar-state.ts";
 import { parseGbnf } from "./languages/gbnf.ts";
 import { parseRegex } from "./languages/regex.ts";
 import { grammarProblem } from "./problem.ts";
 import { grammarOfSchema } from "./schema/json-schema.ts";
 import { ANY_OBJECT, valueRules } from "./schema/json-text.ts";
 import { grammarOfTools, type ToolGrammarRequest } from "./tool-calls.ts";
-import { type GrammarTokens, Vocabulary } from "./vocabulary.ts";
 
 /** What a completion has to look like. */
 export type GrammarRequest =
@@ -80,55 +77,13 @@ function grammarOfChoices(choices: readonly unknown[], path: string): Grammar {
   return { root: choice(...parts), rules: new Map() };
 }
 
-function compiled(grammar: () => Grammar, path: string): Program {
+/** Compiles a grammar. @throws IdlmError "usage", naming what is wrong at `path`. */
+export function programOf(request: GrammarRequest, path: string): Program {
   try {
-    return compile(grammar(), path);
+    return compile(grammarOf(request, path), path);
   } catch (error) {
     // Constants are written recursively.
     if (error instanceof RangeError) throw grammarProblem(path, "it is nested too deep");
     throw error;
-  }
-}
-
-/** The same for equal requests. */
-function keyOf(request: GrammarRequest, path: string): string {
-  try {
-    return JSON.stringify(request);
-  } catch {
-    throw grammarProblem(path, "it cannot be written as JSON, or is nested too deep");
-  }
-}
-
-/** Compiled grammars that are kept. */
-const MAX_CACHED = 32;
-
-/** Compiles grammars for the vocabulary of a model, and keeps the last ones. */
-export class Grammars {
-  readonly #tokens: GrammarTokens;
-  /** Built on first use. */
-  #vocabulary: Vocabulary | undefined;
-  /** By request, in order of use. */
-  readonly #compiled = new Map<string, TokenGrammar>();
-
-  constructor(tokens: GrammarTokens) {
-    this.#tokens = tokens;
-  }
-
-  /** @throws IdlmError "usage", naming what is wrong at `path`. */
-  compile(request: GrammarRequest, path = "grammar"): TokenGrammar {
-    const key = keyOf(request, path);
-    let found = this.#compiled.get(key);
-    this.#compiled.delete(key);
-    if (found === undefined) {
-      const program = compiled(() => grammarOf(request, path), path);
-      this.#vocabulary ??= new Vocabulary(this.#tokens);
-      found = new TokenGrammar(new Automaton(program, path), this.#vocabulary);
-    }
-    this.#compiled.set(key, found);
-    if (this.#compiled.size > MAX_CACHED) {
-      const [oldest] = this.#compiled.keys();
-      this.#compiled.delete(oldest as string);
-    }
-    return found;
   }
 }

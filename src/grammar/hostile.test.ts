@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { IdlmError } from "../errors.ts";
-import { type GrammarRequest, Grammars } from "./grammar.ts";
+import type { GrammarRequest } from "./grammar.ts";
+import { Grammars } from "./grammars.ts";
 
 /** All bytes, and texts of up to five characters: reading them takes many steps from each state. */
 const texts = fc.sample(fc.string({ unit: fc.constantFrom("a", "b", " ", "x", "1"), minLength: 2, maxLength: 5 }), {

@@ -2,7 +2,9 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import type { Logger } from "pino";
+import { EngineModel } from "../engine/engine-model.ts";
 import { IdlmError, key, phrase } from "../errors.ts";
+import { GrammarThread } from "../grammar/thread/grammar-thread.ts";
 import { createApp } from "./app.ts";
 import type { Doctor } from "./context.ts";
 import { Metrics } from "./metrics.ts";
@@ -38,7 +40,13 @@ export interface RunningServer {
 /** Starts to listen. @throws IdlmError "busy" if the address is taken. */
 export async function startServer({ specs, load, settings, log, doctor }: ServerParts): Promise<RunningServer> {
   const metrics: Metrics = new Metrics(() => models.measured(), { vllm: settings.hasVllmMetrics });
-  const models: Models = new Models(specs, load, (name) => metrics.observer(name));
+  const grammars = settings.grammarThread === undefined ? undefined : new GrammarThread(settings.grammarThread);
+  const loadHere: LoadModel = async (spec, options) => {
+    const model = await load(spec, options);
+    if (grammars !== undefined && model instanceof EngineModel) model.compileGrammarsWith(grammars);
+    return model;
+  };
+  const models: Models = new Models(specs, loadHere, (name) => metrics.observer(name));
   const stopping = new AbortController();
   const app = createApp({ models, metrics, settings, log, doctor }, stopping.signal);
   const listener = getRequestListener((request, env) => app.fetch(request, env), { overrideGlobalObjects: false });
@@ -62,6 +70,7 @@ export async function startServer({ specs, load, settings, log, doctor }: Server
       stopping.abort();
       await closed(server, settings.drainMs);
       await models.dispose();
+      await grammars?.close();
     },
   };
 }

@@ -20,6 +20,8 @@ export interface ServeSettings {
   readonly arrivalMs: number;
   /** File with the page at /; undefined: none. */
   readonly page: string | undefined;
+  /** File of the thread that compiles grammars; undefined: they are compiled in the server's own. */
+  readonly grammarThread: string | undefined;
   /** Requests that are read, wait or run at once, over all models. */
   readonly maxRequests: number;
   /** Requests and tokens of a key (or, without keys, of an address) in a minute. */
@@ -41,6 +43,7 @@ export const defaultSettings: ServeSettings = {
   maxBodyBytes: 16 * 2 ** 20,
   timeoutMs: undefined,
   page: undefined,
+  grammarThread: undefined,
   drainMs: 30_000,
   // With the interval at which Node checks (a quarter of it) below the two minutes that are promised.
   arrivalMs: 90_000,

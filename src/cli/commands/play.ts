@@ -8,7 +8,14 @@ import { integer } from "../options/numbers.ts";
 import { withInterrupt } from "../terminal/interrupt.ts";
 import { openBrowser } from "../terminal/open-browser.ts";
 import { RACE_MODEL } from "./race.ts";
-import { DEFAULT_CONCURRENCY, DEFAULT_MAX_QUEUE, MAX_PORT, playgroundFile, runServer } from "./serve.ts";
+import {
+  DEFAULT_CONCURRENCY,
+  DEFAULT_MAX_QUEUE,
+  grammarThreadFile,
+  MAX_PORT,
+  playgroundFile,
+  runServer,
+} from "./serve.ts";
 
 interface PlayOptions extends LoadOptions {
   readonly port?: number;
@@ -44,7 +51,7 @@ async function play(cli: Cli, name: string, options: PlayOptions, signal: AbortS
       {
         specs,
         preload: specs[0]?.name,
-        settings: { ...defaultSettings, port: chosen, page: playgroundFile() },
+        settings: { ...defaultSettings, port: chosen, page: playgroundFile(), grammarThread: grammarThreadFile() },
         options: { ...load, concurrency: DEFAULT_CONCURRENCY, maxQueue: DEFAULT_MAX_QUEUE, logLevel: "warn" },
         onListening: (url) => {
           cli.io.stderr.write(`playground: ${url}/ (Ctrl-C ends it)\n`);

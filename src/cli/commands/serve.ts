@@ -202,11 +202,16 @@ function settingsOf(options: ServeOptions): ServeSettings {
     ...{ host, port, apiKeys, allowHosts: allowHost, cors: cors.map(originOf) },
     timeoutMs: timeout === undefined ? undefined : 1000 * timeout,
     drainMs: 1000 * drain,
-    page: playgroundFile(),
+    ...{ page: playgroundFile(), grammarThread: grammarThreadFile() },
     maxRequests: maxQueue + concurrency,
     ...{ requestsPerMinute: options.requestsPerMinute, tokensPerMinute: options.tokensPerMinute },
     ...{ logsPrompts: options.logPrompts === true, hasVllmMetrics: options.metricsCompat === "vllm" },
   };
+}
+
+/** The thread that compiles grammars, as `npm run build` makes it. */
+export function grammarThreadFile(): string {
+  return join(packageFolder(), "dist", "grammar-thread.js");
 }
 
 /** The page that `npm run build` makes. */

@@ -5,7 +5,7 @@ import {
   type SamplingSetting,
 } from "../../compute/sampling/settings.ts";
 import { IdlmError } from "../../errors.ts";
-import type { Grammars } from "../../grammar/grammar.ts";
+import type { Grammars } from "../../grammar/grammars.ts";
 import type { TokenGrammar } from "../../grammar/grammar-state.ts";
 import { MAX_CHOICES } from "../limits.ts";
 import type { ChatOptions, GenerateRequest, TextTokenizer } from "../types.ts";
@@ -43,8 +43,8 @@ export interface CheckedOptions {
   readonly n: number;
   /** Token ids of the predicted output; empty: none. */
   readonly predicted: readonly number[];
-  /** Limits the completion. */
-  readonly grammar: TokenGrammar | undefined;
+  /** Limits the completion; a promise while it is compiled. */
+  readonly grammar: TokenGrammar | Promise<TokenGrammar> | undefined;
   /** At least 1. */
   readonly maxTokens: number;
   /** Context length (positions). */
@@ -64,6 +64,7 @@ export interface CheckedOptions {
 
 /** A valid request whose prompt is tokenized and fits into the context. */
 export interface CheckedRequest extends CheckedOptions {
+  readonly grammar: TokenGrammar | undefined;
   readonly ids: readonly number[];
 }
 
@@ -142,7 +143,8 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
 }
 
 /**
- * Tokenizes the prompt and limits the completion to the context. A promise if a chat template has to be rendered.
+ * Tokenizes the prompt and limits the completion to the context. A promise if a chat template has to be rendered or a
+ * grammar is being compiled.
  * @throws IdlmError "usage" (no prompt, or an invalid one), "context-too-long".
  */
 export function withPrompt(
@@ -151,16 +153,20 @@ export function withPrompt(
   limits: RequestLimits,
 ): CheckedRequest | Promise<CheckedRequest> {
   const ids = promptIds(request, asked.chat, limits);
-  return ids instanceof Promise ? ids.then((known) => fitted(asked, known)) : fitted(asked, ids);
+  const { grammar } = asked;
+  if (ids instanceof Promise || grammar instanceof Promise) {
+    return Promise.all([ids, grammar]).then(([known, compiled]) => fitted(asked, known, compiled));
+  }
+  return fitted(asked, ids, grammar);
 }
 
-function fitted(asked: CheckedOptions, ids: readonly number[]): CheckedRequest {
+function fitted(asked: CheckedOptions, ids: readonly number[], grammar: TokenGrammar | undefined): CheckedRequest {
   const { context, maxTokens } = asked;
   if (ids.length >= context) {
     const hint = "Shorten the prompt or raise the context; the completion needs at least one position.";
     throw new IdlmError("context-too-long", { nTokens: ids.length, context, hint });
   }
-  return { ...asked, ids, maxTokens: Math.min(maxTokens, context - ids.length) };
+  return { ...asked, ids, grammar, maxTokens: Math.min(maxTokens, context - ids.length) };
 }
 
 function predictedIds(predict: unknown, tokenizer: TextTokenizer | undefined): readonly number[] {
@@ -175,12 +181,15 @@ function checkFlag(name: keyof GenerateRequest, value: unknown): boolean {
   throw wrongKey(name, `expected true or false, found ${shown(value)}`);
 }
 
-function checkGrammar(grammar: GenerateRequest["grammar"], grammars: Grammars | undefined): TokenGrammar | undefined {
+function checkGrammar(
+  grammar: GenerateRequest["grammar"],
+  grammars: Grammars | undefined,
+): TokenGrammar | Promise<TokenGrammar> | undefined {
   if (grammar === undefined) return undefined;
   if (typeof grammar !== "object" || grammar === null)
     throw wrongKey("grammar", `expected an object, found ${shown(grammar)}`);
   if (grammars === undefined) throw wrongKey("grammar", "the model has no tokenizer", "Grammars need one.");
-  return grammars.compile(grammar);
+  return grammars.get(grammar);
 }
 
 function checkShare(share: unknown): string {

@@ -1,5 +1,5 @@
 import { grammarProblem } from "../problem.ts";
-import type { Program } from "./program.ts";
+import { INSTRUCTION_SIZE, OP, type Program, SET_SIZE } from "./program.ts";
 
 /** A frame of a thread's stack: where a rule returns to, or a repetition that runs its body for the `count`-th time. */
 interface Frame {
@@ -40,6 +40,8 @@ const MAX_REMEMBERED = 500_000;
  */
 const MAX_STEPS = 150_000;
 const STEPS_PER_CALL = 5_000;
+/** Most steps to the first state, some milliseconds: they are taken where the grammar is used, not where it is compiled. */
+const MAX_FIRST_STEPS = 20_000;
 /** Threads that are looked at in the time of a step. */
 const THREADS_PER_STEP = 8;
 /** Bits of a key of `byThreads`. */
@@ -59,7 +61,7 @@ export class Automaton {
   #nFrames = 0;
   #nThreads = 0;
   /** Steps that are left. */
-  #steps = MAX_STEPS;
+  #steps = MAX_FIRST_STEPS;
   #start: State;
 
   /** @throws IdlmError "usage", naming `path`, as `after`. */
@@ -67,6 +69,7 @@ export class Automaton {
     this.#program = program;
     this.#path = path;
     this.#start = this.#closure([{ at: program.start, stack: undefined }]);
+    this.#steps = MAX_STEPS;
   }
 
   /** The state before the first byte. */
@@ -93,26 +96,27 @@ export class Automaton {
 
   /** The byte that has to come next; undefined: there are several, or none. */
   onlyByte({ threads }: State): number | undefined {
+    const { sets } = this.#program;
     let only: number | undefined;
     for (const { at } of threads) {
-      const instruction = this.#program.instructions[at];
-      if (instruction?.op !== "byte") continue;
-      const first = instruction.set.indexOf(1);
-      if (instruction.set.indexOf(1, first + 1) >= 0 || (only !== undefined && only !== first)) return undefined;
-      only = first;
+      const start = this.#setOf(at);
+      const first = sets.indexOf(1, start);
+      const second = sets.indexOf(1, first + 1);
+      const hasTwo = second >= 0 && second < start + SET_SIZE;
+      if (hasTwo || (only !== undefined && only !== first - start)) return undefined;
+      only = first - start;
     }
     return only;
   }
 
   #afterByte({ threads, byThreads }: State, byte: number): State | null {
-    const { instructions } = this.#program;
+    const { instructions, sets } = this.#program;
     const reading: Thread[] = [];
     let bits = 0;
     this.#step(Math.ceil(threads.length / THREADS_PER_STEP));
     for (const [i, { at, stack }] of threads.entries()) {
-      const instruction = instructions[at];
-      if (instruction?.op !== "byte" || instruction.set[byte] !== 1) continue;
-      reading.push({ at: instruction.next, stack });
+      if (sets[this.#setOf(at) + byte] !== 1) continue;
+      reading.push({ at: instructions[INSTRUCTION_SIZE * at + 1] as number, stack });
       bits |= 1 << (i % MAX_BITS);
     }
     if (reading.length === 0) return null;
@@ -124,14 +128,20 @@ export class Automaton {
     return found;
   }
 
+  /** Where in `sets` the set of a thread's instruction starts: threads of a state read a byte. */
+  #setOf(at: number): number {
+    return SET_SIZE * (this.#program.instructions[INSTRUCTION_SIZE * at + 2] as number);
+  }
+
   /** The state whose threads are those that get to a byte from here without reading one. */
   #closure(from: readonly Thread[]): State {
-    const { instructions, rules } = this.#program;
+    const { instructions, targets } = this.#program;
     const threads: Thread[] = [];
     let canEnd = false;
     const seen = new Map<Frame | undefined, Set<number>>();
     // `fresh`: frames on top of the stack that were pushed since the last byte.
     const waiting: (Thread & { readonly fresh: number })[] = [];
+    const number = (at: number, i: number) => instructions[INSTRUCTION_SIZE * at + i] as number;
     const visit = (at: number, stack: Frame | undefined, fresh: number) => {
       if (fresh >= MAX_FRESH) throw this.#tooComplex();
       const keysOfStack = seen.get(stack) ?? new Set();
@@ -142,37 +152,34 @@ export class Automaton {
       waiting.push({ at, stack, fresh });
     };
     const repeat = (at: number, stack: Frame | undefined, count: number, fresh: number) => {
-      const instruction = instructions[at];
-      if (instruction?.op !== "repeat") return;
-      const { min, max, body, next } = instruction;
+      const [next, body, min, max] = [number(at, 1), number(at, 2), number(at, 3), number(at, 4)];
       if (count >= min) visit(next, stack, fresh);
-      if (max === undefined) visit(body, this.#push(stack, at, Math.min(count + 1, min)), fresh + 1);
+      if (max < 0) visit(body, this.#push(stack, at, Math.min(count + 1, min)), fresh + 1);
       else if (count < max) visit(body, this.#push(stack, at, count + 1), fresh + 1);
     };
     for (const { at, stack } of from) visit(at, stack, 0);
     for (let thread = waiting.pop(); thread !== undefined; thread = waiting.pop()) {
       this.#step(1);
       const { at, stack, fresh } = thread;
-      const instruction = instructions[at];
-      if (instruction === undefined) continue;
-      switch (instruction.op) {
-        case "byte":
+      const next = number(at, 1);
+      switch (number(at, 0)) {
+        case OP.byte:
           threads.push({ at, stack });
           break;
-        case "jump":
-          for (const target of instruction.targets) visit(target, stack, fresh);
+        case OP.jump:
+          for (let i = number(at, 2); i < number(at, 3); i++) visit(targets[i] as number, stack, fresh);
           break;
-        case "call": {
-          const entry = rules.get(instruction.rule) as number;
+        case OP.call: {
+          const entry = number(at, 2);
           // A call at the end of a rule needs no frame, so that lists that end with themselves stay in one state.
-          if (instructions[instruction.next]?.op === "return") visit(entry, stack, fresh);
-          else visit(entry, this.#push(stack, instruction.next, -1), fresh + 1);
+          if (number(next, 0) === OP.return) visit(entry, stack, fresh);
+          else visit(entry, this.#push(stack, next, -1), fresh + 1);
           break;
         }
-        case "repeat":
+        case OP.repeat:
           repeat(at, stack, 0, fresh);
           break;
-        case "return":
+        case OP.return:
           if (stack === undefined) canEnd = true;
           else if (stack.count < 0) visit(stack.at, stack.below, Math.max(0, fresh - 1));
           // A run that read nothing does not count.

@@ -4,10 +4,10 @@ import { GrammarSize } from "../grammar-size.ts";
 import { grammarProblem } from "../problem.ts";
 import { type ByteRange, utf8Of } from "./utf8.ts";
 
-/** Instructions of a compiled grammar; a number is the index of an instruction. */
-export type Instruction =
-  /** Reads a byte of the set. */
-  | { readonly op: "byte"; readonly set: ByteSet; readonly next: number }
+/** Instructions while a grammar is compiled; a number is the index of an instruction. */
+type Instruction =
+  /** Reads a byte of the set with this index. */
+  | { readonly op: "byte"; readonly set: number; readonly next: number }
   | { readonly op: "jump"; targets: readonly number[] }
   /** Runs a rule, then goes on at `next`. */
   | { readonly op: "call"; readonly rule: string; readonly next: number }
@@ -22,15 +22,25 @@ export type Instruction =
   /** Ends a rule or the body of a repetition. */
   | { readonly op: "return" };
 
-/** 1 for each of the 256 bytes that is in it. */
-export type ByteSet = Uint8Array;
+/** Codes of the instructions in a program. */
+export const OP = { byte: 0, jump: 1, call: 2, repeat: 3, return: 4 } as const;
 
-/** A compiled grammar. */
+/**
+ * Numbers per instruction in a program: its code, where it goes on, and three more. Of `byte` the index of its set; of `jump`
+ * its first target and the one after its last in `targets`; of `call` the entry of the rule; of `repeat` body, min and max
+ * (-1: none).
+ */
+export const INSTRUCTION_SIZE = 5;
+
+/** Bytes of a set of bytes: 1 for each of the 256 that is in it. */
+export const SET_SIZE = 256;
+
+/** A compiled grammar. Arrays of numbers, which another thread can make and hand over without copying them. */
 export interface Program {
-  readonly instructions: readonly Instruction[];
+  readonly instructions: Int32Array;
+  readonly targets: Int32Array;
+  readonly sets: Uint8Array;
   readonly start: number;
-  /** Entries of the rules. */
-  readonly rules: ReadonlyMap<string, number>;
 }
 
 /** Most instructions; a grammar of them takes about 5 MB. */
@@ -56,18 +66,61 @@ export function compile(grammar: Grammar, path: string): Program {
   const compiler = new Compiler(isNullable, path);
   const rules = new Map<string, number>();
   for (const [name, body] of grammar.rules) rules.set(name, compiler.emit(body, RETURN));
-  return { instructions: compiler.instructions, start: compiler.emit(grammar.root, RETURN), rules };
+  const start = compiler.emit(grammar.root, RETURN);
+  return { ...packed(compiler.instructions, rules), sets: compiler.sets, start };
+}
+
+/** The instructions as numbers. */
+function packed(instructions: readonly Instruction[], rules: ReadonlyMap<string, number>) {
+  const numbers = new Int32Array(INSTRUCTION_SIZE * instructions.length);
+  const targets: number[] = [];
+  for (const [i, instruction] of instructions.entries()) {
+    numbers.set(numbersOf(instruction, rules, targets), INSTRUCTION_SIZE * i);
+  }
+  return { instructions: numbers, targets: Int32Array.from(targets) };
+}
+
+/** Adds the targets of a jump to `targets`. */
+function numbersOf(instruction: Instruction, rules: ReadonlyMap<string, number>, targets: number[]): number[] {
+  switch (instruction.op) {
+    case "byte":
+      return [OP.byte, instruction.next, instruction.set];
+    case "jump": {
+      const first = targets.length;
+      for (const target of instruction.targets) targets.push(target);
+      return [OP.jump, RETURN, first, targets.length];
+    }
+    case "call":
+      return [OP.call, instruction.next, rules.get(instruction.rule) as number];
+    case "repeat":
+      return [OP.repeat, instruction.next, instruction.body, instruction.min, instruction.max ?? -1];
+    case "return":
+      return [OP.return];
+  }
 }
 
 class Compiler {
   readonly instructions: Instruction[] = [{ op: "return" }];
   readonly #isNullable: (expression: Expression) => boolean;
   readonly #path: string;
-  readonly #sets = new Map<string, ByteSet>();
+  /** Indices of the sets, by their ranges. */
+  readonly #sets = new Map<string, number>();
 
   constructor(isNullable: (expression: Expression) => boolean, path: string) {
     this.#path = path;
     this.#isNullable = isNullable;
+  }
+
+  /** All sets, one after the other. */
+  get sets(): Uint8Array {
+    const all = new Uint8Array(SET_SIZE * this.#sets.size);
+    for (const [key, index] of this.#sets) {
+      for (const range of key.split(" ")) {
+        const [first, last] = range.split(",").map(Number) as [number, number];
+        all.fill(1, SET_SIZE * index + first, SET_SIZE * index + last + 1);
+      }
+    }
+    return all;
   }
 
   /** Emits an expression that goes on at `next`. Returns its entry. */
@@ -157,12 +210,8 @@ class Compiler {
 
   #byte(ranges: readonly ByteRange[], next: number): number {
     const key = ranges.join(" ");
-    let set = this.#sets.get(key);
-    if (set === undefined) {
-      set = new Uint8Array(256);
-      for (const [first, last] of ranges) set.fill(1, first, last + 1);
-      this.#sets.set(key, set);
-    }
+    const set = this.#sets.get(key) ?? this.#sets.size;
+    this.#sets.set(key, set);
     return this.#add({ op: "byte", set, next });
   }
 

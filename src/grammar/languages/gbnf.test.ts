@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { accepts, walkVocabulary } from "../../../test/support/grammar-walk.ts";
-import { Grammars } from "../grammar.ts";
+import { Grammars } from "../grammars.ts";
 
 const grammars = new Grammars(walkVocabulary);
 const startOf = (grammar: string) => grammars.compile({ kind: "ebnf", grammar }).start;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { accepts, walkVocabulary } from "../../../test/support/grammar-walk.ts";
-import { Grammars } from "../grammar.ts";
+import { Grammars } from "../grammars.ts";
 
 const grammars = new Grammars(walkVocabulary);
 const startOf = (pattern: string) => grammars.compile({ kind: "regex", pattern }).start;

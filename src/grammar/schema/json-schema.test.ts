@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { accepts, randomText, walkChoices, walkVocabulary } from "../../../test/support/grammar-walk.ts";
 import { IdlmError } from "../../errors.ts";
-import { Grammars } from "../grammar.ts";
+import { Grammars } from "../grammars.ts";
 import type { GrammarState } from "../grammar-state.ts";
 import { formats } from "./formats.ts";
 import { jsonText } from "./json-text.ts";
