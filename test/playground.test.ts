@@ -234,6 +234,37 @@ describe.skipIf(!hasChromium)("the playground in a browser", () => {
     );
   });
 
+  it("measures the machine when asked, with the keyboard, and keeps the figures", async () => {
+    await open(
+      async ({ page, server }) => {
+        await page.getByRole("navigation").getByRole("button", { name: "Under the hood" }).focus();
+        await page.keyboard.press("Enter");
+        const panel = page.getByRole("region", { name: "This machine" });
+        await panel.waitFor();
+        expect(await panel.getByRole("table").count()).toBe(0);
+        await button(page, "Measure").focus();
+        await page.keyboard.press("Enter");
+        await panel.getByText("Requests ran meanwhile").waitFor();
+        expect(await panel.getByRole("status").textContent()).toBe("Measured.");
+        expect(await panel.getByRole("row", { name: "reading memory, GB/s 40.0 24.0" }).count()).toBe(1);
+        expect(await panel.getByRole("img", { name: /The roofs meet at 20\.0 rows/ }).count()).toBe(1);
+        const table = panel.getByRole("region", { name: "Speed-up by rows and tokens per forward" });
+        // 1.5 tokens per forward of 4 rows: 1.5 × 2.65 ms / 3.1 ms; by the roofs 4 rows take no longer than one.
+        expect(await table.getByRole("row").nth(3).getByRole("cell").allTextContents()).toEqual(
+          expect.arrayContaining(["1.28 × (1.50)", "1.71 × (2.00)", "3.42 × (4.00)", ""]),
+        );
+        expect(await table.locator(".slower").first().textContent()).toBe("0.97 × (1.25)");
+        await page.keyboard.press("Alt+1");
+        await page.keyboard.press("Alt+3");
+        expect(await panel.getByRole("table").count()).toBeGreaterThan(0);
+        server.settings.disturbed = false;
+        await button(page, "Measure again").click();
+        await panel.getByText("Requests ran meanwhile").waitFor({ state: "detached" });
+      },
+      { disturbed: true },
+    );
+  });
+
   const looks = [
     { name: "dark", options: { colorScheme: "dark", viewport: { width: 1280, height: 800 } } },
     { name: "phone", options: { colorScheme: "light", viewport: { width: 360, height: 740 }, hasTouch: true } },
@@ -244,7 +275,9 @@ describe.skipIf(!hasChromium)("the playground in a browser", () => {
         const violations: string[] = [];
         const check = async (what: string) => {
           violations.push(...(await violationsOf(page)).map((text) => `${what}: ${text}`));
-          const overflow = await page.evaluate<number>("document.documentElement.scrollWidth - innerWidth");
+          const overflow = await page.evaluate<number>(
+            "Math.max(...[document.documentElement, ...document.querySelectorAll('.page, .card')].map((one) => one.scrollWidth - one.clientWidth))",
+          );
           expect(overflow, what).toBeLessThanOrEqual(0);
         };
         await check("welcome");
@@ -271,6 +304,10 @@ describe.skipIf(!hasChromium)("the playground in a browser", () => {
         await page.getByRole("navigation").getByRole("button", { name: /hood/i }).click();
         await page.getByText("0 answers being generated").waitFor();
         await check("machine");
+        await button(page, "Measure").click();
+        await button(page, "Measure again").waitFor();
+        for (const summary of await page.locator(".machine summary").all()) await summary.click();
+        await check("measured machine");
         expect(violations).toEqual([]);
       },
       {},

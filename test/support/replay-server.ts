@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { measuredMachine } from "./measured-machine.ts";
 
 /** How the server answers; may be changed while it runs. */
 export interface ReplaySettings {
@@ -11,6 +12,8 @@ export interface ReplaySettings {
   key?: string;
   /** Answers so many requests with 429 first. */
   busy: number;
+  /** Whether requests ran while the machine was measured. */
+  disturbed: boolean;
 }
 
 export interface ReplayServer {
@@ -30,7 +33,7 @@ export async function startReplayServer(
   changes: Partial<ReplaySettings> = {},
   port = 0,
 ): Promise<ReplayServer> {
-  const settings: ReplaySettings = { text: DEFAULT_TEXT, tokensPerSecond: 3000, busy: 0, ...changes };
+  const settings: ReplaySettings = { text: DEFAULT_TEXT, tokensPerSecond: 3000, busy: 0, disturbed: false, ...changes };
   const bodies: Record<string, unknown>[] = [];
   const server = createServer((request, response) => void respond(page, settings, bodies, request, response));
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
@@ -63,6 +66,7 @@ async function respond(
   if (path === "/v1/models") return void json(200, { data: [{ id: "replayed" }] });
   if (path === "/metrics") return void response.end("idlm:num_requests_running 0\nidlm:num_requests_waiting 0\n");
   if (path === "/server_info") return void json(200, { version: "0", backend: { instructionSet: "avx2", threads: 2 } });
+  if (path === "/doctor") return void json(200, { ...measuredMachine, disturbed: settings.disturbed });
   if (path !== "/v1/chat/completions") return void json(404, { error: { message: `Not found: ${path}` } });
   let text = "";
   for await (const part of request) text += part;

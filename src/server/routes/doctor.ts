@@ -45,7 +45,7 @@ const doctorRoute = createRoute({
       z.object({
         report: z.string().describe("what idlm doctor prints"),
         figures: z.record(z.string(), z.unknown()).describe("the same as JSON"),
-        disturbed: z.boolean().describe("whether requests ran meanwhile, which makes the figures too low"),
+        disturbed: z.boolean().describe("whether requests ran meanwhile, which disturbs the figures"),
       }),
       "The machine's roofs and the speed-up that follows; measuring takes seconds and slows down what runs meanwhile.",
     ),

@@ -3,6 +3,7 @@ import { RequestFailure, request } from "../../api/client.ts";
 import { isRecord } from "../../conversation/conversation.ts";
 import { connection, server } from "../../state.ts";
 import { inWords, Metrics } from "./metrics.ts";
+import { ThisMachine } from "./this-machine.tsx";
 
 const INTERVAL_MS = 3000;
 
@@ -38,7 +39,7 @@ export function MachineView() {
         </ul>
         {sentences.length === 0 && <p class="muted">No metrics yet.</p>}
       </section>
-      <Doctor />
+      <ThisMachine />
       <section class="card">
         <h3>What it runs</h3>
         <table class="info">
@@ -53,38 +54,6 @@ export function MachineView() {
         </table>
       </section>
     </main>
-  );
-}
-
-/** What `idlm doctor` says of the machine, measured when asked: it takes seconds and slows down what runs. */
-function Doctor() {
-  const [text, setText] = useState("");
-  const [isRunning, setRunning] = useState(false);
-  const measure = async () => {
-    setRunning(true);
-    try {
-      const response = await request(connection(), "/doctor", { body: {} });
-      const { report } = (await response.json()) as { readonly report: string };
-      setText(report);
-    } catch (error) {
-      setText(error instanceof Error ? error.message : String(error));
-    }
-    setRunning(false);
-  };
-  return (
-    <section class="card">
-      <h3>What this machine allows</h3>
-      <p class="muted">Memory bandwidth, the time of forwards by number of rows, and the speed-up that follows.</p>
-      <button type="button" disabled={isRunning} onClick={() => void measure()}>
-        {isRunning ? "Measuring…" : "Measure"}
-      </button>
-      {text !== "" && (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, which the keyboard has to reach
-        <section tabIndex={0} aria-label="Report of doctor">
-          <pre>{text}</pre>
-        </section>
-      )}
-    </section>
   );
 }
 

@@ -1,8 +1,7 @@
-import { useLayoutEffect, useRef } from "preact/hooks";
-import uPlot from "uplot";
+import type uPlot from "uplot";
 import type { WireRound } from "../../api/wire.ts";
 import { seriesOf } from "../../rounds/statistics.ts";
-import { look } from "../../state.ts";
+import { axisStyle, type Colour, Plot } from "../plot.tsx";
 
 const HEIGHT = 130;
 
@@ -14,32 +13,17 @@ interface ChartsProps {
 
 /** Tokens per forward and per second over the forwards so far, as moving means. */
 export function Charts({ rounds }: ChartsProps) {
-  const place = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot | undefined>(undefined);
-  const colours = look.value;
-  useLayoutEffect(() => {
-    const { current: element } = place;
-    if (element === null) return;
-    plot.current = new uPlot(options(element.clientWidth), [[], [], []], element);
-    const observer = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: HEIGHT }));
-    observer.observe(element);
-    return () => {
-      observer.disconnect();
-      plot.current?.destroy();
-    };
-  }, [colours]);
   const { forward, tokensPerForward, tokensPerSecond } = seriesOf(rounds);
-  useLayoutEffect(() => plot.current?.setData([forward, tokensPerForward, tokensPerSecond]));
   return (
     <>
       <h3>
         Over time <span class="muted">means of 16 forwards</span>
       </h3>
-      <div
-        ref={place}
-        class="chart"
-        role="img"
-        aria-label={`Now ${(tokensPerForward.at(-1) ?? 0).toFixed(2)} tokens per forward, ${(tokensPerSecond.at(-1) ?? 0).toFixed(0)} tokens per second`}
+      <Plot
+        height={HEIGHT}
+        options={options}
+        data={[forward, tokensPerForward, tokensPerSecond]}
+        label={`Now ${(tokensPerForward.at(-1) ?? 0).toFixed(2)} tokens per forward, ${(tokensPerSecond.at(-1) ?? 0).toFixed(0)} tokens per second`}
       />
       <ul class="legend">
         <li>
@@ -55,17 +39,9 @@ export function Charts({ rounds }: ChartsProps) {
   );
 }
 
-function options(width: number): uPlot.Options {
-  const styles = getComputedStyle(document.documentElement);
-  const colour = (name: string) => styles.getPropertyValue(`--${name}`).trim();
-  const axis = {
-    stroke: colour("muted"),
-    grid: { stroke: colour("line"), width: 1 },
-    ticks: { show: false },
-    font: "11px system-ui",
-  };
+function options(colour: Colour): Omit<uPlot.Options, "width" | "height"> {
+  const axis = axisStyle(colour);
   return {
-    ...{ width, height: HEIGHT },
     legend: { show: false },
     cursor: { show: false },
     scales: {
