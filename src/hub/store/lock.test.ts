@@ -79,7 +79,6 @@ describe("acquireLock", () => {
 
   it.each([
     ["of another machine", JSON.stringify({ host: "elsewhere", pid: 1 })],
-    ["that says nothing", ""],
     ["that says nonsense", '{"host":1,"pid":"x"}'],
   ])("takes over from a lock %s only after a long silence", async (_, text) => {
     const path = write(3, text);
@@ -92,6 +91,26 @@ describe("acquireLock", () => {
     const lock = await waiting;
     expect(lock.tookOver).toBe(true);
     await lock.release();
+  });
+
+  it.each([true, false])(
+    "takes over from a process that was killed before it wrote its id (waiting: %s)",
+    async (waits) => {
+      write(3, "");
+      expect(await isLocked(folder, "model")).toBe(true);
+      const lock = await acquire({ timing: { emptyMs: 20 }, ...(!waits && { onWait: undefined }) });
+      expect(lock.tookOver).toBe(false);
+      expect(readdirSync(folder)).toEqual(["model.4.lock"]);
+      await lock.release();
+    },
+  );
+
+  it("waits for a process that is about to write its id", async () => {
+    const path = write(3, "");
+    const trying = acquire({ timing: { emptyMs: 60_000 }, onWait: undefined });
+    await sleep(20);
+    writeFileSync(path, JSON.stringify({ host: "elsewhere", pid: 1 }));
+    await expect(trying).rejects.toMatchObject({ code: "busy" });
   });
 
   it("tells a suspended holder that it lost the lock", async () => {

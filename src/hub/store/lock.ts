@@ -16,11 +16,13 @@ export interface LockTiming {
   /** A holder that does not touch its file for so long counts as gone, where its process cannot be checked (another
    * machine, a reused process id). It may also just be suspended: see `tookOver`. */
   readonly silentMs: number;
+  /** A file without content for so long is that of a process that was killed before it wrote its id into it. */
+  readonly emptyMs: number;
   /** How often a waiting process checks. */
   readonly pollMs: number;
 }
 
-const timing: LockTiming = { beatMs: 2000, silentMs: 30_000, pollMs: 200 };
+const timing: LockTiming = { beatMs: 2000, silentMs: 30_000, emptyMs: 1000, pollMs: 200 };
 
 export interface LockOptions {
   /** What the lock is for, in error messages. */
@@ -52,16 +54,25 @@ interface Generation {
 /** Nine digits, never reached in practice. */
 const MAX_GENERATION = 999_999_999;
 const RELEASED = "released";
+const UNREADABLE = "unreadable";
 const MAX_CONTENT_BYTES = 1024;
 
 /** Acquires the lock `name` in `folder`, waiting if necessary. Errors: "busy"; the signal's reason; file system errors. */
 export async function acquireLock(folder: string, name: string, options: LockOptions): Promise<Lock> {
-  const { silentMs, pollMs, beatMs } = { ...timing, ...options.timing };
+  const { silentMs, emptyMs, pollMs, beatMs } = { ...timing, ...options.timing };
+  let empty: { readonly path: string; readonly sinceMs: number } | undefined;
   let watched: { readonly path: string; readonly touchedMs: number; readonly sinceMs: number } | undefined;
   for (let waited = false; ; ) {
     options.signal?.throwIfAborted();
     const top = await highest(folder, name);
     const { state, holder } = top === undefined ? { state: "free" } : await examine(top);
+    if (state === "empty" && top !== undefined) {
+      if (empty?.path !== top.path) empty = { path: top.path, sinceMs: performance.now() };
+      if (performance.now() - empty.sinceMs < emptyMs) {
+        await sleep(Math.min(pollMs, emptyMs), undefined, { signal: options.signal }).catch(() => {});
+        continue;
+      }
+    }
     let silent = false;
     if (state === "held" && top !== undefined) {
       const touchedMs = (await stat(top.path).catch(() => undefined))?.mtimeMs ?? 0;
@@ -69,8 +80,8 @@ export async function acquireLock(folder: string, name: string, options: LockOpt
         watched = { path: top.path, touchedMs, sinceMs: performance.now() };
       silent = performance.now() - watched.sinceMs > silentMs;
     }
-    if (state === "free" || silent) {
-      const lock = await take(folder, name, (top?.number ?? 0) + 1, silent, beatMs, options.subject);
+    if (state === "free" || state === "empty" || silent) {
+      const lock = await take(folder, name, top, silent, beatMs, options.subject);
       if (lock !== undefined) return lock;
       continue;
     }
@@ -85,7 +96,7 @@ export async function acquireLock(folder: string, name: string, options: LockOpt
 /** Whether a live process holds the lock. */
 export async function isLocked(folder: string, name: string): Promise<boolean> {
   const top = await highest(folder, name).catch(() => undefined);
-  return top !== undefined && (await examine(top)).state === "held";
+  return top !== undefined && (await examine(top)).state !== "free";
 }
 
 export function isRunning(pid: number): boolean {
@@ -105,11 +116,12 @@ function busy(name: string, reason: string): IdlmError {
 async function take(
   folder: string,
   name: string,
-  number: number,
+  top: Generation | undefined,
   tookOver: boolean,
   beatMs: number,
   subject: string,
 ): Promise<Lock | undefined> {
+  const number = (top?.number ?? 0) + 1;
   if (number > MAX_GENERATION) throw busy(subject, `${folder} has a lock with the number ${MAX_GENERATION}`);
   const path = join(folder, `${name}.${number}.lock`);
   try {
@@ -130,7 +142,9 @@ async function take(
   }
   const isHeld = async () => (await highest(folder, name))?.number === number;
   // This number may have been used and removed before; the highest number counts, not the newest file.
-  if (!(await isHeld())) {
+  // A process that seemed killed may have written its id meanwhile: it has the lock unless it saw this higher number.
+  const isLate = async () => !tookOver && top !== undefined && (await examine(top)).state === "held";
+  if (!(await isHeld()) || (await isLate())) {
     await rm(path, { force: true });
     return undefined;
   }
@@ -166,10 +180,13 @@ async function highest(folder: string, name: string): Promise<Generation | undef
   return (await generations(folder, name)).toSorted((a, b) => a.number - b.number).at(-1);
 }
 
-/** Whether a lock is held, without waiting. A file that cannot be read (yet) counts as held. */
-async function examine({ path }: Generation): Promise<{ state: "free" | "held"; holder?: Holder }> {
-  const text = await readStart(path).catch((error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? RELEASED : ""));
+/** Whether a lock is held, without waiting. A file that cannot be read counts as held; one that is being written is empty. */
+async function examine({ path }: Generation): Promise<{ state: "free" | "held" | "empty"; holder?: Holder }> {
+  const text = await readStart(path).catch((error: NodeJS.ErrnoException) =>
+    error.code === "ENOENT" ? RELEASED : UNREADABLE,
+  );
   if (text.startsWith(RELEASED)) return { state: "free" };
+  if (text === "") return { state: "empty" };
   const holder = parseHolder(text);
   if (holder === undefined) return { state: "held" };
   const isDead = holder.host === thisHost() && !isRunning(holder.pid);
