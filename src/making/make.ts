@@ -4,12 +4,13 @@ import { join, resolve } from "node:path";
 import { chooseBackend } from "../engine/load/open-program.ts";
 import { load } from "../engine/load/load.ts";
 import type { LoadProgress } from "../engine/types.ts";
+import { IdlmError } from "../errors.ts";
 import { writeError } from "../formats/files/file-error.ts";
 import { requireFreeSpace } from "../formats/files/free-space.ts";
 import { writeOutput } from "../formats/files/write-output.ts";
 import { lockFolder, type ModelLocation, resolveModel } from "../hub/index.ts";
 import { openModel } from "../model/open/open-model.ts";
-import { modelFingerprint } from "../training/model-fingerprint.ts";
+import { modelFingerprint, modelStamp } from "../training/model-fingerprint.ts";
 import { FilePrompts } from "../training/text/prompts/prompts-file.ts";
 import { benchStage } from "./bench-stage.ts";
 import type { StageContext } from "./context.ts";
@@ -86,13 +87,14 @@ export interface MakeResult {
  * Makes an adapter for a model: measures the machine, has the model write text, tries settings, trains, verifies and
  * measures, and reports. Stopped or killed at any moment it goes on from there when it is called again. Errors: those of
  * `resolveModel`, `openModel`, `writeText`, `train`; "run-mismatch" for a folder of another model or other settings;
- * "bytes-differ"; "busy"; "file-unwritable"; the signal's reason.
+ * "bytes-differ"; "busy"; "file-unwritable"; "file-unreadable", also for a model that changes meanwhile; the signal's reason.
  */
 export async function make(request: MakeRequest): Promise<MakeResult> {
   const { model, out, signal, onEvent } = request;
   const onNotice = (text: string) => onEvent({ kind: "notice", text });
   const onProgress = (progress: LoadProgress) => onEvent({ kind: "download", ...progress });
   const location = await resolveModel(model, { pull: true, onProgress, onNotice, signal });
+  const stamp = modelStamp(location);
   const fingerprint = await modelFingerprint(location, signal);
   await makeFolder(out);
   const lock = await lockFolder(out, signal);
@@ -106,7 +108,7 @@ export async function make(request: MakeRequest): Promise<MakeResult> {
     const begun = found ?? { model: { name: model, fingerprint }, settings, results: {}, workMs: {} };
     // The file of prompts may have moved.
     const state = request.prompts === undefined ? begun : { ...begun, prompts: resolve(request.prompts) };
-    return await new Making(request, location, file, state).run();
+    return await new Making(request, { ...location, stamp }, file, state).run();
   } finally {
     await lock.release();
   }
@@ -132,11 +134,16 @@ async function askedSettings({ hours, seed, prompts, signal }: MakeRequest): Pro
 /** The stages of a make from where its state is. */
 class Making {
   readonly #request: MakeRequest;
-  readonly #location: ModelLocation;
+  readonly #location: ModelLocation & { readonly stamp: string };
   readonly #file: StateFile;
   #state: MakeState;
 
-  constructor(request: MakeRequest, location: ModelLocation, file: StateFile, state: MakeState) {
+  constructor(
+    request: MakeRequest,
+    location: ModelLocation & { readonly stamp: string },
+    file: StateFile,
+    state: MakeState,
+  ) {
     this.#request = request;
     this.#location = location;
     this.#file = file;
@@ -224,6 +231,7 @@ class Making {
     if (found !== undefined) return found;
     const { signal, onEvent } = this.#request;
     signal.throwIfAborted();
+    this.#checkModel();
     const clock = new WorkClock(this.#state.workMs[stage] ?? 0, (workMs) => this.#saveWork(stage, workMs));
     const onProgress = (share: number, detail: string) => {
       clock.tick();
@@ -232,6 +240,7 @@ class Making {
     onEvent({ kind: "begin", stage, workMs: clock.workMs });
     try {
       const result = await work({ ...shared, workedMs: () => clock.workMs, onProgress });
+      this.#checkModel();
       const workMs = { ...this.#state.workMs, [stage]: clock.workMs };
       this.#save({ ...this.#state, workMs, results: { ...this.#state.results, [stage]: result } });
       onEvent({ kind: "end", stage, workMs: clock.workMs });
@@ -244,6 +253,13 @@ class Making {
       }
       throw error;
     }
+  }
+
+  /** The files are those that were hashed at the start. Weights are read anew by each stage. */
+  #checkModel(): void {
+    if (modelStamp(this.#location) === this.#location.stamp) return;
+    const reason = "it changed while it was in use. Restore it and run the same command again to go on";
+    throw new IdlmError("file-unreadable", { path: this.#location.path, reason });
   }
 
   /** Of this stage and those after it; undefined before there is a plan. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readdirSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { readError } from "../formats/files/file-error.ts";
 import { sha256File } from "../formats/files/sha256.ts";
@@ -20,6 +20,21 @@ export async function modelFingerprint(location: ModelLocation, signal?: AbortSi
   for (const name of modelFiles(path))
     hash.update(`${await sha256File(join(path, name), undefined, signal)}  ${name}\n`);
   return hash.digest("hex");
+}
+
+/** Sizes and times of a model's files: the same as long as nobody writes to them. Errors: "file-unreadable". */
+export function modelStamp({ kind, path }: ModelLocation): string {
+  const files = kind === "gguf" ? [path] : modelFiles(path).map((name) => join(path, name));
+  return files
+    .map((file) => {
+      try {
+        const { size, ino, mtimeNs } = statSync(file, { bigint: true });
+        return `${file} ${size} ${ino} ${mtimeNs}`;
+      } catch (error) {
+        throw readError(file, error);
+      }
+    })
+    .join("\n");
 }
 
 function modelFiles(folder: string): string[] {

@@ -1,6 +1,16 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -166,6 +176,20 @@ describe("idlm make", () => {
 });
 
 describe("a process that is killed", () => {
+  /** Changes the plan, whose hours are too short for the comparison of settings. */
+  function giveTimeForSettings(out: string): void {
+    const state = stateOf(out);
+    const { machine, settings } = state.results;
+    if (machine === undefined || settings !== undefined) return;
+    const seconds = { ...machine.plan.seconds, settings: 1.5 };
+    const plan = { ...machine.plan, seconds, variants: 2 };
+    const results = { ...state.results, machine: { ...machine, plan } };
+    writeFileSync(
+      join(out, "make.json"),
+      JSON.stringify({ ...JSON.parse(readFileSync(join(out, "make.json"), "utf8")), results }),
+    );
+  }
+
   it("at any moment loses no finished stage and no text, and goes on", async () => {
     const out = join(folder, "killed");
     const textOf = () =>
@@ -187,6 +211,7 @@ describe("a process that is killed", () => {
       }
       kills++;
       if (!existsSync(join(out, "make.json"))) continue;
+      giveTimeForSettings(out);
       const { results } = stateOf(out);
       expect(results).toMatchObject(before.results);
       if ("write" in before.results) expect(textOf()).toBe(before.text);
@@ -194,8 +219,32 @@ describe("a process that is killed", () => {
     }
     const { results } = stateOf(out);
     expect(results).toMatchObject(before.results);
+    expect(results.settings?.variants).toHaveLength(2);
     expect(readdirSync(out).sort()).toEqual(["adapter", "make.json", "report.html", "text"]);
     expect(adapterOf(out).map(([name]) => name)).toEqual(adapterOf(made).map(([name]) => name));
+  });
+
+  it("because its model changed keeps what it has, and goes on with the old one", async () => {
+    const [out, changing, kept] = ["changed", "changing.gguf", "kept.gguf"].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    cpSync(model, changing);
+    const start = () => startCli(main, ["make", changing, ...argv(out).slice(2)], { IDLM_HOME: join(folder, "home") });
+    const first = start();
+    while (!existsSync(join(out, "text/text.jsonl")) && first.child.exitCode === null) await sleep(2);
+    renameSync(changing, kept);
+    cpSync(fileURLToPath(new URL("../../../test/fixtures/gguf/tiny64-F16.gguf", import.meta.url)), changing);
+    expect(await first.ended).toMatchObject({
+      status: 3,
+      stderr: expect.stringMatching(/changing\.gguf: cannot be read: it changed while it was in use/),
+    });
+    const { machine } = stateOf(out).results;
+    expect(await start().ended).toMatchObject({ status: 4, stderr: expect.stringContaining("Restore the model, or") });
+    renameSync(kept, changing);
+    expect(await start().ended).toMatchObject({ status: 0 });
+    expect(stateOf(out).results.machine).toEqual(machine);
   });
 
   it("by a full disk keeps what it has, and goes on when there is space", async (context) => {

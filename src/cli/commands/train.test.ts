@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bundleCli, startCli } from "../../../test/support/cli-process.ts";
+import { makeModelFolder } from "../../../test/support/model-folder.ts";
 import { safetensorsHashes } from "../../../test/support/safetensors-hashes.ts";
 import { writeTrainingText } from "../../../test/support/training-text.ts";
 import { collect } from "../terminal/collect-io.ts";
@@ -11,8 +12,12 @@ import { collect } from "../terminal/collect-io.ts";
 const root = mkdtempSync(join(tmpdir(), "idlm-train-cli-"));
 const model = join(import.meta.dirname, "../../../test/fixtures/gguf/tiny64-Q8_0.gguf");
 const data = join(root, "data");
+/** A model of float weights, for training of all of them. */
+const folder = join(root, "folder");
+const config = join(folder, "config.json");
 let main = "";
 beforeAll(async () => {
+  makeModelFolder(folder);
   writeTrainingText(data, { model, vocabSize: 320, rows: 12, heldOut: 2 });
   main = await bundleCli();
 });
@@ -46,43 +51,47 @@ describe("idlm train", () => {
     expect(again.stderr).toContain("finished already");
   });
 
-  it("writes the same bytes with any number of threads, and after being killed at any moment", async () => {
-    const whole = join(root, "whole");
-    expect(await collect(argumentsFor(whole, "--steps", "24", "--threads", "1"))).toMatchObject({ status: 0 });
-    const killed = join(root, "killed");
-    const checkpoints = join(killed, "checkpoints");
-    const newest = () =>
-      (existsSync(checkpoints) ? readdirSync(checkpoints) : [])
-        .filter((name) => name.endsWith(".safetensors"))
-        .sort()
-        .at(-1);
-    let kills = 0;
-    for (let i = 0; ; i++) {
-      const before = newest();
-      const { child, ended } = startCli(
-        main,
-        argumentsFor(killed, "--steps", "24", "--threads", String(1 + (i % 3))),
-        {},
-      );
-      let isEnded = false;
-      void ended.then(() => {
-        isEnded = true;
-      });
-      // Each session gets a little further, and is killed at another moment after a checkpoint.
-      while (!isEnded && newest() === before) await sleep(1);
-      await sleep((7 * i) % 20);
-      child.kill("SIGKILL");
-      const { signal, status, stderr } = await ended;
-      if (signal === "SIGKILL") kills++;
-      else {
-        expect({ status, stderr }).toMatchObject({ status: 0 });
-        break;
+  const weights = ["train", "--data", data, "--batch-rows", "40", "--checkpoint-every", "2", "--held-out-rows", "2"];
+  it.each([
+    ["gated", (out: string) => argumentsFor(out, "--steps", "24")],
+    ["plain", (out: string) => [...weights, "--objective", "plain", "--config", config, "--out", out, "--steps", "10"]],
+    ["full", (out: string) => [...weights, folder, "--objective", "full", "--out", out, "--steps", "9"]],
+  ])(
+    "writes the same bytes of %s with any number of threads, and after being killed at any moment",
+    async (name, run) => {
+      const whole = join(root, `whole-${name}`);
+      expect(await collect([...run(whole), "--threads", "1"])).toMatchObject({ status: 0 });
+      const killed = join(root, `killed-${name}`);
+      const checkpoints = join(killed, "checkpoints");
+      const newest = () =>
+        (existsSync(checkpoints) ? readdirSync(checkpoints) : [])
+          .filter((file) => file.endsWith(".safetensors"))
+          .sort()
+          .at(-1);
+      let kills = 0;
+      for (let i = 0; ; i++) {
+        const before = newest();
+        const { child, ended } = startCli(main, [...run(killed), "--threads", String(1 + (i % 3))], {});
+        let isEnded = false;
+        void ended.then(() => {
+          isEnded = true;
+        });
+        // Each session gets a little further, and is killed at another moment after a checkpoint.
+        while (!isEnded && newest() === before) await sleep(1);
+        await sleep((7 * i) % 20);
+        child.kill("SIGKILL");
+        const { signal, status, stderr } = await ended;
+        if (signal === "SIGKILL") kills++;
+        else {
+          expect({ status, stderr }).toMatchObject({ status: 0 });
+          break;
+        }
       }
-    }
-    expect(kills).toBeGreaterThan(1);
-    expect(existsSync(join(killed, "idlm_config.json"))).toBe(true);
-    expect(safetensorsHashes(killed)).toEqual(safetensorsHashes(whole));
-  });
+      expect(kills).toBeGreaterThan(1);
+      expect(existsSync(join(killed, "idlm_config.json"))).toBe(true);
+      expect(safetensorsHashes(killed)).toEqual(safetensorsHashes(whole));
+    },
+  );
 
   it("writes a checkpoint at Ctrl-C and prints how to continue", async () => {
     const out = join(root, "stopped");
