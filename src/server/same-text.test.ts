@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestServer } from "../../test/support/test-server.ts";
 import { load } from "../engine/load/load.ts";
 import type { GenerateRequest, Model } from "../engine/types.ts";
+import { includedModel } from "../hub/catalogue.ts";
 
-const path = fileURLToPath(new URL("../../test/fixtures/gguf/tiny64-F16.gguf", import.meta.url));
+/** Trained, so that proposals are accepted. */
+const included = includedModel();
 
 /** A request of a client, and how it finds the text in the events or the body of the answer. */
 interface Kind {
@@ -148,39 +149,45 @@ describe("requests of every kind", () => {
   let server: Awaited<ReturnType<typeof startTestServer>>;
   beforeAll(async () => {
     // One thread: threads of parallel test files would wait for each other.
-    const model: Model = await load(path, { threads: 1 });
+    const model: Model = await load(included.model, { threads: 1 });
     const results = cases.map(({ kind, text, settings }) => {
       return model.generate({ ...kind.plain(text, settings), propose: "none" }).result;
     });
     expected = (await Promise.all(results)).map(({ sha256 }) => sha256);
     await model.dispose();
     server = await startTestServer({
-      load: (_, options) => load(path, { ...options, threads: 1, maxSequences: 8 }),
+      load: (_, options) =>
+        load(included.model, { ...options, adapter: included.adapter, threads: 1, maxSequences: 8 }),
     });
   });
   afterAll(() => server.stop());
 
   const cases = Array.from({ length: N_REQUESTS }, (_, i) => ({
     kind: kinds[i % kinds.length] as Kind,
-    text: `Count to ${i % 40}, then ${"again ".repeat(i % 7)}`,
+    text: `Tell me about the ${["cat", "owl", "whale"][i % 3]} in ${1 + (i % 40)} sentences${", please".repeat(i % 7)}.`,
+    /** With the controller's rounds, or always with MASK rows. */
+    rounds: i % 4 === 0 ? {} : { propose: "mask", stride: 2 + (i % 3), shape: i % 2 === 0 ? "quadratic" : "chain" },
     settings: { maxTokens: 1 + (i % 12), temperature: [0, 0.7, 1.3][i % 3] as number, seed: i },
   }));
 
   it.each([1, 16, 64])("have the text of the library at concurrency %i", async (concurrency) => {
     const waiting = [...cases.entries()];
     const hashes: string[] = [];
+    const tokensPerForward: number[] = [];
     const worker = async () => {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        const [i, { kind, text, settings }] = next;
-        const response = await server.post(kind.path, kind.body(text, settings));
+        const [i, { kind, text, settings, rounds }] = next;
+        const response = await server.post(kind.path, { ...kind.body(text, settings), ...rounds });
         const body = await response.text();
         expect(response.status, `${kind.name}: ${body}`).toBe(200);
-        hashes[i] = createHash("sha256")
-          .update(kind.text(answersOf(body)))
-          .digest("hex");
+        const answers = answersOf(body);
+        tokensPerForward.push(...answers.flatMap(({ idlm }) => idlm?.result?.tokensPerForward ?? []));
+        hashes[i] = createHash("sha256").update(kind.text(answers)).digest("hex");
       }
     };
     await Promise.all(Array.from({ length: concurrency }, worker));
+    // Those that ask for records of rounds; the longest answers have 12 tokens.
+    expect(Math.max(...tokensPerForward)).toBeGreaterThan(1.5);
     for (const [i, { kind }] of cases.entries()) expect(hashes[i], `${kind.name} ${i}`).toBe(expected[i]);
   });
 });

@@ -10,7 +10,7 @@ export function samplesSection(verify: VerifyFigures | undefined): string {
   if (verify === undefined) return "";
   const samples = verify.texts.slice(0, SHOWN_SAMPLES).map(sample);
   return `<h2>Samples</h2>
-<p>Answers to prompts that the adapter was not trained on, by plain decoding (left) and with proposals (right). They are the same to the
+<p>Answers to prompts that the adapter was not trained on, by plain decoding first and with proposals second. They are the same to the
 byte. Marked: tokens that were proposed and accepted, which took no forward of their own.</p>
 ${samples.join("\n")}`;
 }
