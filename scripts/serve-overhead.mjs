@@ -9,7 +9,8 @@
  *
  * - library: parts are read in the process;
  * - socket: the library's parts, each written to a socket at once, as a prepared event: no server can do less;
- * - server: POST /v1/chat/completions with stream: true.
+ * - server: POST /v1/chat/completions with stream: true;
+ * - each: the same with `--stream-interval 1`, where each part is written at once (not by default: `--contestants`).
  *
  * Reported, as medians over the rounds: ms per token of all requests together; ms between tokens; CPU ms per token of the
  * process's main thread (where JavaScript runs and sockets are written) and of the client; and the ratios of both times
@@ -116,14 +117,19 @@ async function main() {
   try {
     const { load, startServer, settings } = await built(root, outDir);
     const log = { info() {}, error: console.error, warn: console.error, debug() {} };
-    const model = await load(name, { threads: Number(options.threads), context: 1024 });
-    const server = await startServer({
-      ...{ specs: [{ name: "m", aliases: [], source: name, adapter: undefined }], log },
-      load: (_, { signal, reservedBytes, observer }) =>
-        load(name, { context: 1024, shareWith: model, signal, reservedBytes, observer }),
-      settings: { ...settings, port: 0 },
-    });
-    await server.models.preload("m", new AbortController().signal);
+    const model = await load(name, { threads: Number(options.threads), context: 512 });
+    const started = async (streamInterval) => {
+      const server = await startServer({
+        ...{ specs: [{ name: "m", aliases: [], source: name, adapter: undefined }], log },
+        load: (_, { signal, reservedBytes, observer }) =>
+          load(name, { context: 512, shareWith: model, signal, reservedBytes, observer }),
+        settings: { ...settings, port: 0, streamInterval },
+      });
+      await server.models.preload("m", new AbortController().signal);
+      return server;
+    };
+    const names = options.contestants.split(",");
+    const servers = { server: await started(), ...(names.includes("each") && { each: await started(1) }) };
     const ids = Array.from({ length: model.info.vocabSize }, (_, id) => id);
     const endBias = Object.fromEntries(ids.filter((id) => model.tokenizer.isSpecial(id)).map((id) => [id, -100]));
     let propose = "none";
@@ -150,7 +156,19 @@ async function main() {
       child.send({ port, clients });
       return (await once(child, "message"))[0];
     };
+    const served = (server) => (clients) => {
+      const posted = (request) => {
+        const body = bodyOf(request);
+        const head = `POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${Buffer.byteLength(body)}`;
+        return `${head}\r\n\r\n${body}`;
+      };
+      return asClient(
+        Number(new URL(server.url).port),
+        clients.map((requests) => requests.map(posted)),
+      );
+    };
     const contestants = {
+      ...Object.fromEntries(Object.entries(servers).map(([contestant, server]) => [contestant, served(server)])),
       library: (clients) =>
         timeOf(clients, async (request) => {
           let firstMs;
@@ -162,19 +180,7 @@ async function main() {
           raw.address().port,
           clients.map((requests) => requests.map((request) => JSON.stringify(request))),
         ),
-      server: (clients) => {
-        const posted = (request) => {
-          const body = bodyOf(request);
-          const head = `POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${Buffer.byteLength(body)}`;
-          return `${head}\r\n\r\n${body}`;
-        };
-        return asClient(
-          Number(new URL(server.url).port),
-          clients.map((requests) => requests.map(posted)),
-        );
-      },
     };
-    const names = options.contestants.split(",");
     const report = [];
     // Until the code of a request is compiled.
     for (let i = 0; i < WARM_UP_RUNS; i++) {
@@ -197,7 +203,7 @@ async function main() {
       }
     }
     if (options.json) console.log(JSON.stringify(report, undefined, 2));
-    await server.stop();
+    for (const server of Object.values(servers)) await server.stop();
     await model.dispose();
   } finally {
     child.disconnect();

@@ -24,6 +24,8 @@ import { traceRequest } from "./tracing.ts";
 /** Paths that need no key: probes of balancers, and the page, which asks for one. */
 const openPaths: ReadonlySet<string> = new Set(["/health", "/v1/health", "/"]);
 
+const MANY_REQUESTS = 4;
+
 /** The routes of all APIs behind the checks that every request passes. */
 export function createApp(context: ServerContext, stopping: AbortSignal): ServerApp {
   const { settings, log } = context;
@@ -37,6 +39,7 @@ export function createApp(context: ServerContext, stopping: AbortSignal): Server
     const { incoming, outgoing } = c.env as { incoming: Exchange["incoming"]; outgoing: Exchange["outgoing"] };
     const { path } = c.req;
     const exchange = new Exchange(incoming, outgoing, randomUUID().replaceAll("-", ""), path, familyOf(path), settings);
+    exchange.streamInterval = () => settings.streamInterval ?? defaultInterval(running.size);
     exchange.redact = (text) => context.models.redact(text);
     c.set("exchange", exchange);
     outgoing.setHeader("x-request-id", exchange.id);
@@ -86,6 +89,14 @@ export function createApp(context: ServerContext, stopping: AbortSignal): Server
     return RESPONSE_ALREADY_SENT;
   });
   return app;
+}
+
+/**
+ * Parts of a stream that share a write. The time between two writes stays below the time between two tokens of llama-server:
+ * at most two forwards of few requests, which are quick, or three of many, where a write takes a larger share of the time.
+ */
+function defaultInterval(nRequests: number): number {
+  return nRequests < MANY_REQUESTS ? 2 : 3;
 }
 
 /** Answers in the form of the path's API. */

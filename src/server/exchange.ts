@@ -26,6 +26,13 @@ export class Exchange {
   spend: (nTokens: number) => void = () => {};
   /** Milliseconds without an event after which a stream sends a comment. */
   silenceMs = SILENCE_MS;
+  /** Pieces of a stream that may share a write. */
+  streamInterval: () => number = () => 1;
+  /**
+   * Longest time in milliseconds that a piece waits for others. Pieces that come less often are written at once: they
+   * would come by jumps.
+   */
+  holdMs = HOLD_MS;
   /** When to try again, for a request that is refused. */
   retryAfterSeconds = 1;
   /** The body, for the log. */
@@ -124,11 +131,16 @@ export class Exchange {
       });
       incoming.once("end", () => resolve(arrived.bytes));
       incoming.once("error", () => reject(new ClientGone()));
-      incoming.once("close", () => reject(new ClientGone()));
+      incoming.once("close", () => {
+        // Every request ends with it; an error, with its stack, takes longer to make than the body to read.
+        if (!incoming.complete) reject(new ClientGone());
+      });
     });
   }
 }
 
+/** Streams of a hundred tokens per second look the same with pairs of them. */
+const HOLD_MS = 20;
 /** Proxies close connections that are silent for a minute, or less. */
 const SILENCE_MS = 15_000;
 

@@ -10,6 +10,8 @@ export interface ServeSettings {
   readonly allowHosts: readonly string[];
   /** Origins of web pages that may use the server; "*": all. */
   readonly cors: readonly string[];
+  /** Most parts of a stream that share a write; undefined: few, depending on how many requests run. */
+  readonly streamInterval: number | undefined;
   /** Most bytes of a body. */
   readonly maxBodyBytes: number;
   /** Most milliseconds of a request, from its headers to the end of the answer. */
@@ -41,6 +43,7 @@ export const defaultSettings: ServeSettings = {
   cors: [],
   // A context of 128 k tokens is about 0.6 MB of text; a list of prompts has several.
   maxBodyBytes: 16 * 2 ** 20,
+  streamInterval: undefined,
   timeoutMs: undefined,
   page: undefined,
   grammarThread: undefined,

@@ -11,7 +11,11 @@ let close = () => {};
 afterEach(() => close());
 
 /** Answers with a stream of these pieces; returns a socket that asked for it, and how the stream ends. */
-async function streaming(pieces: (exchange: Exchange) => AsyncIterable<string>, requests = [request]) {
+async function streaming(
+  pieces: (exchange: Exchange) => AsyncIterable<string>,
+  requests = [request],
+  settings: Partial<Pick<Exchange, "streamInterval" | "holdMs">> = {},
+) {
   let end: (error: unknown) => void = () => {};
   const ended = new Promise<unknown>((resolve) => {
     end = resolve;
@@ -19,6 +23,7 @@ async function streaming(pieces: (exchange: Exchange) => AsyncIterable<string>, 
   const server = createServer((incoming, outgoing) => {
     const exchange = new Exchange(incoming, outgoing, "id", "/", familyOf("/"), { maxBodyBytes: 1 });
     exchange.silenceMs = 10;
+    Object.assign(exchange, settings);
     const failed = (error: unknown) => dataEvent({ error: String(error) });
     const form = { write: (piece: string) => piece, end: async () => "", failed };
     sendStream(exchange, eventStream, pieces(exchange), form).then(end, (error: unknown) => {
@@ -119,6 +124,36 @@ describe("sendStream", () => {
     });
     const text = await textOf(socket);
     expect(text.slice(text.indexOf("\r\n\r\n"))).toBe("\r\n\r\n9\r\né€😀\r\n1\r\na\r\n0\r\n\r\n");
+  });
+
+  it("writes pieces together that come quickly, but for the first ones, and the last ones with the end", async () => {
+    const settings = { streamInterval: () => 3, holdMs: 1e6 };
+    const pieces = async function* () {
+      yield* "abcdefghij";
+    };
+    const { socket } = await streaming(pieces, [request], settings);
+    const text = await textOf(socket);
+    const chunks = ["a", "b", "c", "def", "ghi", "j"].map((chunk) => `${chunk.length}\r\n${chunk}\r\n`);
+    expect(text.slice(text.indexOf("\r\n\r\n") + 4)).toBe(`${chunks.join("")}0\r\n\r\n`);
+  });
+
+  it("writes a held piece if no other comes", async () => {
+    let read = () => {};
+    const hasRead = new Promise<void>((resolve) => {
+      read = resolve;
+    });
+    const pieces = async function* () {
+      yield* "abcd";
+      await hasRead;
+      yield "e";
+    };
+    const { socket } = await streaming(pieces, [request], { streamInterval: () => 64, holdMs: 500 });
+    let text = "";
+    for await (const part of socket) {
+      text += part;
+      if (text.includes("1\r\nd\r\n")) read();
+    }
+    expect(text).toMatch(/1\r\nd\r\n[\s\S]*e\r\n0\r\n\r\n$/);
   });
 
   it("has no chunks for a client of HTTP/1.0", async () => {

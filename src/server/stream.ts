@@ -18,9 +18,9 @@ export interface StreamForm<T> {
 }
 
 /**
- * Sends a response piece by piece, each one as soon as its value comes. The headers are sent with the first piece, so that an
- * error before it has a status of its own (unless it comes after a long wait). Waits while the client reads slower than the
- * pieces come.
+ * Sends a response piece by piece. The headers are sent with the first piece, so that an error before it has a status of its
+ * own (unless it comes after a long wait). Pieces that come quickly one after the other share a write; the last ones are
+ * written with the end. Waits while the client reads slower than the pieces come.
  */
 export async function sendStream<T>(
   exchange: Exchange,
@@ -30,6 +30,7 @@ export async function sendStream<T>(
 ): Promise<void> {
   const { outgoing, signal, redact } = exchange;
   const comments = contentType === eventStream ? new Comments(exchange, contentType) : undefined;
+  const pieces = new Pieces(exchange);
   let last = "";
   try {
     for await (const value of values) {
@@ -41,9 +42,9 @@ export async function sendStream<T>(
       if (isFirst) socket?.cork();
       if (isFirst) sendHeaders(exchange, contentType);
       if (comments !== undefined) comments.isSilent = false;
-      const full = piece === "" ? undefined : writeChunk(outgoing, piece);
+      if (piece !== "") pieces.push(piece);
       if (isFirst) socket?.uncork();
-      if (full !== undefined) await drained(exchange, full);
+      if (pieces.full !== undefined) await drained(exchange, pieces.full);
     }
     last = await form.end();
     signal.throwIfAborted();
@@ -54,18 +55,84 @@ export async function sendStream<T>(
   } finally {
     comments?.stop();
   }
-  outgoing.end(outgoing.destroyed ? undefined : last);
+  outgoing.end(outgoing.destroyed ? undefined : pieces.take() + last);
+}
+
+/** Pieces at the beginning of a stream that are written at once. */
+const FIRST_PIECES = 3;
+/**
+ * Writes pieces of a stream. A write to a socket takes longer than making a token's piece, and has the client wake up, so
+ * that several pieces share one if they come quickly.
+ */
+class Pieces {
+  readonly #outgoing: ServerResponse;
+  readonly #interval: () => number;
+  readonly #holdMs: number;
+  /** Pieces that wait for others. */
+  #held = "";
+  #nHeld = 0;
+  #nPushed = 0;
+  #lastMs = Number.NEGATIVE_INFINITY;
+  /** Writes held pieces if no other comes. */
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor({ outgoing, streamInterval, holdMs }: Exchange) {
+    this.#outgoing = outgoing;
+    this.#holdMs = holdMs;
+    this.#interval = streamInterval;
+  }
+
+  push(piece: string): void {
+    const nowMs = performance.now();
+    const comesQuickly = nowMs - this.#lastMs < this.#holdMs;
+    this.#lastMs = nowMs;
+    this.#held += piece;
+    this.#nHeld++;
+    const isFirst = this.#nPushed++ < FIRST_PIECES;
+    if (isFirst || !comesQuickly || this.#nHeld >= this.#interval()) this.#write();
+    else if (this.#nHeld === 1) this.#writeLater();
+  }
+
+  /** The held pieces, to be written with the end. */
+  take(): string {
+    clearTimeout(this.#timer);
+    const held = this.#held;
+    this.#held = "";
+    this.#nHeld = 0;
+    return held;
+  }
+
+  /** What has to drain before more is written. */
+  get full(): EventEmitter | undefined {
+    const { socket, writableNeedDrain } = this.#outgoing;
+    if (writableNeedDrain) return this.#outgoing;
+    return socket?.writableNeedDrain === true ? socket : undefined;
+  }
+
+  #write(): void {
+    const text = this.#held;
+    this.#held = "";
+    this.#nHeld = 0;
+    if (text !== "") writeChunk(this.#outgoing, text);
+  }
+
+  #writeLater(): void {
+    // Not cleared by a write: it then has nothing to do, or writes somewhat earlier.
+    if (this.#timer === undefined) this.#timer = setTimeout(() => this.#write(), this.#holdMs);
+    else this.#timer.refresh();
+  }
 }
 
 /**
- * Writes a chunk; returns what has to drain before the next one. Node's own `write` of a chunked response writes four
- * pieces (length, line end, text, line end) through two queues, which costs more than making the text.
+ * Writes a chunk. Node's own `write` of a chunked response writes four pieces (length, line end, text, line end) through two
+ * queues, which costs more than making the text.
  */
-function writeChunk(outgoing: ServerResponse, text: string): EventEmitter | undefined {
+function writeChunk(outgoing: ServerResponse, text: string): void {
   const { socket } = outgoing;
+  if (outgoing.destroyed) return;
   // Without a socket, another response on this connection comes first.
-  if (socket === null || !outgoing.chunkedEncoding) return outgoing.write(text) ? undefined : outgoing;
-  return socket.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`) ? undefined : socket;
+  if (socket === null || !outgoing.chunkedEncoding) outgoing.write(text);
+  else socket.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
 }
 
 /**

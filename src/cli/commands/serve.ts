@@ -21,6 +21,7 @@ interface ServeOptions extends Pick<LoadOptions, "draftModel" | "context" | "thr
   readonly port: number;
   readonly concurrency: number;
   readonly maxQueue: number;
+  readonly streamInterval?: number;
   readonly timeout?: number;
   readonly drain: number;
   readonly apiKey?: readonly string[];
@@ -78,6 +79,11 @@ export function registerServe(program: Command, cli: Cli): void {
       "answers that may wait; more are refused with status 429",
       integer({ min: 0 }),
       DEFAULT_MAX_QUEUE,
+    )
+    .option(
+      "--stream-interval <n>",
+      "parts of a stream that share a write; 1: each part is written at once (default: 2, with four or more requests 3)",
+      integer({ min: 1, max: 64 }),
     )
     .option("--timeout <seconds>", "most time of a request (default: none)", decimal({ min: 0, above: true }))
     .option("--drain <seconds>", "time that running requests have after SIGTERM", decimal({ min: 0 }), 30)
@@ -200,6 +206,7 @@ function settingsOf(options: ServeOptions): ServeSettings {
   return {
     ...defaultSettings,
     ...{ host, port, apiKeys, allowHosts: allowHost, cors: cors.map(originOf) },
+    streamInterval: options.streamInterval,
     timeoutMs: timeout === undefined ? undefined : 1000 * timeout,
     drainMs: 1000 * drain,
     ...{ page: playgroundFile(), grammarThread: grammarThreadFile() },
