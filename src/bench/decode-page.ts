@@ -1,6 +1,6 @@
 import { type DecodeFigures, methodName } from "./decode.ts";
 import { escaped, htmlPage, htmlTable } from "./page/html.ts";
-import { intervalChart } from "./page/interval-chart.ts";
+import { COLOURS_TEXT, intervalChart } from "./page/interval-chart.ts";
 
 /** What `idlm bench decode` measured. */
 export interface DecodeReport {
@@ -40,7 +40,7 @@ export function decodePage(report: DecodeReport): string {
     `<p>${escaped(conditions)}</p>
 <p>Speed relative to plain decoding of the same texts, with the 95 % confidence interval of the median. It is the number of
 tokens per forward (TPF) divided by the time of a round relative to a plain forward (OH). Plain decoding is compared with
-itself: its distance from 1 is the noise.</p>
+itself: its distance from 1 is the noise. ${COLOURS_TEXT}</p>
 ${groups.map((group) => section(group, highest)).join("\n")}`,
   );
 }

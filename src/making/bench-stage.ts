@@ -14,6 +14,15 @@ export interface BenchFigures {
   readonly figures: readonly DecodeFigures[];
 }
 
+/** Plain decoding compared with itself differs by less on a machine that does nothing else. */
+const MOST_NOISE = 0.05;
+
+/** By how much plain decoding differed from itself, in percent, if other programs disturbed the measurement. */
+export function disturbance({ figures }: BenchFigures): number | undefined {
+  const noise = Math.abs((figures[0]?.speedUp.median ?? 1) - 1);
+  return noise > MOST_NOISE ? Math.round(100 * noise) : undefined;
+}
+
 const [LEAST_TOKENS, MOST_TOKENS] = [16, 96];
 const [LEAST_PROMPTS, MOST_PROMPTS] = [2, 12];
 const [LEAST_PAIRS, MOST_PAIRS] = [2, 9];

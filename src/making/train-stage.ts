@@ -66,7 +66,7 @@ export async function trainStage(
     onEvent: (event) => {
       if (event.kind !== "step") return;
       const survival = event.survival.map((share) => share.toFixed(2).replace(/^0/, "")).join("/");
-      onProgress(event.share, `step ${event.step}, loss ${event.loss.toFixed(2)}, survival ${survival}`);
+      onProgress(event.share, `survival ${survival}, loss ${event.loss.toFixed(2)}`);
     },
   });
   const log = new RunLog<Evaluation>(join(folder, "checkpoints", "log.jsonl"));

@@ -25,6 +25,7 @@ svg .middle { text-anchor: middle; } svg .end { text-anchor: end; }
 .grid { stroke: ${colours.line}; } .one { stroke: ${colours.muted}; stroke-width: 2; }
 line.faster { stroke: ${colours.faster}; stroke-width: 4; } circle.faster { fill: ${colours.faster}; }
 line.slower { stroke: ${colours.slower}; stroke-width: 4; } circle.slower { fill: ${colours.slower}; }
+line.open { stroke: ${colours.muted}; stroke-width: 4; } circle.open { fill: ${colours.muted}; }
 .expected { fill: none; stroke: currentColor; stroke-width: 1.5; }
 ${colours.series.map((colour, i) => `.s${i} { stroke: ${colour}; } circle.s${i} { fill: ${colour}; } svg text.s${i} { fill: ${colour}; stroke: none; }`).join("\n")}
 polyline { fill: none; stroke-width: 2; stroke-linejoin: round; } .dashed { stroke-dasharray: 5 4; }

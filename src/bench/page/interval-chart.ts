@@ -15,6 +15,9 @@ const LABEL = 190;
 const WIDTH = 760;
 const AXIS = 26;
 
+/** What the colours of `intervalChart` mean, for a text beside it. */
+export const COLOURS_TEXT = "Green: faster; red: slower; grey: the bar includes 1.";
+
 /** One line per row: its median as a dot, its confidence interval as a bar, and a line at 1. `title` is read aloud. */
 export function intervalChart(title: string, rows: readonly IntervalRow[], highest: number): string {
   const height = rows.length * ROW + AXIS;
@@ -24,7 +27,7 @@ export function intervalChart(title: string, rows: readonly IntervalRow[], highe
   );
   const lines = rows.map(({ label, median, low, high, expected }, i) => {
     const y = i * ROW + ROW / 2;
-    const state = median >= 1 ? "faster" : "slower";
+    const state = low > 1 ? "faster" : high < 1 ? "slower" : "open";
     const diamond =
       expected === undefined ? "" : `<path class="expected" d="M${x(expected)} ${y - 7}l5 7l-5 7l-5 -7z"/>`;
     return `<text class="label" x="${LABEL - 10}" y="${y + 4}">${escaped(label)}</text>

@@ -53,7 +53,7 @@ const adapterOf = (out: string) =>
     .map((name) => [name, hashOf(join(out, "adapter", name))]);
 
 // Everything takes seconds, but some of it is real work that a busy machine delays.
-vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
+vi.setConfig({ testTimeout: 480_000, hookTimeout: 480_000 });
 const made = join(folder, "made");
 beforeAll(async () => {
   expect(await collect(argv(made))).toMatchObject({ status: 0 });

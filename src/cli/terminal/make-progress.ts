@@ -1,5 +1,6 @@
+import { disturbance } from "../../making/bench-stage.ts";
 import type { MakeEvent, MakeResult } from "../../making/make.ts";
-import { stageNames, stageTitles } from "../../making/stages.ts";
+import { type StageName, stageNames, stageTitles } from "../../making/stages.ts";
 import type { Cli } from "../cli.ts";
 import { Progress, stages } from "./progress.ts";
 import { duration, LiveLine, printable } from "./style.ts";
@@ -17,6 +18,8 @@ export class MakeProgress {
   readonly #isJson: boolean;
   readonly #line: LiveLine;
   readonly #download: Progress;
+  /** The stage that has nothing to do. */
+  #leftOut: StageName | undefined;
   #drawnMs = Number.NEGATIVE_INFINITY;
 
   constructor(cli: Cli, name: string, isJson: boolean) {
@@ -37,8 +40,10 @@ export class MakeProgress {
     if (event.kind === "progress") this.#progress(event);
     else if (event.kind === "notice") this.#notice(event.text);
     else if (this.#isJson) this.#json(jsonOf(event));
-    else if (event.kind === "plan") this.#notice(planText(event));
-    else if (event.kind === "end") {
+    else if (event.kind === "plan") {
+      this.#leftOut = event.plan.variants === 0 ? "settings" : undefined;
+      this.#notice(planText(event));
+    } else if (event.kind === "end" && event.stage !== this.#leftOut) {
       this.#notice(`${stageTitles[event.stage]}: done after ${duration(event.workMs / 1000)}`);
     }
   }
@@ -56,11 +61,13 @@ export class MakeProgress {
 
   finish({ status, adapter, report, state }: MakeResult): void {
     this.end();
-    const figures = state.results.bench?.figures ?? [];
+    const { bench } = state.results;
+    const figures = bench?.figures ?? [];
+    const disturbed = bench && disturbance(bench);
     const [speedUp, tokensPerForward] = [figures.at(-1)?.speedUp.median, figures.at(-1)?.tokensPerForward];
     if (this.#isJson) {
       const sameBytes = { texts: state.results.verify?.texts.length ?? 0 };
-      this.#json({ kind: "result", status, adapter, report, speedUp, tokensPerForward, sameBytes });
+      this.#json({ kind: "result", status, adapter, report, speedUp, tokensPerForward, disturbed, sameBytes });
       return;
     }
     if (status === "already finished") this.#notice("finished already");
@@ -73,6 +80,10 @@ export class MakeProgress {
         "decoding",
         `${speedUp.toFixed(2)} x plain decoding, ${tokensPerForward?.toFixed(2)} tokens per forward`,
       ]);
+    }
+    if (disturbed !== undefined) {
+      const what = `other programs ran: plain decoding differed from itself by ${disturbed} %`;
+      lines.push(["", `${what}; measure again with idlm race`]);
     }
     for (const [name = "", value = ""] of lines) this.#cli.io.stdout.write(`${name.padEnd(10)}${value}\n`);
   }
@@ -118,13 +129,15 @@ function planText({ plan, state }: Extract<MakeEvent, { kind: "plan" }>): string
     const { seconds, writeTokens, variants, trainRows } = plan;
     const more: Partial<Record<(typeof stageNames)[number], string>> = {
       write: `up to ${count(writeTokens)} tokens at ${count(machine?.writeTokensPerSecond ?? 0)}/s`,
-      settings: variants === 0 ? "left out: there is no time for it" : `${variants} short trainings`,
+      settings: variants === 0 ? "there is no time for it" : `${variants} short trainings`,
       train: `about ${count(trainRows)} MASK rows at ${count(machine?.trainRowsPerSecond ?? 0)}/s`,
     };
-    const state = results[name] === undefined ? `about ${duration(seconds[name])}` : "done";
-    return `  ${stageTitles[name].padEnd(34)} ${state.padEnd(16)} ${more[name] ?? ""}`.trimEnd();
+    const isLeftOut = name === "settings" && variants === 0;
+    const time = results[name] !== undefined ? "done" : `about ${duration(seconds[name])}`;
+    return `  ${stageTitles[name].padEnd(34)} ${(isLeftOut ? "left out" : time).padEnd(16)} ${more[name] ?? ""}`.trimEnd();
   });
-  return [`${machine?.cpu ?? ""}, ${machine?.threads ?? 0} threads: plan for ${settings.hours} h`, ...rows].join("\n");
+  const threads = machine?.threads === 1 ? "1 thread" : `${machine?.threads ?? 0} threads`;
+  return [`${machine?.cpu ?? ""}, ${threads}: plan for ${settings.hours} h`, ...rows].join("\n");
 }
 
 /** With two digits: it is an estimate. */

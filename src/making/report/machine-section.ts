@@ -3,6 +3,9 @@ import { lineChart, type Series } from "../../bench/page/line-chart.ts";
 import type { Roofs } from "../../bench/roofs.ts";
 import type { MachineFigures } from "../machine.ts";
 
+/** Of the bandwidth, beyond what its measurement is off by. */
+const CLEARLY_ABOVE = 1.2;
+
 /** The machine and its two roofs. */
 export function machineSection(machine: MachineFigures | undefined): string {
   if (machine === undefined) return "";
@@ -53,9 +56,10 @@ function roofline({ rows, bytesPerForward, productsPerRow }: MachineFigures, roo
     to: productsPerSecond * 1.6,
   } as const;
   const cornerRows = corner / perByte;
+  const isCached = points.some(([x, y]) => y > CLEARLY_ABOVE * x * bandwidth);
   return `<p>Two roofs bound every forward: reading memory (${bandwidthGBs.toFixed(1)} GB/s) and arithmetic (${(productsPerSecond / 1e9).toFixed(0)} billion 8-bit products per second).
 They meet at ${cornerRows.toFixed(1)} rows: with fewer rows a forward waits for the weights, and additional rows (proposals and MASK rows) cost little;
 with more it computes, and each row costs its share. The further right the corner, the more an adapter gains. Dots: forwards by
-number of rows, as measured.</p>
+number of rows, as measured.${isCached ? " Above the line of reading memory the weights come from the processor’s cache." : ""}</p>
 ${lineChart("Speed of forwards below the two roofs of the machine", xAxis, yAxis, series)}`;
 }

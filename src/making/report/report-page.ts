@@ -1,4 +1,5 @@
 import { colours, escaped, htmlPage, htmlTable } from "../../bench/page/html.ts";
+import { disturbance } from "../bench-stage.ts";
 import type { MakeState } from "../make-state.ts";
 import { stageNames, stageTitles } from "../stages.ts";
 import { machineSection } from "./machine-section.ts";
@@ -45,7 +46,7 @@ function summary({ results, workMs, settings }: MakeState): string {
   const normal = bench?.figures.at(-1);
   const { median = 1, low = 1, high = 1 } = normal?.speedUp ?? {};
   const hours = Object.values(workMs).reduce((sum, ms) => sum + ms, 0) / 3_600_000;
-  const noise = Math.abs((bench?.figures[0]?.speedUp.median ?? 1) - 1);
+  const disturbed = bench && disturbance(bench);
   const nTexts = verify?.texts.length ?? 0;
   const tiles = [
     [
@@ -54,23 +55,23 @@ function summary({ results, workMs, settings }: MakeState): string {
     ],
     [(normal?.tokensPerForward ?? 1).toFixed(2), "tokens per forward; plain decoding: 1"],
     [`${nTexts} of ${nTexts}`, "texts with the bytes of plain decoding"],
-    [`${hours.toFixed(hours < 1 ? 2 : 1)} h`, `of work; planned: ${settings.hours} h`],
+    [timeText(hours), `of work; planned: ${timeText(settings.hours)}`],
   ];
   const shown = tiles.map(
     ([value = "", what = ""]) => `<div><strong>${value}</strong><span>${escaped(what)}</span></div>`,
   );
   return `<p>This adapter lets the model propose several tokens per forward pass. Each proposal is checked by the model itself, so the
-text is exactly what the model writes alone; only the time changes. ${escaped(verdict(median, low, noise))}</p>
+text is exactly what the model writes alone; only the time changes. ${escaped(verdict(median, low, disturbed))}</p>
 <div class="tiles">${shown.join("")}</div>`;
 }
 
-/** Plain decoding compared with itself differs by less on a machine that does nothing else. */
-const MOST_NOISE = 0.05;
+function timeText(hours: number): string {
+  return hours < 0.95 ? `${(60 * hours).toFixed(hours < 0.1 ? 1 : 0)} min` : `${Number(hours.toFixed(1))} h`;
+}
 
-function verdict(median: number, low: number, noise: number): string {
-  if (noise > MOST_NOISE) {
-    const percent = Math.round(100 * noise);
-    return `Other programs disturbed the measurement of speed: plain decoding differed from itself by ${percent} %. Measure again on a quiet machine with the command race below.`;
+function verdict(median: number, low: number, disturbed: number | undefined): string {
+  if (disturbed !== undefined) {
+    return `Other programs disturbed the measurement of speed: plain decoding differed from itself by ${disturbed} %. Measure again on a quiet machine with the command race below.`;
   }
   const percent = Math.round(Math.abs(median - 1) * 100);
   if (low > 1) return `On this machine text like the training text is decoded ${percent} % faster than without it.`;

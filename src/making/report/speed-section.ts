@@ -1,6 +1,6 @@
 import { type DecodeFigures, methodName } from "../../bench/decode.ts";
 import { escaped, htmlTable } from "../../bench/page/html.ts";
-import { intervalChart, type IntervalRow } from "../../bench/page/interval-chart.ts";
+import { COLOURS_TEXT, intervalChart, type IntervalRow } from "../../bench/page/interval-chart.ts";
 import type { PredictedSpeed } from "../../training/evaluation/predict-speed.ts";
 import type { StageResults } from "../make-state.ts";
 import type { SettingsFigures } from "../settings-stage.ts";
@@ -31,7 +31,7 @@ export function speedSection({ bench, train }: StageResults): string {
 <p>Speed relative to plain decoding of the same texts: measured (dot, with the ${intervalName(bench.pairs)} of ${bench.pairs} interleaved pairs of runs over
 ${bench.prompts} held-out prompts) and predicted in training from the acceptance on held-out text and the times of forwards (diamond).
 “Default” is what <code>idlm run</code> does: a controller chooses the shape of each round, from all sources of proposals.
-Plain decoding is compared with itself: its distance from 1 is the noise.</p>
+Plain decoding is compared with itself: its distance from 1 is the noise. ${COLOURS_TEXT}</p>
 ${intervalChart("Speed over plain decoding", rows, highest)}
 ${htmlTable(head, table)}
 <p class="note">Speed-up = tokens per forward ÷ cost of a round relative to a plain forward. Stride: the most tokens that a round can
