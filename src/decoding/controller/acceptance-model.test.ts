@@ -14,12 +14,11 @@ function random(seed: number): () => number {
 const trait: Trait = { source: "mask", rank: 0, confidence: 0.5 };
 
 describe("AcceptanceModel", () => {
-  it("finds the acceptance of each kind of candidate from any prior", () => {
+  it("finds the acceptance of each interval of confidence and of each depth", () => {
     const truths: readonly (readonly [Trait, number, number])[] = [
       [trait, 1, 0.9],
-      [trait, 2, 0.3],
-      [{ ...trait, rank: 1 }, 1, 0.05],
-      [{ ...trait, confidence: 0.95 }, 1, 0.6],
+      [{ ...trait, rank: 1, confidence: 0.12 }, 1, 0.05],
+      [{ ...trait, confidence: 0.95 }, 2, 0.6],
       [{ source: "lookup", rank: 0, confidence: 0.5 }, 1, 0.02],
     ];
     const model = new AcceptanceModel();
@@ -28,21 +27,18 @@ describe("AcceptanceModel", () => {
       for (const [kind, depth, truth] of truths) model.observe(kind, depth, next() < truth);
     }
     for (const [kind, depth, truth] of truths) {
-      const { mean, deviation } = model.estimate(kind, depth);
-      // Four deviations of the mean of what is remembered; the prior weighs 6 of some 500.
-      expect(Math.abs(mean - truth)).toBeLessThan(4 * Math.sqrt((truth * (1 - truth)) / 300) + 0.02);
-      expect(deviation).toBeLessThan(0.05);
+      // Four deviations of the mean of what is remembered; the prior weighs 4 of some 500.
+      const tolerance = 4 * Math.sqrt((truth * (1 - truth)) / 300) + 0.02;
+      expect(Math.abs(model.estimate(kind) - truth)).toBeLessThan(tolerance);
+      expect(Math.abs(model.ahead(kind.source, kind.rank, depth) - truth)).toBeLessThan(tolerance);
     }
-    expect(model.ahead("mask", 0, 1)).toBeGreaterThan(model.ahead("mask", 0, 2));
   });
 
-  it("is less certain of candidates without observations", () => {
+  it("starts halfway between the rank's prior and the confidence", () => {
     const model = new AcceptanceModel();
-    const before = model.estimate(trait, 1);
-    expect(before.deviation).toBeGreaterThan(0.1);
-    for (let i = 0; i < 100; i++) model.observe(trait, 1, i % 2 === 0);
-    expect(model.estimate(trait, 1).deviation).toBeLessThan(before.deviation / 2);
-    expect(model.estimate({ ...trait, source: "draft" }, 1).deviation).toBeGreaterThan(0.1);
+    expect(model.estimate(trait)).toBe(0.5);
+    expect(model.estimate({ ...trait, confidence: 0.9 })).toBeCloseTo(0.7);
+    expect(model.estimate({ ...trait, rank: 1 })).toBeLessThan(0.4);
   });
 
   it("stays between 0 and 1", () => {
@@ -59,8 +55,9 @@ describe("AcceptanceModel", () => {
       fc.property(observations, (all) => {
         const own = new SequenceAcceptance(new AcceptanceModel());
         for (const { depth, accepted, ...kind } of all) {
-          const { mean, deviation } = own.estimate(kind, depth);
-          expect(mean >= 0 && mean <= 1 && deviation >= 0 && deviation <= 0.5).toBe(true);
+          for (const share of [own.estimate(kind), own.ahead(kind.source, kind.rank, depth)]) {
+            expect(share >= 0 && share <= 1).toBe(true);
+          }
           own.observe(kind, depth, accepted);
         }
       }),
@@ -69,16 +66,16 @@ describe("AcceptanceModel", () => {
 });
 
 describe("SequenceAcceptance", () => {
-  it("learns within a few rounds that a sequence is unlike others, with little effect on the model's cells", () => {
+  it("learns within a few rounds that a sequence is unlike others, with little effect on the model's rates", () => {
     const model = new AcceptanceModel();
     const usual = new SequenceAcceptance(model);
     for (let i = 0; i < 400; i++) usual.observe(trait, 1, i % 10 < 7);
     const odd = new SequenceAcceptance(model);
     for (let i = 0; i < 12; i++) odd.observe(trait, 1, false);
-    expect(odd.estimate(trait, 1).mean).toBeLessThan(0.35);
-    expect(new SequenceAcceptance(model).estimate(trait, 1).mean).toBeGreaterThan(0.6);
+    expect(odd.estimate(trait)).toBeLessThan(0.35);
+    expect(new SequenceAcceptance(model).estimate(trait)).toBeGreaterThan(0.6);
     // And that it has become like them again.
     for (let i = 0; i < 40; i++) odd.observe(trait, 1, i % 10 < 7);
-    expect(odd.estimate(trait, 1).mean).toBeGreaterThan(0.5);
+    expect(odd.estimate(trait)).toBeGreaterThan(0.5);
   });
 });

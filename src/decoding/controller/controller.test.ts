@@ -49,11 +49,13 @@ const texts: Readonly<Record<string, TextKind>> = {
 
 /**
  * Where the controller is further below the best fixed choice than elsewhere: chains of four that are as cheap as one row, between
- * one and eight rows that it knows; MASK rows that gain a few hundredths for four sequences together; and those of a late entry.
+ * one and eight rows that it knows; MASK rows that gain a few hundredths for four sequences together; text of sixteen sequences
+ * that repeats now and then, in which each of them has paused after a loss; and MASK rows of a late entry.
  */
 const exceptions: Readonly<Record<string, number>> = {
   "rows that are dear beyond four, and less so beyond eight, repeating text, 1": 0.95,
   "nearly free rows, high acceptance, 4": 0.95,
+  "nearly free rows, repeating text, 16": 0.95,
   "dear rows, late entry, high acceptance, 1": 0.97,
 };
 

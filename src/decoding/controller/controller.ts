@@ -50,7 +50,7 @@ export class Controller {
 
   /** Records the time of proposing for all sequences of a step, before observeStep of the same step. */
   observeProposing(ms: number): void {
-    this.#rounds.observeProposing(ms);
+    this.#rounds.proposingTime.observe(ms);
   }
 
   /** Once for every step, after its results were applied. */

@@ -30,37 +30,22 @@ export interface StepObservation {
   readonly ms: number;
 }
 
-/** Numbers of rows at which the slope may change: kernels go from memory-bound to compute-bound somewhere here. */
-const KNOTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128];
+/** Numbers of rows at which the slope may change, powers of two: kernels go from memory-bound to compute-bound somewhere here. */
+const KNOTS = Array.from({ length: 8 }, (_, i) => 2 ** i);
 /** Features: base, common slope, additional slope of each segment, any MASK row, MASK rows, other rows, context, drafted tokens. */
-const FIRST_SEGMENT = 2;
-const AFTER = FIRST_SEGMENT + KNOTS.length;
-const ANY_MASK = AFTER;
-const MASK = AFTER + 1;
-const OTHER = AFTER + 2;
-const CONTEXT = AFTER + 3;
-const DRAFTED = AFTER + 4;
-const N = AFTER + 5;
+const ROWS = 1;
+const SEGMENTS = 2;
+const ANY_MASK = SEGMENTS + KNOTS.length;
+const MASK = ANY_MASK + 1;
+const OTHER = MASK + 1;
+const CONTEXT = OTHER + 1;
+const DRAFTED = CONTEXT + 1;
+const N = DRAFTED + 1;
 /** Positions x rows that count as one unit of context. */
 const CONTEXT_UNIT = 1000;
 
-interface Prior {
-  /** In units of a one-row step. */
-  readonly mean: number;
-  readonly deviation: number;
-}
-
-/** Before any measurement: typical of AVX2 and AVX-512 machines with a 4-bit model of 135 M parameters. */
-const PRIOR: readonly Prior[] = [
-  { mean: 1, deviation: 0.5 },
-  { mean: 0.1, deviation: 0.1 },
-  ...KNOTS.map(() => ({ mean: 0, deviation: 0.07 })),
-  { mean: 0.05, deviation: 0.2 },
-  { mean: 0, deviation: 0.1 },
-  { mean: 0.08, deviation: 0.05 },
-  { mean: 0.05, deviation: 0.05 },
-  { mean: 0.3, deviation: 0.3 },
-];
+/** Prior of all weights but the base, in units of a one-row step: a row takes a tenth of it, give or take as much. */
+const ROW = 0.1;
 /** Drift of a weight per step, as a share of its prior deviation, so that old measurements count less. */
 const DRIFT = 0.003;
 /** Drift of the base, which changes most when a machine gets faster or slower from minute to minute. */
@@ -69,12 +54,16 @@ const BASE_DRIFT = 0.02;
 const DEGREES = 5;
 /** Innovations are clipped to this number of deviations when the noise is updated. */
 const CLIP = 4;
+/**
+ * Consecutive errors beyond one deviation on the same side after which the machine is taken to have changed (another program
+ * started or ended), and what that adds to the uncertainty of each weight, as a share of its prior deviation.
+ */
+const CHANGE_RUN = 6;
+const CHANGE = 0.3;
 /** Relative noise of a step's time: initial value, lower limit, and EMA window (steps). */
 const FIRST_NOISE = 0.1;
 const LEAST_NOISE = 0.005;
 const NOISE_MEMORY = 50;
-/** Consecutive innovations beyond one deviation on the same side after which the machine is taken to have changed. */
-const SHIFT_RUN = 6;
 
 /**
  * Time of a step as a function of its work, learned while running: piecewise linear in rows, linear in the other features. A
@@ -82,22 +71,18 @@ const SHIFT_RUN = 6;
  * are in units of the first step.
  */
 export class CostModel {
-  readonly #weights: Float64Array;
-  readonly #covariance: Float64Array;
+  readonly #weights = Float64Array.from({ length: N }, (_, i) => meanOf(i));
+  readonly #covariance = new Float64Array(N * N);
   /** Share of the layers that a MASK row passes through. */
   readonly #maskShare: number;
   #unit = 0;
-  #noise = FIRST_NOISE;
-  /** Consecutive innovations beyond one deviation on one side; negative: faster than expected. */
+  /** Consecutive errors beyond one deviation on one side; negative: faster than expected. */
   #run = 0;
+  #noise = FIRST_NOISE;
 
   constructor(maskShare: number) {
     this.#maskShare = maskShare;
-    this.#weights = Float64Array.from(PRIOR, ({ mean }) => mean);
-    this.#covariance = new Float64Array(N * N);
-    PRIOR.forEach(({ deviation }, i) => {
-      this.#covariance[i * N + i] = deviation * deviation;
-    });
+    for (let i = 0; i < N; i++) this.#covariance[i * N + i] = deviationOf(i) ** 2;
   }
 
   /** Milliseconds; before the first observation, in units of a one-row step. */
@@ -108,21 +93,13 @@ export class CostModel {
   /** Milliseconds of rows, without their context and without reading the adapter. */
   rowsMs(drawnRows: number, maskRows: number): number {
     const rows = Math.max(1, drawnRows + maskRows * this.#maskShare);
-    let sum = this.#weight(0) + (rows - 1) * this.#weight(1) + maskRows * this.#weight(MASK);
+    let sum = this.#weight(0) + (rows - 1) * this.#weight(ROWS) + maskRows * this.#weight(MASK);
     for (let i = 0; i < KNOTS.length; i++) {
       const inside = insideSegment(rows, i);
       if (inside <= 0) break;
-      sum += inside * this.#weight(FIRST_SEGMENT + i);
+      sum += inside * this.#weight(SEGMENTS + i);
     }
     return sum * this.#scale;
-  }
-
-  /** Standard deviation of the estimated difference between two steps' times, in milliseconds. */
-  deviationMs(a: StepWork, b: StepWork): number {
-    const x = this.#features(b);
-    const before = this.#features(a);
-    for (let i = 0; i < N; i++) x[i] = (x[i] ?? 0) - (before[i] ?? 0);
-    return Math.sqrt(Math.max(0, dot(x, this.#times(x)))) * this.#scale;
   }
 
   /** Milliseconds of a row for each cached position it attends to. */
@@ -159,7 +136,7 @@ export class CostModel {
     const variance = noise * noise + Math.max(0, spread);
     const deviation = Math.sqrt(variance);
     const error = ms / this.#unit - predicted;
-    this.#watch(error, deviation, predicted);
+    this.#follow(error, deviation, predicted);
     const trust = Math.min(1, (DEGREES + 1) / (DEGREES + (error * error) / variance));
     for (let i = 0; i < N; i++) {
       const k = (trust * (gain[i] ?? 0)) / variance;
@@ -172,17 +149,15 @@ export class CostModel {
   }
 
   /** Updates the noise and, if the machine seems to have changed, widens the uncertainty of all weights. */
-  #watch(error: number, deviation: number, predicted: number): void {
+  #follow(error: number, deviation: number, predicted: number): void {
     const share = Math.min(Math.abs(error), CLIP * deviation) / predicted;
     const squared = this.#noise * this.#noise;
     this.#noise = Math.max(LEAST_NOISE, Math.sqrt(squared + (share * share - squared) / NOISE_MEMORY));
     const side = Math.abs(error) > deviation ? Math.sign(error) : 0;
     this.#run = side === 0 ? 0 : side === Math.sign(this.#run) ? this.#run + side : side;
-    if (Math.abs(this.#run) < SHIFT_RUN) return;
+    if (Math.abs(this.#run) < CHANGE_RUN) return;
     this.#run = 0;
-    PRIOR.forEach((_, i) => {
-      this.#widen(i, 0.3);
-    });
+    for (let i = 0; i < N; i++) this.#widen(i, CHANGE);
   }
 
   #drift(): void {
@@ -191,7 +166,7 @@ export class CostModel {
 
   /** Adds variance, up to the variance of the prior. */
   #widen(i: number, share: number): void {
-    const { deviation } = PRIOR[i] as Prior;
+    const deviation = deviationOf(i);
     const at = i * N + i;
     const most = deviation * deviation;
     const now = this.#covariance[at] ?? 0;
@@ -199,7 +174,8 @@ export class CostModel {
   }
 
   #relative(x: Float64Array): number {
-    return Math.max(dot(x, this.#weights), 0.05 * Math.max(this.#weights[0] ?? 0, 0.1));
+    // No step takes less than a row.
+    return Math.max(dot(x, this.#weights), ROW * this.#weight(0), ROW ** 2);
   }
 
   #times(x: Float64Array): Float64Array {
@@ -217,8 +193,8 @@ export class CostModel {
     const x = new Float64Array(N);
     const rows = Math.max(1, drawnRows + maskRows * this.#maskShare);
     x[0] = 1;
-    x[1] = rows - 1;
-    for (let i = 0; i < KNOTS.length; i++) x[FIRST_SEGMENT + i] = Math.max(0, insideSegment(rows, i));
+    x[ROWS] = rows - 1;
+    for (let i = 0; i < KNOTS.length; i++) x[SEGMENTS + i] = Math.max(0, insideSegment(rows, i));
     x[ANY_MASK] = maskRows > 0 ? 1 : 0;
     x[MASK] = maskRows;
     x[OTHER] = otherRows;
@@ -226,6 +202,17 @@ export class CostModel {
     x[DRAFTED] = draftedTokens;
     return x;
   }
+}
+
+/** Mean of a weight's prior. */
+function meanOf(weight: number): number {
+  if (weight === 0) return 1;
+  return weight === ROWS || weight === OTHER ? ROW : 0;
+}
+
+/** Standard deviation of a weight's prior. */
+function deviationOf(weight: number): number {
+  return weight === 0 ? 1 : ROW;
 }
 
 function dot(a: Float64Array, b: Float64Array): number {

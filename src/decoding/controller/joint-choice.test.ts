@@ -4,13 +4,13 @@ import type { Candidate } from "../round/candidate-tree.ts";
 import { type Bid, type Choice, chooseTogether, MARGIN, type StepPrices } from "./joint-choice.ts";
 import type { MaskRow } from "../round/mask-runs.ts";
 
-function bid(reaches: readonly number[], masks: readonly number[] = [], given = { proposals: 0, maskRows: 0 }): Bid {
+function bid(reaches: readonly number[], masks: readonly number[] = [], nGivenMasks = 0): Bid {
   const candidates = reaches.map((reach, i): Candidate => {
     const own = { token: i, parent: i - 1, source: "mask" as const, rank: 0, confidence: reach, from: undefined };
     return { ...own, depth: i + 1, reach };
   });
   const rows = masks.map((value): MaskRow => ({ anchor: 0, value }));
-  return { candidates, given, contextRow: 0, maskRows: () => rows };
+  return { candidates, nGivenMasks, contextRow: 0, maskRows: () => rows };
 }
 
 function prices(proposals: (n: number) => number, maskRows: (n: number) => number = (n) => 100 * n): StepPrices {
@@ -67,14 +67,14 @@ describe("chooseTogether", () => {
     for (const { masksPrice } of both) expect(masksPrice).toBeCloseTo(0.35);
   });
 
-  it("includes fixed rows, and others that pay beside them", () => {
-    const bids = [bid([0.1, 0.1], [0.1], { proposals: 1, maskRows: 3 }), bid([0.3])];
+  it("includes given MASK rows, and others that pay beside them", () => {
+    const bids = [bid([0.1, 0.1], [0.1], 3), bid([0.3])];
     const costs = prices(
       (n) => 0.2 * n,
       (n) => 0.2 * n,
     );
     expect(counts(chooseTogether(bids, costs, 99))).toEqual([
-      [1, 1],
+      [0, 1],
       [1, 0],
     ]);
   });

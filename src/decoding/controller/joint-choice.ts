@@ -6,8 +6,8 @@ import type { MaskRow } from "../round/mask-runs.ts";
 export interface Bid {
   /** By descending probability of being reached, parents before children. */
   readonly candidates: readonly Candidate[];
-  /** The first candidates and MASK rows that are included whatever their price. */
-  readonly given: { readonly proposals: number; readonly maskRows: number };
+  /** The first MASK rows, which are included whatever their price. */
+  readonly nGivenMasks: number;
   /** MASK rows for a round with the first n candidates, the most valuable first. */
   maskRows(n: number): readonly MaskRow[];
   /** Price of a row's context, in tokens. */
@@ -46,23 +46,18 @@ interface Item {
  * others or reject rows that only pay together.
  */
 export function chooseTogether(bids: readonly Bid[], prices: StepPrices, most: number): Choice[] {
-  const nProposals = bids.map(({ candidates, given }) => Math.min(given.proposals, candidates.length));
+  const nProposals = bids.map(() => 0);
   const proposals = bids.flatMap(({ candidates, contextRow }, owner) =>
-    candidates.slice(nProposals[owner]).map(({ reach }) => ({ owner, value: reach - contextRow })),
+    candidates.map(({ reach }) => ({ owner, value: reach - contextRow })),
   );
-  const givenProposals = sum(nProposals);
-  take(
-    proposals,
-    (n) => prices.proposals(givenProposals + n) - prices.proposals(givenProposals),
-    most,
-    (owner) => {
-      nProposals[owner] = (nProposals[owner] ?? 0) + 1;
-    },
-  );
+  const priceOfProposals = (n: number) => prices.proposals(n);
+  take(proposals, priceOfProposals, most, (owner) => {
+    nProposals[owner] = (nProposals[owner] ?? 0) + 1;
+  });
   const total = sum(nProposals);
 
   const offered = bids.map((bid, owner) => bid.maskRows(nProposals[owner] ?? 0));
-  const nMasks = bids.map(({ given }, owner) => Math.min(given.maskRows, offered[owner]?.length ?? 0));
+  const nMasks = bids.map(({ nGivenMasks }, owner) => Math.min(nGivenMasks, offered[owner]?.length ?? 0));
   const masks = offered.flatMap((rows, owner) =>
     rows.slice(nMasks[owner]).map(({ value }) => ({ owner, value: value - (bids[owner]?.contextRow ?? 0) })),
   );

@@ -3,13 +3,13 @@ import { randomFrom } from "../../../test/support/replay/simulation.ts";
 import { Ledger } from "./ledger.ts";
 
 /** Share of rounds that ask, where each of them costs `price` and gains 1 with a chance. */
-function shareAsked(price: number, chance: number, isPromising = false): number {
+function shareAsked(price: number, chance: number): number {
   const nRounds = 4000;
   const ledger = new Ledger();
   const random = randomFrom(3);
   let nAsked = 0;
   for (let round = 0; round < nRounds; round++) {
-    if (!ledger.shouldPropose(isPromising)) {
+    if (!ledger.shouldPropose) {
       ledger.skip();
       continue;
     }
@@ -27,20 +27,8 @@ it("always proposes if it pays, or is nearly free", () => {
 
 it("loses about a hundredth of the tokens if it does not, at any price", () => {
   for (const price of [0.03, 0.1, 0.3]) {
-    for (const isPromising of [false, true]) {
-      const lost = shareAsked(price, 0, isPromising) * price;
-      expect(lost).toBeGreaterThan(0.005);
-      expect(lost).toBeLessThan(0.02);
-    }
+    const lost = shareAsked(price, 0) * price;
+    expect(lost).toBeGreaterThan(0.005);
+    expect(lost).toBeLessThan(0.02);
   }
-});
-
-it("proposes again at once if a proposer is promising, and continues if that pays", () => {
-  const ledger = new Ledger();
-  while (ledger.shouldPropose(false)) ledger.add(0, 0, 0.1);
-  ledger.skip();
-  expect(ledger.shouldPropose(false)).toBe(false);
-  expect(ledger.shouldPropose(true)).toBe(true);
-  ledger.add(1, 0.9, 0.3);
-  expect(ledger.shouldPropose(false)).toBe(true);
 });

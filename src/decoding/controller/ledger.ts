@@ -16,9 +16,8 @@ export class Ledger {
   #variance = 0;
   #isPaused = false;
 
-  /** `isPromising`: a proposer is likely to have candidates; then a pause ends as soon as anything was gained back. */
-  shouldPropose(isPromising: boolean): boolean {
-    return !this.#isPaused || (isPromising && this.#net > -MOST_LOST);
+  get shouldPropose(): boolean {
+    return !this.#isPaused;
   }
 
   /** Records a round without proposing. */

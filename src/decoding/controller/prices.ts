@@ -1,4 +1,4 @@
-import type { CostModel, StepWork } from "./cost-model.ts";
+import type { CostModel } from "./cost-model.ts";
 import type { StepPrices } from "./joint-choice.ts";
 
 /** A step without the rows that are priced. */
@@ -13,8 +13,6 @@ export interface StepContext {
   readonly proposals: number;
   /** Milliseconds of proposing at an anchor. */
   readonly anchorMs: number;
-  /** Standard deviations subtracted from estimates, so that uncertain rows are tried. */
-  readonly optimism: number;
 }
 
 /** Lowest price of a row, in plain steps. */
@@ -30,7 +28,6 @@ export class Prices implements StepPrices {
   readonly #cost: CostModel;
   readonly #step: StepContext;
   readonly #leastRow: number;
-  readonly #maskOptimism: number;
   readonly #contextRow: number;
   readonly #plainMs: number;
   /** Prices of n proposals, computed on demand. */
@@ -46,8 +43,7 @@ export class Prices implements StepPrices {
     this.#contextRow = tokensPerMs * cost.contextRowMs;
     this.#plainMs = cost.rowsMs(step.rows, step.maskRows);
     this.#leastRow = LEAST_ROW * tokensPerMs * this.#plainMs;
-    this.#anyMask = Math.max(0, tokensPerMs * cost.anyMaskMs - this.#optimism(rows(step.rows, 0), rows(step.rows, 1)));
-    this.#maskOptimism = this.#optimism(rows(step.rows, 1), rows(step.rows, 2));
+    this.#anyMask = tokensPerMs * cost.anyMaskMs;
   }
 
   proposals(n: number): number {
@@ -55,10 +51,7 @@ export class Prices implements StepPrices {
     if (known !== undefined) return known;
     const { tokensPerMs, rows: base, maskRows } = this.#step;
     const estimate = tokensPerMs * (this.#cost.rowsMs(base + n, maskRows) - this.#plainMs);
-    const price = Math.max(
-      n * this.#leastRow,
-      estimate - this.#optimism(rows(base, maskRows), rows(base + n, maskRows)),
-    );
+    const price = Math.max(n * this.#leastRow, estimate);
     this.#proposals[n] = price;
     return price;
   }
@@ -68,7 +61,7 @@ export class Prices implements StepPrices {
     const { tokensPerMs, rows: base } = this.#step;
     const drawn = base + nProposals;
     const ms = this.#cost.rowsMs(drawn, n) - this.#cost.rowsMs(drawn, 0);
-    return this.#anyMask + Math.max(n * this.#leastRow, tokensPerMs * ms - n * this.#maskOptimism);
+    return this.#anyMask + Math.max(n * this.#leastRow, tokensPerMs * ms);
   }
 
   /** Price of a row's context in a sequence of `position` tokens. */
@@ -90,14 +83,4 @@ export class Prices implements StepPrices {
     this.#least = { most, price };
     return price;
   }
-
-  /** Optimistic reduction of the price of step b over step a: their uncertainty times `optimism`. */
-  #optimism(a: StepWork, b: StepWork): number {
-    const { optimism, tokensPerMs } = this.#step;
-    return optimism === 0 ? 0 : optimism * tokensPerMs * this.#cost.deviationMs(a, b);
-  }
-}
-
-function rows(drawnRows: number, maskRows: number): StepWork {
-  return { drawnRows, maskRows, otherRows: 0, contextRows: 0, draftedTokens: 0 };
 }

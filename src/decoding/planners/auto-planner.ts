@@ -1,28 +1,14 @@
 import type { SequenceAcceptance } from "../controller/acceptance-model.ts";
 import { type Bid, type Choice, MARGIN } from "../controller/joint-choice.ts";
 import { Ledger } from "../controller/ledger.ts";
-import type { Attempt, RoundPlanner } from "../controller/round-planner.ts";
+import type { RoundPlanner } from "../controller/round-planner.ts";
 import type { Proposer } from "../proposers/proposer.ts";
 import type { Proposing } from "../round/proposing.ts";
 import type { LookAhead, OpenRound, PlanContext, Planner, RoundShape } from "./planner.ts";
 import { TreeProposals } from "./tree-proposals.ts";
 
-/** Rounds without observations after which a sequence's acceptance counts 1/e. */
-const AGE = 300;
 /** Most proposals, and MASK rows, of a sequence. */
 const MOST_ROWS = 24;
-/** Price of a proposal, in tokens, above which only promising proposers are called. */
-const EXPENSIVE = 0.5;
-/** Highest acceptance that occurs: more expensive proposals, margin included, are not requested. */
-const HIGHEST_ACCEPTANCE = 0.9;
-/** Least reach of a candidate in a trial. */
-const LEAST_TRIED = 0.05;
-
-const given: Readonly<Record<Attempt | "none", Bid["given"]>> = {
-  trial: { proposals: 1, maskRows: 2 },
-  exploring: { proposals: 0, maskRows: 1 },
-  none: { proposals: 0, maskRows: 0 },
-};
 
 /** Rounds of one sequence, chosen by the controller together with those of the other sequences. */
 export class AutoPlanner implements Planner {
@@ -42,7 +28,7 @@ export class AutoPlanner implements Planner {
     { stride, width }: { readonly stride: number; readonly width: number },
   ) {
     this.#rounds = rounds;
-    rounds.addSequence();
+    rounds.exploration.addSequence();
     this.#acceptance = acceptance;
     this.#tree = new TreeProposals({ acceptance, stride, width });
   }
@@ -51,7 +37,7 @@ export class AutoPlanner implements Planner {
   lookAhead(proposer: Proposer, context: PlanContext): LookAhead {
     if (this.#rounds.isPaused) return { depth: 0, width: 0 };
     const { prices, leastProposal } = this.#rounds;
-    if (!this.#shouldPropose(context, leastProposal)) return { depth: 0, width: 0 };
+    if (!this.#shouldPropose(leastProposal)) return { depth: 0, width: 0 };
     const { depth: most, width } = this.#tree.lookAhead(context);
     const draft = prices.draftedToken;
     const row = prices.proposal + prices.contextRow(context.position);
@@ -61,13 +47,13 @@ export class AutoPlanner implements Planner {
     let survival = 1;
     for (let i = 1; i <= most; i++) {
       survival *= this.#acceptance.ahead(proposer.kind, 0, i);
-      gain += survival * (1 - this.#tree.othersAt(i, proposer.kind)) - draft - row;
+      gain += survival - draft - row;
       if (gain > best) {
         best = gain;
         depth = i;
       }
     }
-    if (depth === 0 && most > 0 && this.#rounds.spendCredit(draft)) depth = 1;
+    if (depth === 0 && most > 0 && this.#rounds.exploration.spend(draft)) depth = 1;
     return { depth, width };
   }
 
@@ -78,24 +64,18 @@ export class AutoPlanner implements Planner {
     const { prices, maxExtra } = rounds;
     const contextRow = prices.contextRow(context.position);
     const leastReach = rounds.leastProposal + contextRow;
-    const attempt = context.maxRun === 0 ? undefined : rounds.attempt(prices.maskRows(1, 0) + contextRow);
-    if (attempt === undefined && !this.#shouldPropose(context, leastReach)) return this.#planPlain();
-    this.#acceptance.age(AGE);
+    const explores = context.maxRun > 0 && rounds.exploration.takesMaskRow(prices.maskRows(1, 0) + contextRow);
+    if (!explores && !this.#shouldPropose(leastReach)) return this.#planPlain();
     const most = Math.min(MOST_ROWS, maxExtra);
-    const limits = {
-      nCandidates: attempt === "trial" ? Math.max(1, most) : most,
-      leastReach: attempt === "trial" ? Math.min(leastReach, LEAST_TRIED) : leastReach,
-      anchorCost: prices.anchor,
-    };
-    const candidates = yield* this.#tree.grow(context, limits);
-    rounds.countAnchors(this.#tree.nAnchors, { isFirst: !this.#hasProposed });
+    const candidates = yield* this.#tree.grow(context, { nCandidates: most, leastReach, anchorCost: prices.anchor });
+    rounds.proposingTime.count(this.#tree.nAnchors, !this.#hasProposed);
     this.#hasProposed = true;
-    const nextProposal = attempt === undefined ? prices.proposal + contextRow : 0;
+    const nextProposal = explores ? 0 : prices.proposal + contextRow;
     const bid: Bid = {
-      ...{ candidates, contextRow, given: given[attempt ?? "none"] },
+      ...{ candidates, contextRow, nGivenMasks: explores ? 1 : 0 },
       maskRows: (n) => this.#tree.maskRows(candidates.slice(0, n), nextProposal, context).slice(0, Math.max(2, most)),
     };
-    return rounds.bid(bid, attempt, (choice) => this.#onChosen(bid, choice, attempt));
+    return rounds.bid(bid, (choice) => this.#onChosen(bid, choice));
   }
 
   learn(_shape: RoundShape, path: readonly number[], drawn: readonly number[]): void {
@@ -104,10 +84,10 @@ export class AutoPlanner implements Planner {
     this.#ledger.add(Math.max(0, drawn.length - 1), this.#stake.expected, this.#stake.price);
   }
 
-  #onChosen({ candidates }: Bid, { nProposals, ...price }: Choice, attempt: Attempt | undefined): void {
+  #onChosen({ candidates, nGivenMasks }: Bid, { nProposals, ...price }: Choice): void {
     const invested = this.#invested;
-    this.#invested = attempt === undefined ? price.masksPrice : 0;
-    if (attempt !== undefined) return;
+    this.#invested = nGivenMasks === 0 ? price.masksPrice : 0;
+    if (nGivenMasks > 0) return;
     this.#stake = {
       expected: candidates.slice(0, nProposals).reduce((sum, { reach }) => sum + reach, 0),
       price: invested + this.#tree.nAnchors * this.#rounds.prices.anchor + price.proposalsPrice,
@@ -121,9 +101,8 @@ export class AutoPlanner implements Planner {
     return this.#rounds.bidNothing();
   }
 
-  #shouldPropose({ proposers }: PlanContext, leastReach: number): boolean {
-    if (leastReach * MARGIN > HIGHEST_ACCEPTANCE) return false;
-    const isPromising = proposers.some((proposer) => proposer.isPromising ?? true);
-    return (isPromising || leastReach < EXPENSIVE) && this.#ledger.shouldPropose(isPromising);
+  /** Not if even certain tokens would not pay. */
+  #shouldPropose(leastReach: number): boolean {
+    return leastReach * MARGIN < 1 && this.#ledger.shouldPropose;
   }
 }

@@ -3,7 +3,6 @@ import { type Candidate, type GrowthLimits, growTree, noCandidateTree } from "..
 import type { Proposing } from "../round/proposing.ts";
 import { type MaskRow, maskRowsByValue, runAnchors } from "../round/mask-runs.ts";
 import type { LookAhead, PlanContext } from "./planner.ts";
-import { kindsThatWorkAhead } from "../proposers/registry.ts";
 import { PENDING } from "../round/round.ts";
 
 export interface TreeProposalsOptions {
@@ -14,9 +13,6 @@ export interface TreeProposalsOptions {
   readonly width: number;
 }
 
-/** EMA window of the other proposers' acceptance (rounds). */
-const OTHERS_WINDOW = 8;
-
 /**
  * Candidates of a sequence's next round, for exact verification: proposed tokens with their estimated acceptance, and
  * MASK rows with their value in the round after.
@@ -24,11 +20,6 @@ const OTHERS_WINDOW = 8;
 export class TreeProposals {
   readonly #options: TreeProposalsOptions;
   #tree = noCandidateTree;
-  /**
-   * For each proposer that works ahead, by depth: recent probability that the tokens up to there were accepted without
-   * it.
-   */
-  readonly #others = new Map<string, number[]>();
 
   constructor(options: TreeProposalsOptions) {
     this.#options = options;
@@ -49,7 +40,6 @@ export class TreeProposals {
       ...{ ...limits, width, depth: Math.min(stride, remaining) - 1 },
       nCandidates: Math.min(limits.nCandidates, maxRows - 1),
     });
-    this.#followOthers();
     return this.#tree.candidates;
   }
 
@@ -88,49 +78,22 @@ export class TreeProposals {
     }
   }
 
-  /** Recent probability that the tokens up to a depth were accepted from proposers other than `kind`. */
-  othersAt(depth: number, kind: string): number {
-    return this.#others.get(kind)?.[depth - 1] ?? 0;
-  }
-
   /**
-   * Tokens that MASK i of a run yields in the next round: probability that its candidate is accepted and no other
-   * proposer has it, less the price of verifying it.
+   * Tokens that MASK i of a run yields in the next round: probability that one of its candidates is accepted, less the price of
+   * verifying them.
    */
   #worthOfMasks(longest: number, nextProposal: number): number[] {
     const { acceptance, width } = this.#options;
     const worth: number[] = [];
     let survival = 1;
     for (let depth = 1; depth <= longest; depth++) {
-      const alone = survival * (1 - this.othersAt(depth, "mask"));
       let sum = 0;
       for (let rank = 0; rank < width; rank++) {
-        sum += Math.max(0, alone * acceptance.ahead("mask", rank, depth) - nextProposal);
+        sum += Math.max(0, survival * acceptance.ahead("mask", rank, depth) - nextProposal);
       }
       worth.push(sum);
       survival *= acceptance.ahead("mask", 0, depth);
     }
     return worth;
-  }
-
-  #followOthers(): void {
-    const nDepths = this.#options.stride - 1;
-    for (const kind of kindsThatWorkAhead) {
-      let shares = this.#others.get(kind);
-      if (shares === undefined) {
-        shares = new Array<number>(nDepths).fill(0);
-        this.#others.set(kind, shares);
-      }
-      const now = new Array<number>(nDepths).fill(0);
-      for (const { candidates } of this.#tree.proposed) {
-        for (const { source, depth, reach } of candidates) {
-          if (source !== kind && depth <= nDepths) now[depth - 1] = (now[depth - 1] as number) + reach;
-        }
-      }
-      for (let i = 0; i < nDepths; i++) {
-        const share = shares[i] as number;
-        shares[i] = share + ((now[i] as number) - share) / OTHERS_WINDOW;
-      }
-    }
   }
 }

@@ -28,10 +28,6 @@ export class GrammarProposer implements Proposer {
     this.#parts = parts;
   }
 
-  get isPromising(): boolean {
-    return this.#parts.grammar.state.forced !== "";
-  }
-
   observe(): void {}
 
   candidates(path: readonly number[]): Proposed {

@@ -25,18 +25,6 @@ describe("PredictedProposer", () => {
     );
   });
 
-  it("is promising at the start and while the text follows it", () => {
-    const proposer = new PredictedProposer([1, 2, 3, 4, 5]);
-    proposer.observe([7, 8]);
-    expect(proposer.isPromising).toBe(true);
-    proposer.observe([1]);
-    expect(proposer.isPromising).toBe(false);
-    proposer.observe([2]);
-    expect(proposer.isPromising).toBe(true);
-    proposer.observe([9]);
-    expect(proposer.isPromising).toBe(false);
-  });
-
   it("proposes the same after a path as after the same output", () => {
     const tokens = fc.array(fc.nat(4), { maxLength: 50 });
     fc.assert(

@@ -9,26 +9,15 @@ const MAX_MATCH = 32;
 const MAX_SKIP = 8;
 
 /**
- * Acceptance by the length of the match before a proposal. Measured by scripts/proposer-calibration.mjs on 32 answers
- * of SmolLM2-135M-Instruct to requests to rewrite a text or code (2,877 tokens; temperatures 0 and 0.7), with the
- * original as the prediction.
+ * Share of the proposals that are rejected after a match of one token, and its decay with longer matches, MISSES / length **
+ * DECAY; share of answers that start as predicted; acceptance of proposals from another match. Fitted by
+ * scripts/proposer-calibration.mjs on 32 answers of SmolLM2-135M-Instruct to requests to rewrite a text or code (2,877 tokens;
+ * temperatures 0 and 0.7), with the original as the prediction.
  */
-const confidences: readonly (readonly [longest: number, share: number])[] = [
-  [1, 0.39],
-  [2, 0.58],
-  [3, 0.67],
-  [5, 0.82],
-  [8, 0.85],
-  [16, 0.95],
-  [Number.POSITIVE_INFINITY, 0.98],
-];
-/** Share of these answers that started as predicted. */
-const STARTS_ALIKE = 0.81;
-/** As `confidences`, for proposals from another match. */
+const MISSES = 0.6;
+const DECAY = 0.75;
+const STARTS_ALIKE = 0.8;
 const IS_ELSEWHERE = 0.05;
-
-/** Length of a match from which on proposals are likely to be accepted. */
-const PROMISING_RUN = 2;
 
 /** A position in the prediction. */
 interface Cursor {
@@ -62,10 +51,6 @@ export class PredictedProposer implements Proposer {
       if (places === undefined) this.#places.set(key, [at]);
       else places.push(at);
     }
-  }
-
-  get isPromising(): boolean {
-    return this.#output.length === 0 || this.#cursor.run >= PROMISING_RUN;
   }
 
   observe(tokens: readonly number[]): void {
@@ -137,7 +122,7 @@ export class PredictedProposer implements Proposer {
 }
 
 function confidenceOf(run: number): number {
-  return confidences.find(([longest]) => run <= longest)?.[1] ?? 1;
+  return 1 - MISSES / run ** DECAY;
 }
 
 /** Ids are below 2^22, more than any vocabulary, so a pair is an integer below 2^53; undefined: no pair. */

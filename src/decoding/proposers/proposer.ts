@@ -10,8 +10,6 @@ export interface PrefillBudget {
 export interface Proposer {
   /** Its key in the table of registry.ts. */
   readonly kind: string;
-  /** Whether it probably has candidates. Default: true. */
-  readonly isPromising?: boolean;
   /** Appends verified tokens, in order; the prompt first. */
   observe(tokens: readonly number[]): void;
   /** Whether it needs `prefill`, in every step, before `prepare` can run without delaying other sequences. */
@@ -53,10 +51,6 @@ abstract class AnchorProposer implements Proposer {
   abstract readonly kind: string;
   protected abstract readonly source: keyof AnchorRuns;
   #run: AnchorRun | undefined;
-
-  get isPromising(): boolean {
-    return this.#run !== undefined;
-  }
 
   observe(): void {}
 

@@ -48,13 +48,6 @@ interface ProposerEntry {
   readonly description: string;
   /** Absent: it is always available. */
   readonly requires?: Requirement;
-  /** Expected acceptance of its candidates by rank before any is verified; lower ranks continue with the last. */
-  readonly priors: readonly number[];
-  /**
-   * Whether its proposals cost time before their round is chosen (MASK rows, drafted tokens). They are then valued by what
-   * the other proposers do not have anyway.
-   */
-  readonly worksAhead: boolean;
   readonly create: (parts: ProposerParts) => Proposer;
 }
 
@@ -67,9 +60,6 @@ export const proposers = {
     label: "grammar",
     description: "text that the [grammar](grammars.md) of the request forces",
     requires: { what: "a grammar", key: "grammar", isMet: ({ hasGrammar }) => hasGrammar },
-    // The text is certain, its tokens nearly so.
-    priors: [0.9],
-    worksAhead: false,
     create: ({ forced }) => {
       if (forced === undefined) throw new TypeError("no grammar");
       return new GrammarProposer(forced);
@@ -79,34 +69,24 @@ export const proposers = {
     label: "predicted output",
     description: "a predicted output, realigned after each divergence",
     requires: { what: "a predicted output", key: "predict", isMet: ({ hasPrediction }) => hasPrediction },
-    // A prediction is given because it is expected to be right.
-    priors: [0.8, 0.1],
-    worksAhead: false,
     create: ({ prediction }) => new PredictedProposer(prediction),
   },
   mask: {
     label: "MASK rows",
     description: "MASK rows of an [adapter](adapters.md), re-ranked by its sampler head",
     requires: { what: "an adapter with MASK embeddings", key: "adapter", isMet: ({ mask }) => mask !== undefined },
-    // The pilot adapter's survival at depth 1, and its argmax among the best two and four.
-    priors: [0.55, 0.14, 0.06, 0.04],
-    worksAhead: true,
     create: () => new MaskProposer(),
   },
   medusa: {
     label: "Medusa heads",
     description: "extra heads of an [adapter](adapters.md) on the last hidden state",
     requires: { what: "an adapter with Medusa heads", key: "adapter", isMet: ({ nExtraHeads }) => nExtraHeads > 0 },
-    priors: [0.4, 0.12, 0.06, 0.04],
-    worksAhead: false,
     create: () => new MedusaProposer(),
   },
   draft: {
     label: "draft model",
     description: "a smaller model with the same vocabulary",
     requires: { what: "a draft model", key: "draftModel", isMet: ({ hasDraft }) => hasDraft },
-    priors: [0.6, 0.15, 0.07, 0.04],
-    worksAhead: true,
     create: ({ draft, forced, ...options }) => {
       if (draft === undefined) throw new TypeError("no draft model");
       return new DraftProposer(draft, { ...options, grammar: forced?.grammar });
@@ -116,8 +96,6 @@ export const proposers = {
     label: "prompt lookup",
     description:
       "prompt lookup: continuations of earlier occurrences of the last tokens, found with a suffix automaton over prompt and output",
-    priors: [0.5, 0.1],
-    worksAhead: false,
     create: () => new LookupProposer(),
   },
 } as const satisfies Readonly<Record<string, ProposerEntry>>;
@@ -148,13 +126,3 @@ export function hintFor(kind: ProposerKind): Phrase {
       : phrase`Load the model with ${key(required)}`;
   return phrase`${action}, or choose another source of proposals.`;
 }
-
-/** Expected acceptance of a proposer's candidates by rank. */
-export function priorsOf(kind: string): readonly number[] {
-  const entry = entries[kind];
-  if (entry === undefined) throw new TypeError(`no proposer ${kind}`);
-  return entry.priors;
-}
-
-/** Proposers whose `worksAhead` is true. */
-export const kindsThatWorkAhead = proposerKinds.filter((kind) => proposers[kind].worksAhead);

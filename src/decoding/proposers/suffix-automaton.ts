@@ -2,6 +2,8 @@
 export const ROOT = 0;
 export const NONE = -1;
 
+/** Initial capacity, in states and edges. */
+const CAPACITY = 64;
 /** States updated per token: the longest contexts first. Only highly repetitive text has more. */
 const MAX_COUNTED = 64;
 
@@ -22,22 +24,22 @@ export class SuffixAutomaton {
   last = ROOT;
   #nStates = 1;
   /** By state: length of its longest substring. */
-  #longest: Int32Array = new Int32Array(64);
+  #longest: Int32Array = new Int32Array(CAPACITY);
   /** By state: the state of its longest suffix that ends at more positions. */
-  #link: Int32Array = new Int32Array(64).fill(NONE, 0, 1);
+  #link: Int32Array = new Int32Array(CAPACITY).fill(NONE, 0, 1);
   /** By state: number of positions at which its substrings end; too low if text repeats beyond MAX_COUNTED contexts. */
-  #count: Int32Array = new Int32Array(64);
+  #count: Int32Array = new Int32Array(CAPACITY);
   /** By state: number of tokens up to its newest position. */
-  #newest: Int32Array = new Int32Array(64);
+  #newest: Int32Array = new Int32Array(CAPACITY);
   /** By state: its newest edge. */
-  #firstEdge: Int32Array = new Int32Array(64).fill(NONE);
+  #firstEdge: Int32Array = new Int32Array(CAPACITY).fill(NONE);
   #nEdges = 0;
-  #source: Int32Array = new Int32Array(64);
-  #token: Int32Array = new Int32Array(64);
-  #target: Int32Array = new Int32Array(64);
-  #nextEdge: Int32Array = new Int32Array(64);
+  #source: Int32Array = new Int32Array(CAPACITY);
+  #token: Int32Array = new Int32Array(CAPACITY);
+  #target: Int32Array = new Int32Array(CAPACITY);
+  #nextEdge: Int32Array = new Int32Array(CAPACITY);
   /** Open addressing, at most half full: edge + 1; 0: empty. */
-  #slots: Int32Array = new Int32Array(128);
+  #slots: Int32Array = new Int32Array(2 * CAPACITY);
 
   append(token: number): void {
     this.length++;

@@ -151,7 +151,7 @@ function childrenOf(
     let sum = 0;
     for (let rank = 0; rank < tokens.length; rank++) {
       const trait = { token: tokens[rank] as number, source, rank, confidence: confidences[rank] ?? 0, odds: 0 };
-      trait.odds = acceptance.estimate(trait, depth).mean;
+      trait.odds = acceptance.estimate(trait);
       sum += trait.odds;
       contenders.push(trait);
     }

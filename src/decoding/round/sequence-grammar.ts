@@ -63,9 +63,6 @@ export function withinGrammar(proposer: Proposer, grammar: SequenceGrammar): Pro
   const { prepare, prefill, follow, dispose } = proposer;
   return {
     kind: proposer.kind,
-    get isPromising() {
-      return proposer.isPromising ?? true;
-    },
     get needsPrefill() {
       return proposer.needsPrefill ?? false;
     },

@@ -43,9 +43,6 @@ export class RecordedText implements SimulatedText {
       const own = timed(proposer, clock, CALL_MS);
       return {
         ...{ kind: own.kind, observe: own.observe },
-        get isPromising() {
-          return own.isPromising ?? true;
-        },
         candidates: (path, count) => {
           if (planned < this.#written) clock.addRound();
           planned = this.#written;

@@ -212,9 +212,6 @@ export function timed(proposer: Proposer, clock: SimulatedClock, callMs: number)
   const { kind } = proposer;
   return {
     kind,
-    get isPromising() {
-      return proposer.isPromising ?? true;
-    },
     observe: () => {},
     candidates: (path, count) => {
       const proposed = proposer.candidates(path, count);

@@ -89,17 +89,13 @@ export class SyntheticText implements SimulatedText {
   }
 
   #lookup(): Proposer {
-    const isPromising = () => this.#isRepeat(this.#written);
     return {
       kind: "lookup",
-      get isPromising() {
-        return isPromising();
-      },
       observe: () => {},
       candidates: (path) => {
         const at = this.#written + path.length;
         // In a repeated span the continuation is found; elsewhere a match is usually misleading.
-        const starts = isPromising();
+        const starts = this.#isRepeat(this.#written);
         if (!starts && this.#written % 3 !== 0) return noCandidates;
         const isRight = starts && this.#isRepeat(at);
         return { tokens: Int32Array.of(isRight ? at : -9), confidences: Float32Array.of(0.5) };

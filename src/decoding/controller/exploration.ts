@@ -1,0 +1,64 @@
+/**
+ * The first steps with MASK rows are slow, since the adapter's weights are not in the caches yet and the code that proposes is not
+ * compiled: measured, they would end all further ones. So they are not, and they and some more that are measured are taken
+ * whether MASK rows seem to pay or not.
+ */
+const WARM_UP_STEPS = 8;
+const TRIAL_STEPS = 12;
+/** Later, share of the tokens spent on rows that do not seem to pay, since their cost and acceptance change: initial and least. */
+const SHARE = 0.01;
+const LEAST_SHARE = 0.002;
+/** Factor of that share after each attempt, so that text on which nothing pays loses next to nothing. */
+const BACK_OFF = 0.8;
+/** Steps without MASK rows before they are explored: shorter gaps occur where they do pay. */
+const UNTRIED_STEPS = 3;
+
+/** Decides when MASK rows and drafts that do not seem to pay are tried. */
+export class Exploration {
+  #maskSteps = 0;
+  /** Tokens that may be spent, and the share of tokens added to them. */
+  #credit = 0;
+  #share = SHARE;
+  /** Steps since MASK rows were last chosen for their value. */
+  #sinceMasks = 0;
+  #sequences = 1;
+  /** Whether a sequence of the next step explores. */
+  #isExploring = false;
+
+  /** Whether a step's time tells what later ones will take. */
+  isTypical(maskRows: number): boolean {
+    return maskRows === 0 || this.#maskSteps >= WARM_UP_STEPS;
+  }
+
+  observe(maskRows: number, sequences: number): void {
+    if (sequences > 0) {
+      if (maskRows > 0) this.#maskSteps++;
+      this.#credit += this.#share * sequences;
+      this.#sinceMasks = maskRows > 0 && !this.#isExploring ? 0 : this.#sinceMasks + 1;
+      if (this.#sinceMasks === 0) this.#share = SHARE;
+      this.#sequences = sequences;
+    }
+    this.#isExploring = false;
+  }
+
+  /** A sequence starts: its acceptance may differ from earlier ones, so the share is the initial one again. */
+  addSequence(): void {
+    this.#share = Math.max(this.#share, SHARE / this.#sequences);
+  }
+
+  /** Whether a round gets a MASK row although it may not pay; it costs `price` tokens. One sequence of a step does. */
+  takesMaskRow(price: number): boolean {
+    if (this.#isExploring) return false;
+    const isOnTrial = this.#maskSteps < TRIAL_STEPS;
+    this.#isExploring = isOnTrial || (this.#sinceMasks >= UNTRIED_STEPS && this.spend(price));
+    return this.#isExploring;
+  }
+
+  /** Spends credit on an attempt of this price; false if there is not enough. */
+  spend(tokens: number): boolean {
+    if (this.#credit < tokens) return false;
+    this.#credit -= tokens;
+    this.#share = Math.max(LEAST_SHARE / this.#sequences, this.#share * BACK_OFF);
+    return true;
+  }
+}
