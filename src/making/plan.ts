@@ -40,8 +40,8 @@ const LEAST_TOKENS = 20_000;
 
 /** Settings that can be compared. */
 const MAX_VARIANTS = 4;
-/** Fewer steps of a variant say nothing. */
-const LEAST_VARIANT_STEPS = 150;
+/** Planned steps of a variant: fewer say little. */
+export const LEAST_VARIANT_STEPS = 150;
 
 /** Splits the hours by fixed shares; what the stages before training leave over, training gets. */
 export function makePlan(hours: number, machineSeconds: number, speeds: MeasuredSpeeds): Plan {

@@ -4,7 +4,7 @@ import type { DepthFigures } from "../training/evaluation/evaluate.ts";
 import type { PredictedSpeed } from "../training/evaluation/predict-speed.ts";
 import { trainingDefaults } from "../training/settings.ts";
 import type { StageContext } from "./context.ts";
-import type { Plan } from "./plan.ts";
+import { LEAST_VARIANT_STEPS, type Plan } from "./plan.ts";
 import { trainRun } from "./train-run.ts";
 
 /** What the comparison changes; absent: the default. */
@@ -79,10 +79,23 @@ export async function settingsStage(
     rmSync(join(folder, String(done)), { recursive: true, force: true });
   }
   rmSync(folder, { recursive: true, force: true });
-  const [defaults, ...others] = found;
-  const best = others.reduce((a, b) => (b.speedUp > a.speedUp ? b : a), others[0] ?? (defaults as VariantFigures));
-  const isBetter = best.speedUp > LEAST_GAIN * (defaults?.speedUp ?? 1);
-  return { secondsEach, variants: found, chosen: isBetter ? best.settings : {} };
+  return { secondsEach, variants: found, chosen: chooseSettings(found) };
+}
+
+/**
+ * Whether the variants can be compared. On a machine that other programs keep busy some have far fewer steps in the same
+ * time than others.
+ */
+export function isComparable(variants: readonly VariantFigures[]): boolean {
+  return variants.every(({ steps }) => steps >= LEAST_VARIANT_STEPS / 2);
+}
+
+/** Those with the best predicted speed; the defaults, which come first, unless others are clearly better. */
+export function chooseSettings(variants: readonly VariantFigures[]): VariantSettings {
+  const [defaults, ...others] = variants;
+  if (defaults === undefined || !isComparable(variants)) return {};
+  const best = others.reduce((a, b) => (b.speedUp > a.speedUp ? b : a), defaults);
+  return best.speedUp > LEAST_GAIN * defaults.speedUp ? best.settings : {};
 }
 
 function proposingSpeedUp(predicted: PredictedSpeed | undefined): number {

@@ -124,6 +124,12 @@ function labelPlaces(wanted: readonly number[]): number[] {
     places[i] = place;
     next = place + LABEL_HEIGHT;
   }
+  // Not over the axis.
+  let last = HEIGHT - BOTTOM;
+  for (const i of order.toReversed()) {
+    places[i] = Math.min(places[i] ?? 0, last);
+    last = (places[i] ?? 0) - LABEL_HEIGHT;
+  }
   return places;
 }
 

@@ -74,6 +74,7 @@ function verdict(median: number, low: number, disturbed: number | undefined): st
     return `Other programs disturbed the measurement of speed: plain decoding differed from itself by ${disturbed} %. Measure again on a quiet machine with the command race below.`;
   }
   const percent = Math.round(Math.abs(median - 1) * 100);
+  if (percent === 0) return "On this machine decoding with it takes as long as without it, so far.";
   if (low > 1) return `On this machine text like the training text is decoded ${percent} % faster than without it.`;
   if (median > 1) return "On this machine it gains little so far: the gain is within the noise of the measurement.";
   return `On this machine it gains nothing yet (${percent} % slower). Longer training, or a machine with cheaper rows, may change that.`;
@@ -95,6 +96,6 @@ function timeSection({ results, workMs, settings, model }: MakeState): string {
   ]);
   return `<h2>How it was made</h2>
 ${htmlTable(["stage", "planned, minutes", "used, minutes"], rows)}
-<p class="note">Model ${escaped(model.name)}, SHA-256 <code>${model.fingerprint}</code>; ${settings.hours} hours, seed ${settings.seed}. Training gets the
+<p class="note">Model ${escaped(model.name)}, SHA-256 <code>${model.fingerprint}</code>; ${timeText(settings.hours)}, seed ${settings.seed}. Training gets the
 time that the stages before it leave over. make.json beside this page has all figures.</p>`;
 }

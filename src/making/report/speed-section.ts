@@ -3,7 +3,7 @@ import { escaped, htmlTable } from "../../bench/page/html.ts";
 import { COLOURS_TEXT, intervalChart, type IntervalRow } from "../../bench/page/interval-chart.ts";
 import type { PredictedSpeed } from "../../training/evaluation/predict-speed.ts";
 import type { StageResults } from "../make-state.ts";
-import type { SettingsFigures } from "../settings-stage.ts";
+import { isComparable, type SettingsFigures } from "../settings-stage.ts";
 
 /** Predicted and measured speed by shape of rounds. */
 export function speedSection({ bench, train }: StageResults): string {
@@ -74,6 +74,6 @@ export function settingsSection(settings: SettingsFigures | undefined): string {
   const head = ["settings", "steps", "survival at depths 1, 2, …", "predicted speed-up"];
   return `<h2>Settings</h2>
 <p>Each was trained for ${escaped(secondsEach.toFixed(0))} seconds. MASK rows that enter at a later layer are cheaper and accepted less often; which one pays
-depends on the machine. The default, in the first line, is replaced only by settings that are predicted to be 1 % faster.</p>
+depends on the machine. The default, in the first line, is replaced only by settings that are predicted to be 1 % faster.${isComparable(variants) ? "" : " Here other programs kept the machine busy: so few steps say nothing, and the default was used."}</p>
 ${htmlTable(head, rows)}`;
 }
