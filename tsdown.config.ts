@@ -11,5 +11,7 @@ export default defineConfig({
   target: "node20",
   dts: { sourcemap: false },
   outExtensions: () => ({ js: ".js", dts: ".d.ts" }),
+  // How the time of a build is spread over plugins is no warning.
+  inputOptions: { checks: { pluginTimings: false } },
   clean: true,
 });

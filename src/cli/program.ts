@@ -29,28 +29,29 @@ import { INTERRUPTED, isAbort } from "./terminal/interrupt.ts";
 import type { CliIo } from "./terminal/io.ts";
 import { colorsFor } from "./terminal/style.ts";
 
+/** In the order of --help: generating text, adapters, models, measuring, the rest. */
 const commands: readonly Register[] = [
   registerRace,
   registerRun,
-  registerPlay,
   registerChat,
-  registerForward,
-  registerGradients,
-  registerTrain,
-  registerMake,
-  registerConvert,
-  registerDoctor,
+  registerPlay,
   registerServe,
   registerBatch,
+  registerMake,
   registerWrite,
-  registerBench,
+  registerTrain,
+  registerConvert,
   registerPull,
+  registerList,
+  registerRemove,
   registerInspect,
   registerTokenize,
   registerScore,
+  registerDoctor,
+  registerBench,
+  registerForward,
+  registerGradients,
   registerCompletion,
-  registerList,
-  registerRemove,
 ];
 
 /** Exit status of an error that is not in the catalogue: a bug. */

@@ -1,4 +1,4 @@
-import { type Stats, statSync } from "node:fs";
+import { readdirSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import { IdlmError } from "../errors.ts";
 import { readError } from "../formats/files/file-error.ts";
@@ -30,12 +30,24 @@ export function locatePath(path: string): ModelLocation {
     });
   }
   if (statOf(join(path, "config.json")) === undefined) {
-    throw new IdlmError("file-missing", {
-      path: join(path, "config.json"),
-      hint: "A model folder has config.json and model.safetensors.",
-    });
+    const gguf = ggufFileIn(path);
+    const hint =
+      gguf === undefined
+        ? "A model folder has config.json and model.safetensors."
+        : `Name the file ${join(path, gguf)}.`;
+    throw new IdlmError("file-missing", { path: join(path, "config.json"), hint });
   }
   return { kind: "huggingface", path };
+}
+
+/** A folder with one GGUF file is easily named in place of the file. */
+function ggufFileIn(folder: string): string | undefined {
+  try {
+    const files = readdirSync(folder).filter((name) => /\.gguf$/i.test(name));
+    return files.length === 1 ? files[0] : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function statOf(path: string): Stats | undefined {

@@ -222,6 +222,13 @@ describe("resolveModel", () => {
     );
     await expect(resolveModel(join(models, "model.safetensors"))).rejects.toThrow(/the folder with config.json/);
     await expect(resolveModel(dirname(models))).rejects.toThrow(/config.json: no such file/);
+    // A folder with one GGUF file is easily named in place of the file.
+    const folder = mkdtempSync(join(tmpdir(), "idlm-folder-"));
+    writeFileSync(join(folder, "model.gguf"), "");
+    await expect(resolveModel(folder)).rejects.toThrow(`Name the file ${join(folder, "model.gguf")}.`);
+    writeFileSync(join(folder, "other.gguf"), "");
+    await expect(resolveModel(folder)).rejects.toThrow(/A model folder has config.json/);
+    rmSync(folder, { recursive: true });
   });
 
   it("reports a missing or damaged file of a catalogue name", async () => {

@@ -29,10 +29,7 @@ export function registerBatch(program: Command, cli: Cli): void {
     .description(
       "Runs the requests of a file in the format of the OpenAI batch API, many at once. It can be stopped and run again: responses in --out are kept, and only the missing requests are run. A failed request gets a response with an error.",
     )
-    .argument(
-      "<model>",
-      "a catalogue name or ORG/REPO[:FILE] (downloaded if necessary), a GGUF file or a Hugging Face folder",
-    )
+    .argument("<model>", "a model as in run")
     .requiredOption(
       "--in <file>",
       'requests, one per line: {"custom_id": "…", "method": "POST", "url": "/v1/chat/completions", "body": {…}}; - reads them from standard input. The model of a request is ignored',

@@ -1,5 +1,5 @@
 import { cpus } from "node:os";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import {
   type DecodeFigures,
   type DecodeMethod,
@@ -25,7 +25,7 @@ import { RACE_MODEL } from "./race.ts";
 
 interface DecodeOptions {
   readonly threads?: number;
-  readonly drafters: readonly string[];
+  readonly drafters?: readonly string[];
   readonly shapes: readonly string[];
   readonly strides: readonly string[];
   readonly batch: readonly string[];
@@ -52,20 +52,25 @@ export function registerBenchDecode(bench: Command, cli: Cli): void {
     .description(
       "Generates the same texts with plain decoding and with each proposer and shape, alternately, and prints tokens per forward, speed-up, overhead and acceptance by depth.",
     )
-    .argument("[model]", "model to measure", RACE_MODEL)
+    .argument("[model]", "a model as in run", RACE_MODEL)
     .addOption(threadsOption())
-    .option("--drafters <name...>", drafterNames.join(", "), ["mask", "lookup", "auto"])
-    .option("--shapes <name...>", shapeNames.join(", "), shapeNames)
-    .option("--strides <n...>", "strides of the fixed shapes", ["2", "4"])
-    .option("--batch <n...>", "concurrent sequences", ["1"])
-    .option("--kinds <name...>", `${KINDS.join(", ")}`, [...KINDS])
+    .option(
+      "--drafters <name...>",
+      `proposers: ${drafterNames.join(", ")} (default: mask lookup auto; without MASK rows lookup auto)`,
+    )
+    .addOption(
+      new Option("--shapes <name...>", `shapes of rounds: ${shapeNames.join(", ")}`).default(shapeNames, "all"),
+    )
+    .addOption(new Option("--strides <n...>", "strides of the fixed shapes").default(["2", "4"], "2 4"))
+    .addOption(new Option("--batch <n...>", "concurrent sequences").default(["1"], "1"))
+    .addOption(new Option("--kinds <name...>", `kinds of prompts: ${KINDS.join(", ")}`).default([...KINDS], "all"))
     .option("--prompts <n>", "prompts of each kind (default: all)", integer({ min: 1, max: 1000 }))
     .option("--pairs <n>", "interleaved pairs; at least nine for figures to publish", integer({ min: 1, max: 1000 }), 9)
     .option("--max-tokens <n>", "tokens of the longest output", integer({ min: 1, max: 100_000 }), 96)
     .option("--temperature <t>", "temperature of all requests (default: the prompts', mostly 0)", decimal({ min: 0 }))
     .option("--cut-repeats", "end each output where a run of 12 tokens comes a second time")
     .option("--draft-model <model>", "model of the drafter draft")
-    .option("--adapter <folder>", "adapter to use instead of the catalogue's")
+    .option("--adapter <dir>", "adapter folder or ORG/REPO to use instead of the catalogue's")
     .option("--rows-alone", "also time forwards with the same rows and nothing else, for batch size 1")
     .option("--out <file>", "also write the JSON to a file")
     .option("--html <file>", "also write a page with pictures and tables to a file")
@@ -89,6 +94,7 @@ export function registerBenchDecode(bench: Command, cli: Cli): void {
 
 async function run(cli: Cli, name: string, options: DecodeOptions, signal: AbortSignal): Promise<DecodeReport> {
   const kinds = options.kinds.map((kind) => choice("--kinds", kind, KINDS));
+  // Wrong names are errors before anything is loaded.
   const methods = methodsOf(options);
   const batches = options.batch.map((batch) => integer({ min: 1, max: 256 })(batch));
   const live = new LiveLine(cli.io, !options.json);
@@ -97,7 +103,9 @@ async function run(cli: Cli, name: string, options: DecodeOptions, signal: Abort
   try {
     const { pairs, maxTokens, temperature, cutRepeats = false } = options;
     const onStage = (text: string) => live.show(text);
-    const what = { methods, batches, prompts: promptsOf(kinds, options) };
+    const isOffered = ({ drafter }: DecodeMethod) =>
+      drafter !== "mask" || options.drafters !== undefined || (model.info.adapter?.depths ?? 0) > 0;
+    const what = { methods: methods.filter(isOffered), batches, prompts: promptsOf(kinds, options) };
     const plan = { ...what, pairs, maxTokens, cutRepeats, signal, onStage };
     const decoded = await measureDecoding(model, plan);
     const figures = options.rowsAlone ? await withRowsAlone(cli, name, options, decoded, onStage, signal) : decoded;
@@ -142,7 +150,7 @@ function promptsOf(kinds: readonly Kind[], { prompts: count, temperature }: Deco
 }
 
 /** Plain decoding first. The drafter "auto" has no fixed shape, and shapes that are not fixed have no stride. */
-function methodsOf({ drafters, shapes: names, strides }: DecodeOptions): DecodeMethod[] {
+function methodsOf({ drafters = ["mask", "lookup", "auto"], shapes: names, strides }: DecodeOptions): DecodeMethod[] {
   const methods: DecodeMethod[] = [{ drafter: "none", shape: undefined, stride: undefined }];
   const numbers = strides.map((stride) => integer({ min: 2, max: 8 })(stride));
   for (const drafter of drafters.map((one): Drafter => choice("--drafters", one, drafterNames))) {

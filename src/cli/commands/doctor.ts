@@ -49,10 +49,12 @@ export function registerDoctor(program: Command, cli: Cli): void {
     .summary("measure this machine and the speed-up that it allows")
     .description(
       "Reports the kernels that this machine uses, the two roofs of every forward (read bandwidth and arithmetic), the time " +
-        "of a model's forwards by number of rows beside them, and the speed-up that follows by tokens per forward. " +
-        `MODEL is named as in run (default: ${RACE_MODEL}, if it has been pulled).`,
+        "of a model's forwards by number of rows beside them, and the speed-up that follows by tokens per forward.",
     )
-    .argument("[model]", "the model to time; without a model only the machine is measured")
+    .argument(
+      "[model]",
+      `a model as in run, to time (default: ${RACE_MODEL} if it has been pulled, else only the machine is measured)`,
+    )
     .addOption(adapterOption())
     .addOption(threadsOption())
     .option("--json", "print only the results, as JSON")

@@ -29,7 +29,7 @@ export function registerForward(program: Command, cli: Cli): void {
       "Runs one forward over a forest of rows and stores the results in float32, for comparison with other engines. It needs " +
         "no tokenizer.",
     )
-    .argument("<model>", "a catalogue name, ORG/REPO[:FILE], a GGUF file or a Hugging Face folder")
+    .argument("<model>", "a model as in run")
     .requiredOption(
       "--forest <file>",
       "JSON file with tokens (-1: MASK), positions, parents (-1: a new sequence) and gate, one number per row",

@@ -39,7 +39,7 @@ export function registerGradients(program: Command, cli: Cli): void {
       "Trains on one sequence for some steps of AdamW (betas 0.9 and 0.95, gradients clipped to a norm of 1) and stores the " +
         "first step's gradients and the final parameters in float32, for comparison with other trainers. It needs no tokenizer.",
     )
-    .argument("<model>", "a catalogue name, ORG/REPO[:FILE], a GGUF file or a Hugging Face folder")
+    .argument("<model>", "a model as in run")
     .requiredOption(
       "--batch <file>",
       "JSON file with objective, tokens, and m, anchors (gated) or prompt_length, block, alpha, mask_token_id (full)",

@@ -25,11 +25,12 @@ interface PlayOptions extends LoadOptions {
 
 /** `idlm play`: the playground in the browser. */
 export function registerPlay(program: Command, cli: Cli): void {
-  addLoadOptions(addCommonOptions(program.command("play [model]")))
+  addLoadOptions(addCommonOptions(program.command("play")))
     .summary("open the playground in the browser")
     .description(
-      `Serves a model on this machine only and opens the playground: chat, with the rounds behind each answer, and a race against plain decoding. MODEL is named as in run (default: ${RACE_MODEL}, downloaded if necessary). Ctrl-C ends it.`,
+      "Serves a model on this machine only and opens the playground: chat, with the rounds behind each answer, and a race against plain decoding. Ctrl-C ends it.",
     )
+    .argument("[model]", `a model as in run (default: ${RACE_MODEL})`)
     .option(
       "--port <n>",
       `port to listen on; the browser keeps conversations by it (default: ${defaultSettings.port}, or any free one)`,

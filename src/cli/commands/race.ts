@@ -38,12 +38,15 @@ const QUESTION_FOR_INCLUDED = "Tell me about the cat in two short sentences.";
 
 /** `idlm race`: plain decoding against decoding with proposals. */
 export function registerRace(program: Command, cli: Cli): void {
-  addCommonOptions(program.command("race [model]"))
+  addCommonOptions(program.command("race"))
     .summary("race plain decoding against decoding with proposals")
     .description(
       "Generates an answer to the same question with plain decoding (one token per forward) and with proposals, " +
-        "alternately, and compares speed and bytes. MODEL is named as in run " +
-        `(default: ${RACE_MODEL}, downloaded if necessary; where it cannot be had, the tiny model of this package).`,
+        "alternately, and compares speed and bytes.",
+    )
+    .argument(
+      "[model]",
+      `a model as in run (default: ${RACE_MODEL}; where it cannot be downloaded, the tiny model of this package)`,
     )
     .option("--prompt <text>", `the question (default: "${QUESTION}")`)
     .addOption(maxTokensOption().default(160))

@@ -156,7 +156,10 @@ export function registerTrain(program: Command, cli: Cli): void {
     )
     .addOption(threadsOption())
     .addOption(backendOption())
-    .option("--json", "print a JSON line for every tenth step, every evaluation and every checkpoint")
+    .option(
+      "--json",
+      "print a JSON line for the start, every tenth step, every evaluation, every checkpoint and the end",
+    )
     .addHelpText(
       "after",
       examples(

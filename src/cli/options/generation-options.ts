@@ -40,10 +40,7 @@ export const threadsOption = () =>
   );
 
 export const backendOption = () =>
-  new Option("--backend <name>", "what computes (default: native, where it was built)").choices([
-    "native",
-    "reference",
-  ]);
+  new Option("--backend <name>", "backend (default: native, if it was built)").choices(["native", "reference"]);
 
 export const adapterOption = () =>
   new Option(
