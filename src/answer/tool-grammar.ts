@@ -10,6 +10,12 @@ export function demandsCall(format: MessageFormat | undefined): boolean {
   return format.toolChoice !== "auto" && format.toolChoice !== "none";
 }
 
+/** Whether calls are limited by their tools' schemas: where they are demanded, a tool is strict, or the text has a grammar. */
+export function limitsCalls(text: GrammarRequest | undefined, format: MessageFormat | undefined): boolean {
+  if (format === undefined || format.tools.length === 0 || format.toolChoice === "none") return false;
+  return demandsCall(format) || text !== undefined || format.tools.some(({ strict }) => strict);
+}
+
 /**
  * The grammar of a message that may call tools: where calls are demanded, or a tool is strict, or the text has a grammar of
  * its own. Undefined: any text.
@@ -19,11 +25,10 @@ export function withCalls(
   format: MessageFormat | undefined,
   toolFormat: ToolFormat = DEFAULT_TOOL_FORMAT,
 ): GrammarRequest | undefined {
-  if (format === undefined || format.tools.length === 0 || format.toolChoice === "none") return text;
+  if (format === undefined || !limitsCalls(text, format)) return text;
   const { toolChoice, parallel } = format;
   const named = typeof toolChoice === "object" ? toolChoice.name : undefined;
   const isRequired = demandsCall(format);
-  if (!isRequired && text === undefined && !format.tools.some(({ strict }) => strict)) return undefined;
   return {
     kind: "tools",
     format: toolFormat,

@@ -16,6 +16,8 @@ export interface Tool {
   readonly parameters?: Readonly<Record<string, unknown>> | undefined;
   /** Whether the arguments must follow the schema. */
   readonly strict: boolean;
+  /** Where the request has `parameters`. */
+  readonly schemaPath?: string | undefined;
 }
 
 /** auto: the model decides; none: no calls; required: at least one call; a name: a call of that tool. */

@@ -101,6 +101,12 @@ function callOf(
   return sequence(text(head), argumentsOf(tool, `${path}.parameters`, prefix, rules), text(`}${end}`));
 }
 
+/** The grammar of a tool's arguments. @throws IdlmError "usage" if the schema is wrong or cannot be enforced. */
+export function argumentsGrammar(parameters: GrammarTool["parameters"], path: string, prefix = ""): Grammar {
+  // Arguments are an object, also where the schema leaves it out.
+  return grammarOfSchema({ type: "object", ...parameters }, path, prefix);
+}
+
 function argumentsOf(
   { parameters, strict }: GrammarTool,
   path: string,
@@ -109,9 +115,7 @@ function argumentsOf(
 ): Expression {
   if (parameters === undefined) return text("{}");
   try {
-    // Arguments are an object, also where the schema leaves it out.
-    const schema = { type: "object", ...parameters };
-    const grammar = grammarOfSchema(schema, path, prefix);
+    const grammar = argumentsGrammar(parameters, path, prefix);
     for (const [name, body] of grammar.rules) rules.set(name, body);
     return grammar.root;
   } catch (error) {

@@ -50,7 +50,15 @@ describe("readMessagesRequest", () => {
       },
     ]);
     expect(answer.format).toEqual({
-      tools: [{ name: "add", description: "adds", parameters: { type: "object" }, strict: true }],
+      tools: [
+        {
+          name: "add",
+          description: "adds",
+          parameters: { type: "object" },
+          strict: true,
+          schemaPath: "tools[0].input_schema",
+        },
+      ],
       ...{ toolChoice: "required", parallel: false, reasoning: true },
     });
   });

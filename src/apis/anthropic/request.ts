@@ -5,7 +5,7 @@ import { bodiesOf, Body } from "../body.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { templateArguments } from "../template-arguments.ts";
-import { namedTool, toolFormat, toolSettings } from "../tool-settings.ts";
+import { ignoredSchemas, namedTool, toolFormat, toolSettings } from "../tool-settings.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
 import { readConversation } from "./messages.ts";
 
@@ -57,7 +57,7 @@ export function readMessagesRequest(json: unknown, countsOnly = false): Messages
     grammar: readOutput(body),
   };
   refuseUnsupported(body, otherGrammarKeys);
-  const ignored = [...body.unread(), ...ownKeys.ignored];
+  const ignored = [...body.unread(), ...ownKeys.ignored, ...ignoredSchemas(format, request.grammar)];
   const names = { ...snakeCaseNames, stop: "stop_sequences", grammar: "output_config.format" };
   return { answer: { requests: [request], format, rounds: ownKeys.rounds, ignored, names }, model, stream };
 }
@@ -83,7 +83,10 @@ function readTool(tool: Body): Tool {
     throw wrongKey(tool.at("input_schema"), `expected a JSON schema, found ${shown(schema)}`);
   }
   const parameters = schema as Readonly<Record<string, unknown>>;
-  return { name, description: tool.string("description"), parameters, strict: tool.boolean("strict") ?? false };
+  return {
+    ...{ name, description: tool.string("description"), parameters, strict: tool.boolean("strict") ?? false },
+    schemaPath: tool.at("input_schema"),
+  };
 }
 
 function readToolChoice(choice: Body, tools: readonly Tool[]): ToolChoice {

@@ -6,7 +6,7 @@ import { readTopLogprobs } from "../common-keys.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { templateArguments } from "../template-arguments.ts";
-import { readFunction, toolFormat, toolSettings } from "../tool-settings.ts";
+import { ignoredSchemas, readFunction, toolFormat, toolSettings } from "../tool-settings.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
 import { readConversation, withoutImages } from "./messages.ts";
 import { readOptions } from "./options.ts";
@@ -64,10 +64,13 @@ export function readOllamaRequest(
   };
   const prompt = endpoint === "chat" ? readChat(body) : readPrompt(body);
   refuseUnsupported(body, otherGrammarKeys);
-  const ignored = [...body.unread(), ...options.ignored, ...ownKeys.ignored];
   const isRaw = prompt?.prompt !== undefined;
   const format = isRaw ? undefined : toolFormat({ tools, toolChoice: "auto", parallel: true });
   const requests = [{ ...common, ...prompt }];
+  const ignored = [
+    ...[...body.unread(), ...options.ignored, ...ownKeys.ignored],
+    ...ignoredSchemas(format, common.grammar),
+  ];
   const answer = prompt && { requests, format, rounds: ownKeys.rounds, ignored, names };
   return { endpoint, model, stream, answer, keepAliveSeconds };
 }

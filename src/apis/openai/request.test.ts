@@ -101,8 +101,9 @@ describe("readOpenAiRequest", () => {
       return { format, tools: requests[0]?.tools };
     };
     const { strict, ...definition } = tool.function;
+    const schemaPath = "tools[0].function.parameters";
     expect(read({})).toEqual({
-      format: { tools: [tool.function], toolChoice: "auto", parallel: true, reasoning: true },
+      format: { tools: [{ ...tool.function, schemaPath }], toolChoice: "auto", parallel: true, reasoning: true },
       tools: [definition],
     });
     expect(read({ tool_choice: "required", parallel_tool_calls: false }).format).toMatchObject({

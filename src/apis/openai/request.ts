@@ -5,6 +5,7 @@ import { Body } from "../body.ts";
 import { readStop } from "../common-keys.ts";
 import { grammarSettings } from "../grammar-settings.ts";
 import { type OwnKeys, readOwnKeys, snakeCaseNames } from "../own-keys.ts";
+import { ignoredSchemas } from "../tool-settings.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
 import { readChat } from "./chat-request.ts";
 import { readCompletion } from "./completion-request.ts";
@@ -65,7 +66,7 @@ export function readOpenAiRequest(endpoint: Endpoint, json: unknown): OpenAiRequ
   return {
     ...{ endpoint, stream, streamsUsage, rounds: ownKeys.rounds },
     ...(completion ?? { requests: [{ ...common, ...chat?.asked }] }),
-    ignored: [...body.unread(), ...ownKeys.ignored, ...ignored],
+    ignored: [...body.unread(), ...ownKeys.ignored, ...ignored, ...ignoredSchemas(chat?.format, grammar?.grammar)],
     format: chat?.format,
     names: {
       ...(isChat ? chatNames(body) : names),

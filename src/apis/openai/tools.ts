@@ -25,7 +25,7 @@ function readTool(tool: Body, ignored: string[]): Tool {
   const parameters = definition.object("parameters");
   const strict = definition.boolean("strict") ?? false;
   ignored.push(...tool.unread(), ...definition.unread());
-  return { name, description, parameters, strict };
+  return { name, description, parameters, strict, schemaPath: definition.at("parameters") };
 }
 
 function readChoice(body: Body, names: ReadonlySet<string>): ToolChoice {

@@ -6,7 +6,7 @@ import { readTopLogprobs } from "../common-keys.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { effortArguments, templateArguments } from "../template-arguments.ts";
-import { namedTool, readFunction, toolFormat, toolSettings } from "../tool-settings.ts";
+import { ignoredSchemas, namedTool, readFunction, toolFormat, toolSettings } from "../tool-settings.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
 import { type FindItem, readInput } from "./input-items.ts";
 
@@ -85,7 +85,7 @@ export function readResponsesRequest(json: unknown, stored: StoredParts): Respon
   };
   const echo = echoOf(json as Readonly<Record<string, unknown>>, { temperature, store });
   refuseUnsupported(body, otherGrammarKeys);
-  const ignored = [...body.unread(), ...ownKeys.ignored];
+  const ignored = [...body.unread(), ...ownKeys.ignored, ...ignoredSchemas(format, request.grammar)];
   return {
     answer: { requests: [request], format, rounds: ownKeys.rounds, ignored, names },
     model,
