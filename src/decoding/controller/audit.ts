@@ -11,7 +11,8 @@ const PLAIN_WINDOW = 24;
 
 /**
  * Compares the measured speed of rounds with that of plain decoding, independently of the estimates: these may be wrong, and
- * planning takes time for each sequence of a batch. If proposing was slower, all sequences of the model are decoded plainly for
+ * planning takes time for each sequence of a batch. In replay it gains nothing, where costs are as the cost model assumes; it is
+ * what keeps the promise on other machines. If proposing was slower, all sequences of the model are decoded plainly for
  * a while, which also measures plain decoding again.
  */
 export class Audit {

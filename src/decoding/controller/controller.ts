@@ -23,7 +23,8 @@ export interface PlannerRequest {
  * Chooses the rounds of all sequences of one model, to maximise tokens per second, from the measured time of steps (CostModel)
  * and the measured acceptance of proposals (AcceptanceModel). By the renewal-reward theorem the best long-run rate lambda is
  * reached by including, in every round, each row whose expected tokens exceed lambda x its time; lambda is measured while
- * running. Without such a row the round is plain decoding. One controller per loaded model.
+ * running. Without such a row the round is plain decoding. One controller per loaded model. docs/architecture.md has its parts in
+ * the order of a step.
  */
 export class Controller {
   readonly #acceptance = new AcceptanceModel();

@@ -15,7 +15,7 @@ export interface StepContext {
   readonly anchorMs: number;
 }
 
-/** Lowest price of a row, in plain steps. */
+/** Lowest price of a row, in plain steps: with estimates of 0 or less, rows would be added without end. */
 const LEAST_ROW = 0.001;
 
 /** Prices of rows: their time, in tokens generated per time (StepContext.tokensPerMs). */
