@@ -37,6 +37,19 @@ describe("Exploration", () => {
     }
   });
 
+  it("spends no more beside more sequences: where rows are expensive, nothing pays for all of them", () => {
+    const exploration = new Exploration();
+    let spent = 0;
+    for (let step = 0; step < 2000; step++) {
+      if (step % 3 === 0) exploration.addSequence();
+      const takes = exploration.takesMaskRow(1);
+      if (takes && step >= 12) spent++;
+      exploration.observe(takes ? 1 : 0, 16);
+    }
+    expect(spent).toBeGreaterThan(0);
+    expect(spent).toBeLessThanOrEqual(0.01 * 2000 + 1);
+  });
+
   it("does not explore between steps with MASK rows that were chosen for their value", () => {
     const exploration = new Exploration();
     for (let step = 0; step < 200; step++) exploration.observe(1, 1);

@@ -5,10 +5,10 @@
  */
 const WARM_UP_STEPS = 8;
 const TRIAL_STEPS = 12;
-/** Later, share of the tokens spent on rows that do not seem to pay, since their cost and acceptance change: initial and least. */
-const SHARE = 0.01;
-const LEAST_SHARE = 0.002;
-/** Factor of that share after each attempt, so that text on which nothing pays loses next to nothing. */
+/** Later, tokens of a step spent on rows that do not seem to pay, since their cost and acceptance change: initial and least. */
+const PER_STEP = 0.01;
+const LEAST_PER_STEP = 0.002;
+/** Factor of them after each attempt, so that text on which nothing pays loses next to nothing. */
 const BACK_OFF = 0.8;
 /** Steps without MASK rows before they are explored: shorter gaps occur where they do pay. */
 const UNTRIED_STEPS = 3;
@@ -16,12 +16,11 @@ const UNTRIED_STEPS = 3;
 /** Decides when MASK rows and drafts that do not seem to pay are tried. */
 export class Exploration {
   #maskSteps = 0;
-  /** Tokens that may be spent, and the share of tokens added to them. */
+  /** Tokens that may be spent, and how many each step adds, whatever the number of sequences. */
   #credit = 0;
-  #share = SHARE;
+  #perStep = PER_STEP;
   /** Steps since MASK rows were last chosen for their value. */
   #sinceMasks = 0;
-  #sequences = 1;
   /** Whether a sequence of the next step explores. */
   #isExploring = false;
 
@@ -33,17 +32,16 @@ export class Exploration {
   observe(maskRows: number, sequences: number): void {
     if (sequences > 0) {
       if (maskRows > 0) this.#maskSteps++;
-      this.#credit += this.#share * sequences;
+      this.#credit += this.#perStep;
       this.#sinceMasks = maskRows > 0 && !this.#isExploring ? 0 : this.#sinceMasks + 1;
-      if (this.#sinceMasks === 0) this.#share = SHARE;
-      this.#sequences = sequences;
+      if (this.#sinceMasks === 0) this.#perStep = PER_STEP;
     }
     this.#isExploring = false;
   }
 
-  /** A sequence starts: its acceptance may differ from earlier ones, so the share is the initial one again. */
+  /** A sequence starts: its acceptance may differ from earlier ones, so as much is spent as at first. */
   addSequence(): void {
-    this.#share = Math.max(this.#share, SHARE / this.#sequences);
+    this.#perStep = PER_STEP;
   }
 
   /** Whether a round gets a MASK row although it may not pay; it costs `price` tokens. One sequence of a step does. */
@@ -58,7 +56,7 @@ export class Exploration {
   spend(tokens: number): boolean {
     if (this.#credit < tokens) return false;
     this.#credit -= tokens;
-    this.#share = Math.max(LEAST_SHARE / this.#sequences, this.#share * BACK_OFF);
+    this.#perStep = Math.max(LEAST_PER_STEP, this.#perStep * BACK_OFF);
     return true;
   }
 }
