@@ -145,6 +145,13 @@ export function checkNoText(path: string): void {
   });
 }
 
+/** Whole lines of dropped.jsonl. */
+export async function countDropped(path: string, signal: AbortSignal): Promise<number> {
+  let n = 0;
+  for await (const _ of entriesOf<DroppedRequest>(join(path, DROPPED_FILE), signal)) n++;
+  return n;
+}
+
 interface Entry<T> {
   readonly value: T;
   /** Bytes of the file up to and with its line. */

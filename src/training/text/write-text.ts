@@ -5,6 +5,7 @@ import { NUMERICS } from "../../compute/backend.ts";
 import type { LoadProgress, Model } from "../../engine/types.ts";
 import { key, phrase } from "../../errors.ts";
 import { requireFreeSpace } from "../../formats/files/free-space.ts";
+import { sha256File } from "../../formats/files/sha256.ts";
 import { lockFolder, type PackageOptions, resolveModel } from "../../hub/index.ts";
 import { openModel } from "../../model/open/open-model.ts";
 import { modelFingerprint } from "../model-fingerprint.ts";
@@ -18,7 +19,7 @@ import { Questions } from "./questions.ts";
 import { fileSources, mixedSources, planRequests, type PromptSources } from "./request-plan.ts";
 import type { TextOutcome } from "./row.ts";
 import { RowFilter } from "./row-filter.ts";
-import { checkNoText, makeTextFolder, TextFolder } from "./text-folder.ts";
+import { checkNoText, countDropped, makeTextFolder, TextFolder } from "./text-folder.ts";
 import {
   checkSameText,
   readTextManifest,
@@ -92,7 +93,7 @@ export async function writeText(options: WriteTextOptions): Promise<TextManifest
   const found = readTextManifest(out);
   if (found === undefined) checkNoText(out);
   else checkSameText(out, found, { model, settings: { ...settings, ...(file && { prompts_sha256: file.sha256 }) } });
-  if (found !== undefined && isFinished(out, found, tokens)) return found;
+  if (found !== undefined && (await isFinished(out, found, tokens, signal))) return found;
   await makeTextFolder(out);
   await requireFreeSpace(out, BYTES_PER_TOKEN * (tokens - (found?.response_tokens ?? 0)));
   const lock = await lockFolder(out, signal, options.packages?.cache);
@@ -193,7 +194,17 @@ function sampledQuestion(outcome: TextOutcome): string | undefined {
   return source === "model" && reason !== "near-duplicate-question" && reason !== "no-question" ? prompt : undefined;
 }
 
-function isFinished(out: string, { complete, response_tokens, files: [file] }: TextManifest, tokens: number): boolean {
-  const size = statSync(join(out, TEXT_FILE), { throwIfNoEntry: false })?.size;
-  return complete && response_tokens >= tokens && size === file.bytes;
+/** Whether the folder holds what its manifest of a whole text says, to the byte: a disk that lost power may keep sizes only. */
+async function isFinished(
+  out: string,
+  { complete, response_tokens, requests, rows, files: [file] }: TextManifest,
+  tokens: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const text = join(out, TEXT_FILE);
+  if (!complete || response_tokens < tokens || statSync(text, { throwIfNoEntry: false })?.size !== file.bytes)
+    return false;
+  return (
+    (await countDropped(out, signal)) === requests - rows && (await sha256File(text, undefined, signal)) === file.sha256
+  );
 }
