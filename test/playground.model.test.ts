@@ -13,6 +13,9 @@ const adapter = fileURLToPath(new URL("../models/smollm2-135m-instruct", import.
 const QUESTION = "Give me three tips for staying healthy.";
 /** Of the greedy answer, as README.md shows it. */
 const SHA256 = "bd4dce33b8b515712d3727a7297966e6ce53ebb44ea1c1a69671fd820c5a0618";
+/** Has an answer without end, so that it can be stopped on any machine. */
+const LONG_QUESTION = "Write a long story about a dragon.";
+const MOST_TOKENS = 1500;
 const KEY = "the right key".replaceAll(" ", "-");
 
 describe.skipIf(!hasChromium || path === undefined)("the playground with the real model", () => {
@@ -54,8 +57,8 @@ describe.skipIf(!hasChromium || path === undefined)("the playground with the rea
     await page.keyboard.press("Escape");
   }
 
-  async function ask(page: Page): Promise<void> {
-    await page.getByLabel("Message", { exact: true }).fill(QUESTION);
+  async function ask(page: Page, question = QUESTION): Promise<void> {
+    await page.getByLabel("Message", { exact: true }).fill(question);
     await button(page, "Send").click();
   }
 
@@ -151,7 +154,8 @@ describe.skipIf(!hasChromium || path === undefined)("the playground with the rea
         }
         await page.getByText("served", { exact: true }).waitFor();
         await set(page, "Temperature", "0");
-        await ask(page);
+        await set(page, "Max tokens", String(MOST_TOKENS));
+        await ask(page, LONG_QUESTION);
         await page.locator(".message .token").nth(3).waitFor();
         await page.keyboard.press("Escape");
         await page.getByText("· stopped").waitFor();
@@ -161,7 +165,16 @@ describe.skipIf(!hasChromium || path === undefined)("the playground with the rea
         await server.stop();
         await page.getByText("Your message is kept and sent when it is back.").waitFor();
         back = await start({ apiKeys: [KEY], port: Number(new URL(server.url).port) });
-        await page.locator(`abbr[title$="${SHA256}"]`).waitFor();
+        const response = await fetch(`${server.url}/v1/chat/completions`, {
+          method: "POST",
+          headers: { "content-type": "application/json", authorization: `Bearer ${KEY}` },
+          body: JSON.stringify({
+            ...{ model: await modelOf(server.url), messages: [{ role: "user", content: LONG_QUESTION }] },
+            ...{ temperature: 0, max_completion_tokens: MOST_TOKENS, idlm: { rounds: true } },
+          }),
+        });
+        const { idlm } = (await response.json()) as { idlm: { result: { sha256: string } } };
+        await page.locator(`abbr[title$="${idlm.result.sha256}"]`).waitFor();
         expect(await page.getByText("The server does not answer").count()).toBe(0);
       },
       { apiKeys: [KEY] },
@@ -169,3 +182,10 @@ describe.skipIf(!hasChromium || path === undefined)("the playground with the rea
     await back?.stop();
   });
 });
+
+/** Name of the server's first model. */
+async function modelOf(url: string): Promise<string> {
+  const response = await fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${KEY}` } });
+  const { data } = (await response.json()) as { data: readonly { id: string }[] };
+  return data[0]?.id ?? "";
+}
