@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { cpuName } from "./cores.ts";
 import type { BackendInfo } from "../compute/backend.ts";
 
 /** Date, machine, build and configuration of a measurement. */
@@ -15,7 +15,7 @@ export interface BenchConditions {
 }
 
 export function benchConditions({ instructionSet, threads, numerics }: BackendInfo): BenchConditions {
-  const cpu = cpus()[0]?.model.trim() ?? "unknown";
+  const cpu = cpuName();
   return {
     date: new Date().toISOString().slice(0, 10),
     commit: currentCommit(),

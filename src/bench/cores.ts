@@ -1,4 +1,10 @@
 import { readFileSync } from "node:fs";
+import { cpus } from "node:os";
+
+/** As the system calls it. */
+export function cpuName(): string {
+  return cpus()[0]?.model.trim() ?? "unknown";
+}
 
 /** The text of a file; undefined if it cannot be read. */
 type ReadText = (path: string) => string | undefined;

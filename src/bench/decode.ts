@@ -1,6 +1,6 @@
 import type { GenerateRequest, GenerationResult, Model, Propose } from "../engine/types.ts";
 import { IdlmError } from "../errors.ts";
-import { RepeatedRun } from "../tokenizer/repeated-run.ts";
+import { REPEATED_TOKENS, RepeatedRun } from "../tokenizer/repeated-run.ts";
 import type { BenchPrompt, Kind } from "./prompts.ts";
 import { type Interval, median, medianInterval } from "./statistics.ts";
 
@@ -61,8 +61,6 @@ export interface DecodePlan {
 const SEQUENCES_PER_SLOT = 3;
 /** Shortest output of a batch relative to the longest: with equal lengths, sequences would start and end together. */
 const SHORTEST = 0.5;
-/** A run of as many tokens that comes a second time counts as a loop. */
-const REPEATED_TOKENS = 12;
 
 /** A prompt with its token ids: rendering the template is not part of decoding, and uses another process. */
 interface ReadyPrompt extends BenchPrompt {
@@ -149,8 +147,8 @@ async function measureMethod(model: DecodingModel, plan: DecodePlan, testCase: C
   const { method, batch, kind, groups, repeatedShare } = testCase;
   const generate = (how: DecodeMethod, group: readonly LimitedPrompt[]) =>
     generateGroup(model, group, batch, how, plan.signal);
-  // Warm-up: fills the prefix cache and the controller's estimates.
-  for (const group of groups) await generate(method, group);
+  // Warm-up: fills the prefix cache and the controller's estimates. Plain decoding has run for the lengths.
+  if (method.drafter !== "none") for (const group of groups) await generate(method, group);
   const ratios: number[] = [];
   const rates: number[] = [];
   const results: GenerationResult[] = [];

@@ -1,4 +1,5 @@
-import { availableParallelism, cpus, totalmem } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
+import { cpuName } from "../bench/cores.ts";
 import { timeRows } from "../bench/forward-times.ts";
 import { type ForwardWork, forwardWork, measureRoofs, type Roofs } from "../bench/roofs.ts";
 import type { Backend } from "../compute/backend.ts";
@@ -65,7 +66,7 @@ export async function measureMachine(request: MachineRequest): Promise<MachineFi
   const trainRowsPerSecond = await trainingSpeed(backend, program, signal);
   const { name, ...info } = backend.info;
   return {
-    cpu: cpus()[0]?.model.trim() ?? "unknown",
+    cpu: cpuName(),
     cores: availableParallelism(),
     memoryBytes: totalmem(),
     ...{ backend: name, ...info, ...speeds, trainRowsPerSecond },

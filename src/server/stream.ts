@@ -60,6 +60,7 @@ export async function sendStream<T>(
 
 /** Pieces at the beginning of a stream that are written at once. */
 const FIRST_PIECES = 3;
+
 /**
  * Writes pieces of a stream. A write to a socket takes longer than making a token's piece, and has the client wake up, so
  * that several pieces share one if they come quickly.
@@ -96,10 +97,7 @@ class Pieces {
   /** The held pieces, to be written with the end. */
   take(): string {
     clearTimeout(this.#timer);
-    const held = this.#held;
-    this.#held = "";
-    this.#nHeld = 0;
-    return held;
+    return this.#release();
   }
 
   /** What has to drain before more is written. */
@@ -109,10 +107,15 @@ class Pieces {
     return socket?.writableNeedDrain === true ? socket : undefined;
   }
 
-  #write(): void {
-    const text = this.#held;
+  #release(): string {
+    const held = this.#held;
     this.#held = "";
     this.#nHeld = 0;
+    return held;
+  }
+
+  #write(): void {
+    const text = this.#release();
     if (text !== "") writeChunk(this.#outgoing, text);
   }
 

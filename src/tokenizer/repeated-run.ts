@@ -1,3 +1,6 @@
+/** As many tokens that come a second time in a row count as a loop: what follows mostly repeats them, too. */
+export const REPEATED_TOKENS = 12;
+
 /** Finds the first repetition of a run of tokens. */
 export class RepeatedRun {
   readonly #nTokens: number;

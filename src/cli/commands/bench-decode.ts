@@ -1,5 +1,5 @@
-import { cpus } from "node:os";
 import { type Command, Option } from "commander";
+import { cpuName } from "../../bench/cores.ts";
 import {
   type DecodeFigures,
   type DecodeMethod,
@@ -110,7 +110,7 @@ async function run(cli: Cli, name: string, options: DecodeOptions, signal: Abort
     const decoded = await measureDecoding(model, plan);
     const figures = options.rowsAlone ? await withRowsAlone(cli, name, options, decoded, onStage, signal) : decoded;
     const { instructionSet, threads: used, numerics } = model.info.backend;
-    const cpu = cpus()[0]?.model.trim() ?? "unknown";
+    const cpu = cpuName();
     const date = new Date().toISOString().slice(0, 10);
     const how = { pairs, maxTokens, cutRepeats, ...(temperature === undefined ? {} : { temperature }) };
     return { date, cpu, instructionSet, threads: used, numerics, model: name, ...how, figures };

@@ -1,5 +1,6 @@
-import { availableParallelism, cpus } from "node:os";
+import { availableParallelism } from "node:os";
 import type { Command } from "commander";
+import { cpuName } from "../../bench/cores.ts";
 import {
   type MachineRoofs,
   type ModelRoofs,
@@ -89,7 +90,7 @@ async function examine(
   options: DoctorOptions,
   signal: AbortSignal,
 ): Promise<DoctorReport> {
-  const machine = { cpu: cpus()[0]?.model.trim() ?? "unknown", cores: availableParallelism(), node: process.version };
+  const machine = { cpu: cpuName(), cores: availableParallelism(), node: process.version };
   const live = new LiveLine(cli.io, !options.json);
   try {
     const backend = createNativeBackend(options.threads === undefined ? {} : { threads: options.threads });

@@ -1,9 +1,6 @@
 import type { Model } from "../../engine/types.ts";
-import { RepeatedRun } from "../../tokenizer/repeated-run.ts";
+import { REPEATED_TOKENS, RepeatedRun } from "../../tokenizer/repeated-run.ts";
 import type { TextFinish } from "./row.ts";
-
-/** Tokens whose second occurrence in a row ends an answer: what follows is mostly a loop. */
-const REPEATED_TOKENS = 12;
 
 export interface GenerateOptions {
   readonly temperature: number;
