@@ -17,7 +17,7 @@ export function answer(model: Model, request: AnswerRequest, signal: AbortSignal
   if (signal.aborted) end();
   else signal.addEventListener("abort", end, { once: true });
   const generations = startAll(model, request, ending, () => signal.removeEventListener("abort", end));
-  const messages = new Messages(model, request, generations, ending.signal);
+  const messages = new Messages(model, request, generations);
   const done = Promise.all(generations.map(({ result }) => result))
     .then((results) => messages.answer(results))
     .finally(() => signal.removeEventListener("abort", end));

@@ -17,9 +17,9 @@ export class Messages {
   /** If the request echoes the prompts. */
   readonly #prompts: readonly Promise<EchoedPrompt>[];
 
-  constructor(model: Model, request: AnswerRequest, generations: readonly Generation[], signal: AbortSignal) {
+  constructor(model: Model, request: AnswerRequest, generations: readonly Generation[]) {
     this.#request = request;
-    this.#prompts = echoedPrompts(model, request, generations, signal);
+    this.#prompts = echoedPrompts(model, request, generations);
     this.#id = request.id ?? randomUUID();
     this.#toolFormat = model.tokenizer?.toolFormat ?? DEFAULT_TOOL_FORMAT;
     const opens = generations.map(async ({ promptIds }, prompt) => {
@@ -54,7 +54,7 @@ export class Messages {
       return { index, prompt, completion, ...messageFrom(await this.reader(prompt, index), completion) };
     });
     const answer = { results, choices: await Promise.all(choices) };
-    return this.#request.echo === undefined ? answer : { ...answer, prompts: await Promise.all(this.#prompts) };
+    return this.#request.echo !== true ? answer : { ...answer, prompts: await Promise.all(this.#prompts) };
   }
 
   #callId(choice: number, index: number): string {

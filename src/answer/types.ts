@@ -43,8 +43,8 @@ export interface AnswerRequest {
   readonly rounds: boolean;
   /** No tokens are wanted: one is generated, since the engine needs one, and left out. */
   readonly isEmpty?: boolean | undefined;
-  /** Whether the prompts come first, and with how many log-probabilities beside each token's; undefined: none. */
-  readonly echo?: { readonly logprobs: number | undefined } | undefined;
+  /** Whether the prompts come first, with their log-probabilities if the requests have `promptLogprobs`. */
+  readonly echo?: boolean | undefined;
   /** Only the `keep` likeliest of the n completions of each prompt; needs log-probabilities. Not for streams. */
   readonly best?: { readonly keep: number; readonly hasLogprobs: boolean } | undefined;
   /** Makes the ids of tool calls. Default: a random one. */

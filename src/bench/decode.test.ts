@@ -59,7 +59,8 @@ it("finds the share of the texts that lies in repeats, and cuts it off on reques
       async function* parts() {
         for await (const part of generation) yield { ...part, tokens: part.tokens.map(() => nTokens++ % 20) };
       }
-      return Object.assign(parts(), { promptIds: generation.promptIds, result: generation.result });
+      const { promptIds, promptLogprobs, result } = generation;
+      return Object.assign(parts(), { promptIds, promptLogprobs, result });
     },
   };
   const methods: DecodeMethod[] = [{ drafter: "none", shape: undefined, stride: undefined }];

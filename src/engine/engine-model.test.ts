@@ -5,6 +5,7 @@ import { engineOver, fakeEngine } from "../../test/support/fake-engine.ts";
 import { FakeModel } from "../../test/support/fake-model.ts";
 import { fakeTokenizer } from "../../test/support/fake-tokenizer.ts";
 import { TableModel } from "../../test/support/table-model.ts";
+import { drawFailure } from "../compute/sampling/draw-failure.ts";
 import { DraftModel } from "../decoding/proposers/draft-model.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
 import type { GenerateRequest, Generation, GenerationResult, Model, ModelObserver, TextTokenizer } from "./types.ts";
@@ -35,6 +36,45 @@ const ways = fc.record({
   propose: fc.constantFrom("mask" as const, "lookup" as const, "medusa" as const, "auto" as const),
   stride: fc.integer({ min: 1, max: 8 }),
   shape: fc.constantFrom("chain" as const, "quadratic" as const, "tree" as const, "auto" as const),
+});
+
+describe("promptLogprobs", () => {
+  it("are those of score, and of the prompt that all choices share", async () => {
+    const { engine, model } = fakeEngine({ maxSequences: 64, context: 400 });
+    const ids = Array.from({ length: 353 }, (_, i) => (i * 5) % 11);
+    const expected = (await engine.score({ ids, logprobs: 1 })).tokens;
+    const request = { ids, maxTokens: 40, temperature: 1, promptLogprobs: 1, propose: "none" as const };
+    model.rowCounts.length = 0;
+    const one = engine.generate({ ...request, n: 2, maxTokens: 1 });
+    expect(await one.promptLogprobs).toEqual(expected);
+    await one.result;
+    // The second choice shares its pages.
+    expect(model.rowCounts.reduce((sum, rows) => sum + rows, 0)).toBeLessThan(ids.length + 16);
+    // The prompt is cached, so the other choices start before it is scored: a reader who waits for that does not lag.
+    const many = engine.generate({ ...request, n: 64, maxTokens: 4 });
+    for await (const _ of many) await many.promptLogprobs;
+    expect(await many.promptLogprobs).toEqual(expected);
+    expect((await many.result).choices?.length).toBe(64);
+    await engine.dispose();
+  });
+
+  it("are empty if it was cancelled before, reject as the result does, and need no prediction for one token", async () => {
+    const { engine } = fakeEngine();
+    const signal = AbortSignal.abort();
+    expect(await engine.generate({ ids: [1, 2], promptLogprobs: 0, signal }).promptLogprobs).toEqual([]);
+    const single = engine.generate({ ids: [3], promptLogprobs: 0, maxTokens: 1 });
+    expect(await single.promptLogprobs).toEqual([{ token: 3, logprob: undefined, top: [] }]);
+    expect(await engine.generate({ ids: [1, 2], maxTokens: 1 }).promptLogprobs).toEqual([]);
+    await engine.dispose();
+    const { engine: failing, model } = fakeEngine();
+    const forward = model.forward.bind(model);
+    model.forward = async (...given) => {
+      const result = await forward(...given);
+      return { ...result, drawn: result.drawn.map(() => ({ token: -1, failure: drawFailure("not-finite", 2) })) };
+    };
+    await expect(failing.generate({ ids: [1, 2], promptLogprobs: 0 }).promptLogprobs).rejects.toThrow("are not finite");
+    await failing.dispose();
+  });
 });
 
 describe("generate", () => {

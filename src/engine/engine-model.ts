@@ -210,6 +210,7 @@ export class EngineModel implements Model {
     }
     const checked = withPrompt(options, request, limits);
     const stream = new GenerationStream([this.#closing.signal, ...(signal === undefined ? [] : [signal])]);
+    stream.isScoring = options.promptLogprobs !== undefined;
     if (checked instanceof Promise) void this.#enqueueWhenRendered(options, checked, stream, onEnqueue);
     else onEnqueue(this.#enqueue(checked, stream));
     return stream;
@@ -253,10 +254,14 @@ export class EngineModel implements Model {
 
   /** One for each choice. */
   #createSequences(checked: CheckedRequest, stream: GenerationStream, pool: PagePool): Sequence[] {
-    const { n, settings } = checked;
+    const { n, settings, promptLogprobs } = checked;
     const streams = n === 1 ? [stream] : choiceStreams(stream, n);
     return streams.map((own, choice) => {
-      return new Sequence(this.#parts, { ...checked, settings: { ...settings, choice } }, new KvSequence(pool), own);
+      const request = {
+        ...{ ...checked, settings: { ...settings, choice } },
+        promptLogprobs: choice === 0 ? promptLogprobs : undefined,
+      };
+      return new Sequence(this.#parts, request, new KvSequence(pool), own);
     });
   }
 

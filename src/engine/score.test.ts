@@ -93,6 +93,21 @@ describe("score", () => {
     }
   });
 
+  it("has the bits of the log-probabilities of a prompt, beside other requests, too", async () => {
+    for (const path of [quantised, join(fixtures, "gguf/tiny64-F16.gguf")]) {
+      await withModel(path, async (model) => {
+        const prompts = [90, 200, 17].map((length) => Array.from({ length }, (_, i) => 4 + ((i * 41) % 300)));
+        const request = { maxTokens: 30, temperature: 1, promptLogprobs: 3 };
+        const generations = prompts.map((ids) => model.generate({ ...request, ids }));
+        for (const [i, ids] of prompts.entries()) {
+          expect(await generations[i]?.promptLogprobs).toEqual((await model.score({ ids, logprobs: 3 })).tokens);
+        }
+        const alone = await model.generate({ ids: prompts[1] ?? [], maxTokens: 30, temperature: 1 }).result;
+        expect((await generations[1]?.result)?.tokens).toEqual(alone.tokens);
+      });
+    }
+  });
+
   it("of a long text is that of its separate windows", async () => {
     await withModel(quantised, async (model) => {
       const ids = Array.from({ length: 333 }, (_, i) => 4 + ((i * i * 31) % 300));

@@ -1,8 +1,8 @@
 import { PAGE_SIZE } from "../compute/forest/forest.ts";
 import type { KvCache, LoadedModel } from "../compute/loaded-model.ts";
-import type { Draw } from "../compute/sampling/draw.ts";
 import type { Sampler } from "../compute/sampling/sampler.ts";
 import { exp } from "../compute/elementary.ts";
+import { scoredDraw } from "../compute/sampling/scored-draw.ts";
 import { MAX_LOGPROBS, neutralSettings } from "../compute/sampling/settings.ts";
 import { IdlmError } from "../errors.ts";
 import { MAX_FORWARD_ROWS, MAX_ROUND_ROWS } from "./limits.ts";
@@ -127,8 +127,11 @@ class Scorer {
   /** Runs tokens [start, end). If `isScored`, returns the log-probability of the token after each. */
   async run(tokens: readonly number[], start: number, end: number, isScored: boolean): Promise<TokenScore[]> {
     const nRows = end - start;
-    const draws = isScored ? Array.from({ length: nRows }, (_, row) => this.#draw(row, start, tokens)) : [];
     const rows = [...Array(nRows).keys()];
+    const draws = rows.slice(0, isScored ? nRows : 0).map((row) => {
+      const position = start + row + 1;
+      return scoredDraw(tokens[position] as number, { row, sampler: this.#sampler, position });
+    });
     const { drawn } = await this.#model.forward(
       {
         sequences: [{ length: start, pages: this.#pages }],
@@ -147,14 +150,6 @@ class Scorer {
       if (logprob === undefined) throw new Error("a draw came without its log-probability");
       return { logprob, top };
     });
-  }
-
-  /** A draw whose only allowed token is the next one, for its log-probability. */
-  #draw(row: number, start: number, tokens: readonly number[]): Draw {
-    const token = tokens[start + row + 1] as number;
-    const allowed = new Uint32Array((token >>> 5) + 1);
-    allowed[token >>> 5] = 1 << (token & 31);
-    return { row, sampler: this.#sampler, position: start + row + 1, unverified: [], allowed };
   }
 
   dispose(): void {

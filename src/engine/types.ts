@@ -158,6 +158,11 @@ export interface GenerateRequest extends SamplingRequest, ChatOptions {
   readonly ignoreEos?: boolean | undefined;
   /** Log-probabilities of each generated token and of the n most likely ones, 0 to 64. Default: none. */
   readonly logprobs?: number | undefined;
+  /**
+   * Log-probabilities of each token of the prompt and of the n most likely ones in its place, 0 to 64; the prompt is then
+   * not taken from the prefix cache. Default: none.
+   */
+  readonly promptLogprobs?: number | undefined;
   /** -100 to 100; higher priorities run first, and waiting raises the priority. Default: 0. */
   readonly priority?: number | undefined;
   /**
@@ -313,6 +318,11 @@ export interface GenerationResult {
 export interface Generation extends AsyncIterable<GenerationPart> {
   /** Token ids of the prompt, before the first part. Empty if it was cancelled before. Rejects as `result` does. */
   readonly promptIds: Promise<readonly number[]>;
+  /**
+   * One per token of the prompt, if requested: the ones of `Model.score`. Empty if it was cancelled before. Rejects as
+   * `result` does.
+   */
+  readonly promptLogprobs: Promise<readonly ScoredToken[]>;
   /** Rejects with the error that iterating throws. */
   readonly result: Promise<GenerationResult>;
 }

@@ -11,7 +11,10 @@ export function scriptedModel(model: Model, text: string): Model {
     async function* parts(): AsyncGenerator<GenerationPart> {
       for (const piece of pieces) yield { text: piece, tokens: [0] };
     }
-    return { promptIds: Promise.resolve([0, 1]), result: Promise.resolve(result), [Symbol.asyncIterator]: parts };
+    return {
+      ...{ promptIds: Promise.resolve([0, 1]), promptLogprobs: Promise.resolve([]), result: Promise.resolve(result) },
+      [Symbol.asyncIterator]: parts,
+    };
   };
   const { info, tokenizer } = model;
   return { ...{ info, tokenizer, generate }, dispose: async () => {} } as unknown as Model;

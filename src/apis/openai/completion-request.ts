@@ -26,10 +26,11 @@ export function readCompletion(
     n: best?.of ?? common.n,
     maxTokens: isEmpty ? 1 : maxTokens,
     logprobs: best === undefined ? logprobs : (logprobs ?? 0),
+    promptLogprobs: echo ? logprobs : undefined,
   };
   return {
     requests: promptsOf(body.take("prompt")).map((prompt) => ({ ...settings, ...prompt })),
-    ...{ isEmpty, echo: echo ? { logprobs } : undefined },
+    ...{ isEmpty, echo },
     best: best === undefined ? undefined : { keep: best.keep, hasLogprobs: best.hasLogprobs },
   };
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { fakeEngine } from "../../../test/support/fake-engine.ts";
 import { answer } from "../../answer/answer.ts";
 import type { EngineModel } from "../../engine/engine-model.ts";
+import { MAX_ROUND_ROWS } from "../../engine/limits.ts";
 import { readOpenAiRequest } from "./request.ts";
 import { openAiResponse } from "./response.ts";
 
@@ -39,6 +40,21 @@ describe("/v1/completions", () => {
     expect(first?.logprobs?.text_offset).toEqual([0, 1, 2, 3, 5]);
     expect(second).toMatchObject({ text: "ba", logprobs: { token_logprobs: [null], tokens: ["ba"] } });
     expect(usage).toMatchObject({ prompt_tokens: 6, completion_tokens: 0 });
+    await engine.dispose();
+  });
+
+  it("computes each row of an echoed prompt once, whether it is cached or not", async () => {
+    const { engine, model } = fakeEngine();
+    const prompt = Array.from({ length: 150 }, (_, i) => (i * 7) % 11);
+    for (let i = 0; i < 2; i++) {
+      model.rowCounts.length = 0;
+      await complete(engine, { prompt, echo: true, max_tokens: 0, logprobs: 1 });
+      expect(model.rowCounts.reduce((sum, rows) => sum + rows, 0)).toBe(prompt.length);
+      // Each needs logits of the whole vocabulary.
+      expect(Math.max(...model.rowCounts)).toBeLessThanOrEqual(MAX_ROUND_ROWS);
+    }
+    await complete(engine, { prompt, echo: true, max_tokens: 0 });
+    expect(model.rowCounts.at(-1)).toBeLessThan(16);
     await engine.dispose();
   });
 

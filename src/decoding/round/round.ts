@@ -2,6 +2,7 @@ import type { Forest, ForestSequence } from "../../compute/forest/forest.ts";
 import type { Lookahead, LookaheadAnchor, SamplingRequests } from "../../compute/loaded-model.ts";
 import type { Draw, Drawn, SparseDistribution, Trial } from "../../compute/sampling/draw.ts";
 import type { Sampler } from "../../compute/sampling/sampler.ts";
+import { scoredDraw } from "../../compute/sampling/scored-draw.ts";
 import type { RequestCounts } from "./request-history.ts";
 
 /** A proposed token. Siblings have different tokens, and are verified in their order. */
@@ -37,6 +38,8 @@ export interface RoundPlan {
    */
   readonly sampler?: Sampler;
   readonly verification: Verification;
+  /** Log-probabilities to compute: those of `tokens[i]` after pending token i. */
+  readonly scored?: { readonly sampler: Sampler; readonly tokens: readonly number[] };
   /** With a grammar: the tokens allowed at each anchor, as in `maskRuns`, a bit per token. */
   readonly allowed?: readonly Uint32Array[];
   /** Proposals that will probably be requested after verification. */
@@ -66,6 +69,8 @@ export function extraRows({ proposals, maskRuns }: Pick<RoundPlan, "proposals" |
 export interface RoundRows {
   /** First row of its pending tokens. */
   readonly pendingRow: number;
+  /** Draw of the first scored token; those of the others follow. */
+  readonly firstScore: number;
   /** Draw of the last pending token; those of the proposals follow. */
   readonly firstDraw: number;
   /** First MASK row at each anchor, index anchor + 1; -1: none. */
@@ -96,12 +101,18 @@ export function layOut(plans: readonly RoundPlan[]): {
   };
 
   const tokenRows = plans.map(
-    ({ sequence: { length }, pending, proposals, sampler, verification, allowed }, planIndex) => {
+    ({ sequence: { length }, pending, proposals, sampler, verification, scored, allowed }, planIndex) => {
       const pendingRow = tokens.length;
+      const firstScore = draws.length;
+      const nScored = scored?.tokens.length ?? 0;
+      scored?.tokens.forEach((token, i) => {
+        draws.push(scoredDraw(token, { row: pendingRow + i, sampler: scored.sampler, position: length + i + 1 }));
+      });
       const firstDraw = draws.length;
       const isDrawn = sampler !== undefined;
       pending.forEach((token, i) => {
-        add(planIndex, token, length + i, i === 0 ? -1 : pendingRow + i - 1, isDrawn && i === pending.length - 1);
+        const hasOutput = i < nScored || (isDrawn && i === pending.length - 1);
+        add(planIndex, token, length + i, i === 0 ? -1 : pendingRow + i - 1, hasOutput);
       });
       const lastPending = tokens.length - 1;
       const paths: number[][] = [];
@@ -135,12 +146,12 @@ export function layOut(plans: readonly RoundPlan[]): {
           });
         }
       });
-      return { pendingRow, firstDraw, lastPending };
+      return { pendingRow, firstScore, firstDraw, lastPending };
     },
   );
 
   const rows = plans.map(({ maskRuns }, planIndex): RoundRows => {
-    const { pendingRow, firstDraw, lastPending } = tokenRows[planIndex] as (typeof tokenRows)[number];
+    const { pendingRow, firstScore, firstDraw, lastPending } = tokenRows[planIndex] as (typeof tokenRows)[number];
     const maskRows = maskRuns.map((runLength, index) => {
       if (runLength === 0) return -1;
       const anchor = lastPending + index;
@@ -150,7 +161,7 @@ export function layOut(plans: readonly RoundPlan[]): {
       }
       return first;
     });
-    return { pendingRow, firstDraw, maskRows };
+    return { pendingRow, firstScore, firstDraw, maskRows };
   });
 
   const forest: Forest = {

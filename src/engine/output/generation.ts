@@ -1,5 +1,5 @@
 import { setMaxListeners } from "node:events";
-import type { Generation, GenerationPart, GenerationResult } from "../types.ts";
+import type { Generation, GenerationPart, GenerationResult, ScoredToken } from "../types.ts";
 
 /**
  * Unread parts at which a sequence is paused; it continues at half of them. Enough that network latency does not stall
@@ -18,6 +18,8 @@ export interface SequenceStream {
   readonly isEnded: boolean;
   /** Called when a lagging reader has caught up. */
   set onDrain(listener: () => void);
+  /** Before its first part, if requested. */
+  setPromptLogprobs(tokens: readonly ScoredToken[]): void;
   emit(part: GenerationPart): void;
   end(result: GenerationResult): void;
   fail(error: unknown): void;
@@ -27,8 +29,14 @@ export interface SequenceStream {
 export class GenerationStream implements Generation, SequenceStream {
   readonly result: Promise<GenerationResult>;
   readonly promptIds: Promise<readonly number[]>;
+  readonly promptLogprobs: Promise<readonly ScoredToken[]>;
   readonly signal: AbortSignal;
   onDrain: () => void = () => {};
+  /**
+   * Whether log-probabilities of the prompt are to come: a reader may wait for them, so it does not lag. Parts of other
+   * choices, whose prompt was cached, may come before.
+   */
+  isScoring = false;
   readonly #controller = new AbortController();
   readonly #sources: readonly AbortSignal[];
   readonly #mostUnread: number;
@@ -42,6 +50,7 @@ export class GenerationStream implements Generation, SequenceStream {
   #resolve: (result: GenerationResult) => void = () => {};
   #reject: (error: unknown) => void = () => {};
   #resolvePrompt: (ids: readonly number[]) => void = () => {};
+  #resolvePromptLogprobs: (tokens: readonly ScoredToken[]) => void = () => {};
 
   constructor(signals: readonly AbortSignal[], mostUnread = MOST_UNREAD) {
     this.#mostUnread = mostUnread;
@@ -62,6 +71,13 @@ export class GenerationStream implements Generation, SequenceStream {
       this.result.then(() => []),
     ]);
     this.promptIds.catch(() => {});
+    this.promptLogprobs = Promise.race([
+      new Promise<readonly ScoredToken[]>((resolve) => {
+        this.#resolvePromptLogprobs = resolve;
+      }),
+      this.result.then(() => []),
+    ]);
+    this.promptLogprobs.catch(() => {});
     // A reader of the parts gets the error there.
     this.result.catch(() => {});
   }
@@ -82,6 +98,11 @@ export class GenerationStream implements Generation, SequenceStream {
     this.#resolvePrompt(ids);
   }
 
+  setPromptLogprobs(tokens: readonly ScoredToken[]): void {
+    this.isScoring = false;
+    this.#resolvePromptLogprobs(tokens);
+  }
+
   emit(part: GenerationPart): void {
     const waiting = this.#waiting.shift();
     if (waiting !== undefined) {
@@ -89,7 +110,7 @@ export class GenerationStream implements Generation, SequenceStream {
       return;
     }
     this.#parts.push(part);
-    this.#needsDrain ||= this.#isRead && this.#nUnread >= this.#mostUnread;
+    this.#needsDrain ||= this.#isRead && !this.isScoring && this.#nUnread >= this.#mostUnread;
   }
 
   end(result: GenerationResult): void {

@@ -1,5 +1,5 @@
 import type { GenerationStream, SequenceStream } from "../output/generation.ts";
-import type { Choice, GenerationPart, GenerationResult } from "../types.ts";
+import type { Choice, GenerationPart, GenerationResult, ScoredToken } from "../types.ts";
 
 /**
  * Streams of the completions of one request, merged into one: each part has the index of its completion, and the result
@@ -45,6 +45,10 @@ class ChoiceStream implements SequenceStream {
 
   set onDrain(listener: () => void) {
     this.#group.onDrain = listener;
+  }
+
+  setPromptLogprobs(tokens: readonly ScoredToken[]): void {
+    this.#group.setPromptLogprobs(tokens);
   }
 
   emit(part: GenerationPart): void {

@@ -53,6 +53,8 @@ export interface CheckedOptions {
   /** End the text, with the model's end tokens. */
   readonly stopTokens: readonly number[];
   readonly settings: SamplerSettings;
+  /** Log-probabilities of the prompt's tokens, and of how many others beside each; undefined: none. */
+  readonly promptLogprobs: number | undefined;
   readonly priority: number;
   readonly share: string;
   /** How `messages` are rendered. */
@@ -88,6 +90,7 @@ const keys: Readonly<Record<keyof GenerateRequest, true>> = {
   stopTokens: true,
   ignoreEos: true,
   logprobs: true,
+  promptLogprobs: true,
   priority: true,
   share: true,
   context: true,
@@ -134,6 +137,7 @@ export function checkRequest(request: GenerateRequest, limits: RequestLimits): C
     stop,
     stopTokens: checkStopTokens(request.stopTokens, limits.vocabSize),
     settings,
+    promptLogprobs: whole("promptLogprobs", 0, MAX_LOGPROBS),
     priority: whole("priority", -MAX_PRIORITY, MAX_PRIORITY) ?? 0,
     share: checkShare(request.share),
     chat: chatOptions(request),

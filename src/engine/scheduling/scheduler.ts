@@ -112,7 +112,7 @@ export class Scheduler {
       if (candidate === undefined || !this.#makeRoom(candidate)) break;
       this.#waiting.delete(candidate);
       this.#running.add(candidate);
-      candidate.sequence.kv.extend(candidate.sequence.tokens);
+      candidate.sequence.kv.extend(candidate.sequence.cacheableTokens);
       if (candidate.hasRun) continue;
       candidate.hasRun = true;
       this.#shares.serve(candidate.share, candidate.sequence.nPending);
@@ -153,16 +153,16 @@ export class Scheduler {
     let left = rounds.length > 0 ? PREFILL_CHUNK_WHILE_DECODING : MAX_FORWARD_ROWS;
     const computed = new ComputedPages();
     for (const entry of prompts) {
-      const { kv, tokens, nScratchRows } = entry.sequence;
-      kv.extend(tokens);
-      const nPending = tokens.length - kv.length;
+      const { sequence } = entry;
+      const { kv, tokens, isScoring } = sequence;
+      kv.extend(sequence.cacheableTokens);
       // Another sequence computes the same page in this forward; it will be a cache hit.
-      if (!computed.add(kv.nextKey(tokens))) continue;
-      // Chunks end at a page boundary, so that pages that others computed meanwhile can follow.
-      const count = nPending <= left ? nPending : left - ((kv.length + left) % PAGE_SIZE);
+      if (!computed.add(kv.nextKey(tokens)) && !isScoring) continue;
+      const count = chunkOf(sequence, left);
       if (count <= 0) break;
-      if (count === nPending) {
-        nRoundRows += 1 + nScratchRows;
+      const isLast = count === sequence.nPending;
+      if (isLast || isScoring) {
+        nRoundRows += (isScoring ? count : 1) + (isLast ? sequence.nScratchRows : 0);
         if (nRoundRows > MAX_BATCH_ROUND_ROWS) break;
       }
       budgets.set(entry, count);
@@ -289,10 +289,19 @@ function nMissingPages({ sequence, lastRun }: Entry): number {
   return Math.max(1, pagesFor(sequence.tokens.length + nScratchRows) - sequence.kv.nPages);
 }
 
+/** Tokens of a sequence's next chunk; at most `left`. */
+function chunkOf({ kv, nPending, isScoring, nScratchRows }: Sequence, left: number): number {
+  const most = isScoring ? Math.min(left, MAX_ROUND_ROWS) : left;
+  // Chunks end at a page boundary, so that pages that others computed meanwhile can follow.
+  if (nPending > most) return most - ((kv.length + most) % PAGE_SIZE);
+  // Each row of a chunk that is scored counts as one of a round, of which there is always room for one.
+  return isScoring && nPending + nScratchRows > MAX_ROUND_ROWS ? nPending - 1 : nPending;
+}
+
 /** Number of referenced pages that the sequence's tokens start with. */
-function nSharedPages({ kv, tokens }: Sequence, referenced: ReadonlySet<number>): number {
+function nSharedPages({ kv, cacheableTokens }: Sequence, referenced: ReadonlySet<number>): number {
   let n = 0;
-  for (const { page } of cachedBlocks(kv.root, tokens)) {
+  for (const { page } of cachedBlocks(kv.root, cacheableTokens)) {
     if (!referenced.has(page)) break;
     n++;
   }

@@ -6,6 +6,7 @@ import type { Decoder, FinishReason } from "../../decoding/round/decoder.ts";
 import type { PrefillBudget } from "../../decoding/proposers/proposer.ts";
 import type { ProposingTask } from "../../decoding/round/proposing.ts";
 import { extraRows, type RoundPlan, type RoundRows } from "../../decoding/round/round.ts";
+import { PromptScores } from "./prompt-scores.ts";
 import { createDecoder, type DecodingParts } from "./create-decoder.ts";
 import type { SequenceStream } from "../output/generation.ts";
 import type { KvSequence } from "../kv/kv-sequence.ts";
@@ -37,6 +38,8 @@ export class Sequence {
   /** Verified tokens without a decoder. */
   #verified: readonly number[];
   readonly #createdMs = performance.now();
+  /** From start(), if the prompt is scored. */
+  #scores: PromptScores | undefined;
   /** If rounds are recorded. */
   #recorder: RoundRecorder | undefined;
   #startMs: number | undefined;
@@ -69,6 +72,16 @@ export class Sequence {
     return this.tokens.length - this.kv.length;
   }
 
+  /** Whether rows of the prompt tell log-probabilities. */
+  get isScoring(): boolean {
+    return this.request.promptLogprobs !== undefined && this.#scores?.complete === undefined;
+  }
+
+  /** Tokens whose pages may be those of the prefix cache: rows that tell log-probabilities have to run. */
+  get cacheableTokens(): readonly number[] {
+    return this.isScoring ? this.tokens.slice(0, (this.#scores?.nScoredRows ?? 0) + 1) : this.tokens;
+  }
+
   /** Rows of its next round without its pending tokens; of its last one until `takeRound`. */
   get nScratchRows(): number {
     return this.#decoder?.nScratchRows ?? 0;
@@ -79,6 +92,9 @@ export class Sequence {
     this.#startMs = performance.now();
     if (this.request.recordsRounds) this.#recorder = new RoundRecorder(this.#parts.tokenizer, this.#startMs);
     this.#decoder = createDecoder(this.#parts, this.request, (drawn) => this.#push(drawn));
+    const { ids, promptLogprobs } = this.request;
+    if (promptLogprobs !== undefined) this.#scores = new PromptScores(this.#parts.model, ids, promptLogprobs);
+    this.#reportScores();
   }
 
   /** Whether its draft model has tokens to prefill and its proposals are used. */
@@ -119,12 +135,17 @@ export class Sequence {
 
   plan(maxPending: number): RoundPlan {
     this.#cachedTokens ??= this.kv.length;
-    return this.#startedDecoder.plan(this.kv, maxPending);
+    const plan = this.#startedDecoder.plan(this.kv, maxPending);
+    return this.isScoring ? (this.#scores?.addTo(plan) ?? plan) : plan;
   }
 
   /** Applies the results of a forward: streams new tokens and ends if the output does. */
   applyResults(plan: RoundPlan, result: ForwardResult, rows: RoundRows): void {
     const decoder = this.#startedDecoder;
+    if (plan.scored !== undefined) {
+      this.#scores?.add(plan, result, rows);
+      this.#reportScores();
+    }
     const drawn = decoder.applyResults(this.#parts.model, this.kv, plan, result, rows);
     const record =
       plan.sampler === undefined
@@ -187,6 +208,11 @@ export class Sequence {
 
   get #queueMs(): number {
     return (this.#startMs ?? performance.now()) - this.#createdMs;
+  }
+
+  #reportScores(): void {
+    const scores = this.#scores?.complete;
+    if (scores !== undefined) this.stream.setPromptLogprobs(scores);
   }
 
   #reportTokens(nTokens: number): void {

@@ -9,8 +9,9 @@ import { KvSequence } from "../kv/kv-sequence.ts";
 import { PagePool, pagesFor } from "../kv/page-pool.ts";
 import { MAX_ROUND_ROWS } from "../limits.ts";
 import { GenerationStream } from "../output/generation.ts";
+import { score } from "../score.ts";
 import { type CheckedRequest, checkRequest, type RequestLimits, withPrompt } from "../request/request.ts";
-import type { GenerateRequest, GenerationResult } from "../types.ts";
+import type { GenerateRequest, GenerationResult, ScoredToken } from "../types.ts";
 import { BatchLoop } from "./batch-loop.ts";
 import { Mutex } from "./mutex.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -68,6 +69,7 @@ interface Seen {
   result?: GenerationResult;
   read: string;
   isRead: boolean;
+  promptLogprobs: readonly ScoredToken[];
   /** Step in which it ended. */
   ended?: number;
 }
@@ -89,6 +91,7 @@ const arrivals = fc.array(
         seed: fc.nat(3),
         priority: fc.constantFrom(0, 0, 0, -2, 1, 5),
         share: fc.constantFrom("a", "a", "b", "c"),
+        promptLogprobs: fc.constantFrom(undefined, undefined, 0, 2),
       })
       .map(({ beginning, rest, propose, stride, shape, ...how }): GenerateRequest => {
         const ids = [...beginning, ...rest];
@@ -126,11 +129,14 @@ async function simulate(plan: readonly Arrival[], seed: number, nPages: number, 
     const abort = new AbortController();
     const stream = new GenerationStream([abort.signal], 4);
     const sequence = new Sequence(parts, checked(arrival.request, limits), new KvSequence(pool), stream);
-    const seen: Seen = { arrival, sequence, stream, read: "", isRead: arrival.readEvery === 0 };
+    const seen: Seen = { arrival, sequence, stream, read: "", isRead: arrival.readEvery === 0, promptLogprobs: [] };
     all.push(seen);
     void stream.result.then((result) => {
       seen.result = result;
       seen.ended = step;
+    });
+    void stream.promptLogprobs.then((tokens) => {
+      seen.promptLogprobs = tokens;
     });
     if (arrival.readEvery > 0) void read(seen).catch(() => {});
     if (arrival.patience !== undefined) {
@@ -170,6 +176,13 @@ function checked(request: GenerateRequest, limits: RequestLimits): CheckedReques
   return withPrompt(checkRequest(request, limits), request, limits) as CheckedRequest;
 }
 
+/** Log-probabilities of a prompt's tokens, from an empty cache. */
+async function plainScores(model: FakeModel, { ids = [], promptLogprobs: logprobs }: GenerateRequest) {
+  if (logprobs === undefined) return [];
+  const context = { model, tokenizer: undefined, contextLength: CONTEXT, run: <T>(work: () => T) => work() };
+  return (await score(context, { ids, logprobs })).tokens;
+}
+
 /** One token per forward, from an empty cache. */
 async function plainTokens(model: FakeModel, request: GenerateRequest, endToken: number) {
   const { settings, ids, maxTokens } = checked(request, bareLimits);
@@ -206,7 +219,7 @@ async function plainTokens(model: FakeModel, request: GenerateRequest, endToken:
 const onePool = pagesFor(CONTEXT + MAX_ROUND_ROWS);
 
 it("generates the tokens of plain decoding under any arrivals, cancellations and pauses, and leaks no page", async () => {
-  const totals = { preempted: 0, cancelled: 0, cached: 0, paused: 0, refused: 0, texts: 0 };
+  const totals = { preempted: 0, cancelled: 0, cached: 0, paused: 0, refused: 0, scored: 0, texts: 0 };
   await fc.assert(
     fc.asyncProperty(
       ...[arrivals, fc.nat(1000), fc.integer({ min: onePool, max: 2 * onePool }), fc.integer({ min: 1, max: 8 })],
@@ -215,8 +228,11 @@ it("generates the tokens of plain decoding under any arrivals, cancellations and
         const { pool, scheduler, all, steps } = ran;
         const plain = new FakeModel({ seed });
         let work = 0;
-        for (const { arrival, result, read } of all) {
+        for (const { arrival, result, read, promptLogprobs } of all) {
           if (result === undefined) throw new Error("no result");
+          const isCancelled = result.finishReason === "cancelled" && promptLogprobs.length === 0;
+          if (!isCancelled) expect(promptLogprobs).toEqual(await plainScores(plain, arrival.request));
+          totals.scored += promptLogprobs.length > 0 ? 1 : 0;
           const { propose, stride, shape, ...request } = arrival.request;
           const expected = await plainTokens(plain, { ...request, propose: "none" }, 5);
           const tokens = expected.tokens.slice(0, result.tokens.length);
