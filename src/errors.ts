@@ -26,6 +26,11 @@ export const errorCatalogue = {
     http: 413,
     message: "the body is longer than {max} bytes. Send less, or in several requests.",
   },
+  "encoding-unknown": {
+    exit: 2,
+    http: 415,
+    message: "the content-encoding {encoding} is not supported. Use gzip, deflate or br, or send the body as it is.",
+  },
   "not-offered": { exit: 2, http: 501, message: "{path}: not supported by this server. {hint}" },
   // exit 3: a file is missing, malformed, not writable or not supported
   "file-missing": { exit: 3, http: 500, message: "{path}: no such file or folder. {hint}" },

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { usage } from "../engine/request/request-values.ts";
 import { IdlmError, type KeyNames } from "../errors.ts";
 import type { ApiFamily } from "./api-family.ts";
+import { decoderOf } from "./content-encoding.ts";
 import { shownError } from "./shown-error.ts";
 
 type Headers = Readonly<Record<string, string>>;
@@ -82,9 +83,11 @@ export class Exchange {
     return Array.isArray(value) ? value.join(", ") : value;
   }
 
-  /** The body as JSON. @throws IdlmError "body-too-large", "usage". */
+  /** The body as JSON. @throws IdlmError "body-too-large", "encoding-unknown", "usage". */
   async json(): Promise<unknown> {
-    const bytes = await this.#body();
+    const decode = decoderOf(this.header("content-encoding"));
+    const sent = await this.#body();
+    const bytes = (await decode?.(sent, { maxOutputLength: this.#maxBodyBytes })) ?? sent;
     let text: string;
     try {
       text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -111,7 +114,7 @@ export class Exchange {
       ...headers,
       "content-length": String(bytes.byteLength),
       // Closed: it could be used again only after the rest of the body has been read.
-      ...(!this.incoming.complete && { connection: "close" }),
+      ...(hasUnreadBody(this.incoming) && { connection: "close" }),
     });
     outgoing.end(this.incoming.method === "HEAD" ? undefined : bytes);
   }
@@ -137,6 +140,11 @@ export class Exchange {
       });
     });
   }
+}
+
+/** A request without a body is answered before it counts as complete. */
+function hasUnreadBody({ complete, headers }: IncomingMessage): boolean {
+  return !complete && (headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0);
 }
 
 /** Streams of a hundred tokens per second look the same with pairs of them. */

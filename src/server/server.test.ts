@@ -147,6 +147,33 @@ describe("requests", () => {
   });
 });
 
+describe("a connection", () => {
+  it("is kept after requests without a body, and after those whose body was read", async () => {
+    const { url } = await start();
+    const get = (path: string, more = "") => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${more}\r\n`;
+    const post = (path: string, body: string, more = "") =>
+      `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n${more}\r\n${body}`;
+    const statuses = async (...requests: string[]) =>
+      [...(await exchangeBytes(url, requests.join(""))).matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) =>
+        Number(status),
+      );
+    const last = get("/health", "Connection: close\r\n");
+    expect(await statuses(get("/health"), get("/v1/models"), get("/nowhere"), post("/v1/nowhere", ""), last)).toEqual([
+      200, 200, 404, 404, 200,
+    ]);
+    expect(await statuses(post("/v1/completions", "{"), last)).toEqual([400, 200]);
+    // The rest of the body would be in the way.
+    expect(await statuses(post("/v1/nowhere", "{}"), last)).toEqual([404]);
+  });
+
+  it("of HTTP/1.0 needs no Host header", async () => {
+    const { url } = await start();
+    expect(await exchangeBytes(url, "GET /health HTTP/1.0\r\n\r\n")).toMatch(/^HTTP\/1\.1 200 /);
+    expect(await exchangeBytes(url, "GET /health HTTP/1.0\r\nHost: evil.example\r\n\r\n")).toMatch(/^HTTP\/1\.1 403 /);
+    expect(await exchangeBytes(url, "GET /health HTTP/1.1\r\n\r\n")).toMatch(/^HTTP\/1\.1 400 /);
+  });
+});
+
 describe("models", () => {
   it("are loaded when they are named, and unloaded where another needs the memory", async () => {
     const loaded: string[] = [];

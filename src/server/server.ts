@@ -1,4 +1,4 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import type { Logger } from "pino";
@@ -49,7 +49,12 @@ export async function startServer({ specs, load, settings, log, doctor }: Server
   const models: Models = new Models(specs, loadHere, (name) => metrics.observer(name));
   const stopping = new AbortController();
   const app = createApp({ models, metrics, settings, log, doctor }, stopping.signal);
-  const listener = getRequestListener((request, env) => app.fetch(request, env), { overrideGlobalObjects: false });
+  const handle = getRequestListener((request, env) => app.fetch(request, env), { overrideGlobalObjects: false });
+  const listener: RequestListener = (incoming, outgoing) => {
+    // Probes of balancers, which no page of a browser can send.
+    if (incoming.httpVersion === "1.0") incoming.headers.host ??= "localhost";
+    void handle(incoming, outgoing);
+  };
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: settings.arrivalMs,

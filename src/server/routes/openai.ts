@@ -1,4 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
+import { Body } from "../../apis/body.ts";
 import { type Endpoint, endpoints, readOpenAiRequest } from "../../apis/openai/request.ts";
 import { openAiResponse } from "../../apis/openai/response.ts";
 import { OpenAiStream } from "../../apis/openai/stream.ts";
@@ -8,15 +9,15 @@ import type { Exchange } from "../exchange.ts";
 import { modelOrFirst, requiredModel, type ServedModel } from "../models/models.ts";
 import { addRoute } from "../route.ts";
 import { dataEvent, eventStream, sendStream } from "../stream.ts";
-import { postRoute } from "./post-route.ts";
 import { bodySchemas, responseSchemas } from "./openai-schemas.ts";
+import { postRoute } from "./post-route.ts";
 
 /** Chat and completions of the OpenAI API. */
 export const addOpenAiRoutes: AddRoutes = (app, { models }) => {
   const add = (path: string, endpoint: Endpoint, nameOf: (model: unknown) => string | undefined) =>
     addRoute(app, routeOf(path, endpoint), async (exchange) => {
       const json = await exchange.json();
-      const name = nameOf((json as { readonly model?: unknown } | null)?.model);
+      const name = nameOf(new Body(json).take("model"));
       await models.use(name, exchange.signal, (served) => respond(exchange, endpoint, json, served));
     });
   for (const [path, endpoint] of Object.entries(endpoints)) add(path, endpoint, requiredModel);
@@ -28,7 +29,7 @@ export const addOpenAiRoutes: AddRoutes = (app, { models }) => {
       const json = await exchange.json();
       const { requests, names } = readOpenAiRequest("chat", json);
       exchange.names = names;
-      const name = nameOf((json as { readonly model?: unknown }).model);
+      const name = nameOf(new Body(json).take("model"));
       await models.use(name, exchange.signal, async ({ model }) => {
         const ids = await model.promptIds(requests[0] ?? {});
         exchange.send(200, { object: "response.input_tokens", input_tokens: ids.length });
