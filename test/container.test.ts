@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, normalize, relative } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
@@ -14,14 +14,19 @@ const instructions = text("Dockerfile")
   .filter((line) => line !== "" && !line.startsWith("#"))
   .map((line) => ({ word: line.split(" ")[0] ?? "", rest: line.slice(line.indexOf(" ") + 1) }));
 const last = (word: string) => instructions.findLast((instruction) => instruction.word === word)?.rest ?? "";
+/** Paths of the checkout that are copied. */
+const copied = instructions
+  .filter(({ word, rest }) => word === "COPY" && !rest.startsWith("--from"))
+  .flatMap(({ rest }) => rest.split(" ").slice(0, -1));
+const filesBelow = (folder: string) =>
+  readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)));
 const serveOptions = async () => (await collect(["serve", "--help"])).stdout;
 
 describe("Dockerfile and compose.yaml", () => {
   it("copies files that exist and are not ignored", () => {
     const ignored = text(".dockerignore").trim().split("\n");
-    const copied = instructions
-      .filter(({ word, rest }) => word === "COPY" && !rest.startsWith("--from"))
-      .flatMap(({ rest }) => rest.split(" ").slice(0, -1));
     expect(copied.length).toBeGreaterThan(8);
     for (const path of copied) {
       expect(existsSync(join(root, path)), path).toBe(true);
@@ -33,6 +38,29 @@ describe("Dockerfile and compose.yaml", () => {
       expect(files).toContain(needed);
       expect(copied).toContain(needed);
     }
+  });
+
+  it("copies all files that are imported, and no keys", () => {
+    const isCopied = (path: string) => copied.some((one) => path === one || path.startsWith(`${one}/`));
+    const sources = copied.flatMap((path) => (statSync(join(root, path)).isFile() ? [path] : filesBelow(path)));
+    let nImports = 0;
+    const isBuilt = (path: string) => /^(src|web|[^/]+)\b.*\.tsx?$/.test(path) && !/\.test\.tsx?$/.test(path);
+    for (const source of sources.filter(isBuilt)) {
+      // Imports, and files named by URL.
+      for (const [, imported = ""] of text(source).matchAll(/(?:\bfrom |\bimport\(?|new URL\() ?"(\.[^"]+)"/g)) {
+        nImports++;
+        const path = normalize(join(dirname(source), imported));
+        if (existsSync(join(root, path))) expect(isCopied(path), `${source}: ${imported}`).toBe(true);
+      }
+    }
+    expect(nImports).toBeGreaterThan(1000);
+    const { scripts } = JSON.parse(text("package.json")) as { scripts: Record<string, string> };
+    // Named by package.json's scripts.
+    for (const path of ["scripts/install.mjs", "web"]) {
+      expect(`${scripts.install} ${scripts.build}`).toContain(path);
+      expect(isCopied(path), path).toBe(true);
+    }
+    for (const name of [".dockerignore", ".gitignore"]) expect(text(name).split("\n")).toContain("keys.txt");
   });
 
   it("runs as a user without rights, on the port of the command", async () => {
