@@ -2,17 +2,22 @@ import { oneOf, shown, usage, wrongKey } from "../engine/request/request-values.
 
 /** A JSON object of a request, and which of its keys were read. */
 export class Body {
+  readonly #nested: Body[] = [];
   readonly #values: Readonly<Record<string, unknown>>;
   readonly #path: string;
   readonly #read = new Set<string>();
 
-  /** `path` of the object in the body; "": the body itself. @throws IdlmError "usage" unless it is an object. */
-  constructor(value: unknown, path = "") {
+  /**
+   * `path` of the object in the body; "": the body itself. What was not read in it counts as not read in `outer`, too.
+   * @throws IdlmError "usage" unless it is an object.
+   */
+  constructor(value: unknown, path = "", outer?: Body) {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
       throw path === "" ? usage("the body must be an object") : wrongKey(path, "expected an object");
     }
     this.#values = value as Readonly<Record<string, unknown>>;
     this.#path = path;
+    if (outer !== undefined) outer.#nested.push(this);
   }
 
   /** The path of a key. */
@@ -79,14 +84,13 @@ export class Body {
 
   /** Paths of keys that have a value and were not read. */
   unread(): readonly string[] {
-    return Object.keys(this.#values)
-      .filter((key) => !this.#read.has(key) && this.#values[key] !== null)
-      .map((key) => this.at(key));
+    const own = Object.keys(this.#values).filter((key) => !this.#read.has(key) && this.#values[key] !== null);
+    return [...own.map((key) => this.at(key)), ...this.#nested.flatMap((body) => body.unread())];
   }
 }
 
-/** The objects of a list at a path of a body. @throws IdlmError "usage" unless it is an array of objects. */
-export function bodiesOf(value: unknown, path: string): readonly Body[] {
+/** The objects of a list at a path of `outer`. @throws IdlmError "usage" unless it is an array of objects. */
+export function bodiesOf(value: unknown, path: string, outer?: Body): readonly Body[] {
   if (!Array.isArray(value)) throw wrongKey(path, `expected an array, found ${shown(value)}`);
-  return value.map((one: unknown, i) => new Body(one, `${path}[${i}]`));
+  return value.map((one: unknown, i) => new Body(one, `${path}[${i}]`, outer));
 }

@@ -1,9 +1,31 @@
-import { wrongKey } from "../engine/request/request-values.ts";
+import { samplingSettings } from "../compute/sampling/settings.ts";
+import { numberIn, wrongKey } from "../engine/request/request-values.ts";
 import type { GenerateRequest } from "../engine/types.ts";
 import type { Body } from "./body.ts";
 
 /** Limit of the API of OpenAI, and of those that follow it. */
 const MAX_TOP_LOGPROBS = 20;
+/** In place of 0, which the engine does not take. */
+const MIN_TOP_P = 1e-30;
+
+/** A limit of tokens: the engine's largest one in place of larger ones, which are none, either. */
+export function readMaxTokens(body: Body, key: string): number | undefined {
+  const limit = body.number(key);
+  return limit !== undefined && Number.isInteger(limit) ? Math.min(limit, Number.MAX_SAFE_INTEGER) : limit;
+}
+
+/** `temperature`: the engine's smallest one in place of smaller ones, which differ from it nowhere but in ties. */
+export function readTemperature(body: Body): number | undefined {
+  const temperature = body.number("temperature");
+  const { smallest } = samplingSettings.temperature;
+  return temperature !== undefined && temperature > 0 && temperature < smallest ? smallest : temperature;
+}
+
+/** `top_p`: in these APIs it may be 0: the most likely token alone. */
+export function readTopP(body: Body): number | undefined {
+  const topP = numberIn(body.at("top_p"), body.take("top_p"), 0, 1);
+  return topP === 0 ? MIN_TOP_P : topP;
+}
 
 /** `stop`: a string, or several. The engine validates them. */
 export function readStop(body: Body): GenerateRequest["stop"] {

@@ -3,6 +3,7 @@ import { proposeValues, shapeValues, verifyValues } from "../engine/request/roun
 import type { GenerateRequest } from "../engine/types.ts";
 import type { KeyNames } from "../errors.ts";
 import { Body } from "./body.ts";
+import { readTemperature, readTopP } from "./common-keys.ts";
 
 /** Keys of idlm, and two of vLLM, that every API takes, at the top level or under `idlm`. */
 export interface OwnKeys {
@@ -63,8 +64,9 @@ function roundKeys(body: Body): OwnKeys["settings"] {
   };
 }
 
-function samplingOf(body: Body) {
-  return mapSettings((name) => body.number(snakeCase(name)));
+function samplingOf(body: Body): SamplingRequest {
+  const numbers = mapSettings((name) => body.number(snakeCase(name)));
+  return { ...numbers, temperature: readTemperature(body), topP: readTopP(body) };
 }
 
 function snakeCase(name: string): string {

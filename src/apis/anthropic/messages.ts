@@ -4,17 +4,20 @@ import { bodiesOf, Body } from "../body.ts";
 
 const IMAGES = "The models read text only.";
 
+/** Keys of blocks that do not change the text. */
+const withoutEffect = ["cache_control", "citations", "signature", "data", "caller"];
+
 /** The conversation of a body: `system`, then `messages`. @throws IdlmError "usage" with the path. */
 export function readConversation(body: Body): readonly ChatMessage[] {
   const system = body.take("system");
-  const messages = bodiesOf(body.take("messages"), "messages");
+  const messages = bodiesOf(body.take("messages"), "messages", body);
   if (messages.length === 0) throw wrongKey("messages", "expected at least one message");
   const read = messages.flatMap(readMessage);
   if (read.at(-1)?.toolCalls !== undefined) {
     const problem = "the last message has calls without results";
     throw wrongKey(`messages[${messages.length - 1}].content`, problem, "Add a message with their results.");
   }
-  return system === undefined ? read : [{ role: "system", content: textOf(system, "system") }, ...read];
+  return system === undefined ? read : [{ role: "system", content: textOf(system, "system", body) }, ...read];
 }
 
 /** A message with tool results becomes several: chat templates have each result in a message of its own. */
@@ -25,9 +28,10 @@ function readMessage(message: Body): readonly ChatMessage[] {
   const path = message.at("content");
   if (typeof content === "string") return [{ role, content }];
   if (!Array.isArray(content)) throw wrongKey(path, `expected a string or content blocks, found ${shown(content)}`);
-  const blocks = content.map((block: unknown, i) => new Body(block, `${path}[${i}]`));
+  const blocks = bodiesOf(content, path, message);
+  for (const block of blocks) block.ignore(...withoutEffect);
   if (role === "assistant") return [assistantMessage(blocks)];
-  return role === "system" ? [{ role, content: textOf(content, path) }] : userMessages(blocks);
+  return role === "system" ? [{ role, content: textOf(content, path, message) }] : userMessages(blocks);
 }
 
 function assistantMessage(blocks: readonly Body[]): ChatMessage {
@@ -71,7 +75,7 @@ function userMessages(blocks: readonly Body[]): readonly ChatMessage[] {
     if (type === "text") pending = (pending ?? "") + block.requiredString("text");
     else if (type === "tool_result") {
       flush();
-      const content = textOf(block.take("content") ?? "", block.at("content"));
+      const content = textOf(block.take("content") ?? "", block.at("content"), block);
       messages.push({ role: "tool", content, toolCallId: block.requiredString("tool_use_id") });
     } else throw wrongKey(block.at("type"), `expected text or tool_result, found ${shown(type)}`, IMAGES);
   }
@@ -80,12 +84,13 @@ function userMessages(blocks: readonly Body[]): readonly ChatMessage[] {
 }
 
 /** A string, or blocks of type text. */
-function textOf(value: unknown, path: string): string {
+function textOf(value: unknown, path: string, outer: Body): string {
   if (typeof value === "string") return value;
   if (!Array.isArray(value)) throw wrongKey(path, `expected a string or blocks of type text, found ${shown(value)}`);
   return value
     .map((one: unknown, i) => {
-      const block = new Body(one, `${path}[${i}]`);
+      const block = new Body(one, `${path}[${i}]`, outer);
+      block.ignore(...withoutEffect);
       const type = block.take("type");
       if (type !== "text") throw wrongKey(block.at("type"), `expected text, found ${shown(type)}`, IMAGES);
       return block.requiredString("text");

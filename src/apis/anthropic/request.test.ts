@@ -73,6 +73,9 @@ describe("readMessagesRequest", () => {
     expect(requestOf(nulls)).toEqual(requestOf({}));
     expect(requestOf({})).toMatchObject({ temperature: 1, seed: undefined });
     expect(read({ unknown: 1, idlm: { other: 2 }, foo: null }).answer.ignored).toEqual(["unknown", "idlm.other"]);
+    const block = { type: "text", text: "hi", cache_control: {}, x: 1 };
+    const nested = read({ messages: [{ role: "user", content: [block], y: 1 }], tools: [{ ...tools[0], z: 1 }] });
+    expect(nested.answer.ignored).toEqual(["tools[0].z", "messages[0].y", "messages[0].content[0].x"]);
   });
 
   it("reads a conversation with tools", () => {

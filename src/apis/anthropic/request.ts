@@ -2,6 +2,7 @@ import type { AnswerRequest, MessageFormat, Tool, ToolChoice } from "../../answe
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import { bodiesOf, Body } from "../body.ts";
+import { readMaxTokens } from "../common-keys.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { templateArguments } from "../template-arguments.ts";
@@ -33,7 +34,7 @@ export function readMessagesRequest(json: unknown, countsOnly = false): Messages
   body.ignore(...withoutEffect);
   for (const key of unsupported) body.only(key, () => false, "Leave it out.");
   const [model, stream] = [body.string("model"), body.boolean("stream") ?? false];
-  const maxTokens = body.number("max_tokens");
+  const maxTokens = readMaxTokens(body, "max_tokens");
   if (maxTokens === undefined && !countsOnly) {
     throw wrongKey("max_tokens", "missing", "Give the largest number of tokens to generate.");
   }
@@ -63,10 +64,10 @@ export function readMessagesRequest(json: unknown, countsOnly = false): Messages
 }
 
 function readFormat(body: Body): MessageFormat {
-  const tools = bodiesOf(body.take("tools") ?? [], "tools").map(readTool);
+  const tools = bodiesOf(body.take("tools") ?? [], "tools", body).map(readTool);
   const value = body.take("tool_choice");
   if (value === undefined) return toolFormat({ tools, toolChoice: "auto", parallel: true });
-  const choice = new Body(value, "tool_choice");
+  const choice = new Body(value, "tool_choice", body);
   const parallel = !(choice.boolean("disable_parallel_tool_use") ?? false);
   return toolFormat({ tools, toolChoice: readToolChoice(choice, tools), parallel });
 }
@@ -78,6 +79,8 @@ function readTool(tool: Body): Tool {
   }
   const name = tool.string("name");
   if (name === undefined || name === "") throw wrongKey(tool.at("name"), "expected the name of the tool");
+  // Examples are for models that were trained with them.
+  tool.ignore("cache_control", "eager_input_streaming", "defer_loading", "allowed_callers", "input_examples");
   const schema = tool.take("input_schema");
   if (typeof schema !== "object" || schema === null || Array.isArray(schema)) {
     throw wrongKey(tool.at("input_schema"), `expected a JSON schema, found ${shown(schema)}`);
@@ -103,7 +106,9 @@ function readToolChoice(choice: Body, tools: readonly Tool[]): ToolChoice {
 function readThinking(body: Body): GenerateRequest["templateArguments"] {
   const value = body.take("thinking");
   if (value === undefined) return undefined;
-  const thinking = new Body(value, "thinking");
+  const thinking = new Body(value, "thinking", body);
+  // A template takes no budget, and the text of the reasoning is always in the answer.
+  thinking.ignore("budget_tokens", "display");
   const type = thinking.string("type");
   if (type === undefined) throw wrongKey("thinking.type", "expected enabled, disabled or adaptive");
   return { enable_thinking: type !== "disabled" };
@@ -111,12 +116,12 @@ function readThinking(body: Body): GenerateRequest["templateArguments"] {
 
 function readOutput(body: Body): GenerateRequest["grammar"] {
   const [value, older] = [body.take("output_config"), body.take("output_format")];
-  const config = new Body(value ?? {}, "output_config");
+  const config = new Body(value ?? {}, "output_config", body);
   // An effort is a hint to the model, which no template of these models knows.
   config.ignore("effort");
   const format = config.take("format") ?? older;
   if (format === undefined) return undefined;
-  const output = new Body(format, older === format ? "output_format" : "output_config.format");
+  const output = new Body(format, older === format ? "output_format" : "output_config.format", body);
   output.choice("type", ["json_schema"]);
   const schema = output.take("schema");
   if (schema === undefined) throw wrongKey(output.at("schema"), "expected a JSON schema");

@@ -2,7 +2,7 @@ import type { AnswerRequest } from "../../answer/types.ts";
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest, TextTokenizer } from "../../engine/types.ts";
 import { Body } from "../body.ts";
-import { readSeedUnlessNegative, readStop } from "../common-keys.ts";
+import { readMaxTokens, readSeedUnlessNegative, readStop } from "../common-keys.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
@@ -57,7 +57,7 @@ export function readLlamaRequest(json: unknown): LlamaRequest {
   const { prompts, isList } = readPrompts(body.take("prompt"));
   const ownKeys = readOwnKeys(body);
   const bias = body.take("logit_bias");
-  const given = [body.number("n_predict"), body.number("max_tokens"), body.number("max_completion_tokens")];
+  const given = ["n_predict", "max_tokens", "max_completion_tokens"].map((key) => readMaxTokens(body, key));
   const nPredict = given.find((value) => value !== undefined) ?? -1;
   const maxTokens = nPredict < 0 ? undefined : nPredict;
   const nProbs = body.number("n_probs") ?? body.number("logprobs") ?? 0;

@@ -3,8 +3,8 @@ import type { ChatMessage } from "../../engine/types.ts";
 import { bodiesOf, Body } from "../body.ts";
 
 /** The conversation of /api/chat. @throws IdlmError "usage" with the path. */
-export function readConversation(value: unknown): readonly ChatMessage[] {
-  return bodiesOf(value, "messages").map(readMessage);
+export function readConversation(body: Body): readonly ChatMessage[] {
+  return bodiesOf(body.take("messages") ?? [], "messages", body).map(readMessage);
 }
 
 function readMessage(message: Body): ChatMessage {
@@ -17,7 +17,7 @@ function readMessage(message: Body): ChatMessage {
   return {
     ...{ role, content },
     ...(reasoning !== undefined && reasoning !== "" && { reasoning }),
-    ...(calls !== undefined && { toolCalls: readCalls(calls, message.at("tool_calls")) }),
+    ...(calls !== undefined && { toolCalls: readCalls(calls, message) }),
     ...(name !== undefined && { name }),
     ...(toolCallId !== undefined && { toolCallId }),
   };
@@ -28,9 +28,11 @@ export function withoutImages(body: Body): void {
   body.only("images", (images) => Array.isArray(images) && images.length === 0, "The models read text only.");
 }
 
-function readCalls(value: unknown, path: string): NonNullable<ChatMessage["toolCalls"]> {
-  return bodiesOf(value, path).map((call) => {
-    const [id, called] = [call.string("id"), new Body(call.take("function"), call.at("function"))];
+function readCalls(value: unknown, message: Body): NonNullable<ChatMessage["toolCalls"]> {
+  return bodiesOf(value, message.at("tool_calls"), message).map((call) => {
+    call.ignore("type");
+    const [id, called] = [call.string("id"), new Body(call.take("function"), call.at("function"), call)];
+    called.ignore("index");
     const [name, given] = [called.string("name"), called.take("arguments") ?? {}];
     if (name === undefined) throw wrongKey(called.at("name"), "expected the name of the function");
     if (typeof given !== "object" || Array.isArray(given)) {

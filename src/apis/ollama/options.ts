@@ -1,7 +1,7 @@
 import { wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
-import { readSeedUnlessNegative, readStop } from "../common-keys.ts";
+import { readMaxTokens, readSeedUnlessNegative, readStop, readTemperature, readTopP } from "../common-keys.ts";
 
 /** Keys of `options` that do not change the text. */
 const withoutEffect = [
@@ -28,12 +28,12 @@ export function readOptions(value: unknown): OllamaOptions {
   neutral("mirostat", 0);
   neutral("typical_p", 1);
   neutral("tfs_z", 1);
-  const nPredict = options.number("num_predict") ?? 0;
+  const nPredict = readMaxTokens(options, "num_predict") ?? 0;
   const settings = {
     ...readPenalties(options),
-    temperature: options.number("temperature") ?? TEMPERATURE,
+    temperature: readTemperature(options) ?? TEMPERATURE,
     topK: options.number("top_k"),
-    topP: options.number("top_p"),
+    topP: readTopP(options),
     minP: options.number("min_p"),
     seed: readSeedUnlessNegative(options),
     // Negative and zero limits stand for none.

@@ -10,6 +10,19 @@ const requestOf = (body: object, endpoint?: OllamaEndpoint) => read(body, endpoi
 const failed = (body: object, endpoint?: OllamaEndpoint) => invalidField(() => read(body, endpoint));
 
 describe("readOllamaRequest", () => {
+  it("lists unknown keys at any depth", () => {
+    const tools = [{ type: "function", y: 1, function: { name: "add", z: 1 } }];
+    const { answer } = read({ messages: [{ role: "user", content: "hi", x: 1 }], tools });
+    expect(answer?.ignored).toEqual(["tools[0].y", "tools[0].function.z", "messages[0].x"]);
+  });
+
+  it("takes extreme values that the API allows", () => {
+    expect(requestOf({ options: { temperature: 1e-9, top_p: 0, num_predict: 2 ** 60 } })).toMatchObject({
+      ...{ temperature: 1e-6, topP: 1e-30, maxTokens: Number.MAX_SAFE_INTEGER },
+    });
+    expect(failed({ options: { top_p: 1.1 } })).toBe("options.top_p");
+  });
+
   it("reads all settings", () => {
     const options = {
       ...{ temperature: 0.5, top_k: 5, top_p: 0.9, min_p: 0.1, seed: 7, num_predict: 8, num_ctx: 64, stop: ["a"] },

@@ -49,7 +49,7 @@ export function readOllamaRequest(
   const options = readOptions(body.take("options"));
   const ownKeys = readOwnKeys(body);
   const sampling = Object.fromEntries(Object.entries(ownKeys.sampling).filter(([, value]) => value !== undefined));
-  const tools = endpoint === "chat" ? readTools(body.take("tools")) : [];
+  const tools = endpoint === "chat" ? readTools(body) : [];
   const model = name?.replace(/:latest$/, "");
   const common: GenerateRequest = {
     ...options.settings,
@@ -80,7 +80,7 @@ function contextWithin(requested: number | undefined, max = Number.POSITIVE_INFI
 }
 
 function readChat(body: Body): GenerateRequest | undefined {
-  const messages = readConversation(body.take("messages") ?? []);
+  const messages = readConversation(body);
   return messages.length === 0 ? undefined : { messages };
 }
 
@@ -101,11 +101,12 @@ function readPrompt(body: Body): GenerateRequest | undefined {
   return { messages: system === "" ? [user] : [{ role: "system", content: system }, user] };
 }
 
-function readTools(value: unknown): readonly Tool[] {
-  if (value === undefined) return [];
-  return bodiesOf(value, "tools").map((tool) => {
+function readTools(body: Body): readonly Tool[] {
+  return bodiesOf(body.take("tools") ?? [], "tools", body).map((tool) => {
     tool.choice("type", ["function"]);
-    return { ...readFunction(new Body(tool.take("function"), tool.at("function"))), strict: false };
+    const definition = new Body(tool.take("function"), tool.at("function"), tool);
+    definition.ignore("strict");
+    return { ...readFunction(definition), strict: false };
   });
 }
 

@@ -2,7 +2,7 @@ import type { MessageFormat } from "../../answer/types.ts";
 import { wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
-import { readTopLogprobs } from "../common-keys.ts";
+import { readMaxTokens, readTopLogprobs } from "../common-keys.ts";
 import { effortArguments, templateArguments } from "../template-arguments.ts";
 import { toolFormat, toolSettings } from "../tool-settings.ts";
 import { messagesOf, textOf } from "./messages.ts";
@@ -14,7 +14,7 @@ export function readChat(
   ignored: string[],
 ): { readonly asked: GenerateRequest; readonly format: MessageFormat } {
   const format = toolFormat(readTools(body, ignored));
-  const [older, newer] = [body.number("max_tokens"), body.number("max_completion_tokens")];
+  const [older, newer] = [readMaxTokens(body, "max_tokens"), readMaxTokens(body, "max_completion_tokens")];
   const asked = {
     messages: messagesOf(body.take("messages"), ignored),
     ...toolSettings(format.tools),
@@ -43,7 +43,7 @@ function predictionOf(value: unknown, ignored: string[]): string | undefined {
   if (value === undefined) return undefined;
   const prediction = new Body(value, "prediction");
   if (prediction.take("type") !== "content") throw wrongKey("prediction.type", 'expected "content"');
-  const text = textOf(prediction.take("content"), "prediction.content");
+  const text = textOf(prediction.take("content"), prediction.at("content"), prediction);
   ignored.push(...prediction.unread());
   return text;
 }

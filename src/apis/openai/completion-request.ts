@@ -2,6 +2,7 @@ import type { AnswerRequest } from "../../answer/types.ts";
 import { wholeIn, wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import type { Body } from "../body.ts";
+import { readMaxTokens } from "../common-keys.ts";
 
 /** Default `max_tokens`, as in the API. */
 const DEFAULT_MAX_TOKENS = 16;
@@ -17,7 +18,7 @@ export function readCompletion(
 ): Pick<AnswerRequest, "requests" | "isEmpty" | "echo" | "best"> {
   body.only("suffix", (value) => value === "", "Leave it out.");
   const echo = body.boolean("echo") ?? false;
-  const maxTokens = body.number("max_tokens") ?? DEFAULT_MAX_TOKENS;
+  const maxTokens = readMaxTokens(body, "max_tokens") ?? DEFAULT_MAX_TOKENS;
   const logprobs = body.number("logprobs");
   const best = bestOf(body, common.n ?? 1, logprobs !== undefined, isStreamed);
   const isEmpty = maxTokens === 0;

@@ -18,21 +18,22 @@ function plainMessage(message: unknown, i: number, ignored: string[]): unknown {
   const body = new Body(message, `messages[${i}]`);
   body.only("function_call", () => false, "Use tool_calls.");
   body.only("audio", () => false, "Leave it out.");
-  body.ignore("refusal", "annotations");
-  const [role, content] = [body.take("role"), body.take("content")];
-  const toolCalls = callsOf(body, ignored);
-  const reasoning = body.string("reasoning_content") ?? body.string("reasoning");
+  body.ignore("annotations");
+  const role = body.take("role");
+  const isOfAssistant = role === "assistant";
+  const toolCalls = isOfAssistant ? callsOf(body, ignored) : undefined;
+  const reasoning = isOfAssistant ? (body.string("reasoning_content") ?? body.string("reasoning")) : undefined;
   const name = body.string("name");
-  const toolCallId = body.string("tool_call_id");
-  ignored.push(...body.unread());
+  const toolCallId = role === "tool" ? body.string("tool_call_id") : undefined;
   const hasCalls = toolCalls !== undefined;
+  const content = contentOf(body, isOfAssistant, hasCalls || reasoning !== undefined);
+  ignored.push(...body.unread());
   return {
-    role: roleOf(role),
-    content: contentOf(content, body.at("content"), hasCalls || reasoning !== undefined),
+    ...{ role: roleOf(role), content },
     ...(name !== undefined && { name }),
-    ...(role === "assistant" && reasoning !== undefined && { reasoning }),
-    ...(role === "assistant" && hasCalls && { toolCalls }),
-    ...(role === "tool" && toolCallId !== undefined && { toolCallId }),
+    ...(reasoning !== undefined && { reasoning }),
+    ...(hasCalls && { toolCalls }),
+    ...(toolCallId !== undefined && { toolCallId }),
   };
 }
 
@@ -42,9 +43,13 @@ function roleOf(role: unknown): unknown {
   return role === "function" ? "tool" : role;
 }
 
-function contentOf(content: unknown, path: string, mayBeAbsent: boolean): unknown {
+/** What an assistant refused with stands in place of its content. */
+function contentOf(body: Body, isOfAssistant: boolean, mayBeAbsent: boolean): unknown {
+  const content = body.take("content");
+  const refusal = isOfAssistant && (content === undefined || content === "") ? body.string("refusal") : undefined;
+  if (refusal !== undefined) return refusal;
   if (content === undefined && mayBeAbsent) return "";
-  return Array.isArray(content) ? textOf(content, path) : content;
+  return Array.isArray(content) ? textOf(content, body.at("content"), body) : content;
 }
 
 /** Undefined: none. */
@@ -82,17 +87,18 @@ function withToolNames(messages: readonly ChatMessage[]): readonly ChatMessage[]
   });
 }
 
-/** A string, or parts of type text. */
-export function textOf(value: unknown, path: string): string {
+/** A string, or parts of type text, at a path of `outer`. */
+export function textOf(value: unknown, path: string, outer: Body): string {
   if (typeof value === "string") return value;
   if (!Array.isArray(value)) throw wrongKey(path, "expected a string or parts of type text");
   return value
-    .map((part: unknown, i) => {
-      const { type, text, refusal } = (part ?? {}) as Readonly<Record<string, unknown>>;
-      if (type === "refusal" && typeof refusal === "string") return refusal;
-      if (type !== "text") throw wrongKey(`${path}[${i}].type`, `expected text, found ${shown(type)}`);
-      if (typeof text !== "string") throw wrongKey(`${path}[${i}].text`, `expected a string, found ${shown(text)}`);
-      return text;
+    .map((one: unknown, i) => {
+      const part = new Body(one, `${path}[${i}]`, outer);
+      part.ignore("annotations", "cache_control", "prompt_cache_breakpoint");
+      const type = part.take("type");
+      if (type === "refusal") return part.requiredString("refusal");
+      if (type !== "text") throw wrongKey(part.at("type"), `expected text, found ${shown(type)}`);
+      return part.requiredString("text");
     })
     .join("");
 }

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fakeEngine } from "../../../test/support/fake-engine.ts";
@@ -11,6 +13,13 @@ const tool = {
   type: "function",
   function: { name: "f", description: "d", parameters: { type: "object" }, strict: true },
 };
+/** The keys of an interface of the client's, which are those of the API's specification. */
+function keysOf(file: string, name: string, ...without: readonly string[]): readonly string[] {
+  const types = readFileSync(join(import.meta.dirname, "../../../node_modules/openai/resources", file), "utf8");
+  const [, body = ""] = new RegExp(`export interface ${name} \\{\\n(.*?)\\n\\}`, "s").exec(types) ?? [];
+  const keys = [...body.matchAll(/^ {4}(\w+)\??:/gm)].map(([, key = ""]) => key);
+  return keys.filter((key) => !without.includes(key));
+}
 const named = (name: string) => ({ type: "function", function: { name } });
 
 describe("readOpenAiRequest", () => {
@@ -40,28 +49,16 @@ describe("readOpenAiRequest", () => {
   });
 
   it("takes null for absent, in bodies and in messages", () => {
-    const keys = [
-      ...[
-        "audio",
-        "frequency_penalty",
-        "function_call",
-        "functions",
-        "logit_bias",
-        "logprobs",
-        "max_tokens",
-        "metadata",
-      ],
-      ...["max_completion_tokens", "modalities", "n", "parallel_tool_calls", "prediction", "presence_penalty", "stop"],
-      ...["prompt_cache_key", "prompt_cache_retention", "reasoning_effort", "response_format", "safety_identifier"],
-      ...["seed", "service_tier", "store", "stream", "stream_options", "temperature", "tool_choice", "tools", "user"],
-      ...["top_logprobs", "top_p", "verbosity", "web_search_options"],
-    ];
+    const keys = keysOf("chat/completions/completions.d.ts", "ChatCompletionCreateParamsBase", "messages");
+    expect(keys).toEqual(expect.arrayContaining(["audio", "moderation", "web_search_options"]));
     const nulls = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, null]));
-    expect(chat(nulls(keys))).toEqual(chat({}));
+    expect(readOpenAiRequest("chat", { messages, ...nulls(keys) })).toEqual(readOpenAiRequest("chat", { messages }));
     const message = nulls(["name", "refusal", "audio", "tool_calls", "function_call", "annotations", "tool_call_id"]);
-    expect(chat({ messages: [{ ...messages[0], ...message }] })).toEqual(chat({}));
+    const asked = { messages: [{ ...messages[0], ...message }] };
+    expect(readOpenAiRequest("chat", asked)).toEqual(readOpenAiRequest("chat", { messages }));
     expect(chat({ messages: [{ ...messages[0], name: "ann" }] })?.messages).toEqual([{ ...messages[0], name: "ann" }]);
-    const own = ["best_of", "echo", "suffix", "logprobs", "max_tokens", "prompt", "seed", "stop", "n"];
+    const own = keysOf("completions.d.ts", "CompletionCreateParamsBase");
+    expect(own).toEqual(expect.arrayContaining(["best_of", "echo", "prompt", "suffix"]));
     expect(readOpenAiRequest("completions", nulls(own))).toEqual(readOpenAiRequest("completions", { prompt: "" }));
   });
 
@@ -72,6 +69,12 @@ describe("readOpenAiRequest", () => {
       expect(Number.isSafeInteger(chat({ seed })?.seed)).toBe(true);
     }
     expect(chat({ seed: -1 })?.seed).not.toBe(chat({ seed: -2 })?.seed);
+    expect(chat({ temperature: 1e-300 })?.temperature).toBe(1e-6);
+    expect(chat({ temperature: 0, idlm: { top_p: 0 } })).toMatchObject({ temperature: 0, topP: 1e-30 });
+    for (const max of [2 ** 53, 2 ** 63, 1e300]) {
+      expect(chat({ max_tokens: max })?.maxTokens).toBe(Number.MAX_SAFE_INTEGER);
+      expect(chat({ max_completion_tokens: max })?.maxTokens).toBe(Number.MAX_SAFE_INTEGER);
+    }
     expect(readOpenAiRequest("completions", { prompt: "a", max_tokens: 0 })).toMatchObject({
       isEmpty: true,
       requests: [{ maxTokens: 1 }],
@@ -93,6 +96,25 @@ describe("readOpenAiRequest", () => {
       { role: "system", content: "be brief" },
       { role: "user", content: "ab" },
     ]);
+  });
+
+  it("reads what an assistant refused with as its text", () => {
+    const read = (message: object) =>
+      readOpenAiRequest("chat", { messages: [...messages, { role: "assistant", ...message }] });
+    const no = { role: "assistant", content: "no" };
+    expect(read({ content: null, refusal: "no" }).requests[0]?.messages).toEqual([...messages, no]);
+    expect(read({ content: [{ type: "refusal", refusal: "no" }] }).requests[0]?.messages).toEqual([...messages, no]);
+    const both = read({ content: "no", refusal: "never" });
+    expect([both.requests[0]?.messages, both.ignored]).toEqual([[...messages, no], ["messages[1].refusal"]]);
+  });
+
+  it("lists keys of messages and parts that it does not know, or that have no meaning there", () => {
+    const content = [{ type: "text", text: "hi", annotations: [], detail: "high" }];
+    const asked = [{ role: "user", content, tool_calls: [], tool_call_id: "a", reasoning: "hm", id: 5 }];
+    const { requests, ignored } = readOpenAiRequest("chat", { messages: asked });
+    expect(requests[0]?.messages).toEqual(messages);
+    const keys = ["tool_calls", "tool_call_id", "reasoning", "id", "content[0].detail"];
+    expect(ignored).toEqual(keys.map((key) => `messages[0].${key}`));
   });
 
   it("reads tools and their choice", () => {
@@ -248,8 +270,13 @@ describe("readOpenAiRequest", () => {
     [
       "chat",
       { messages, prediction: { type: "content", content: [1] } },
-      /^prediction.content\[0\].type: expected text/,
+      /^prediction.content\[0\]: expected an object/,
     ],
+    ["chat", { messages, seed: 2 ** 64 }, /^seed: expected a whole number of 64 bits, found 18446744073709552000/],
+    ["chat", { messages, seed: 0.5 }, /^seed: expected a whole number of 64 bits/],
+    ["chat", { messages, top_p: 1.5 }, /^top_p: expected a number from 0 to 1, found 1.5/],
+    ["chat", { messages, max_tokens: 1e300, n: [] }, /^n: expected a number, found an array/],
+    ["chat", { messages: [{ role: "user", content: [{}] }] }, /content\[0\].type: expected text, found nothing/],
     ["chat", { messages, stream: 1 }, /stream: expected true or false/],
     ["chat", { messages, prediction: { type: "x" } }, /prediction.type/],
     ["completions", { prompt: "a", echo: 1 }, /^echo: expected true or false/],

@@ -1,5 +1,6 @@
 import type { AnswerRequest } from "../../answer/types.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
+import { wrongKey } from "../../engine/request/request-values.ts";
 import type { KeyNames } from "../../errors.ts";
 import { Body } from "../body.ts";
 import { readStop } from "../common-keys.ts";
@@ -37,12 +38,10 @@ export interface OpenAiRequest extends AnswerRequest {
 /** Keys that do not concern the text. */
 const withoutEffect = [
   ...["model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"],
-  "prompt_cache_retention",
+  ...["prompt_cache_retention", "prompt_cache_options"],
 ];
 
 const MAX_SEED = 2 ** 63;
-/** In the API top_p may be 0: the most likely token alone. */
-const MIN_TOP_P = 1e-30;
 
 /**
  * Reads the body of a request to /v1/chat/completions or /v1/completions. Accepts the API's keys, all other sampling
@@ -85,7 +84,6 @@ function commonSettings(body: Body, { sampling, settings, rounds }: OwnKeys): Ge
   return {
     ...{ n: body.number("n"), ...sampling, ...settings },
     temperature: sampling.temperature ?? 1,
-    topP: sampling.topP === 0 ? MIN_TOP_P : sampling.topP,
     logitBias: body.take("logit_bias") as GenerateRequest["logitBias"],
     seed: seedOf(body.number("seed")),
     stop: readStop(body),
@@ -95,7 +93,10 @@ function commonSettings(body: Body, { sampling, settings, rounds }: OwnKeys): Ge
 
 /** The API's seeds are integers of 64 bits; the engine's, from 0 up to 2^53 − 1. */
 function seedOf(seed: number | undefined): number | undefined {
-  if (seed === undefined || !Number.isInteger(seed) || Math.abs(seed) > MAX_SEED) return seed;
+  if (seed === undefined) return undefined;
+  if (!Number.isInteger(seed) || Math.abs(seed) > MAX_SEED) {
+    throw wrongKey("seed", `expected a whole number of 64 bits, found ${seed}`);
+  }
   return seed >= 0 && Number.isSafeInteger(seed) ? seed : Number(BigInt.asUintN(53, BigInt(seed)));
 }
 

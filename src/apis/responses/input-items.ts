@@ -5,11 +5,14 @@ import { Body } from "../body.ts";
 /** Finds an item of a stored response by its id. */
 export type FindItem = (id: string) => unknown;
 
+/** Keys of items and parts that do not change the text. */
+const withoutEffect = ["status", "phase", "encrypted_content", "annotations", "logprobs", "prompt_cache_breakpoint"];
+
 /** The messages of `input`: a text, or items. @throws IdlmError "usage" with the path. */
-export function readInput(value: unknown, find: FindItem): readonly ChatMessage[] {
+export function readInput(value: unknown, find: FindItem, body: Body): readonly ChatMessage[] {
   if (typeof value === "string") return [{ role: "user", content: value }];
   if (!Array.isArray(value)) throw wrongKey("input", `expected a string or items, found ${shown(value)}`);
-  return joined(value.map((item: unknown, i) => readItem(new Body(item, `input[${i}]`), find)));
+  return joined(value.map((item: unknown, i) => readItem(new Body(item, `input[${i}]`, body), find)));
 }
 
 function readItem(item: Body, find: FindItem): ChatMessage {
@@ -17,7 +20,7 @@ function readItem(item: Body, find: FindItem): ChatMessage {
   // An item with nothing but an id refers to a stored one.
   const isReference = given === undefined && id !== undefined && item.take("role") === undefined;
   const type = isReference ? "item_reference" : (given ?? "message");
-  item.ignore("status");
+  item.ignore(...withoutEffect);
   if (type === "message") return readMessage(item);
   if (type === "function_call") {
     const call = {
@@ -28,7 +31,7 @@ function readItem(item: Body, find: FindItem): ChatMessage {
     return { role: "assistant", content: "", toolCalls: [call] };
   }
   if (type === "function_call_output") {
-    const content = partsOf(item.take("output"), item.at("output"), ["input_text", "output_text"]);
+    const content = partsOf(item, "output", ["input_text", "output_text"]);
     return { role: "tool", content, toolCallId: item.requiredString("call_id") };
   }
   if (type === "reasoning") return { role: "assistant", content: "", reasoning: reasoningOf(item) };
@@ -44,25 +47,28 @@ function readItem(item: Body, find: FindItem): ChatMessage {
 function readMessage(item: Body): ChatMessage {
   const role = item.choice("role", ["user", "assistant", "system", "developer"]);
   if (role === undefined) throw wrongKey(item.at("role"), "expected user, assistant, system or developer");
-  const content = partsOf(item.take("content"), item.at("content"), ["input_text", "output_text"]);
+  const content = partsOf(item, "content", ["input_text", "output_text"]);
   // Chat templates have no developer role.
   return { role: role === "developer" ? "system" : role, content };
 }
 
 /** The text of the content, else of the summary. */
 function reasoningOf(item: Body): string {
-  const content = item.take("content");
-  return content === undefined
-    ? partsOf(item.take("summary") ?? "", item.at("summary"), ["summary_text"])
-    : partsOf(content, item.at("content"), ["reasoning_text"]);
+  if (item.take("content") !== undefined) {
+    item.ignore("summary");
+    return partsOf(item, "content", ["reasoning_text"]);
+  }
+  return item.take("summary") === undefined ? "" : partsOf(item, "summary", ["summary_text"]);
 }
 
-function partsOf(value: unknown, path: string, types: readonly string[]): string {
+function partsOf(item: Body, key: string, types: readonly string[]): string {
+  const [value, path] = [item.take(key), item.at(key)];
   if (typeof value === "string") return value;
   if (!Array.isArray(value)) throw wrongKey(path, `expected a string or parts, found ${shown(value)}`);
   return value
     .map((one: unknown, i) => {
-      const part = new Body(one, `${path}[${i}]`);
+      const part = new Body(one, `${path}[${i}]`, item);
+      part.ignore(...withoutEffect);
       const type = part.take("type");
       if (type === "refusal") return part.requiredString("refusal");
       if (!types.includes(String(type))) {

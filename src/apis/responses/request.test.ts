@@ -35,7 +35,7 @@ describe("readResponsesRequest", () => {
         include: ["message.output_text.logprobs"],
         truncation: "auto",
       },
-      ...{ text: { format: { type: "text" }, verbosity: "low" } },
+      ...{ text: { format: { type: "text" } } },
       idlm: { rounds: true, propose: "none" },
     };
     const { answer, model, stream, store, echo } = read(body);
@@ -139,6 +139,13 @@ describe("readResponsesRequest", () => {
     const nulls = Object.fromEntries(keys.map((key) => [key, null]));
     expect(read(nulls)).toEqual(read({}));
     expect(read({ foo: 1, bar: null }).answer.ignored).toEqual(["foo"]);
+    const input = [
+      { type: "message", role: "user", content: [{ type: "input_text", text: "hi", x: 1 }], y: 1, status: null },
+      { type: "reasoning", id: "r", summary: [], content: [{ type: "reasoning_text", text: "hm" }] },
+    ];
+    const nested = read({ input, text: { z: 1, format: { type: "text" } }, tools: [{ ...tools[0], w: 1 }] });
+    expect(nested.answer.ignored).toEqual(["tools[0].w", "input[0].y", "input[0].content[0].x", "text.z"]);
+    expect(read({ text: { verbosity: "low" } }).answer.ignored).toEqual(["text.verbosity"]);
   });
 
   it.each([

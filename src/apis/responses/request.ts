@@ -2,7 +2,7 @@ import type { AnswerRequest, MessageFormat, Tool } from "../../answer/types.ts";
 import { oneOf, shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { ChatMessage, GenerateRequest } from "../../engine/types.ts";
 import { bodiesOf, Body } from "../body.ts";
-import { readTopLogprobs } from "../common-keys.ts";
+import { readMaxTokens, readTopLogprobs } from "../common-keys.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { effortArguments, templateArguments } from "../template-arguments.ts";
@@ -55,7 +55,7 @@ export function readResponsesRequest(json: unknown, stored: StoredParts): Respon
   const format = readFormat(body);
   const [previous, instructions] = [body.string("previous_response_id"), body.string("instructions")];
   const given = body.take("input");
-  const input = given === undefined ? [] : readInput(given, stored.item);
+  const input = given === undefined ? [] : readInput(given, stored.item, body);
   const messages = [
     ...(instructions === undefined ? [] : [{ role: "system" as const, content: instructions }]),
     ...(previous === undefined ? [] : earlier(previous, stored)),
@@ -65,7 +65,7 @@ export function readResponsesRequest(json: unknown, stored: StoredParts): Respon
   const temperature = ownKeys.sampling.temperature ?? 1;
   const request: GenerateRequest = {
     messages,
-    maxTokens: body.number("max_output_tokens"),
+    maxTokens: readMaxTokens(body, "max_output_tokens"),
     seed: body.number("seed"),
     ...ownKeys.sampling,
     temperature,
@@ -133,9 +133,9 @@ function echoTools(tools: unknown) {
 }
 
 function readFormat(body: Body): MessageFormat {
-  const tools = bodiesOf(body.take("tools") ?? [], "tools").map(readTool);
+  const tools = bodiesOf(body.take("tools") ?? [], "tools", body).map(readTool);
   const parallel = body.boolean("parallel_tool_calls") ?? true;
-  return toolFormat({ ...readToolChoice(body.take("tool_choice"), tools), parallel });
+  return toolFormat({ ...readToolChoice(body, tools), parallel });
 }
 
 function readTool(tool: Body): Tool {
@@ -147,28 +147,31 @@ function readTool(tool: Body): Tool {
 }
 
 /** A choice of allowed tools leaves the others out. */
-function readToolChoice(value: unknown, tools: readonly Tool[]): Pick<MessageFormat, "tools" | "toolChoice"> {
+function readToolChoice(body: Body, tools: readonly Tool[]): Pick<MessageFormat, "tools" | "toolChoice"> {
+  const value = body.take("tool_choice");
   if (value === undefined || typeof value === "string") {
     const toolChoice = oneOf("tool_choice", value ?? "auto", ["auto", "none", "required"] as const);
     if (toolChoice === "required" && tools.length === 0)
       throw wrongKey("tool_choice", "needs tools", "Give at least one.");
     return { tools, toolChoice };
   }
-  const choice = new Body(value, "tool_choice");
+  const choice = new Body(value, "tool_choice", body);
   const type = choice.choice("type", ["function", "allowed_tools"]);
   if (type !== "allowed_tools") return { tools, toolChoice: { name: namedTool(choice, tools) } };
-  const names = bodiesOf(choice.take("tools"), "tool_choice.tools").map((tool) => namedTool(tool, tools));
+  const names = bodiesOf(choice.take("tools"), "tool_choice.tools", choice).map((tool) => {
+    tool.choice("type", ["function"]);
+    return namedTool(tool, tools);
+  });
   const toolChoice = choice.choice("mode", ["auto", "required"] as const) ?? "auto";
   return { tools: tools.filter(({ name }) => names.includes(name)), toolChoice };
 }
 
 function readText(body: Body): GenerateRequest["grammar"] {
-  const text = new Body(body.take("text") ?? {}, "text");
-  // A hint to the model that no template of these models knows.
-  text.ignore("verbosity");
+  const text = new Body(body.take("text") ?? {}, "text", body);
   const value = text.take("format");
   if (value === undefined) return undefined;
-  const format = new Body(value, "text.format");
+  const format = new Body(value, "text.format", text);
+  format.ignore("name", "description", "strict", "schema");
   const type = format.choice("type", ["text", "json_object", "json_schema"]);
   if (type === undefined) throw wrongKey("text.format.type", "expected text, json_object or json_schema");
   if (type === "text") return undefined;
@@ -181,7 +184,9 @@ function readText(body: Body): GenerateRequest["grammar"] {
 function readReasoning(body: Body): GenerateRequest["templateArguments"] {
   const value = body.take("reasoning");
   if (value === undefined) return undefined;
-  return effortArguments(new Body(value, "reasoning").string("effort"));
+  const reasoning = new Body(value, "reasoning", body);
+  reasoning.ignore("summary", "generate_summary");
+  return effortArguments(reasoning.string("effort"));
 }
 
 function readLogprobs(body: Body): number | undefined {

@@ -15,9 +15,10 @@ export function wrongKey(path: string, problem: string | Phrase, hint: string | 
 /** A value, shortened for a message. */
 export function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
-  return typeof value === "number" || typeof value === "boolean" || value === null
-    ? String(value)
-    : `a ${typeof value}`;
+  if (value === undefined) return "nothing";
+  if (Array.isArray(value)) return "an array";
+  if (typeof value === "object" && value !== null) return "an object";
+  return typeof value === "function" ? "a function" : String(value);
 }
 
 /** @throws IdlmError "usage" unless it is undefined or a whole number in the range. */
