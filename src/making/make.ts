@@ -1,11 +1,10 @@
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { chooseBackend } from "../engine/load/open-program.ts";
 import { load } from "../engine/load/load.ts";
 import type { LoadProgress } from "../engine/types.ts";
 import { IdlmError } from "../errors.ts";
-import { writeError } from "../formats/files/file-error.ts";
+import { makeFolder } from "../formats/files/make-folder.ts";
 import { requireFreeSpace } from "../formats/files/free-space.ts";
 import { writeOutput } from "../formats/files/write-output.ts";
 import { lockFolder, type ModelLocation, resolveModel } from "../hub/index.ts";
@@ -96,7 +95,7 @@ export async function make(request: MakeRequest): Promise<MakeResult> {
   const location = await resolveModel(model, { pull: true, onProgress, onNotice, signal });
   const stamp = modelStamp(location);
   const fingerprint = await modelFingerprint(location, signal);
-  await makeFolder(out);
+  makeFolder(out);
   const lock = await lockFolder(out, signal);
   try {
     const file = new StateFile(out);
@@ -111,14 +110,6 @@ export async function make(request: MakeRequest): Promise<MakeResult> {
     return await new Making(request, { ...location, stamp }, file, state).run();
   } finally {
     await lock.release();
-  }
-}
-
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true });
-  } catch (error) {
-    throw writeError(path, error);
   }
 }
 

@@ -1,6 +1,5 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { writeError } from "../formats/files/file-error.ts";
+import { makeFolder } from "../formats/files/make-folder.ts";
 import { requireFreeSpace } from "../formats/files/free-space.ts";
 import { malformed } from "../formats/files/malformed.ts";
 import type { TensorToWrite } from "../formats/safetensors/safetensors-writer.ts";
@@ -104,11 +103,7 @@ export type StoredState = Omit<FoundCheckpoint, "state"> & { readonly state: Run
 /** Creates the folder of a run's checkpoints, and keeps other processes out while `use` runs. Errors: "busy", "file-unwritable". */
 export async function withRunFolder<T>({ out, signal }: LoopRequest, use: (folder: string) => Promise<T>): Promise<T> {
   const folder = join(out, "checkpoints");
-  try {
-    mkdirSync(folder, { recursive: true });
-  } catch (error) {
-    throw writeError(folder, error);
-  }
+  makeFolder(folder);
   const lock = await acquireLock(folder, "run", { subject: out, signal });
   try {
     return await use(folder);

@@ -39,6 +39,7 @@ describe("idlm convert", () => {
     [adapter, "made", ["--type", "f16"], "--type is for a model, and --out is"],
     [tinyModel, "made.gguf", [], "is a GGUF file already"],
     [adapter, "made.gguf", [], "config.json"],
+    [tinyModel, "made", [], "is a file, and an adapter is a folder"],
   ])("refuses %s to %s with %j", async (from, name, options, message) => {
     const out = join(root, name);
     const { status, stderr } = await collect(["convert", from, "--out", out, ...options]);

@@ -1,4 +1,4 @@
-import { realpathSync, statSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { IdlmError, key, phrase } from "../../errors.ts";
@@ -73,6 +73,10 @@ export function registerConvert(program: Command, cli: Cli): void {
       const problem = `${name} is a model, and ${out} is not the name of a GGUF file`;
       throw new IdlmError("usage", { problem, hint: "Write it to a file whose name ends with .gguf" });
     }
+    if (existsSync(name) && statSync(name).isFile()) {
+      const problem = `${name} is a file, and an adapter is a folder`;
+      throw new IdlmError("usage", { problem, hint: "Name the folder of an adapter" });
+    }
     const from = await resolveAdapterWithProgress(cli.io, name, signal);
     if (isSameFolder(from, out)) {
       const problem = "--out names the adapter itself";
@@ -83,7 +87,7 @@ export function registerConvert(program: Command, cli: Cli): void {
 }
 
 function isModelFolder(name: string): boolean {
-  const has = (file: string) => statSync(join(name, file), { throwIfNoEntry: false }) !== undefined;
+  const has = (file: string) => existsSync(join(name, file));
   return has("config.json") && !has("adapter_config.json") && !has("idlm.safetensors");
 }
 

@@ -1,6 +1,5 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { writeError } from "../files/file-error.ts";
+import { makeFolder } from "../files/make-folder.ts";
 import type { JsonObject } from "../files/json.ts";
 import { writeOutput } from "../files/write-output.ts";
 import { type TensorToWrite, tensorOf, writeSafetensors } from "../safetensors/safetensors-writer.ts";
@@ -30,11 +29,7 @@ const peftConstants = {
  * @throws IdlmError "file-unwritable".
  */
 export function writeAdapter(folder: string, adapter: Adapter, store: AdapterStore, training?: JsonObject): void {
-  try {
-    mkdirSync(folder, { recursive: true });
-  } catch (error) {
-    throw writeError(folder, error);
-  }
+  makeFolder(folder);
   const { peft, idlm } = adapter;
   if (peft !== undefined) {
     const tensors: [string, TensorToWrite][] = [];

@@ -1,7 +1,8 @@
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { IdlmError } from "../../errors.ts";
 import { writeError } from "../../formats/files/file-error.ts";
+import { makeFolder } from "../../formats/files/make-folder.ts";
 import { type CheckpointContent, readCheckpointFile, writeCheckpointFile } from "./checkpoint-file.ts";
 
 /** A checkpoint that was read. */
@@ -34,11 +35,7 @@ export class CheckpointFolder {
 
   /** @throws IdlmError "file-unwritable". */
   write(step: number, content: CheckpointContent): void {
-    try {
-      mkdirSync(this.#path, { recursive: true });
-    } catch (error) {
-      throw writeError(this.#path, error);
-    }
+    makeFolder(this.#path);
     writeCheckpointFile(this.pathOf(step), content);
   }
 

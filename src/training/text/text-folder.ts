@@ -1,9 +1,10 @@
 import { createHash, type Hash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { IdlmError, key, phrase } from "../../errors.ts";
 import { writeError } from "../../formats/files/file-error.ts";
+import { makeFolder } from "../../formats/files/make-folder.ts";
 import { malformed } from "../../formats/files/malformed.ts";
 import { type FileLine, readLines } from "../../formats/files/read-lines.ts";
 import type { DroppedRequest, TextOutcome, TextRow } from "./row.ts";
@@ -53,7 +54,7 @@ export class TextFolder {
     restore: (outcome: TextOutcome) => void,
     signal: AbortSignal,
   ): Promise<TextFolder> {
-    await makeTextFolder(path);
+    makeFolder(path);
     const [textPath, droppedPath] = [join(path, TEXT_FILE), join(path, DROPPED_FILE)];
     const take = (outcome: TextOutcome) => {
       totals.add(outcome);
@@ -119,17 +120,6 @@ export class TextFolder {
     } catch (error) {
       throw writeError(join(this.#path, name), error);
     }
-  }
-}
-
-/** @throws IdlmError "file-unwritable"; "file-malformed" if it has text of unknown origin. */
-export async function makeTextFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true });
-  } catch (error) {
-    const isFile = ["EEXIST", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
-    if (isFile) throw new IdlmError("file-unwritable", { path, reason: "it is not a folder" });
-    throw writeError(path, error);
   }
 }
 

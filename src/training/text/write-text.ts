@@ -5,6 +5,7 @@ import { NUMERICS } from "../../compute/backend.ts";
 import type { LoadProgress, Model } from "../../engine/types.ts";
 import { key, phrase } from "../../errors.ts";
 import { requireFreeSpace } from "../../formats/files/free-space.ts";
+import { makeFolder } from "../../formats/files/make-folder.ts";
 import { sha256File } from "../../formats/files/sha256.ts";
 import { lockFolder, type PackageOptions, resolveModel } from "../../hub/index.ts";
 import { openModel } from "../../model/open/open-model.ts";
@@ -19,7 +20,7 @@ import { Questions } from "./questions.ts";
 import { fileSources, mixedSources, planRequests, type PromptSources } from "./request-plan.ts";
 import type { TextOutcome } from "./row.ts";
 import { RowFilter } from "./row-filter.ts";
-import { checkNoText, countDropped, makeTextFolder, TextFolder } from "./text-folder.ts";
+import { checkNoText, countDropped, TextFolder } from "./text-folder.ts";
 import {
   checkSameText,
   readTextManifest,
@@ -94,7 +95,7 @@ export async function writeText(options: WriteTextOptions): Promise<TextManifest
   if (found === undefined) checkNoText(out);
   else checkSameText(out, found, { model, settings: { ...settings, ...(file && { prompts_sha256: file.sha256 }) } });
   if (found !== undefined && (await isFinished(out, found, tokens, signal))) return found;
-  await makeTextFolder(out);
+  makeFolder(out);
   await requireFreeSpace(out, BYTES_PER_TOKEN * (tokens - (found?.response_tokens ?? 0)));
   const lock = await lockFolder(out, signal, options.packages?.cache);
   try {
