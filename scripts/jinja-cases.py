@@ -762,6 +762,90 @@ numbers|map('abs') is iterable
 {'a': 1}|map('upper')|list
 """)
 
+# Rarer arguments and characters
+expressions(r"""
+'ŉab ßx ﬁn ᾳ ᾷ ǆ ǅ ა'.title()
+'ŉ'.capitalize() ~ 'ßA'.capitalize() ~ 'ᾳ'|capitalize ~ 'ǆX'.capitalize()
+'ΑΣ ΑΣΑ Σ'.title() ~ 'ΑΣ'.capitalize() ~ 'aΣ.b aΣ'.swapcase()
+'ǅ ᾈ Ⓐⓐ ªº'.swapcase()
+'ŉ µ ſ ϐ ẞ ﬁ ᾳ Ꭰ ꭰ ı İ'.casefold()
+'Ⅷ'.istitle() ~ 'Ⓐ'.istitle() ~ 'Ⓐ'.isupper() ~ 'ª'.islower()
+'一二'.isnumeric() ~ '፩'.isdigit() ~ '𑁒'.isdigit() ~ '½'.isdigit() ~ '٣'.isdecimal()
+'𑁒'.isnumeric() ~ '陸'.isnumeric() ~ '国'.isnumeric()
+'ͺ'.isidentifier() ~ 'a·'.isidentifier()
+'a\x1cb'|title
+'٣'|int ~ '-१२'|int ~ '𝟘𝟙'|int ~ '٣.٥'|float ~ '\x1c7\x85'|int
+'ab'.translate('x' * 98) ~ 'ab'.translate(['z'] * 98)
+'ab'.translate(5)
+'abc'.endswith('', 2, 0) ~ 'abc'.startswith('', 4) ~ 'abc'.startswith('c', -1, 'x')
+'abc'.endswith('c', 5, 'x')
+'a'.count('', 5) ~ 'a'.count('', 1) ~ 'a'.count('', 2)
+'abc'.splitlines(none)
+'é😀'.encode() ~ 'a"\'\\\n'.encode('ascii') ~ 'é'.encode('latin-1') ~ ''.encode()
+'é'.encode('ascii', 'ignore') ~ 'é'.encode('ascii', errors='replace')
+'é'.encode('ascii')
+'é'.encode('nope')
+'é'.encode()|length ~ 'é'.encode()|list ~ 'é'.encode()[0] ~ 'é'.encode()[-1:] ~ 'é'.encode().decode() ~ 'é'.encode().hex()
+'é'.encode() == 'é'.encode() ~ ('é'.encode() is string)
+'{0.real}{}'.format(1, 2)
+'{}{0}'.format(1)
+'{0}{}'.format(1)
+'{!a}|{!r}'.format('é😀', 'é')
+'%a|%r' % ('é😀', 'é')
+'{:,}'.format('x')
+'{:+}'.format('x')
+'{:#}'.format('x')
+'{:,x}'.format(1)
+'{:_x}|{:_b}'.format(1234567, 300)
+'{:+c}'.format(97)
+'{:,n}'.format(1)
+'{:010,d}|{:08,}|{:012_x}|{:010,.1f}'.format(1234, 5, 255, 1.5)
+'{:#.0f}|{:#}|{:#.3}|{:#g}'.format(2.5, 1e-5, 1.0, 1.0)
+'{:.3}|{:.2}|{:.1}|{:.0}|{:.4}'.format(123.0, 12.0, 0.0, 1.0, 123.0)
+'%#.0f|%#.0e|%#.3g' % (2.5, 2.0, 1.0)
+'%.10e|%.2e|%.3g' % (123456789.125, 1.125, 0.00012345)
+'%5%' % 1
+'abc' % [1, 2]
+'abc' % undefined_name
+'abc' % (1,)
+'%(a)s %s' % {'a': 1}
+'{a}'.format_map({'a': 1}) ~ 'a'.format_map(none)
+-0.0 // 1 ~ 1 // -2.0 ~ 7.5 // 2
+0.0001 ** -2 ~ 1.1 ** 10 ~ (-0.3) ** 3 ~ 10.0 ** 22 ~ 2 ** -3
+9007199254740993 / 3 ~ (10 ** 30) / 7 ~ 1 / (3 * 10 ** 20)
+(10 ** 400) / 2
+(5).bit_count() ~ (5).conjugate() ~ true.conjugate() ~ (1.5).conjugate() ~ (5).as_integer_ratio()
+range(1, 9, 3).start ~ range(9).stop ~ range(9).step ~ range(10).count(3) ~ range(10).index(4)
+range(10)[:-1:2] ~ range(10)[::-1] ~ range(0)[1:] ~ range(10)[8:2]
+range(10).index(11)
+[1].copy(1)
+d.items().mapping
+undefined_name|last ~ undefined_name|reverse|list ~ undefined_name|first
+numbers|sort('x')
+numbers|sort(1)
+d|dictsort(reverse='x')
+words is filter
+(1, []) is test
+'upper' is filter ~ 'odd' is test ~ 5 is filter
+'a b'|wordwrap(0)
+'ab 😀😀😀 cd'|wordwrap(2)
+['ab', 'cd']|urlencode
+['ab', 'c']|urlencode
+[('a', 1, 2)]|urlencode
+(10.0 ** 307 * 100)|filesizeformat
+[1, 2, 3]|batch(2.5, 0)|list
+'a'|tojson(indent=1.5)
+[1]|tojson(indent=1.5)
+'a'|tojson(separators=true)
+strftime_now('%_d %-m %5Y %^a %#p %^P %-I %03d %10A %s'|replace('%s', '%%s'))
+strftime_now('%-j|%e|%-e|%_H|%0e|%12D|%q|%E')
+""")
+add(
+    "{% for i, in [[1], [2]] %}{{ i }}{% endfor %}",
+    "{% for (i,) in [[1], [2]] %}{{ i }}{% endfor %}",
+    "{% for i in 1, recursive %}{{ i }}{% endfor %}",
+)
+
 # Tests
 expressions(r"""
 3 is odd

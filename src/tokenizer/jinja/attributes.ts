@@ -1,3 +1,4 @@
+import { byteAt, Bytes } from "./bytes.ts";
 import { isError, TemplateError, typeError, valueError } from "./errors.ts";
 import { signature, bind } from "./signature.ts";
 import { sequenceMethod, stringMethod } from "./string-methods.ts";
@@ -52,8 +53,11 @@ function rawAttribute(object: Value, name: string, runtime: Runtime): Value | un
 function numberAttribute(value: boolean | bigint | number, name: string): Value | undefined {
   const constant = (result: Value) => new PyFunction(name, () => result);
   if (name === "is_integer" && typeof value === "number") return constant(Number.isInteger(value));
+  if (name === "conjugate") return constant(typeof value === "boolean" ? BigInt(value) : value);
   if (typeof value === "number") return name === "real" ? value : name === "imag" ? 0 : undefined;
   const integer = BigInt(value);
+  if (name === "bit_count") return constant(BigInt(integer.toString(2).replace(/[^1]/g, "").length));
+  if (name === "as_integer_ratio") return constant(new Tuple([integer, 1n]));
   if (name === "bit_length") return constant(BigInt(integer === 0n ? 0 : integer.toString(2).replace("-", "").length));
   if (name === "real" || name === "numerator") return integer;
   if (name === "imag") return 0n;
@@ -61,7 +65,10 @@ function numberAttribute(value: boolean | bigint | number, name: string): Value 
 }
 
 function copier(copy: () => Value): PyFunction {
-  return new PyFunction("copy", copy);
+  return new PyFunction("copy", (args) => {
+    bind("copy", noParameters, args);
+    return copy();
+  });
 }
 
 /** Whether the object has an attribute that the sandbox refuses. */
@@ -102,6 +109,7 @@ export function getItem(object: Value, key: Value, runtime: Runtime): Value {
 function rawItem(object: Value, key: Value): Value | undefined {
   if (object instanceof Undefined) throw object.error;
   if (object instanceof Dict) return object.get(key);
+  if (object instanceof Bytes) return byteAt(object, key);
   const index = integerOf(key);
   if (index === undefined) throw typeError(`${typeName(object)} indices must be integers or slices`);
   const at = (length: number) => Number(index < 0n ? index + BigInt(length) : index);
@@ -123,16 +131,17 @@ export function getSlice(object: Value, start: Value, stop: Value, step: Value, 
   if (object instanceof Undefined) throw object.error;
   const by = step === null ? 1 : sliceIndex(step);
   if (by === 0) throw valueError("slice step cannot be zero");
-  const select = <Item>(items: ArrayLike<Item>): Item[] => {
-    const { length } = items;
+  const bounds = (length: number): readonly [number, number] => {
     const bound = (value: Value, byDefault: number) => {
       if (value === null) return byDefault;
       const index = sliceIndex(value);
       const low = by < 0 ? -1 : 0;
       return index < 0 ? Math.max(low, index + length) : Math.min(by < 0 ? length - 1 : length, index);
     };
-    const from = bound(start, by < 0 ? length - 1 : 0);
-    const to = bound(stop, by < 0 ? -1 : length);
+    return [bound(start, by < 0 ? length - 1 : 0), bound(stop, by < 0 ? -1 : length)];
+  };
+  const select = <Item>(items: ArrayLike<Item>): Item[] => {
+    const [from, to] = bounds(items.length);
     const selected: Item[] = [];
     for (let i = from; by < 0 ? i > to : i < to; i += by) selected.push(items[i] as Item);
     runtime.budget.spend(selected.length);
@@ -150,12 +159,10 @@ export function getSlice(object: Value, start: Value, stop: Value, step: Value, 
   if (Array.isArray(object)) return select(object);
   if (object instanceof Tuple) return new Tuple(select(object.items));
   if (object instanceof Range) {
-    const items = select(Array.from({ length: object.length }, (_, i) => i));
-    const first = items[0];
-    if (first === undefined) return new Range(object.start, object.start, object.step);
-    const size = object.step * BigInt(by);
-    return new Range(object.at(first), object.at(first) + size * BigInt(items.length), size);
+    const [from, to] = bounds(object.length);
+    return new Range(object.at(from), object.at(to), object.step * BigInt(by));
   }
+  if (object instanceof Bytes) return new Bytes(Uint8Array.from(select(object.content)));
   if (object instanceof Dict) throw typeError("unhashable type: 'slice'");
   throw typeError(`'${typeName(object)}' object is not subscriptable`);
 }

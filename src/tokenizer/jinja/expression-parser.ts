@@ -105,13 +105,9 @@ export class ExpressionParser {
   }
 
   /** A target of `set`, `for` and `with`. */
-  parseTarget(endNames: readonly string[] = [], withNamespace = false): Target {
+  parseTarget(withNamespace = false): Target {
     const { line } = this.current;
-    return this.#toTarget(
-      this.parseTuple({ parse: () => this.#parsePrimary(withNamespace), endNames }),
-      withNamespace,
-      line,
-    );
+    return this.#toTarget(this.parseTuple({ parse: () => this.#parsePrimary(withNamespace) }), withNamespace, line);
   }
 
   protected parseTargetName(): string {
@@ -140,18 +136,16 @@ export class ExpressionParser {
   /** One expression, or a tuple where commas follow. */
   protected parseTuple({
     parse = () => this.parseExpression(),
-    endNames = [],
     isInParentheses = false,
   }: {
     readonly parse?: () => Expression;
-    readonly endNames?: readonly string[];
     readonly isInParentheses?: boolean;
   } = {}): Expression {
     const items: Expression[] = [];
     let isTuple = false;
     for (;;) {
       if (items.length > 0) this.expect(",");
-      if (["variable_end", "block_end", ")"].includes(this.current.type) || this.isName(...endNames)) break;
+      if (["variable_end", "block_end", ")"].includes(this.current.type)) break;
       items.push(parse());
       if (this.current.type !== ",") break;
       isTuple = true;

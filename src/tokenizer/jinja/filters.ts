@@ -1,11 +1,12 @@
 import { isError, TemplateError, typeError, valueError } from "./errors.ts";
 import { toJson } from "./json.ts";
-import { fixed, parseFloatText, parseInteger, roundFloat, roundInteger } from "./numbers.ts";
+import { fixed, parseFloatText, parseInteger, roundFloat, roundInteger, showFloat } from "./numbers.ts";
 import { binary, compare, equals, lengthOrError, sorted, toFloat } from "./operators.ts";
 import { percentFormat } from "./percent-format.ts";
 import { type Bound, bind, type Signature, signature } from "./signature.ts";
-import { capitalize, center, lower, replaceText } from "./string-methods.ts";
-import { characters, compareTexts, lengthOf, spaces, splitLines, strip } from "./text.ts";
+import { capitalize, lower } from "./letter-case.ts";
+import { center, replaceText } from "./string-methods.ts";
+import { characters, compareTexts, lengthOf, SPACES, spaces, splitLines, strip } from "./text.ts";
 import {
   type CallArguments,
   Dict,
@@ -18,7 +19,6 @@ import {
   listOf,
   PyIterator,
   type PyObject,
-  Range,
   type Runtime,
   smallInteger,
   Tuple,
@@ -277,7 +277,12 @@ function sortFilter([value = null, reverse, caseSensitive, attribute]: Bound, ru
   const attributes = typeof attribute === "string" ? attribute.split(",") : [attribute ?? null];
   const getters = attributes.map((part) => attributeGetter(part, runtime));
   const keyOf = (item: Value) => getters.map((get) => (flag(caseSensitive) ? get(item) : ignoreCase(get(item))));
-  return sorted(listOf(value, runtime), keyOf, flag(reverse), runtime);
+  return sorted(listOf(value, runtime), keyOf, isReversed(reverse), runtime);
+}
+
+/** An argument that `sorted` takes for an int. */
+function isReversed(reverse: Value | undefined): boolean {
+  return reverse !== undefined && smallInteger(reverse) !== 0;
 }
 
 function dictSort([value, caseSensitive, by = "key", reverse]: Bound, runtime: Runtime): Value {
@@ -291,7 +296,7 @@ function dictSort([value, caseSensitive, by = "key", reverse]: Bound, runtime: R
     const key = (item as Tuple).items[by === "key" ? 0 : 1] ?? null;
     return flag(caseSensitive) ? key : ignoreCase(key);
   };
-  return sorted(items, keyOf, flag(reverse), runtime);
+  return sorted(items, keyOf, isReversed(reverse), runtime);
 }
 
 function unique([value = null, caseSensitive, attribute]: Bound, runtime: Runtime): Value {
@@ -338,7 +343,8 @@ function batch([value = null, count = null, fillWith = null]: Bound, runtime: Ru
       part.push(item);
     }
     if (part.length > 0) {
-      const missing = fillWith === null ? 0 : Math.max(0, smallInteger(count) - part.length);
+      const isFull = fillWith === null || compare(BigInt(part.length), count, "<", runtime) >= 0;
+      const missing = isFull ? 0 : smallInteger(count) - part.length;
       runtime.budget.spend(missing);
       yield [...part, ...Array.from({ length: missing }, () => fillWith)];
     }
@@ -348,9 +354,9 @@ function batch([value = null, count = null, fillWith = null]: Bound, runtime: Ru
 
 function reversed(value: Value, runtime: Runtime): Value {
   if (typeof value === "string") return [...characters(value)].reverse().join("");
-  if (value instanceof Undefined || !isIterable(value)) throw argumentError("argument must be iterable");
+  if (!isIterable(value)) throw argumentError("argument must be iterable");
   const items = listOf(value, runtime).reverse();
-  const isSequence = Array.isArray(value) || value instanceof Tuple || value instanceof Range || value instanceof Dict;
+  const isSequence = Array.isArray(value) || !(value instanceof PyIterator);
   const type = Array.isArray(value) ? "list_reverseiterator" : "reversed";
   return isSequence ? new PyIterator(items[Symbol.iterator](), type) : items;
 }
@@ -358,7 +364,7 @@ function reversed(value: Value, runtime: Runtime): Value {
 function last(value: Value, runtime: Runtime): Value {
   if (typeof value === "string") return characters(value).at(-1) ?? new Undefined("No last item, sequence was empty.");
   const isReversible = Array.isArray(value) || (!(value instanceof PyIterator) && isIterable(value));
-  if (!isReversible || value instanceof Undefined) throw typeError(`'${typeName(value)}' object is not reversible`);
+  if (!isReversible) throw typeError(`'${typeName(value)}' object is not reversible`);
   const item = listOf(value, runtime).at(-1);
   return item === undefined ? new Undefined("No last item, sequence was empty.") : item;
 }
@@ -416,7 +422,8 @@ function urlEncode(value: Value, runtime: Runtime): string {
   const items = value instanceof Dict ? [...value.entries].map((entry) => new Tuple(entry)) : listOf(value, runtime);
   return items
     .map((item) => {
-      const [key = null, part = null] = listOf(item, runtime);
+      const [key, part, ...more] = listOf(item, runtime);
+      if (key === undefined || part === undefined || more.length > 0) throw valueError("expected pairs to unpack");
       return `${urlQuote(key, true, runtime)}=${urlQuote(part, true, runtime)}`;
     })
     .join("&");
@@ -429,10 +436,11 @@ function fileSize(value: Value, isBinary: boolean): string {
     ? ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"]
     : ["kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"];
   if (bytes === 1) return "1 Byte";
-  if (bytes < base) return `${Math.trunc(bytes)} Bytes`;
+  if (bytes < base) return `${toInteger(bytes, 10)} Bytes`;
   const i = prefixes.findIndex((_, index) => bytes < base ** (index + 2));
   const at = i < 0 ? prefixes.length - 1 : i;
-  return `${fixed((base * bytes) / base ** (at + 2), 1)} ${prefixes[at]}`;
+  const size = (base * bytes) / base ** (at + 2);
+  return `${Number.isFinite(size) ? fixed(size, 1) : showFloat(size)} ${prefixes[at]}`;
 }
 
 function xmlAttributes(value: Value | undefined, hasSpace: boolean, runtime: Runtime): string {
@@ -458,9 +466,11 @@ function sortKeys(value: Value): Value {
   return new Dict(entries);
 }
 
+const wordBreaks = new RegExp(`([-({[<${SPACES}]+)`);
+
 function titleWords(text: string): string {
   return text
-    .split(/([-\s({[<]+)/)
+    .split(wordBreaks)
     .map((word) => {
       const [head = "", ...tail] = characters(word);
       return head.toUpperCase() + lower(tail.join(""));

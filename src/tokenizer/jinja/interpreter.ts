@@ -22,6 +22,7 @@ import {
   PyFunction,
   PyIterator,
   PyObject,
+  type Range,
   Slice,
   type Runtime,
   type Tuple,
@@ -49,6 +50,7 @@ export class Interpreter implements Runtime {
   readonly methods: Runtime["methods"] = {
     tuple: (tuple: Tuple, name) => sequenceMethod(tuple.items, name),
     dict: (dict: Dict, name) => dictMethod(dict, name),
+    range: (range: Range, name) => sequenceMethod(listOf(range, this), name),
   };
   readonly #template: Template;
   readonly #root: Scope;

@@ -12,9 +12,10 @@ export interface JsonOptions {
 
 /** Python's `json.dumps`, as transformers' `tojson` calls it: without HTML escapes. */
 export function toJson(value: Value, options: JsonOptions, runtime: Runtime): string {
-  const indent = indentOf(options.indent, runtime);
-  const [itemSeparator, keySeparator] = separatorsOf(options.separators, indent !== undefined);
+  const [itemSeparator, keySeparator] = separatorsOf(options.separators, options.indent !== null);
   const isAscii = isTrue(options.ensureAscii);
+  if (typeof value === "string") return quote(value, isAscii);
+  const indent = indentOf(options.indent, runtime);
   const sortsKeys = isTrue(options.sortKeys);
   const text = (content: string) => quote(content, isAscii);
 

@@ -15,7 +15,7 @@ const space = new RegExp(`${SPACE_CLASS}+`, "y");
 const float = /(?<!\.)(?:\d+_)*\d+(?:(?:\.(?:\d+_)*\d+)?e[+-]?(?:\d+_)*\d+|\.(?:\d+_)*\d+)/iy;
 const integer = /0b(?:_?[01])+|0o(?:_?[0-7])+|0x(?:_?[\da-f])+|[1-9](?:_?\d)*|0(?:_?0)*/iy;
 const name = /[\p{L}\p{N}\p{M}_·]+/uy;
-const identifier = /^[\p{ID_Start}_]\p{ID_Continue}*$/u;
+const identifier = /^[\p{XID_Start}_]\p{XID_Continue}*$/u;
 const string = /'[^'\\]*(?:\\[\s\S][^'\\]*)*'|"[^"\\]*(?:\\[\s\S][^"\\]*)*"/y;
 
 const blockEnd = new RegExp(`\\+%\\}|-%\\}${SPACE_CLASS}*|%\\}\\n?`, "y");

@@ -1,4 +1,6 @@
 /** Floats as Python prints them. */
+import { decimal } from "./digits.ts";
+import { strip } from "./text.ts";
 
 /** `repr(float)` */
 export function showFloat(value: number): string {
@@ -31,6 +33,40 @@ function fractionOf(value: number): { readonly numerator: bigint; readonly expon
     : { numerator: mantissa | (1n << 52n), exponent: raw - 1075 };
 }
 
+function bitLength(value: bigint): number {
+  return value.toString(2).length;
+}
+
+/** The float next to a quotient of integers, halves to even. */
+export function nearestRatio(top: bigint, bottom: bigint): number {
+  if (top === 0n) return 0;
+  const isNegative = top < 0n !== bottom < 0n;
+  const [a, b] = [top < 0n ? -top : top, bottom < 0n ? -bottom : bottom];
+  // More bits than a float has; the last one says whether there is a rest.
+  const shift = 64 - bitLength(a) + bitLength(b);
+  const [x, y] = shift > 0 ? [a << BigInt(shift), b] : [a, b << BigInt(-shift)];
+  const quotient = (x / y) | (x % y === 0n ? 0n : 1n);
+  const half = Math.trunc(shift / 2);
+  const magnitude = Number(quotient) * 2 ** -half * 2 ** (half - shift);
+  return isNegative ? -magnitude : magnitude;
+}
+
+/** Exponents up to which powers are computed exactly and rounded once. JavaScript's own may be off in the last digit. */
+const MAX_EXACT_EXPONENT = 1024;
+
+/** `base ** exponent` of floats. */
+export function powerOf(base: number, exponent: number): number {
+  const rough = base ** exponent;
+  const isExact = Number.isInteger(exponent) && Math.abs(exponent) <= MAX_EXACT_EXPONENT;
+  if (!isExact || !Number.isFinite(rough) || Math.abs(rough) < Number.MIN_VALUE * 2 ** 53 || base === 0) return rough;
+  const { numerator, exponent: scale } = fractionOf(base);
+  const power = numerator ** BigInt(Math.abs(exponent));
+  const factor = 1n << BigInt(Math.abs(scale * exponent));
+  const [top, bottom] = exponent > 0 ? [power, 1n] : [1n, power];
+  const magnitude = scale * exponent > 0 ? nearestRatio(top * factor, bottom) : nearestRatio(top, bottom * factor);
+  return rough < 0 ? -magnitude : magnitude;
+}
+
 /** |value| × 10^digits rounded to an integer, halves to even, without rounding on the way. */
 function scaled(value: number, digits: number): bigint {
   const { numerator, exponent } = fractionOf(value);
@@ -51,23 +87,37 @@ export function fixed(value: number, digits: number): string {
   return digits === 0 ? text : `${text.slice(0, -digits)}.${text.slice(-digits)}`;
 }
 
-/** Format type e of |value|. */
-export function exponential(value: number, digits: number): string {
-  const [mantissa = "", exponent = "0"] = Math.abs(value).toExponential(digits).split("e");
-  return `${mantissa}e${exponentOf(Number(exponent))}`;
+/** |value| as d.ddd × 10^exponent with `digits` decimals; unlike toExponential, halves go to even. */
+function scientific(value: number, digits: number): { readonly mantissa: string; readonly exponent: number } {
+  if (value === 0) return { mantissa: fixed(0, digits), exponent: 0 };
+  const rough = Number(Math.abs(value).toExponential().split("e")[1]);
+  const rounded = scaled(value, digits - rough).toString();
+  const exponent = rough + rounded.length - digits - 1;
+  const fraction = rounded.slice(1, digits + 1);
+  return { mantissa: digits === 0 ? rounded.slice(0, 1) : `${rounded[0]}.${fraction}`, exponent };
 }
 
-/** Format type g of |value|. */
-export function general(value: number, precision: number, keepsZeros: boolean): string {
+/** Format type e of |value|; `keepsPoint`: "1.e+00". */
+export function exponential(value: number, digits: number, keepsPoint: boolean): string {
+  const { mantissa, exponent } = scientific(value, digits);
+  return `${mantissa}${keepsPoint && digits === 0 ? "." : ""}e${exponentOf(exponent)}`;
+}
+
+/**
+ * Format type g of |value|; `keepsZeros`: the zeros at its end, and the point; `isNumber`: with a decimal or an exponent,
+ * as where a precision has no type.
+ */
+export function general(value: number, precision: number, keepsZeros: boolean, isNumber = false): string {
   const digits = Math.max(precision, 1);
-  if (value === 0) return keepsZeros && digits > 1 ? `0.${"0".repeat(digits - 1)}` : "0";
-  const [mantissa = "", exponentText = "0"] = Math.abs(value)
-    .toExponential(digits - 1)
-    .split("e");
-  const exponent = Number(exponentText);
-  const trim = (text: string) => (keepsZeros || !text.includes(".") ? text : text.replace(/\.?0+$/, ""));
-  if (exponent < -4 || exponent >= digits) return `${trim(mantissa)}e${exponentOf(exponent)}`;
-  return trim(fixed(value, digits - 1 - exponent));
+  const { mantissa, exponent } = scientific(value, digits - 1);
+  const trim = (text: string) => {
+    if (!text.includes(".")) return keepsZeros ? `${text}.` : text;
+    return keepsZeros ? text : text.replace(/\.?0+$/, "");
+  };
+  const limit = isNumber ? digits - 1 : digits;
+  if (exponent < -4 || exponent >= limit) return `${trim(mantissa)}e${exponentOf(exponent)}`;
+  const plain = trim(fixed(value, digits - 1 - exponent));
+  return isNumber && !plain.includes(".") ? `${plain}.0` : plain;
 }
 
 /** `round(value, digits)` of a finite float. */
@@ -89,9 +139,28 @@ export function roundInteger(value: bigint, digits: number): bigint {
   return value < 0n ? -rounded : rounded;
 }
 
+/** Spaces that `int` and `float` allow around a number: fewer than `str.strip`. */
+const NUMERAL_SPACES =
+  "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000";
+
+/** A text as `int` and `float` read it: without white space around it, all decimal digits as ASCII. */
+function numeral(text: string): string {
+  return strip(text, NUMERAL_SPACES)
+    .replace(/\p{Nd}/gu, (digit) => String(valueOfDigit(digit)))
+    .toLowerCase();
+}
+
+/** Unicode's decimal digits come in runs from 0 to 9. */
+function valueOfDigit(digit: string): number {
+  const code = digit.codePointAt(0) ?? 0;
+  let first = code;
+  while (decimal.test(String.fromCodePoint(first - 1))) first--;
+  return (code - first) % 10;
+}
+
 /** `int(text, base)`; undefined if the text is not an int. */
 export function parseInteger(text: string, base: number): bigint | undefined {
-  const trimmed = text.trim().toLowerCase();
+  const trimmed = numeral(text);
   const match = /^([+-]?)(0[box])?(_?[0-9a-z](?:_?[0-9a-z])*)$/.exec(trimmed);
   if (match === null || base === 1 || base > 36 || base < 0) return undefined;
   const [, sign = "", prefix, rest = ""] = match;
@@ -116,7 +185,7 @@ export function parseInteger(text: string, base: number): bigint | undefined {
 
 /** `float(text)`; undefined if the text is not a float. */
 export function parseFloatText(text: string): number | undefined {
-  const trimmed = text.trim().toLowerCase();
+  const trimmed = numeral(text);
   const special = /^([+-]?)(inf|infinity|nan)$/.exec(trimmed);
   if (special !== null) {
     if (special[2] === "nan") return Number.NaN;

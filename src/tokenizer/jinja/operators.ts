@@ -1,5 +1,6 @@
 import type { BinaryOperator, ComparisonOperator } from "./ast.ts";
 import { TemplateError, typeError } from "./errors.ts";
+import { nearestRatio, powerOf } from "./numbers.ts";
 import { percentFormat } from "./percent-format.ts";
 import { compareTexts } from "./text.ts";
 import {
@@ -193,8 +194,8 @@ function repeat(value: Value, times: Value, runtime: Runtime): Value | undefined
 function arithmetic(operator: BinaryOperator, a: boolean | bigint | number, b: boolean | bigint | number): Value {
   const [x, y] = [typeof a === "boolean" ? BigInt(a) : a, typeof b === "boolean" ? BigInt(b) : b];
   if (typeof x === "bigint" && typeof y === "bigint") {
-    if (operator === "/") return divide(Number(x), Number(y), "division by zero");
-    if (operator === "**" && y < 0n) return power(Number(x), Number(y));
+    if (operator === "/") return divideIntegers(x, y);
+    if (operator === "**" && y < 0n) return power(toFloat(x), toFloat(y));
     return integerArithmetic(operator, x, y);
   }
   const [left, right] = [toFloat(x), toFloat(y)];
@@ -209,7 +210,7 @@ function arithmetic(operator: BinaryOperator, a: boolean | bigint | number, b: b
       return divide(left, right, "float division by zero");
     case "//":
       divide(left, right, "float floor division by zero");
-      return Math.floor((left - floatModulo(left, right)) / right + 0.5);
+      return floorDivide(left, right);
     case "%":
       divide(left, right, "float modulo");
       return floatModulo(left, right);
@@ -232,6 +233,13 @@ function divide(a: number, b: number, message: string): number {
   return a / b;
 }
 
+function divideIntegers(x: bigint, y: bigint): number {
+  if (y === 0n) throw new TemplateError("ZeroDivisionError", "division by zero");
+  const result = nearestRatio(x, y);
+  if (Number.isFinite(result)) return result;
+  throw new TemplateError("OverflowError", "integer division result too large for a float");
+}
+
 /** With the sign of the divisor. */
 function floatModulo(a: number, b: number): number {
   const rest = a % b;
@@ -239,12 +247,21 @@ function floatModulo(a: number, b: number): number {
   return rest < 0 === b < 0 ? rest : rest + b;
 }
 
+/** Rounded down, step by step as CPython does. */
+function floorDivide(a: number, b: number): number {
+  const rest = a % b;
+  const quotient = (a - rest) / b - (rest !== 0 && b < 0 !== rest < 0 ? 1 : 0);
+  if (quotient === 0) return a / b < 0 || Object.is(a / b, -0) ? -0 : 0;
+  const floor = Math.floor(quotient);
+  return quotient - floor > 0.5 ? floor + 1 : floor;
+}
+
 function power(a: number, b: number): number {
   if (a === 0 && b < 0) {
     throw new TemplateError("ZeroDivisionError", "0.0 cannot be raised to a negative power");
   }
   if (a < 0 && !Number.isInteger(b)) throw new TemplateError("ValueError", "the result is a complex number");
-  const result = a ** b;
+  const result = powerOf(a, b);
   if (!Number.isFinite(result) && Number.isFinite(a) && Number.isFinite(b)) {
     throw new TemplateError("OverflowError", "(34, 'Numerical result out of range')");
   }

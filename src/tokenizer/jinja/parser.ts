@@ -117,9 +117,9 @@ class Parser extends ExpressionParser {
 
   #parseFor(line: number): Statement {
     this.#nOuterLoops++;
-    const target = this.parseTarget(["in"]);
+    const target = this.parseTarget();
     if (!this.skipName("in")) throw this.fail(`expected 'in', got ${this.shown()}`);
-    const iterable = this.parseTuple({ parse: () => this.parseOr(), endNames: ["recursive"] });
+    const iterable = this.parseTuple({ parse: () => this.parseOr() });
     const test = this.skipName("if") ? this.#parseFrame(() => this.parseExpression()) : undefined;
     const isRecursive = this.skipName("recursive");
     // A recursive loop is a function, but its own body is inside its loop.
@@ -150,7 +150,7 @@ class Parser extends ExpressionParser {
   }
 
   #parseSet(line: number): Statement {
-    const target = this.parseTarget([], true);
+    const target = this.parseTarget(true);
     if (this.#nOuterLoops > 0 && namesOf(target).includes("loop")) {
       throw this.fail("Can't assign to special loop variable in for-loop target", line);
     }

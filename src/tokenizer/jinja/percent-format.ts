@@ -1,10 +1,11 @@
 import { typeError, valueError } from "./errors.ts";
 import { exponential, fixed, general } from "./numbers.ts";
-import { characters, lengthOf } from "./text.ts";
+import { characters, escapeNonAscii, lengthOf } from "./text.ts";
 import {
   Dict,
   integerOf,
   Namespace,
+  Range,
   smallInteger,
   Tuple,
   typeName,
@@ -14,6 +15,7 @@ import {
 } from "./values.ts";
 
 const directive = /%(?:\(([^()]*)\))?([#0\- +]*)(\*|\d+)?(?:\.(\*|\d+)?)?[hlL]?([\s\S])/g;
+const itemTypes = [Dict, Namespace, Range, Undefined];
 const MAX_WIDTH = 1 << 20;
 
 /** `format % value`, Python's printf-like formatting. */
@@ -23,7 +25,7 @@ export function percentFormat(format: string, value: Value, runtime: Runtime): s
   let used = 0;
   let usesNames = false;
   const take = (): Value => {
-    const taken = values[used++];
+    const taken = usesNames ? undefined : values[used++];
     if (taken === undefined) throw typeError("not enough arguments for format string");
     return taken;
   };
@@ -32,7 +34,7 @@ export function percentFormat(format: string, value: Value, runtime: Runtime): s
     directive,
     (all, name: string | undefined, flags: string, widthText, precisionText, type: string, ...rest) => {
       end = (rest[0] as number) + all.length;
-      if (type === "%") return "%";
+      if (all === "%%") return "%";
       const number = (text: string | undefined) =>
         text === undefined ? undefined : text === "*" ? smallInteger(take()) : Number(text);
       const width = number(widthText) ?? 0;
@@ -50,8 +52,9 @@ export function percentFormat(format: string, value: Value, runtime: Runtime): s
     },
   );
   if (format.indexOf("%", end) >= 0) throw valueError("incomplete format");
-  const isUsed = used >= values.length || usesNames || (used === 0 && value instanceof Dict);
-  if (!isUsed && !(value instanceof Dict) && !(value instanceof Namespace)) {
+  // As in Python, a value that has items need not be used.
+  const hasItems = Array.isArray(value) || itemTypes.some((type) => value instanceof type);
+  if (used < values.length && !usesNames && !hasItems) {
     throw typeError("not all arguments converted during string formatting");
   }
   return result;
@@ -72,7 +75,8 @@ function converted(
   runtime: Runtime,
 ): { readonly sign: string; readonly digits: string } {
   if (type === "s" || type === "r" || type === "a") {
-    const text = type === "s" ? runtime.str(value) : runtime.repr(value);
+    const shown = type === "s" ? runtime.str(value) : runtime.repr(value);
+    const text = type === "a" ? escapeNonAscii(shown) : shown;
     return { sign: "", digits: precision === undefined ? text : characters(text).slice(0, precision).join("") };
   }
   if (type === "c") {
@@ -113,6 +117,6 @@ export function floatDigits(value: number, type: string, precision: number, keep
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "nan" : "inf";
   // Beyond this a double has no further digits.
   const digits = Math.min(precision, 1100);
-  if (type === "f") return fixed(value, digits);
-  return type === "e" ? exponential(value, Math.min(digits, 100)) : general(value, Math.min(digits, 100), keepsZeros);
+  if (type === "f") return fixed(value, digits) + (keepsZeros && digits === 0 ? "." : "");
+  return type === "e" ? exponential(value, digits, keepsZeros) : general(value, digits, keepsZeros);
 }

@@ -1,5 +1,3 @@
-const two = (n: number, filler = "0") => String(n).padStart(2, filler);
-const name = (date: Date, options: Intl.DateTimeFormatOptions) => date.toLocaleDateString("en-US", options);
 const DAY_MS = 86_400_000;
 
 function dayOfYear(date: Date): number {
@@ -20,59 +18,94 @@ function weekOf(date: Date, firstDay: 0 | 1): number {
   return Math.floor((dayOfYear(date) + 6 - ((date.getDay() + 7 - firstDay) % 7)) / 7);
 }
 
-const directives: Readonly<Record<string, (date: Date) => string>> = {
-  a: (date) => name(date, { weekday: "short" }),
-  A: (date) => name(date, { weekday: "long" }),
-  b: (date) => name(date, { month: "short" }),
-  B: (date) => name(date, { month: "long" }),
-  c: (date) => strftime(date, "%a %b %e %H:%M:%S %Y"),
-  C: (date) => two(Math.floor(date.getFullYear() / 100)),
-  d: (date) => two(date.getDate()),
-  D: (date) => strftime(date, "%m/%d/%y"),
-  e: (date) => two(date.getDate(), " "),
-  f: (date) => String(date.getMilliseconds() * 1000).padStart(6, "0"),
-  F: (date) => strftime(date, "%Y-%m-%d"),
-  g: (date) => two(isoWeek(date).year % 100),
-  G: (date) => String(isoWeek(date).year),
-  h: (date) => name(date, { month: "short" }),
-  H: (date) => two(date.getHours()),
-  I: (date) => two(date.getHours() % 12 || 12),
-  j: (date) => String(dayOfYear(date)).padStart(3, "0"),
-  k: (date) => two(date.getHours(), " "),
-  l: (date) => two(date.getHours() % 12 || 12, " "),
-  m: (date) => two(date.getMonth() + 1),
-  M: (date) => two(date.getMinutes()),
-  n: () => "\n",
-  p: (date) => (date.getHours() < 12 ? "AM" : "PM"),
-  P: (date) => (date.getHours() < 12 ? "am" : "pm"),
-  r: (date) => strftime(date, "%I:%M:%S %p"),
-  R: (date) => strftime(date, "%H:%M"),
-  s: (date) => String(Math.floor(date.getTime() / 1000)),
-  S: (date) => two(date.getSeconds()),
-  t: () => "\t",
-  T: (date) => strftime(date, "%H:%M:%S"),
-  u: (date) => String(date.getDay() || 7),
-  U: (date) => two(weekOf(date, 0)),
-  V: (date) => two(isoWeek(date).week),
-  w: (date) => String(date.getDay()),
-  W: (date) => two(weekOf(date, 1)),
-  x: (date) => strftime(date, "%m/%d/%y"),
-  X: (date) => strftime(date, "%H:%M:%S"),
-  y: (date) => two(date.getFullYear() % 100),
-  Y: (date) => String(date.getFullYear()),
-  // The time has no zone, as Python's `datetime.now()`.
-  z: () => "",
-  Z: () => "",
-  "%": () => "%",
+/** What a directive writes before flags and width are applied. */
+type Field =
+  | { readonly number: number; readonly nDigits: number; readonly isSpaced?: boolean }
+  | { readonly text: string }
+  | { readonly format: string };
+
+const number = (nDigits: number, get: (date: Date) => number, isSpaced = false) => {
+  return (date: Date): Field => ({ number: get(date), nDigits, isSpaced });
+};
+const name =
+  (options: Intl.DateTimeFormatOptions) =>
+  (date: Date): Field => ({
+    text: date.toLocaleDateString("en-US", options),
+  });
+const format = (text: string) => (): Field => ({ format: text });
+const text = (content: string) => (): Field => ({ text: content });
+const half = (date: Date) => (date.getHours() < 12 ? "AM" : "PM");
+const hour12 = (date: Date) => date.getHours() % 12 || 12;
+
+/** Directives of the C library in its C locale. */
+const directives: Readonly<Record<string, (date: Date) => Field>> = {
+  a: name({ weekday: "short" }),
+  A: name({ weekday: "long" }),
+  b: name({ month: "short" }),
+  B: name({ month: "long" }),
+  c: format("%a %b %e %H:%M:%S %Y"),
+  C: number(2, (date) => Math.floor(date.getFullYear() / 100)),
+  d: number(2, (date) => date.getDate()),
+  D: format("%m/%d/%y"),
+  e: number(2, (date) => date.getDate(), true),
+  F: format("%Y-%m-%d"),
+  g: number(2, (date) => isoWeek(date).year % 100),
+  G: number(1, (date) => isoWeek(date).year),
+  h: name({ month: "short" }),
+  H: number(2, (date) => date.getHours()),
+  I: number(2, hour12),
+  j: number(3, dayOfYear),
+  k: number(2, (date) => date.getHours(), true),
+  l: number(2, hour12, true),
+  m: number(2, (date) => date.getMonth() + 1),
+  M: number(2, (date) => date.getMinutes()),
+  n: text("\n"),
+  p: (date) => ({ text: half(date) }),
+  P: (date) => ({ text: half(date) }),
+  r: format("%I:%M:%S %p"),
+  R: format("%H:%M"),
+  s: (date) => ({ text: String(Math.floor(date.getTime() / 1000)) }),
+  S: number(2, (date) => date.getSeconds()),
+  t: text("\t"),
+  T: format("%H:%M:%S"),
+  u: number(1, (date) => date.getDay() || 7),
+  U: number(2, (date) => weekOf(date, 0)),
+  V: number(2, (date) => isoWeek(date).week),
+  w: number(1, (date) => date.getDay()),
+  W: number(2, (date) => weekOf(date, 1)),
+  x: format("%m/%d/%y"),
+  X: format("%H:%M:%S"),
+  y: number(2, (date) => date.getFullYear() % 100),
+  Y: number(1, (date) => date.getFullYear()),
+  Z: text(""),
+  "%": text("%"),
 };
 
-/** Python's `strftime` in the C locale. "-" after "%" leaves out leading zeros and spaces. */
-export function strftime(date: Date, format: string): string {
-  return format.replace(/%([-_0^])?([a-zA-Z%])/g, (all, flag: string | undefined, letter: string) => {
-    const text = directives[letter]?.(date);
-    if (text === undefined) return all;
-    if (flag === "-") return text.replace(/^[0 ]+(?=.)/, "");
-    if (flag === "_") return text.replace(/^0+(?=.)/, (zeros) => " ".repeat(zeros.length));
-    return flag === "^" ? text.toUpperCase() : text;
+const MAX_WIDTH = 1 << 10;
+
+/**
+ * Python's `strftime` with glibc in the C locale. Flags after "%": "-" no padding, "_" spaces, "0" zeros, "^" capitals,
+ * "#" the other case; then a width.
+ */
+export function strftime(date: Date, pattern: string): string {
+  // Python itself replaces this one.
+  const microseconds = String(date.getMilliseconds() * 1000).padStart(6, "0");
+  const prepared = pattern.replace(/%(%|f)/g, (all, letter) => (letter === "f" ? microseconds : all));
+  return prepared.replace(/%([-_0^#]*)(\d*)([a-zA-Z%])/g, (all, flags: string, widthText: string, letter: string) => {
+    const field = directives[letter]?.(date);
+    const width = Math.min(Number(widthText), MAX_WIDTH);
+    const padding = /.*([-_0])/.exec(flags)?.[1];
+    // The time has no zone, as Python's `datetime.now()`.
+    if (letter === "z") return "";
+    if (field !== undefined && "number" in field) {
+      const filler = padding === "_" || (field.isSpaced && padding !== "0") ? " " : "0";
+      const digits = String(field.number);
+      return padding === "-" ? digits.padStart(width) : digits.padStart(Math.max(field.nDigits, width), filler);
+    }
+    const content = field === undefined ? all : "format" in field ? strftime(date, field.format) : field.text;
+    const isUpper = flags.includes("^") || (flags.includes("#") && "AaBbh".includes(letter));
+    const isLower = letter === "P" || (letter === "p" && flags.includes("#"));
+    const shown = isLower ? content.toLowerCase() : isUpper ? content.toUpperCase() : content;
+    return shown.padStart(width, padding === "0" ? "0" : " ");
   });
 }

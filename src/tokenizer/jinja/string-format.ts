@@ -1,7 +1,7 @@
 import { TemplateError, typeError, valueError } from "./errors.ts";
-import { showFloat } from "./numbers.ts";
+import { general, showFloat } from "./numbers.ts";
 import { floatDigits } from "./percent-format.ts";
-import { characters, lengthOf, quoted } from "./text.ts";
+import { characters, escapeNonAscii, lengthOf, quoted } from "./text.ts";
 import { type CallArguments, integerOf, typeName, Undefined, type Value, type Runtime } from "./values.ts";
 
 const specification = /^(?:([\s\S])?([<>=^]))?([-+ ])?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([a-zA-Z%])?$/u;
@@ -15,7 +15,8 @@ export function formatText(format: string, args: CallArguments, runtime: Runtime
 class Formatter {
   readonly #args: CallArguments;
   readonly #runtime: Runtime;
-  #nextIndex = 0;
+  /** The number of the next field `{}`; undefined once a field had a number of its own (`{0}`). */
+  #nextIndex: number | undefined = 0;
 
   constructor(args: CallArguments, runtime: Runtime) {
     this.#args = args;
@@ -50,17 +51,29 @@ class Formatter {
     if (match === null) throw valueError("expected ':' after conversion specifier");
     const [, name = "", conversion, spec = ""] = match;
     let value = this.#lookUp(name);
-    if (conversion === "r" || conversion === "a") value = this.#runtime.repr(value);
+    if (conversion === "r") value = this.#runtime.repr(value);
+    else if (conversion === "a") value = escapeNonAscii(this.#runtime.repr(value));
     else if (conversion === "s") value = this.#runtime.str(value);
     else if (conversion !== undefined) throw valueError(`Unknown conversion specifier ${conversion}`);
     return formatValue(value, this.format(spec, depth - 1), this.#runtime);
   }
 
+  #number(): string {
+    if (this.#nextIndex === undefined) throw switching();
+    return String(this.#nextIndex++);
+  }
+
+  #stopNumbering(): void {
+    if (this.#nextIndex !== undefined && this.#nextIndex > 0) throw switching();
+    this.#nextIndex = undefined;
+  }
+
   #lookUp(name: string): Value {
-    const first = /^[^.[]*/.exec(name)?.[0] ?? "";
+    const first = name === "" ? this.#number() : (/^[^.[]*/.exec(name)?.[0] ?? "");
+    if (/^\d+$/.test(name)) this.#stopNumbering();
     let value: Value | undefined;
-    if (first === "" || /^\d+$/.test(first)) {
-      const index = first === "" ? this.#nextIndex++ : Number(first);
+    if (/^\d+$/.test(first)) {
+      const index = Number(first);
       value = this.#args.positional[index];
       if (value === undefined) {
         throw new TemplateError("IndexError", `Replacement index ${index} out of range for positional args tuple`);
@@ -75,6 +88,10 @@ class Formatter {
     }
     return value;
   }
+}
+
+function switching(): TemplateError {
+  return valueError("cannot switch between manual field specification and automatic field numbering");
 }
 
 function closingBrace(format: string, start: number): number {
@@ -97,7 +114,7 @@ export function formatValue(value: Value, spec: string, runtime: Runtime): strin
   }
   const match = specification.exec(spec);
   if (match === null) throw valueError("Invalid format specifier");
-  const [, fill, align, sign = "-", alternative, zero, widthText = "0", grouping, precisionText, type] = match;
+  const [, fill, align, sign, alternative, zero, widthText = "0", grouping, precisionText, type] = match;
   const width = Number(widthText);
   const precision = precisionText === undefined ? undefined : Number(precisionText);
   if (width > MAX_WIDTH || (precision ?? 0) > MAX_WIDTH) throw valueError("Too many decimal digits in format string");
@@ -113,34 +130,58 @@ export function formatValue(value: Value, spec: string, runtime: Runtime): strin
     const left = Math.floor(padding / 2);
     return filler.repeat(left) + prefix + body + filler.repeat(padding - left);
   };
+  /** With separators, also between zeros that fill the width. */
+  const grouped = (whole: string, rest: string, start: string, size: number): string => {
+    const fillsZeros = grouping !== undefined && whole !== "" && zero !== undefined && (align ?? "=") === "=" && !fill;
+    if (!fillsZeros) return group(whole, grouping, size) + rest;
+    const least = Math.max(0, width - start.length - rest.length);
+    runtime.budget.spend(least);
+    const nDigits = least - Math.floor(least / (size + 1));
+    // A separator does not come first: a digit more instead.
+    const isShort = nDigits + Math.floor((nDigits - 1) / size) < least;
+    return group(whole.padStart(isShort ? nDigits + 1 : nDigits, "0"), grouping, size) + rest;
+  };
   if (isText) {
     if (type !== undefined && type !== "s") throw wrong();
+    if (grouping !== undefined) throw valueError(`Cannot specify '${grouping}' with 's'.`);
+    if (sign !== undefined) throw valueError("Sign not allowed in string format specifier");
+    if (alternative !== undefined) throw valueError("Alternate form (#) not allowed in string format specifier");
     if (align === "=") throw valueError("'=' alignment not allowed in string format specifier");
     return pad("", precision === undefined ? value : characters(value).slice(0, precision).join(""), "<");
   }
-  const signOf = (isNegative: boolean) => (isNegative ? "-" : sign === "-" ? "" : sign);
+  const signOf = (isNegative: boolean) => (isNegative ? "-" : sign === "-" ? "" : (sign ?? ""));
   if (integer !== undefined && (type === undefined || "bcdoxXn".includes(type))) {
     if (precision !== undefined) throw valueError("Precision not allowed in integer format specifier");
+    const hasGroups = grouping === "," ? "bcoxXn" : grouping === "_" ? "cn" : "";
+    if (type !== undefined && hasGroups.includes(type))
+      throw valueError(`Cannot specify '${grouping}' with '${type}'.`);
+    if (type === "c" && (sign ?? alternative) !== undefined) {
+      throw valueError("Sign and alternate form (#) not allowed with integer format specifier 'c'");
+    }
     if (type === "c") return pad("", String.fromCodePoint(Number(integer)), "<");
     const radixes: Readonly<Record<string, number>> = { b: 2, o: 8, x: 16, X: 16 };
     const radix = radixes[type ?? "d"] ?? 10;
     const digits = (integer < 0n ? -integer : integer).toString(radix);
     const prefix = alternative !== undefined && radix !== 10 ? `0${type}` : "";
-    const body = group(type === "X" ? digits.toUpperCase() : digits, grouping, radix === 10 ? 3 : 4);
-    return pad(signOf(integer < 0n) + prefix, body, ">");
+    const shown = type === "X" ? digits.toUpperCase() : digits;
+    const start = signOf(integer < 0n) + prefix;
+    return pad(start, grouped(shown, "", start, radix === 10 ? 3 : 4), ">");
   }
+  const padFloat = (start: string, body: string): string => {
+    const [, whole = "", rest = ""] = /^(\d*)([\s\S]*)$/.exec(body) ?? [];
+    return pad(start, grouped(whole, rest, start, 3), ">");
+  };
   const float = integer === undefined ? (value as number) : Number(integer);
   const isNegative = float < 0 || Object.is(float, -0);
   if (type === undefined) {
-    const text = precision === undefined ? showFloat(Math.abs(float)) : floatDigits(float, "g", precision, false);
-    const isShort = precision !== undefined && /^\d+$/.test(text) && Number.isFinite(float);
-    return pad(signOf(isNegative), groupFloat(isShort && text.length < precision ? `${text}.0` : text, grouping), ">");
+    return padFloat(signOf(isNegative), plainFloat(float, precision, alternative !== undefined));
   }
   if (!"eEfFgGn%".includes(type)) throw wrong();
+  if (type === "n" && grouping !== undefined) throw valueError(`Cannot specify '${grouping}' with 'n'.`);
   const kind = type === "%" ? "f" : type === "n" ? "g" : type.toLowerCase();
   const digits = floatDigits(type === "%" ? float * 100 : float, kind, precision ?? 6, alternative !== undefined);
-  const body = groupFloat(/[EFG]/.test(type) ? digits.toUpperCase() : digits, grouping);
-  return pad(signOf(isNegative), type === "%" ? `${body}%` : body, ">");
+  const body = /[EFG]/.test(type) ? digits.toUpperCase() : digits;
+  return padFloat(signOf(isNegative), type === "%" ? `${body}%` : body);
 }
 
 function group(digits: string, separator: string | undefined, size: number): string {
@@ -148,7 +189,10 @@ function group(digits: string, separator: string | undefined, size: number): str
   return digits.replace(new RegExp(`\\B(?=(?:[0-9a-zA-Z]{${size}})+$)`, "g"), separator);
 }
 
-function groupFloat(text: string, separator: string | undefined): string {
-  const [, whole = "", rest = ""] = /^(\d*)([\s\S]*)$/.exec(text) ?? [];
-  return group(whole, separator, 3) + rest;
+/** Without a type: as `repr` does, or with a precision. */
+function plainFloat(value: number, precision: number | undefined, keepsPoint: boolean): string {
+  const size = Math.abs(value);
+  if (precision !== undefined && Number.isFinite(value)) return general(size, precision, keepsPoint, true);
+  const shown = showFloat(size);
+  return keepsPoint && !shown.includes(".") ? shown.replace("e", ".e") : shown;
 }

@@ -1,3 +1,6 @@
+import { encode } from "./bytes.ts";
+import { decimal, digit, numeric } from "./digits.ts";
+import { capitalize, caseFold, isLower, isTitle, isUpper, lower, swapCase, title } from "./letter-case.ts";
 import { TemplateError, typeError, valueError } from "./errors.ts";
 import { type Bound, bind, signature } from "./signature.ts";
 import { formatText } from "./string-format.ts";
@@ -68,13 +71,15 @@ function matchesEnd(text: string, args: Bound, method: "startswith" | "endswith"
   const [wanted, ...range] = args;
   const all = characters(text);
   const start = clamp(range[0], 0, all.length);
-  if (range[0] !== undefined && range[0] !== null && smallInteger(range[0]) > all.length) return false;
-  const part = all.slice(start, clamp(range[1], all.length, all.length)).join("");
+  const end = clamp(range[1], all.length, all.length);
+  const isBeyond = range[0] !== undefined && range[0] !== null && smallInteger(range[0]) > all.length;
+  const part = all.slice(start, end).join("");
   const options = wanted instanceof Tuple ? wanted.items : [wanted];
   return options.some((option) => {
     if (typeof option !== "string") {
       throw typeError(`${method} first arg must be str or a tuple of str, not ${typeName(option ?? null)}`);
     }
+    if (isBeyond || start > end) return false;
     return method === "startswith" ? part.startsWith(option) : part.endsWith(option);
   });
 }
@@ -85,7 +90,8 @@ function countIn(text: string, args: Bound): bigint {
   const start = clamp(args[1], 0, all.length);
   const end = clamp(args[2], all.length, all.length);
   const part = all.slice(start, end).join("");
-  if (wanted === "") return start > end ? 0n : BigInt(lengthOf(part) + 1);
+  const isBeyond = args[1] !== undefined && args[1] !== null && smallInteger(args[1]) > all.length;
+  if (wanted === "") return start > end || isBeyond ? 0n : BigInt(lengthOf(part) + 1);
   return BigInt(part.split(wanted).length - 1);
 }
 
@@ -181,33 +187,6 @@ function zfill(text: string, args: Bound, runtime: Runtime): string {
   return sign + pad(text.slice(sign.length), [width, "0"], "left", runtime);
 }
 
-/** `str.title`: a letter after anything but a letter begins a word. */
-function title(text: string): string {
-  let isInWord = false;
-  return Array.from(text, (character) => {
-    const isCased = character.toLowerCase() !== character.toUpperCase();
-    const result = isInWord ? character.toLowerCase() : titleCase(character);
-    isInWord = isCased;
-    return result;
-  }).join("");
-}
-
-export function capitalize(text: string): string {
-  const [first = "", ...rest] = Array.from(text);
-  return titleCase(first) + lower(rest.join(""));
-}
-
-/** Digraphs such as ǆ have a title case of their own. */
-function titleCase(character: string): string {
-  const digraphs: Readonly<Record<string, string>> = { ǆ: "ǅ", ǉ: "ǈ", ǌ: "ǋ", ǳ: "ǲ" };
-  const upper = character.toUpperCase();
-  return digraphs[character] ?? (upper.length > character.length ? upper[0] + upper.slice(1).toLowerCase() : upper);
-}
-
-export function lower(text: string): string {
-  return text.toLowerCase();
-}
-
 function partition(text: string, args: Bound, isLast: boolean): Tuple {
   const separator = textOf(args[0], "partition()");
   if (separator === "") throw valueError("empty separator");
@@ -250,14 +229,22 @@ function join(separator: string, args: Bound, runtime: Runtime): string {
 
 function translate(text: string, args: Bound): string {
   const table = args[0];
-  if (!(table instanceof Dict)) throw typeError("'table' must be a dict");
+  const items = table instanceof Tuple ? table.items : typeof table === "string" ? Array.from(table) : table;
+  if (!(table instanceof Dict) && !Array.isArray(items)) throw typeError("'table' must be a mapping");
   return Array.from(text, (character) => {
-    const found = table.get(BigInt(character.codePointAt(0) ?? 0));
+    const code = character.codePointAt(0) ?? 0;
+    const found = table instanceof Dict ? table.get(BigInt(code)) : (items as readonly Value[])[code];
     if (found === undefined) return character;
     if (found === null) return "";
-    const code = integerOf(found);
-    return code === undefined ? textOf(found, "translate()") : String.fromCodePoint(Number(code));
+    const replacement = integerOf(found);
+    return replacement === undefined ? textOf(found, "translate()") : characterOf(replacement);
   }).join("");
+}
+
+/** `chr(code)` */
+function characterOf(code: bigint): string {
+  if (code < 0n || code > 0x10ffffn) throw valueError("chr() arg not in range(0x110000)");
+  return String.fromCodePoint(Number(code));
 }
 
 function makeTranslation(_: string, args: Bound): Value {
@@ -280,33 +267,16 @@ function makeTranslation(_: string, args: Bound): Value {
 }
 
 const every = (pattern: RegExp) => (text: string) => text !== "" && Array.from(text).every((c) => pattern.test(c));
-const hasCase = (text: string) => /\p{Cased}/u.test(text);
-
-function isTitle(text: string): boolean {
-  let isInWord = false;
-  let isFound = false;
-  for (const character of text) {
-    if (/[\p{Lu}\p{Lt}]/u.test(character)) {
-      if (isInWord) return false;
-      isInWord = true;
-      isFound = true;
-    } else if (/\p{Ll}/u.test(character)) {
-      if (!isInWord) return false;
-      isFound = true;
-    } else isInWord = false;
-  }
-  return isFound;
-}
-
 const method = (parameters: string, run: Method): StringMethod => ({ parameters, run });
 const check = (test: (text: string) => boolean) => method("", (text) => test(text));
 
-/** Methods of str, with Python's parameters. `encode` returns bytes, which nothing in a template accepts. */
+/** Methods of str, with Python's parameters. */
 const methods: Readonly<Record<string, StringMethod>> = {
   capitalize: method("", (text) => capitalize(text)),
-  casefold: method("", (text) => text.toLowerCase().replaceAll("ß", "ss").replaceAll("ς", "σ")),
+  casefold: method("", (text) => caseFold(text)),
   center: method("width fillchar? /", (text, args, runtime) => pad(text, args, "both", runtime)),
   count: method("sub start? end? /", (text, args) => countIn(text, args)),
+  encode: method("encoding? errors?", encode),
   endswith: method("suffix start? end? /", (text, args) => matchesEnd(text, args, "endswith")),
   expandtabs: method("tabsize?", expandTabs),
   find: method("sub start? end? /", (text, args) => BigInt(findIn(text, args, "find()", false))),
@@ -315,15 +285,15 @@ const methods: Readonly<Record<string, StringMethod>> = {
   isalpha: check(every(/\p{L}/u)),
   // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins with control characters
   isascii: check((text) => /^[\x00-\x7f]*$/.test(text)),
-  isdecimal: check(every(/\p{Nd}/u)),
-  isdigit: check(every(/[\p{Nd}²³¹⁰⁴-⁹₀-₉①-⑨⑴-⑼⒈-⒐⓪⓵-⓽⓿❶-❾➀-➈➊-➒]/u)),
-  isidentifier: check((text) => /^[\p{ID_Start}_]\p{ID_Continue}*$/u.test(text)),
-  islower: check((text) => hasCase(text) && !/[\p{Uppercase}\p{Lt}]/u.test(text)),
-  isnumeric: check(every(/\p{N}/u)),
+  isdecimal: check(every(decimal)),
+  isdigit: check(every(digit)),
+  isidentifier: check((text) => /^[\p{XID_Start}_]\p{XID_Continue}*$/u.test(text)),
+  islower: check(isLower),
+  isnumeric: check(every(numeric)),
   isprintable: check((text) => Array.from(text).every(isPrintable)),
   isspace: check(every(new RegExp(`^${SPACE_CLASS}$`))),
   istitle: check(isTitle),
-  isupper: check((text) => hasCase(text) && !/[\p{Lowercase}\p{Lt}]/u.test(text)),
+  isupper: check(isUpper),
   join: method("iterable /", join),
   ljust: method("width fillchar? /", (text, args, runtime) => pad(text, args, "right", runtime)),
   lower: method("", (text) => lower(text)),
@@ -346,14 +316,10 @@ const methods: Readonly<Record<string, StringMethod>> = {
   rsplit: method("sep? maxsplit?", splitFromEnd),
   rstrip: method("chars? /", (text, args) => strip(text, optionalText(args[0], "rstrip"), "right")),
   split: method("sep? maxsplit?", split),
-  splitlines: method("keepends?", (text, args) =>
-    splitLines(text, args[0] === true || smallInteger(args[0] ?? 0n) !== 0),
-  ),
+  splitlines: method("keepends?", (text, args) => splitLines(text, optionalInteger(args[0], 0) !== 0)),
   startswith: method("prefix start? end? /", (text, args) => matchesEnd(text, args, "startswith")),
   strip: method("chars? /", (text, args) => strip(text, optionalText(args[0], "strip"))),
-  swapcase: method("", (text) =>
-    Array.from(text, (c) => (c === c.toUpperCase() ? c.toLowerCase() : c.toUpperCase())).join(""),
-  ),
+  swapcase: method("", (text) => swapCase(text)),
   title: method("", (text) => title(text)),
   translate: method("table /", translate),
   upper: method("", (text) => text.toUpperCase()),
@@ -379,11 +345,9 @@ export function stringMethod(text: string, name: string): PyFunction | undefined
 function formatMap(text: string, args: CallArguments, runtime: Runtime): string {
   const [map] = args.positional;
   if (args.named.size > 0) throw typeError("format_map() takes no keyword arguments");
-  if (args.positional.length !== 1 || !(map instanceof Dict)) {
-    throw typeError("format_map() takes exactly one argument, a mapping");
-  }
+  if (args.positional.length !== 1) throw typeError("format_map() takes exactly one argument");
   const named = new Map<string, Value>();
-  for (const [key, value] of map.entries) if (typeof key === "string") named.set(key, value);
+  for (const [key, value] of map instanceof Dict ? map.entries : []) if (typeof key === "string") named.set(key, value);
   return formatText(text, { positional: [], named }, runtime);
 }
 

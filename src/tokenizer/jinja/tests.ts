@@ -3,6 +3,7 @@ import { type Bound, bind, type Signature, signature } from "./signature.ts";
 import {
   type CallArguments,
   Dict,
+  hashKey,
   isIterable,
   isNumber,
   isTrue,
@@ -40,6 +41,11 @@ function isSequence(value: Value): boolean {
   return !(value instanceof DictView) && lengthOfValue(value) !== undefined;
 }
 
+function isIn(names: ReadonlySet<string>, value: Value): boolean {
+  hashKey(value);
+  return typeof value === "string" && names.has(value);
+}
+
 const equal = comparison("==");
 const unequal = comparison("!=");
 const greater = comparison(">");
@@ -54,8 +60,8 @@ export const tests: Readonly<Record<string, Test>> = {
   divisibleby: test("value num", ([value = null, num = null], runtime) => remainder(value, num, 0n, runtime)),
   defined: check((value) => !(value instanceof Undefined)),
   undefined: check((value) => value instanceof Undefined),
-  filter: check((value, runtime) => typeof value === "string" && runtime.filterNames.has(value)),
-  test: check((value, runtime) => typeof value === "string" && runtime.testNames.has(value)),
+  filter: check((value, runtime) => isIn(runtime.filterNames, value)),
+  test: check((value, runtime) => isIn(runtime.testNames, value)),
   none: check((value) => value === null),
   boolean: check((value) => typeof value === "boolean"),
   false: check((value) => value === false),

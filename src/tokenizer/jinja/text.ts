@@ -2,7 +2,7 @@
  * Python strings: sequences of code points, with Python's white space and line ends.
  */
 /** Python's `str.isspace`, inside brackets. */
-const SPACES = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+export const SPACES = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 export const SPACE_CLASS = `[${SPACES}]`;
 const leading = new RegExp(`^${SPACE_CLASS}+`);
 const trailing = new RegExp(`${SPACE_CLASS}+$`);
@@ -109,6 +109,17 @@ export function isPrintable(character: string): boolean {
   return character === " " || !unprintable.test(character);
 }
 
+function escapeCode(code: number): string {
+  if (code < 0x100) return `\\x${code.toString(16).padStart(2, "0")}`;
+  return code < 0x10000 ? `\\u${code.toString(16).padStart(4, "0")}` : `\\U${code.toString(16).padStart(8, "0")}`;
+}
+
+/** What `ascii` makes of a `repr`. */
+export function escapeNonAscii(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins with control characters
+  return text.replace(/[^\x00-\x7f]/gu, (character) => escapeCode(character.codePointAt(0) ?? 0));
+}
+
 /** Python's `repr` of a text. */
 export function quoted(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
@@ -121,9 +132,7 @@ export function quoted(text: string): string {
     else if (character === "\t") result += "\\t";
     else if (code >= 0x20 && code < 0x7f) result += character;
     else if (isPrintable(character)) result += character;
-    else if (code < 0x100) result += `\\x${code.toString(16).padStart(2, "0")}`;
-    else if (code < 0x10000) result += `\\u${code.toString(16).padStart(4, "0")}`;
-    else result += `\\U${code.toString(16).padStart(8, "0")}`;
+    else result += escapeCode(code);
   }
   return result + quote;
 }

@@ -15,10 +15,11 @@ export interface CallArguments {
 /** The state of a rendering that values and functions use. */
 export interface Runtime {
   readonly budget: Budget;
-  /** Methods of tuple and dict, which need functions that need values. */
+  /** Methods of tuple, dict and range, which need functions that need values. */
   readonly methods: {
     tuple(tuple: Tuple, name: string): Value | undefined;
     dict(dict: Dict, name: string): Value | undefined;
+    range(range: Range, name: string): Value | undefined;
   };
   str(value: Value): string;
   repr(value: Value): string;
@@ -206,14 +207,20 @@ export class DictView extends ItemsObject {
   override readonly typeName: string;
   override readonly items: readonly Value[];
   readonly isSet: boolean;
+  readonly #dict: Dict;
 
   constructor(kind: "items" | "keys" | "values", dict: Dict) {
     super();
     this.typeName = `dict_${kind}`;
     this.isSet = kind !== "values";
+    this.#dict = dict;
     this.items = [...dict.entries].map(([key, value]) =>
       kind === "keys" ? key : kind === "values" ? value : new Tuple([key, value]),
     );
+  }
+
+  override attribute(name: string): Value | undefined {
+    return name === "mapping" ? this.#dict : undefined;
   }
 
   override show(runtime: Runtime): string {
@@ -245,6 +252,11 @@ export class Range extends PyObject {
 
   override get length(): number {
     return this.#length;
+  }
+
+  override attribute(name: string, runtime: Runtime): Value | undefined {
+    if (name === "start" || name === "stop" || name === "step") return this[name];
+    return name === "count" || name === "index" ? runtime.methods.range(this, name) : undefined;
   }
 
   at(index: number): bigint {

@@ -1,4 +1,5 @@
-import { splitLines, strip } from "./text.ts";
+import { valueError } from "./errors.ts";
+import { characters, lengthOf, splitLines, strip } from "./text.ts";
 
 /** Words, hyphenated parts and white space (the pattern of Python's `textwrap`). */
 const chunks =
@@ -7,6 +8,7 @@ const plainChunks = /([\t\n\v\f\r ]+)/;
 
 /** Lines of at most `width` characters; each line of the text is wrapped by itself. */
 export function wrapText(text: string, width: number, breaksWords: boolean, onHyphens: boolean): string[] {
+  if (text !== "" && width <= 0) throw valueError(`invalid width ${width} (must be > 0)`);
   return splitLines(text).flatMap((line) => {
     const wrapped = wrapLine(line, width, breaksWords, onHyphens);
     return wrapped.length === 0 ? [""] : wrapped;
@@ -25,21 +27,21 @@ function wrapLine(text: string, width: number, breaksWords: boolean, onHyphens: 
     if (lines.length > 0 && strip(rest.at(-1) ?? "", undefined) === "") rest.pop();
     while (rest.length > 0) {
       const next = rest.at(-1) ?? "";
-      if (length + next.length > width) break;
+      if (length + lengthOf(next) > width) break;
       line.push(next);
-      length += next.length;
+      length += lengthOf(next);
       rest.pop();
     }
-    const long = rest.at(-1);
-    if (long !== undefined && long.length > width) {
-      const space = width < 1 ? 1 : width - length;
+    const long = characters(rest.at(-1) ?? "");
+    if (long.length > width) {
+      const space = width - length;
       if (breaksWords) {
         const hyphen = onHyphens && space > 0 ? long.lastIndexOf("-", space - 1) : -1;
-        const end = hyphen > 0 && /[^-]/.test(long.slice(0, hyphen)) ? hyphen + 1 : space;
-        line.push(long.slice(0, end));
-        rest[rest.length - 1] = long.slice(end);
+        const end = hyphen > 0 && long.slice(0, hyphen).some((part) => part !== "-") ? hyphen + 1 : space;
+        line.push(long.slice(0, end).join(""));
+        rest[rest.length - 1] = long.slice(end).join("");
       } else if (line.length === 0) {
-        line.push(long);
+        line.push(long.join(""));
         rest.pop();
       }
     }
