@@ -2,7 +2,9 @@ import { IdlmError } from "../errors.ts";
 import { matchesWithin, PatternError } from "../formats/files/file-pattern.ts";
 import { kindOf } from "../formats/files/json.ts";
 import { malformed, quote } from "../formats/files/malformed.ts";
-import { translatePattern } from "./translate-pattern.ts";
+import { PatternSyntaxError } from "./oniguruma/character-reader.ts";
+import { translatePattern } from "./oniguruma/translate-pattern.ts";
+import { isSplitBehavior, type SplitBehavior, splitAt } from "./split-behavior.ts";
 
 /**
  * Splits text into the pieces within which BPE merges. Not done by `@huggingface/tokenizers` (0.2.0), which does not treat
@@ -23,22 +25,18 @@ const MAX_PATTERN_LENGTH = 4096;
 /** Time limit for untrusted patterns; the known ones take less for any prompt. */
 const PATTERN_TIMEOUT_MS = 2000;
 
-/** Converts a Rust (or Oniguruma) pattern to an equivalent JavaScript one. */
-function toJavaScript(pattern: string, path: string): RegExp {
-  const translated = pattern
-    // (?i:…) of literals: each letter in both cases (and ſ, which folds to s).
-    .replace(/\(\?i:([^()]*)\)/g, (_, inner: string) => {
-      const folded = inner.replace(
-        /[a-z]/gi,
-        (c) => `[${c.toLowerCase()}${c.toUpperCase()}${/s/i.test(c) ? "ſ" : ""}]`,
-      );
-      return `(?:${folded})`;
-    });
+/** A pattern of a tokenizer.json. @throws IdlmError "unsupported". */
+function compile(pattern: string, path: string): RegExp {
   try {
     if (pattern.length > MAX_PATTERN_LENGTH) throw new Error(`longer than ${MAX_PATTERN_LENGTH} characters`);
-    return new RegExp(translatePattern(translated), "gu");
+    return new RegExp(translatePattern(pattern), "gu");
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason =
+      error instanceof PatternSyntaxError
+        ? `It has ${error.message}.`
+        : error instanceof Error
+          ? error.message
+          : String(error);
     throw new IdlmError("unsupported", {
       path,
       feature: `the pre-tokenizer pattern ${quote(pattern)}`,
@@ -50,35 +48,26 @@ function toJavaScript(pattern: string, path: string): RegExp {
 /** Known patterns, which take time in proportion to the text. */
 const trusted: ReadonlySet<string> = new Set([...Object.values(patterns), "\\p{N}", "\\p{N}+"]);
 
-/** Splits by a pattern: matches are separate pieces, and so is the text between them (`Isolated`). */
-function splitBy(pattern: string, path: string): PreTokenizer {
-  const regex = toJavaScript(pattern, path);
+interface Split {
+  readonly pattern: string;
+  readonly behavior?: SplitBehavior;
+  readonly invert?: boolean;
+}
+
+function splitBy({ pattern, behavior = "Isolated", invert = false }: Split, path: string): PreTokenizer {
+  const regex = compile(pattern, path);
+  const pieces = (text: string, matches: readonly number[]) => splitAt(text, matches, behavior, invert);
   if (trusted.has(pattern)) {
-    return (text) => piecesOf(text, Array.from(text.matchAll(regex), (match) => [match.index, match[0].length]).flat());
+    return (text) => pieces(text, Array.from(text.matchAll(regex), (match) => [match.index, match[0].length]).flat());
   }
   return (text) => {
     try {
-      return piecesOf(text, matchesWithin(PATTERN_TIMEOUT_MS, regex.source, regex.flags, [text])[0] ?? []);
+      return pieces(text, matchesWithin(PATTERN_TIMEOUT_MS, regex.source, regex.flags, [text])[0] ?? []);
     } catch (error) {
       if (!(error instanceof PatternError)) throw error;
       throw malformed(path, `pre_tokenizer, pattern ${quote(pattern)}`, "a fast pattern", error.message);
     }
   };
-}
-
-/** A text in pieces; `matches`: index and length, one after the other. */
-function piecesOf(text: string, matches: readonly number[]): string[] {
-  const pieces: string[] = [];
-  let end = 0;
-  for (let i = 0; i < matches.length; i += 2) {
-    const [index = 0, length = 0] = [matches[i], matches[i + 1]];
-    if (length === 0) continue;
-    if (index > end) pieces.push(text.slice(end, index));
-    pieces.push(text.slice(index, index + length));
-    end = index + length;
-  }
-  if (end < text.length) pieces.push(text.slice(end));
-  return pieces;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -101,17 +90,19 @@ export function preTokenizerOf(config: unknown, path: string): PreTokenizer {
       return (text) => steps.reduce<string[]>((pieces, step) => pieces.flatMap(step), [text]);
     }
     case "Digits":
-      return splitBy(json.individual_digits === true ? "\\p{N}" : "\\p{N}+", path);
+      return splitBy({ pattern: json.individual_digits === true ? "\\p{N}" : "\\p{N}+" }, path);
     case "Split": {
-      const pattern = (json.pattern as Json | undefined)?.Regex;
-      if (typeof pattern !== "string" || json.behavior !== "Isolated" || json.invert === true) {
+      const { Regex: regex, String: text } = (json.pattern ?? {}) as Json;
+      const pattern = regex ?? (typeof text === "string" ? text.replace(/[^\p{L}\p{N}]/gu, "\\$&") : undefined);
+      const { behavior } = json;
+      if (typeof pattern !== "string" || pattern === "" || !isSplitBehavior(behavior)) {
         throw unsupported("this Split pre-tokenizer");
       }
-      return splitBy(pattern, path);
+      return splitBy({ pattern, behavior, invert: json.invert === true }, path);
     }
     case "ByteLevel":
       if (json.add_prefix_space === true) throw unsupported("add_prefix_space");
-      return json.use_regex === false ? (text) => [text] : splitBy(patterns.gpt2, path);
+      return json.use_regex === false ? (text) => [text] : splitBy({ pattern: patterns.gpt2 }, path);
     default:
       throw unsupported(`the pre-tokenizer ${kindOf(json.type)}`);
   }
