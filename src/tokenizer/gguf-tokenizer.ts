@@ -8,7 +8,7 @@ import {
   tokenTypes,
 } from "../formats/gguf/gguf-vocabulary.ts";
 import { malformed, quote } from "../formats/files/malformed.ts";
-import type { AddedToken, TokenizerJson } from "../formats/files/tokenizer-json.ts";
+import { type AddedToken, type TokenizerJson, validateTokenizerJson } from "../formats/files/tokenizer-json.ts";
 import { sentencePieceNormalizer, sentencePieceSpaces } from "./normalizer.ts";
 import { endOfText } from "./end-of-text.ts";
 import { patterns } from "./pre-tokenizer.ts";
@@ -66,11 +66,15 @@ const llama2: Kind = {
 };
 
 /**
- * The tokenizer in a GGUF file's metadata, converted to a tokenizer.json; undefined if the file has none.
+ * The tokenizer in a GGUF file's metadata, converted to a tokenizer.json; undefined if the file has none. `vocabulary`: that
+ * of the metadata, if it has been read.
  * @throws IdlmError "file-malformed", "unsupported" naming the key.
  */
-export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, path: string): Tokenizer | undefined {
-  const vocabulary = readGgufVocabulary(metadata, path);
+export function tokenizerFromGguf(
+  metadata: ReadonlyMap<string, GgufValue>,
+  path: string,
+  vocabulary: GgufVocabulary | undefined = readGgufVocabulary(metadata, path),
+): Tokenizer | undefined {
   if (vocabulary === undefined) return undefined;
   const { tokens, ids } = vocabulary;
   const end = endOfText(vocabulary);
@@ -101,6 +105,8 @@ export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, path
     decoder: { type: "ByteLevel" },
     model: { type: "BPE", vocab, merges: mergesOf(vocabulary, path), ...kind.model },
   };
+  // The merges of byte-level BPE are those of the vocabulary, which has been checked.
+  if (vocabulary.model === SENTENCE_PIECE) validateTokenizerJson(json, path);
   const addsBos = vocabulary.addsBos ?? kind.addsBos ?? false;
   return new Tokenizer(json, { bosId: ids.get("bos"), addsBos, eosIds: end.ids }, path);
 }

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { GgufValue } from "../formats/gguf/gguf-metadata.ts";
 import { openGguf } from "../formats/gguf/gguf.ts";
-import type { TokenizerJson } from "../formats/files/tokenizer-json.ts";
+import { type TokenizerJson, validateTokenizerJson } from "../formats/files/tokenizer-json.ts";
 import { ChatTemplate, encodeChat, Tokenizer, tokenizerFromGguf } from "./index.ts";
 
 const path = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "test", "fixtures", "gguf", "tiny64-Q8_0.gguf");
@@ -107,7 +107,7 @@ describe("Tokenizer", () => {
       pre_tokenizer: null,
       model: { type: "BPE", vocab: { a: 0 }, merges: [] },
     } as unknown as TokenizerJson;
-    expect(() => new Tokenizer(json, { eosIds: [] }, "x")).toThrow(/added_tokens\[0\]/);
+    expect(() => validateTokenizerJson(json, "x")).toThrow(/added_tokens\[0\]/);
   });
 });
 

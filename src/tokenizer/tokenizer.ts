@@ -2,7 +2,7 @@ import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { IdlmError } from "../errors.ts";
 import { kindOf, requireObject } from "../formats/files/json.ts";
 import { quote } from "../formats/files/malformed.ts";
-import { type TokenizerJson, validateTokenizerJson } from "../formats/files/tokenizer-json.ts";
+import type { TokenizerJson } from "../formats/files/tokenizer-json.ts";
 import { AddedTokens } from "./added-tokens.ts";
 import { type Alphabet, byteLevel, sentencePiece } from "./alphabet.ts";
 import { LONG_PIECE, LongPieceMerger } from "./long-pieces.ts";
@@ -37,17 +37,22 @@ export class Tokenizer {
   readonly #split: PreTokenizer;
   readonly #model: TokenizerJson["model"];
   #merger: LongPieceMerger | undefined;
-  readonly #bytes: (Uint8Array | undefined)[] = [];
+  /** Tokens of the vocabulary by id. */
+  readonly #tokens: string[] = [];
+  /** Bytes of tokens by id, once they are needed; of added tokens from the start. */
+  readonly #bytes: Uint8Array[] = [];
   readonly #special = new Map<number, string>();
   /** Added tokens that are looked for in texts as they are, and those in normalised ones. */
   readonly #added: AddedTokens;
   readonly #normalised: AddedTokens;
   readonly #ids = new Map<string, number>();
 
-  /** @throws IdlmError "file-malformed", "unsupported" naming the field of `path`. */
+  /**
+   * `json`: checked by `validateTokenizerJson`. @throws IdlmError "file-malformed", "unsupported" naming the field of
+   * `path`.
+   */
   constructor(json: TokenizerJson, facts: TokenizerFacts, path: string) {
     this.#split = checkTokenizerJson(json, path);
-    validateTokenizerJson(json, path);
     this.#model = json.model;
     this.#alphabet = json.model.byte_fallback === true ? sentencePiece : byteLevel;
     this.#hasFirstSpace = addsSpace(json.normalizer);
@@ -59,7 +64,7 @@ export class Tokenizer {
       const found = quote(error instanceof Error ? error.message : String(error));
       throw new IdlmError("file-malformed", { path, field: "tokenizer", expected: "a BPE tokenizer", found }, error);
     }
-    for (const [token, id] of Object.entries(json.model.vocab)) this.#bytes[id] = this.#alphabet.read(token);
+    for (const [token, id] of Object.entries(json.model.vocab)) this.#tokens[id] = token;
     for (const { id, content, special } of json.added_tokens) {
       this.#bytes[id] = encoder.encode(content);
       this.#ids.set(content, id);
@@ -71,7 +76,7 @@ export class Tokenizer {
       tokens.filter(({ normalized }) => normalized === true),
       ({ content }) => this.#normalise(content),
     );
-    this.vocabSize = this.#bytes.length;
+    this.vocabSize = Math.max(this.#tokens.length, this.#bytes.length);
     this.bosId = facts.bosId;
     this.addsBos = facts.addsBos ?? false;
     this.eosIds = facts.eosIds;
@@ -158,11 +163,16 @@ export class Tokenizer {
 
   /** A token's bytes; undefined for an unused id. */
   tokenBytes(id: number): Uint8Array | undefined {
-    return this.#bytes[id];
+    const known = this.#bytes[id];
+    if (known !== undefined) return known;
+    const token = this.#tokens[id];
+    const bytes = token === undefined ? undefined : this.#alphabet.read(token);
+    if (bytes !== undefined) this.#bytes[id] = bytes;
+    return bytes;
   }
 
   streamDecoder({ skipSpecial = false }: { readonly skipSpecial?: boolean } = {}): StreamDecoder {
-    return createStreamDecoder((id) => (skipSpecial && this.#special.has(id) ? undefined : this.#bytes[id]));
+    return createStreamDecoder((id) => (skipSpecial && this.#special.has(id) ? undefined : this.tokenBytes(id)));
   }
 }
 

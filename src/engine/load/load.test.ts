@@ -1,7 +1,10 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openGguf } from "../../formats/gguf/gguf.ts";
+import { writeGguf } from "../../formats/gguf/gguf-writer.ts";
 import type { EngineModel } from "../engine-model.ts";
 import { load } from "./load.ts";
 import type { GenerateRequest, Model } from "../types.ts";
@@ -94,6 +97,22 @@ describe("load", () => {
     const same = await model.generate({ ...request, messages, propose: "none" }).result;
     expect([chat.text, chat.sha256]).toEqual([same.text, same.sha256]);
     await model.dispose();
+  });
+
+  it.each(["native", "reference"] as const)("refuses a tokenizer that it does not know: %s", async (backend) => {
+    const path = join(mkdtempSync(join(tmpdir(), "idlm-load-")), "other.gguf");
+    const file = openGguf(join(fixtures, "gguf/tiny64-Q8_0.gguf"));
+    const tensors = [...file.tensors.values()].map(({ name, shape, type, bytes }) => ({
+      ...{ name, type, dimensions: [...shape].reverse() },
+      data: Uint8Array.from(bytes),
+    }));
+    writeGguf(path, { metadata: [...file.metadata, ["tokenizer.ggml.pre", "unheard-of"]], tensors });
+    file.close();
+    await expect(load(path, { backend, threads: 1 })).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringContaining("unheard-of"),
+    });
+    rmSync(dirname(path), { recursive: true });
   });
 
   it("keeps a session's cache between turns, with the same output", async () => {

@@ -1,5 +1,6 @@
 import type { Backend } from "../../compute/backend.ts";
 import { PAGE_SIZE } from "../../compute/forest/forest.ts";
+import type { LoadedModel } from "../../compute/loaded-model.ts";
 import type { Program } from "../../compute/program/program.ts";
 import type { DraftModel } from "../../decoding/proposers/draft-model.ts";
 import { key, phrase } from "../../errors.ts";
@@ -82,9 +83,9 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
       (shared === undefined ? 0 : baseBytes(program, backend.info.name));
     const contextLength = fittingContext(program, backend.info.name, options.context, config.contextLength, available);
     const limits = limitsOf(program, backend, contextLength, options, available);
-    const text = textOf(opened);
     onProgress?.({ stage: "load", bytesDone: 0, bytesTotal: 1 });
-    const loaded = await backend.load(program, shared === undefined ? {} : { shareWith: shared.model });
+    const loading = backend.load(program, shared === undefined ? {} : { shareWith: shared.model });
+    const { loaded, text } = await withText(loading, opened);
     const draft = await draftOf(draftLocation, opened, backend, limits).catch((error) => {
       loaded.dispose();
       throw error;
@@ -109,6 +110,15 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Mo
   } finally {
     opened.close();
   }
+}
+
+/** Reads the tokenizer while the backend packs the weights, on other threads. */
+async function withText(loading: Promise<LoadedModel>, opened: OpenedModel) {
+  const [model, text] = await Promise.allSettled([loading, (async () => textOf(opened))()]);
+  if (model.status === "rejected") throw text.status === "rejected" ? text.reason : model.reason;
+  if (text.status === "fulfilled") return { loaded: model.value, text: text.value };
+  model.value.dispose();
+  throw text.reason;
 }
 
 /** Loads the draft model, with as many KV positions as the model's cache, at least one context. */

@@ -26,7 +26,7 @@ export function textOf(model: OpenedModel): ModelText {
   const { path, metadata } = model;
   if (metadata !== undefined) {
     const template = metadata.get("tokenizer.chat_template");
-    const tokenizer = tokenizerFromGguf(metadata, path);
+    const tokenizer = tokenizerFromGguf(metadata, path, model.vocabulary);
     const end = metadata.get("tokenizer.ggml.eos_token_id");
     if (tokenizer === undefined) return { tokenizer, endTokens: new Set(typeof end === "number" ? [end] : []) };
     const variables = model.vocabulary === undefined ? {} : variablesOfGguf(model.vocabulary);

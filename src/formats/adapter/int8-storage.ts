@@ -1,7 +1,7 @@
 import { malformed, quote } from "../files/malformed.ts";
 import type { TensorToWrite } from "../safetensors/safetensors-writer.ts";
 import { tensorOf } from "../safetensors/safetensors-writer.ts";
-import { dequantise, toFloat32 } from "../tensor/dequantise.ts";
+import { toFloat32 } from "../tensor/dequantise.ts";
 import { floatToHalf, halfToFloat } from "../tensor/half.ts";
 import type { StoredTensor } from "../tensor/tensor.ts";
 import { floatTypes } from "../tensor/tensor-type.ts";
@@ -69,9 +69,13 @@ export function readFloats(
   path: string,
 ): Float32Array<ArrayBuffer> {
   const values = readValues(tensor, tensors, path);
-  const wrong = values.findIndex((value) => !Number.isFinite(value));
-  if (wrong < 0) return values;
-  throw malformed(path, `tensor ${quote(tensor.name)}, value ${wrong}`, "a finite number", String(values[wrong]));
+  // A loop, since an adapter has millions of values that are read before the first token.
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number;
+    if (Number.isFinite(value)) continue;
+    throw malformed(path, `tensor ${quote(tensor.name)}, value ${i}`, "a finite number", String(value));
+  }
+  return values;
 }
 
 /** Checks the shape and the scales of an int8 matrix. */
@@ -99,13 +103,15 @@ function readValues(
 ): Float32Array<ArrayBuffer> {
   if (floatTypes.has(tensor.type)) return toFloat32(tensor);
   const { rows, cols, nGroups, scale } = checkInt8(tensor, tensors, path);
+  const { buffer, byteOffset, byteLength } = tensor.bytes;
+  const integers = new Int8Array(buffer, byteOffset, byteLength);
   const values = new Float32Array(rows * cols);
-  dequantise("I8", tensor.bytes, values);
   const scales = toFloat32(scale);
   for (let row = 0; row < rows; row++) {
-    for (let col = 0; col < cols; col++) {
-      const i = row * cols + col;
-      values[i] = (values[i] as number) * (scales[row * nGroups + Math.floor(col / GROUP)] as number);
+    for (let group = 0; group < nGroups; group++) {
+      const scaleOfGroup = scales[row * nGroups + group] as number;
+      const end = row * cols + Math.min((group + 1) * GROUP, cols);
+      for (let i = row * cols + group * GROUP; i < end; i++) values[i] = (integers[i] as number) * scaleOfGroup;
     }
   }
   return values;

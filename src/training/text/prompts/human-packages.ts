@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import { parse } from "yaml";
 import { readJsonObject } from "../../../formats/files/json.ts";
 import { malformed } from "../../../formats/files/malformed.ts";
 import { type PackageOptions, type PackageWheel, withPackageFiles } from "../../../hub/index.ts";
@@ -49,9 +48,9 @@ const chatterbotMembers = chatterbotSubjects.map((subject) => `chatterbot_corpus
 export async function humanConversations(options: PackageOptions): Promise<readonly HumanConversation[]> {
   const chats = await withPackageFiles(chitchat, [CHITCHAT_MEMBER], options, ([path = ""]) => readChitchat(path));
   const dialogues = await withPackageFiles(chatterbot, chatterbotMembers, options, (paths) =>
-    paths.flatMap((path, i) => readChatterbot(path, chatterbotSubjects[i] as string)),
+    Promise.all(paths.map((path, i) => readChatterbot(path, chatterbotSubjects[i] as string))),
   );
-  return [...chats, ...dialogues];
+  return [...chats, ...dialogues.flat()];
 }
 
 /** Reads {id: {messages: [[{text}, …], …]}}: a turn is what one person wrote before the other answered. */
@@ -69,7 +68,9 @@ function isTurns(value: unknown): value is readonly (readonly { readonly text: s
 }
 
 /** Reads {conversations: [[turn, …], …]}. Conversations that begin alike have one id: they are one question and its answers. */
-export function readChatterbot(path: string, subject: string): HumanConversation[] {
+export async function readChatterbot(path: string, subject: string): Promise<HumanConversation[]> {
+  // Not before: no other command needs it.
+  const { parse } = await import("yaml");
   let value: unknown;
   try {
     value = parse(readFileSync(path, "utf8"));
