@@ -125,9 +125,22 @@ export function key(name: string): KeyName {
 export class Phrase {
   constructor(readonly parts: readonly (string | KeyName)[]) {}
 
-  /** With the library's names unless `names` has another. */
+  /** With the library's names unless `names` has another: for a key, or for a key with the one in it ("grammar.schema"). */
   text(names: KeyNames): string {
-    return this.parts.map((part) => (typeof part === "string" ? part : (names[part.name] ?? part.name))).join("");
+    let nNamed = 0;
+    const texts = this.parts.map((part, i) => {
+      if (typeof part === "string") {
+        const rest = part.slice(nNamed);
+        nNamed = 0;
+        return rest;
+      }
+      const next = this.parts[i + 1];
+      const [inner = ""] = typeof next === "string" ? (/^\.\w+/.exec(next) ?? []) : [];
+      const both = inner === "" ? undefined : names[part.name + inner];
+      nNamed = both === undefined ? 0 : inner.length;
+      return both ?? names[part.name] ?? part.name;
+    });
+    return texts.join("");
   }
 }
 
@@ -143,7 +156,7 @@ export function phrase(
     const inserted = value instanceof Phrase ? value.parts : [value instanceof KeyName ? value : String(value)];
     return [...inserted, strings[i + 1] ?? ""];
   });
-  return new Phrase([strings[0] ?? "", ...parts]);
+  return new Phrase([strings[0] ?? "", ...parts].filter((part) => part !== ""));
 }
 
 type Parameters = Readonly<Record<string, string | number | Phrase>>;

@@ -5,6 +5,7 @@ import type { Body } from "./body.ts";
 
 /** Limit of the API of OpenAI, and of those that follow it. */
 const MAX_TOP_LOGPROBS = 20;
+const MAX_SEED = 2 ** 63;
 /** In place of 0, which the engine does not take. */
 const MIN_TOP_P = 1e-30;
 
@@ -40,8 +41,23 @@ export function readTopLogprobs(body: Body): number | undefined {
   throw wrongKey("top_logprobs", `expected a whole number from 0 to ${MAX_TOP_LOGPROBS}, found ${top}`);
 }
 
+/** `top_k`: −1 is off, as 0 is, in vLLM, SGLang and llama.cpp. */
+export function readTopK(body: Body): number | undefined {
+  const topK = body.number("top_k");
+  return topK === -1 ? 0 : topK;
+}
+
+/** `seed`: an integer of 64 bits; the engine's are 0 to 2^53 − 1. */
+export function readSeed(body: Body): number | undefined {
+  const seed = body.number("seed");
+  if (seed === undefined) return undefined;
+  if (!Number.isInteger(seed) || Math.abs(seed) > MAX_SEED) {
+    throw wrongKey(body.at("seed"), `expected a whole number of 64 bits, found ${seed}`);
+  }
+  return seed >= 0 && Number.isSafeInteger(seed) ? seed : Number(BigInt.asUintN(53, BigInt(seed)));
+}
+
 /** `seed` of the APIs in which a negative one stands for one that is not set. */
 export function readSeedUnlessNegative(body: Body): number | undefined {
-  const seed = body.number("seed");
-  return seed === undefined || seed < 0 ? undefined : seed;
+  return (body.number("seed") ?? 0) < 0 ? undefined : readSeed(body);
 }

@@ -3,7 +3,7 @@ import { proposeValues, shapeValues, verifyValues } from "../engine/request/roun
 import type { GenerateRequest } from "../engine/types.ts";
 import type { KeyNames } from "../errors.ts";
 import { Body } from "./body.ts";
-import { readTemperature, readTopP } from "./common-keys.ts";
+import { readTemperature, readTopK, readTopP } from "./common-keys.ts";
 
 /** Keys of idlm, and two of vLLM, that every API takes, at the top level or under `idlm`. */
 export interface OwnKeys {
@@ -66,7 +66,7 @@ function roundKeys(body: Body): OwnKeys["settings"] {
 
 function samplingOf(body: Body): SamplingRequest {
   const numbers = mapSettings((name) => body.number(snakeCase(name)));
-  return { ...numbers, temperature: readTemperature(body), topP: readTopP(body) };
+  return { ...numbers, temperature: readTemperature(body), topK: readTopK(body), topP: readTopP(body) };
 }
 
 function snakeCase(name: string): string {

@@ -149,6 +149,7 @@ describe("readMessagesRequest", () => {
     [{ tools, tool_choice: { type: "tool", name: "b" } }, "tool_choice.name"],
     [{ tool_choice: { type: "any" } }, "tool_choice"],
     [{ container: "c" }, "container"],
+    [{ thinking: { type: "odd" } }, "thinking.type"],
     [{ guided_json: {} }, "guided_json"],
     [{ min_tokens: 5 }, "min_tokens"],
     [{ temperature: "hot" }, "temperature"],

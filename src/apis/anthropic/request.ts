@@ -2,7 +2,7 @@ import type { AnswerRequest, MessageFormat, Tool, ToolChoice } from "../../answe
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import { bodiesOf, Body } from "../body.ts";
-import { readMaxTokens } from "../common-keys.ts";
+import { readMaxTokens, readSeed } from "../common-keys.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { templateArguments } from "../template-arguments.ts";
@@ -48,7 +48,7 @@ export function readMessagesRequest(json: unknown, countsOnly = false): Messages
     ...(messages.at(-1)?.role === "assistant" && { continueFinalMessage: true }),
     maxTokens,
     stop,
-    seed: body.number("seed"),
+    seed: readSeed(body),
     ...ownKeys.sampling,
     temperature: ownKeys.sampling.temperature ?? 1,
     ...ownKeys.settings,
@@ -109,7 +109,7 @@ function readThinking(body: Body): GenerateRequest["templateArguments"] {
   const thinking = new Body(value, "thinking", body);
   // A template takes no budget, and the text of the reasoning is always in the answer.
   thinking.ignore("budget_tokens", "display");
-  const type = thinking.string("type");
+  const type = thinking.choice("type", ["enabled", "disabled", "adaptive"]);
   if (type === undefined) throw wrongKey("thinking.type", "expected enabled, disabled or adaptive");
   return { enable_thinking: type !== "disabled" };
 }

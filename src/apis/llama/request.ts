@@ -3,6 +3,7 @@ import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest, TextTokenizer } from "../../engine/types.ts";
 import { Body } from "../body.ts";
 import { readMaxTokens, readSeedUnlessNegative, readStop } from "../common-keys.ts";
+import { grammarNames } from "../grammar-settings.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { refuseUnsupported } from "../unsupported-keys.ts";
@@ -91,7 +92,7 @@ export function readLlamaRequest(json: unknown): LlamaRequest {
       grammar: grammar?.kind === "ebnf" ? grammar.grammar : "",
     }),
     answer: (tokenizer) => {
-      const shownNames = { ...names, grammar: grammar?.kind === "schema" ? "json_schema" : "grammar" };
+      const shownNames = { ...names, ...grammarNames(grammar?.kind === "schema" ? "json_schema" : "grammar") };
       const logitBias = readBias(bias, tokenizer);
       const requests = prompts.map((pieces) => ({ ...common, logitBias, ids: encodePieces(pieces, tokenizer) }));
       return {

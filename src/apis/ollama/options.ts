@@ -1,7 +1,14 @@
 import { wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import { Body } from "../body.ts";
-import { readMaxTokens, readSeedUnlessNegative, readStop, readTemperature, readTopP } from "../common-keys.ts";
+import {
+  readMaxTokens,
+  readSeedUnlessNegative,
+  readStop,
+  readTemperature,
+  readTopK,
+  readTopP,
+} from "../common-keys.ts";
 
 /** Keys of `options` that do not change the text. */
 const withoutEffect = [
@@ -32,7 +39,7 @@ export function readOptions(value: unknown): OllamaOptions {
   const settings = {
     ...readPenalties(options),
     temperature: readTemperature(options) ?? TEMPERATURE,
-    topK: options.number("top_k"),
+    topK: readTopK(options),
     topP: readTopP(options),
     minP: options.number("min_p"),
     seed: readSeedUnlessNegative(options),

@@ -17,9 +17,12 @@ describe("readOllamaRequest", () => {
   });
 
   it("takes extreme values that the API allows", () => {
-    expect(requestOf({ options: { temperature: 1e-9, top_p: 0, num_predict: 2 ** 60 } })).toMatchObject({
-      ...{ temperature: 1e-6, topP: 1e-30, maxTokens: Number.MAX_SAFE_INTEGER },
+    const options = { temperature: 1e-9, top_p: 0, top_k: -1, num_predict: 2 ** 60 };
+    expect(requestOf({ options })).toMatchObject({
+      ...{ temperature: 1e-6, topP: 1e-30, topK: 0, maxTokens: Number.MAX_SAFE_INTEGER },
     });
+    expect(Number.isSafeInteger(requestOf({ options: { seed: 2 ** 62 } })?.seed)).toBe(true);
+    expect(requestOf({ options: { seed: -1 } })?.seed).toBeUndefined();
     expect(failed({ options: { top_p: 1.1 } })).toBe("options.top_p");
   });
 

@@ -3,6 +3,7 @@ import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
 import { bodiesOf, Body } from "../body.ts";
 import { readTopLogprobs } from "../common-keys.ts";
+import { grammarNames } from "../grammar-settings.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { templateArguments } from "../template-arguments.ts";
@@ -27,7 +28,8 @@ export interface OllamaRequest {
 const names = {
   ...Object.fromEntries(Object.entries(snakeCaseNames).map(([key, name]) => [key, `options.${name}`])),
   ...{ maxTokens: "options.num_predict", repetitionPenalty: "options.repeat_penalty", context: "options.num_ctx" },
-  ...{ stop: "options.stop", seed: "options.seed", logprobs: "top_logprobs", ids: "prompt", grammar: "format" },
+  ...{ stop: "options.stop", seed: "options.seed", logprobs: "top_logprobs", ids: "prompt" },
+  ...grammarNames("format"),
   ...{ adapter: "an adapter", draftModel: "a draft model" },
 };
 

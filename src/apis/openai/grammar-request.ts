@@ -1,10 +1,13 @@
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
+import type { KeyNames } from "../../errors.ts";
 import { Body } from "../body.ts";
-import type { ApiGrammar } from "../grammar-settings.ts";
+import { type ApiGrammar, grammarNames } from "../grammar-settings.ts";
 
 /** A grammar, and the path of the key that asks for it. */
 export interface AskedGrammar {
   readonly path: string;
+  /** For messages. */
+  readonly names: KeyNames;
   readonly grammar: ApiGrammar;
 }
 
@@ -49,7 +52,8 @@ function readFrom(body: Body, readers: Readonly<Record<string, Reader>>): AskedG
     const value = body.take(key);
     // Clients send empty and false values for none.
     if (value === undefined || value === "" || value === false) return [];
-    return [{ path: body.at(key), grammar: read(value, body.at(key)) }];
+    const path = body.at(key);
+    return [{ path, names: grammarNames(path), grammar: read(value, path) }];
   });
 }
 
@@ -77,15 +81,21 @@ function readFormat(body: Body, ignored: string[]): AskedGrammar | undefined {
   const described = format.take("json_schema");
   ignored.push(...format.unread());
   if (type === "text") return undefined;
-  if (direct !== undefined) return { path: format.at("schema"), grammar: schema(direct, format.at("schema")) };
+  if (direct !== undefined) {
+    const path = format.at("schema");
+    return { path, names: grammarNames(path), grammar: schema(direct, path) };
+  }
   const path = format.at("json_schema");
-  if (type === "json_object") return { path: body.at("response_format"), grammar: { kind: "json" } };
+  if (type === "json_object") {
+    const path = body.at("response_format");
+    return { path, names: { grammar: path }, grammar: { kind: "json" } };
+  }
   const definition = new Body(described, path);
   definition.ignore("name", "description", "strict");
   const nested = definition.object("schema");
   if (nested === undefined) throw wrongKey(definition.at("schema"), "expected a JSON schema, found nothing");
   ignored.push(...definition.unread());
-  return { path, grammar: { kind: "schema", schema: nested } };
+  return { path, names: { grammar: path }, grammar: { kind: "schema", schema: nested } };
 }
 
 function parsed(json: string, path: string): unknown {

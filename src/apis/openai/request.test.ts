@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fakeEngine } from "../../../test/support/fake-engine.ts";
 import { IdlmError } from "../../errors.ts";
+import { type GrammarRequest, programOf } from "../../grammar/grammar.ts";
 import { readOpenAiRequest } from "./request.ts";
 
 const messages = [{ role: "user", content: "hi" }];
@@ -62,6 +63,31 @@ describe("readOpenAiRequest", () => {
     expect(readOpenAiRequest("completions", nulls(own))).toEqual(readOpenAiRequest("completions", { prompt: "" }));
   });
 
+  it("names the key of a grammar, and what is wrong in it", () => {
+    const schema = { type: "strnig" };
+    const fieldOf = (body: object) => {
+      const { requests, names } = readOpenAiRequest("chat", { messages, ...body });
+      try {
+        programOf(requests[0]?.grammar as GrammarRequest, "grammar");
+        return "none";
+      } catch (error) {
+        return error instanceof IdlmError ? error.fieldWith(names ?? {}) : error;
+      }
+    };
+    const described = { name: "a", schema };
+    for (const [body, field] of [
+      [{ response_format: { type: "json_schema", json_schema: described } }, "response_format.json_schema.schema.type"],
+      [{ response_format: { type: "json_object", schema } }, "response_format.schema.type"],
+      [{ guided_json: schema }, "guided_json.type"],
+      [{ structured_outputs: { json: schema } }, "structured_outputs.json.type"],
+      [{ structured_outputs: { regex: "(" } }, "structured_outputs.regex"],
+      [{ guided_choice: [] }, "guided_choice"],
+      [{ grammar: "root ::= (" }, "grammar"],
+    ] as const) {
+      expect(fieldOf(body)).toBe(field);
+    }
+  });
+
   it("takes extreme values that the API allows", () => {
     expect(chat({ top_p: 0 })?.topP).toBeGreaterThan(0);
     for (const seed of [-1, -(2 ** 63), 2 ** 63, 2 ** 53]) {
@@ -69,7 +95,7 @@ describe("readOpenAiRequest", () => {
       expect(Number.isSafeInteger(chat({ seed })?.seed)).toBe(true);
     }
     expect(chat({ seed: -1 })?.seed).not.toBe(chat({ seed: -2 })?.seed);
-    expect(chat({ temperature: 1e-300 })?.temperature).toBe(1e-6);
+    expect(chat({ temperature: 1e-300, top_k: -1 })).toMatchObject({ temperature: 1e-6, topK: 0 });
     expect(chat({ temperature: 0, idlm: { top_p: 0 } })).toMatchObject({ temperature: 0, topP: 1e-30 });
     for (const max of [2 ** 53, 2 ** 63, 1e300]) {
       expect(chat({ max_tokens: max })?.maxTokens).toBe(Number.MAX_SAFE_INTEGER);

@@ -1,9 +1,8 @@
 import type { AnswerRequest } from "../../answer/types.ts";
 import type { GenerateRequest } from "../../engine/types.ts";
-import { wrongKey } from "../../engine/request/request-values.ts";
 import type { KeyNames } from "../../errors.ts";
 import { Body } from "../body.ts";
-import { readStop } from "../common-keys.ts";
+import { readSeed, readStop } from "../common-keys.ts";
 import { grammarSettings } from "../grammar-settings.ts";
 import { type OwnKeys, readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { ignoredSchemas } from "../tool-settings.ts";
@@ -41,8 +40,6 @@ const withoutEffect = [
   ...["prompt_cache_retention", "prompt_cache_options"],
 ];
 
-const MAX_SEED = 2 ** 63;
-
 /**
  * Reads the body of a request to /v1/chat/completions or /v1/completions. Accepts the API's keys, all other sampling
  * settings in snake case, as other servers do, and idlm's own ones. Default temperature 1, as in the API, and seed 0: the
@@ -70,7 +67,7 @@ export function readOpenAiRequest(endpoint: Endpoint, json: unknown): OpenAiRequ
     names: {
       ...(isChat ? chatNames(body) : names),
       ...(completion?.best !== undefined && { n: "best_of" }),
-      ...(grammar !== undefined && { grammar: grammar.path }),
+      ...grammar?.names,
     },
   };
 }
@@ -85,19 +82,10 @@ function commonSettings(body: Body, { sampling, settings, rounds }: OwnKeys): Ge
     ...{ n: body.number("n"), ...sampling, ...settings },
     temperature: sampling.temperature ?? 1,
     logitBias: body.take("logit_bias") as GenerateRequest["logitBias"],
-    seed: seedOf(body.number("seed")),
+    seed: readSeed(body),
     stop: readStop(body),
     rounds: rounds || undefined,
   };
-}
-
-/** The API's seeds are integers of 64 bits; the engine's, from 0 up to 2^53 − 1. */
-function seedOf(seed: number | undefined): number | undefined {
-  if (seed === undefined) return undefined;
-  if (!Number.isInteger(seed) || Math.abs(seed) > MAX_SEED) {
-    throw wrongKey("seed", `expected a whole number of 64 bits, found ${seed}`);
-  }
-  return seed >= 0 && Number.isSafeInteger(seed) ? seed : Number(BigInt.asUintN(53, BigInt(seed)));
 }
 
 function readStreamOptions(value: unknown, ignored: string[]): boolean {

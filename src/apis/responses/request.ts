@@ -2,7 +2,7 @@ import type { AnswerRequest, MessageFormat, Tool } from "../../answer/types.ts";
 import { oneOf, shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { ChatMessage, GenerateRequest } from "../../engine/types.ts";
 import { bodiesOf, Body } from "../body.ts";
-import { readMaxTokens, readTopLogprobs } from "../common-keys.ts";
+import { readMaxTokens, readSeed, readTopLogprobs } from "../common-keys.ts";
 import { otherGrammarKeys } from "../other-grammar-keys.ts";
 import { readOwnKeys, snakeCaseNames } from "../own-keys.ts";
 import { effortArguments, templateArguments } from "../template-arguments.ts";
@@ -66,7 +66,7 @@ export function readResponsesRequest(json: unknown, stored: StoredParts): Respon
   const request: GenerateRequest = {
     messages,
     maxTokens: readMaxTokens(body, "max_output_tokens"),
-    seed: body.number("seed"),
+    seed: readSeed(body),
     ...ownKeys.sampling,
     temperature,
     ...ownKeys.settings,

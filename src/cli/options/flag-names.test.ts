@@ -14,6 +14,10 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const input = join(folder, "in.jsonl");
 writeFileSync(input, "");
+const schema = join(folder, "schema.json");
+writeFileSync(schema, '{"type": "strnig"}');
+const grammar = join(folder, "grammar.gbnf");
+writeFileSync(grammar, "root ::= (");
 const other = join(folder, "other.txt");
 writeFileSync(other, "not a batch's output\n");
 
@@ -24,6 +28,8 @@ describe("names of keys in errors", () => {
     [["run", model, "a", "--stride", "3", "--propose", "mask"], "--propose: mask"],
     [["run", model, "a", "--propose", "draft"], "--draft-model MODEL"],
     [["run", model, "", "--raw"], "--raw"],
+    [["run", model, "a", "--json-schema", schema], "error: --json-schema FILE.type: expected null"],
+    [["run", model, "a", "--grammar", grammar], "error: --grammar FILE: the grammar is wrong at line 1"],
   ])("of %j are flags: %s", async (argv, flag) => {
     const { status, stderr } = await collect(argv);
     expect(status).not.toBe(0);

@@ -6,6 +6,8 @@ const renamed: Readonly<Record<string, string>> = {
   // A conversation is the key `messages`; the prompt is the key `prompt` only with --raw.
   prompt: "raw",
   output: "out",
+  "grammar.schema": "jsonSchema",
+  "grammar.grammar": "grammar",
 };
 
 /**

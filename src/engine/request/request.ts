@@ -252,7 +252,7 @@ function idOf(name: string): number | string {
 function checkStop(stop: GenerateRequest["stop"], tokenizer: TextTokenizer | undefined): readonly string[] {
   if (stop === undefined) return [];
   if (!Array.isArray(stop) || stop.length > MAX_STOP_STRINGS)
-    throw wrongKey("stop", `expected at most ${MAX_STOP_STRINGS} strings`);
+    throw wrongKey("stop", `expected a list of at most ${MAX_STOP_STRINGS} strings`);
   for (const [i, text] of (stop as unknown[]).entries()) {
     if (typeof text !== "string" || text.length === 0 || text.length > MAX_STOP_LENGTH) {
       throw wrongKey(`stop[${i}]`, `expected a string of 1 to ${MAX_STOP_LENGTH} characters, found ${shown(text)}`);
@@ -266,7 +266,7 @@ function checkStop(stop: GenerateRequest["stop"], tokenizer: TextTokenizer | und
 function checkStopTokens(tokens: unknown, vocabSize: number): readonly number[] {
   if (tokens === undefined) return [];
   if (!Array.isArray(tokens) || tokens.length > MAX_STOP_TOKENS) {
-    throw wrongKey("stopTokens", `expected at most ${MAX_STOP_TOKENS} token ids`);
+    throw wrongKey("stopTokens", `expected a list of at most ${MAX_STOP_TOKENS} token ids`);
   }
   const wrong = (tokens as unknown[]).findIndex((id) => !isToken(id, vocabSize));
   if (wrong < 0) return [...tokens];

@@ -105,6 +105,16 @@ describe("anthropic", () => {
   const messages = [{ role: "user" as const, content: "ab" }];
   const asked = { model: "m", max_tokens: 12, messages };
 
+  it("lists models", async () => {
+    const { data, has_more, first_id, last_id } = await anthropic.models.list();
+    expect(data.map(({ id, type, display_name }) => [id, type, display_name])).toEqual([
+      ["m", "model", "m"],
+      ["other", "model", "other"],
+    ]);
+    expect([has_more, first_id, last_id]).toEqual([false, "m", "other"]);
+    expect(Date.parse((await anthropic.models.retrieve("m")).created_at)).toBeGreaterThan(0);
+  });
+
   it("answers whole and streamed with the same text", async () => {
     const whole = await anthropic.messages.create(asked);
     const text = await plainText("ab", { maxTokens: 12, temperature: 1 });

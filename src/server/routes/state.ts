@@ -23,9 +23,11 @@ export const addStateRoutes: AddRoutes = (app, { models, metrics }) => {
     exchange.send(200, await metrics.text(), { "content-type": metrics.contentType }),
   );
   for (const path of ["/v1/models", "/models"]) {
-    addRoute(app, { ...modelsRoute, path }, (exchange) =>
-      exchange.send(200, { object: "list", data: models.list().map((model) => modelBody(model, model.name)) }),
-    );
+    addRoute(app, { ...modelsRoute, path }, (exchange) => {
+      const data = models.list().map((model) => modelBody(model, model.name));
+      const page = { has_more: false, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null };
+      exchange.send(200, { object: "list", data, ...page });
+    });
   }
   addRoute(app, modelRoute, (exchange, { id = "" }) => {
     const model = models.find(id);
@@ -45,6 +47,8 @@ function modelBody({ createdSeconds, model, spec }: ModelDescription, id: string
     owned_by: "idlm",
     // As vLLM names them.
     root: spec.name,
+    // Of Anthropic's form, whose clients ask the same path.
+    ...{ type: "model", display_name: id, created_at: new Date(1000 * createdSeconds).toISOString() },
     ...(model !== undefined && { max_model_len: model.info.contextLength }),
   };
 }
@@ -115,7 +119,18 @@ const modelSchema = z.object({
   created: z.number(),
   owned_by: z.string(),
   root: z.string(),
+  type: z.literal("model"),
+  display_name: z.string(),
+  created_at: z.string(),
   max_model_len: z.number().optional(),
+});
+
+const modelsSchema = z.object({
+  object: z.literal("list"),
+  data: z.array(modelSchema),
+  has_more: z.boolean(),
+  first_id: z.string().nullable(),
+  last_id: z.string().nullable(),
 });
 
 const healthRoute = createRoute({
@@ -142,7 +157,7 @@ const metricsRoute = createRoute({
 const modelsRoute = createRoute({
   method: "get",
   path: "/v1/models",
-  responses: { 200: json(z.object({ object: z.literal("list"), data: z.array(modelSchema) }), "The models.") },
+  responses: { 200: json(modelsSchema, "The models.") },
 });
 
 const modelRoute = createRoute({

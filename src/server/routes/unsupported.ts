@@ -22,6 +22,7 @@ const paths: readonly string[] = [
     "/v1/realtime/*",
   ],
   ...["/v1/conversations/*", "/v1/containers/*", "/v1/evals/*", "/v1/organization/*"],
+  ...["/v1/chat/completions/:id{chatcmpl-[^/]+}", "/v1/chat/completions/:id{chatcmpl-[^/]+}/messages"],
   ...["/v1/responses/:id/cancel", "/v1/responses/:id/input_items"],
   // Anthropic
   ...["/v1/complete", "/v1/messages/batches/*", "/v1/organizations/*"],
