@@ -93,7 +93,7 @@ describe("checkRequest", () => {
       "addGenerationPrompt: the model cannot both continue a message and begin one",
     ],
     [{ prompt: "a", ignoreEos: 1 }, "ignoreEos: expected true or false, found 1"],
-    [{ prompt: "a", stopTokens: 5 }, "stopTokens: expected at most 64 token ids"],
+    [{ prompt: "a", stopTokens: 5 }, "stopTokens: expected a list of at most 64 token ids"],
     [{ prompt: "a", stopTokens: [1, 99] }, "stopTokens[1]: 99 is not a token id below 11"],
     [{ ...chat, continueFinalMessage: 1 }, "continueFinalMessage: expected true or false, found 1"],
     [{ ids: [1], rounds: "yes" }, 'rounds: expected true or false, found "yes"'],
