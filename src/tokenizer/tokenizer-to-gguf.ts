@@ -17,7 +17,7 @@ const PREFIX = "tokenizer.ggml.";
  * the model's embedding. @throws IdlmError "unsupported" for what GGUF cannot say.
  */
 export function tokenizerToGguf(folder: string, text: FolderText, vocabSize: number): [string, GgufValue][] {
-  const { tokenizerJson: json, tokenizerConfig, chatTemplate } = text;
+  const { tokenizerJson: json, tokenizerConfig, chatTemplate, toolTemplate } = text;
   const tokenizer = tokenizerFromFolder(folder, text);
   if (json === undefined || tokenizer === undefined) return [[`${PREFIX}model`, "none"]];
   const path = join(folder, "tokenizer.json");
@@ -40,6 +40,7 @@ export function tokenizerToGguf(folder: string, text: FolderText, vocabSize: num
   nameEnds(ids, tokenizer.eosIds, contentOf(tokenizerConfig.eos_token));
   for (const [name, id] of ids) metadata.push([`${PREFIX}${name}_token_id`, id]);
   if (chatTemplate !== undefined) metadata.push(["tokenizer.chat_template", chatTemplate]);
+  if (toolTemplate !== undefined) metadata.push(["tokenizer.chat_template.tool_use", toolTemplate]);
   checkEnds(metadata, tokenizer.eosIds, path);
   return metadata;
 

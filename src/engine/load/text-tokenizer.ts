@@ -1,4 +1,5 @@
 import { IdlmError, key, phrase } from "../../errors.ts";
+import type { FolderText } from "../../formats/files/folder-text.ts";
 import type { OpenedModel } from "../../model/open/open-model.ts";
 import {
   ChatTemplate,
@@ -30,36 +31,48 @@ export function textOf(model: OpenedModel): ModelText {
     const end = metadata.get("tokenizer.ggml.eos_token_id");
     if (tokenizer === undefined) return { tokenizer, endTokens: new Set(typeof end === "number" ? [end] : []) };
     const variables = model.vocabulary === undefined ? {} : variablesOfGguf(model.vocabulary);
-    return wrapped(tokenizer, typeof template === "string" ? template : undefined, variables, path);
+    const toolTemplate = metadata.get("tokenizer.chat_template.tool_use");
+    return wrapped(tokenizer, { chat: textOrNone(template), tools: textOrNone(toolTemplate) }, variables, path);
   }
   if (model.text === undefined) return { tokenizer: undefined, endTokens: new Set() };
   const tokenizer = tokenizerFromFolder(path, model.text);
   return tokenizer === undefined
     ? { tokenizer, endTokens: new Set(model.text.endIds) }
-    : wrapped(tokenizer, model.text.chatTemplate, variablesOfFolder(model.text), path);
+    : wrapped(tokenizer, templatesOf(model.text), variablesOfFolder(model.text), path);
 }
 
-function wrapped(
-  tokenizer: Tokenizer,
-  template: string | undefined,
-  variables: SpecialVariables,
-  path: string,
-): ModelText {
-  return { tokenizer: new ModelTokenizer(tokenizer, template, variables, path), endTokens: new Set(tokenizer.eosIds) };
+/** A model's chat templates: `tools` for conversations with tools, if it has one of its own for them. */
+interface Templates {
+  readonly chat: string | undefined;
+  readonly tools: string | undefined;
+}
+
+function templatesOf({ chatTemplate, toolTemplate }: FolderText): Templates {
+  return { chat: chatTemplate, tools: toolTemplate };
+}
+
+function textOrNone(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
+function wrapped(tokenizer: Tokenizer, templates: Templates, variables: SpecialVariables, path: string): ModelText {
+  return { tokenizer: new ModelTokenizer(tokenizer, templates, variables, path), endTokens: new Set(tokenizer.eosIds) };
 }
 
 class ModelTokenizer implements TextTokenizer {
   readonly #tokenizer: Tokenizer;
   readonly #template: ChatTemplate | undefined;
+  readonly #toolTemplate: ChatTemplate | undefined;
   readonly #path: string;
   readonly specialTokens: SpecialVariables;
   readonly toolFormat: ToolFormat;
 
-  constructor(tokenizer: Tokenizer, template: string | undefined, variables: SpecialVariables, path: string) {
+  constructor(tokenizer: Tokenizer, { chat, tools }: Templates, variables: SpecialVariables, path: string) {
     this.#tokenizer = tokenizer;
     this.specialTokens = variables;
-    this.toolFormat = toolFormatOf(template);
-    this.#template = template === undefined ? undefined : new ChatTemplate(template, path);
+    this.toolFormat = toolFormatOf(tools ?? chat);
+    this.#template = chat === undefined ? undefined : new ChatTemplate(chat, path);
+    this.#toolTemplate = tools === undefined ? undefined : new ChatTemplate(tools, path);
     this.#path = path;
   }
 
@@ -82,19 +95,20 @@ class ModelTokenizer implements TextTokenizer {
     messages: readonly ChatMessage[],
     options: ChatOptions & { readonly now?: Date | undefined } = {},
   ): Promise<number[]> {
-    if (this.#template === undefined) {
+    const { tools, templateArguments, addGenerationPrompt, continueFinalMessage, now } = options;
+    const given = { messages: messages.map(templateMessage), tools: (tools ?? []).map(templateTool) };
+    const template = given.tools.length > 0 ? (this.#toolTemplate ?? this.#template) : this.#template;
+    if (template === undefined) {
       throw new IdlmError("usage", {
         problem: `${this.#path} has no chat template`,
         hint: phrase`Give it raw text (${key("prompt")}).`,
       });
     }
-    const { tools, templateArguments, addGenerationPrompt, continueFinalMessage, now } = options;
-    const given = { messages: messages.map(templateMessage), tools: (tools ?? []).map(templateTool) };
-    const isKnown = knowsTools(this.#template.source);
-    return encodeChat(this.#tokenizer, this.#template, {
+    const isKnown = knowsTools(template.source);
+    return encodeChat(this.#tokenizer, template, {
       messages: isKnown ? given.messages : withToolText(given.messages, given.tools),
       tools: isKnown && given.tools.length > 0 ? given.tools : undefined,
-      kwargs: { ...templateArguments, ...this.specialTokens },
+      kwargs: { ...this.specialTokens, ...templateArguments },
       ...{ addGenerationPrompt, continueFinalMessage, now },
     });
   }

@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { type JsonObject, kindOf, readJsonObject, requireObject } from "./json.ts";
 import { malformed } from "./malformed.ts";
 import { ByteFile } from "./map-file.ts";
@@ -14,17 +15,26 @@ export interface FolderText {
   readonly tokenizerConfig: JsonObject;
   /** `special_tokens_map.json`; empty if the folder has none. */
   readonly specialTokensMap: JsonObject;
+  /** `config.json`; empty if the folder has none. */
+  readonly modelConfig: JsonObject;
   /** End-of-sequence tokens, from `generation_config.json` and `config.json`. */
   readonly endIds: readonly number[];
   readonly chatTemplate: string | undefined;
+  /** The template named `tool_use`, for conversations with tools. */
+  readonly toolTemplate: string | undefined;
 }
 
 /** Published templates are below 20 KB; `ChatTemplate` has a lower limit for what it parses. */
 const MAX_TEMPLATE_BYTES = 4 * 2 ** 20;
 
+/** Names of templates. */
+const DEFAULT = "default";
+const TOOL_USE = "tool_use";
+
 /**
- * Reads those of tokenizer.json, tokenizer_config.json, special_tokens_map.json, generation_config.json and
- * chat_template.jinja that the folder has, and the end-of-sequence tokens of config.json. `vocabSize`: rows of the model's embedding.
+ * Reads those of tokenizer.json, tokenizer_config.json, special_tokens_map.json, generation_config.json, config.json,
+ * chat_template.jinja and additional_chat_templates/tool_use.jinja that the folder has. `vocabSize`: rows of the model's
+ * embedding.
  * @throws IdlmError "file-unreadable" (also for a link that points outside of the folder), "file-malformed".
  */
 export function readFolderText(folder: string, vocabSize?: number): FolderText {
@@ -36,16 +46,24 @@ export function readFolderText(folder: string, vocabSize?: number): FolderText {
   const configPath = optional("tokenizer_config.json");
   const tokenizerConfig = configPath === undefined ? {} : readJsonObject(configPath);
   const mapPath = optional("special_tokens_map.json");
+  const modelPath = optional("config.json");
+  const endPaths = [optional("generation_config.json"), modelPath].filter((path) => path !== undefined);
+  const stored = namedTemplates(tokenizerConfig, configPath ?? folder);
   const templatePath = optional("chat_template.jinja");
-  const endPaths = [optional("generation_config.json"), optional("config.json")].filter((path) => path !== undefined);
+  const toolPath = optional(join("additional_chat_templates", `${TOOL_USE}.jinja`));
+  // As in transformers, files take precedence over all templates of the config.
+  const template = (path: string | undefined, name: string) => {
+    if (path !== undefined) return readTemplate(path);
+    return templatePath === undefined ? stored.get(name) : undefined;
+  };
   return {
     tokenizerJson: tokenizerPath === undefined ? undefined : readTokenizerJson(tokenizerPath, vocabSize),
     tokenizerConfig,
     specialTokensMap: mapPath === undefined ? {} : readJsonObject(mapPath),
+    modelConfig: modelPath === undefined ? {} : readJsonObject(modelPath),
     endIds: [...new Set(endPaths.flatMap((path) => readEndIds(path, vocabSize)))],
-    // As in transformers, the separate file takes precedence.
-    chatTemplate:
-      templatePath === undefined ? templateOf(tokenizerConfig, configPath ?? folder) : readTemplate(templatePath),
+    chatTemplate: template(templatePath, DEFAULT),
+    toolTemplate: template(toolPath, TOOL_USE),
   };
 }
 
@@ -60,15 +78,22 @@ function readEndIds(path: string, vocabSize = Number.MAX_SAFE_INTEGER): readonly
   });
 }
 
-/** A single template, or a list of named ones, of which "default" is the one for chats. */
-function templateOf({ chat_template: value }: JsonObject, path: string): string | undefined {
-  if (value === undefined || value === null || typeof value === "string") return value ?? undefined;
+/** A single template, or named ones: as a list, or as an object. */
+function namedTemplates({ chat_template: value }: JsonObject, path: string): ReadonlyMap<string, string> {
   const field = "chat_template";
-  if (!Array.isArray(value)) throw malformed(path, field, "a string, or named templates", kindOf(value));
-  const named = value.map((item) => requireObject(item, path, field)).find(({ name }) => name === "default");
-  if (named === undefined) return undefined;
-  if (typeof named.template !== "string") throw malformed(path, field, "a string", kindOf(named.template));
-  return named.template;
+  if (value === undefined || value === null) return new Map();
+  if (typeof value === "string") return new Map([[DEFAULT, value]]);
+  if (typeof value !== "object") throw malformed(path, field, "a string, or named templates", kindOf(value));
+  const named = Array.isArray(value)
+    ? value.map((item) => requireObject(item, path, field)).map(({ name, template }) => [name, template] as const)
+    : Object.entries(value);
+  return new Map(
+    named.map(([name, template]) => {
+      if (typeof name !== "string") throw malformed(path, field, "a name for each template", kindOf(name));
+      if (typeof template !== "string") throw malformed(path, field, "a string", kindOf(template));
+      return [name, template];
+    }),
+  );
 }
 
 function readTemplate(path: string): string {
@@ -77,7 +102,7 @@ function readTemplate(path: string): string {
     if (file.size > MAX_TEMPLATE_BYTES) throw malformed(path, "size", `at most ${MAX_TEMPLATE_BYTES} bytes`, file.size);
     const bytes = file.read(0, file.size);
     if (!isUtf8(bytes)) throw malformed(path, "content", "UTF-8", "invalid UTF-8");
-    return new TextDecoder().decode(bytes);
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   } finally {
     file.close();
   }

@@ -50,6 +50,7 @@ export function readGgufVocabulary(
   nRows?: number,
 ): GgufVocabulary | undefined {
   const chatTemplate = readString(metadata, "tokenizer.chat_template", path);
+  readString(metadata, "tokenizer.chat_template.tool_use", path);
   const model = readString(metadata, `${PREFIX}model`, path);
   if (model === undefined && metadata.has(`${PREFIX}tokens`)) {
     throw malformed(path, `${PREFIX}model`, "the tokenizer type", "nothing");

@@ -44,6 +44,7 @@ export const ggufKeys: KeyTable = {
     "ARCH.tensor_data_layout": ignored(""),
     "ARCH.pooling_type": ignored("of embeddings"),
     "tokenizer.chat_template": read(""),
+    "tokenizer.chat_template.tool_use": read("for conversations with tools"),
     "tokenizer.chat_template.*": ignored("other named templates"),
     "tokenizer.chat_templates": ignored("names of other templates"),
     ...all("tokenizer.ggml.model tokenizer.ggml.pre", read("others are refused")),

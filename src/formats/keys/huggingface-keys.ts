@@ -56,8 +56,9 @@ export const configKeys: KeyTable = {
       "rope_interleaved is_llama_config transformers.js_config unsloth_fixed unsloth_version",
       ignored("of other programs"),
     ),
+    tokenizer_class: read("unless tokenizer_config.json has one"),
     ...all(
-      "pruned_heads chunk_size_feed_forward tie_encoder_decoder tokenizer_class prefix use_bfloat16 tf_legacy_loss",
+      "pruned_heads chunk_size_feed_forward tie_encoder_decoder prefix use_bfloat16 tf_legacy_loss",
       ignored("of transformers"),
     ),
     ...all(
@@ -93,14 +94,19 @@ export const tokenizerConfigKeys: KeyTable = {
     "*_token": read(
       "special tokens: variables of the chat template; bos_token and eos_token also decide which ids these are",
     ),
-    ...all("extra_special_tokens model_specific_special_tokens", read("named ones: variables of the chat template")),
+    ...all(
+      "extra_special_tokens additional_special_tokens model_specific_special_tokens",
+      read("named ones: variables of the chat template"),
+    ),
     added_tokens_decoder: ignored(
       "tokenizer.json has the tokens; without it special_tokens_map.json counts, as in transformers",
     ),
     add_bos_token: read("whether BOS is put before raw texts"),
     add_eos_token: ignored("prompts are continued, so no end is put after them"),
     tokenizer_class: read("defaults of its special tokens for the chat template"),
-    chat_template: read("unless there is a chat_template.jinja"),
+    chat_template: read(
+      "unless there is a chat_template.jinja; of named ones default, and tool_use where tools are given",
+    ),
     ...all(
       "add_prefix_space legacy use_default_system_prompt split_special_tokens spaces_between_special_tokens",
       ignored("tokenizer.json decides"),
@@ -117,10 +123,7 @@ export const tokenizerConfigKeys: KeyTable = {
       "pad_to_multiple_of pad_token_type_id model_input_names processor_class auto_map name_or_path",
       ignored("of transformers"),
     ),
-    ...all(
-      "special_tokens_map_file tokenizer_file vocab_size additional_special_tokens unk_id",
-      ignored("tokenizer.json decides"),
-    ),
+    ...all("special_tokens_map_file tokenizer_file vocab_size unk_id", ignored("tokenizer.json decides")),
     ...all("response_schema return_tensors return_attention_mask do_lower_case", ignored("of transformers")),
   },
 };

@@ -30,6 +30,7 @@ const modelNeighbours = [
   "merges.txt",
   "chat_template.jinja",
   "chat_template.json",
+  "additional_chat_templates/tool_use.jinja",
 ];
 const ADAPTER_CONFIG = "adapter_config.json";
 const ADAPTER_WEIGHTS = "adapter_model.safetensors";
