@@ -202,6 +202,24 @@ describe("generate", () => {
     expect(model.samplers.map(({ settings }) => settings.choice)).toEqual([0, 1, 2]);
   });
 
+  it("frees the pages of a grammar that cannot be followed", async () => {
+    const { engine } = fakeEngine();
+    const ids = Array.from({ length: 60 }, (_, i) => i % 11);
+    await engine.generate({ ids, maxTokens: 1 }).result;
+    const { total } = engine.stats().cachePages;
+    // At the first round, with a prompt that is cached; and at a later one.
+    const failing = [
+      { ids, grammar: { kind: "regex", pattern: "(?:.*[ a-z].{2000})" } },
+      { ids: [...ids, 3], grammar: { kind: "regex", pattern: "a(?:(?:.{1,50}){1,50})" } },
+    ] as const;
+    for (const request of failing) {
+      await expect(engine.generate(request).result).rejects.toThrow("too many ways");
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(engine.stats().cachePages).toMatchObject({ total, used: 0 });
+    }
+    await engine.dispose();
+  });
+
   it("refuses requests when the queue is full", async () => {
     const { engine } = fakeEngine({ maxSequences: 2, maxQueue: 1 });
     const running = [1, 2, 3].map((token) => engine.generate({ ids: [token], maxTokens: 5 }).result);

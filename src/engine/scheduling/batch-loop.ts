@@ -219,6 +219,7 @@ export class BatchLoop {
       work();
     } catch (error) {
       sequence.fail(error);
+      if (!this.#inFlight.has(sequence)) this.#release(sequence);
     }
   }
 
