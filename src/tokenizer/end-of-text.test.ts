@@ -32,6 +32,18 @@ describe("endOfText, by llama.cpp's rules", () => {
     expect(found.types.size).toBe(0);
   });
 
+  it("takes no other token for one of code infilling that the file names", () => {
+    const tokens = ["a", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"];
+    for (const names of [
+      ["fim_pre", "fim_suf", "fim_mid"],
+      ["prefix", "suffix", "middle"],
+    ]) {
+      const ids = new Map(names.map((name) => [name, 0]));
+      expect(endOfText(vocabulary(tokens, { ids })).types.size).toBe(0);
+    }
+    expect(endOfText(vocabulary(tokens)).types.size).toBe(3);
+  });
+
   it("leaves out a token that separates messages", () => {
     const harmony = endOfText(vocabulary(["<|end|>", "<|return|>", "<|call|>"]));
     expect([...harmony.ids].sort()).toEqual([1, 2]);

@@ -75,6 +75,8 @@ const infill: Readonly<Record<string, { readonly texts: readonly string[]; reado
   fim_sep: { texts: ["<|file_sep|>"], ends: true },
 };
 
+const olderNames: Readonly<Record<string, string>> = { fim_pre: "prefix", fim_suf: "suffix", fim_mid: "middle" };
+
 /** Always visible in gpt-oss, whatever their type. */
 const visibleTexts: readonly string[] = ["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"];
 
@@ -96,7 +98,8 @@ export function endOfText({ tokens, types, ids, merges }: GgufVocabulary): EndOf
   const named = ["eos", "eot", "eom"].flatMap((name) => ids.get(name) ?? []);
   for (const id of named) ends.add(id);
   for (const [name, { texts, ends: isEnd }] of Object.entries(infill)) {
-    const given = ids.get(name);
+    // Older files have another key, which takes precedence.
+    const given = ids.get(olderNames[name] ?? "") ?? ids.get(name);
     const found = given ?? texts.map((text) => idOf.get(text)).find((id) => id !== undefined);
     if (found === undefined) continue;
     if (given === undefined) control(found);

@@ -7,11 +7,12 @@ import {
   SENTENCE_PIECE,
   tokenTypes,
 } from "../formats/gguf/gguf-vocabulary.ts";
-import { malformed, quote } from "../formats/files/malformed.ts";
-import { type AddedToken, type TokenizerJson, validateTokenizerJson } from "../formats/files/tokenizer-json.ts";
+import { quote } from "../formats/files/malformed.ts";
+import type { AddedToken, TokenizerJson } from "../formats/files/tokenizer-json.ts";
 import { sentencePieceNormalizer, sentencePieceSpaces } from "./normalizer.ts";
 import { endOfText } from "./end-of-text.ts";
 import { patterns } from "./pre-tokenizer.ts";
+import { SentencePieceMerger } from "./sentence-piece.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 /** The parts of a tokenizer.json that follow from the pre-tokenizer's name. */
@@ -24,9 +25,17 @@ interface Kind {
 }
 
 const byteLevel = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
-const split = (pattern: string) => ({
+const split = (...patternsInTurn: readonly string[]) => ({
   type: "Sequence",
-  pretokenizers: [{ type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false }, byteLevel],
+  pretokenizers: [
+    ...patternsInTurn.map((pattern) => ({
+      type: "Split",
+      pattern: { Regex: pattern },
+      behavior: "Isolated",
+      invert: false,
+    })),
+    byteLevel,
+  ],
 });
 
 /** Other names of a kind in `tokenizer.ggml.pre` (llama.cpp, its file llama-vocab.cpp). */
@@ -42,7 +51,15 @@ const kindNames = new Map(Object.entries(aliases).flatMap(([kind, names]) => nam
 
 /** Byte-level BPE, by the name in `tokenizer.ggml.pre`. */
 export const byteLevelKinds: Readonly<Record<string, Kind>> = {
-  default: { pre_tokenizer: { ...byteLevel, use_regex: true } },
+  // Of files that do not say, as in llama.cpp.
+  default: {
+    pre_tokenizer: split(
+      String.raw`[\p{P}\$\+<=>\^~\|]+`,
+      String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)`,
+      String.raw`\p{N}+`,
+      "[0-9][0-9][0-9]",
+    ),
+  },
   "gpt-2": { pre_tokenizer: { ...byteLevel, use_regex: true } },
   smollm: {
     pre_tokenizer: {
@@ -90,6 +107,7 @@ export function tokenizerFromGguf(
       added.push({ id, content: token, special: type !== tokenTypes.userDefined });
     }
   });
+  const merges = vocabulary.model === SENTENCE_PIECE ? [] : vocabulary.merges;
   const json: TokenizerJson = {
     version: "1.0",
     added_tokens: added.map((token) => ({
@@ -103,12 +121,14 @@ export function tokenizerFromGguf(
     pre_tokenizer: kind.pre_tokenizer,
     post_processor: null,
     decoder: { type: "ByteLevel" },
-    model: { type: "BPE", vocab, merges: mergesOf(vocabulary, path), ...kind.model },
+    model: { type: "BPE", vocab, merges, ...kind.model },
   };
-  // The merges of byte-level BPE are those of the vocabulary, which has been checked.
-  if (vocabulary.model === SENTENCE_PIECE) validateTokenizerJson(json, path);
   const addsBos = vocabulary.addsBos ?? kind.addsBos ?? false;
-  return new Tokenizer(json, { bosId: ids.get("bos"), addsBos, eosIds: end.ids }, path);
+  const facts = { bosId: ids.get("bos"), addsBos, eosIds: end.ids };
+  if (vocabulary.model !== SENTENCE_PIECE) return new Tokenizer(json, facts, path);
+  const unknownId = ids.get("unknown") ?? types.indexOf(tokenTypes.unknown);
+  const scored = { tokens, scores: vocabulary.scores ?? [], unknownId: unknownId < 0 ? undefined : unknownId };
+  return new Tokenizer(json, { ...facts, merger: new SentencePieceMerger(scored) }, path);
 }
 
 /** @throws IdlmError "unsupported" if `tokenizerFromGguf` does not support the tokenizer type. */
@@ -132,36 +152,4 @@ function kindOf({ model, pre = "default", addsSpacePrefix }: GgufVocabulary, pat
   if (kind !== undefined) return kind;
   const hint = `Supported are ${[...Object.keys(byteLevelKinds), ...kindNames.keys()].join(", ")}.`;
   throw new IdlmError("unsupported", { path, feature: `the pre-tokenizer ${quote(pre)}`, hint });
-}
-
-/** Total characters of a SentencePiece vocabulary, each a possible split point. Llama 2's has 200,000. */
-const MAX_CHARACTERS = 1 << 23;
-
-/**
- * A SentencePiece vocabulary has no merges: any two tokens whose concatenation is a token may be merged, highest score
- * first. As in the conversion by transformers, merges to the same token are ordered by the ids of their parts.
- */
-function mergesOf(
-  { model, tokens, types, scores, merges }: GgufVocabulary,
-  path: string,
-): TokenizerJson["model"]["merges"] {
-  if (model !== SENTENCE_PIECE) return merges;
-  const nCharacters = tokens.reduce((sum, token) => sum + token.length, 0);
-  if (nCharacters > MAX_CHARACTERS) {
-    throw malformed(path, "tokenizer.ggml.tokens", `at most ${MAX_CHARACTERS} characters in total`, nCharacters);
-  }
-  const ids = new Map(tokens.map((token, id) => [token, id]));
-  const found: { readonly score: number; readonly pair: readonly [string, string] }[] = [];
-  tokens.forEach((token, id) => {
-    if (types[id] !== tokenTypes.normal) return;
-    const cuts: { readonly pair: readonly [string, string]; readonly first: number; readonly second: number }[] = [];
-    for (let cut = 1; cut < token.length; cut++) {
-      const pair = [token.slice(0, cut), token.slice(cut)] as const;
-      const [first, second] = [ids.get(pair[0]), ids.get(pair[1])];
-      if (first !== undefined && second !== undefined) cuts.push({ pair, first, second });
-    }
-    cuts.sort((a, b) => a.first - b.first || a.second - b.second);
-    for (const { pair } of cuts) found.push({ score: scores?.[id] ?? 0, pair });
-  });
-  return found.sort((a, b) => b.score - a.score).map(({ pair }) => pair);
 }

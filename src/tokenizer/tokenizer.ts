@@ -8,6 +8,7 @@ import { type Alphabet, byteLevel, sentencePiece } from "./alphabet.ts";
 import { LONG_PIECE, LongPieceMerger } from "./long-pieces.ts";
 import { addsSpace, checkNormalizer } from "./normalizer.ts";
 import { type PreTokenizer, preTokenizerOf } from "./pre-tokenizer.ts";
+import type { SentencePieceMerger } from "./sentence-piece.ts";
 import { createStreamDecoder, type StreamDecoder } from "./stream-decoder.ts";
 
 /** Settings of a tokenizer from files other than tokenizer.json. */
@@ -17,6 +18,8 @@ export interface TokenizerFacts {
   readonly addsBos?: boolean | undefined;
   /** End-of-sequence ids. */
   readonly eosIds: readonly number[];
+  /** Merges in place of the BPE of the tokenizer.json. */
+  readonly merger?: SentencePieceMerger | undefined;
 }
 
 const encoder = new TextEncoder();
@@ -36,6 +39,7 @@ export class Tokenizer {
   readonly #hasFirstSpace: boolean;
   readonly #split: PreTokenizer;
   readonly #model: TokenizerJson["model"];
+  readonly #sentencePiece: SentencePieceMerger | undefined;
   #merger: LongPieceMerger | undefined;
   /** Tokens of the vocabulary by id. */
   readonly #tokens: string[] = [];
@@ -80,6 +84,7 @@ export class Tokenizer {
     this.bosId = facts.bosId;
     this.addsBos = facts.addsBos ?? false;
     this.eosIds = facts.eosIds;
+    this.#sentencePiece = facts.merger;
   }
 
   /** The strings of special tokens. */
@@ -132,6 +137,10 @@ export class Tokenizer {
 
   /** `normalised`: text without added tokens. */
   #encodePlain(normalised: string, ids: number[]): void {
+    if (this.#sentencePiece !== undefined) {
+      for (const id of this.#sentencePiece.encode(normalised)) ids.push(id);
+      return;
+    }
     const model = this.#library.model;
     if (model === null) return;
     // A byte without a token in the vocabulary is dropped, as in the reference tokenizers.

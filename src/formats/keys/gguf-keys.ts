@@ -63,15 +63,15 @@ export const ggufKeys: KeyTable = {
     ),
     ...all(
       "tokenizer.ggml.fim_pre_token_id tokenizer.ggml.fim_suf_token_id tokenizer.ggml.fim_mid_token_id",
-      ignored("of code infilling"),
+      read("of code infilling: no other token counts as this one; −1: not set"),
+    ),
+    ...all(
+      "tokenizer.ggml.prefix_token_id tokenizer.ggml.suffix_token_id tokenizer.ggml.middle_token_id",
+      read("of code infilling: no other token counts as this one; −1: not set"),
     ),
     ...all(
       "tokenizer.ggml.fim_pad_token_id tokenizer.ggml.fim_rep_token_id tokenizer.ggml.fim_sep_token_id",
       read("they end a generation, as in llama.cpp; −1: not set"),
-    ),
-    ...all(
-      "tokenizer.ggml.prefix_token_id tokenizer.ggml.suffix_token_id tokenizer.ggml.middle_token_id",
-      ignored("of code infilling"),
     ),
     "tokenizer.ggml.add_bos_token": read("whether BOS is put before raw texts"),
     "tokenizer.ggml.add_eos_token": ignored("prompts are continued, so no end is put after them"),
