@@ -30,7 +30,8 @@ const reasons: Readonly<Record<string, string>> = {
   EFBIG: "it exceeds the file system's largest file size",
 };
 
-function reasonOf(error: unknown): string {
+/** A reason in words, as far as it is a common one. */
+export function reasonOf(error: unknown): string {
   const { code = "", message } = error as NodeJS.ErrnoException;
   return reasons[code] ?? message;
 }

@@ -6,14 +6,23 @@ import { writeError } from "./file-error.ts";
 /** Makes a folder, and those above it. @throws IdlmError "file-unwritable". */
 export function makeFolder(path: string): void {
   try {
-    mkdirSync(path, { recursive: true });
+    makeFolders(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "EEXIST") throw new IdlmError("file-unwritable", { path, reason: "it is not a folder" }, error);
     if (code === "ENOTDIR")
       throw new IdlmError("file-unwritable", { path, reason: "a folder above it is a file" }, error);
+    throw writeError(path, error);
+  }
+}
+
+/** Makes a folder, and those above it. Errors: those of the file system. */
+export function makeFolders(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
     // Node.js gives this code for others, such as that of a file system that is read-only.
-    throw writeError(path, code === "ENOENT" ? (reasonAt(path) ?? error) : error);
+    throw (error as NodeJS.ErrnoException).code === "ENOENT" ? (reasonAt(path) ?? error) : error;
   }
 }
 

@@ -4,6 +4,8 @@ import { copyFile, link, lstat, mkdir, open, readdir, rename, rm, stat, statfs, 
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { IdlmError } from "../../errors.ts";
+import { reasonOf } from "../../formats/files/file-error.ts";
+import { makeFolders } from "../../formats/files/make-folder.ts";
 import { isRunning } from "./lock.ts";
 
 // The cache:
@@ -56,7 +58,7 @@ export function modelKey(name: string): string {
  * rejected, because files would be written or removed elsewhere. Errors: "file-unwritable" for a link; file system errors.
  */
 async function makeFolder(cache: string, ...names: readonly string[]): Promise<string> {
-  await mkdir(cache, { recursive: true });
+  makeFolders(cache);
   let path = cache;
   for (const name of names) {
     path = join(path, name);
@@ -149,9 +151,9 @@ export async function syncFolder(path: string): Promise<void> {
  */
 export function cacheError(name: string, cache: string, error: unknown): unknown {
   if (!(error instanceof Error) || !("syscall" in error)) return error;
-  const { code, message } = error as NodeJS.ErrnoException;
+  const { code } = error as NodeJS.ErrnoException;
   const full = code === "ENOSPC" || code === "EDQUOT";
-  const reason = full ? "its disk is full" : (code ?? message);
+  const reason = full ? "its disk is full" : reasonOf(error);
   const hint = full
     ? "Free some space and try again: partial downloads are kept. Or set IDLM_HOME to another disk."
     : "Set IDLM_HOME to a writable folder.";

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { IdlmError, key, phrase } from "../../errors.ts";
@@ -123,9 +123,13 @@ export class TextFolder {
   }
 }
 
-/** @throws IdlmError "file-malformed" for a folder with text and no manifest: it is not known what wrote it. */
+/**
+ * Empty files are no text: a full disk leaves them where the manifest found no room.
+ * @throws IdlmError "file-malformed" for a folder with text and no manifest: it is not known what wrote it.
+ */
 export function checkNoText(path: string): void {
-  const name = [TEXT_FILE, DROPPED_FILE].find((file) => existsSync(join(path, file)));
+  const sizeOf = (file: string) => (existsSync(join(path, file)) ? statSync(join(path, file)).size : 0);
+  const name = [TEXT_FILE, DROPPED_FILE].find((file) => sizeOf(file) > 0);
   if (name === undefined) return;
   throw new IdlmError("file-malformed", {
     path,

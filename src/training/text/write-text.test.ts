@@ -194,6 +194,14 @@ describe("a folder that cannot be used", () => {
     await rejected({ out: undisturbed, prompts: changed }).toThrow(/its prompts_sha256 is [0-9a-f]{64}, not/);
   });
 
+  it("begins where a full disk left empty files, and no manifest", async () => {
+    const out = newFolder();
+    mkdirSync(out);
+    for (const file of ["text.jsonl", "dropped.jsonl"]) writeFileSync(join(out, file), "");
+    await write({ out, tokens: 300 });
+    expect(rowsOf(out).length).toBeGreaterThan(0);
+  });
+
   it("rejects text without a manifest, a changed manifest, and a damaged line", async () => {
     const out = newFolder();
     mkdirSync(out);
