@@ -9,9 +9,10 @@ import json
 import os
 
 from jinja2 import TemplateSyntaxError, nodes
-from jinja2.exceptions import TemplateError
+from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
 
 VARIABLES = {
     "messages": [
@@ -844,6 +845,12 @@ add(
     "{% for i, in [[1], [2]] %}{{ i }}{% endfor %}",
     "{% for (i,) in [[1], [2]] %}{{ i }}{% endfor %}",
     "{% for i in 1, recursive %}{{ i }}{% endfor %}",
+    "{% set ns = namespace(_a=1) %}",
+    "{% set ns = namespace({'_a': 1}) %}",
+    "{% set ns = namespace(a_=1) %}{% set ns.b_ = 2 %}{{ ns }}{% set ns._c = 1 %}",
+    "{% set ns = namespace(a=1) %}{{ ns._a is defined }}{{ ns['a'] }}{{ ns.b }}",
+    "{{ dict.fromkeys('ab', 1) }}{{ dict is callable }}{{ dict.x is defined }}{{ dict() }}",
+    "{{ namespace is callable }}{{ dict.fromkeys() }}",
 )
 
 # Tests
@@ -1205,10 +1212,35 @@ def environment():
     def raise_exception(message):
         raise TemplateError(message)
 
+    class TemplateDict:
+        def __call__(self, *args, **kwargs):
+            return dict(*args, **kwargs)
+
+        def fromkeys(self, *args, **kwargs):
+            return dict.fromkeys(*args, **kwargs)
+
+    class TemplateNamespace(Namespace):
+        def __init__(*args, **kwargs):
+            self, args = args[0], args[1:]
+            attributes = dict(*args, **kwargs)
+            for name in attributes:
+                check_name(name)
+            Namespace.__init__(self, attributes)
+
+        def __setitem__(self, name, value):
+            check_name(name)
+            Namespace.__setitem__(self, name, value)
+
+    def check_name(name):
+        if isinstance(name, str) and name.startswith("_"):
+            raise SecurityError(f"Chat templates cannot store underscore-prefixed attributes, but got {name!r}")
+
     now = datetime.datetime(2026, 2, 3, 4, 5, 6)
     env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
+    env.globals["dict"] = TemplateDict()
+    env.globals["namespace"] = TemplateNamespace
     env.globals["strftime_now"] = lambda format: now.strftime(format)
     return env
 

@@ -170,13 +170,15 @@ function protectTokens(value: unknown, tokens: readonly string[], standIns: read
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [protect(key), protect(inner)]));
 }
 
-/** A message as transformers passes it, with text parts joined, which is what most templates expect. */
+/**
+ * A message as transformers passes it: without what is null, and with reasoning under the names that templates know. Text
+ * parts are joined, which is what most templates expect.
+ */
 function prepare(message: TemplateMessage): TemplateMessage {
-  const reasoning = ["reasoning_content", "thinking", "reasoning"]
-    .map((key) => message[key])
-    .find((text) => text != null);
-  const joined = joinTextParts(message);
-  return reasoning === undefined ? joined : { ...joined, reasoning_content: reasoning, thinking: reasoning };
+  const kept: { role: string; [key: string]: unknown } = { ...joinTextParts(message) };
+  for (const [key, value] of Object.entries(kept)) if (value === null || value === undefined) delete kept[key];
+  const reasoning = kept.reasoning_content ?? kept.thinking ?? kept.reasoning;
+  return reasoning === undefined ? kept : { thinking: reasoning, ...kept, reasoning_content: reasoning };
 }
 
 /** Joins content that consists of text parts to one string. */

@@ -22,6 +22,11 @@ describe("templateMessage", () => {
     expect(templateMessage(result)).toEqual({ role: "tool", content: "5", name: "f", tool_call_id: "1" });
     expect(templateMessage({ role: "user", content: "a" })).toEqual({ role: "user", content: "a" });
   });
+
+  it("keeps the order of keys", () => {
+    const message = templateMessage({ content: "a", toolCalls: [], role: "assistant", name: "n" });
+    expect(JSON.stringify(message)).toBe('{"content":"a","tool_calls":[],"role":"assistant","name":"n"}');
+  });
 });
 
 describe("templateTool", () => {

@@ -1,22 +1,23 @@
 import type { TemplateMessage } from "../../tokenizer/index.ts";
 import type { ChatMessage, ToolCallMessage, ToolDefinition } from "../types.ts";
 
-/** A message as chat templates expect it, which is how transformers passes it. */
-export function templateMessage({
-  role,
-  content,
-  name,
-  reasoning,
-  toolCalls,
-  toolCallId,
-}: ChatMessage): TemplateMessage {
-  return {
-    ...{ role, content },
-    ...(name !== undefined && { name }),
-    ...(reasoning !== undefined && { reasoning_content: reasoning }),
-    ...(toolCalls !== undefined && { tool_calls: toolCalls.map(templateCall) }),
-    ...(toolCallId !== undefined && { tool_call_id: toolCallId }),
-  };
+const templateNames: ReadonlyMap<string, string> = new Map([
+  ["reasoning", "reasoning_content"],
+  ["toolCalls", "tool_calls"],
+  ["toolCallId", "tool_call_id"],
+]);
+
+/**
+ * A message as chat templates expect it, which is how transformers passes it. Keys keep their order, which shows where a
+ * template prints the message.
+ */
+export function templateMessage(message: ChatMessage): TemplateMessage {
+  const { role, toolCalls } = message;
+  const calls = toolCalls === undefined ? {} : { toolCalls: toolCalls.map(templateCall) };
+  const entries = Object.entries({ ...message, ...calls })
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => [templateNames.get(key) ?? key, value] as const);
+  return Object.assign(Object.fromEntries(entries), { role });
 }
 
 export function templateTool({ name, description, parameters }: ToolDefinition) {

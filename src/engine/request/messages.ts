@@ -53,13 +53,16 @@ function readMessage(message: unknown, path: string, fail: MessageError): ChatMe
   for (const [key, text] of Object.entries({ name, reasoning, toolCallId })) {
     if (text !== undefined && typeof text !== "string") throw fail(`${path}.${key}`, "a string", kindOf(text));
   }
-  return {
+  const checked = {
     ...{ role: known, content },
     ...(typeof name === "string" && { name }),
     ...(typeof reasoning === "string" && { reasoning }),
     ...(toolCalls !== undefined && { toolCalls: readCalls(toolCalls, `${path}.toolCalls`, fail) }),
     ...(typeof toolCallId === "string" && { toolCallId }),
   };
+  // Keys keep their order, which shows where a chat template prints a message.
+  const given = Object.keys(message).filter((key) => Object.hasOwn(checked, key));
+  return Object.assign(Object.fromEntries(given.map((key) => [key, undefined])), checked);
 }
 
 function readCalls(value: unknown, path: string, fail: MessageError): readonly ToolCallMessage[] {

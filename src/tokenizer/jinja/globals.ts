@@ -1,7 +1,9 @@
-import { makeDict } from "./attributes.ts";
+import { dictMethod, makeDict } from "./attributes.ts";
 import { RaisedByTemplate, TemplateError, typeError } from "./errors.ts";
 import { strftime } from "./strftime.ts";
 import {
+  type CallArguments,
+  Dict,
   integerOf,
   Namespace,
   PyFunction,
@@ -65,6 +67,19 @@ class Joiner extends PyObject {
   }
 }
 
+/** `dict(…)`, of which transformers leaves these two to templates. */
+class DictConstructor extends PyObject {
+  override readonly typeName = "TemplateDict";
+
+  override call(args: CallArguments, runtime: Runtime): Value {
+    return makeDict(args, runtime);
+  }
+
+  override attribute(name: string): Value | undefined {
+    return name === "fromkeys" ? dictMethod(new Dict(), name) : undefined;
+  }
+}
+
 function range(positional: readonly Value[]): Range {
   const numbers = positional.map((value) => {
     if (value instanceof Undefined) throw value.error;
@@ -108,7 +123,7 @@ export function globalsAt(now: Date): ReadonlyMap<string, Value> {
       new PyFunction(name, ({ positional, named }, runtime) => run(argumentsOf(name, positional, named), runtime)),
     );
   }
-  globals.set("dict", new PyFunction("dict", makeDict, "type"));
+  globals.set("dict", new DictConstructor());
   globals.set(
     "namespace",
     new PyFunction("namespace", (args, runtime) => new Namespace(makeDict(args, runtime)), "type"),

@@ -104,7 +104,10 @@ export const tests: Readonly<Record<string, Test>> = {
 
 /** Undefined values, macros and loops define `__call__`. */
 function isCallable(value: Value): boolean {
-  return value instanceof PyObject && ["Undefined", "Macro", "LoopContext", "Joiner"].includes(value.typeName);
+  return (
+    value instanceof PyObject &&
+    ["Undefined", "Macro", "LoopContext", "Joiner", "TemplateDict"].includes(value.typeName)
+  );
 }
 
 /** Calls a test. @throws TemplateError. */

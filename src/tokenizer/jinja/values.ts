@@ -324,7 +324,7 @@ export class Slice extends PyObject {
   override readonly typeName = "slice";
 }
 
-/** `namespace()`. */
+/** `namespace()`, which transformers keeps from names that begin with an underscore. */
 export class Namespace extends PyObject {
   override readonly typeName = "Namespace";
   readonly #attributes: Dict;
@@ -332,9 +332,11 @@ export class Namespace extends PyObject {
   constructor(attributes: Dict) {
     super();
     this.#attributes = attributes;
+    for (const [name] of attributes.entries) checkNamespaceName(name);
   }
 
   set(name: string, value: Value): void {
+    checkNamespaceName(name);
     this.#attributes.set(name, value);
   }
 
@@ -345,6 +347,12 @@ export class Namespace extends PyObject {
   override show(runtime: Runtime): string {
     return `<Namespace ${this.#attributes.show(runtime)}>`;
   }
+}
+
+function checkNamespaceName(name: Value): void {
+  if (typeof name !== "string" || !name.startsWith("_")) return;
+  const message = `Chat templates cannot store underscore-prefixed attributes on a namespace, but got '${name}'`;
+  throw new TemplateError("SecurityError", message);
 }
 
 export function typeName(value: Value): string {
