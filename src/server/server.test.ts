@@ -144,8 +144,8 @@ describe("requests", () => {
     for (const path of ["/v1/embeddings", "/v1/audio/speech", "/v1/images/generations", "/v1/files", "/api/embed"]) {
       expect((await post(path, {})).status, path).toBe(501);
     }
-    expect((await get(`${completions}/chatcmpl-1`)).status).toBe(501);
-    expect((await post(`${completions}/input_tokens`, {})).status).toBe(400);
+    expect((await get("/v1/chat/completions/chatcmpl-1")).status).toBe(501);
+    expect((await post("/v1/chat/completions/input_tokens", {})).status).toBe(400);
   });
 });
 
