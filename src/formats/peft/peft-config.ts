@@ -156,8 +156,8 @@ export function matchPatterns<T>(
   field: string,
 ): (T | undefined)[] {
   if (patterns.length === 0) return names.map(() => undefined);
-  const sources = patterns.map(([pattern]) => `^(?:.*\\.)?(?:${pattern})$`);
-  return runPatterns(sources, names, path, field).map((index) => patterns[index]?.[1]);
+  const sources = patterns.map(([pattern]) => pattern);
+  return runPatterns(sources, "(?:.*\\.)?", names, path, field).map((index) => patterns[index]?.[1]);
 }
 
 /** Whether each module is a target, by PEFT's rules (`check_target_module_exists`). */
@@ -165,11 +165,11 @@ export function matchTargets(config: PeftConfig, names: readonly string[], path:
   const { targetModules: targets, excludeModules: excluded, layersToTransform: layers } = config;
   const areExcluded =
     typeof excluded === "string"
-      ? runPatterns([`^(?:${excluded})$`], names, path, "exclude_modules").map((index) => index >= 0)
+      ? runPatterns([excluded], "", names, path, "exclude_modules").map((index) => index >= 0)
       : names.map((name) => endsWithOne(name, excluded));
   if (targets === "all-linear") return areExcluded.map((is) => !is);
   if (typeof targets === "string") {
-    const found = runPatterns([`^(?:${targets})$`], names, path, "target_modules");
+    const found = runPatterns([targets], "", names, path, "target_modules");
     return found.map((index, i) => index >= 0 && areExcluded[i] === false);
   }
   return names.map((name, i) => {
@@ -194,13 +194,31 @@ function layerOf(name: string, patterns: readonly string[]): number {
   return found?.[1] === undefined ? -1 : Number(found[1]);
 }
 
-/** Index of the first pattern that matches each name, or −1. */
-function runPatterns(sources: readonly string[], names: readonly string[], path: string, field: string): number[] {
+/** Python's syntax in JavaScript's: options of the whole pattern, and names of groups. */
+function fromPython(pattern: string): { readonly source: string; readonly flags: string } {
+  const [options = "", letters = ""] = /^\(\?([aimsu]+)\)/.exec(pattern) ?? [];
+  const source = pattern
+    .slice(options.length)
+    .replace(/\(\?P</g, "(?<")
+    .replace(/\(\?P=(\w+)\)/g, "\\k<$1>")
+    .replace(/\\Z/g, "$");
+  return { source, flags: `g${[...new Set(letters.replace(/[au]/g, ""))].join("")}` };
+}
+
+/** Index of the first pattern that matches each name, after what matches `before`, or −1. */
+function runPatterns(
+  patterns: readonly string[],
+  before: string,
+  names: readonly string[],
+  path: string,
+  field: string,
+): number[] {
   const found = names.map(() => -1);
   try {
-    for (const [index, source] of sources.entries()) {
+    for (const [index, pattern] of patterns.entries()) {
+      const { source, flags } = fromPython(pattern);
       const open = names.filter((_, i) => found[i] === -1);
-      const matches = matchesWithin(PATTERN_TIMEOUT_MS, source, "g", open);
+      const matches = matchesWithin(PATTERN_TIMEOUT_MS, `^${before}(?:${source})$`, flags, open);
       for (const [i, name] of open.entries()) if (matches[i]?.length) found[names.indexOf(name)] = index;
     }
     return found;

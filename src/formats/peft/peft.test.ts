@@ -131,7 +131,9 @@ describe("readPeftAdapter of unsupported adapters", () => {
   });
 
   it("accepts all-linear and a pattern for target_modules", () => {
-    for (const targets of ["all-linear", "model\\.layers\\.\\d+\\.(self_attn|mlp)\\.\\w+_proj"]) {
+    const modules = "model\\.layers\\.\\d+\\.(self_attn|mlp)\\.\\w+_proj";
+    const inPython = "(?i)model\\.LAYERS\\.(?P<layer>\\d+)\\..*_proj\\Z";
+    for (const targets of ["all-linear", modules, inPython]) {
       withConfig({ target_modules: targets });
       expect(readPeftAdapter(folder).modules.size).toBe(14);
     }
