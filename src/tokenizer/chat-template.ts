@@ -1,5 +1,6 @@
 import { IdlmError } from "../errors.ts";
 import { JinjaTemplate } from "./jinja/index.ts";
+import { JsonNumber } from "./jinja/json-number.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** A message, as passed to the template. */
@@ -165,7 +166,7 @@ function protectTokens(value: unknown, tokens: readonly string[], standIns: read
     }, value);
   }
   if (Array.isArray(value)) return value.map((item) => protectTokens(item, tokens, standIns));
-  if (typeof value !== "object" || value === null) return value;
+  if (typeof value !== "object" || value === null || value instanceof JsonNumber) return value;
   const protect = (inner: unknown) => protectTokens(inner, tokens, standIns);
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [protect(key), protect(inner)]));
 }

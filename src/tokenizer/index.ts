@@ -1,4 +1,5 @@
 export { ChatTemplate, encodeChat, type TemplateMessage } from "./chat-template.ts";
+export { parseExactJson } from "./jinja/json-number.ts";
 export { checkGgufTokenizer, tokenizerFromGguf } from "./gguf-tokenizer.ts";
 export { tokenizerFromFolder } from "./huggingface-tokenizer.ts";
 export { type SpecialVariables, variablesOfFolder, variablesOfGguf } from "./special-variables.ts";

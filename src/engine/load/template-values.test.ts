@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { ChatTemplate } from "../../tokenizer/index.ts";
 import { templateMessage, templateTool } from "./template-values.ts";
 
 describe("templateMessage", () => {
@@ -21,6 +22,16 @@ describe("templateMessage", () => {
     const result = { role: "tool", content: "5", name: "f", toolCallId: "1" } as const;
     expect(templateMessage(result)).toEqual({ role: "tool", content: "5", name: "f", tool_call_id: "1" });
     expect(templateMessage({ role: "user", content: "a" })).toEqual({ role: "user", content: "a" });
+  });
+
+  it("keeps numbers of JSON texts as they are", async () => {
+    const json =
+      '{"a": 1.0, "b": [1e2, -0.0, 12345678901234567890, 1.5, 2], "n1.0": "n1.0 \\"s", "__proto__": {"s": 3.0}}';
+    const message = templateMessage({ role: "assistant", content: "<x>", toolCalls: [{ name: "f", arguments: json }] });
+    const template = new ChatTemplate("{{ messages[0].tool_calls[0].function.arguments }}", "made");
+    const shown = `{'a': 1.0, 'b': [100.0, -0.0, 12345678901234567890, 1.5, 2], 'n1.0': 'n1.0 "s', '__proto__': {'s': 3.0}}`;
+    expect(await template.render({ messages: [message] })).toBe(shown);
+    expect(JSON.stringify(message)).toContain('"a":1,"b":[100,0,12345678901234567000,1.5,2]');
   });
 
   it("keeps the order of keys", () => {

@@ -1,4 +1,4 @@
-import type { TemplateMessage } from "../../tokenizer/index.ts";
+import { parseExactJson, type TemplateMessage } from "../../tokenizer/index.ts";
 import type { ChatMessage, ToolCallMessage, ToolDefinition } from "../types.ts";
 
 const templateNames: ReadonlyMap<string, string> = new Map([
@@ -33,7 +33,7 @@ function templateCall({ id, name, arguments: given }: ToolCallMessage) {
 /** Templates print arguments as JSON, so a text would be printed in quotes. A model may have written anything. */
 function parsed(json: string): unknown {
   try {
-    const value: unknown = JSON.parse(json);
+    const value = parseExactJson(json);
     return typeof value === "object" && value !== null ? value : json;
   } catch {
     return json;

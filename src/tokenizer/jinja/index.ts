@@ -3,6 +3,7 @@ import { Budget } from "./budget.ts";
 import { LimitExceeded, RaisedByTemplate, TemplateError, TemplateSyntaxError } from "./errors.ts";
 import { globalsAt } from "./globals.ts";
 import { callables, Interpreter } from "./interpreter.ts";
+import { JsonNumber } from "./json-number.ts";
 import { parseTemplate } from "./parser.ts";
 import { Dict, type Value } from "./values.ts";
 
@@ -75,6 +76,7 @@ function toValue(value: unknown): Value {
     return value;
   if (typeof value === "number") return Number.isInteger(value) && Math.abs(value) < 1e21 ? BigInt(value) : value;
   if (Array.isArray(value)) return value.map(toValue);
+  if (value instanceof JsonNumber) return value.value;
   if (typeof value !== "object" || !isPlain(value))
     throw new TemplateError("TypeError", "a variable is not plain data");
   const entries = Object.entries(value).filter(([, part]) => part !== undefined);

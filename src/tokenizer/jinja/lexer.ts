@@ -83,6 +83,8 @@ class Lexer {
     } else if (kind === "#") {
       this.#moveTo(at + 2 + sign.length, at);
       const end = matchAt(commentEnd, source, this.#at);
+      // As in Jinja2, nothing is missing where the template ends at once.
+      if (this.#at === source.length) return;
       if (end === null) throw new TemplateSyntaxError("Missing end of comment tag", this.#line);
       this.#moveTo(end.index + end[0].length, this.#at);
     } else {
@@ -105,6 +107,7 @@ class Lexer {
   #readRaw(): void {
     const source = this.#source;
     const end = matchAt(rawEnd, source, this.#at);
+    if (this.#at === source.length) return;
     if (end === null) throw new TemplateSyntaxError("Missing end of raw directive", this.#line);
     this.#pushData(this.#stripped(source.slice(this.#at, end.index), end[1] ?? "", false));
     this.#moveTo(end.index + end[0].length, this.#at);
