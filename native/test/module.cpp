@@ -1,13 +1,17 @@
-// What only tests call: kernels and samplers by themselves, typed in test/support/native-test-binding.ts. An addon of
-// its own, so that the product's has none of it.
+// What only tests call: kernels, samplers and the pool by themselves, typed in test/support/native-test-binding.ts. An
+// addon of its own, so that the product's has none of it.
 #include <napi.h>
 
+#include <atomic>
+#include <random>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "addon/guarded.h"
 #include "addon/sampler_object.h"
 #include "addon/values.h"
+#include "executor/pool.h"
 #include "kernels/dispatch.h"
 #include "program/pack.h"
 
@@ -98,6 +102,53 @@ Napi::Value repacked(const Napi::CallbackInfo& info) {
   return out;
 }
 
+// poolJobs(threads, jobs, phases, when): jobs of a pool whose event loop is busy when each begins, and idle from a
+// phase on
+// (`when`: its index, -1 for never, -2 for random times). Each phase counts its items and those of the phase before.
+Napi::Value poolJobs(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "poolJobs");
+  const int threads = arguments.integer(0, "threads"), jobs = arguments.integer(1, "jobs");
+  const int nPhases = arguments.integer(2, "phases"), when = arguments.integer(3, "when");
+  constexpr int ITEMS = 64;
+  Pool pool(threads, true);
+  std::atomic<int> wrong{0}, joined{0};
+  std::atomic<bool> isOver{false};
+  std::thread random([&] {
+    std::mt19937 bits(1);
+    while (when == -2 && !isOver) {
+      pool.setEventLoopBusy(bits() % 2 == 0);
+      for (uint32_t i = bits() % 4096; i > 0; i--) cpuRelax();
+    }
+  });
+  for (int job = 0; job < jobs; job++) {
+    std::vector<std::atomic<int>> next(size_t(nPhases) + 1), done(size_t(nPhases) + 1);
+    std::atomic<bool> hasJoined{false};
+    Barrier& barrier = pool.barrier();
+    auto work = [&](int thread, bool joins) {
+      int64_t first = joins ? barrier.join(uint32_t(nPhases)) : 0;
+      if (first < 0) return;
+      if (joins) joined++, hasJoined = true;
+      for (int64_t phase = first; phase < nPhases; phase++) {
+        if (phase == when && thread == 0) {
+          pool.setEventLoopBusy(false);
+          while (!hasJoined) std::this_thread::yield();
+        }
+        if (phase > 0 && done[size_t(phase) - 1] != ITEMS) wrong++;
+        while (next[size_t(phase)]++ < ITEMS) done[size_t(phase)]++;
+        barrier.wait();
+      }
+    };
+    if (when > -2) pool.setEventLoopBusy(true);
+    pool.runJoinable(work);
+    for (int phase = 0; phase < nPhases; phase++) wrong += done[size_t(phase)] != ITEMS;
+  }
+  isOver = true;
+  random.join();
+  auto out = Napi::Object::New(info.Env());
+  out.Set("wrong", wrong.load()), out.Set("joined", joined.load());
+  return out;
+}
+
 template <Napi::Value (*function)(const Napi::CallbackInfo&)>
 Napi::Function guardedFunction(Napi::Env env) {
   return Napi::Function::New(
@@ -110,6 +161,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("noisy", guardedFunction<noisy>(env));
   exports.Set("drawFrom", guardedFunction<drawFrom>(env));
   exports.Set("repacked", guardedFunction<repacked>(env));
+  exports.Set("poolJobs", guardedFunction<poolJobs>(env));
   return exports;
 }
 

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { type NativeBinding, type NativeSampler, nativeAddonPath } from "../../src/compute/native/binding.ts";
 
-/** The addon of native/test: kernels and samplers for tests. */
+/** The addon of native/test: kernels, samplers and the pool for tests. */
 interface NativeTestBinding {
   readonly Sampler: NativeBinding["Sampler"];
   /** exp (0), log (1) or silu (2) of 16·n floats by one instruction set's kernels. */
@@ -27,6 +27,16 @@ interface NativeTestBinding {
   ): number;
   /** A stored matrix after packing into panels and unpacking, [rows, cols]. */
   repacked(type: string, rows: number, cols: number, bytes: Uint8Array): Float32Array;
+  /**
+   * Jobs of a pool whose event loop is busy when each begins and idle from a phase on (−1: never; −2: both at random times):
+   * phases with a wrong number of items, and how often the last thread joined.
+   */
+  poolJobs(
+    threads: number,
+    jobs: number,
+    phases: number,
+    when: number,
+  ): { readonly wrong: number; readonly joined: number };
 }
 
 /** Built next to the package's addon, in a checkout only. */

@@ -27,7 +27,7 @@ Napi::Function ModelObject::define(Napi::Env env) {
       {InstanceMethod("createCache", &ModelObject::createCache), InstanceMethod("forward", &ModelObject::forward),
        InstanceMethod("hidden", &ModelObject::hidden), InstanceMethod("logits", &ModelObject::logits),
        InstanceMethod("draftLogits", &ModelObject::draftLogits), InstanceMethod("propose", &ModelObject::propose),
-       InstanceMethod("value", &ModelObject::value),
+       InstanceMethod("value", &ModelObject::value), InstanceMethod("eventLoopIsIdle", &ModelObject::eventLoopIsIdle),
        InstanceMethod("replaceParameters", &ModelObject::replaceParameters),
        InstanceMethod("moveKv", &ModelObject::moveKv), InstanceMethod("timings", &ModelObject::timings),
        InstanceMethod("dispose", &ModelObject::dispose),
@@ -85,6 +85,7 @@ Napi::Value ModelObject::forward(const Napi::CallbackInfo& info) {
     RequestObjects objects = readObjects(arguments, 3, true);
     input->sampling = readSampling(requests.data, requests.size, objects);
     auto reader = std::make_shared<SamplerReader>(objects.samplers);
+    model_->setEventLoopBusy(true);
     return start<bool>(
         info.Env(),
         [cache, input, reader](Model& model) {
@@ -94,6 +95,11 @@ Napi::Value ModelObject::forward(const Napi::CallbackInfo& info) {
         },
         [](Napi::Env env, const Model& model, bool&) { return resultsOf(env, model); });
   });
+}
+
+Napi::Value ModelObject::eventLoopIsIdle(const Napi::CallbackInfo& info) {
+  if (model_) model_->setEventLoopBusy(false);
+  return info.Env().Undefined();
 }
 
 // (requests, samplers, token masks)

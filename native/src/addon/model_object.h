@@ -24,6 +24,7 @@ class ModelObject : public Wrapped<ModelObject> {
   Model& ready() const;
   Napi::Value createCache(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
+  Napi::Value eventLoopIsIdle(const Napi::CallbackInfo& info);
   // Runs `work` off the event loop, with exclusive use of the model. `holds`: objects to keep alive meanwhile.
   template <class Result>
   Napi::Value start(Napi::Env env, std::function<Result(Model&)> work,

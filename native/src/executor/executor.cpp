@@ -1,5 +1,6 @@
 #include "executor/executor.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <stdexcept>
@@ -46,13 +47,23 @@ void Executor::prepare(std::vector<int32_t>&& layout, const KvCache& cache) {
     }
 }
 
-void Executor::run(KvCache& cache, int thread, Barrier& barrier, Timings* timings) {
+bool Executor::hasRows(const Step& step) const {
+  Range rows = rows_.range(step.rows);
+  return rows.size() > 0 && (step.run != steps::loraA || rows_.gated(rows).size() > 0);
+}
+
+uint32_t Executor::nPhases() const {
+  return uint32_t(
+      std::count_if(program_.steps.begin(), program_.steps.end(), [&](const Step& step) { return hasRows(step); }));
+}
+
+void Executor::run(KvCache& cache, int thread, Barrier& barrier, int64_t firstPhase, Timings* timings) {
   auto last = std::chrono::steady_clock::now();
   Run run{program_, rows_, memory_, *kernels_, cache, thread, threads_};
+  int64_t phase = 0;
   for (const Step& step : program_.steps) {
-    Range rows = rows_.range(step.rows);
     // All threads skip the same steps.
-    if (rows.size() > 0 && (step.run != steps::loraA || rows_.gated(rows).size() > 0)) {
+    if (hasRows(step) && phase++ >= firstPhase) {
       step.run(run, step);
       barrier.wait();
       if (timings && thread == 0) {

@@ -21,9 +21,11 @@ class Executor {
   void prepare(std::vector<int32_t>&& layout, const KvCache& cache);
   // Drops the results of the last forward.
   void forget() { rows_.clear(); }
-  // Runs one thread's share of all steps; all threads share `barrier`. Thread 0 adds its times to `timings` unless
-  // null.
-  void run(KvCache& cache, int thread, Barrier& barrier, Timings* timings);
+  // Runs one thread's share of all steps from a phase of the barrier on, which all threads share. Thread 0 adds its
+  // times to `timings` unless null.
+  void run(KvCache& cache, int thread, Barrier& barrier, int64_t firstPhase, Timings* timings);
+  // Phases that the steps take.
+  uint32_t nPhases() const;
   // Copies K and V between slots of a sequence.
   void moveKv(KvCache& cache, const std::vector<int32_t>& pages, const std::vector<int32_t>& from,
               const std::vector<int32_t>& to) const;
@@ -47,6 +49,7 @@ class Executor {
 
  private:
   void checkCache(const KvCache& cache) const;
+  bool hasRows(const Step& step) const;
   int valueIndex(const std::string& id) const;
 
   const LoweredProgram& program_;

@@ -51,8 +51,7 @@ const int32_t* Heads::tokensOf(ProposalKind kind) const {
 void Heads::propose(Pool& pool, const OutputRows& rows, std::vector<ProposalInput> requests,
                     std::vector<Proposed>& out) {
   begin(rows, std::move(requests), out);
-  barrier_.reset(pool.threads());
-  auto work = [&](int thread) { run(thread, barrier_); };
+  auto work = [&](int thread) { run(thread, pool.barrier()); };
   pool.run(work);
 }
 

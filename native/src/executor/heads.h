@@ -141,7 +141,6 @@ class Heads {
     std::atomic<int> next{0};
   };
   Counter counters_[PHASES];
-  Barrier barrier_;
 };
 
 }  // namespace idlm

@@ -48,27 +48,31 @@ void Model::take(std::vector<int32_t>&& layout, SamplingInput&& sampling, const 
 }
 
 void Model::forward(KvCache& cache) {
-  barrier_.reset(pool_->threads());
   nextDraw_.store(0, std::memory_order_relaxed);
   if (profile) timings.clear();
-  auto work = [&](int thread) {
-    executor_.run(cache, thread, barrier_, profile ? &timings : nullptr);
+  const uint32_t nPhases = executor_.nPhases();
+  Barrier& barrier = pool_->barrier();
+  auto work = [&](int thread, bool joins) {
+    // The draws are one phase more; a thread that comes after them does without.
+    int64_t first = joins ? barrier.join(nPhases) : 0;
+    if (first < 0) return;
+    executor_.run(cache, thread, barrier, first, profile ? &timings : nullptr);
     if (drawn.empty()) return;
     auto begin = std::chrono::steady_clock::now();
     for (size_t i; (i = nextDraw_.fetch_add(1, std::memory_order_relaxed)) < drawn.size();) drawRow(i, thread);
-    barrier_.wait();
+    barrier.wait();
     if (profile && thread == 0)
       timings["draw"] += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
     if (sampling_.lookaheads.empty()) return;
     if (thread == 0) nextLevel(true);
-    barrier_.wait();
+    barrier.wait();
     while (hasLevel_) {
-      heads_.run(thread, barrier_);
+      heads_.run(thread, barrier);
       if (thread == 0) nextLevel(false);
-      barrier_.wait();
+      barrier.wait();
     }
   };
-  pool_->run(work);
+  pool_->runJoinable(work);
   if (levelFailure_) std::rethrow_exception(std::exchange(levelFailure_, nullptr));
 }
 

@@ -22,6 +22,8 @@ class Model {
   void prepare(std::vector<int32_t>&& layout, SamplingInput&& sampling, const KvCache& cache);
   // Runs the prepared forward with its draws and lookaheads.
   void forward(KvCache& cache);
+  // Whether the event loop has work to do, while which a forward leaves it a core.
+  void setEventLoopBusy(bool isBusy) { pool_->setEventLoopBusy(isBusy); }
   void propose(std::vector<ProposalInput> requests, std::vector<Proposed>& out);
   // Number of logits that a request is decided by.
   int draftLength(ProposalKind kind) const { return heads_.draftLength(kind); }
@@ -49,7 +51,6 @@ class Model {
   const KernelTable* kernels_;
   Executor executor_;
   Heads heads_;
-  Barrier barrier_;
   SamplingInput sampling_;
   std::atomic<size_t> nextDraw_{0};
   std::vector<std::vector<float>> byToken_;     // per thread: logits of a draw

@@ -86,7 +86,10 @@ export interface NativeModel {
   readonly weightBytes: number;
   readonly sharedWeightBytes: number;
   createCache(nPages: number): NativeCache;
-  /** Runs a layout (ForestLayout.data) with requests (requests.ts) on a worker thread. */
+  /**
+   * Runs a layout (ForestLayout.data) with requests (requests.ts) on a worker thread. With a thread for each core, the last
+   * one waits until `eventLoopIsIdle`.
+   */
   forward(
     layout: Int32Array,
     cache: NativeCache,
@@ -95,6 +98,8 @@ export interface NativeModel {
     allowed: readonly Uint32Array[] | undefined,
     trials: readonly Trial[] | undefined,
   ): Promise<NativeResults>;
+  /** Says that the event loop has nothing left to do after `forward`, so that the forward may have its core, too. */
+  eventLoopIsIdle(): void;
   hidden(row: number): Float32Array;
   logits(row: number): Float32Array;
   /** A value that is kept; see RowResults.value. */

@@ -71,6 +71,8 @@ export class NativeLoadedModel implements LoadedModel {
     const requests = new PackedRequests(handleOf).addSampling(sampling);
     const { samplers, allowed, trials } = requests;
     const running = this.#handle.forward(data, cache, requests.data, samplers, allowed, trials);
+    // After everything that the event loop can do already: it has a core until then, and costs the forward only that one.
+    setImmediate(() => this.#handle.eventLoopIsIdle());
     // The results of the previous forward are invalid from here on, even if this one fails.
     const forward = ++this.#nForwards;
     return new NativeResult(this.#handle, sampling, await running, () => forward === this.#nForwards);

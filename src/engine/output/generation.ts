@@ -25,7 +25,10 @@ export interface SequenceStream {
   fail(error: unknown): void;
 }
 
-/** The parts of a generation, between the engine and the reader. */
+/**
+ * The parts of a generation, between the engine and the reader. A reader that waits gets them in the next turn of the event
+ * loop: what it does with them then takes no time of the engine, which starts the next forward in this turn.
+ */
 export class GenerationStream implements Generation, SequenceStream {
   readonly result: Promise<GenerationResult>;
   readonly promptIds: Promise<readonly number[]>;
@@ -106,7 +109,7 @@ export class GenerationStream implements Generation, SequenceStream {
   emit(part: GenerationPart): void {
     const waiting = this.#waiting.shift();
     if (waiting !== undefined) {
-      waiting({ value: part, done: false });
+      setImmediate(waiting, { value: part, done: false });
       return;
     }
     this.#parts.push(part);
@@ -115,12 +118,12 @@ export class GenerationStream implements Generation, SequenceStream {
 
   end(result: GenerationResult): void {
     // Later calls have no effect, as with promises.
-    this.#resolve(result);
+    setImmediate(this.#resolve, result);
     this.#close();
   }
 
   fail(error: unknown): void {
-    this.#reject(error);
+    setImmediate(this.#reject, error);
     this.#close();
   }
 

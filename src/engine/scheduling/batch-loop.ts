@@ -80,9 +80,9 @@ export class BatchLoop {
   }
 
   async #run(): Promise<void> {
+    // Batches all requests of one turn of the event loop.
+    await yieldToEventLoop();
     while (this.#hasWork) {
-      // Batches all requests of one turn of the event loop.
-      await yieldToEventLoop();
       this.#hasWork = false;
       const hasRun = await this.#parts.mutex.runExclusive(() => this.#step());
       this.#hasWork ||= hasRun;
@@ -110,7 +110,10 @@ export class BatchLoop {
       return maxPending > 0 ? [{ ...entry, maxPending }] : [];
     });
     this.#hasDrawn = false;
-    if (scheduled.length === 0) return hasPrefilled || batch.length > 0;
+    if (scheduled.length === 0) {
+      await yieldToEventLoop();
+      return hasPrefilled || batch.length > 0;
+    }
     const sequences = scheduled.map(({ sequence }) => sequence);
     await this.#whileInFlight(sequences, async () => {
       try {
@@ -133,7 +136,8 @@ export class BatchLoop {
     const work = workOf(plans);
     this.#hasDrawn = work.sequences > 0;
     const { forest, sampling, rows } = layOut(plans);
-    const result = await model.forward(forest, pool.cache, sampling);
+    // Readers, signals and new requests have their turn while it runs.
+    const [result] = await Promise.all([model.forward(forest, pool.cache, sampling), yieldToEventLoop()]);
     const before = scheduled.map(({ sequence }) => sequence.tokens.length);
     for (const [i, { sequence }] of scheduled.entries()) {
       this.#attempt(sequence, () => sequence.applyResults(plans[i] as RoundPlan, result, rows[i] as RoundRows));
@@ -264,7 +268,7 @@ function workOf(plans: readonly RoundPlan[]): Omit<StepObservation, "draftedToke
   return work;
 }
 
-/** Lets pending signals, timers and readers run first. */
+/** Lets pending signals, timers and readers run. */
 function yieldToEventLoop(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
