@@ -120,7 +120,7 @@ export function tokenizerFromGguf(
     normalizer: kind.normalizer ?? null,
     pre_tokenizer: kind.pre_tokenizer,
     post_processor: null,
-    decoder: { type: "ByteLevel" },
+    decoder: null,
     model: { type: "BPE", vocab, merges, ...kind.model },
   };
   const addsBos = vocabulary.addsBos ?? kind.addsBos ?? false;

@@ -5,6 +5,7 @@ import { quote } from "../formats/files/malformed.ts";
 import type { TokenizerJson } from "../formats/files/tokenizer-json.ts";
 import { AddedTokens } from "./added-tokens.ts";
 import { type Alphabet, byteLevel, sentencePiece } from "./alphabet.ts";
+import { stripsFirstSpace } from "./decoder.ts";
 import { LONG_PIECE, LongPieceMerger } from "./long-pieces.ts";
 import { addsSpace, checkNormalizer } from "./normalizer.ts";
 import { type PreTokenizer, preTokenizerOf } from "./pre-tokenizer.ts";
@@ -35,7 +36,7 @@ export class Tokenizer {
   readonly eosIds: readonly number[];
   readonly #library: Library;
   readonly #alphabet: Alphabet;
-  /** Whether the normalizer adds a space before each text, which decoding removes. */
+  /** Whether decoding removes a space from the beginning of a text, as where the normalizer adds one. */
   readonly #hasFirstSpace: boolean;
   readonly #split: PreTokenizer;
   readonly #model: TokenizerJson["model"];
@@ -59,7 +60,8 @@ export class Tokenizer {
     this.#split = checkTokenizerJson(json, path);
     this.#model = json.model;
     this.#alphabet = json.model.byte_fallback === true ? sentencePiece : byteLevel;
-    this.#hasFirstSpace = addsSpace(json.normalizer);
+    const strips = stripsFirstSpace(json.decoder, json.model.byte_fallback === true, path);
+    this.#hasFirstSpace = strips ?? addsSpace(json.normalizer);
     try {
       // Only the parts that have been checked: the file is untrusted.
       const unused = { added_tokens: [], pre_tokenizer: null, post_processor: null, decoder: null };
@@ -201,6 +203,15 @@ export function checkTokenizerJson(json: TokenizerJson, path: string): PreTokeni
   }
   checkNormalizer(json.normalizer, path);
   checkAffixes(json.model, path);
+  const { dropout, byte_fallback: fallback } = json.model;
+  if (typeof dropout === "number" && dropout !== 0) {
+    throw new IdlmError("unsupported", {
+      path,
+      feature: `dropout ${dropout}`,
+      hint: "Texts are not encoded at random.",
+    });
+  }
+  stripsFirstSpace(json.decoder, fallback === true, path);
   return preTokenizerOf(json.pre_tokenizer, path);
 }
 
