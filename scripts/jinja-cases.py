@@ -858,6 +858,25 @@ add(
     "{{ namespace is callable }}{{ dict.fromkeys() }}",
 )
 
+# Markup, which escape and safe make
+expressions(r"""
+html|e|e ~ html|safe|e ~ html|e|forceescape
+(html|e) + '<' ~ ('<' + (html|safe)) ~ ((html|e) + (html|safe))
+(html|e) ~ '<'
+['<'|e, 'b'|safe]
+'<'|e is escaped ~ '<' is escaped ~ ('a'|safe is string) ~ ('a'|safe == 'a')
+('<b>%s</b>'|safe) % '<' ~ ('<b>%s %d</b>'|safe) % ('&', 5) ~ ('<b>%(x)s</b>'|safe) % {'x': '<'}
+('<b>{} {x}</b>'|safe).format('<', x='>') ~ ('<b>%s</b>'|safe|format('<'))
+('<b>'|safe).upper()|e ~ ('<b>'|safe|upper|e) ~ ('<b>'|safe|title|e) ~ ('<b>'|safe|trim|e)
+('a-b'|safe).split('-') ~ ('a-b'|safe).partition('-') ~ ('<a>'|safe)[0] ~ ('<a>'|safe)[1:]|e
+('<'|safe).join(['>', '&'|safe, 1]) ~ ('a<'|safe).replace('a', '>')
+('<'|safe) * 2 ~ 2 * ('<'|safe) ~ ('<'|safe|list) ~ ('<'|safe|length)
+['<'|safe, '>']|join('&') ~ {'k': '<'|safe}|tojson ~ {'<'|safe: 1}['<']
+['b'|safe, 'a']|sort ~ ('<' in '<a>'|safe) ~ ('a'|safe < 'b')
+('<'|safe) + 1
+'5'|safe|int + 1
+""")
+
 # Tests
 expressions(r"""
 3 is odd

@@ -1,5 +1,6 @@
 import { byteAt, Bytes } from "./bytes.ts";
 import { isError, TemplateError, typeError, valueError } from "./errors.ts";
+import { markupMethod } from "./markup.ts";
 import { signature, bind } from "./signature.ts";
 import { sequenceMethod, stringMethod } from "./string-methods.ts";
 import { characters, isSimple, quoted } from "./text.ts";
@@ -9,6 +10,8 @@ import {
   DictView,
   integerOf,
   listOf,
+  Markup,
+  plain,
   Namespace,
   PyFunction,
   PyObject,
@@ -40,6 +43,10 @@ function unsafe(object: Value, name: string): Undefined {
 
 /** `getattr(object, name)`; undefined if there is none. */
 function rawAttribute(object: Value, name: string, runtime: Runtime): Value | undefined {
+  if (object instanceof Markup) {
+    const method = stringMethod(object.text, name);
+    return method === undefined ? undefined : markupMethod(method);
+  }
   if (typeof object === "string") return stringMethod(object, name);
   if (Array.isArray(object)) {
     return name === "copy" ? copier(() => listOf(object, runtime)) : sequenceMethod(object, name);
@@ -90,7 +97,8 @@ export function getAttribute(object: Value, name: string, runtime: Runtime): Val
 }
 
 /** `object[key]`: the item, else the attribute. */
-export function getItem(object: Value, key: Value, runtime: Runtime): Value {
+export function getItem(object: Value, index: Value, runtime: Runtime): Value {
+  const key = plain(index);
   try {
     const found = rawItem(object, key);
     if (found !== undefined) return found;
@@ -107,6 +115,10 @@ export function getItem(object: Value, key: Value, runtime: Runtime): Value {
 
 /** undefined if there is no such item. @throws TemplateError. */
 function rawItem(object: Value, key: Value): Value | undefined {
+  if (object instanceof Markup) {
+    const item = rawItem(object.text, key);
+    return typeof item === "string" ? new Markup(item) : item;
+  }
   if (object instanceof Undefined) throw object.error;
   if (object instanceof Dict) return object.get(key);
   if (object instanceof Bytes) return byteAt(object, key);
@@ -129,6 +141,10 @@ function rawItem(object: Value, key: Value): Value | undefined {
 /** `object[start:stop:step]` @throws TemplateError. */
 export function getSlice(object: Value, start: Value, stop: Value, step: Value, runtime: Runtime): Value {
   if (object instanceof Undefined) throw object.error;
+  if (object instanceof Markup) {
+    const part = getSlice(object.text, start, stop, step, runtime);
+    return typeof part === "string" ? new Markup(part) : part;
+  }
   const by = step === null ? 1 : sliceIndex(step);
   if (by === 0) throw valueError("slice step cannot be zero");
   const bounds = (length: number): readonly [number, number] => {

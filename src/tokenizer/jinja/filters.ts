@@ -1,12 +1,13 @@
 import { isError, TemplateError, typeError, valueError } from "./errors.ts";
 import { toJson } from "./json.ts";
+import { formatMarkup } from "./markup.ts";
 import { fixed, parseFloatText, parseInteger, roundFloat, roundInteger, showFloat } from "./numbers.ts";
 import { binary, compare, equals, lengthOrError, sorted, toFloat } from "./operators.ts";
 import { percentFormat } from "./percent-format.ts";
 import { type Bound, bind, type Signature, signature } from "./signature.ts";
 import { capitalize, lower } from "./letter-case.ts";
 import { center, replaceText } from "./string-methods.ts";
-import { characters, compareTexts, lengthOf, SPACES, spaces, splitLines, strip } from "./text.ts";
+import { characters, compareTexts, escapeHtml, lengthOf, SPACES, spaces, splitLines, strip } from "./text.ts";
 import {
   type CallArguments,
   Dict,
@@ -17,6 +18,8 @@ import {
   isTrue,
   iterate,
   listOf,
+  Markup,
+  plain,
   PyIterator,
   type PyObject,
   type Runtime,
@@ -73,7 +76,8 @@ function textValue(value: Value | undefined): string {
 }
 
 function ignoreCase(value: Value): Value {
-  return typeof value === "string" ? lower(value) : value;
+  const text = plain(value);
+  return typeof text === "string" ? lower(text) : text;
 }
 
 /** Jinja2's `make_attrgetter`: "a.b.0" and the like. */
@@ -374,15 +378,6 @@ function first(value: Value): Value {
   return step.done === true ? new Undefined("No first item, sequence was empty.") : step.value;
 }
 
-const escapes: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&#34;",
-  "'": "&#39;",
-};
-const escapeHtml = (text: string) => text.replace(/[&<>"']/g, (c) => escapes[c] ?? c);
-
 const entities: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };
 
 function stripTags(text: string): string {
@@ -550,7 +545,9 @@ export const filters: Readonly<Record<string, Filter>> = {
     if (positional.length > 0 && named.size > 0) {
       throw argumentError("can't handle positional and keyword arguments at the same time");
     }
-    return percentFormat(runtime.str(value), named.size > 0 ? new Dict(named) : new Tuple(positional), runtime);
+    const values = named.size > 0 ? new Dict(named) : new Tuple(positional);
+    if (value instanceof Markup) return formatMarkup(value.text, values, runtime);
+    return percentFormat(runtime.str(value), values, runtime);
   }),
   groupby: filter("value attribute default? case_sensitive?", groupBy),
   indent: filter("s width? first? blank?", indent),
@@ -605,9 +602,9 @@ export const filters: Readonly<Record<string, Filter>> = {
   wordcount: textFilter("", (text) => BigInt(text.match(/[\p{L}\p{N}_]+/gu)?.length ?? 0)),
   wordwrap: filter(
     "s width? break_long_words? wrapstring? break_on_hyphens?",
-    ([value, width = 79n, breaksWords, glue = null, onHyphens], runtime) =>
+    ([value, width = 79n, breaksWords, glue = null, onHyphens]) =>
       wrapText(textValue(value), smallInteger(width), flag(breaksWords, true), flag(onHyphens, true)).join(
-        glue === null ? "\n" : runtime.str(glue),
+        glue === null ? "\n" : textValue(glue),
       ),
   ),
   xmlattr: filter("d autospace?", ([value, autospace], runtime) =>
@@ -615,9 +612,32 @@ export const filters: Readonly<Record<string, Filter>> = {
   ),
 };
 
+/** Filters whose text is markup. */
+const marking: ReadonlySet<string> = new Set(["e", "escape", "forceescape", "safe"]);
+/** Filters that leave markup as it is: it is escaped already. */
+const leaving: ReadonlySet<string> = new Set(["e", "escape", "safe", "string"]);
+/** Filters whose text is markup if they were given markup. */
+const keeping: ReadonlySet<string> = new Set([
+  "upper",
+  "lower",
+  "capitalize",
+  "trim",
+  "indent",
+  "center",
+  "truncate",
+  "reverse",
+  "default",
+  "d",
+]);
+
 /** Calls a filter. @throws TemplateError. */
 export function applyFilter(name: string, found: Filter, value: Value, args: CallArguments, runtime: Runtime): Value {
   if (found.runWith !== undefined) return found.runWith(value, args, runtime);
+  const isMarkup = value instanceof Markup;
   const all = { positional: [value, ...args.positional], named: args.named };
-  return found.signature === undefined ? null : found.run(bind(name, found.signature, all), runtime);
+  const result = found.signature === undefined ? null : found.run(bind(name, found.signature, all), runtime);
+  if (isMarkup && leaving.has(name)) return value;
+  return typeof result === "string" && (marking.has(name) || (isMarkup && keeping.has(name)))
+    ? new Markup(result)
+    : result;
 }

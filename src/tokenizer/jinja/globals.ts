@@ -6,6 +6,7 @@ import {
   Dict,
   integerOf,
   Namespace,
+  plain,
   PyFunction,
   PyObject,
   Range,
@@ -111,7 +112,8 @@ export function globalsAt(now: Date): ReadonlyMap<string, Value> {
       if (message === undefined) throw typeError("raise_exception() missing 1 required argument: 'message'");
       throw new RaisedByTemplate(runtime.str(message));
     },
-    strftime_now: ([format]) => {
+    strftime_now: ([given = null]) => {
+      const format = plain(given);
       if (typeof format !== "string") throw typeError("strftime() argument 1 must be str");
       return strftime(now, format);
     },

@@ -18,6 +18,7 @@ import {
   isTrue,
   iterate,
   listOf,
+  Markup,
   Namespace,
   PyFunction,
   PyIterator,
@@ -80,6 +81,7 @@ export class Interpreter implements Runtime {
 
   str(value: Value): string {
     if (typeof value === "string") return value;
+    if (value instanceof Markup) return value.text;
     return value instanceof Undefined ? "" : this.repr(value);
   }
 

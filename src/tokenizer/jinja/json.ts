@@ -1,7 +1,7 @@
 import { TemplateError, typeError, valueError } from "./errors.ts";
 import { showFloat } from "./numbers.ts";
 import { compare } from "./operators.ts";
-import { Dict, isTrue, smallInteger, Tuple, typeName, Undefined, type Value, type Runtime } from "./values.ts";
+import { Dict, isTrue, plain, smallInteger, Tuple, typeName, Undefined, type Value, type Runtime } from "./values.ts";
 
 export interface JsonOptions {
   readonly ensureAscii: Value;
@@ -31,7 +31,8 @@ export function toJson(value: Value, options: JsonOptions, runtime: Runtime): st
     runtime.budget.spend(written.length);
     return written;
   };
-  const writeItem = (item: Value, depth: number): string => {
+  const writeItem = (value: Value, depth: number): string => {
+    const item = plain(value);
     if (item === null) return "null";
     if (typeof item === "boolean") return String(item);
     if (typeof item === "bigint") return item.toString();
@@ -75,7 +76,8 @@ function separatorsOf(value: Value, isIndented: boolean): readonly [string, stri
   return [item, key];
 }
 
-function keyText(key: Value): string {
+function keyText(given: Value): string {
+  const key = plain(given);
   if (typeof key === "string") return key;
   if (key === null) return "null";
   if (typeof key === "boolean") return String(key);

@@ -1,5 +1,6 @@
 import type { BinaryOperator, ComparisonOperator } from "./ast.ts";
 import { TemplateError, typeError } from "./errors.ts";
+import { markupBinary } from "./markup.ts";
 import { nearestRatio, powerOf } from "./numbers.ts";
 import { percentFormat } from "./percent-format.ts";
 import { compareTexts } from "./text.ts";
@@ -11,6 +12,8 @@ import {
   isNumber,
   iterate,
   lengthOfValue,
+  Markup,
+  plain,
   PyObject,
   Range,
   Tuple,
@@ -24,8 +27,9 @@ import {
 const MAX_BITS = 1 << 16;
 
 /** `a == b` */
-export function equals(a: Value, b: Value, runtime: Runtime): boolean {
+export function equals(first: Value, second: Value, runtime: Runtime): boolean {
   runtime.budget.step();
+  const [a, b] = [plain(first), plain(second)];
   if (a === b) return !(typeof a === "number" && Number.isNaN(a));
   if (isNumber(a) && isNumber(b)) return typeof a === "bigint" && typeof b === "bigint" ? false : numberEquals(a, b);
   if (Array.isArray(a) && Array.isArray(b)) return listEquals(a, b, runtime);
@@ -65,8 +69,9 @@ function same(a: Value, b: Value, runtime: Runtime): boolean {
 }
 
 /** Negative, 0 or positive; NaN if neither is true of floats. @throws TemplateError "TypeError". */
-export function compare(a: Value, b: Value, operator: string, runtime: Runtime): number {
+export function compare(first: Value, second: Value, operator: string, runtime: Runtime): number {
   runtime.budget.step();
+  const [a, b] = [plain(first), plain(second)];
   if (a instanceof Undefined) throw a.error;
   if (b instanceof Undefined) throw b.error;
   if (isNumber(a) && isNumber(b)) {
@@ -126,7 +131,8 @@ export function sorted(
 }
 
 /** `value in container` */
-export function contains(container: Value, value: Value, runtime: Runtime): boolean {
+export function contains(within: Value, wanted: Value, runtime: Runtime): boolean {
+  const [container, value] = [plain(within), plain(wanted)];
   if (typeof container === "string") {
     if (typeof value !== "string") {
       throw typeError(`'in <string>' requires string as left operand, not ${typeName(value)}`);
@@ -151,6 +157,12 @@ export function contains(container: Value, value: Value, runtime: Runtime): bool
 }
 
 export function binary(operator: BinaryOperator, a: Value, b: Value, runtime: Runtime): Value {
+  if (a instanceof Markup || b instanceof Markup) {
+    if (a instanceof Undefined) throw a.error;
+    if (b instanceof Undefined && operator !== "%") throw b.error;
+    const result = markupBinary(operator, a, b, runtime);
+    if (result !== undefined) return result;
+  }
   if (operator === "%" && typeof a === "string") return percentFormat(a, b, runtime);
   if (a instanceof Undefined) throw a.error;
   if (b instanceof Undefined) throw b.error;

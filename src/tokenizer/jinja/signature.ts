@@ -1,5 +1,5 @@
 import { typeError } from "./errors.ts";
-import type { CallArguments, Value } from "./values.ts";
+import { type CallArguments, plain, type Value } from "./values.ts";
 
 /** Values of a function's parameters; undefined where a caller gave none. */
 export type Bound = readonly (Value | undefined)[];
@@ -37,12 +37,12 @@ export function bind(
   if (positional.length > nPositional) {
     throw typeError(`${name}() takes at most ${nPositional} positional arguments (${positional.length} given)`);
   }
-  const bound: (Value | undefined)[] = [...positional];
+  const bound: (Value | undefined)[] = positional.map(plain);
   for (const [key, value] of named) {
     const at = names.indexOf(key);
     if (at < nPositionalOnly) throw typeError(`${name}() got an unexpected keyword argument '${key}'`);
     if (bound[at] !== undefined) throw typeError(`${name}() got multiple values for argument '${key}'`);
-    bound[at] = value;
+    bound[at] = plain(value);
   }
   for (let i = 0; i < nRequired; i++) {
     if (bound[i] === undefined) throw typeError(`${name}() missing required argument: '${names[i]}'`);

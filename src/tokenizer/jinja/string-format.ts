@@ -2,7 +2,7 @@ import { TemplateError, typeError, valueError } from "./errors.ts";
 import { general, showFloat } from "./numbers.ts";
 import { floatDigits } from "./percent-format.ts";
 import { characters, escapeNonAscii, lengthOf, quoted } from "./text.ts";
-import { type CallArguments, integerOf, typeName, Undefined, type Value, type Runtime } from "./values.ts";
+import { type CallArguments, integerOf, plain, typeName, Undefined, type Value, type Runtime } from "./values.ts";
 
 const specification = /^(?:([\s\S])?([<>=^]))?([-+ ])?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([a-zA-Z%])?$/u;
 const MAX_WIDTH = 1 << 20;
@@ -104,7 +104,8 @@ function closingBrace(format: string, start: number): number {
 }
 
 /** `format(value, spec)` */
-export function formatValue(value: Value, spec: string, runtime: Runtime): string {
+export function formatValue(given: Value, spec: string, runtime: Runtime): string {
+  const value = plain(given);
   if (spec === "") return runtime.str(value);
   const isText = typeof value === "string";
   const integer = integerOf(value);

@@ -10,6 +10,7 @@ import {
   Dict,
   integerOf,
   iterate,
+  plain,
   PyFunction,
   smallInteger,
   Tuple,
@@ -218,11 +219,12 @@ function join(separator: string, args: Bound, runtime: Runtime): string {
   const iterator = iterate(args[0] ?? null);
   const texts: string[] = [];
   for (let step = iterator.next(); step.done !== true; step = iterator.next()) {
-    if (typeof step.value !== "string") {
-      throw typeError(`sequence item ${texts.length}: expected str instance, ${typeName(step.value)} found`);
+    const item = plain(step.value);
+    if (typeof item !== "string") {
+      throw typeError(`sequence item ${texts.length}: expected str instance, ${typeName(item)} found`);
     }
-    runtime.budget.spend(step.value.length + separator.length);
-    texts.push(step.value);
+    runtime.budget.spend(item.length + separator.length);
+    texts.push(item);
   }
   return texts.join(separator);
 }

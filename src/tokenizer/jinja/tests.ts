@@ -8,6 +8,7 @@ import {
   isNumber,
   isTrue,
   lengthOfValue,
+  Markup,
   DictView,
   PyFunction,
   PyObject,
@@ -112,6 +113,7 @@ function isCallable(value: Value): boolean {
 
 /** Calls a test. @throws TemplateError. */
 export function applyTest(name: string, found: Test, value: Value, args: CallArguments, runtime: Runtime): Value {
+  if (name === "escaped") return value instanceof Markup;
   const all = { positional: [value, ...args.positional], named: args.named };
   return found.run(bind(name, found.signature, all), runtime);
 }

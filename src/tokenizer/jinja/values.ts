@@ -1,6 +1,6 @@
 import type { Budget } from "./budget.ts";
 import { TemplateError, typeError } from "./errors.ts";
-import { isSimple } from "./text.ts";
+import { isSimple, quoted } from "./text.ts";
 
 /**
  * Python values: int is bigint, float is number, str is string, list is an array; all others are objects.
@@ -200,6 +200,40 @@ export class Dict extends PyObject {
     const entries = [...this.entries].map(([key, value]) => `${runtime.repr(key)}: ${runtime.repr(value)}`);
     return `{${entries.join(", ")}}`;
   }
+}
+
+/**
+ * Text that `escape` and `safe` made (markupsafe's `Markup`): a string, to which other strings are only added escaped.
+ */
+export class Markup extends PyObject {
+  override readonly typeName = "Markup";
+  readonly text: string;
+
+  constructor(text: string) {
+    super();
+    this.text = text;
+  }
+
+  override get isTrue(): boolean {
+    return this.text !== "";
+  }
+
+  override get length(): number | undefined {
+    return lengthOfValue(this.text);
+  }
+
+  override iterate(): Iterator<Value> {
+    return iterate(this.text);
+  }
+
+  override show(): string {
+    return `Markup(${quoted(this.text)})`;
+  }
+}
+
+/** A string instead of markup. */
+export function plain(value: Value): Value {
+  return value instanceof Markup ? value.text : value;
 }
 
 /** `dict.items()` and its like. */
@@ -432,6 +466,7 @@ const undefinedKey = "U";
 /** A key of equal values in a map. @throws TemplateError "TypeError" for values that Python cannot hash. */
 export function hashKey(value: Value): string | PyObject {
   if (typeof value === "string") return `s${value}`;
+  if (value instanceof Markup) return `s${value.text}`;
   if (value === null) return "N";
   if (typeof value === "bigint" || typeof value === "boolean") return `n${BigInt(value)}`;
   if (typeof value === "number") return Number.isInteger(value) ? `n${BigInt(value)}` : `f${value}`;
