@@ -36,7 +36,7 @@ export interface Executor {
   readonly weightBytes: number;
   /** Bytes of these that are shared with another model. */
   readonly sharedWeightBytes: number;
-  /** Allocates a KV cache of nPages pages, all layers. */
+  /** Allocates a KV cache of nPages pages, all layers. May be called while a forward runs. */
   createCache(nPages: number): KvCache;
   /** Runs the program for a forest. Writes K and V of the rows to their slots. */
   forward(forest: Forest, cache: KvCache): Promise<RowResults>;

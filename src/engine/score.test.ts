@@ -167,6 +167,33 @@ describe("score", () => {
     });
   });
 
+  it("begins while a forward of a generation runs, and a generation while its own does", async () => {
+    await withModel(quantised, async (model) => {
+      const ids = Array.from({ length: 200 }, (_, i) => 10 + (i % 40));
+      const expected = await model.score({ ids });
+      const request = { ids: [5, 6, 7], maxTokens: 200, ignoreEos: true };
+      for (let i = 0; i < 10; i++) {
+        const controller = new AbortController();
+        const { result } = model.generate({ ...request, signal: controller.signal });
+        // The forward of an aborted generation may still run.
+        setTimeout(() => controller.abort(), 1);
+        await result.catch(() => {});
+        expect(await model.score({ ids })).toEqual(expected);
+      }
+    });
+    await withModel(quantised, async (model) => {
+      const ids = Array.from({ length: 200 }, () => 7);
+      let generated: PromiseLike<unknown> | undefined;
+      const scored = model.score({ ids, onProgress: () => void setImmediate(begin) });
+      const begin = () => {
+        generated ??= model.generate({ ids: [5], maxTokens: 2 }).result;
+      };
+      await scored;
+      await generated;
+      expect(generated).toBeDefined();
+    });
+  });
+
   it("ends when the model is disposed of", async () => {
     const model = await load(quantised, { adapter: false });
     let disposed: Promise<void> | undefined;

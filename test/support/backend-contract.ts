@@ -282,6 +282,14 @@ export function describeBackend(name: string, create: () => Backend): void {
       await expect(model.forward(chain([1], 16, [0]), cache)).rejects.toThrow(/slot 16/);
     });
 
+    it("allocates a cache while a forward runs", async () => {
+      const model = await loadFixture(backend, "models/llama-tiny", "huggingface");
+      const running = model.forward(chain([1], 0, [0]), model.createCache(1));
+      const cache = model.createCache(1);
+      const first = (await running).logits(0);
+      expect((await model.forward(chain([1], 0, [0]), cache)).logits(0)).toEqual(first);
+    });
+
     it("reports the position of logits that are not finite", async () => {
       const model = await loadFixture(backend, "hostile/gguf-nan-weight.gguf", "gguf");
       const sampler = model.createSampler(neutralSettings);

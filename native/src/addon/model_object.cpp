@@ -41,15 +41,21 @@ Napi::Object ModelObject::make(Napi::Env env, std::shared_ptr<Model> model) {
   return object;
 }
 
-Model& ModelObject::ready() const {
+Model& ModelObject::model() const {
   if (!model_) throw std::logic_error("the model was disposed");
-  if (running_) throw std::logic_error("a forward of this model is running; wait for it");
   return *model_;
+}
+
+Model& ModelObject::ready() const {
+  Model& model = this->model();
+  if (running_) throw std::logic_error("a forward of this model is running; wait for it");
+  return model;
 }
 
 Napi::Value ModelObject::createCache(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    Executor& executor = ready().executor();
+    // A forward reads nothing of it, so it need not have ended.
+    const Executor& executor = model().executor();
     return CacheObject::make(info.Env(), executor.createCache(Arguments(info, "createCache").integer(0, "nPages")));
   });
 }

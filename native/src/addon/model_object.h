@@ -20,7 +20,9 @@ class ModelObject : public Wrapped<ModelObject> {
   std::shared_ptr<const BaseWeights> shareBase() const;
 
  private:
-  // The model; throws while a forward runs.
+  // The model; throws after `dispose`.
+  Model& model() const;
+  // Like `model`; throws while a forward runs, too.
   Model& ready() const;
   Napi::Value createCache(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
