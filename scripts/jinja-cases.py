@@ -877,6 +877,20 @@ html|e|e ~ html|safe|e ~ html|e|forceescape
 '5'|safe|int + 1
 """)
 
+# Lines of pprint
+expressions(r"""
+messages|pprint
+[people, tree, mixed, d, text]|pprint
+(text * 3)|pprint
+{'k': text * 2, 'a': [html, html * 2], 'b': (text * 2,)}|pprint
+[[text * 2]]|pprint
+('word ' * 30)|pprint
+('x' * 100)|pprint
+{2: 'a' * 70, -1: 1.5, 'b': none, none: 3}|pprint
+((numbers * 12,),)|pprint
+['é😀' * 20, 'é😀' * 20]|pprint
+""")
+
 # Tests
 expressions(r"""
 3 is odd

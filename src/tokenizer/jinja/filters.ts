@@ -4,10 +4,11 @@ import { formatMarkup } from "./markup.ts";
 import { fixed, parseFloatText, parseInteger, roundFloat, roundInteger, showFloat } from "./numbers.ts";
 import { binary, compare, equals, lengthOrError, sorted, toFloat } from "./operators.ts";
 import { percentFormat } from "./percent-format.ts";
+import { prettyPrint } from "./pretty-print.ts";
 import { type Bound, bind, type Signature, signature } from "./signature.ts";
 import { capitalize, lower } from "./letter-case.ts";
 import { center, replaceText } from "./string-methods.ts";
-import { characters, compareTexts, escapeHtml, lengthOf, SPACES, spaces, splitLines, strip } from "./text.ts";
+import { characters, escapeHtml, lengthOf, SPACES, spaces, splitLines, strip } from "./text.ts";
 import {
   type CallArguments,
   Dict,
@@ -451,16 +452,6 @@ function xmlAttributes(value: Value | undefined, hasSpace: boolean, runtime: Run
   return items.length > 0 && hasSpace ? ` ${items.join(" ")}` : items.join(" ");
 }
 
-/** `pprint.pformat` of a value that fits into one line: like repr, with sorted keys. */
-function sortKeys(value: Value): Value {
-  if (Array.isArray(value)) return value.map(sortKeys);
-  if (value instanceof Tuple) return new Tuple(value.items.map(sortKeys));
-  if (!(value instanceof Dict)) return value;
-  const entries = [...value.entries].map(([key, part]): [Value, Value] => [key, sortKeys(part)]);
-  entries.sort(([a], [b]) => (typeof a === "string" && typeof b === "string" ? compareTexts(a, b) : 0));
-  return new Dict(entries);
-}
-
 const wordBreaks = new RegExp(`([-({[<${SPACES}]+)`);
 
 function titleWords(text: string): string {
@@ -568,7 +559,7 @@ export const filters: Readonly<Record<string, Filter>> = {
   map,
   max: filter("value case_sensitive? attribute?", (args, runtime) => extreme(args, runtime, 1)),
   min: filter("value case_sensitive? attribute?", (args, runtime) => extreme(args, runtime, -1)),
-  pprint: filter("value", ([value = null], runtime) => runtime.repr(sortKeys(value))),
+  pprint: filter("value", ([value = null], runtime) => prettyPrint(value, runtime)),
   random: unsupported("random"),
   reject: select("reject", false, true),
   rejectattr: select("rejectattr", true, true),
