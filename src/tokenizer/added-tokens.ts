@@ -5,6 +5,13 @@ const endsWithWord = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
 const startsWithWord = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const whiteSpace = /\p{White_Space}/u;
 
+/** Finds added tokens in texts. */
+export interface TokenFinder {
+  readonly isEmpty: boolean;
+  /** The ids of added tokens (special ones only on request), and the texts between. */
+  split(text: string, special: boolean): (string | number)[];
+}
+
 interface Table {
   readonly pattern: RegExp;
   readonly tokens: ReadonlyMap<string, AddedToken>;
@@ -15,7 +22,7 @@ interface Table {
  * between characters that are not of words; `lstrip`, `rstrip`: with the white space before or after. Nothing is found
  * within a token that matches but does not count, being special or part of a word.
  */
-export class AddedTokens {
+export class AddedTokens implements TokenFinder {
   readonly #table: Table | undefined;
 
   /** `contentOf`: a token's text, where it is looked for in normalised texts. */
@@ -27,7 +34,6 @@ export class AddedTokens {
     return this.#table === undefined;
   }
 
-  /** The ids of added tokens (special ones only on request), and the texts between. */
   split(text: string, special: boolean): (string | number)[] {
     const table = this.#table;
     if (table === undefined) return text === "" ? [] : [text];

@@ -13,6 +13,7 @@ import { sentencePieceNormalizer, sentencePieceSpaces } from "./normalizer.ts";
 import { endOfText } from "./end-of-text.ts";
 import { patterns } from "./pre-tokenizer.ts";
 import { SentencePieceMerger } from "./sentence-piece.ts";
+import { TokenPartition } from "./token-partition.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 /** The parts of a tokenizer.json that follow from the pre-tokenizer's name. */
@@ -124,7 +125,7 @@ export function tokenizerFromGguf(
     model: { type: "BPE", vocab, merges, ...kind.model },
   };
   const addsBos = vocabulary.addsBos ?? kind.addsBos ?? false;
-  const facts = { bosId: ids.get("bos"), addsBos, eosIds: end.ids };
+  const facts = { bosId: ids.get("bos"), addsBos, eosIds: end.ids, finder: new TokenPartition(added) };
   if (vocabulary.model !== SENTENCE_PIECE) return new Tokenizer(json, facts, path);
   const unknownId = ids.get("unknown") ?? types.indexOf(tokenTypes.unknown);
   const scored = { tokens, scores: vocabulary.scores ?? [], unknownId: unknownId < 0 ? undefined : unknownId };

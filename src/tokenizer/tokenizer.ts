@@ -3,7 +3,7 @@ import { IdlmError } from "../errors.ts";
 import { kindOf, requireObject } from "../formats/files/json.ts";
 import { quote } from "../formats/files/malformed.ts";
 import type { TokenizerJson } from "../formats/files/tokenizer-json.ts";
-import { AddedTokens } from "./added-tokens.ts";
+import { AddedTokens, type TokenFinder } from "./added-tokens.ts";
 import { type Alphabet, byteLevel, sentencePiece } from "./alphabet.ts";
 import { stripsFirstSpace } from "./decoder.ts";
 import { LONG_PIECE, LongPieceMerger } from "./long-pieces.ts";
@@ -21,6 +21,8 @@ export interface TokenizerFacts {
   readonly eosIds: readonly number[];
   /** Merges in place of the BPE of the tokenizer.json. */
   readonly merger?: SentencePieceMerger | undefined;
+  /** Finds the added tokens. Default: as `tokenizers` does. */
+  readonly finder?: TokenFinder;
 }
 
 const encoder = new TextEncoder();
@@ -48,7 +50,7 @@ export class Tokenizer {
   readonly #bytes: Uint8Array[] = [];
   readonly #special = new Map<number, string>();
   /** Added tokens that are looked for in texts as they are, and those in normalised ones. */
-  readonly #added: AddedTokens;
+  readonly #added: TokenFinder;
   readonly #normalised: AddedTokens;
   readonly #ids = new Map<string, number>();
 
@@ -77,7 +79,7 @@ export class Tokenizer {
       if (special) this.#special.set(id, content);
     }
     const tokens = json.added_tokens;
-    this.#added = new AddedTokens(tokens.filter(({ normalized }) => normalized !== true));
+    this.#added = facts.finder ?? new AddedTokens(tokens.filter(({ normalized }) => normalized !== true));
     this.#normalised = new AddedTokens(
       tokens.filter(({ normalized }) => normalized === true),
       ({ content }) => this.#normalise(content),
