@@ -29,18 +29,25 @@ export class TokenPartition implements TokenFinder {
   split(text: string, special: boolean): (string | number)[] {
     const table = special ? this.#all : this.#plain;
     const parts: (string | number)[] = [];
+    let rest = "";
     let end = 0;
-    const push = (start: number, found: readonly (string | number)[], stop: number) => {
-      if (start > end) parts.push(text.slice(end, start));
-      parts.push(...found);
-      end = stop;
+    const add = (part: string | number) => {
+      if (typeof part === "string") rest += part;
+      else {
+        if (rest !== "") parts.push(rest);
+        parts.push(part);
+        rest = "";
+      }
     };
     if (table !== undefined) {
       for (const { start, stop } of clustersOf(text, table.pattern)) {
-        push(start, partition(text.slice(start, stop), table.tokens), stop);
+        add(text.slice(end, start));
+        for (const part of partition(text.slice(start, stop), table.tokens)) add(part);
+        end = stop;
       }
     }
-    push(text.length, [], text.length);
+    rest += text.slice(end);
+    if (rest !== "") parts.push(rest);
     return parts;
   }
 }
