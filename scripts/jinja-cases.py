@@ -877,6 +877,22 @@ html|e|e ~ html|safe|e ~ html|e|forceescape
 '5'|safe|int + 1
 """)
 
+# Slices that fail, which Jinja2 drops where it computes a constant
+expressions(r"""
+none[1:2]
+5[1:]|default('d') ~ 'abc'['a':] ~ (1, 2)[:1.5]
+'abc'[::0]
+5[::0]
+nil[1:2]
+zero[1:]
+'abc'[nil:'a']
+{'a': 1}[1:2]
+undefined_name[1:]
+none[1:2] ~ nil
+0 / -1 ~ 0 / 5
+""")
+add("{% set x = none[1:2] %}{{ x }}", "{% print none[1:2], 1 %}", "{% if none[1:2] %}{% endif %}")
+
 # Lines of pprint
 expressions(r"""
 messages|pprint

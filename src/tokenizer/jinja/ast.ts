@@ -81,7 +81,7 @@ export interface MacroBody {
 
 export type Statement =
   | { readonly kind: "data"; readonly text: string }
-  | { readonly kind: "output"; readonly value: Expression }
+  | { readonly kind: "output"; readonly value: Expression; readonly isConstant: boolean }
   | {
       readonly kind: "for";
       readonly target: Target;

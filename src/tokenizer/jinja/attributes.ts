@@ -138,6 +138,8 @@ function rawItem(object: Value, key: Value): Value | undefined {
   throw typeError(`'${typeName(object)}' object is not subscriptable`);
 }
 
+const sliced = [Bytes, Range, Tuple];
+
 /** `object[start:stop:step]` @throws TemplateError. */
 export function getSlice(object: Value, start: Value, stop: Value, step: Value, runtime: Runtime): Value {
   if (object instanceof Undefined) throw object.error;
@@ -145,6 +147,9 @@ export function getSlice(object: Value, start: Value, stop: Value, step: Value, 
     const part = getSlice(object.text, start, stop, step, runtime);
     return typeof part === "string" ? new Markup(part) : part;
   }
+  const hasSlices =
+    typeof object === "string" || Array.isArray(object) || sliced.some((type) => object instanceof type);
+  if (!hasSlices) throw typeError(`'${typeName(object)}' object cannot be sliced`);
   const by = step === null ? 1 : sliceIndex(step);
   if (by === 0) throw valueError("slice step cannot be zero");
   const bounds = (length: number): readonly [number, number] => {
@@ -179,7 +184,6 @@ export function getSlice(object: Value, start: Value, stop: Value, step: Value, 
     return new Range(object.at(from), object.at(to), object.step * BigInt(by));
   }
   if (object instanceof Bytes) return new Bytes(Uint8Array.from(select(object.content)));
-  if (object instanceof Dict) throw typeError("unhashable type: 'slice'");
   throw typeError(`'${typeName(object)}' object is not subscriptable`);
 }
 

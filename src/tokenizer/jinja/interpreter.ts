@@ -1,7 +1,7 @@
 import type { Arguments, Expression, MacroBody, Statement, Target, Template } from "./ast.ts";
 import { dictMethod, getAttribute, getItem, getSlice } from "./attributes.ts";
 import type { Budget } from "./budget.ts";
-import { TemplateError, typeError, valueError } from "./errors.ts";
+import { isError, TemplateError, typeError, valueError } from "./errors.ts";
 import { applyFilter, filters } from "./filters.ts";
 import { LoopContext } from "./loop-context.ts";
 import { Macro } from "./macro.ts";
@@ -56,6 +56,8 @@ export class Interpreter implements Runtime {
   readonly #template: Template;
   readonly #root: Scope;
   readonly #globals: ReadonlyMap<string, Value>;
+  /** Whether Jinja2 computes the expression when it compiles the template: then a slice that fails is undefined. */
+  #isFolding = false;
 
   constructor(
     template: Template,
@@ -211,7 +213,13 @@ export class Interpreter implements Runtime {
     const value = this.#evaluate(object, scope);
     if (index.kind !== "slice") return this.item(value, this.#evaluate(index, scope));
     const part = (bound: Expression | undefined) => (bound === undefined ? null : this.#evaluate(bound, scope));
-    return getSlice(value, part(index.start), part(index.stop), part(index.step), this);
+    const [start, stop, step] = [part(index.start), part(index.stop), part(index.step)];
+    try {
+      return getSlice(value, start, stop, step, this);
+    } catch (error) {
+      if (!this.#isFolding || value instanceof Undefined || !isError(error, "TypeError")) throw error;
+      return new Undefined(`${typeName(value)} object has no such slice`);
+    }
   }
 
   #compare({ first, rest }: Expression & { readonly kind: "compare" }, scope: Scope): boolean {
@@ -269,7 +277,9 @@ export class Interpreter implements Runtime {
         output.write(node.text);
         return undefined;
       case "output":
+        this.#isFolding = node.isConstant;
         output.write(this.str(this.#evaluate(node.value, scope)));
+        this.#isFolding = false;
         return undefined;
       case "for":
         return yield* this.#for(node, scope, output);

@@ -39,7 +39,7 @@ function bitLength(value: bigint): number {
 
 /** The float next to a quotient of integers, halves to even. */
 export function nearestRatio(top: bigint, bottom: bigint): number {
-  if (top === 0n) return 0;
+  if (top === 0n) return bottom < 0n ? -0 : 0;
   const isNegative = top < 0n !== bottom < 0n;
   const [a, b] = [top < 0n ? -top : top, bottom < 0n ? -bottom : bottom];
   // More bits than a float has; the last one says whether there is a rest.

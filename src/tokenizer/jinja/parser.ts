@@ -1,4 +1,5 @@
 import type { Expression, MacroBody, Parameter, Statement, Template } from "./ast.ts";
+import { isConstant } from "./constant.ts";
 import { type Callables, ExpressionParser } from "./expression-parser.ts";
 import { tokenize } from "./lexer.ts";
 
@@ -28,7 +29,7 @@ class Parser extends ExpressionParser {
       const token = this.next();
       if (token.type === "data") body.push({ kind: "data", text: token.text });
       else if (token.type === "variable_begin") {
-        body.push({ kind: "output", value: this.parseTuple() });
+        body.push(output(this.parseTuple()));
         this.expect("variable_end");
       } else if (token.type === "block_begin") {
         if (ends !== undefined && this.isName(...ends)) return body;
@@ -163,7 +164,7 @@ class Parser extends ExpressionParser {
     const outputs: Statement[] = [];
     while (this.current.type !== "block_end") {
       if (outputs.length > 0) this.expect(",");
-      outputs.push({ kind: "output", value: this.parseExpression() });
+      outputs.push(output(this.parseExpression()));
     }
     return outputs;
   }
@@ -247,6 +248,10 @@ class Parser extends ExpressionParser {
     while (this.current.type !== "block_end" && this.current.type !== "eof") this.next();
     return { kind: "load", what };
   }
+}
+
+function output(value: Expression): Statement {
+  return { kind: "output", value, isConstant: isConstant(value) };
 }
 
 function namesOf(target: ReturnType<Parser["parseTarget"]>): readonly string[] {
