@@ -58,7 +58,11 @@ function splitBy({ pattern, behavior = "Isolated", invert = false }: Split, path
   const regex = compile(pattern, path);
   const pieces = (text: string, matches: readonly number[]) => splitAt(text, matches, behavior, invert);
   if (trusted.has(pattern)) {
-    return (text) => pieces(text, Array.from(text.matchAll(regex), (match) => [match.index, match[0].length]).flat());
+    return (text) => {
+      const matches: number[] = [];
+      for (const match of text.matchAll(regex)) matches.push(match.index, match[0].length);
+      return pieces(text, matches);
+    };
   }
   return (text) => {
     try {

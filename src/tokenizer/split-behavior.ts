@@ -25,9 +25,12 @@ interface Part {
  */
 export function splitAt(text: string, matches: readonly number[], behavior: SplitBehavior, invert: boolean): string[] {
   const parts: Part[] = [];
+  const pieces: string[] = [];
   let end = 0;
   const push = (start: number, stop: number, isMatch: boolean) => {
-    parts.push({ start, end: stop, isMatch: isMatch !== invert });
+    // Most patterns are of this kind, and prompts are long.
+    if (behavior !== "Isolated") parts.push({ start, end: stop, isMatch: isMatch !== invert });
+    else if (stop > start) pieces.push(text.slice(start, stop));
     end = stop;
   };
   for (let i = 0; i < matches.length; i += 2) {
@@ -38,9 +41,8 @@ export function splitAt(text: string, matches: readonly number[], behavior: Spli
     push(index, index + length, true);
   }
   if (end < text.length) push(end, text.length, false);
-  return merged(parts, behavior)
-    .filter(({ start, end: stop }) => stop > start)
-    .map(({ start, end: stop }) => text.slice(start, stop));
+  for (const { start, end: stop } of merged(parts, behavior)) if (stop > start) pieces.push(text.slice(start, stop));
+  return pieces;
 }
 
 /** The pieces that a behavior makes of the parts. */
