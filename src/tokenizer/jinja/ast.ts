@@ -104,7 +104,7 @@ export type Statement =
     }
   | { readonly kind: "macro"; readonly macro: MacroBody & { readonly name: string } }
   | { readonly kind: "call"; readonly call: Expression & { readonly kind: "call" }; readonly macro: MacroBody }
-  | { readonly kind: "generation"; readonly body: readonly Statement[] }
+  | { readonly kind: "generation"; readonly macro: MacroBody }
   | { readonly kind: "filter"; readonly filter: FilterNode; readonly body: readonly Statement[] }
   | {
       readonly kind: "with";

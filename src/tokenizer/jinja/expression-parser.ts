@@ -31,8 +31,8 @@ export class ExpressionParser {
   readonly #tokens: readonly Token[];
   readonly #callables: Callables;
   #at = 0;
-  /** Names that the macros being parsed read. */
-  protected readonly reads: Set<string>[] = [];
+  /** Names that the macros being parsed read, and those that they set before. */
+  protected readonly reads: { readonly names: Set<string>; readonly set: Set<string> }[] = [];
   #unknown: UnknownCall[] = [];
 
   constructor(tokens: readonly Token[], callables: Callables) {
@@ -118,7 +118,8 @@ export class ExpressionParser {
 
   #toTarget(expression: Expression, withNamespace: boolean, line: number): Target {
     if (expression.kind === "name") {
-      for (const names of this.reads) if (!this.#readBefore.has(expression)) names.delete(expression.name);
+      for (const { names } of this.reads) if (!this.#readBefore.has(expression)) names.delete(expression.name);
+      this.markSet(expression.name);
       return { kind: "name", name: expression.name };
     }
     if (expression.kind === "attribute" && withNamespace && expression.object.kind === "name") {
@@ -128,6 +129,11 @@ export class ExpressionParser {
       return { kind: "tuple", items: expression.items.map((item) => this.#toTarget(item, withNamespace, line)) };
     }
     throw this.fail(`can't assign to '${expression.kind}'`, line);
+  }
+
+  /** As Jinja2 looks for names: one that is set no longer counts as read. */
+  protected markSet(name: string): void {
+    for (const { set } of this.reads) set.add(name);
   }
 
   /** Nodes whose name was read before: when such a node becomes a target, its name still counts as read. */
@@ -256,8 +262,8 @@ export class ExpressionParser {
       const { text, line } = token;
       if (Object.hasOwn(constants, text)) return { kind: "constant", value: constants[text] ?? null };
       const node: Expression = { kind: "name", name: text, line };
-      if (this.reads.some((names) => names.has(text))) this.#readBefore.add(node);
-      for (const names of this.reads) names.add(text);
+      if (this.reads.some(({ names }) => names.has(text))) this.#readBefore.add(node);
+      for (const { names, set } of this.reads) if (!set.has(text)) names.add(text);
       if (!withNamespace || !this.skip(".")) return node;
       return { kind: "attribute", object: node, name: this.expect("name").text };
     }

@@ -323,7 +323,7 @@ export class Interpreter implements Runtime {
         return undefined;
       }
       case "generation":
-        yield* this.#execute(node.body, new Scope(scope), output);
+        output.write(this.str(this.call(this.#macro(node.macro, scope), { positional: [], named: new Map() })));
         return undefined;
       case "with": {
         const inner = new Scope(scope);

@@ -96,7 +96,8 @@ class Parser extends ExpressionParser {
       case "block":
         return [this.#parseBlock(line)];
       case "generation":
-        return [{ kind: "generation", body: this.#parseFunction(() => this.#parseInner(["endgeneration"])) }];
+        // A call block, whose caller has no arguments.
+        return [{ kind: "generation", macro: this.#parseMacro(["endgeneration"], false) }];
       case "break":
       case "continue":
         if (this.#nLoops === 0) throw this.fail(`'${tag}' outside loop`, line);
@@ -170,7 +171,7 @@ class Parser extends ExpressionParser {
   }
 
   #parseMacro(ends: readonly string[], hasSignature: boolean, readHead?: () => void): MacroBody {
-    const reads = new Set<string>();
+    const reads = { names: new Set<string>(), set: new Set<string>() };
     return this.#parseFunction(() => {
       const { line } = this.current;
       const parameters = hasSignature ? this.#parseSignature() : [];
@@ -179,10 +180,11 @@ class Parser extends ExpressionParser {
       const body = this.#parseInner(ends);
       this.reads.pop();
       const caller = parameters.find(({ name }) => name === "caller");
-      if (reads.has("caller") && caller !== undefined && caller.byDefault === undefined) {
+      if (reads.names.has("caller") && caller !== undefined && caller.byDefault === undefined) {
         throw this.fail('the special "caller" argument must be omitted or be given a default.', line);
       }
-      const reading = (name: string) => reads.has(name) && !parameters.some((parameter) => parameter.name === name);
+      const reading = (name: string) =>
+        reads.names.has(name) && !parameters.some((parameter) => parameter.name === name);
       return {
         name: undefined,
         parameters,
@@ -200,6 +202,7 @@ class Parser extends ExpressionParser {
     while (this.current.type !== ")") {
       if (parameters.length > 0) this.expect(",");
       const name = this.parseTargetName();
+      this.markSet(name);
       const byDefault = this.skip("=") ? this.parseExpression() : undefined;
       if (byDefault === undefined && parameters.some((parameter) => parameter.byDefault !== undefined)) {
         throw this.fail("non-default argument follows default argument");
