@@ -19,9 +19,11 @@ export interface OwnKeys {
   readonly ignored: readonly string[];
 }
 
+const samplingNames = mapSettings((name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+
 /** The engine's keys in snake case. */
 export const snakeCaseNames: KeyNames = {
-  ...mapSettings(snakeCase),
+  ...samplingNames,
   ...{ maxTokens: "max_tokens", logitBias: "logit_bias", ids: "prompt" },
   ...{ ignoreEos: "ignore_eos", stopTokens: "stop_token_ids" },
   // Requirements that a client cannot meet, so described instead of named.
@@ -65,10 +67,6 @@ function roundKeys(body: Body): OwnKeys["settings"] {
 }
 
 function samplingOf(body: Body): SamplingRequest {
-  const numbers = mapSettings((name) => body.number(snakeCase(name)));
+  const numbers = mapSettings((name) => body.number(samplingNames[name]));
   return { ...numbers, temperature: readTemperature(body), topK: readTopK(body), topP: readTopP(body) };
-}
-
-function snakeCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

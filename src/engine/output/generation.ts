@@ -136,7 +136,6 @@ export class GenerationStream implements Generation, SequenceStream {
     const end = async (): Promise<Step> => {
       if (isOver) return over;
       isOver = true;
-      this.cancel();
       await this.result;
       return over;
     };
