@@ -24,3 +24,6 @@ export const sentencePiece: Alphabet = {
     return byte === undefined ? encoder.encode(token.replaceAll(SPACE, " ")) : Uint8Array.of(Number.parseInt(byte, 16));
   },
 };
+
+/** Tokens that are the texts themselves. */
+export const characters: Alphabet = { write: (piece) => piece, read: (token) => encoder.encode(token) };

@@ -83,3 +83,33 @@ it("refuses dropout", () => {
   expect(() => tokenizer({ model: { ...base.model, dropout: 0.1 } })).toThrow(unsupported("dropout 0.1"));
   expect(tokenizer({ model: { ...base.model, dropout: 0 } })).toBeDefined();
 });
+
+describe("vocabularies of characters and of bytes", () => {
+  const vocab = { "<unk>": 0, a: 1, b: 2, " ": 3, ab: 4, é: 5 };
+  const characters = (more: Readonly<Record<string, unknown>> = {}) =>
+    tokenizer({
+      added_tokens: [],
+      pre_tokenizer: null,
+      model: { type: "BPE", vocab, merges: [["a", "b"]], unk_token: "<unk>", ...more },
+    });
+
+  // Ids by tokenizers 0.23.3.
+  it("encode characters where nothing turns them into bytes", () => {
+    expect(characters()?.encode("ab é日日b")).toEqual([4, 3, 5, 0, 0, 2]);
+    expect(characters({ fuse_unk: true })?.encode("ab é日日b")).toEqual([4, 3, 5, 0, 2]);
+    expect(characters({ unk_token: null })?.encode("ab é日日b")).toEqual([4, 3, 5, 2]);
+    expect(characters({ unk_token: null })?.encode("a日b")).toEqual([4]);
+    expect(characters()?.decode([4, 3, 5])).toBe("ab é");
+  });
+
+  it("are refused where bytes are split again, or have a fallback, too", () => {
+    const bytes = { type: "ByteLevel", add_prefix_space: false, use_regex: true };
+    const digits = { type: "Digits", individual_digits: true };
+    expect(() => tokenizer({ pre_tokenizer: { type: "Sequence", pretokenizers: [bytes, digits] } })).toThrow(
+      unsupported('the pre-tokenizer ByteLevel before "Digits"'),
+    );
+    expect(() =>
+      tokenizer({ pre_tokenizer: bytes, decoder: null, model: { ...base.model, byte_fallback: true } }),
+    ).toThrow(unsupported("the pre-tokenizer ByteLevel with byte_fallback"));
+  });
+});

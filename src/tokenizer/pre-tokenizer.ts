@@ -111,3 +111,24 @@ export function preTokenizerOf(config: unknown, path: string): PreTokenizer {
       throw unsupported(`the pre-tokenizer ${kindOf(json.type)}`);
   }
 }
+
+/**
+ * Whether texts become bytes, in the last step, for a vocabulary of bytes. Without this it has characters.
+ * @throws IdlmError "unsupported" if another step follows, or with byte fallback.
+ */
+export function usesByteLevel(config: unknown, hasByteFallback: boolean, path: string): boolean {
+  const steps = stepsOf(config);
+  const at = steps.indexOf("ByteLevel");
+  if (at < 0) return false;
+  if (!hasByteFallback && at === steps.length - 1) return true;
+  const other = hasByteFallback ? "with byte_fallback" : `before ${kindOf(steps[at + 1])}`;
+  const hint = "It has to be the last step, and needs no fallback.";
+  throw new IdlmError("unsupported", { path, feature: `the pre-tokenizer ByteLevel ${other}`, hint });
+}
+
+/** The types of the steps, in order. */
+function stepsOf(config: unknown): readonly unknown[] {
+  const { type, pretokenizers: parts } = (config ?? {}) as Json;
+  if (type === "Sequence" && Array.isArray(parts)) return parts.flatMap(stepsOf);
+  return config === undefined || config === null ? [] : [type];
+}

@@ -4,11 +4,11 @@ import { kindOf, requireObject } from "../formats/files/json.ts";
 import { quote } from "../formats/files/malformed.ts";
 import type { TokenizerJson } from "../formats/files/tokenizer-json.ts";
 import { AddedTokens, type TokenFinder } from "./added-tokens.ts";
-import { type Alphabet, byteLevel, sentencePiece } from "./alphabet.ts";
+import { type Alphabet, byteLevel, characters, sentencePiece } from "./alphabet.ts";
 import { stripsFirstSpace } from "./decoder.ts";
 import { LONG_PIECE, LongPieceMerger } from "./long-pieces.ts";
 import { addsSpace, checkNormalizer } from "./normalizer.ts";
-import { type PreTokenizer, preTokenizerOf } from "./pre-tokenizer.ts";
+import { type PreTokenizer, preTokenizerOf, usesByteLevel } from "./pre-tokenizer.ts";
 import type { SentencePieceMerger } from "./sentence-piece.ts";
 import { createStreamDecoder, type StreamDecoder } from "./stream-decoder.ts";
 
@@ -28,7 +28,7 @@ export interface TokenizerFacts {
 const encoder = new TextEncoder();
 
 /**
- * BPE tokenizer: byte-level, or with byte fallback. Merging and normalising are done by `@huggingface/tokenizers`,
+ * BPE tokenizer: byte-level, with byte fallback, or of characters. Merging and normalising are done by `@huggingface/tokenizers`,
  * splitting into pieces by `PreTokenizer`.
  */
 export class Tokenizer {
@@ -61,8 +61,10 @@ export class Tokenizer {
   constructor(json: TokenizerJson, facts: TokenizerFacts, path: string) {
     this.#split = checkTokenizerJson(json, path);
     this.#model = json.model;
-    this.#alphabet = json.model.byte_fallback === true ? sentencePiece : byteLevel;
-    const strips = stripsFirstSpace(json.decoder, json.model.byte_fallback === true, path);
+    const hasByteFallback = json.model.byte_fallback === true;
+    const isByteLevel = usesByteLevel(json.pre_tokenizer, hasByteFallback, path);
+    this.#alphabet = hasByteFallback ? sentencePiece : isByteLevel ? byteLevel : characters;
+    const strips = stripsFirstSpace(json.decoder, hasByteFallback, path);
     this.#hasFirstSpace = strips ?? addsSpace(json.normalizer);
     try {
       // Only the parts that have been checked: the file is untrusted.
@@ -153,15 +155,23 @@ export class Tokenizer {
       const id = piece.length === 1 ? model.tokens_to_ids.get(piece) : undefined;
       return id === undefined ? idsOf(model.encode([piece])) : [id];
     };
+    const { fuse_unk: fuses, unk_token: unknown } = this.#model;
+    const fused = fuses === true && typeof unknown === "string" ? model.tokens_to_ids.get(unknown) : undefined;
     for (const part of this.#split(normalised)) {
       const piece = this.#alphabet.write(part);
       const whole = this.#model.ignore_merges === true && model.tokens_to_ids.has(piece);
-      if (piece.length < LONG_PIECE || whole) {
+      // The library takes a space for the end of a piece.
+      const isShort = piece.length < LONG_PIECE && this.#alphabet !== characters;
+      if (isShort || whole) {
         for (const id of short(piece)) ids.push(id);
         continue;
       }
       this.#merger ??= new LongPieceMerger(this.#model);
-      for (const id of this.#merger.merge(piece, short)) ids.push(id);
+      // As in the reference tokenizers, characters around one that is dropped are neighbours.
+      const isKept = (character: string) => short(character).length > 0;
+      const kept = this.#alphabet === characters ? Array.from(piece).filter(isKept).join("") : piece;
+      const merged = this.#merger.merge(kept, short);
+      for (const [i, id] of merged.entries()) if (id !== fused || merged[i - 1] !== id) ids.push(id);
     }
   }
 
@@ -214,7 +224,9 @@ export function checkTokenizerJson(json: TokenizerJson, path: string): PreTokeni
     });
   }
   stripsFirstSpace(json.decoder, fallback === true, path);
-  return preTokenizerOf(json.pre_tokenizer, path);
+  const split = preTokenizerOf(json.pre_tokenizer, path);
+  usesByteLevel(json.pre_tokenizer, fallback === true, path);
+  return split;
 }
 
 /** @throws IdlmError "unsupported" for a vocabulary with subword prefixes or suffixes, which byte-level ones do not have. */

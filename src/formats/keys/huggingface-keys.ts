@@ -139,7 +139,7 @@ export const tokenizerKeys: KeyTable = {
   keys: {
     added_tokens: read("with the flags special, single_word, lstrip, rstrip and normalized"),
     normalizer: read("others than none, NFC and Llama 2's spaces are refused"),
-    pre_tokenizer: read("unknown ones are refused"),
+    pre_tokenizer: read("unknown ones are refused; without ByteLevel or byte_fallback the vocabulary has characters"),
     model: read(
       "BPE with its vocabulary and merges, ignore_merges and byte_fallback; dropout, prefixes and suffixes of words are refused",
     ),
