@@ -1,16 +1,12 @@
-import FlatQueue from "flatqueue";
 import type { TokenizerJson } from "../formats/files/tokenizer-json.ts";
+import { mergePairs } from "./merge-pairs.ts";
 
 /** `@huggingface/tokenizers` caches the tokens of pieces shorter than this. */
 export const LONG_PIECE = 256;
 
-/** Ranks are below the number of merges, so that a rank combined with a position is exact in a double. */
-const MAX_POSITIONS = 2 ** 30;
-
 /**
- * BPE of one piece of any length, with the usual rule: merge the pair of lowest rank, the leftmost first. It takes
- * O(n log n) steps over flat arrays; `@huggingface/tokenizers` (0.2.0) creates objects and a JSON string per pair, and
- * takes 20 seconds for a million characters without a break.
+ * BPE of one piece of any length, over flat arrays; `@huggingface/tokenizers` (0.2.0) creates objects and a JSON string
+ * per pair, and takes 20 seconds for a million characters without a break.
  */
 export class LongPieceMerger {
   readonly #vocab: Readonly<Record<string, number>>;
@@ -35,37 +31,14 @@ export class LongPieceMerger {
   merge(piece: string, fallback: (character: string) => readonly number[]): number[] {
     const characters = Array.from(piece);
     const n = characters.length;
-    // A linked list of symbols by position; a merged symbol keeps the position of its first part.
+    /** By the position of a symbol's first part. */
     const ids = Int32Array.from(characters, (character) => this.#idOf(character));
-    const next = Int32Array.from({ length: n }, (_, i) => i + 1);
-    const previous = Int32Array.from({ length: n }, (_, i) => i - 1);
-    /** Rank of each symbol with the next one, -1 for none. A queue entry with another rank is stale. */
-    const ranks = new Int32Array(n).fill(-1);
-    // Each merge adds at most two entries, and there are fewer merges than characters.
-    const queue = new FlatQueue<number>(3 * n);
-    const enqueue = (position: number) => {
-      const right = next[position] as number;
-      const rank = right < n ? this.#rankOf(ids[position] as number, ids[right] as number) : -1;
-      ranks[position] = rank;
-      if (rank >= 0) queue.push(position, rank * MAX_POSITIONS + position);
-    };
-    for (let position = 0; position < n; position++) enqueue(position);
-    for (;;) {
-      const key = queue.peekValue();
-      const position = queue.pop();
-      if (key === undefined || position === undefined) break;
-      const rank = ranks[position] as number;
-      if (rank < 0 || rank * MAX_POSITIONS + position !== key) continue;
-      const right = next[position] as number;
-      const after = next[right] as number;
-      ids[position] = this.#merged[rank] as number;
-      ranks[right] = -1;
-      next[position] = after;
-      if (after < n) previous[after] = position;
-      const before = previous[position] as number;
-      if (before >= 0) enqueue(before);
-      enqueue(position);
-    }
+    const next = mergePairs(n, {
+      rankOf: (left, right) => this.#rankOf(ids[left] as number, ids[right] as number),
+      merged: (left, rank) => {
+        ids[left] = this.#merged[rank] as number;
+      },
+    });
     const result: number[] = [];
     const known = new Map<string, readonly number[]>();
     for (let position = 0; position < n; position = next[position] as number) {

@@ -1,7 +1,4 @@
-import FlatQueue from "flatqueue";
-
-/** Ranks are below the number of tokens (2 ** 22), so that a rank combined with a position is exact in a double. */
-const MAX_POSITIONS = 2 ** 30;
+import { mergePairs } from "./merge-pairs.ts";
 
 const encoder = new TextEncoder();
 
@@ -43,39 +40,12 @@ export class SentencePieceMerger {
 
   /** Ids of a normalised text. */
   encode(text: string): number[] {
-    // A linked list of symbols by position; a merged symbol keeps the position of its first part.
     const characters = Array.from(text);
     const n = characters.length;
     const starts = new Int32Array(n + 1);
     for (const [i, character] of characters.entries()) starts[i + 1] = (starts[i] ?? 0) + character.length;
-    const next = Int32Array.from({ length: n }, (_, i) => i + 1);
-    const previous = Int32Array.from({ length: n }, (_, i) => i - 1);
     const symbol = (from: number, end: number) => text.slice(starts[from], starts[end]);
-    /** Rank of each symbol with the next one, -1 for none. A queue entry with another rank is stale. */
-    const ranks = new Int32Array(n).fill(-1);
-    const queue = new FlatQueue<number>(3 * n);
-    const enqueue = (position: number) => {
-      const right = next[position] as number;
-      const rank = right < n ? this.#rankOf(symbol, position, next[right] as number) : -1;
-      ranks[position] = rank;
-      if (rank >= 0) queue.push(position, rank * MAX_POSITIONS + position);
-    };
-    for (let position = 0; position < n; position++) enqueue(position);
-    for (;;) {
-      const key = queue.peekValue();
-      const position = queue.pop();
-      if (key === undefined || position === undefined) break;
-      const rank = ranks[position] as number;
-      if (rank < 0 || rank * MAX_POSITIONS + position !== key) continue;
-      const right = next[position] as number;
-      const after = next[right] as number;
-      ranks[right] = -1;
-      next[position] = after;
-      if (after < n) previous[after] = position;
-      const before = previous[position] as number;
-      if (before >= 0) enqueue(before);
-      enqueue(position);
-    }
+    const next = mergePairs(n, { rankOf: (left, _, end) => this.#rankOf(symbol, left, end) });
     const ids: number[] = [];
     for (let position = 0, isUnknown = false; position < n; position = next[position] as number) {
       const piece = symbol(position, next[position] as number);
