@@ -2,7 +2,7 @@ import type { Arguments, Expression, MacroBody, Statement, Target, Template } fr
 import { dictMethod, getAttribute, getItem, getSlice } from "./attributes.ts";
 import type { Budget } from "./budget.ts";
 import { isError, TemplateError, typeError, valueError } from "./errors.ts";
-import { applyFilter, filters } from "./filters.ts";
+import { applyFilter, filters } from "./filters/index.ts";
 import { LoopContext } from "./loop-context.ts";
 import { Macro } from "./macro.ts";
 import { showFloat } from "./numbers.ts";
