@@ -128,16 +128,19 @@ export class Phrase {
   /** With the library's names unless `names` has another: for a key, or for a key with the one in it ("grammar.schema"). */
   text(names: KeyNames): string {
     let nNamed = 0;
+    let nameHasFile = false;
     const texts = this.parts.map((part, i) => {
       if (typeof part === "string") {
         const rest = part.slice(nNamed);
         nNamed = 0;
-        return rest;
+        // A path in a file is set apart: "--json-schema FILE: type", not a file "FILE.type".
+        return nameHasFile && rest.startsWith(".") ? `: ${rest.slice(1)}` : rest;
       }
       const next = this.parts[i + 1];
       const [inner = ""] = typeof next === "string" ? (/^\.\w+/.exec(next) ?? []) : [];
       const both = inner === "" ? undefined : names[part.name + inner];
       nNamed = both === undefined ? 0 : inner.length;
+      nameHasFile = both?.endsWith(" FILE") ?? false;
       return both ?? names[part.name] ?? part.name;
     });
     return texts.join("");

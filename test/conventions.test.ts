@@ -67,6 +67,18 @@ describe("conventions", () => {
     ).toContain("--stride");
   });
 
+  it("hints of errors are sentences, with a full stop", () => {
+    const hintsOf = (text: string) => [...text.matchAll(/\bhint: "([^"]+)"/g)].map(([, hint = ""]) => hint);
+    const files = sources("src").filter(({ path }) => !path.endsWith(".test.ts"));
+    const unfinished = files.flatMap(({ path, text }) =>
+      hintsOf(text)
+        .filter((hint) => !/[.?]$/.test(hint))
+        .map((hint) => `${path}: ${hint}`),
+    );
+    expect(unfinished).toEqual([]);
+    expect(files.flatMap(({ text }) => hintsOf(text)).length).toBeGreaterThan(20);
+  });
+
   it("every source that a comment or a page names exists", () => {
     expect(pathsIn("see native/src/a/b.h, `src/c.test.ts` and dist/src/d.ts")).toEqual([
       "native/src/a/b.h",

@@ -157,4 +157,28 @@ describe("documentation", () => {
     }
     for (const guide of guides) expect(page("README.md")).toContain(`(docs/${guide})`);
   });
+
+  it("links to headings lead to headings", () => {
+    // As GitHub makes them: lower case, spaces as hyphens, no other punctuation.
+    const anchorsOf = (name: string) =>
+      [
+        ...page(name)
+          .replace(/^```.*?^```/gms, "")
+          .matchAll(/^#+ (.*)$/gm),
+      ].map(([, heading = ""]) =>
+        heading
+          .toLowerCase()
+          .replace(/[^\p{L}\p{N}_ -]/gu, "")
+          .replaceAll(" ", "-"),
+      );
+    let nLinks = 0;
+    for (const name of [...pages, "docs/results.md", "CONTRIBUTING.md"]) {
+      const text = page(name).replace(/`[^`\n]*`/g, "code");
+      for (const [, file = "", anchor = ""] of text.matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)) {
+        nLinks++;
+        expect(anchorsOf(file === "" ? name : join(name, "..", file)), `${name}: ${file}#${anchor}`).toContain(anchor);
+      }
+    }
+    expect(nLinks).toBeGreaterThan(20);
+  });
 });

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import { answer } from "../answer/answer.ts";
-import { usage, wrongKey } from "../engine/request/request-values.ts";
+import { shown, usage, wrongKey } from "../engine/request/request-values.ts";
 import type { Model } from "../engine/types.ts";
 import type { KeyNames } from "../errors.ts";
 import { answerLine, type BatchOutput, BatchOutputFile, idOf, lineError, MAX_LINE_BYTES } from "./batch-file.ts";
@@ -122,9 +122,10 @@ function requestOf({ number, text }: FileLine, seen: Set<string>): BatchRequest 
   if (seen.has(customId)) return bad("custom_id: an earlier line has the same", customId, "duplicate_custom_id");
   seen.add(customId);
   const read = () => {
-    if (method !== "POST") throw usage("method: expected POST");
+    if (method !== "POST") throw usage(`method: expected POST, found ${shown(method)}`);
     const endpoint = typeof url === "string" && Object.hasOwn(endpoints, url) ? endpoints[url] : undefined;
-    if (endpoint === undefined) throw usage(`url: expected ${Object.keys(endpoints).join(" or ")}`);
+    if (endpoint === undefined)
+      throw usage(`url: expected ${Object.keys(endpoints).join(" or ")}, found ${shown(url)}`);
     const request = readOpenAiRequest(endpoint, body);
     if (request.stream) throw wrongKey("stream", "not supported in a batch", "Leave it out.");
     return request;

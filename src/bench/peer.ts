@@ -52,7 +52,7 @@ export class Peer {
         {
           backend: name,
           reason: `${python} cannot run llama-cpp-python`,
-          hint: "Name a Python where `import llama_cpp` works",
+          hint: "Name a Python where `import llama_cpp` works.",
         },
         error,
       );

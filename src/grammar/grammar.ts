@@ -38,7 +38,10 @@ const values = {
 /** @throws IdlmError "usage", naming what is wrong at `path`, that of the request, or not supported. */
 export function grammarOf(request: GrammarRequest, path: string): Grammar {
   if (!Object.hasOwn(values, request.kind)) {
-    throw grammarProblem(`${path}.kind`, `expected ${Object.keys(values).join(", ")}`);
+    throw grammarProblem(
+      `${path}.kind`,
+      `expected one of ${Object.keys(values).join(", ")}, found ${JSON.stringify(request.kind) ?? "nothing"}`,
+    );
   }
   const name = values[request.kind];
   const at = name === "" ? path : `${path}.${name}`;
@@ -65,7 +68,8 @@ export function grammarOf(request: GrammarRequest, path: string): Grammar {
 }
 
 function grammarOfChoices(choices: readonly unknown[], path: string): Grammar {
-  if (!Array.isArray(choices) || choices.length === 0) throw grammarProblem(path, "expected a list of strings");
+  if (!Array.isArray(choices) || choices.length === 0)
+    throw grammarProblem(path, "expected a list of at least one string");
   let nCharacters = 0;
   const parts = choices.map((one: unknown, i) => {
     if (typeof one !== "string" || one === "")

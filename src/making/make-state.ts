@@ -90,7 +90,7 @@ export function checkSameMake(folder: string, state: MakeState, fingerprint: str
   for (const name of ["hours", "seed", "promptsSha256"] as const) {
     const [found, wanted] = [state.settings[name], asked[name]];
     if (wanted === undefined || wanted === found) continue;
-    const what = name === "promptsSha256" ? "it has other prompts" : `its ${name} is ${found}, not ${wanted}`;
+    const what = name === "promptsSha256" ? "it has other prompts" : `with ${name} ${found}, not ${wanted}`;
     throw differ(what, phrase`Leave it out to go on, or name another folder (${key("out")}).`);
   }
 }

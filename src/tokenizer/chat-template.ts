@@ -82,7 +82,7 @@ export class ChatTemplate {
   }
 
   #problem(text: string): IdlmError {
-    return new IdlmError("usage", { problem: `${this.#path}: chat template: ${text}`, hint: "Check the messages" });
+    return new IdlmError("usage", { problem: `${this.#path}: chat template: ${text}`, hint: "Check the messages." });
   }
 
   #malformed(found: string): IdlmError {

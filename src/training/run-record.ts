@@ -58,7 +58,7 @@ export function otherRun(path: string, reason: string): IdlmError {
 export function checkSameRun(path: string, found: RunRecord<RunLength>, asked: RunRecord<RunLength>): void {
   const fail = (reason: string) => otherRun(path, reason);
   const [setting] = settingDifferences({ ...found.settings }, { ...asked.settings });
-  if (setting !== undefined) throw fail(`its ${setting.name} is ${setting.a}, not ${setting.b}`);
+  if (setting !== undefined) throw fail(`with ${setting.name} ${setting.a}, not ${setting.b}`);
   if (found.data.sha256 !== asked.data.sha256 || found.data.bytes !== asked.data.bytes) throw fail("it has other data");
   for (const [key, what] of Object.entries(names)) {
     if (found[key as keyof RunRecord] !== asked[key as keyof RunRecord]) throw fail(`it has ${what}`);

@@ -136,8 +136,8 @@ describe("train", () => {
 
   it("refuses other settings, other starts, and a folder with something else", async () => {
     await run({ stopAfter: 2 });
-    await expect(run({ settings: { steps: 7 } })).rejects.toThrow(/its steps is 6, not 7/);
-    await expect(run({ settings: { rank: 3 } })).rejects.toThrow(/its rank is 2, not 3/);
+    await expect(run({ settings: { steps: 7 } })).rejects.toThrow(/with steps 6, not 7/);
+    await expect(run({ settings: { rank: 3 } })).rejects.toThrow(/with rank 2, not 3/);
     const fixture = join(import.meta.dirname, "../../test/fixtures/idlm/llama-tiny-entry1");
     await expect(run({ init: fixture })).rejects.toThrow(/masks: 2, the adapter .* has 3/);
     cpSync(fixture, join(root, "other"), { recursive: true });

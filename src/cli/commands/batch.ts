@@ -40,7 +40,7 @@ export function registerBatch(program: Command, cli: Cli): void {
     )
     .option(
       "--concurrency <n>",
-      "requests that run at once",
+      `requests that run at once, 1 to ${MAX_CONCURRENCY}`,
       integer({ min: 1, max: MAX_CONCURRENCY }),
       DEFAULT_CONCURRENCY,
     );

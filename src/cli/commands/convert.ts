@@ -50,7 +50,7 @@ export function registerConvert(program: Command, cli: Cli): void {
         : ([type && "type", "a model"] as const);
       if (wrong !== undefined) {
         const problem = phrase`${key(wrong)} is for ${what}, and ${key("out")} is ${out}`;
-        throw new IdlmError("usage", { problem, hint: "A model is written to a file whose name ends with .gguf" });
+        throw new IdlmError("usage", { problem, hint: "A model is written to a file whose name ends with .gguf." });
       }
       await withInterrupt(cli.io, async (signal) => {
         if (isModel) await toGguf(name, out, (type ?? "q8_0").toUpperCase() as StorableType, signal);
@@ -63,7 +63,7 @@ export function registerConvert(program: Command, cli: Cli): void {
     const { kind, path } = await resolveWithProgress(cli.io, name, signal);
     if (kind === "gguf") {
       const problem = `${name} is a GGUF file already`;
-      throw new IdlmError("usage", { problem, hint: "Name the Hugging Face folder of the model" });
+      throw new IdlmError("usage", { problem, hint: "Name the Hugging Face folder of the model." });
     }
     await convertModel(path, out, type, signal);
   }
@@ -71,16 +71,16 @@ export function registerConvert(program: Command, cli: Cli): void {
   async function toAdapter(name: string, out: string, store: AdapterStore, signal: AbortSignal): Promise<void> {
     if (isModelFolder(name)) {
       const problem = `${name} is a model, and ${out} is not the name of a GGUF file`;
-      throw new IdlmError("usage", { problem, hint: "Write it to a file whose name ends with .gguf" });
+      throw new IdlmError("usage", { problem, hint: "Write it to a file whose name ends with .gguf." });
     }
     if (existsSync(name) && statSync(name).isFile()) {
       const problem = `${name} is a file, and an adapter is a folder`;
-      throw new IdlmError("usage", { problem, hint: "Name the folder of an adapter" });
+      throw new IdlmError("usage", { problem, hint: "Name the folder of an adapter." });
     }
     const from = await resolveAdapterWithProgress(cli.io, name, signal);
     if (isSameFolder(from, out)) {
       const problem = "--out names the adapter itself";
-      throw new IdlmError("usage", { problem, hint: "Name another folder" });
+      throw new IdlmError("usage", { problem, hint: "Name another folder." });
     }
     convertAdapter(from, out, store);
   }

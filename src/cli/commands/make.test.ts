@@ -148,7 +148,7 @@ describe("idlm make", () => {
     const hours = await collect(["make", model, "--out", made, "--hours", "3"]);
     expect(hours).toMatchObject({
       status: 4,
-      stderr: expect.stringMatching(/its hours is 0\.002, not 3\. Leave it out/),
+      stderr: expect.stringMatching(/with hours 0\.002, not 3\. Leave it out/),
     });
     writeFileSync(join(folder, "others.txt"), "Why?\n");
     const changed = await collect(["make", model, "--out", made, "--prompts", join(folder, "others.txt")]);

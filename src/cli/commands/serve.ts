@@ -51,7 +51,7 @@ export function registerServe(program: Command, cli: Cli): void {
   addCommonOptions(program.command("serve"))
     .summary("serve models over HTTP")
     .description(
-      "Serves models over HTTP to clients of the OpenAI API. Requests of all clients share forwards, and each gets the text that idlm run prints. Prints the address on standard error; Ctrl-C or SIGTERM lets running requests end.",
+      "Serves models over HTTP to clients of the APIs of OpenAI, Anthropic, Ollama and llama-server. Requests of all clients share forwards, and each gets the text that idlm run prints. Prints the address on standard error; Ctrl-C or SIGTERM lets running requests end.",
     )
     .argument("[models...]", "models as in run; the first one is loaded at once, others when a request names them")
     .option("--models-dir <dir>", "also serve the GGUF files and Hugging Face folders in this folder")
@@ -70,7 +70,7 @@ export function registerServe(program: Command, cli: Cli): void {
     .addOption(backendOption())
     .option(
       "--concurrency <n>",
-      "answers of a model that are generated at once",
+      `answers of a model that are generated at once, 1 to ${MAX_CONCURRENCY}`,
       integer({ min: 1, max: MAX_CONCURRENCY }),
       DEFAULT_CONCURRENCY,
     )
@@ -82,7 +82,7 @@ export function registerServe(program: Command, cli: Cli): void {
     )
     .option(
       "--stream-interval <n>",
-      "parts of a stream that share a write; 1: each part is written at once (default: 2, with four or more requests 3)",
+      "parts of a stream that share a write, 1 to 64; 1: each part is written at once (default: 2, with four or more requests 3)",
       integer({ min: 1, max: 64 }),
     )
     .option("--timeout <seconds>", "most time of a request (default: none)", decimal({ min: 0, above: true }))

@@ -202,12 +202,12 @@ function checkOptions(name: string | undefined, options: TrainOptions, command: 
   const { objective, store } = options;
   const fail = (problem: string, hint: string) => new IdlmError("usage", { problem, hint });
   const needsModel = objective !== "plain";
-  if (needsModel && name === undefined) throw fail(`the objective ${objective} trains a model`, "Name one");
+  if (needsModel && name === undefined) throw fail(`the objective ${objective} trains a model`, "Name one.");
   if (!needsModel && name !== undefined) {
-    throw fail(`the objective plain begins with random weights, not with ${name}`, "Leave the model out");
+    throw fail(`the objective plain begins with random weights, not with ${name}`, "Leave the model out.");
   }
   if (!needsModel && options.config === undefined) {
-    throw fail("the objective plain needs the shape of the new model", "Name a config.json with --config");
+    throw fail("the objective plain needs the shape of the new model", "Name a config.json with --config.");
   }
   const refused = objective === "gated" ? ofWeights : ofAdapters;
   const other = [...refused, ...(objective === "plain" ? (["masks", "cleanWeight"] as const) : [])];
@@ -215,10 +215,10 @@ function checkOptions(name: string | undefined, options: TrainOptions, command: 
   const given = other.find((option) => command.getOptionValueSource(option) === "cli");
   if (given !== undefined) {
     const flag = `--${given.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-    throw fail(`${flag} does not apply to the objective ${objective}`, "Leave it out");
+    throw fail(`${flag} does not apply to the objective ${objective}`, "Leave it out.");
   }
   const wrong = objective === "gated" ? "f32" : "int8";
-  if (store === wrong) throw fail(`--store ${wrong} does not apply to the objective ${objective}`, "Use bf16");
+  if (store === wrong) throw fail(`--store ${wrong} does not apply to the objective ${objective}`, "Use bf16.");
 }
 
 function weights(text: string): readonly number[] {
@@ -265,7 +265,7 @@ function settingsOf(options: TrainOptions) {
   const { learningRate = trainingDefaults.learningRate, batchRows = trainingDefaults.batchRows } = options;
   const store = options.store === "int8" ? options.store : trainingDefaults.store;
   if (depthWeights[0] === 0) {
-    throw new IdlmError("usage", { problem: "--depth-weights: depth 1 has weight 0", hint: "Use a weight above 0" });
+    throw new IdlmError("usage", { problem: "--depth-weights: depth 1 has weight 0", hint: "Use a weight above 0." });
   }
   return {
     ...(hours === undefined ? { steps } : { hours }),

@@ -15,7 +15,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const input = join(folder, "in.jsonl");
 writeFileSync(input, "");
 const schema = join(folder, "schema.json");
-writeFileSync(schema, '{"type": "strnig"}');
+writeFileSync(schema, '{"properties": {"a": {"type": "strnig"}}}');
 const grammar = join(folder, "grammar.gbnf");
 writeFileSync(grammar, "root ::= (");
 const other = join(folder, "other.txt");
@@ -28,7 +28,10 @@ describe("names of keys in errors", () => {
     [["run", model, "a", "--stride", "3", "--propose", "mask"], "--propose: mask"],
     [["run", model, "a", "--propose", "draft"], "--draft-model MODEL"],
     [["run", model, "", "--raw"], "--raw"],
-    [["run", model, "a", "--json-schema", schema], "error: --json-schema FILE.type: expected null"],
+    [
+      ["run", model, "a", "--json-schema", schema],
+      'error: --json-schema FILE: properties.a.type: expected one of null, boolean, integer, number, string, array, object, or a list of them, found "strnig".',
+    ],
     [["run", model, "a", "--grammar", grammar], "error: --grammar FILE: the grammar is wrong at line 1"],
   ])("of %j are flags: %s", async (argv, flag) => {
     const { status, stderr } = await collect(argv);

@@ -305,5 +305,5 @@ function checkLength(name: string, array: ArrayLike<number>, nRows: number): voi
 }
 
 function fail(problem: string): never {
-  throw new IdlmError("usage", { problem: `forest: ${problem}`, hint: "Correct the forest" });
+  throw new IdlmError("usage", { problem: `forest: ${problem}`, hint: "Correct the forest." });
 }

@@ -158,7 +158,7 @@ function isCount(n: number): boolean {
 }
 
 function fail(problem: string): IdlmError {
-  return new IdlmError("usage", { problem: `training batch: ${problem}`, hint: "Correct the batch" });
+  return new IdlmError("usage", { problem: `training batch: ${problem}`, hint: "Correct the batch." });
 }
 
 /** Rows of one sequence with an empty cache. */

@@ -68,7 +68,7 @@ export function createNativeBackend(options: NativeOptions = {}): NativeBackend 
   const threads = options.threads ?? defaultThreads();
   if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
     const problem = phrase`${key("threads")}: expected a whole number from 1 to ${MAX_THREADS}, found ${threads}`;
-    throw new IdlmError("usage", { problem, hint: "Leave it out for one per core" });
+    throw new IdlmError("usage", { problem, hint: "Leave it out for one per core." });
   }
   const handle: NativeBackendHandle = new binding.Backend(threads, instructionSet);
   const info: BackendInfo = { name: "native", instructionSet, threads, numerics: NUMERICS };

@@ -8,7 +8,7 @@ export function validateDraws(draws: readonly Draw[], vocabSize: number): void {
     if (problem === undefined) continue;
     throw new IdlmError("usage", {
       problem: `the trial at position ${draw.position}: ${problem}`,
-      hint: "Correct the trial",
+      hint: "Correct the trial.",
     });
   }
 }

@@ -264,7 +264,7 @@ describe("JSON schemas", () => {
   it.each<[unknown, string]>([
     [{ type: "string", minLength: 1, pattern: "a" }, "grammar.schema.minLength: minLength beside pattern"],
     [{ type: "string", format: "idn-email" }, "grammar.schema.format: expected one of date"],
-    [{ type: "strnig" }, "grammar.schema.type: expected null, boolean"],
+    [{ type: "strnig" }, 'or a list of them, found "strnig"'],
     [{ type: "object", propertys: {} }, "grammar.schema.propertys: unknown keyword"],
     [{ type: "string", minimum: 3 }, "grammar.schema.minimum: this keyword restricts only integer and number"],
     [{ allOf: [{ type: "string" }, {}] }, "grammar.schema.allOf: several schemas"],

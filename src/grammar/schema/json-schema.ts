@@ -214,7 +214,10 @@ class SchemaConverter {
     const types: unknown[] = Array.isArray(type) ? type : [type];
     const known = types.filter((one): one is ValueType => valueTypes.some((name) => name === one));
     if (known.length < types.length || known.length === 0) {
-      throw this.#problem(`${at}.type`, `expected ${valueTypes.join(", ")} or a list of them`);
+      throw this.#problem(
+        `${at}.type`,
+        `expected one of ${valueTypes.join(", ")}, or a list of them, found ${JSON.stringify(type).slice(0, 40)}`,
+      );
     }
     for (const name of keywords) {
       const of = keywordOf(name)?.of;

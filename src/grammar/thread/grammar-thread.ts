@@ -124,7 +124,7 @@ export class GrammarThread implements GrammarCompiler {
     this.#forget();
     const error = existsSync(this.#file)
       ? new IdlmError("file-unreadable", { path: this.#file, reason })
-      : new IdlmError("file-missing", { path: this.#file, hint: "Install idlm again: it compiles grammars" });
+      : new IdlmError("file-missing", { path: this.#file, hint: "Install idlm again: it compiles grammars." });
     for (const job of this.#waiting.splice(0)) job.reject(error);
   }
 

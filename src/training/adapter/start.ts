@@ -51,7 +51,7 @@ export function readStart(folder: string, asked: AskedShape): AdapterStart {
     if (asked[name] === undefined || asked[name] === adapterShape[name]) continue;
     throw new IdlmError("usage", {
       problem: phrase`${key(name)}: ${asked[name]}, the adapter ${folder} has ${adapterShape[name]}`,
-      hint: "Leave it out to train an adapter further",
+      hint: "Leave it out to train an adapter further.",
     });
   }
   const hash = createHash("sha256").update(JSON.stringify(adapterShape));

@@ -103,7 +103,7 @@ export function checkSameText(
   wanted: { readonly model: TextModel; readonly settings: Readonly<Partial<TextManifest["settings"]>> },
 ): void {
   const differ = (setting: string, found: string, expected: string) => {
-    const reason = `its ${setting} is ${found}, not ${expected}`;
+    const reason = `with ${setting} ${found}, not ${expected}`;
     const hint = phrase`Name another folder (${key("out")}), or run it as it was begun.`;
     return new IdlmError("run-mismatch", { path: folder, reason, hint });
   };

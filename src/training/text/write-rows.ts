@@ -72,6 +72,6 @@ function droppedRow({ index, source, messages }: TextRow, reason: DropReason): D
 function usedUp(found: number, tokens: number): IdlmError {
   return new IdlmError("usage", {
     problem: `the prompts are used up: they gave ${found} of ${tokens} tokens, and nothing new since`,
-    hint: "Add prompts in a folder of its own, or ask for fewer tokens. dropped.jsonl has the reasons",
+    hint: "Add prompts in a folder of its own, or ask for fewer tokens. dropped.jsonl has the reasons.",
   });
 }

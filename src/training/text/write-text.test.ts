@@ -176,9 +176,9 @@ describe("a folder that cannot be used", () => {
     expect(write({ load: () => Promise.reject(new Error("loaded")), ...given })).rejects;
 
   it.each([
-    ["another seed", { seed: 6 }, /its seed is 5, not 6\. Name another folder \(out\)/],
-    ["another model", { model: otherModel }, /its SHA-256 of the model is [0-9a-f]{64}, not/],
-    ["no file of prompts", { prompts: undefined }, /its prompts is file, not mixed/],
+    ["another seed", { seed: 6 }, /with seed 5, not 6\. Name another folder \(out\)/],
+    ["another model", { model: otherModel }, /with SHA-256 of the model [0-9a-f]{64}, not/],
+    ["no file of prompts", { prompts: undefined }, /with prompts file, not mixed/],
   ])("rejects %s, and leaves the text as it is", async (_, given, message) => {
     const before = contentOf(undisturbed);
     await rejected({ out: undisturbed, ...given }).toMatchObject({
@@ -191,7 +191,7 @@ describe("a folder that cannot be used", () => {
   it("rejects other prompts, also in a finished folder", async () => {
     const changed = join(folder, "changed.txt");
     writeFileSync(changed, `${readFileSync(prompts, "utf8")}\nOne more`);
-    await rejected({ out: undisturbed, prompts: changed }).toThrow(/its prompts_sha256 is [0-9a-f]{64}, not/);
+    await rejected({ out: undisturbed, prompts: changed }).toThrow(/with prompts_sha256 [0-9a-f]{64}, not/);
   });
 
   it("begins where a full disk left empty files, and no manifest", async () => {

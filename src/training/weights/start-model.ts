@@ -45,7 +45,7 @@ const INITIAL_DEVIATION = 0.02;
 export function newModel(path: string, seed: number): StartModel {
   if (basename(path) !== "config.json") {
     const problem = phrase`${key("config")}: expected the path of a config.json, found ${path}`;
-    throw new IdlmError("usage", { problem, hint: "The tokenizer's files have to be beside it" });
+    throw new IdlmError("usage", { problem, hint: "The tokenizer's files have to be beside it." });
   }
   const folder = dirname(path);
   const json = readJsonObject(path);
@@ -88,7 +88,7 @@ export function withMaskToken(opened: OpenedModel, name: string, fingerprint: st
   const refuse = (what: string) =>
     new IdlmError("usage", {
       problem: `${name}: the objective full trains all weights, and ${what}`,
-      hint: "Name a Hugging Face folder of float weights",
+      hint: "Name a Hugging Face folder of float weights.",
     });
   if (opened.kind === "gguf") throw refuse("this is a GGUF file");
   if ([...opened.weights.values()].some(({ tensor }) => !floatTypes.has(tensor.type)))
