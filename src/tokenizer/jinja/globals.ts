@@ -1,6 +1,6 @@
-import { dictMethod, makeDict } from "./attributes.ts";
+import { dictMethod, makeDict } from "./values/attributes.ts";
 import { RaisedByTemplate, TemplateError, typeError } from "./errors.ts";
-import { strftime } from "./strftime.ts";
+import { strftime } from "./format/strftime.ts";
 import {
   type CallArguments,
   Dict,
@@ -14,7 +14,7 @@ import {
   typeName,
   Undefined,
   type Value,
-} from "./values.ts";
+} from "./values/index.ts";
 
 /** As in Jinja2's sandbox. */
 const MAX_RANGE = 100_000;

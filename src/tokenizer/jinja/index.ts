@@ -1,11 +1,11 @@
-import type { Template } from "./ast.ts";
+import type { Template } from "./syntax/ast.ts";
 import { Budget } from "./budget.ts";
 import { LimitExceeded, RaisedByTemplate, TemplateError, TemplateSyntaxError } from "./errors.ts";
 import { globalsAt } from "./globals.ts";
 import { callables, Interpreter } from "./interpreter.ts";
 import { JsonNumber } from "./json-number.ts";
-import { parseTemplate } from "./parser.ts";
-import { Dict, type Value } from "./values.ts";
+import { parseTemplate } from "./syntax/parser.ts";
+import { Dict, type Value } from "./values/index.ts";
 
 export interface RenderOptions {
   /** JSON values by name. */

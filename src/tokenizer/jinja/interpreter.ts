@@ -1,17 +1,17 @@
-import type { Arguments, Expression, MacroBody, Statement, Target, Template } from "./ast.ts";
-import { dictMethod, getAttribute, getItem, getSlice } from "./attributes.ts";
+import type { Arguments, Expression, MacroBody, Statement, Target, Template } from "./syntax/ast.ts";
+import { dictMethod, getAttribute, getItem, getSlice } from "./values/attributes.ts";
 import type { Budget } from "./budget.ts";
 import { isError, TemplateError, typeError, valueError } from "./errors.ts";
 import { applyFilter, filters } from "./filters/index.ts";
 import { LoopContext } from "./loop-context.ts";
 import { Macro } from "./macro.ts";
-import { showFloat } from "./numbers.ts";
-import { binary, compareBy, equals, negate, plus } from "./operators.ts";
+import { showFloat } from "./values/numbers.ts";
+import { binary, compareBy, equals, negate, plus } from "./values/operators.ts";
 import { Output } from "./output.ts";
 import { Scope } from "./scope.ts";
-import { sequenceMethod } from "./string-methods.ts";
+import { sequenceMethod } from "./strings/string-methods.ts";
 import { applyTest, tests } from "./tests.ts";
-import { quoted } from "./text.ts";
+import { quoted } from "./strings/text.ts";
 import {
   type CallArguments,
   Dict,
@@ -31,7 +31,7 @@ import {
   typeName,
   Undefined,
   type Value,
-} from "./values.ts";
+} from "./values/index.ts";
 
 /** How a statement ended: `break` and `continue` leave everything up to the loop. */
 type Signal = "break" | "continue" | undefined;

@@ -11,7 +11,7 @@ import {
   Tuple,
   Undefined,
   type Value,
-} from "./values.ts";
+} from "./values/index.ts";
 
 /** `loop` inside of a for loop (Jinja2's `LoopContext`). */
 export class LoopContext extends PyObject {

@@ -1,6 +1,6 @@
-import type { MacroBody } from "./ast.ts";
+import type { MacroBody } from "./syntax/ast.ts";
 import { typeError } from "./errors.ts";
-import { type CallArguments, Dict, PyObject, Tuple, Undefined, type Value } from "./values.ts";
+import { type CallArguments, Dict, PyObject, Tuple, Undefined, type Value } from "./values/index.ts";
 
 /** A macro, or the body of a call block (Jinja2's `Macro`). */
 export class Macro extends PyObject {

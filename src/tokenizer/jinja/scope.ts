@@ -1,4 +1,4 @@
-import type { Value } from "./values.ts";
+import type { Value } from "./values/index.ts";
 
 /** Variables of a template, a loop's iteration, a macro call or a block. `set` writes to the innermost scope only. */
 export class Scope {

@@ -1,5 +1,5 @@
-import { binary, compareBy, equals } from "./operators.ts";
-import { type Bound, bind, type Signature, signature } from "./signature.ts";
+import { binary, compareBy, equals } from "./values/operators.ts";
+import { type Bound, bind, type Signature, signature } from "./values/signature.ts";
 import {
   type CallArguments,
   Dict,
@@ -15,7 +15,7 @@ import {
   type Runtime,
   Undefined,
   type Value,
-} from "./values.ts";
+} from "./values/index.ts";
 
 export interface Test {
   readonly signature: Signature;

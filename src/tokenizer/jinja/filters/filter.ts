@@ -1,6 +1,6 @@
 import { TemplateError, typeError } from "../errors.ts";
-import { lower } from "../letter-case.ts";
-import { type Bound, type Signature, signature } from "../signature.ts";
+import { lower } from "../strings/letter-case.ts";
+import { type Bound, type Signature, signature } from "../values/signature.ts";
 import {
   type CallArguments,
   isTrue,
@@ -11,7 +11,7 @@ import {
   typeName,
   Undefined,
   type Value,
-} from "../values.ts";
+} from "../values/index.ts";
 
 export interface Filter {
   readonly signature: Signature | undefined;

@@ -1,7 +1,7 @@
-import { toJson } from "../json.ts";
-import { prettyPrint } from "../pretty-print.ts";
-import { type Bound, bind } from "../signature.ts";
-import { type CallArguments, Dict, isTrue, Markup, type Runtime, Undefined, type Value } from "../values.ts";
+import { toJson } from "../format/json.ts";
+import { prettyPrint } from "../format/pretty-print.ts";
+import { type Bound, bind } from "../values/signature.ts";
+import { type CallArguments, Dict, isTrue, Markup, type Runtime, Undefined, type Value } from "../values/index.ts";
 import { argumentError, type Filter, filter, flag, free, textArgument } from "./filter.ts";
 import { markupFilters } from "./markup.ts";
 import { numberFilters } from "./numbers.ts";

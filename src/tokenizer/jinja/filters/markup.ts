@@ -1,6 +1,6 @@
 import { TemplateError, valueError } from "../errors.ts";
-import { escapeHtml, spaces, strip } from "../text.ts";
-import { Dict, isIterable, listOf, type Runtime, Tuple, Undefined, type Value } from "../values.ts";
+import { escapeHtml, spaces, strip } from "../strings/text.ts";
+import { Dict, isIterable, listOf, type Runtime, Tuple, Undefined, type Value } from "../values/index.ts";
 import { type Filter, filter, flag, textArgument, textFilter } from "./filter.ts";
 
 const entities: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };

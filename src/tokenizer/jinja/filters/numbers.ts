@@ -1,8 +1,8 @@
 import { isError, TemplateError, typeError, valueError } from "../errors.ts";
-import { fixed, parseFloatText, parseInteger, roundFloat, roundInteger, showFloat } from "../numbers.ts";
-import { binary, toFloat } from "../operators.ts";
-import type { Bound } from "../signature.ts";
-import { integerOf, isNumber, type Runtime, smallInteger, typeName, Undefined, type Value } from "../values.ts";
+import { fixed, parseFloatText, parseInteger, roundFloat, roundInteger, showFloat } from "../values/numbers.ts";
+import { binary, toFloat } from "../values/operators.ts";
+import type { Bound } from "../values/signature.ts";
+import { integerOf, isNumber, type Runtime, smallInteger, typeName, Undefined, type Value } from "../values/index.ts";
 import { argumentError, type Filter, filter, flag } from "./filter.ts";
 
 function toInteger(value: Value, base: number): bigint {

@@ -1,6 +1,6 @@
 import { TemplateError } from "../errors.ts";
-import { compare, equals, sorted } from "../operators.ts";
-import type { Bound } from "../signature.ts";
+import { compare, equals, sorted } from "../values/operators.ts";
+import type { Bound } from "../values/signature.ts";
 import {
   Dict,
   hashKey,
@@ -12,7 +12,7 @@ import {
   typeName,
   Undefined,
   type Value,
-} from "../values.ts";
+} from "../values/index.ts";
 import {
   argumentError,
   attributeGetter,

@@ -1,4 +1,4 @@
-import { type CallArguments, isTrue, type Value } from "../values.ts";
+import { type CallArguments, isTrue, type Value } from "../values/index.ts";
 import { argumentError, attributeGetter, eachItem, type Filter, free, generator } from "./filter.ts";
 
 const rest = ({ positional, named }: CallArguments, from: number): CallArguments => ({

@@ -1,7 +1,7 @@
 import { TemplateError, typeError } from "../errors.ts";
-import { binary, compare, lengthOrError } from "../operators.ts";
-import type { Bound } from "../signature.ts";
-import { characters } from "../text.ts";
+import { binary, compare, lengthOrError } from "../values/operators.ts";
+import type { Bound } from "../values/signature.ts";
+import { characters } from "../strings/text.ts";
 import {
   Dict,
   integerOf,
@@ -15,7 +15,7 @@ import {
   typeName,
   Undefined,
   type Value,
-} from "../values.ts";
+} from "../values/index.ts";
 import { argumentError, attributeGetter, eachItem, type Filter, filter, generator } from "./filter.ts";
 
 function sliceFilter([value = null, slices = null, fillWith = null]: Bound, runtime: Runtime): Value {

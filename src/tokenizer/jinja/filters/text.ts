@@ -1,13 +1,13 @@
 import { TemplateError } from "../errors.ts";
-import { capitalize, lower } from "../letter-case.ts";
-import { formatMarkup } from "../markup.ts";
-import { lengthOrError } from "../operators.ts";
-import { percentFormat } from "../percent-format.ts";
-import type { Bound } from "../signature.ts";
-import { center, replaceText } from "../string-methods.ts";
-import { characters, lengthOf, SPACES, splitLines, strip } from "../text.ts";
-import { Dict, Markup, type Runtime, smallInteger, Tuple, type Value } from "../values.ts";
-import { wrapText } from "../word-wrap.ts";
+import { capitalize, lower } from "../strings/letter-case.ts";
+import { formatMarkup } from "../strings/markup.ts";
+import { lengthOrError } from "../values/operators.ts";
+import { percentFormat } from "../format/percent-format.ts";
+import type { Bound } from "../values/signature.ts";
+import { center, replaceText } from "../strings/string-methods.ts";
+import { characters, lengthOf, SPACES, splitLines, strip } from "../strings/text.ts";
+import { Dict, Markup, type Runtime, smallInteger, Tuple, type Value } from "../values/index.ts";
+import { wrapText } from "../format/word-wrap.ts";
 import { argumentError, type Filter, filter, flag, free, textArgument, textFilter, textValue } from "./filter.ts";
 
 /** `" " * n` */

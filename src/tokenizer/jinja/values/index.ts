@@ -1,6 +1,6 @@
-import type { Budget } from "./budget.ts";
-import { TemplateError, typeError } from "./errors.ts";
-import { isSimple, quoted } from "./text.ts";
+import type { Budget } from "../budget.ts";
+import { TemplateError, typeError } from "../errors.ts";
+import { isSimple, quoted } from "../strings/text.ts";
 
 /**
  * Python values: int is bigint, float is number, str is string, list is an array; all others are objects.

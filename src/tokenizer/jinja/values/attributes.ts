@@ -1,9 +1,9 @@
 import { byteAt, Bytes } from "./bytes.ts";
-import { isError, TemplateError, typeError, valueError } from "./errors.ts";
-import { markupMethod } from "./markup.ts";
+import { isError, TemplateError, typeError, valueError } from "../errors.ts";
+import { markupMethod } from "../strings/markup.ts";
 import { signature, bind } from "./signature.ts";
-import { sequenceMethod, stringMethod } from "./string-methods.ts";
-import { characters, isSimple, quoted } from "./text.ts";
+import { sequenceMethod, stringMethod } from "../strings/string-methods.ts";
+import { characters, isSimple, quoted } from "../strings/text.ts";
 import {
   type CallArguments,
   Dict,
@@ -22,7 +22,7 @@ import {
   typeName,
   Undefined,
   type Value,
-} from "./values.ts";
+} from "./index.ts";
 
 /** Methods that change their object; the sandbox refuses them. */
 const mutating: Readonly<Record<string, ReadonlySet<string>>> = {

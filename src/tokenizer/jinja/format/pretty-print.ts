@@ -1,6 +1,6 @@
-import { compareTexts, lengthOf, SPACES, splitLines } from "./text.ts";
-import { compare } from "./operators.ts";
-import { Dict, isNumber, type Runtime, Tuple, typeName, type Value } from "./values.ts";
+import { compareTexts, lengthOf, SPACES, splitLines } from "../strings/text.ts";
+import { compare } from "../values/operators.ts";
+import { Dict, isNumber, type Runtime, Tuple, typeName, type Value } from "../values/index.ts";
 
 const WIDTH = 80;
 /** A word with the white space behind it. */

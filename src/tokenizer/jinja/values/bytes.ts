@@ -1,6 +1,6 @@
 import { type Bound, bind, signature } from "./signature.ts";
-import { TemplateError, typeError, valueError } from "./errors.ts";
-import { integerOf, PyFunction, PyObject, type Runtime, smallInteger, typeName, type Value } from "./values.ts";
+import { TemplateError, typeError, valueError } from "../errors.ts";
+import { integerOf, PyFunction, PyObject, type Runtime, smallInteger, typeName, type Value } from "./index.ts";
 
 /** What `str.encode` gives. A template can print it, count it, read its items and decode it again. */
 export class Bytes extends PyObject {

@@ -1,9 +1,9 @@
-import type { BinaryOperator, ComparisonOperator } from "./ast.ts";
-import { TemplateError, typeError } from "./errors.ts";
-import { markupBinary } from "./markup.ts";
+import type { BinaryOperator, ComparisonOperator } from "../syntax/ast.ts";
+import { TemplateError, typeError } from "../errors.ts";
+import { markupBinary } from "../strings/markup.ts";
 import { nearestRatio, powerOf } from "./numbers.ts";
-import { percentFormat } from "./percent-format.ts";
-import { compareTexts } from "./text.ts";
+import { percentFormat } from "../format/percent-format.ts";
+import { compareTexts } from "../strings/text.ts";
 import {
   Dict,
   DictView,
@@ -21,7 +21,7 @@ import {
   Undefined,
   type Value,
   type Runtime,
-} from "./values.ts";
+} from "./index.ts";
 
 /** Bits of the largest integer: Python has no limit, but every digit takes memory. */
 const MAX_BITS = 1 << 16;

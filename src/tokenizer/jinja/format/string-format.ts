@@ -1,8 +1,16 @@
-import { TemplateError, typeError, valueError } from "./errors.ts";
-import { general, showFloat } from "./numbers.ts";
+import { TemplateError, typeError, valueError } from "../errors.ts";
+import { general, showFloat } from "../values/numbers.ts";
 import { floatDigits } from "./percent-format.ts";
-import { characters, escapeNonAscii, lengthOf, quoted } from "./text.ts";
-import { type CallArguments, integerOf, plain, typeName, Undefined, type Value, type Runtime } from "./values.ts";
+import { characters, escapeNonAscii, lengthOf, quoted } from "../strings/text.ts";
+import {
+  type CallArguments,
+  integerOf,
+  plain,
+  typeName,
+  Undefined,
+  type Value,
+  type Runtime,
+} from "../values/index.ts";
 
 const specification = /^(?:([\s\S])?([<>=^]))?([-+ ])?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([a-zA-Z%])?$/u;
 const MAX_WIDTH = 1 << 20;

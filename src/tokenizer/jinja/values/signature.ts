@@ -1,5 +1,5 @@
-import { typeError } from "./errors.ts";
-import { type CallArguments, plain, type Value } from "./values.ts";
+import { typeError } from "../errors.ts";
+import { type CallArguments, plain, type Value } from "./index.ts";
 
 /** Values of a function's parameters; undefined where a caller gave none. */
 export type Bound = readonly (Value | undefined)[];

@@ -1,5 +1,5 @@
-import { valueError } from "./errors.ts";
-import { characters, lengthOf, splitLines, strip } from "./text.ts";
+import { valueError } from "../errors.ts";
+import { characters, lengthOf, splitLines, strip } from "../strings/text.ts";
 
 /** Words, hyphenated parts and white space (the pattern of Python's `textwrap`). */
 const chunks =

@@ -1,9 +1,9 @@
-import { encode } from "./bytes.ts";
+import { encode } from "../values/bytes.ts";
 import { decimal, digit, numeric } from "./digits.ts";
 import { capitalize, caseFold, isLower, isTitle, isUpper, lower, swapCase, title } from "./letter-case.ts";
-import { TemplateError, typeError, valueError } from "./errors.ts";
-import { type Bound, bind, signature } from "./signature.ts";
-import { formatText } from "./string-format.ts";
+import { TemplateError, typeError, valueError } from "../errors.ts";
+import { type Bound, bind, signature } from "../values/signature.ts";
+import { formatText } from "../format/string-format.ts";
 import { characters, isPrintable, isSimple, lengthOf, SPACE_CLASS, spaces, splitLines, strip } from "./text.ts";
 import {
   type CallArguments,
@@ -18,7 +18,7 @@ import {
   Undefined,
   type Value,
   type Runtime,
-} from "./values.ts";
+} from "../values/index.ts";
 
 type Method = (text: string, args: Bound, runtime: Runtime) => Value;
 

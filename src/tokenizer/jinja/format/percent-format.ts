@@ -1,6 +1,6 @@
-import { typeError, valueError } from "./errors.ts";
-import { exponential, fixed, general } from "./numbers.ts";
-import { characters, escapeNonAscii, lengthOf } from "./text.ts";
+import { typeError, valueError } from "../errors.ts";
+import { exponential, fixed, general } from "../values/numbers.ts";
+import { characters, escapeNonAscii, lengthOf } from "../strings/text.ts";
 import {
   Dict,
   integerOf,
@@ -12,7 +12,7 @@ import {
   Undefined,
   type Value,
   type Runtime,
-} from "./values.ts";
+} from "../values/index.ts";
 
 const directive = /%(?:\(([^()]*)\))?([#0\- +]*)(\*|\d+)?(?:\.(\*|\d+)?)?[hlL]?([\s\S])/g;
 const itemTypes = [Dict, Namespace, Range, Undefined];

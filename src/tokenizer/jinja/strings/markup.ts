@@ -1,5 +1,5 @@
-import { typeError } from "./errors.ts";
-import { percentFormat } from "./percent-format.ts";
+import { typeError } from "../errors.ts";
+import { percentFormat } from "../format/percent-format.ts";
 import { escapeHtml } from "./text.ts";
 import {
   type CallArguments,
@@ -14,7 +14,7 @@ import {
   Tuple,
   typeName,
   type Value,
-} from "./values.ts";
+} from "../values/index.ts";
 
 /** Text that is joined with markup: escaped, unless it is markup, too. */
 function escaped(value: Value, runtime: Runtime): string {

@@ -1,5 +1,5 @@
-import { TemplateSyntaxError } from "./errors.ts";
-import { SPACE_CLASS, unescapeLiteral } from "./text.ts";
+import { TemplateSyntaxError } from "../errors.ts";
+import { SPACE_CLASS, unescapeLiteral } from "../strings/text.ts";
 
 /** Tokens of Jinja2's lexer, with trim_blocks and lstrip_blocks. Operators have their text as type. */
 export interface Token {

@@ -1,5 +1,5 @@
 import type { Arguments, BinaryOperator, ComparisonOperator, Expression, FilterNode, Target } from "./ast.ts";
-import { TemplateSyntaxError } from "./errors.ts";
+import { TemplateSyntaxError } from "../errors.ts";
 import type { Token } from "./lexer.ts";
 
 const comparisons: ReadonlySet<string> = new Set(["==", "!=", "<", "<=", ">", ">="]);

@@ -1,6 +1,6 @@
 /** Floats as Python prints them. */
-import { decimal } from "./digits.ts";
-import { strip } from "./text.ts";
+import { decimal } from "../strings/digits.ts";
+import { strip } from "../strings/text.ts";
 
 /** `repr(float)` */
 export function showFloat(value: number): string {

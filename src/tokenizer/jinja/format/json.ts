@@ -1,7 +1,17 @@
-import { TemplateError, typeError, valueError } from "./errors.ts";
-import { showFloat } from "./numbers.ts";
-import { compare } from "./operators.ts";
-import { Dict, isTrue, plain, smallInteger, Tuple, typeName, Undefined, type Value, type Runtime } from "./values.ts";
+import { TemplateError, typeError, valueError } from "../errors.ts";
+import { showFloat } from "../values/numbers.ts";
+import { compare } from "../values/operators.ts";
+import {
+  Dict,
+  isTrue,
+  plain,
+  smallInteger,
+  Tuple,
+  typeName,
+  Undefined,
+  type Value,
+  type Runtime,
+} from "../values/index.ts";
 
 export interface JsonOptions {
   readonly ensureAscii: Value;
