@@ -23,11 +23,10 @@ import {
   PyFunction,
   PyIterator,
   PyObject,
-  type Range,
+  Range,
   Slice,
   type Runtime,
-  type Tuple,
-  Tuple as PyTuple,
+  Tuple,
   typeName,
   Undefined,
   type Value,
@@ -48,11 +47,6 @@ export class Interpreter implements Runtime {
   readonly budget: Budget;
   readonly filterNames: ReadonlySet<string> = callables.filters;
   readonly testNames: ReadonlySet<string> = callables.tests;
-  readonly methods: Runtime["methods"] = {
-    tuple: (tuple: Tuple, name) => sequenceMethod(tuple.items, name),
-    dict: (dict: Dict, name) => dictMethod(dict, name),
-    range: (range: Range, name) => sequenceMethod(listOf(range, this), name),
-  };
   readonly #template: Template;
   readonly #root: Scope;
   readonly #globals: ReadonlyMap<string, Value>;
@@ -114,6 +108,12 @@ export class Interpreter implements Runtime {
     return getItem(object, key, this);
   }
 
+  method(object: PyObject, name: string): Value | undefined {
+    if (object instanceof Tuple) return sequenceMethod(object.items, name);
+    if (object instanceof Dict) return dictMethod(object, name);
+    return object instanceof Range ? sequenceMethod(listOf(object, this), name) : undefined;
+  }
+
   call(callee: Value, args: CallArguments): Value {
     this.budget.step();
     const result = callee instanceof PyObject ? callee.call(args, this) : undefined;
@@ -145,7 +145,7 @@ export class Interpreter implements Runtime {
       case "name":
         return this.#lookUp(node.name, scope);
       case "tuple":
-        return new PyTuple(node.items.map((item) => this.#evaluate(item, scope)));
+        return new Tuple(node.items.map((item) => this.#evaluate(item, scope)));
       case "list":
         return node.items.map((item) => this.#evaluate(item, scope));
       case "dict":

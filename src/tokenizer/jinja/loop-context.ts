@@ -59,6 +59,11 @@ export class LoopContext extends PyObject {
     return this.#next;
   }
 
+  /** It is never empty; its length would read the iterable to the end. */
+  override get isTrue(): boolean {
+    return true;
+  }
+
   override get length(): number {
     if (this.#length !== undefined) return this.#length;
     const known = this.#iterable instanceof PyIterator ? undefined : lengthOfValue(this.#iterable);

@@ -12,10 +12,6 @@ export class Bytes extends PyObject {
     this.content = content;
   }
 
-  override get isTrue(): boolean {
-    return this.content.length > 0;
-  }
-
   override get length(): number {
     return this.content.length;
   }
