@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { AddedToken } from "../formats/files/tokenizer-json.ts";
 import { TokenPartition } from "./token-partition.ts";
 
@@ -41,6 +41,18 @@ describe("TokenPartition", () => {
         );
       }),
     );
+  });
+
+  it("takes time for the tokens that a text has, not for all", () => {
+    const contents = ["\n", "\n\n", ...Array.from({ length: 6000 }, (_, i) => `<unused${i}>`)];
+    const found = new TokenPartition(tokensOf(contents, () => false));
+    const includes = vi.spyOn(String.prototype, "includes");
+    try {
+      expect(found.split("a\n\nb\n".repeat(100), true)).toHaveLength(400);
+      expect(includes.mock.calls.length).toBeLessThanOrEqual(300);
+    } finally {
+      includes.mockRestore();
+    }
   });
 
   it("finds other tokens in special ones that do not count", () => {

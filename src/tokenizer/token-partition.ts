@@ -6,6 +6,8 @@ interface Table {
   readonly pattern: RegExp;
   /** Longest first, in bytes. */
   readonly tokens: readonly AddedToken[];
+  /** By a token's content: places in `tokens` of all that it begins with, itself included. */
+  readonly prefixes: ReadonlyMap<string, readonly number[]>;
 }
 
 /**
@@ -40,9 +42,9 @@ export class TokenPartition implements TokenFinder {
       }
     };
     if (table !== undefined) {
-      for (const { start, stop } of clustersOf(text, table.pattern)) {
+      for (const { start, stop, found } of clustersOf(text, table.pattern)) {
         add(text.slice(end, start));
-        for (const part of partition(text.slice(start, stop), table.tokens)) add(part);
+        for (const part of partition(text.slice(start, stop), tokensIn(found, table))) add(part);
         end = stop;
       }
     }
@@ -52,16 +54,31 @@ export class TokenPartition implements TokenFinder {
   }
 }
 
-/** Stretches of tokens that overlap. */
-function clustersOf(text: string, pattern: RegExp): { readonly start: number; readonly stop: number }[] {
-  const clusters: { readonly start: number; stop: number }[] = [];
+/** A stretch of tokens that overlap. */
+interface Cluster {
+  readonly start: number;
+  stop: number;
+  /** Contents of the longest tokens at its positions. */
+  readonly found: Set<string>;
+}
+
+function clustersOf(text: string, pattern: RegExp): readonly Cluster[] {
+  const clusters: Cluster[] = [];
   for (const { index, 1: token = "" } of text.matchAll(pattern)) {
     const last = clusters.at(-1);
     const stop = index + token.length;
-    if (last !== undefined && index < last.stop) last.stop = Math.max(last.stop, stop);
-    else clusters.push({ start: index, stop });
+    if (last !== undefined && index < last.stop) {
+      last.stop = Math.max(last.stop, stop);
+      last.found.add(token);
+    } else clusters.push({ start: index, stop, found: new Set([token]) });
   }
   return clusters;
+}
+
+/** Tokens that may be in a cluster, in their order: vocabularies have thousands, and texts many clusters. */
+function tokensIn(found: ReadonlySet<string>, { tokens, prefixes }: Table): readonly AddedToken[] {
+  const places = new Set([...found].flatMap((content) => prefixes.get(content) ?? []));
+  return [...places].sort((a, b) => a - b).map((place) => tokens[place] as AddedToken);
 }
 
 function partition(text: string, tokens: readonly AddedToken[]): readonly (string | number)[] {
@@ -83,5 +100,15 @@ function tableOf(tokens: readonly AddedToken[]): Table | undefined {
   const alternatives = [...tokens]
     .sort((a, b) => b.content.length - a.content.length)
     .map(({ content }) => content.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
-  return { pattern: new RegExp(`(?=(${alternatives.join("|")}))`, "gu"), tokens: sorted };
+  return { pattern: new RegExp(`(?=(${alternatives.join("|")}))`, "gu"), tokens: sorted, prefixes: prefixesOf(sorted) };
+}
+
+function prefixesOf(sorted: readonly AddedToken[]): Table["prefixes"] {
+  const places = new Map<string, number>();
+  for (const [place, { content }] of sorted.entries()) if (!places.has(content)) places.set(content, place);
+  const placesIn = (content: string) =>
+    Array.from({ length: content.length }, (_, i) => places.get(content.slice(0, i + 1))).filter(
+      (place) => place !== undefined,
+    );
+  return new Map([...places.keys()].map((content) => [content, placesIn(content)]));
 }
