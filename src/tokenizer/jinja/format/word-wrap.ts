@@ -1,5 +1,5 @@
 import { valueError } from "../errors.ts";
-import { characters, lengthOf, splitLines, strip } from "../strings/text.ts";
+import { characters, splitLines, strip } from "../strings/text.ts";
 
 /** Words, hyphenated parts and white space (the pattern of Python's `textwrap`). */
 const chunks =
@@ -15,33 +15,41 @@ export function wrapText(text: string, width: number, breaksWords: boolean, onHy
   });
 }
 
+/** A word or white space, of which the characters before `from` are on lines already. */
+interface Chunk {
+  readonly all: readonly string[];
+  from: number;
+}
+
+const restOf = ({ all, from }: Chunk, end = all.length) => all.slice(from, end).join("");
+
 function wrapLine(text: string, width: number, breaksWords: boolean, onHyphens: boolean): string[] {
-  const rest = text
+  const rest: Chunk[] = text
     .split(onHyphens ? chunks : plainChunks)
     .filter((chunk) => chunk !== "")
+    .map((chunk) => ({ all: characters(chunk), from: 0 }))
     .reverse();
   const lines: string[] = [];
   while (rest.length > 0) {
     const line: string[] = [];
     let length = 0;
-    if (lines.length > 0 && strip(rest.at(-1) ?? "", undefined) === "") rest.pop();
-    while (rest.length > 0) {
-      const next = rest.at(-1) ?? "";
-      if (length + lengthOf(next) > width) break;
-      line.push(next);
-      length += lengthOf(next);
+    if (lines.length > 0 && isBlank(rest.at(-1))) rest.pop();
+    let next = rest.at(-1);
+    for (; next !== undefined; next = rest.at(-1)) {
+      const nNext = next.all.length - next.from;
+      if (length + nNext > width) break;
+      line.push(restOf(next));
+      length += nNext;
       rest.pop();
     }
-    const long = characters(rest.at(-1) ?? "");
-    if (long.length > width) {
-      const space = width - length;
+    if (next !== undefined && next.all.length - next.from > width) {
       if (breaksWords) {
-        const hyphen = onHyphens && space > 0 ? long.lastIndexOf("-", space - 1) : -1;
-        const end = hyphen > 0 && long.slice(0, hyphen).some((part) => part !== "-") ? hyphen + 1 : space;
-        line.push(long.slice(0, end).join(""));
-        rest[rest.length - 1] = long.slice(end).join("");
+        // A word may have as many lines as characters, so only those of this line are touched.
+        const end = next.from + lengthOfPart(next, width - length, onHyphens);
+        line.push(restOf(next, end));
+        next.from = end;
       } else if (line.length === 0) {
-        line.push(long.join(""));
+        line.push(restOf(next));
         rest.pop();
       }
     }
@@ -49,4 +57,17 @@ function wrapLine(text: string, width: number, breaksWords: boolean, onHyphens: 
     if (line.length > 0) lines.push(line.join(""));
   }
   return lines;
+}
+
+function isBlank(chunk: Chunk | undefined): boolean {
+  if (chunk === undefined) return true;
+  for (let i = chunk.from; i < chunk.all.length; i++) if (strip(chunk.all[i] ?? "", undefined) !== "") return false;
+  return true;
+}
+
+/** Characters of a word that is too long on a line with `space` for it: up to a hyphen after something else, if any. */
+function lengthOfPart({ all, from }: Chunk, space: number, onHyphens: boolean): number {
+  const part = all.slice(from, from + space);
+  const hyphen = onHyphens ? part.lastIndexOf("-") : -1;
+  return hyphen > 0 && part.slice(0, hyphen).some((character) => character !== "-") ? hyphen + 1 : space;
 }
