@@ -1,6 +1,6 @@
 import type { Arguments, BinaryOperator, ComparisonOperator, Expression, FilterNode, Target } from "./ast.ts";
-import { TemplateSyntaxError } from "../errors.ts";
 import type { Token } from "./lexer.ts";
+import { TokenReader } from "./token-reader.ts";
 
 const comparisons: ReadonlySet<string> = new Set(["==", "!=", "<", "<=", ">", ">="]);
 const constants: Readonly<Record<string, boolean | null>> = {
@@ -27,61 +27,15 @@ export interface Callables {
 }
 
 /** Expressions, by Jinja2's grammar (`parser.py`). */
-export class ExpressionParser {
-  readonly #tokens: readonly Token[];
+export class ExpressionParser extends TokenReader {
   readonly #callables: Callables;
-  #at = 0;
   /** Names that the macros being parsed read, and those that they set before. */
   protected readonly reads: { readonly names: Set<string>; readonly set: Set<string> }[] = [];
   #unknown: UnknownCall[] = [];
 
   constructor(tokens: readonly Token[], callables: Callables) {
-    this.#tokens = tokens;
+    super(tokens);
     this.#callables = callables;
-  }
-
-  protected get current(): Token {
-    return this.#tokens[Math.min(this.#at, this.#tokens.length - 1)] as Token;
-  }
-
-  protected look(): Token {
-    return this.#tokens[Math.min(this.#at + 1, this.#tokens.length - 1)] as Token;
-  }
-
-  protected next(): Token {
-    const token = this.current;
-    this.#at++;
-    return token;
-  }
-
-  protected isName(...names: readonly string[]): boolean {
-    return this.current.type === "name" && names.includes(this.current.text);
-  }
-
-  protected skipName(name: string): boolean {
-    if (!this.isName(name)) return false;
-    this.next();
-    return true;
-  }
-
-  protected skip(type: string): boolean {
-    if (this.current.type !== type) return false;
-    this.next();
-    return true;
-  }
-
-  protected expect(type: string): Token {
-    if (this.current.type !== type) throw this.fail(`expected ${described(type)}, got ${this.shown()}`);
-    return this.next();
-  }
-
-  protected fail(message: string, line = this.current.line): TemplateSyntaxError {
-    return new TemplateSyntaxError(message, line);
-  }
-
-  protected shown(): string {
-    const { type, text } = this.current;
-    return type === "name" || type === "string" ? `'${text.slice(0, 40)}'` : described(type);
   }
 
   /** A filter or test recorded from now on counts as used in a branch, from `markBranch` on. */
@@ -433,14 +387,4 @@ export class ExpressionParser {
   #record(message: string, line: number): void {
     this.#unknown.push({ message, line, isCertain: false });
   }
-}
-
-function described(type: string): string {
-  const names: Readonly<Record<string, string>> = {
-    variable_end: "end of print statement",
-    block_end: "end of statement block",
-    eof: "end of template",
-    name: "a name",
-  };
-  return names[type] ?? `'${type}'`;
 }
