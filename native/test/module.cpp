@@ -103,8 +103,8 @@ Napi::Value repacked(const Napi::CallbackInfo& info) {
 }
 
 // poolJobs(threads, jobs, phases, when): jobs of a pool whose event loop is busy when each begins, and idle from a
-// phase on
-// (`when`: its index, -1 for never, -2 for random times). Each phase counts its items and those of the phase before.
+// phase on (`when`: its index, -1 for never, -2 for random times). Each phase counts its items and those of the phase
+// before.
 Napi::Value poolJobs(const Napi::CallbackInfo& info) {
   Arguments arguments(info, "poolJobs");
   const int threads = arguments.integer(0, "threads"), jobs = arguments.integer(1, "jobs");

@@ -9,20 +9,20 @@ const MAX_SEED = 2 ** 63;
 /** In place of 0, which the engine does not take. */
 const MIN_TOP_P = 1e-30;
 
-/** A limit of tokens: the engine's largest one in place of larger ones, which are none, either. */
+/** A limit of tokens. Larger ones than the engine takes become its largest one: neither is ever reached. */
 export function readMaxTokens(body: Body, key: string): number | undefined {
   const limit = body.number(key);
   return limit !== undefined && Number.isInteger(limit) ? Math.min(limit, Number.MAX_SAFE_INTEGER) : limit;
 }
 
-/** `temperature`: the engine's smallest one in place of smaller ones, which differ from it nowhere but in ties. */
+/** `temperature`. Smaller ones than the engine takes, except 0, become its smallest one: the same tokens, except in ties. */
 export function readTemperature(body: Body): number | undefined {
   const temperature = body.number("temperature");
   const { smallest } = samplingSettings.temperature;
   return temperature !== undefined && temperature > 0 && temperature < smallest ? smallest : temperature;
 }
 
-/** `top_p`: in these APIs it may be 0: the most likely token alone. */
+/** `top_p`. In these APIs it may be 0, for the most likely token alone. */
 export function readTopP(body: Body): number | undefined {
   const topP = numberIn(body.at("top_p"), body.take("top_p"), 0, 1);
   return topP === 0 ? MIN_TOP_P : topP;

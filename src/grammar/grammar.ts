@@ -40,7 +40,7 @@ export function grammarOf(request: GrammarRequest, path: string): Grammar {
   if (!Object.hasOwn(values, request.kind)) {
     throw grammarProblem(
       `${path}.kind`,
-      `expected one of ${Object.keys(values).join(", ")}, found ${JSON.stringify(request.kind) ?? "nothing"}`,
+      `expected one of ${Object.keys(values).join(", ")}, found ${(JSON.stringify(request.kind) ?? "nothing").slice(0, 40)}`,
     );
   }
   const name = values[request.kind];

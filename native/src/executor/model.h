@@ -22,7 +22,7 @@ class Model {
   void prepare(std::vector<int32_t>&& layout, SamplingInput&& sampling, const KvCache& cache);
   // Runs the prepared forward with its draws and lookaheads.
   void forward(KvCache& cache);
-  // Whether the event loop has work to do, while which a forward leaves it a core.
+  // Whether the event loop has work to do; a forward leaves it a core meanwhile.
   void setEventLoopBusy(bool isBusy) { pool_->setEventLoopBusy(isBusy); }
   void propose(std::vector<ProposalInput> requests, std::vector<Proposed>& out);
   // Number of logits that a request is decided by.

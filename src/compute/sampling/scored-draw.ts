@@ -1,7 +1,7 @@
 import type { Draw } from "./draw.ts";
 
 /**
- * A draw whose only allowed token is `token`, for its log-probability: with a sampler of neutral settings that tells
+ * A draw whose only allowed token is `token`, for its log-probability: with a sampler of neutral settings that reports
  * log-probabilities.
  */
 export function scoredDraw(

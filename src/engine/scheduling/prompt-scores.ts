@@ -4,7 +4,7 @@ import { neutralSettings } from "../../compute/sampling/settings.ts";
 import type { RoundPlan, RoundRows } from "../../decoding/round/round.ts";
 import type { ScoredToken } from "../types.ts";
 
-/** Log-probabilities of a prompt's tokens, from the rows that prefill it: each row tells that of the next token. */
+/** Log-probabilities of a prompt's tokens, from the rows that prefill it: each row gives that of the next token. */
 export class PromptScores {
   readonly #ids: readonly number[];
   readonly #sampler: Sampler;
@@ -27,7 +27,7 @@ export class PromptScores {
     return this.#scores.length === this.#ids.length ? this.#scores : undefined;
   }
 
-  /** The plan, with a draw for each of its rows that tells the log-probability of a token of the prompt. */
+  /** The plan, with a draw for each of its rows that a token of the prompt follows, for the log-probability of that token. */
   addTo(plan: RoundPlan): RoundPlan {
     const { sequence, pending } = plan;
     const first = sequence.length + 1;

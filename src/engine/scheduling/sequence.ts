@@ -2,18 +2,18 @@ import { createHash } from "node:crypto";
 import type { BackendInfo } from "../../compute/backend.ts";
 import type { ForwardResult } from "../../compute/loaded-model.ts";
 import type { Drawn } from "../../compute/sampling/draw.ts";
-import type { Decoder, FinishReason } from "../../decoding/round/decoder.ts";
 import type { PrefillBudget } from "../../decoding/proposers/proposer.ts";
+import type { Decoder, FinishReason } from "../../decoding/round/decoder.ts";
 import type { ProposingTask } from "../../decoding/round/proposing.ts";
 import { extraRows, type RoundPlan, type RoundRows } from "../../decoding/round/round.ts";
-import { PromptScores } from "./prompt-scores.ts";
-import { createDecoder, type DecodingParts } from "./create-decoder.ts";
-import type { SequenceStream } from "../output/generation.ts";
 import type { KvSequence } from "../kv/kv-sequence.ts";
-import type { CheckedRequest } from "../request/request.ts";
-import { RoundRecorder } from "../output/round-recorder.ts";
+import type { SequenceStream } from "../output/generation.ts";
 import { IncrementalDetokenizer } from "../output/incremental-detokenizer.ts";
+import { RoundRecorder } from "../output/round-recorder.ts";
+import type { CheckedRequest } from "../request/request.ts";
 import type { GenerationResult, ModelObserver, TextTokenizer, TokenLogprobs } from "../types.ts";
+import { createDecoder, type DecodingParts } from "./create-decoder.ts";
+import { PromptScores } from "./prompt-scores.ts";
 
 /** What all sequences of a model share. */
 export interface SequenceParts extends DecodingParts {
@@ -72,12 +72,12 @@ export class Sequence {
     return this.tokens.length - this.kv.length;
   }
 
-  /** Whether rows of the prompt tell log-probabilities. */
+  /** Whether log-probabilities of the prompt are still to be computed. */
   get isScoring(): boolean {
     return this.request.promptLogprobs !== undefined && this.#scores?.complete === undefined;
   }
 
-  /** Tokens whose pages may be those of the prefix cache: rows that tell log-probabilities have to run. */
+  /** Tokens whose pages may be those of the prefix cache: rows whose log-probabilities are requested have to run. */
   get cacheableTokens(): readonly number[] {
     return this.isScoring ? this.tokens.slice(0, (this.#scores?.nScoredRows ?? 0) + 1) : this.tokens;
   }

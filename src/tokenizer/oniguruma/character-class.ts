@@ -57,7 +57,7 @@ const MAX_DEPTH = 16;
 
 /** A class, of which the opening bracket has been read, as a pattern of one character. */
 export function readClass(reader: CharacterReader, foldsCase: boolean, depth = 0): string {
-  if (depth > MAX_DEPTH) throw new PatternSyntaxError("so many nested classes");
+  if (depth > MAX_DEPTH) throw new PatternSyntaxError(`more than ${MAX_DEPTH} nested classes`);
   const isNegated = reader.take("^");
   /** Of `&&`. */
   const operands = [new Union()];

@@ -1,5 +1,5 @@
-import { CharacterReader, PatternSyntaxError, type Quantifier } from "./character-reader.ts";
 import { literal, readClass, readClassEscape, wordClass } from "./character-class.ts";
+import { CharacterReader, PatternSyntaxError, type Quantifier } from "./character-reader.ts";
 
 /** Published patterns nest three deep. */
 const MAX_DEPTH = 64;
@@ -57,7 +57,7 @@ class Translator {
 
   /** Up to the end of a group. */
   alternatives(context: Context): Part {
-    if (context.depth > MAX_DEPTH) throw new PatternSyntaxError("so many nested groups");
+    if (context.depth > MAX_DEPTH) throw new PatternSyntaxError(`more than ${MAX_DEPTH} nested groups`);
     const parts: Part[] = [];
     do parts.push(this.#sequence(context));
     while (this.#reader.take("|"));
