@@ -39,7 +39,11 @@ class ModelObject : public Wrapped<ModelObject> {
   Napi::Value replaceParameters(const Napi::CallbackInfo& info);
   void moveKv(const Napi::CallbackInfo& info);
   Napi::Value timings(const Napi::CallbackInfo& info);
-  void dispose(const Napi::CallbackInfo&) { model_.reset(); }
+  void dispose(const Napi::CallbackInfo&) {
+    // Nobody tells a disposed model that the event loop is idle.
+    if (model_) model_->setEventLoopBusy(false);
+    model_.reset();
+  }
   Napi::Value weightBytes(const Napi::CallbackInfo& info);
   Napi::Value sharedWeightBytes(const Napi::CallbackInfo& info);
 
