@@ -31,6 +31,10 @@ describe("makeFolder", () => {
     expect(messageOf("x".repeat(300))).toMatch(/^file-unwritable: .* its name is too long\.$/);
   });
 
+  it.skipIf(process.platform !== "linux")("ends where no folder can be made", () => {
+    expect(() => makeFolder("/proc/idlm/x")).toThrow("/proc/idlm/x: cannot be written: ");
+  });
+
   it.skipIf(!canMount())("says of a file system that is read-only that it is", () => {
     const mounted = join(root, "mounted");
     makeFolder(mounted);

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { IdlmError } from "../../errors.ts";
 import { writeError } from "./file-error.ts";
@@ -16,26 +16,20 @@ export function makeFolder(path: string): void {
   }
 }
 
-/** Makes a folder, and those above it. Errors: those of the file system. */
+/**
+ * Makes a folder, and those above it. Errors: those of the file system. One by one, because the `recursive` of Node.js
+ * never returns where a folder cannot be made for the reason ENOENT (in /proc), and names other reasons so, too.
+ */
 export function makeFolders(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true });
-  } catch (error) {
-    // Node.js gives this code for others, such as that of a file system that is read-only.
-    throw (error as NodeJS.ErrnoException).code === "ENOENT" ? (reasonAt(path) ?? error) : error;
-  }
-}
-
-/** The error of the outermost folder that cannot be made. */
-function reasonAt(path: string): unknown {
+  if (isFolder(path)) return;
   const above = dirname(path);
-  const outer = above === path ? undefined : reasonAt(above);
-  if (outer !== undefined) return outer;
+  if (above !== path && !existsSync(above)) makeFolders(above);
   try {
     mkdirSync(path);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    return code === "EEXIST" ? undefined : error;
+    // Another process may have made it meanwhile.
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST" || !isFolder(path)) throw error;
   }
-  return undefined;
 }
+
+const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
