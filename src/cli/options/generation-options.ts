@@ -35,7 +35,7 @@ export interface TextOptions extends SamplingRequest {
 }
 
 export const threadsOption = () =>
-  new Option("--threads <n>", "threads to compute with (default: one per core)").argParser(
+  new Option("--threads <n>", "threads to compute with (default: one per core, at most 16)").argParser(
     integer({ min: 1, max: MAX_THREADS }),
   );
 
