@@ -95,7 +95,7 @@ describe("training of a new model", () => {
 
   it("refuses other settings and data, a config elsewhere, and chats that do not fit", async () => {
     await run({ stopAfter: 2 });
-    await expect(run({ settings: { ...plain, learningRate: 0.1 } })).rejects.toThrow(/learningRate is 0.01, not 0.1/);
+    await expect(run({ settings: { ...plain, learningRate: 0.1 } })).rejects.toThrow(/with learningRate 0.01, not 0.1/);
     expect(() => newModel(join(shape, "tokenizer.json"), 0)).toThrow(/expected the path of a config.json/);
     const bare = join(root, "bare");
     cpSync(shape, bare, { recursive: true });
