@@ -15,8 +15,6 @@ export interface OwnKeys {
   readonly rounds: boolean;
   /** All sampling settings, in snake case. */
   readonly sampling: SamplingRequest;
-  /** Unknown keys of `idlm`. */
-  readonly ignored: readonly string[];
 }
 
 const samplingNames = mapSettings((name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
@@ -32,7 +30,7 @@ export const snakeCaseNames: KeyNames = {
 
 /** @throws IdlmError "usage" with the key. */
 export function readOwnKeys(body: Body): OwnKeys {
-  const extension = new Body(body.take("idlm") ?? {}, "idlm");
+  const extension = new Body(body.take("idlm") ?? {}, "idlm", body);
   const [inner, outer] = [roundKeys(extension), roundKeys(body)];
   const [innerSampling, outerSampling] = [samplingOf(extension), samplingOf(body)];
   const rounds = extension.boolean("rounds") ?? false;
@@ -49,7 +47,6 @@ export function readOwnKeys(body: Body): OwnKeys {
     },
     sampling: mapSettings((name) => innerSampling[name] ?? outerSampling[name]),
     rounds,
-    ignored: extension.unread(),
   };
 }
 

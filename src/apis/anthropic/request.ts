@@ -58,7 +58,7 @@ export function readMessagesRequest(json: unknown, countsOnly = false): Messages
     grammar: readOutput(body),
   };
   refuseUnsupported(body, otherGrammarKeys);
-  const ignored = [...body.unread(), ...ownKeys.ignored, ...ignoredSchemas(format, request.grammar)];
+  const ignored = [...body.unread(), ...ignoredSchemas(format, request.grammar)];
   const names = { ...snakeCaseNames, stop: "stop_sequences", grammar: "output_config.format" };
   return { answer: { requests: [request], format, rounds: ownKeys.rounds, ignored, names }, model, stream };
 }

@@ -83,7 +83,7 @@ export function readLlamaRequest(json: unknown): LlamaRequest {
     throw wrongKey("response_fields", `expected names of keys, found ${shown(fields)}`);
   }
   refuseUnsupported(body, unsupported);
-  const ignored = [...body.unread(), ...ownKeys.ignored];
+  const ignored = body.unread();
   return {
     ...{ model, stream, returnsTokens, responseFields: fields, maxTokens },
     isList: isList || (common.n ?? 1) > 1,

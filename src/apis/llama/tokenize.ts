@@ -85,8 +85,8 @@ export function readTemplateRequest(json: unknown): {
   readonly chat: GenerateRequest & { readonly messages: readonly ChatMessage[] };
 } {
   const body = new Body(json);
-  const messages = messagesOf(body.take("messages"), []);
-  const { tools } = readTools(body, []);
+  const messages = messagesOf(body);
+  const { tools } = readTools(body);
   const templateArguments = body.object("chat_template_kwargs");
   const addGenerationPrompt = body.boolean("add_generation_prompt");
   const continueFinalMessage = body.boolean("continue_final_message");

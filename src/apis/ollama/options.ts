@@ -23,13 +23,11 @@ export interface OllamaOptions {
   readonly settings: GenerateRequest;
   /** `num_ctx`: positions of prompt and completion. */
   readonly context: number | undefined;
-  /** Unknown options. */
-  readonly ignored: readonly string[];
 }
 
 /** Reads `options`. @throws IdlmError "usage" with the key; ranges are validated by the engine. */
-export function readOptions(value: unknown): OllamaOptions {
-  const options = new Body(value ?? {}, "options");
+export function readOptions(body: Body): OllamaOptions {
+  const options = new Body(body.take("options") ?? {}, "options", body);
   options.ignore(...withoutEffect);
   const neutral = (key: string, off: number) => options.only(key, (given) => given === off, `Set it to ${off}.`);
   neutral("mirostat", 0);
@@ -47,7 +45,7 @@ export function readOptions(value: unknown): OllamaOptions {
     maxTokens: nPredict > 0 ? nPredict : undefined,
     stop: readStop(options),
   };
-  return { settings, context: options.number("num_ctx"), ignored: options.unread() };
+  return { settings, context: options.number("num_ctx") };
 }
 
 /** Penalties here look at all tokens: a window (`repeat_last_n`) changes the text where one is set. */

@@ -48,7 +48,7 @@ export function readOllamaRequest(
   body.ignore("truncate", "shift");
   const [name, stream] = [body.string("model"), body.boolean("stream") ?? true];
   const keepAliveSeconds = readDuration(body.take("keep_alive"));
-  const options = readOptions(body.take("options"));
+  const options = readOptions(body);
   const ownKeys = readOwnKeys(body);
   const sampling = Object.fromEntries(Object.entries(ownKeys.sampling).filter(([, value]) => value !== undefined));
   const tools = endpoint === "chat" ? readTools(body) : [];
@@ -69,10 +69,7 @@ export function readOllamaRequest(
   const isRaw = prompt?.prompt !== undefined;
   const format = isRaw ? undefined : toolFormat({ tools, toolChoice: "auto", parallel: true });
   const requests = [{ ...common, ...prompt }];
-  const ignored = [
-    ...[...body.unread(), ...options.ignored, ...ownKeys.ignored],
-    ...ignoredSchemas(format, common.grammar),
-  ];
+  const ignored = [...body.unread(), ...ignoredSchemas(format, common.grammar)];
   const answer = prompt && { requests, format, rounds: ownKeys.rounds, ignored, names };
   return { endpoint, model, stream, answer, keepAliveSeconds };
 }

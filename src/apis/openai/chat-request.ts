@@ -8,15 +8,12 @@ import { toolFormat, toolSettings } from "../tool-settings.ts";
 import { messagesOf, textOf } from "./messages.ts";
 import { readTools } from "./tools.ts";
 
-/** The keys of /v1/chat/completions that /v1/completions has not. Unknown keys are added to `ignored`. */
-export function readChat(
-  body: Body,
-  ignored: string[],
-): { readonly asked: GenerateRequest; readonly format: MessageFormat } {
-  const format = toolFormat(readTools(body, ignored));
+/** The keys of /v1/chat/completions that /v1/completions has not. */
+export function readChat(body: Body): { readonly asked: GenerateRequest; readonly format: MessageFormat } {
+  const format = toolFormat(readTools(body));
   const [older, newer] = [readMaxTokens(body, "max_tokens"), readMaxTokens(body, "max_completion_tokens")];
   const asked = {
-    messages: messagesOf(body.take("messages"), ignored),
+    messages: messagesOf(body),
     ...toolSettings(format.tools),
     // Templates take of these what they know.
     templateArguments: templateArguments(body, effortArguments(body.string("reasoning_effort"))),
@@ -24,7 +21,7 @@ export function readChat(
     continueFinalMessage: body.boolean("continue_final_message"),
     maxTokens: newer ?? older,
     logprobs: logprobsOf(body),
-    predict: predictionOf(body.take("prediction"), ignored),
+    predict: predictionOf(body),
   };
   return { asked, format };
 }
@@ -39,11 +36,10 @@ function logprobsOf(body: Body): number | undefined {
   return logprobs ? (top ?? 0) : undefined;
 }
 
-function predictionOf(value: unknown, ignored: string[]): string | undefined {
+function predictionOf(body: Body): string | undefined {
+  const value = body.take("prediction");
   if (value === undefined) return undefined;
-  const prediction = new Body(value, "prediction");
+  const prediction = new Body(value, "prediction", body);
   if (prediction.take("type") !== "content") throw wrongKey("prediction.type", 'expected "content"');
-  const text = textOf(prediction.take("content"), prediction.at("content"), prediction);
-  ignored.push(...prediction.unread());
-  return text;
+  return textOf(prediction.take("content"), prediction.at("content"), prediction);
 }

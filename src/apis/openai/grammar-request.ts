@@ -37,11 +37,10 @@ const others: Readonly<Record<string, Reader>> = {
 };
 
 /**
- * Reads what constrains the text: `response_format`, and the keys of other servers. Unknown keys are added to `ignored`.
- * Undefined: nothing does. @throws IdlmError "usage", also if two keys do.
+ * Reads what constrains the text: `response_format`, and the keys of other servers. Undefined: nothing does. @throws IdlmError "usage", also if two keys do.
  */
-export function readGrammar(body: Body, ignored: string[]): AskedGrammar | undefined {
-  const asked = [readFormat(body, ignored), ...readStructured(body, ignored), ...readFrom(body, others)];
+export function readGrammar(body: Body): AskedGrammar | undefined {
+  const asked = [readFormat(body), ...readStructured(body), ...readFrom(body, others)];
   const [first, second] = asked.filter((one) => one !== undefined);
   if (second !== undefined) throw wrongKey(second.path, `${first?.path} constrains the text, too`, "Leave one out.");
   return first;
@@ -57,29 +56,26 @@ function readFrom(body: Body, readers: Readonly<Record<string, Reader>>): AskedG
   });
 }
 
-function readStructured(body: Body, ignored: string[]): AskedGrammar[] {
+function readStructured(body: Body): AskedGrammar[] {
   const value = body.take("structured_outputs");
   if (value === undefined) return [];
-  const outputs = new Body(value, body.at("structured_outputs"));
+  const outputs = new Body(value, body.at("structured_outputs"), body);
   // White space is fixed: there is none between the values.
   outputs.ignore("disable_any_whitespace", "disable_fallback");
   for (const key of ["structural_tag", "whitespace_pattern"]) outputs.only(key, () => false, "Leave it out.");
   outputs.only("disable_additional_properties", (given) => given === false, "Say additionalProperties in the schema.");
-  const asked = readFrom(outputs, structured);
-  ignored.push(...outputs.unread());
-  return asked;
+  return readFrom(outputs, structured);
 }
 
-function readFormat(body: Body, ignored: string[]): AskedGrammar | undefined {
+function readFormat(body: Body): AskedGrammar | undefined {
   const value = body.take("response_format");
   if (value === undefined) return undefined;
-  const format = new Body(value, body.at("response_format"));
+  const format = new Body(value, body.at("response_format"), body);
   const type = format.choice("type", ["text", "json_object", "json_schema"]);
   if (type === undefined) throw wrongKey(format.at("type"), "expected text, json_object or json_schema, found nothing");
   // llama.cpp has the schema beside the type.
   const direct = format.take("schema");
   const described = format.take("json_schema");
-  ignored.push(...format.unread());
   if (type === "text") return undefined;
   if (direct !== undefined) {
     const path = format.at("schema");
@@ -90,11 +86,10 @@ function readFormat(body: Body, ignored: string[]): AskedGrammar | undefined {
     const path = body.at("response_format");
     return { path, names: { grammar: path }, grammar: { kind: "json" } };
   }
-  const definition = new Body(described, path);
+  const definition = new Body(described, path, format);
   definition.ignore("name", "description", "strict");
   const nested = definition.object("schema");
   if (nested === undefined) throw wrongKey(definition.at("schema"), "expected a JSON schema, found nothing");
-  ignored.push(...definition.unread());
   return { path, names: { grammar: path }, grammar: { kind: "schema", schema: nested } };
 }
 

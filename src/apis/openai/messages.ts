@@ -1,11 +1,12 @@
 import { readMessages } from "../../engine/request/messages.ts";
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { ChatMessage, ToolCallMessage } from "../../engine/types.ts";
-import { Body } from "../body.ts";
+import { bodiesOf, Body } from "../body.ts";
 
-/** Reads the messages of the API in the engine's form. Unknown keys are added to `ignored`. @throws IdlmError "usage". */
-export function messagesOf(value: unknown, ignored: string[]): readonly ChatMessage[] {
-  const messages: unknown = Array.isArray(value) ? value.map((one, i) => plainMessage(one, i, ignored)) : value;
+/** Reads the messages of a body in the engine's form. @throws IdlmError "usage". */
+export function messagesOf(outer: Body): readonly ChatMessage[] {
+  const value = outer.take("messages");
+  const messages: unknown = Array.isArray(value) ? value.map((one, i) => plainMessage(one, i, outer)) : value;
   const read = readMessages(messages, (path, expected, found) =>
     wrongKey(`messages${path}`, `expected ${expected}, found ${found}`),
   );
@@ -13,21 +14,20 @@ export function messagesOf(value: unknown, ignored: string[]): readonly ChatMess
 }
 
 /** A message in the engine's form; `readMessages` validates it. */
-function plainMessage(message: unknown, i: number, ignored: string[]): unknown {
+function plainMessage(message: unknown, i: number, outer: Body): unknown {
   if (typeof message !== "object" || message === null || Array.isArray(message)) return message;
-  const body = new Body(message, `messages[${i}]`);
+  const body = new Body(message, `messages[${i}]`, outer);
   body.only("function_call", () => false, "Use tool_calls.");
   body.only("audio", () => false, "Leave it out.");
   body.ignore("annotations");
   const role = body.take("role");
   const isOfAssistant = role === "assistant";
-  const toolCalls = isOfAssistant ? callsOf(body, ignored) : undefined;
+  const toolCalls = isOfAssistant ? callsOf(body) : undefined;
   const reasoning = isOfAssistant ? (body.string("reasoning_content") ?? body.string("reasoning")) : undefined;
   const name = body.string("name");
   const toolCallId = role === "tool" ? body.string("tool_call_id") : undefined;
   const hasCalls = toolCalls !== undefined;
   const content = contentOf(body, isOfAssistant, hasCalls || reasoning !== undefined);
-  ignored.push(...body.unread());
   return {
     ...{ role: roleOf(role), content },
     ...(name !== undefined && { name }),
@@ -53,17 +53,16 @@ function contentOf(body: Body, isOfAssistant: boolean, mayBeAbsent: boolean): un
 }
 
 /** Undefined: none. */
-function callsOf(body: Body, ignored: string[]): readonly ToolCallMessage[] | undefined {
+function callsOf(body: Body): readonly ToolCallMessage[] | undefined {
   const calls = body.take("tool_calls");
   const path = body.at("tool_calls");
   if (calls === undefined || (Array.isArray(calls) && calls.length === 0)) return undefined;
   if (!Array.isArray(calls)) throw wrongKey(path, `expected an array of calls, found ${shown(calls)}`);
-  return calls.map((given: unknown, i) => {
-    const call = new Body(given, `${path}[${i}]`);
+  return bodiesOf(calls, path, body).map((call) => {
     const type = call.string("type") ?? "function";
     if (type !== "function") throw wrongKey(call.at("type"), `expected "function", found ${shown(type)}`);
     const id = call.string("id");
-    const called = new Body(call.take("function"), call.at("function"));
+    const called = new Body(call.take("function"), call.at("function"), call);
     const name = called.string("name");
     if (name === undefined) throw wrongKey(called.at("name"), "expected a string, found nothing");
     const text = called.take("arguments") ?? "{}";
@@ -71,7 +70,6 @@ function callsOf(body: Body, ignored: string[]): readonly ToolCallMessage[] | un
     if (typeof text !== "string" && !isObject)
       throw wrongKey(called.at("arguments"), `expected JSON text, found ${shown(text)}`);
     call.ignore("index");
-    ignored.push(...call.unread(), ...called.unread());
     return { ...(id !== undefined && { id }), name, arguments: text as ToolCallMessage["arguments"] };
   });
 }
@@ -91,9 +89,8 @@ function withToolNames(messages: readonly ChatMessage[]): readonly ChatMessage[]
 export function textOf(value: unknown, path: string, outer: Body): string {
   if (typeof value === "string") return value;
   if (!Array.isArray(value)) throw wrongKey(path, "expected a string or parts of type text");
-  return value
-    .map((one: unknown, i) => {
-      const part = new Body(one, `${path}[${i}]`, outer);
+  return bodiesOf(value, path, outer)
+    .map((part) => {
       part.ignore("annotations", "cache_control", "prompt_cache_breakpoint");
       const type = part.take("type");
       if (type === "refusal") return part.requiredString("refusal");

@@ -49,20 +49,19 @@ const withoutEffect = [
 export function readOpenAiRequest(endpoint: Endpoint, json: unknown): OpenAiRequest {
   const body = new Body(json);
   const isChat = endpoint === "chat";
-  const ignored: string[] = [];
   body.ignore(...withoutEffect);
   const stream = body.boolean("stream") ?? false;
-  const streamsUsage = readStreamOptions(body.take("stream_options"), ignored);
+  const streamsUsage = readStreamOptions(body);
   const ownKeys = readOwnKeys(body);
-  const grammar = readGrammar(body, ignored);
+  const grammar = readGrammar(body);
   const common = { ...commonSettings(body, ownKeys), ...grammarSettings(grammar?.grammar) };
-  const chat = isChat ? readChat(body, ignored) : undefined;
+  const chat = isChat ? readChat(body) : undefined;
   const completion = isChat ? undefined : readCompletion(body, common, stream);
   refuseUnsupported(body, isChat ? { echo: (value) => value === false, add_generation_prompt: () => true } : {});
   return {
     ...{ endpoint, stream, streamsUsage, rounds: ownKeys.rounds },
     ...(completion ?? { requests: [{ ...common, ...chat?.asked }] }),
-    ignored: [...body.unread(), ...ownKeys.ignored, ...ignored, ...ignoredSchemas(chat?.format, grammar?.grammar)],
+    ignored: [...body.unread(), ...ignoredSchemas(chat?.format, grammar?.grammar)],
     format: chat?.format,
     names: {
       ...(isChat ? chatNames(body) : names),
@@ -88,11 +87,11 @@ function commonSettings(body: Body, { sampling, settings, rounds }: OwnKeys): Ge
   };
 }
 
-function readStreamOptions(value: unknown, ignored: string[]): boolean {
+function readStreamOptions(body: Body): boolean {
+  const value = body.take("stream_options");
   if (value === undefined) return false;
-  const options = new Body(value, "stream_options");
+  const options = new Body(value, "stream_options", body);
   const includes = options.boolean("include_usage") ?? false;
   options.ignore("include_obfuscation");
-  ignored.push(...options.unread());
   return includes;
 }

@@ -1,30 +1,29 @@
 import type { MessageFormat, Tool, ToolChoice } from "../../answer/types.ts";
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
-import { Body } from "../body.ts";
+import { bodiesOf, Body } from "../body.ts";
 
 /** Tools and how they may be called. */
 export type ToolSettings = Pick<MessageFormat, "tools" | "toolChoice" | "parallel">;
 
-/** Reads `tools`, `tool_choice` and `parallel_tool_calls`. Unknown keys are added to `ignored`. @throws IdlmError "usage". */
-export function readTools(body: Body, ignored: string[]): ToolSettings {
+/** Reads `tools`, `tool_choice` and `parallel_tool_calls`. @throws IdlmError "usage". */
+export function readTools(body: Body): ToolSettings {
   const given = body.take("tools") ?? [];
   if (!Array.isArray(given)) throw wrongKey(body.at("tools"), `expected an array of tools, found ${shown(given)}`);
-  const tools = given.map((tool: unknown, i) => readTool(new Body(tool, `${body.at("tools")}[${i}]`), ignored));
+  const tools = bodiesOf(given, body.at("tools"), body).map(readTool);
   const names = new Set(tools.map(({ name }) => name));
   if (names.size < tools.length) throw wrongKey(body.at("tools"), "two tools have the same name");
   return { tools, toolChoice: readChoice(body, names), parallel: body.boolean("parallel_tool_calls") ?? true };
 }
 
-function readTool(tool: Body, ignored: string[]): Tool {
+function readTool(tool: Body): Tool {
   const type = tool.string("type") ?? "function";
   if (type !== "function") throw wrongKey(tool.at("type"), `expected "function", found ${shown(type)}`);
-  const definition = new Body(tool.take("function"), tool.at("function"));
+  const definition = new Body(tool.take("function"), tool.at("function"), tool);
   const name = definition.string("name");
   if (name === undefined || name === "") throw wrongKey(definition.at("name"), "expected a string that is not empty");
   const description = definition.string("description");
   const parameters = definition.object("parameters");
   const strict = definition.boolean("strict") ?? false;
-  ignored.push(...tool.unread(), ...definition.unread());
   return { name, description, parameters, strict, schemaPath: definition.at("parameters") };
 }
 

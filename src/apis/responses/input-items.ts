@@ -1,6 +1,6 @@
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { ChatMessage } from "../../engine/types.ts";
-import { Body } from "../body.ts";
+import { bodiesOf, Body } from "../body.ts";
 
 /** Finds an item of a stored response by its id. */
 export type FindItem = (id: string) => unknown;
@@ -12,7 +12,7 @@ const withoutEffect = ["status", "phase", "encrypted_content", "annotations", "l
 export function readInput(value: unknown, find: FindItem, body: Body): readonly ChatMessage[] {
   if (typeof value === "string") return [{ role: "user", content: value }];
   if (!Array.isArray(value)) throw wrongKey("input", `expected a string or items, found ${shown(value)}`);
-  return joined(value.map((item: unknown, i) => readItem(new Body(item, `input[${i}]`, body), find)));
+  return joined(bodiesOf(value, "input", body).map((item) => readItem(item, find)));
 }
 
 function readItem(item: Body, find: FindItem): ChatMessage {
@@ -65,9 +65,8 @@ function partsOf(item: Body, key: string, types: readonly string[]): string {
   const [value, path] = [item.take(key), item.at(key)];
   if (typeof value === "string") return value;
   if (!Array.isArray(value)) throw wrongKey(path, `expected a string or parts, found ${shown(value)}`);
-  return value
-    .map((one: unknown, i) => {
-      const part = new Body(one, `${path}[${i}]`, item);
+  return bodiesOf(value, path, item)
+    .map((part) => {
       part.ignore(...withoutEffect);
       const type = part.take("type");
       if (type === "refusal") return part.requiredString("refusal");

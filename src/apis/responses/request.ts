@@ -85,7 +85,7 @@ export function readResponsesRequest(json: unknown, stored: StoredParts): Respon
   };
   const echo = echoOf(json as Readonly<Record<string, unknown>>, { temperature, store });
   refuseUnsupported(body, otherGrammarKeys);
-  const ignored = [...body.unread(), ...ownKeys.ignored, ...ignoredSchemas(format, request.grammar)];
+  const ignored = [...body.unread(), ...ignoredSchemas(format, request.grammar)];
   return {
     answer: { requests: [request], format, rounds: ownKeys.rounds, ignored, names },
     model,
