@@ -1,6 +1,6 @@
 import { shown, wrongKey } from "../../engine/request/request-values.ts";
 import type { ChatMessage } from "../../engine/types.ts";
-import { bodiesOf, Body } from "../body.ts";
+import { bodiesOf, type Body } from "../body.ts";
 
 const IMAGES = "The models read text only.";
 
@@ -28,10 +28,10 @@ function readMessage(message: Body): readonly ChatMessage[] {
   const path = message.at("content");
   if (typeof content === "string") return [{ role, content }];
   if (!Array.isArray(content)) throw wrongKey(path, `expected a string or content blocks, found ${shown(content)}`);
+  if (role === "system") return [{ role, content: textOf(content, path, message) }];
   const blocks = bodiesOf(content, path, message);
   for (const block of blocks) block.ignore(...withoutEffect);
-  if (role === "assistant") return [assistantMessage(blocks)];
-  return role === "system" ? [{ role, content: textOf(content, path, message) }] : userMessages(blocks);
+  return role === "assistant" ? [assistantMessage(blocks)] : userMessages(blocks);
 }
 
 function assistantMessage(blocks: readonly Body[]): ChatMessage {
@@ -87,9 +87,8 @@ function userMessages(blocks: readonly Body[]): readonly ChatMessage[] {
 function textOf(value: unknown, path: string, outer: Body): string {
   if (typeof value === "string") return value;
   if (!Array.isArray(value)) throw wrongKey(path, `expected a string or blocks of type text, found ${shown(value)}`);
-  return value
-    .map((one: unknown, i) => {
-      const block = new Body(one, `${path}[${i}]`, outer);
+  return bodiesOf(value, path, outer)
+    .map((block) => {
       block.ignore(...withoutEffect);
       const type = block.take("type");
       if (type !== "text") throw wrongKey(block.at("type"), `expected text, found ${shown(type)}`, IMAGES);

@@ -76,6 +76,8 @@ describe("readMessagesRequest", () => {
     const block = { type: "text", text: "hi", cache_control: {}, x: 1 };
     const nested = read({ messages: [{ role: "user", content: [block], y: 1 }], tools: [{ ...tools[0], z: 1 }] });
     expect(nested.answer.ignored).toEqual(["tools[0].z", "messages[0].y", "messages[0].content[0].x"]);
+    const system = read({ messages: [{ role: "system", content: [block] }, ...messages] });
+    expect(system.answer.ignored).toEqual(["messages[0].content[0].x"]);
   });
 
   it("reads a conversation with tools", () => {
