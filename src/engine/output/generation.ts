@@ -52,8 +52,8 @@ export class GenerationStream implements Generation, SequenceStream {
   readonly #waiting: ((step: Step | undefined) => void)[] = [];
   #resolve: (result: GenerationResult) => void = () => {};
   #reject: (error: unknown) => void = () => {};
-  #resolvePrompt: (ids: readonly number[]) => void = () => {};
-  #resolvePromptLogprobs: (tokens: readonly ScoredToken[]) => void = () => {};
+  readonly #resolvePrompt: (ids: readonly number[]) => void;
+  readonly #resolvePromptLogprobs: (tokens: readonly ScoredToken[]) => void;
 
   constructor(signals: readonly AbortSignal[], mostUnread = MOST_UNREAD) {
     this.#mostUnread = mostUnread;
@@ -67,20 +67,8 @@ export class GenerationStream implements Generation, SequenceStream {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.promptIds = Promise.race([
-      new Promise<readonly number[]>((resolve) => {
-        this.#resolvePrompt = resolve;
-      }),
-      this.result.then(() => []),
-    ]);
-    this.promptIds.catch(() => {});
-    this.promptLogprobs = Promise.race([
-      new Promise<readonly ScoredToken[]>((resolve) => {
-        this.#resolvePromptLogprobs = resolve;
-      }),
-      this.result.then(() => []),
-    ]);
-    this.promptLogprobs.catch(() => {});
+    [this.promptIds, this.#resolvePrompt] = listBefore<number>(this.result);
+    [this.promptLogprobs, this.#resolvePromptLogprobs] = listBefore<ScoredToken>(this.result);
     // A reader of the parts gets the error there.
     this.result.catch(() => {});
   }
@@ -184,4 +172,15 @@ export class GenerationStream implements Generation, SequenceStream {
     for (const signal of this.#sources) signal.removeEventListener("abort", this.cancel);
     for (const waiting of this.#waiting.splice(0)) waiting(undefined);
   }
+}
+
+/** A list that comes before a result, empty if it does not come, and the function that resolves it. Rejects as the result does. */
+function listBefore<T>(result: Promise<unknown>): [Promise<readonly T[]>, (list: readonly T[]) => void] {
+  let resolveList: (list: readonly T[]) => void = () => {};
+  const list = new Promise<readonly T[]>((resolve, reject) => {
+    resolveList = resolve;
+    result.then(() => resolve([]), reject);
+  });
+  list.catch(() => {});
+  return [list, resolveList];
 }
