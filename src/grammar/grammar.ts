@@ -2,7 +2,7 @@ import { compile, type Program } from "./automaton/program.ts";
 import { choice, type Grammar, rule, text } from "./expression.ts";
 import { parseGbnf } from "./languages/gbnf.ts";
 import { parseRegex } from "./languages/regex.ts";
-import { grammarProblem } from "./problem.ts";
+import { grammarProblem, shown } from "./problem.ts";
 import { grammarOfSchema } from "./schema/json-schema.ts";
 import { ANY_OBJECT, valueRules } from "./schema/json-text.ts";
 import { grammarOfTools, type ToolGrammarRequest } from "./tool-calls.ts";
@@ -40,7 +40,7 @@ export function grammarOf(request: GrammarRequest, path: string): Grammar {
   if (!Object.hasOwn(values, request.kind)) {
     throw grammarProblem(
       `${path}.kind`,
-      `expected one of ${Object.keys(values).join(", ")}, found ${(JSON.stringify(request.kind) ?? "nothing").slice(0, 40)}`,
+      `expected one of ${Object.keys(values).join(", ")}, found ${shown(request.kind)}`,
     );
   }
   const name = values[request.kind];

@@ -5,3 +5,8 @@ export function grammarProblem(path: string, problem: string | Phrase, hint = "C
   const field = fieldPath(path);
   return new IdlmError("usage", { problem: phrase`${field}: ${problem}`, hint, field });
 }
+
+/** A value of a request, shortened for a message. */
+export function shown(value: unknown): string {
+  return (JSON.stringify(value) ?? "nothing").slice(0, 40);
+}

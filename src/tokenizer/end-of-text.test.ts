@@ -6,6 +6,7 @@ function vocabulary(tokens: readonly string[], more: Partial<GgufVocabulary> = {
   return {
     ...{ model: "gpt2", pre: undefined, tokens, merges: [], scores: undefined, ids: new Map() },
     ...{ addsBos: undefined, addsSpacePrefix: undefined, chatTemplate: undefined },
+    toolTemplate: undefined,
     types: tokens.map(() => tokenTypes.normal),
     ...more,
   };

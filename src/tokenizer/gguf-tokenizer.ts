@@ -84,16 +84,16 @@ const llama2: Kind = {
 };
 
 /**
- * The tokenizer in a GGUF file's metadata, converted to a tokenizer.json; undefined if the file has none. `vocabulary`: that
- * of the metadata, if it has been read.
+ * The tokenizer in a GGUF file's metadata; undefined if the file has none.
  * @throws IdlmError "file-malformed", "unsupported" naming the key.
  */
-export function tokenizerFromGguf(
-  metadata: ReadonlyMap<string, GgufValue>,
-  path: string,
-  vocabulary: GgufVocabulary | undefined = readGgufVocabulary(metadata, path),
-): Tokenizer | undefined {
-  if (vocabulary === undefined) return undefined;
+export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, path: string): Tokenizer | undefined {
+  const vocabulary = readGgufVocabulary(metadata, path);
+  return vocabulary && tokenizerOfVocabulary(vocabulary, path);
+}
+
+/** The tokenizer of a GGUF file's vocabulary, converted to a tokenizer.json. @throws as `tokenizerFromGguf`. */
+export function tokenizerOfVocabulary(vocabulary: GgufVocabulary, path: string): Tokenizer {
   const { tokens, ids } = vocabulary;
   const end = endOfText(vocabulary);
   const types = Array.from(vocabulary.types, (type, id) => end.types.get(id) ?? type);

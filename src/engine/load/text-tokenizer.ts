@@ -7,7 +7,7 @@ import {
   type SpecialVariables,
   type Tokenizer,
   tokenizerFromFolder,
-  tokenizerFromGguf,
+  tokenizerOfVocabulary,
   variablesOfFolder,
   variablesOfGguf,
 } from "../../tokenizer/index.ts";
@@ -23,37 +23,22 @@ export interface ModelText {
 }
 
 /** Reads the tokenizer and the end tokens of a model. @throws IdlmError "file-malformed", "unsupported". */
-export function textOf(model: OpenedModel): ModelText {
-  const { path, metadata } = model;
-  if (metadata !== undefined) {
-    const template = metadata.get("tokenizer.chat_template");
-    const tokenizer = tokenizerFromGguf(metadata, path, model.vocabulary);
-    const end = metadata.get("tokenizer.ggml.eos_token_id");
-    if (tokenizer === undefined) return { tokenizer, endTokens: new Set(typeof end === "number" ? [end] : []) };
-    const variables = model.vocabulary === undefined ? {} : variablesOfGguf(model.vocabulary);
-    const toolTemplate = metadata.get("tokenizer.chat_template.tool_use");
-    return wrapped(tokenizer, { chat: textOrNone(template), tools: textOrNone(toolTemplate) }, variables, path);
+export function textOf({ path, metadata, vocabulary, text }: OpenedModel): ModelText {
+  if (vocabulary !== undefined) {
+    return wrapped(tokenizerOfVocabulary(vocabulary, path), vocabulary, variablesOfGguf(vocabulary), path);
   }
-  if (model.text === undefined) return { tokenizer: undefined, endTokens: new Set() };
-  const tokenizer = tokenizerFromFolder(path, model.text);
+  if (text === undefined) {
+    const end = metadata?.get("tokenizer.ggml.eos_token_id");
+    return { tokenizer: undefined, endTokens: new Set(typeof end === "number" ? [end] : []) };
+  }
+  const tokenizer = tokenizerFromFolder(path, text);
   return tokenizer === undefined
-    ? { tokenizer, endTokens: new Set(model.text.endIds) }
-    : wrapped(tokenizer, templatesOf(model.text), variablesOfFolder(model.text), path);
+    ? { tokenizer, endTokens: new Set(text.endIds) }
+    : wrapped(tokenizer, text, variablesOfFolder(text), path);
 }
 
-/** A model's chat templates: `tools` for conversations with tools, if it has one of its own for them. */
-interface Templates {
-  readonly chat: string | undefined;
-  readonly tools: string | undefined;
-}
-
-function templatesOf({ chatTemplate, toolTemplate }: FolderText): Templates {
-  return { chat: chatTemplate, tools: toolTemplate };
-}
-
-function textOrNone(value: unknown): string | undefined {
-  return typeof value === "string" ? value : undefined;
-}
+/** A model's chat templates; that for tools only if it has one of its own for them. */
+type Templates = Pick<FolderText, "chatTemplate" | "toolTemplate">;
 
 function wrapped(tokenizer: Tokenizer, templates: Templates, variables: SpecialVariables, path: string): ModelText {
   return { tokenizer: new ModelTokenizer(tokenizer, templates, variables, path), endTokens: new Set(tokenizer.eosIds) };
@@ -67,9 +52,10 @@ class ModelTokenizer implements TextTokenizer {
   readonly specialTokens: SpecialVariables;
   readonly toolFormat: ToolFormat;
 
-  constructor(tokenizer: Tokenizer, { chat, tools }: Templates, variables: SpecialVariables, path: string) {
+  constructor(tokenizer: Tokenizer, templates: Templates, variables: SpecialVariables, path: string) {
     this.#tokenizer = tokenizer;
     this.specialTokens = variables;
+    const { chatTemplate: chat, toolTemplate: tools } = templates;
     this.toolFormat = toolFormatOf(tools ?? chat);
     this.#template = chat === undefined ? undefined : new ChatTemplate(chat, path);
     this.#toolTemplate = tools === undefined ? undefined : new ChatTemplate(tools, path);

@@ -43,12 +43,13 @@ export function readFolderText(folder: string, vocabSize?: number): FolderText {
     return existsSync(path) ? path : undefined;
   };
   const tokenizerPath = optional("tokenizer.json");
-  const configPath = optional("tokenizer_config.json");
-  const tokenizerConfig = configPath === undefined ? {} : readJsonObject(configPath);
-  const mapPath = optional("special_tokens_map.json");
-  const modelPath = optional("config.json");
-  const endPaths = [optional("generation_config.json"), modelPath].filter((path) => path !== undefined);
-  const stored = namedTemplates(tokenizerConfig, configPath ?? folder);
+  const read = (name: string) => {
+    const path = fileInFolder(folder, name);
+    return { path, json: existsSync(path) ? readJsonObject(path) : {} };
+  };
+  const tokenizerConfig = read("tokenizer_config.json");
+  const [generationConfig, modelConfig] = [read("generation_config.json"), read("config.json")];
+  const stored = namedTemplates(tokenizerConfig.json, tokenizerConfig.path);
   const templatePath = optional("chat_template.jinja");
   const toolPath = optional(join("additional_chat_templates", `${TOOL_USE}.jinja`));
   // As in transformers, files take precedence over all templates of the config.
@@ -58,17 +59,17 @@ export function readFolderText(folder: string, vocabSize?: number): FolderText {
   };
   return {
     tokenizerJson: tokenizerPath === undefined ? undefined : readTokenizerJson(tokenizerPath, vocabSize),
-    tokenizerConfig,
-    specialTokensMap: mapPath === undefined ? {} : readJsonObject(mapPath),
-    modelConfig: modelPath === undefined ? {} : readJsonObject(modelPath),
-    endIds: [...new Set(endPaths.flatMap((path) => readEndIds(path, vocabSize)))],
+    tokenizerConfig: tokenizerConfig.json,
+    specialTokensMap: read("special_tokens_map.json").json,
+    modelConfig: modelConfig.json,
+    endIds: [...new Set([generationConfig, modelConfig].flatMap(({ path, json }) => endIdsOf(json, path, vocabSize)))],
     chatTemplate: template(templatePath, DEFAULT),
     toolTemplate: template(toolPath, TOOL_USE),
   };
 }
 
-function readEndIds(path: string, vocabSize = Number.MAX_SAFE_INTEGER): readonly number[] {
-  const value = readJsonObject(path).eos_token_id ?? [];
+function endIdsOf(json: JsonObject, path: string, vocabSize = Number.MAX_SAFE_INTEGER): readonly number[] {
+  const value = json.eos_token_id ?? [];
   const ids: readonly unknown[] = Array.isArray(value) ? value : [value];
   return ids.map((id) => {
     if (typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= vocabSize) {

@@ -26,6 +26,8 @@ export interface GgufVocabulary {
   /** Values of the keys `tokenizer.ggml.NAME_token_id`, by NAME, of those that are set. */
   readonly ids: ReadonlyMap<string, number>;
   readonly chatTemplate: string | undefined;
+  /** For conversations with tools, if it is another one. */
+  readonly toolTemplate: string | undefined;
 }
 
 export const BYTE_LEVEL_BPE = "gpt2";
@@ -50,7 +52,7 @@ export function readGgufVocabulary(
   nRows?: number,
 ): GgufVocabulary | undefined {
   const chatTemplate = readString(metadata, "tokenizer.chat_template", path);
-  readString(metadata, "tokenizer.chat_template.tool_use", path);
+  const toolTemplate = readString(metadata, "tokenizer.chat_template.tool_use", path);
   const model = readString(metadata, `${PREFIX}model`, path);
   if (model === undefined && metadata.has(`${PREFIX}tokens`)) {
     throw malformed(path, `${PREFIX}model`, "the tokenizer type", "nothing");
@@ -75,7 +77,10 @@ export function readGgufVocabulary(
   const addsSpacePrefix = readBoolean(metadata, `${PREFIX}add_space_prefix`, path);
   const pre = readString(metadata, `${PREFIX}pre`, path);
   const ids = readIds(metadata, path, tokens.length);
-  return { model, pre, tokens, types, merges: merges ?? [], scores, addsBos, addsSpacePrefix, ids, chatTemplate };
+  return {
+    ...{ model, pre, tokens, types, merges: merges ?? [], scores, addsBos, addsSpacePrefix, ids },
+    ...{ chatTemplate, toolTemplate },
+  };
 }
 
 function readTokens(

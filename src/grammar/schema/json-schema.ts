@@ -12,7 +12,7 @@ import {
 } from "../expression.ts";
 import { GrammarSize } from "../grammar-size.ts";
 import { parseRegex } from "../languages/regex.ts";
-import { grammarProblem } from "../problem.ts";
+import { grammarProblem, shown } from "../problem.ts";
 import { formats } from "./formats.ts";
 import {
   ANY_ARRAY,
@@ -216,7 +216,7 @@ class SchemaConverter {
     if (known.length < types.length || known.length === 0) {
       throw this.#problem(
         `${at}.type`,
-        `expected one of ${valueTypes.join(", ")}, or a list of them, found ${JSON.stringify(type).slice(0, 40)}`,
+        `expected one of ${valueTypes.join(", ")}, or a list of them, found ${shown(type)}`,
       );
     }
     for (const name of keywords) {
