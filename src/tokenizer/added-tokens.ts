@@ -7,7 +7,6 @@ const whiteSpace = /\p{White_Space}/u;
 
 /** Finds added tokens in texts. */
 export interface TokenFinder {
-  readonly isEmpty: boolean;
   /** The ids of added tokens (special ones only on request), and the texts between. */
   split(text: string, special: boolean): (string | number)[];
 }
@@ -74,6 +73,11 @@ function tableOf(tokens: readonly AddedToken[], contentOf: (token: AddedToken) =
   }
   if (byContent.size === 0) return undefined;
   const sorted = [...byContent.keys()].sort((a, b) => b.length - a.length);
-  const pattern = new RegExp(sorted.map((c) => c.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|"), "gu");
+  const pattern = new RegExp(sorted.map(escaped).join("|"), "gu");
   return { pattern, tokens: byContent };
+}
+
+/** A pattern that matches just a text. */
+export function escaped(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 }

@@ -1,5 +1,5 @@
 import type { AddedToken } from "../formats/files/tokenizer-json.ts";
-import type { TokenFinder } from "./added-tokens.ts";
+import { escaped, type TokenFinder } from "./added-tokens.ts";
 
 interface Table {
   /** Finds the longest token at each position, also within others. */
@@ -22,10 +22,6 @@ export class TokenPartition implements TokenFinder {
   constructor(tokens: readonly AddedToken[]) {
     this.#all = tableOf(tokens);
     this.#plain = tableOf(tokens.filter(({ special }) => !special));
-  }
-
-  get isEmpty(): boolean {
-    return this.#all === undefined;
   }
 
   split(text: string, special: boolean): (string | number)[] {
@@ -99,7 +95,7 @@ function tableOf(tokens: readonly AddedToken[]): Table | undefined {
   const sorted = [...tokens].sort((a, b) => Buffer.byteLength(b.content) - Buffer.byteLength(a.content));
   const alternatives = [...tokens]
     .sort((a, b) => b.content.length - a.content.length)
-    .map(({ content }) => content.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
+    .map(({ content }) => escaped(content));
   return { pattern: new RegExp(`(?=(${alternatives.join("|")}))`, "gu"), tokens: sorted, prefixes: prefixesOf(sorted) };
 }
 

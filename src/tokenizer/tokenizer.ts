@@ -38,7 +38,6 @@ export class Tokenizer {
   readonly eosIds: readonly number[];
   readonly #library: Library;
   readonly #alphabet: Alphabet;
-  /** Whether decoding removes a space from the beginning of a text, as where the normalizer adds one. */
   readonly #hasFirstSpace: boolean;
   readonly #split: PreTokenizer;
   readonly #model: TokenizerJson["model"];
@@ -59,13 +58,11 @@ export class Tokenizer {
    * `path`.
    */
   constructor(json: TokenizerJson, facts: TokenizerFacts, path: string) {
-    this.#split = checkTokenizerJson(json, path);
+    const { split, alphabet, hasFirstSpace } = checkTokenizerJson(json, path);
+    this.#split = split;
+    this.#alphabet = alphabet;
+    this.#hasFirstSpace = hasFirstSpace;
     this.#model = json.model;
-    const hasByteFallback = json.model.byte_fallback === true;
-    const isByteLevel = usesByteLevel(json.pre_tokenizer, hasByteFallback, path);
-    this.#alphabet = hasByteFallback ? sentencePiece : isByteLevel ? byteLevel : characters;
-    const strips = stripsFirstSpace(json.decoder, hasByteFallback, path);
-    this.#hasFirstSpace = strips ?? addsSpace(json.normalizer);
     try {
       // Only the parts that have been checked: the file is untrusted.
       const unused = { added_tokens: [], pre_tokenizer: null, post_processor: null, decoder: null };
@@ -199,11 +196,19 @@ export class Tokenizer {
   }
 }
 
+/** What a tokenizer.json does to texts around its BPE. */
+interface TextSteps {
+  readonly split: PreTokenizer;
+  readonly alphabet: Alphabet;
+  /** Whether decoding removes a space from the beginning of a text, as where the normalizer adds one. */
+  readonly hasFirstSpace: boolean;
+}
+
 /**
- * Checks that a tokenizer.json is of a supported type, without checking its vocabulary. Returns its pre-tokenizer.
+ * Checks that a tokenizer.json is of a supported type, without checking its vocabulary.
  * @throws IdlmError "file-malformed", "unsupported" naming the field of `path`.
  */
-export function checkTokenizerJson(json: TokenizerJson, path: string): PreTokenizer {
+export function checkTokenizerJson(json: TokenizerJson, path: string): TextSteps {
   requireObject(json, path, "content");
   requireObject(json.model, path, "model");
   if (json.model.type !== "BPE") {
@@ -216,6 +221,7 @@ export function checkTokenizerJson(json: TokenizerJson, path: string): PreTokeni
   checkNormalizer(json.normalizer, path);
   checkAffixes(json.model, path);
   const { dropout, byte_fallback: fallback } = json.model;
+  const hasByteFallback = fallback === true;
   if (typeof dropout === "number" && dropout !== 0) {
     throw new IdlmError("unsupported", {
       path,
@@ -223,10 +229,10 @@ export function checkTokenizerJson(json: TokenizerJson, path: string): PreTokeni
       hint: "Texts are not encoded at random.",
     });
   }
-  stripsFirstSpace(json.decoder, fallback === true, path);
+  const hasFirstSpace = stripsFirstSpace(json.decoder, hasByteFallback, path) ?? addsSpace(json.normalizer);
   const split = preTokenizerOf(json.pre_tokenizer, path);
-  usesByteLevel(json.pre_tokenizer, fallback === true, path);
-  return split;
+  const isByteLevel = usesByteLevel(json.pre_tokenizer, hasByteFallback, path);
+  return { split, alphabet: hasByteFallback ? sentencePiece : isByteLevel ? byteLevel : characters, hasFirstSpace };
 }
 
 /** @throws IdlmError "unsupported" for a vocabulary with subword prefixes or suffixes, which byte-level ones do not have. */
